@@ -1,0 +1,87 @@
+"""Where the embedded engine keeps its state, and how others find it.
+
+The engine writes two small files into its home; everyone else only reads them:
+
+- `api_key`: the key that requests must carry, readable by its owner only;
+- `engine.json`: address and process of the engine that runs now.
+"""
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+from pydantic import SecretStr
+
+HOME_VARIABLE = "LANGCHAIN_FINETUNE_HOME"
+KEY_VARIABLE = "LANGCHAIN_FINETUNE_API_KEY"
+
+
+def home_path() -> Path:
+    """Return the folder of the engine's state; it need not exist yet.
+
+    It is `$LANGCHAIN_FINETUNE_HOME`, or the platform's folder for user data.
+    """
+    if given := os.environ.get(HOME_VARIABLE):
+        return Path(given).expanduser().resolve()
+    return platformdirs.user_data_path("langchain-finetune")
+
+
+def read_key(home: Path) -> SecretStr | None:
+    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the kept one, or None."""
+    if given := os.environ.get(KEY_VARIABLE):
+        return SecretStr(given)
+    try:
+        return SecretStr((home / "api_key").read_text().strip())
+    except FileNotFoundError:
+        return None
+
+
+def ensure_key(home: Path) -> SecretStr:
+    """Return the engine's key; make and keep one where there is none."""
+    if key := read_key(home):
+        return key
+    home.mkdir(parents=True, exist_ok=True)
+    key = SecretStr("lcft-" + secrets.token_urlsafe(24))
+    fresh = home / f"api_key.{secrets.token_hex(4)}"
+    fresh.touch(mode=0o600)
+    fresh.write_text(key.get_secret_value())
+    try:
+        # A link fails where a key has been made meanwhile, so two starters agree on one.
+        os.link(fresh, home / "api_key")
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return read_key(home) or key
+
+
+@dataclass(frozen=True)
+class RunningEngine:
+    """The engine that runs on this home now.
+
+    Attributes:
+        url: Its root, such as `http://127.0.0.1:8765`; OpenAI's API is under `/v1`.
+        pid: Its process.
+        version: Version of this package that it runs.
+    """
+
+    url: str
+    pid: int
+    version: str
+
+    @classmethod
+    def read(cls, home: Path) -> "RunningEngine | None":
+        """Return what `engine.json` says, or None; the process may be gone since."""
+        try:
+            return cls(**json.loads((home / "engine.json").read_text()))
+        except (FileNotFoundError, TypeError, ValueError):
+            return None
+
+    def write(self, home: Path) -> None:
+        """Announce this engine in `engine.json`, all at once."""
+        fresh = home / "engine.json.new"
+        fresh.write_text(json.dumps(asdict(self)))
+        fresh.replace(home / "engine.json")
