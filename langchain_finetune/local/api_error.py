@@ -1,0 +1,35 @@
+"""Errors in OpenAI's shape, so that the openai SDK raises its own typed exceptions."""
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """A request that the engine refuses.
+
+    Args:
+        status: HTTP status, such as 404.
+        message: One sentence for the person who sent the request.
+        code: OpenAI's machine-readable reason, such as `model_not_found`.
+        param: The field of the request that is at fault.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer's JSON body: `{"error": {message, type, param, code}}`."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"  # noqa: PLR2004
+        return {
+            "error": {
+                "message": self.message,
+                "type": kind,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
