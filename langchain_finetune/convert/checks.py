@@ -69,7 +69,9 @@ def _check_tools(example: Mapping[str, Any]) -> Iterator[Finding]:
         for tool in tools:
             function = tool.get("function") if field == "tools" and _is_object(tool) else tool
             if not _is_object(function) or not isinstance(function.get("name"), str):
-                yield Finding(f"invalid_{field}", f"Each of {field} must be a function with a name.")
+                yield Finding(
+                    f"invalid_{field}", f"Each of {field} must be a function with a name."
+                )
 
 
 def _check_message(index: int, message: Any) -> Iterator[Finding]:
@@ -111,7 +113,7 @@ def _check_call(index: int, function: Any) -> Iterator[Finding]:
         yield Finding("invalid_tool_calls", "A call needs the name of its function.", index)
         return
     try:
-        arguments = json.loads(function.get("arguments"))  # type: ignore[arg-type]
+        arguments = json.loads(function.get("arguments"))
     except (TypeError, ValueError):
         arguments = None
     if not _is_object(arguments):

@@ -1,0 +1,1 @@
+"""Where chats come from: each loader is a `BaseChatLoader` and a Runnable."""

@@ -1,0 +1,1 @@
+"""Pure readers of stored chats, one shape a file."""

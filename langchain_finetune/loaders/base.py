@@ -1,0 +1,94 @@
+"""A chat loader that is also a Runnable."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from langchain_core.chat_loaders import BaseChatLoader
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict
+
+from langchain_finetune.messages import UnreadableMessageError
+from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+
+
+class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, Sessions]):
+    """Base of this package's loaders: a `BaseChatLoader` that composes with `|`.
+
+    `invoke` reads nothing yet: it returns `Sessions`, which read when they are iterated. So a
+    pipeline streams however many chats there are, and a trace of it holds no chat.
+
+    A subclass says how to read in `read_sessions`.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    @abstractmethod
+    def read_sessions(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession]:
+        """Yield sessions one by one; hand what is left out to `skip`.
+
+        Args:
+            overrides: Settings for this time only, as given to `invoke`.
+            skip: Called with each chat that is left out.
+
+        Raises:
+            LoadError: The source can't be read.
+        """
+
+    def lazy_load(self) -> Iterator[FineTuningSession]:
+        """Yield the sessions one by one, as `BaseChatLoader` has it."""
+        return iter(self.invoke(None))
+
+    def invoke(
+        self,
+        input: dict[str, Any] | None = None,  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Sessions:
+        """Return the sessions, to be read when they are iterated.
+
+        Args:
+            input: Settings that replace the loader's own this time, such as
+                `{"project_name": "app"}`; None or `{}` for none.
+            config: LangChain's run configuration.
+            kwargs: Not used.
+        """
+        return self._call_with_config(self._sessions, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: dict[str, Any] | None = None,  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Sessions:
+        """Return the sessions like `invoke`; there is nothing to wait for yet."""
+        return await self._acall_with_config(self._asessions, input, config, **kwargs)
+
+    def _sessions(self, overrides: dict[str, Any] | None) -> Sessions:
+        return Sessions(lambda skip: self.read_sessions(overrides or {}, skip))
+
+    async def _asessions(self, overrides: dict[str, Any] | None) -> Sessions:
+        return self._sessions(overrides)
+
+
+def readable(
+    source_id: str, read: Callable[[], FineTuningSession], skip: Callable[[Skip], None]
+) -> Iterator[FineTuningSession]:
+    """Yield the session that `read` returns, or skip it: one bad chat ends no iteration.
+
+    Args:
+        source_id: Where the chat comes from, for the skip.
+        read: A pure reader of data from outside.
+        skip: Called with the chat that is left out.
+    """
+    try:
+        session = read()
+    except UnreadableMessageError as error:
+        skip(Skip(source_id, error.code, str(error)))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        # Data from outside can be shaped in any way.
+        skip(Skip(source_id, "malformed", "The data has no shape that is known."))
+    else:
+        yield session

@@ -1,0 +1,87 @@
+"""Chats from LangSmith's datasets."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from langsmith import Client
+from langsmith.schemas import Example
+from pydantic import ConfigDict
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.langsmith_errors import reading
+from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.sessions import FineTuningSession, Skip
+
+
+class LangSmithDatasetChatLoader(SessionLoader):
+    """Load chats from a LangSmith dataset: one session an example.
+
+    Takes the place of `langchain_community.chat_loaders.langsmith.LangSmithDatasetChatLoader`.
+    It reads datasets of type chat and today's key-value datasets with the chat-model schema, page
+    by page, in a version of your choice.
+
+    Args:
+        dataset_name: Name of the dataset; or give its id.
+        dataset_id: Id of the dataset.
+        as_of: Version tag or time; the newest version by default.
+        splits: Only examples of these splits.
+        client: LangSmith's client; by default one from the environment.
+
+    Example:
+        ```python
+        loader = LangSmithDatasetChatLoader(dataset_name="extraction", splits=["train"])
+        model = (loader | Convert() | FineTune(model="nano", engine="local")).invoke({})
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    dataset_name: str | None = None
+    dataset_id: UUID | None = None
+    as_of: dt.datetime | str | None = None
+    splits: Sequence[str] | None = None
+    client: Client | None = None
+
+    def read_sessions(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession]:
+        """Yield one session an example; those that hold no chat are skipped.
+
+        Raises:
+            LoadError: LangSmith can't be reached, refuses the key, or has no such dataset.
+        """
+        if overrides:
+            changed = self.model_dump(exclude={"client", "name"}, exclude_none=True) | overrides
+            loader = type(self)(**changed, client=self.client)
+            yield from loader.read_sessions({}, skip)
+            return
+        for example in self._examples():
+            read = partial(read_example, example.inputs or {}, example.outputs or {})
+            for session in readable(str(example.id), read, skip):
+                session["source"] = _source(example)
+                yield session
+
+    def _examples(self) -> Iterator[Example]:
+        if (self.dataset_name is None) == (self.dataset_id is None):
+            raise LoadError("Give the dataset's name or its id.")
+        if self.client is None:
+            self.client = Client()
+        what = f"dataset {self.dataset_name or str(self.dataset_id)!r}"
+        with reading(self.client, what):
+            yield from self.client.list_examples(
+                dataset_name=self.dataset_name,
+                dataset_id=self.dataset_id,
+                as_of=self.as_of,
+                splits=self.splits,
+            )
+
+
+def _source(example: Example) -> Mapping[str, str]:
+    source = {"example_id": str(example.id), "dataset_id": str(example.dataset_id)}
+    if example.source_run_id:
+        source["run_id"] = str(example.source_run_id)
+    return source

@@ -1,0 +1,42 @@
+"""The chat of a dataset example, in both shapes that LangSmith knows.
+
+Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, each
+`{"type": "human", "data": {...}}`. Key-value with the chat-model schema:
+`inputs = {"messages": [...], "tools": [...]}`, `outputs = {"message": ...}`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_finetune.loaders.payloads.messages import read_message
+from langchain_finetune.messages import UnreadableMessageError, WireMessages
+from langchain_finetune.sessions import SETTINGS, FineTuningSession
+
+
+def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> FineTuningSession:
+    """Return the chat of a dataset example: its input messages, then the reference answer.
+
+    Raises:
+        UnreadableMessageError: The example has another shape, or no answer.
+
+    Example:
+        >>> session = read_example(
+        ...     {"messages": [{"role": "user", "content": "Hi"}]},
+        ...     {"message": {"role": "assistant", "content": "Hello"}},
+        ... )
+        >>> session["messages"][1].content
+        'Hello'
+    """
+    sent = inputs.get("messages") or inputs.get("input")
+    if not isinstance(sent, list):
+        raise UnreadableMessageError("no_chat", "The example's inputs hold no list of messages.")
+    answer = outputs.get("message") or outputs.get("output")
+    if answer is None:
+        raise UnreadableMessageError("no_answer", "The example has no reference answer.")
+    answers = answer if isinstance(answer, list) else [answer]
+    wire = [read_message(message) for message in [*sent, *answers]]
+    session: FineTuningSession = {"messages": WireMessages(wire)}
+    for setting in SETTINGS:
+        if inputs.get(setting) is not None:
+            session[setting] = inputs[setting]  # type: ignore[literal-required]
+    return session

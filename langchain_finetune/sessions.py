@@ -1,0 +1,86 @@
+"""A session: one chat of the app, with its tools and where it came from."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.chat_sessions import ChatSession
+
+from langchain_finetune.messages import WireMessage, WireMessages, message_to_wire
+
+SETTINGS = ("tools", "functions", "parallel_tool_calls", "response_format")
+"""What a request says beside its messages and what changes how the model should answer."""
+
+
+class FineTuningSession(ChatSession, total=False):
+    """A `ChatSession` with all that the model saw, and its source.
+
+    `messages` comes first and ends with the answer; `functions` are legacy functions.
+    """
+
+    tools: Sequence[dict[str, Any]]
+    """Tools that the request offered, in OpenAI's form."""
+    parallel_tool_calls: bool
+    """As the request said it; missing where it did not."""
+    response_format: dict[str, Any]
+    """The answer's format that the request asked for."""
+    source: Mapping[str, str]
+    """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`."""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A chat that was left out, and why.
+
+    Attributes:
+        id: The run, dataset example or position that it came from.
+        code: Stable name of the reason, such as `errored_run`.
+        reason: One sentence; it never quotes training text.
+    """
+
+    id: str
+    code: str
+    reason: str
+
+
+class Sessions:
+    """Sessions that are read when they are iterated, anew each time.
+
+    Attributes:
+        skipped: What the last iteration left out so far, in order.
+
+    Example:
+        >>> sessions = Sessions(lambda skip: iter([]))
+        >>> list(sessions), sessions.skipped
+        ([], [])
+    """
+
+    def __init__(
+        self, read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]]
+    ) -> None:
+        self._read = read
+        self.skipped: list[Skip] = []
+
+    def __iter__(self) -> Iterator[FineTuningSession]:
+        self.skipped = []
+        return self._read(self.skipped.append)
+
+    def skipped_by_reason(self) -> dict[str, int]:
+        """Return how many were left out for each reason code, most frequent first."""
+        return dict(Counter(skip.code for skip in self.skipped).most_common())
+
+    def __repr__(self) -> str:
+        return "Sessions(<read when iterated>)"
+
+
+def wire_messages(session: ChatSession) -> list[WireMessage]:
+    """Return a session's messages in OpenAI's wire form.
+
+    Raises:
+        UnreadableMessageError: A message holds what the wire form can't say.
+    """
+    messages = session["messages"]
+    if isinstance(messages, WireMessages):
+        return messages.wire
+    return [message_to_wire(message) for message in messages]
