@@ -48,8 +48,10 @@ _WIRE_PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
 _CALL_PARTS = frozenset({"tool_use", "tool_call", "function_call"})
 
 
-class UnreadableMessageError(ValueError):
-    """A message can't be said in OpenAI's wire form.
+class UnreadableChatError(ValueError):
+    """A chat can't be said in OpenAI's wire form, or makes no training example.
+
+    Loaders and `Convert` turn it into a `Skip`.
 
     Args:
         code: Stable name of the reason, such as `unsupported_content`.
@@ -109,7 +111,7 @@ def message_to_wire(message: BaseMessage) -> WireMessage:
     """Return a LangChain message in wire form.
 
     Raises:
-        UnreadableMessageError: It holds what the wire form can't say.
+        UnreadableChatError: It holds what the wire form can't say.
 
     Example:
         >>> message_to_wire(HumanMessage("Hi"))
@@ -127,13 +129,13 @@ def fields_to_wire(kind: str, fields: Mapping[str, Any]) -> WireMessage:
             `additional_kwargs`, ...; empty ones may be missing.
 
     Raises:
-        UnreadableMessageError: It holds what the wire form can't say.
+        UnreadableChatError: It holds what the wire form can't say.
     """
     role = _ROLES.get(kind)
     if role is None:
         role = _ROLES.get(str(fields.get("type")))
     if role is None:
-        raise UnreadableMessageError("unknown_message_type", "A message of an unknown type.")
+        raise UnreadableChatError("unknown_message_type", "A message of an unknown type.")
     extra = _mapping(fields.get("additional_kwargs"))
     if role == "":
         role = str(fields.get("role") or "")
@@ -218,7 +220,7 @@ def _content(content: Any, *, answer: bool) -> Any:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise UnreadableMessageError("unsupported_content", "Content is no text and no list.")
+        raise UnreadableChatError("unsupported_content", "Content is no text and no list.")
     parts = []
     for part in content:
         if isinstance(part, str):
@@ -234,7 +236,7 @@ def _content(content: Any, *, answer: bool) -> Any:
         elif kind in _WIRE_PARTS:
             parts.append(dict(part))
         else:
-            raise UnreadableMessageError(
+            raise UnreadableChatError(
                 "unsupported_content", "A content part of a kind that OpenAI's chat API can't take."
             )
     return parts
@@ -247,7 +249,7 @@ def _image(part: Mapping[str, Any]) -> dict[str, Any]:
     kind = source.get("mime_type") or source.get("media_type")
     url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
     if not url:
-        raise UnreadableMessageError("unsupported_content", "An image without its data or address.")
+        raise UnreadableChatError("unsupported_content", "An image without its data or address.")
     return {"type": "image_url", "image_url": {"url": url}}
 
 

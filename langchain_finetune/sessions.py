@@ -78,7 +78,7 @@ def wire_messages(session: ChatSession) -> list[WireMessage]:
     """Return a session's messages in OpenAI's wire form.
 
     Raises:
-        UnreadableMessageError: A message holds what the wire form can't say.
+        UnreadableChatError: A message holds what the wire form can't say.
     """
     messages = session["messages"]
     if isinstance(messages, WireMessages):

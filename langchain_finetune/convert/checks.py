@@ -82,16 +82,20 @@ def _check_message(index: int, message: Any) -> Iterator[Finding]:
     if role not in ROLES:
         yield Finding("unknown_role", "A message needs a role that OpenAI's API knows.", index)
         return
-    calls = message.get("tool_calls")
-    function_call = message.get("function_call")
     if role != "assistant":
-        if calls or function_call:
+        if message.get("tool_calls") or message.get("function_call"):
             yield Finding("calls_outside_assistant", "Only the assistant calls tools.", index)
         if not isinstance(message.get("content"), str | list):
             yield Finding("no_content", f"A {role} message needs content.", index)
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
             yield Finding("no_tool_call_id", "A tool message needs the id of its call.", index)
         return
+    yield from _check_answer(index, message)
+
+
+def _check_answer(index: int, message: Mapping[str, Any]) -> Iterator[Finding]:
+    calls = message.get("tool_calls")
+    function_call = message.get("function_call")
     if message.get("weight") not in {None, 0, 1}:
         yield Finding("invalid_weight", "An assistant message's weight is 0 or 1.", index)
     if calls is not None and not isinstance(calls, list):

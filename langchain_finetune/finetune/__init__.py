@@ -1,0 +1,1 @@
+"""From training examples to a fine-tuned model: spool, submit, wait, return a `ChatOpenAI`."""

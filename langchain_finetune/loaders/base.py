@@ -8,7 +8,8 @@ from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_finetune.messages import UnreadableMessageError
+from langchain_finetune.errors import LoadError
+from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 
@@ -73,6 +74,27 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, 
         return self._sessions(overrides)
 
 
+class PlainLoader(SessionLoader):
+    """Any `BaseChatLoader` as the first step of a pipeline.
+
+    Args:
+        loader: For example one of `langchain_community.chat_loaders`.
+    """
+
+    loader: BaseChatLoader
+
+    def read_sessions(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession]:
+        """Yield what the loader yields; it skips in ways of its own."""
+        del skip
+        if overrides:
+            raise LoadError(
+                f"{type(self.loader).__name__} takes no settings at call time: invoke with {{}}."
+            )
+        yield from self.loader.lazy_load()  # type: ignore[misc]
+
+
 def readable(
     source_id: str, read: Callable[[], FineTuningSession], skip: Callable[[Skip], None]
 ) -> Iterator[FineTuningSession]:
@@ -85,7 +107,7 @@ def readable(
     """
     try:
         session = read()
-    except UnreadableMessageError as error:
+    except UnreadableChatError as error:
         skip(Skip(source_id, error.code, str(error)))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         # Data from outside can be shaped in any way.

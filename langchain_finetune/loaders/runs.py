@@ -62,13 +62,14 @@ class LangSmithRunChatLoader(SessionLoader):
         query: RunQuery | None = None,
         **conditions: Any,
     ) -> None:
-        fields = RunQuery.model_fields.keys() & conditions.keys()
-        chosen = {name: conditions.pop(name) for name in fields}
+        chosen = {
+            name: conditions.pop(name) for name in RunQuery.model_fields if name in conditions
+        }
         query = _updated(query or RunQuery(), chosen)
         if runs is not None and query != RunQuery():
             raise LoadError("Give either runs or conditions to select them by, not both.")
-        # The base is a pydantic model; its fields are ours.
-        super().__init__(**{"runs": runs, "client": client, "query": query}, **conditions)
+        fields = {"runs": runs, "client": client, "query": query}
+        super().__init__(**fields, **conditions)
 
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.loaders.payloads.messages import read_message
-from langchain_finetune.messages import UnreadableMessageError, WireMessages
+from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import SETTINGS, FineTuningSession
 
 
@@ -17,7 +17,7 @@ def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> FineT
     """Return the chat of a dataset example: its input messages, then the reference answer.
 
     Raises:
-        UnreadableMessageError: The example has another shape, or no answer.
+        UnreadableChatError: The example has another shape, or no answer.
 
     Example:
         >>> session = read_example(
@@ -29,10 +29,10 @@ def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> FineT
     """
     sent = inputs.get("messages") or inputs.get("input")
     if not isinstance(sent, list):
-        raise UnreadableMessageError("no_chat", "The example's inputs hold no list of messages.")
+        raise UnreadableChatError("no_chat", "The example's inputs hold no list of messages.")
     answer = outputs.get("message") or outputs.get("output")
     if answer is None:
-        raise UnreadableMessageError("no_answer", "The example has no reference answer.")
+        raise UnreadableChatError("no_answer", "The example has no reference answer.")
     answers = answer if isinstance(answer, list) else [answer]
     wire = [read_message(message) for message in [*sent, *answers]]
     session: FineTuningSession = {"messages": WireMessages(wire)}

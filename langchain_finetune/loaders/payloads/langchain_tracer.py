@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.loaders.payloads.messages import read_message
-from langchain_finetune.messages import UnreadableMessageError, WireMessages
+from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
 
@@ -20,13 +20,13 @@ def read_run(run: Mapping[str, Any]) -> FineTuningSession:
         run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...
 
     Raises:
-        UnreadableMessageError: The run holds no finished chat that the wire form can say.
+        UnreadableChatError: The run holds no finished chat that the wire form can say.
     """
     _require_finished(run)
     sent = _only(_mapping(run.get("inputs")).get("messages"), "messages")
     answer = _mapping(_only(_mapping(run.get("outputs")).get("generations"), "generations")[0])
     if "message" not in answer:
-        raise UnreadableMessageError("no_chat", "The run's answer is no chat message.")
+        raise UnreadableChatError("no_chat", "The run's answer is no chat message.")
     wire = [read_message(message) for message in sent]
     wire.append(read_message(answer["message"]))
     session: FineTuningSession = {"messages": WireMessages(wire), "source": _source(run)}
@@ -37,28 +37,28 @@ def read_run(run: Mapping[str, Any]) -> FineTuningSession:
 def _require_finished(run: Mapping[str, Any]) -> None:
     run_type = str(run.get("run_type", "llm")).lower()
     if run_type != "llm":
-        raise UnreadableMessageError("not_an_llm_run", f"A run of type {run_type}; llm is needed.")
+        raise UnreadableChatError("not_an_llm_run", f"A run of type {run_type}; llm is needed.")
     # An errored run can still hold an empty answer, so outputs alone don't tell.
     if run.get("error") or str(run.get("status", "")).lower() == "error":
-        raise UnreadableMessageError("errored_run", "The run ended with an error.")
+        raise UnreadableChatError("errored_run", "The run ended with an error.")
     if not run.get("outputs"):
-        raise UnreadableMessageError("pending_run", "The run has no outputs yet.")
+        raise UnreadableChatError("pending_run", "The run has no outputs yet.")
 
 
 def _only(batch: Any, name: str) -> list[Any]:
     """Return the one list in a batch of lists; a flat list (2023) is that list itself."""
     if not isinstance(batch, list) or not batch:
-        raise UnreadableMessageError("no_chat", f"The run has no {name}.")
+        raise UnreadableChatError("no_chat", f"The run has no {name}.")
     if not isinstance(batch[0], list):
         rows = batch
     elif len(batch) == 1:
         rows = batch[0]
     else:
-        raise UnreadableMessageError("several_chats", f"The run holds {len(batch)} chats at once.")
+        raise UnreadableChatError("several_chats", f"The run holds {len(batch)} chats at once.")
     if not rows:
-        raise UnreadableMessageError("no_chat", f"The run has no {name}.")
+        raise UnreadableChatError("no_chat", f"The run has no {name}.")
     if name == "generations" and len(rows) > 1:
-        raise UnreadableMessageError(
+        raise UnreadableChatError(
             "several_answers", f"The model gave {len(rows)} answers; which is right is not known."
         )
     return rows
@@ -77,7 +77,7 @@ def _add_settings(session: FineTuningSession, extra: Mapping[str, Any]) -> None:
     params = {**options, **_mapping(extra.get("invocation_params"))}
     if tools := params.get("tools"):
         if not all(_is_function_tool(tool) for tool in tools):
-            raise UnreadableMessageError(
+            raise UnreadableChatError(
                 "unsupported_tools", "The run offers tools of another form than OpenAI's functions."
             )
         session["tools"] = tools
@@ -90,7 +90,7 @@ def _add_settings(session: FineTuningSession, extra: Mapping[str, Any]) -> None:
         session["response_format"] = dict(response_format)
     elif response_format is not None:
         # For a class the tracer writes its repr; the schema that was sent is not in the run.
-        raise UnreadableMessageError(
+        raise UnreadableChatError(
             "unsupported_response_format", "The run's response format is not recorded as a schema."
         )
 

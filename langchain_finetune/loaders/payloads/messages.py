@@ -6,7 +6,7 @@ The data comes from outside. It is only parsed: no class is imported or made fro
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.messages import UnreadableMessageError, WireMessage, fields_to_wire
+from langchain_finetune.messages import UnreadableChatError, WireMessage, fields_to_wire
 
 _WIRE_FIELDS = (
     "role",
@@ -31,18 +31,18 @@ def read_message(raw: Any) -> WireMessage:
             `{"role": "assistant", "content": ...}` (OpenAI).
 
     Raises:
-        UnreadableMessageError: It is none of them, or holds what the wire form can't say.
+        UnreadableChatError: It is none of them, or holds what the wire form can't say.
 
     Example:
         >>> read_message({"type": "human", "data": {"content": "Hi"}})
         {'role': 'user', 'content': 'Hi'}
     """
     if not isinstance(raw, Mapping):
-        raise UnreadableMessageError("unreadable_message", "A message that is no JSON object.")
+        raise UnreadableChatError("unreadable_message", "A message that is no JSON object.")
     if raw.get("lc") is not None:
         names, fields = raw.get("id"), raw.get("kwargs")
         if raw.get("type") != "constructor" or not names or not isinstance(fields, Mapping):
-            raise UnreadableMessageError(
+            raise UnreadableChatError(
                 "unreadable_message", "A serialised object that is no message."
             )
         return fields_to_wire(str(names[-1]), fields)

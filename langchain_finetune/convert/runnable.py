@@ -1,0 +1,79 @@
+"""`Convert`: the step from sessions to training examples."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.chat_loaders import BaseChatLoader
+from langchain_core.chat_sessions import ChatSession
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict
+
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.supervised import supervised_example
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.loaders.base import PlainLoader
+
+
+class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
+    """Make training examples of sessions: check each, keep what is fit, count what is not.
+
+    Takes what a loader of this package gives, or any iterable of `ChatSession`. Any
+    `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
+    are iterated, so memory stays flat.
+
+    Example:
+        ```python
+        examples = (loader | Convert()).invoke({})
+        file = examples.write_jsonl("train.jsonl")
+        print(file.examples, file.sha256, examples.rejected_by_reason())
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    def __ror__(self, other: Any) -> Any:
+        """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
+        if isinstance(other, BaseChatLoader) and not isinstance(other, RunnableSerializable):
+            other = PlainLoader(loader=other)
+        return super().__ror__(other)
+
+    def invoke(
+        self,
+        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Examples:
+        """Return the examples, to be made when they are iterated.
+
+        Args:
+            input: Sessions, or a loader.
+            config: LangChain's run configuration.
+            kwargs: Not used.
+
+        Raises:
+            ConvertError: The input is nothing that sessions can be read from.
+        """
+        return self._call_with_config(_examples, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Examples:
+        """Return the examples like `invoke`; there is nothing to wait for yet."""
+        return await self._acall_with_config(_aexamples, input, config, **kwargs)
+
+
+def _examples(source: Iterable[ChatSession]) -> Examples:
+    if isinstance(source, BaseChatLoader):
+        source = PlainLoader(loader=source).invoke(None)
+    if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
+        raise ConvertError(
+            f"Convert takes sessions, such as a loader's, not {type(source).__name__}."
+        )
+    return Examples(source, supervised_example)
+
+
+async def _aexamples(source: Iterable[ChatSession]) -> Examples:
+    return _examples(source)

@@ -1,0 +1,211 @@
+"""`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Any, Literal
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI, OpenAI, OpenAIError
+from pydantic import ConfigDict, Field, SecretStr, model_validator
+
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.errors import ConvertError, EngineAuthenticationError
+from langchain_finetune.finetune.engines.embedded import ensure_engine
+from langchain_finetune.finetune.engines.openai import submit_job
+from langchain_finetune.finetune.job import (
+    FinishedJob,
+    Hyperparameters,
+    JobCreated,
+    JobProgress,
+    JobSpec,
+)
+from langchain_finetune.finetune.job_log import log_job
+from langchain_finetune.finetune.progress import PROGRESS_EVENT
+from langchain_finetune.finetune.spool import spool
+from langchain_finetune.finetune.steps import Flow, Tell, arun_flow, run_flow
+from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.home import home_path
+
+_DAY = 24 * 3600.0
+
+
+class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
+    """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
+
+    Writes the training file to disk, uploads it, creates one job, waits for it and returns the
+    model. The job's id is on disk (`jobs.jsonl` in the home folder) before the wait begins.
+    Progress comes as LangChain custom events named `fine_tuning_progress`.
+
+    Args:
+        model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
+            what the server offers.
+        engine: `local` is the embedded engine, started when none runs. `openai` is any server
+            that speaks OpenAI's fine-tuning API, by `base_url`.
+        base_url: The server's address; by default `OPENAI_BASE_URL`, or OpenAI's own.
+        api_key: Its key; by default `OPENAI_API_KEY`.
+        hyperparameters: Those that the engine shall not choose by itself.
+        suffix: Goes into the new model's name; at most 64 characters.
+        seed: Of the training and of the choice of validation examples.
+        validation_share: Share of the examples that is kept from training, to validate with.
+        timeout_s: Seconds to wait for the job; it goes on afterwards.
+        chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
+            `{"temperature": 0}`.
+
+    Example:
+        ```python
+        chain = loader | Convert() | FineTune(model="nano", engine="local")
+        model = chain.invoke({})
+        model.invoke("What's 56/7?")
+        model.metadata  # {"job_id": ..., "base_model": ..., "training_sha256": ..., ...}
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str = Field(min_length=1)
+    engine: Literal["openai", "local"] = "openai"
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    hyperparameters: Hyperparameters = Hyperparameters()
+    suffix: str | None = Field(default=None, max_length=64)
+    seed: int | None = None
+    validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    timeout_s: float = Field(default=_DAY, gt=0)
+    chat_settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> "FineTune":
+        if self.engine == "local" and (self.base_url or self.api_key):
+            raise ValueError(
+                "engine='local' finds its address and key by itself; leave base_url and api_key "
+                "out, or use engine='openai' for a server that you name."
+            )
+        return self
+
+    def invoke(
+        self,
+        input: Examples,  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> ChatOpenAI:
+        """Fine-tune on the examples and wait for the model.
+
+        Args:
+            input: What `Convert` returns.
+            config: LangChain's run configuration; its callbacks hear of the progress.
+            kwargs: Not used.
+
+        Raises:
+            ConvertError: Fewer than ten examples; nothing was sent.
+            EngineError: The engine can't be reached, refuses the key, the base or the data.
+            JobError: The job failed, was cancelled, or did not end in time.
+        """
+        return self._call_with_config(self._fine_tune, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: Examples,  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> ChatOpenAI:
+        """Fine-tune on the examples without blocking; as `invoke` otherwise."""
+        return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
+
+    def _fine_tune(
+        self, examples: Examples, _: CallbackManagerForChainRun, config: RunnableConfig
+    ) -> ChatOpenAI:
+        spec = self._spooled(examples)
+        base_url, api_key = self._address()
+
+        def tell(news: JobCreated | JobProgress) -> None:
+            if isinstance(news, JobCreated):
+                log_job(news, home_path())
+            else:
+                dispatch_custom_event(PROGRESS_EVENT, asdict(news), config=config)
+
+        with _client(OpenAI, base_url, api_key) as client:
+            job = run_flow(self._flow(spec, str(client.base_url)), client, tell)
+            return self._chat_model(spec, job, str(client.base_url), client.api_key)
+
+    async def _afine_tune(
+        self, examples: Examples, _: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> ChatOpenAI:
+        # Reading the examples and starting an engine block, so they run in a thread.
+        spec = await asyncio.to_thread(self._spooled, examples)
+        base_url, api_key = await asyncio.to_thread(self._address)
+
+        async def tell(news: JobCreated | JobProgress) -> None:
+            if isinstance(news, JobCreated):
+                log_job(news, home_path())
+            else:
+                await adispatch_custom_event(PROGRESS_EVENT, asdict(news), config=config)
+
+        async with _client(AsyncOpenAI, base_url, api_key) as client:
+            job = await arun_flow(self._flow(spec, str(client.base_url)), client, tell)
+            return self._chat_model(spec, job, str(client.base_url), client.api_key)
+
+    def _flow(self, spec: JobSpec, base_url: str) -> Flow[FinishedJob]:
+        job_id = yield from submit_job(spec, base_url)
+        yield Tell(
+            JobCreated(job_id, base_url, spec.model, spec.training.sha256, spec.training.path)
+        )
+        local = self.engine == "local"
+        patience = Patience(self.timeout_s, 0.5 if local else 5.0, 1.0 if local else 60.0)
+        return (yield from wait_for_job(job_id, patience, base_url))
+
+    def _spooled(self, examples: Examples) -> JobSpec:
+        if not isinstance(examples, Examples):
+            raise ConvertError(
+                f"FineTune takes what Convert returns, not {type(examples).__name__}: "
+                "loader | Convert() | FineTune(...)."
+            )
+        training, validation = spool(
+            examples,
+            home_path() / "spool",
+            validation_share=self.validation_share,
+            seed=self.seed,
+        )
+        chosen = self.hyperparameters.model_dump(exclude_defaults=True)
+        metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
+        return JobSpec(self.model, training, validation, chosen, self.suffix, self.seed, metadata)
+
+    def _address(self) -> tuple[str | None, SecretStr | None]:
+        if self.engine == "local":
+            address = ensure_engine(home_path())
+            return address.base_url, address.api_key
+        return self.base_url, self.api_key
+
+    def _chat_model(
+        self, spec: JobSpec, job: FinishedJob, base_url: str, api_key: str
+    ) -> ChatOpenAI:
+        lineage = {
+            "job_id": job.job_id,
+            "base_model": spec.model,
+            "training_sha256": spec.training.sha256,
+            "training_examples": spec.training.examples,
+        }
+        settings = dict(self.chat_settings)
+        metadata = {**(settings.pop("metadata", None) or {}), **lineage}
+        return ChatOpenAI(
+            model=job.fine_tuned_model,
+            base_url=base_url,
+            api_key=SecretStr(api_key),
+            metadata=metadata,
+            **settings,
+        )
+
+
+def _client(kind: Any, base_url: str | None, api_key: SecretStr | None) -> Any:
+    try:
+        return kind(base_url=base_url, api_key=api_key and api_key.get_secret_value())
+    except OpenAIError as error:
+        raise EngineAuthenticationError(
+            "The engine needs a key: give api_key, or set OPENAI_API_KEY."
+        ) from error
