@@ -33,6 +33,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    *,
     model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
     project: Annotated[str | None, typer.Option(help="LangSmith project with the runs.")] = None,
     dataset: Annotated[str | None, typer.Option(help="LangSmith dataset instead of runs.")] = None,
@@ -44,7 +45,7 @@ def run(
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,  # noqa: FBT002 - a flag
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Load chats, convert them, fine-tune, and print the new model's name."""
     loader = _loader(project, dataset, filter, trace_filter, limit)

@@ -1,0 +1,117 @@
+"""`Convert` streams examples, counts what it rejects and takes any chat loader."""
+
+import hashlib
+import json
+
+import pytest
+from langchain_core.chat_loaders import BaseChatLoader
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import ValidationError
+
+from langchain_finetune import Convert, ConvertError, Sessions, Skip
+
+GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
+UNANSWERED = {"messages": [HumanMessage("Anybody there?")]}
+TRAILING = {"messages": [HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("Bye")]}
+UNREADABLE = {"messages": [HumanMessage([{"type": "reasoning"}]), AIMessage("Hello")]}
+LINE = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+
+
+class ListLoader(BaseChatLoader):
+    """A chat loader that is no Runnable, like those of langchain-community."""
+
+    def lazy_load(self):
+        yield from [GOOD, UNANSWERED]
+
+
+def test_examples_are_plain_dicts_again_and_again():
+    examples = Convert().invoke([GOOD])
+    assert list(examples) == list(examples) == [LINE]
+
+
+def test_rejected_chats_have_an_id_and_a_reason():
+    source = {"run_id": "r-1"}
+    examples = Convert().invoke([{**UNANSWERED, "source": source}, GOOD, UNREADABLE])
+    assert list(examples) == [LINE]
+    assert [(skip.id, skip.code) for skip in examples.rejected] == [
+        ("r-1", "no_assistant_message"),
+        ("session 2", "unsupported_content"),
+    ]
+    assert examples.rejected_by_reason() == {"no_assistant_message": 1, "unsupported_content": 1}
+
+
+def test_what_the_loader_skipped_is_counted_too():
+    def read(skip):
+        skip(Skip("r-9", "errored_run", "The run ended with an error."))
+        yield GOOD
+
+    examples = Convert().invoke(Sessions(read))
+    assert len(list(examples)) == len(list(examples)) == 1
+    assert [skip.id for skip in examples.rejected] == ["r-9"]
+
+
+def test_messages_after_the_last_answer_are_left_out_and_counted():
+    examples = Convert().invoke([TRAILING])
+    assert list(examples) == [LINE]
+    assert examples.trimmed_messages == 1
+
+
+def test_settings_of_the_request_go_into_the_line():
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"z": 1, "a": 2}}}]
+    session = {**GOOD, "tools": tools, "parallel_tool_calls": False, "response_format": {}}
+    [example] = Convert().invoke([session])
+    assert example == {**LINE, "tools": tools, "parallel_tool_calls": False}
+
+
+def test_parallel_tool_calls_needs_tools():
+    [example] = Convert().invoke([{**GOOD, "parallel_tool_calls": True}])
+    assert example == LINE
+
+
+def test_legacy_functions_stay_functions():
+    [example] = Convert().invoke([{**GOOD, "functions": [{"name": "f"}]}])
+    assert example == {**LINE, "functions": [{"name": "f"}]}
+
+
+def test_the_file_holds_the_examples_and_its_hash_is_told(tmp_path):
+    written = Convert().invoke([GOOD, UNANSWERED, GOOD]).write_jsonl(tmp_path / "train.jsonl")
+    data = (tmp_path / "train.jsonl").read_bytes()
+    assert [json.loads(line) for line in data.splitlines()] == [LINE, LINE]
+    assert (written.examples, written.size) == (2, len(data))
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path):
+    def read(_):
+        yield GOOD
+        raise OSError("the source broke off")
+
+    path = tmp_path / "train.jsonl"
+    path.write_text("old")
+    with pytest.raises(OSError, match="broke off"):
+        Convert().invoke(Sessions(read)).write_jsonl(path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("train.jsonl", "old")
+    ]
+
+
+def test_a_plain_chat_loader_stands_on_the_left_of_a_pipe():
+    chain = ListLoader() | Convert()
+    assert list(chain.invoke({})) == [LINE]
+    assert list(Convert().invoke(ListLoader())) == [LINE]
+
+
+async def test_sync_and_async_give_the_same():
+    chain = ListLoader() | Convert()
+    assert list(await chain.ainvoke({})) == list(chain.invoke({}))
+
+
+@pytest.mark.parametrize("source", ["text", {"messages": []}, 5])
+def test_what_is_no_source_of_chats_is_refused(source):
+    with pytest.raises(ConvertError, match="takes sessions"):
+        Convert().invoke(source)
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValidationError, match="extra"):
+        Convert(methd="supervised")
