@@ -1,0 +1,123 @@
+"""What the training process tells the engine: one JSON object a line on standard output.
+
+```text
+{"event": "settings", "hyperparameters": {"n_epochs": 3, ...}, "trained_tokens": 5400,
+ "total_steps": 39, "examples": 100, "method": "full"}
+{"event": "metrics", "step": 1, "total_steps": 39, "epoch": 0.08, "train_loss": 2.1,
+ "train_mean_token_accuracy": 0.5, "valid_loss": null, "valid_mean_token_accuracy": null}
+{"event": "done", "trained_tokens": 5400}
+{"event": "failed", "code": "example_too_long", "message": "Line 7 ..."}
+```
+
+The last line is `done`, with exit status 0, or `failed`, with another. A process that was killed
+says neither.
+"""
+
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self, TextIO
+
+from langchain_finetune.local.training.plan import Plan
+
+
+class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
+    """A reason for which a job can't be done, told to its owner.
+
+    Args:
+        code: Stable name of the reason, such as `invalid_training_file`.
+        message: One sentence that never quotes training text.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Reporter:
+    """Writes the events; as a context, it also tells how the work within it failed.
+
+    Args:
+        stream: Where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def settings(self, plan: Plan, *, trained_tokens: int, total_steps: int, examples: int) -> None:
+        """Tell what will be done; what was `auto` is a number here."""
+        self._write(
+            "settings",
+            hyperparameters=asdict(plan.hyperparameters),
+            trained_tokens=trained_tokens,
+            total_steps=total_steps,
+            examples=examples,
+            method=plan.method,
+        )
+
+    def metrics(
+        self,
+        *,
+        step: int,
+        total_steps: int,
+        epoch: float,
+        train_loss: float,
+        train_mean_token_accuracy: float,
+        valid_loss: float | None,
+        valid_mean_token_accuracy: float | None,
+    ) -> None:
+        """Tell how far training is, and how well it goes since the metrics before."""
+        self._write(
+            "metrics",
+            step=step,
+            total_steps=total_steps,
+            epoch=epoch,
+            train_loss=train_loss,
+            train_mean_token_accuracy=train_mean_token_accuracy,
+            valid_loss=valid_loss,
+            valid_mean_token_accuracy=valid_mean_token_accuracy,
+        )
+
+    def done(self, *, trained_tokens: int) -> None:
+        """Tell that the model lies at its place."""
+        self._write("done", trained_tokens=trained_tokens)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Report an error and hold it; the caller sees that `done` was never said."""
+        if isinstance(error, TrainingFailure):
+            self._write("failed", code=error.code, message=error.message)
+        elif isinstance(error, Exception):
+            code = "out_of_memory" if _is_memory(error) else "internal_error"
+            told = "ran out of memory: take a smaller base model, or smaller batches"
+            if code == "internal_error":
+                told = f"stopped on an error ({type(error).__name__}); the engine's log has more"
+            self._write("failed", code=code, message=f"Training {told}.")
+            _log(error, trace)
+        return isinstance(error, Exception)
+
+    def _write(self, event: str, **fields: object) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+def _is_memory(error: Exception) -> bool:
+    # torch's class is named, not imported: the error may come before torch does.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _log(error: Exception, trace: TracebackType | None) -> None:
+    traceback.print_tb(trace)
+    # Other errors may quote what they stumbled over, and training text must not be logged.
+    quotable = isinstance(error, OSError | RuntimeError | ImportError)
+    sys.stderr.write(f"{type(error).__name__}{f': {error}' if quotable else ''}\n")

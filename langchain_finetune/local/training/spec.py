@@ -1,0 +1,85 @@
+"""What the engine asks the training process to do."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_finetune.convert.checks import check_example
+from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.plan import Asked
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One training run.
+
+    Attributes:
+        base: A model folder, or an id on the Hugging Face hub.
+        train: Supervised examples in OpenAI's format, one a line.
+        validation: The same, to measure on; None for nothing.
+        output: Folder of the finished model; it appears all at once.
+        work: Folder for what is only needed meanwhile.
+        asked: Hyperparameters.
+        seed: Start of all random numbers.
+    """
+
+    base: str
+    train: Path
+    validation: Path | None
+    output: Path
+    work: Path
+    asked: Asked
+    seed: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Spec":
+        """Read a specification; its fields are those of `langchain_finetune.local.training`."""
+        raw = json.loads(path.read_text())
+        return cls(
+            base=raw["base"],
+            train=Path(raw["train"]),
+            validation=Path(raw["validation"]) if raw.get("validation") else None,
+            output=Path(raw["output"]),
+            work=Path(raw["work"]),
+            asked=Asked(**raw.get("hyperparameters") or {}),
+            seed=raw.get("seed") or 0,
+        )
+
+    @property
+    def partial(self) -> Path:
+        """Where the model is written before it takes its place."""
+        return self.output.with_name(f".{self.output.name}.partial")
+
+
+def read_examples(path: Path, *, code: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """Read a file of examples, each with the number of its line; blank lines are left out.
+
+    Args:
+        path: The file.
+        code: Code of the failure, such as `invalid_training_file`.
+
+    Raises:
+        TrainingFailure: A line is no JSON, or breaks a rule of `convert.checks`; or there is none.
+    """
+    examples = list(_examples(path, code))
+    if not examples:
+        raise TrainingFailure(code, "The file has no examples.")
+    return examples
+
+
+def _examples(path: Path, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                example = json.loads(line)
+            except ValueError:
+                # The error quotes the line, so it is no cause that may be logged.
+                raise TrainingFailure(code, f"Line {number} is not JSON.") from None
+            for finding in check_example(example):
+                place = "" if finding.index is None else f", message {finding.index}"
+                raise TrainingFailure(code, f"Line {number}{place}: {finding.message}")
+            yield number, example
