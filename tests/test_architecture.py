@@ -23,10 +23,12 @@ ROOMS = {
     "loaders.payloads": 3,
     "loaders": 4,
     "convert": 5,
-    "finetune.engines": 6,
-    "finetune": 7,
-    "cli": 8,
-    "": 9,
+    "finetune.job": 6,
+    "finetune.steps": 6,
+    "finetune.engines": 7,
+    "finetune": 8,
+    "cli": 9,
+    "": 10,
 }
 LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "local"}
 
@@ -90,7 +92,8 @@ def test_no_module_swallows_all_exceptions():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type else ""
-                assert caught not in {"", "Exception", "BaseException"}, path
+                passes_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+                assert passes_on or caught not in {"", "Exception", "BaseException"}, path
 
 
 def test_all_is_what_the_package_exports():

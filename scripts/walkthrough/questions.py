@@ -9,7 +9,7 @@ LANGUAGES = ("en", "ko", "zh", "ja", "es")
 EXPRESSIONS = (
     "45/9 81/9 72/8 56/7 36/6 64/8 12*6 8*8 10*10 11*11 13*13 "
     "45+30 72+28 56+44 63+37 70-35 60-30 50-25 40-20 30-15"
-).split()  # noqa: SIM905 - reads as the list it is
+).split()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,169 @@
+"""Run both walkthroughs and show what happens: `scripts/demo`."""
+
+import os
+import time
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+from langsmith import Client, tracing_context
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from langchain_finetune import (
+    Convert,
+    Examples,
+    FineTune,
+    Hyperparameters,
+    LangSmithDatasetChatLoader,
+    LangSmithRunChatLoader,
+    RichProgress,
+)
+from langchain_finetune.finetune.engines.embedded import EngineAddress, ensure_engine, stop_engine
+from langchain_finetune.home import home_path
+from walkthrough.calculator import tools_chain
+from walkthrough.evaluate import Score, evaluate, total
+from walkthrough.extraction import HELD_OUT, conversation, upload_dataset
+from walkthrough.loss_curve import draw_loss_curve
+from walkthrough.questions import LANGUAGES, asked, held_out, reworded
+from walkthrough.teacher import RuleBasedTeacher
+from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
+
+console = Console()
+QUESTION = "What's 56/7?"
+
+
+def main() -> None:
+    """Run the demo; the engine that it started is stopped at the end."""
+    began = time.monotonic()
+    teacher = _teacher()
+    engine = ensure_engine(home_path())
+    try:
+        project = f"calculator-{time.strftime('%Y%m%d-%H%M%S')}"
+        client = _trace_to(engine, project)
+        record(client, teacher)
+        with tracing_context(enabled=False):
+            tuned = calculator(client, project, engine)
+            extraction(client)
+            console.rule("The tuned model in the app")
+            answer = tools_chain(tuned).invoke({"input": QUESTION})
+        console.print(f"{QUESTION} -> [bold]{answer}[/bold]   ({tuned.model_name})")
+        _goodbye(tuned)
+    finally:
+        stop_engine(home_path())
+    console.print(f"Done in {time.monotonic() - began:.0f} s.")
+    if answer != 56 / 7:
+        raise SystemExit(f"The tuned model's answer is not right: {answer}")
+
+
+def record(client: Client, teacher: BaseChatModel) -> None:
+    """Let the app's users ask; LangChain's tracer records it."""
+    console.rule("1. LangSmith LLM runs: a calculator")
+    with Progress(console=console) as progress:
+        task = progress.add_task("The app's users ask", total=2 * len(asked()))
+        traffic = record_traffic(teacher, client, lambda: progress.advance(task))
+    console.print(
+        f"Traced {traffic.asked} questions: {traffic.failed} failed, "
+        f"{traffic.liked} liked, {traffic.disliked} disliked."
+    )
+
+
+def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenAI:
+    """Run the first walkthrough: from the app's traces to a model of its own."""
+    loader = LangSmithRunChatLoader(
+        project_name=project, client=client, trace_filter=SUCCEEDED_AND_LIKED
+    )
+    examples = (loader | Convert()).invoke({})
+    base = ChatOpenAI(model="nano", base_url=engine.base_url, api_key=engine.api_key, temperature=0)
+    tuned, losses = _fine_tune(examples, "calculator", Hyperparameters())
+    path = draw_loss_curve(losses, home_path() / "loss_curve.png")
+    console.print(f"Loss curve: {path}")
+    _compare(base, tuned)
+    return tuned
+
+
+def extraction(client: Client) -> None:
+    """Run the second walkthrough: from a chat dataset to a model."""
+    console.rule("2. LangSmith chat datasets: open information extraction")
+    name = f"extraction-{time.strftime('%Y%m%d-%H%M%S')}"
+    upload_dataset(client, name)
+    loader = LangSmithDatasetChatLoader(dataset_name=name, client=client)
+    examples = (loader | Convert()).invoke({})
+    tuned, _ = _fine_tune(examples, "extraction", Hyperparameters(n_epochs=10))
+    answer = tuned.invoke(conversation(HELD_OUT))
+    console.print(f"{HELD_OUT} -> [bold]{answer.content}[/bold]")
+    console.print("(nano has seen little language: it shows that the pipeline works.)")
+
+
+def _fine_tune(
+    examples: Examples, suffix: str, hyperparameters: Hyperparameters
+) -> tuple[ChatOpenAI, list[tuple[int, float]]]:
+    step = FineTune(
+        model="nano",
+        engine="local",
+        suffix=suffix,
+        seed=1,
+        hyperparameters=hyperparameters,
+        chat_settings={"temperature": 0},
+    )
+    with RichProgress(console) as progress:
+        tuned = step.invoke(examples, {"callbacks": [progress]})
+    kept = (tuned.metadata or {})["training_examples"]
+    left_out = examples.rejected_by_reason() or "none"
+    console.print(f"Converted: {kept} examples kept, rejected by reason: {left_out}")
+    return tuned, progress.losses
+
+
+def _compare(base: ChatOpenAI, tuned: ChatOpenAI) -> None:
+    table = Table(title="Right calls on numbers that no training has seen")
+    for column in ("", *LANGUAGES, "all"):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = (
+        ("base nano", evaluate(base, held_out(28))),
+        ("tuned", evaluate(tuned, held_out(28))),
+        ("tuned, new wordings", evaluate(tuned, reworded(12))),
+    )
+    for name, score in rows:
+        table.add_row(name, *_cells(score))
+    console.print(table)
+
+
+def _cells(score: Score) -> list[str]:
+    pairs = [*(score[language] for language in LANGUAGES), total(score)]
+    return [f"{right}/{count}" for right, count in pairs]
+
+
+def _teacher() -> BaseChatModel:
+    if os.environ.get("OPENAI_API_KEY"):
+        console.print("The app's model so far: gpt-4o-mini (OPENAI_API_KEY is set).")
+        return ChatOpenAI(model="gpt-4o-mini", temperature=0)
+    console.print("The app's model so far: a rule-based stand-in (no OPENAI_API_KEY).")
+    return RuleBasedTeacher()
+
+
+def _trace_to(engine: EngineAddress, project: str) -> Client:
+    """Point LangChain's tracer, and a client, at the embedded engine's run store.
+
+    langsmith reads each variable once, so all are set before its first use.
+    """
+    os.environ["LANGSMITH_PROJECT"] = project
+    os.environ["LANGSMITH_TRACING"] = "true"
+    os.environ["LANGSMITH_ENDPOINT"] = engine.url
+    os.environ["LANGSMITH_API_KEY"] = engine.api_key.get_secret_value()
+    return Client()
+
+
+def _goodbye(tuned: ChatOpenAI) -> None:
+    home = Path(os.environ["LANGCHAIN_FINETUNE_HOME"])
+    console.print(
+        "\nTo talk to it again, serve the same home and use it as any model:\n"
+        f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune serve --port 8123\n"
+        f'  ChatOpenAI(model="{tuned.model_name}", base_url="http://127.0.0.1:8123/v1", '
+        f'api_key=open("{home}/api_key").read())',
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
