@@ -1,0 +1,35 @@
+"""Runs an engine: `python -m langchain_finetune.local --home FOLDER --port 8765`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.local.server import AnotherEngineError, parse_aliases, serve
+
+
+def main() -> int:
+    """Run an engine until it is told to stop; return the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m langchain_finetune.local")
+    parser.add_argument("--home", type=Path, help="folder of the engine's state")
+    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 or localhost")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--alias", action="append", default=[], metavar="NAME=MODEL")
+    parser.add_argument("--log-file", type=Path, help="where the log goes instead of stderr")
+    given = parser.parse_args()
+    try:
+        serve(
+            given.home,
+            host=given.host,
+            port=given.port,
+            aliases=parse_aliases(given.alias),
+            log_file=given.log_file,
+        )
+    except FineTuningError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code if isinstance(error, AnotherEngineError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""OpenAI's HTTP API under `/v1`: files, fine-tuning jobs, models and chat."""

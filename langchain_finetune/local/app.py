@@ -1,0 +1,92 @@
+"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's run store at the root."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from langchain_finetune.local.api.files import create_files_router
+from langchain_finetune.local.api.guard import Guard, install_error_handlers
+from langchain_finetune.local.api.jobs import create_jobs_router
+from langchain_finetune.local.api.models import Chat, create_models_router
+from langchain_finetune.local.bases import resolve_base
+from langchain_finetune.local.files import Files
+from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.queue import JobQueue
+from langchain_finetune.local.models import Models
+from langchain_finetune.local.quiet_log import log_broken
+from langchain_finetune.local.records import Database
+from langchain_finetune.local.serving import ChatService
+from langchain_finetune.local.store import RunStore, create_store_router
+
+logger = logging.getLogger(__name__)
+
+TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
+"""The command that trains one job."""
+
+
+def create_app(
+    home: Path,
+    key: SecretStr,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    trainer: Sequence[str] = TRAINER,
+    chat: Callable[[Callable[[str], Path | None]], Chat] = ChatService,
+) -> FastAPI:
+    """Build the application of one engine.
+
+    Args:
+        home: Where its state lies; no other engine may use it at the same time.
+        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`.
+        aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
+        trainer: The command that trains; the path of its settings follows.
+        chat: Makes what answers chats; it is given a function from a model's name to its folder.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(home / "engine.sqlite")
+    files = Files(database, home / "files")
+    models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
+    journal = Journal(database)
+    queue = JobQueue(journal, files, models, home / "jobs", trainer)
+    chats = chat(models.servable)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        warming = asyncio.create_task(chats.warm())
+        warming.add_done_callback(_tell_if_broken)
+        yield
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        await queue.stop()
+        database.close()
+
+    app = FastAPI(
+        title="langchain-finetune", lifespan=lifespan, openapi_url=None, redirect_slashes=False
+    )
+    app.add_middleware(Guard, key=key)
+    install_error_handlers(app)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        # The process id lets others tell this engine from a later one at the same address.
+        return {"langchain_finetune": version("langchain-finetune"), "pid": os.getpid()}
+
+    app.include_router(create_files_router(files), prefix="/v1")
+    app.include_router(create_jobs_router(queue, journal, models), prefix="/v1")
+    app.include_router(create_models_router(models, chats), prefix="/v1")
+    app.include_router(create_store_router(RunStore(home / "runs.sqlite")))
+    return app
+
+
+def _tell_if_broken(warming: asyncio.Task[None]) -> None:
+    if not warming.cancelled() and (error := warming.exception()):
+        log_broken(logger, "Loading the chat part", error)

@@ -1,0 +1,121 @@
+"""Uploaded training sets and result files, kept in one folder under generated names."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import IO, Literal
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.identifiers import new_id, now
+from langchain_finetune.local.records import Database, Page, Record, Table, Where
+
+MAX_FILE_BYTES = 512 * 1024 * 1024
+"""Largest file (OpenAI's API reference, "Upload file")."""
+
+_MAX_NAME = 255
+
+
+class FileRecord(Record):
+    """A file, with the fields of OpenAI's `File` object."""
+
+    object: Literal["file"] = "file"
+    bytes: int
+    filename: str
+    purpose: Literal["fine-tune", "fine-tune-results"]
+    status: Literal["processed"] = "processed"
+
+
+class Files:
+    """The engine's files.
+
+    Args:
+        database: Where the records are kept.
+        folder: Where the contents are kept; it is made where there is none.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = folder
+        self._table = Table(database, "files", FileRecord)
+
+    async def upload(self, source: IO[bytes], filename: str) -> FileRecord:
+        """Keep a training set.
+
+        Args:
+            source: Its content, read from here to the end in a thread.
+            filename: What the client calls it; only shown, never a path.
+
+        Raises:
+            ApiError: 400 where it is empty.
+        """
+        file_id = new_id("file")
+        fresh = self._folder / f"{file_id}.new"
+        try:
+            await asyncio.to_thread(_copy, source, fresh)
+            if not fresh.stat().st_size:
+                raise ApiError(400, "The file is empty.", param="file")
+            return self._keep(file_id, fresh, filename, "fine-tune")
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def add_results(self, content: bytes, filename: str) -> FileRecord:
+        """Keep a job's result file."""
+        file_id = new_id("file")
+        fresh = self._folder / f"{file_id}.new"
+        fresh.write_bytes(content)
+        return self._keep(file_id, fresh, filename, "fine-tune-results")
+
+    def _keep(
+        self,
+        file_id: str,
+        fresh: Path,
+        filename: str,
+        purpose: Literal["fine-tune", "fine-tune-results"],
+    ) -> FileRecord:
+        record = FileRecord(
+            id=file_id,
+            created_at=now(),
+            bytes=fresh.stat().st_size,
+            filename=filename[:_MAX_NAME],
+            purpose=purpose,
+        )
+        fresh.replace(self._folder / file_id)
+        self._table.put(record)
+        return record
+
+    def get(self, file_id: str) -> FileRecord:
+        """Return a file's record.
+
+        Raises:
+            ApiError: 404 where there is none.
+        """
+        record = self._table.get(file_id)
+        if record is None:
+            raise ApiError(404, f"No such File object: {file_id}", param="id")
+        return record
+
+    def path(self, file_id: str) -> Path:
+        """Return where the content of a known file lies."""
+        return self._folder / self.get(file_id).id
+
+    def page(
+        self, *, limit: int, after: str | None, purpose: str | None, ascending: bool
+    ) -> Page[FileRecord]:
+        """Return a part of the list of files."""
+        where = [Where("json_extract(body, '$.purpose') = ?", (purpose,))] if purpose else []
+        return self._table.page(limit=limit, after=after, where=where, ascending=ascending)
+
+    def delete(self, file_id: str) -> None:
+        """Forget a file and its content.
+
+        Raises:
+            ApiError: 404 where there is none.
+        """
+        path = self.path(file_id)
+        self._table.remove(file_id)
+        path.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: Path) -> None:
+    with target.open("wb") as out:
+        shutil.copyfileobj(source, out)

@@ -1,0 +1,17 @@
+"""Ids in OpenAI's style, such as `file-3kJd82hsLq0aPzXc7vB1Nm8Q`, and the clock."""
+
+import secrets
+import string
+import time
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id of the shape `{prefix}-{24 letters and digits}`."""
+    return f"{prefix}-" + "".join(secrets.choice(_ALPHABET) for _ in range(24))
+
+
+def now() -> int:
+    """Return the time as OpenAI's API gives it: whole seconds since 1970."""
+    return int(time.time())

@@ -1,0 +1,103 @@
+"""What is known of the jobs: reads them, and writes each change together with its event."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.identifiers import new_id, now
+from langchain_finetune.local.jobs.records import ENDED, Event, Job, JobError, Status
+from langchain_finetune.local.records import Database, Page, Table, Where
+
+
+class Journal:
+    """The jobs and their events.
+
+    Args:
+        database: Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.transaction = database.transaction
+        self._jobs = Table(database, "jobs", Job, index="json_extract(body, '$.status')")
+        self._events = Table(database, "events", Event, index="json_extract(body, '$.job')")
+
+    def get(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            ApiError: 404 where there is none.
+        """
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise ApiError(
+                404,
+                f"Could not find fine tune: {job_id}",
+                code="fine_tune_not_found",
+                param="fine_tuning_job_id",
+            )
+        return job
+
+    def with_status(self, *status: Status) -> list[Job]:
+        """Return the jobs that are in one of these states, oldest first."""
+        marks = ", ".join("?" for _ in status)
+        return self._jobs.all(Where(f"json_extract(body, '$.status') IN ({marks})", status))
+
+    def page(
+        self, *, limit: int, after: str | None, metadata: Mapping[str, str] | None
+    ) -> Page[Job]:
+        """Return a part of the list of jobs, newest first.
+
+        Args:
+            limit: At most so many.
+            after: Begin behind this job.
+            metadata: Only jobs that carry these pairs; None for jobs without metadata.
+        """
+        if metadata is None:
+            where = [Where("json_extract(body, '$.metadata') IS NULL")]
+        else:
+            # A key may hold any character, so it can't be part of a JSON path.
+            pair = (
+                "EXISTS (SELECT 1 FROM json_each(body, '$.metadata') WHERE key = ? AND value = ?)"
+            )
+            where = [Where(pair, item) for item in metadata.items()]
+        return self._jobs.page(limit=limit, after=after, where=where)
+
+    def events(self, job_id: str, *, limit: int, after: str | None) -> Page[Event]:
+        """Return a part of a job's events, newest first."""
+        where = [Where("json_extract(body, '$.job') = ?", (self.get(job_id).id,))]
+        return self._events.page(limit=limit, after=after, where=where)
+
+    def save(self, job: Job) -> None:
+        """Write a job down."""
+        self._jobs.put(job)
+
+    def note(
+        self,
+        job: Job,
+        message: str,
+        *,
+        level: Literal["info", "warn", "error"] = "info",
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a job down, with an event that tells what has changed."""
+        event = Event(
+            id=new_id("ftevent"),
+            created_at=now(),
+            job=job.id,
+            level=level,
+            type="message" if metrics is None else "metrics",
+            message=message,
+            data=dict(metrics or {}),
+        )
+        with self.transaction():
+            self._jobs.put(job)
+            self._events.put(event)
+
+    def end(self, job: Job, status: Status, message: str, error: JobError | None = None) -> None:
+        """Write down that a job has ended."""
+        assert status in ENDED
+        job.status = status
+        job.error = error
+        job.finished_at = now()
+        job.estimated_finish = None
+        self.note(job, message, level="error" if error else "info")
