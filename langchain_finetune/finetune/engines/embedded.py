@@ -1,0 +1,161 @@
+"""Finds the embedded engine that runs on this machine, or starts it.
+
+The engine is a process of its own that outlives whoever starts it. Everything needed to find it
+lies in its home: `engine.json` says where it listens, and its lock lets only one run.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import SecretStr
+
+from langchain_finetune.errors import EngineError, EngineUnreachableError
+from langchain_finetune.home import RunningEngine, ensure_key, home_path
+
+_ANOTHER_ENGINE = 3
+_POLL_S = 0.05
+_RETRY_S = 1.0
+_ANSWER_S = 5.0
+_STOP_S = 20.0
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """How to reach an engine.
+
+    Attributes:
+        url: Its root, such as `http://127.0.0.1:8765`, for LangSmith's clients.
+        api_key: What requests must carry.
+    """
+
+    url: str
+    api_key: SecretStr
+
+    @property
+    def base_url(self) -> str:
+        """Where OpenAI's API is, for OpenAI's clients."""
+        return f"{self.url}/v1"
+
+
+def find_engine(home: Path | None = None) -> EngineAddress | None:
+    """Return the engine that runs on this home and answers, or None."""
+    home = home or home_path()
+    running = _find(home)
+    return EngineAddress(running.url, ensure_key(home)) if running else None
+
+
+def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
+    """Return the engine that runs on this home; start it where none does.
+
+    Args:
+        home: The engine's home; default: `home_path()`.
+        timeout_s: How long to wait for it to answer.
+
+    Raises:
+        EngineUnreachableError: It can't be started; the message holds the last line of its log.
+    """
+    home = (home or home_path()).absolute()
+    deadline = time.monotonic() + timeout_s
+    process: subprocess.Popen[bytes] | None = None
+    while (found := find_engine(home)) is None:
+        if process is None:
+            process = _start(home)
+        status = process.poll()
+        if status == _ANOTHER_ENGINE:
+            # Another caller was quicker, or an engine is just ending: look again, then retry.
+            process = None
+            time.sleep(_RETRY_S)
+        elif status is not None:
+            raise EngineUnreachableError(f"The embedded engine can't be started: {_hint(home)}")
+        if time.monotonic() > deadline:
+            raise EngineUnreachableError(
+                f"The embedded engine did not answer within {timeout_s:g} s: {_hint(home)}"
+            )
+        time.sleep(_POLL_S)
+    return found
+
+
+async def aensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
+    """Do as `ensure_engine` does, without blocking the event loop."""
+    return await asyncio.to_thread(ensure_engine, home, timeout_s=timeout_s)
+
+
+def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
+    """Stop the engine that runs on this home; a running job goes on at the next start.
+
+    Returns:
+        Whether one ran.
+
+    Raises:
+        EngineError: It did not stop in time.
+    """
+    home = home or home_path()
+    running = _find(home)
+    if running is None:
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    # The engine removes its address as its last act.
+    while RunningEngine.read(home) == running:
+        if time.monotonic() > deadline:
+            raise EngineError(f"The engine (process {running.pid}) does not stop; kill it.")
+        time.sleep(_POLL_S)
+    return True
+
+
+def _find(home: Path) -> RunningEngine | None:
+    """Return the engine that `engine.json` names, if it is the one that answers there."""
+    running = RunningEngine.read(home)
+    if running is None:
+        return None
+    try:
+        with _open(f"{running.url}/health") as answer:
+            health = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    # After a crash, another program (or the engine of another home) may have got the port.
+    return running if isinstance(health, dict) and health.get("pid") == running.pid else None
+
+
+def _open(url: str) -> IO[bytes]:
+    # Without the environment's proxies: the engine is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answer: IO[bytes] = opener.open(url, timeout=_ANSWER_S)
+    return answer
+
+
+def _start(home: Path) -> subprocess.Popen[bytes]:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "engine.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 our own module
+            [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            start_new_session=True,
+        )
+    # Takes note of its end, so that it does not stay behind as a zombie of this process.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
+
+
+def _hint(home: Path) -> str:
+    """Return the last line of the engine's log, and where all of it is."""
+    log = home / "engine.log"
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    last = lines[-1] if lines else "its log is empty"
+    return f"{last} (see {log})"
