@@ -8,6 +8,7 @@ import pytest
 
 from langchain_finetune.errors import (
     EngineAuthenticationError,
+    FineTuningError,
     JobCancelledError,
     JobFailedError,
     JobTimeoutError,
@@ -199,7 +200,7 @@ async def test_sync_and_async_decide_the_same(answers):
             news.append,
             sync_clock.sleep,
         )
-    except Exception as error:
+    except FineTuningError as error:
         result = error
     async_clock, anews = Clock(), []
 
@@ -217,6 +218,6 @@ async def test_sync_and_async_decide_the_same(answers):
             atell,
             asleep,
         )
-    except Exception as error:
+    except FineTuningError as error:
         aresult = error
     assert outcome(result, news, sync_clock) == outcome(aresult, anews, async_clock)

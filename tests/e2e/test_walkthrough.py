@@ -1,0 +1,128 @@
+"""The calculator walkthrough, end to end, on the embedded engine with the real `nano`."""
+
+import json
+from collections import Counter
+
+import orjson
+import pytest
+from openai import OpenAI
+from walkthrough.calculator import functions_chain, tools_chain
+from walkthrough.evaluate import evaluate, total
+from walkthrough.extraction import HELD_OUT, SENTENCES, conversation, upload_dataset
+from walkthrough.questions import asked, held_out, reworded
+
+from langchain_finetune import (
+    Convert,
+    FineTune,
+    Hyperparameters,
+    LangSmithDatasetChatLoader,
+    LangSmithRunChatLoader,
+)
+
+pytestmark = pytest.mark.train
+
+
+def test_only_llm_runs_of_liked_traces_are_selected(liked, traffic):
+    sessions = liked.invoke({})
+    assert len(list(sessions)) == traffic.liked
+    assert sessions.skipped == []
+
+
+def test_both_tools_and_legacy_functions_travel_with_the_session(liked):
+    kinds = Counter("tools" if "tools" in s else "functions" for s in liked.lazy_load())
+    assert kinds["tools"] > 50
+    assert kinds["functions"] > 50
+
+
+def test_unliked_and_failed_runs_are_in_the_store_but_not_selected(langsmith, traffic):
+    everything = LangSmithRunChatLoader(project_name="calculator", client=langsmith).invoke({})
+    assert len(list(everything)) > traffic.liked + traffic.disliked
+    assert set(everything.skipped_by_reason()) == {"errored_run"}
+
+
+def test_the_base_hardly_ever_calls_rightly(base):
+    right, count = total(evaluate(base, held_out(28)))
+    assert count >= 100
+    assert right <= 0.1 * count
+
+
+def test_the_tuned_model_calls_rightly_on_unseen_numbers(tuned):
+    right, count = total(evaluate(tuned, held_out(28)))
+    assert right >= 0.9 * count
+
+
+def test_the_tuned_model_understands_wordings_that_training_did_not_have(tuned):
+    texts = {question.text for question in asked()}
+    questions = reworded(12)
+    assert not texts & {question.text for question in questions}
+    right, count = total(evaluate(tuned, questions))
+    assert right >= 0.6 * count
+
+
+def test_the_tuned_model_drops_into_the_app(tuned):
+    assert tools_chain(tuned).invoke({"input": "What's 56/7?"}) == 8.0
+    assert functions_chain(tuned).invoke({"input": "What's 56/7?"}) == 8.0
+
+
+async def test_the_tuned_model_answers_async_and_streamed(tuned):
+    assert await tools_chain(tuned).ainvoke({"input": "What's 56/7?"}) == 8.0
+    assert list(tools_chain(tuned).stream({"input": "What's 56/7?"}))[-1] == 8.0
+
+
+def test_the_model_knows_where_it_comes_from(tuned, home, engine):
+    lineage = tuned.metadata
+    [line] = [
+        row
+        for row in map(orjson.loads, (home / "jobs.jsonl").read_bytes().splitlines())
+        if row["job_id"] == lineage["job_id"]
+    ]
+    assert lineage["base_model"] == line["model"] == "nano"
+    assert lineage["training_sha256"] == line["training_sha256"]
+    with OpenAI(base_url=engine.base_url, api_key=engine.api_key.get_secret_value()) as client:
+        job = client.fine_tuning.jobs.retrieve(lineage["job_id"])
+        uploaded = client.files.content(job.training_file).read()
+    assert job.metadata["training_sha256"] == lineage["training_sha256"]
+    assert len(uploaded.splitlines()) == lineage["training_examples"]
+
+
+def test_the_training_file_holds_what_was_sent_and_what_came_back(liked, tuned, home):
+    [path] = [
+        path
+        for path in (home / "spool").iterdir()
+        if path.stem == tuned.metadata["training_sha256"][:16]
+    ]
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert lines == list(Convert().invoke(liked.invoke({})))
+    by_question = {question.text: question for question in asked()}
+    for line in lines:
+        system, user, answer = line["messages"]
+        question = by_question[user["content"]]
+        assert system == {"role": "system", "content": "You are an accounting assistant."}
+        call = answer.get("function_call") or answer["tool_calls"][0]["function"]
+        assert call["name"] == "Calculator"
+        assert json.loads(call["arguments"]) == {
+            "num1": question.num1,
+            "num2": question.num2,
+            "operation": question.operation,
+        }
+        [tool] = line.get("tools") or [{"function": line["functions"][0]}]
+        assert tool["function"]["name"] == "Calculator"
+
+
+async def test_ainvoke_gives_the_same_as_invoke(langsmith):
+    upload_dataset(langsmith, "extraction")
+    loader = LangSmithDatasetChatLoader(dataset_name="extraction", client=langsmith)
+    step = FineTune(
+        model="nano",
+        engine="local",
+        suffix="extraction",
+        seed=1,
+        hyperparameters=Hyperparameters(n_epochs=2),
+        chat_settings={"temperature": 0},
+    )
+    first = await (loader | Convert() | step).ainvoke({})
+    second = (loader | Convert() | step).invoke({})
+    assert first.metadata["training_examples"] == len(SENTENCES) - 5
+    assert first.metadata["training_sha256"] == second.metadata["training_sha256"]
+    answers = [model.invoke(conversation(HELD_OUT)).content for model in (first, second)]
+    assert answers[0] == answers[1] != ""

@@ -1,0 +1,122 @@
+"""Finding, starting and stopping the embedded engine."""
+
+import asyncio
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+from langchain_finetune.errors import EngineUnreachableError
+from langchain_finetune.finetune.engines import embedded
+from langchain_finetune.finetune.engines.embedded import (
+    aensure_engine,
+    ensure_engine,
+    find_engine,
+    stop_engine,
+)
+from langchain_finetune.home import KEY_VARIABLE, RunningEngine
+
+ENSURE = """
+import sys
+from pathlib import Path
+from langchain_finetune.finetune.engines.embedded import ensure_engine
+address = ensure_engine(Path(sys.argv[1]))
+print(address.base_url, address.api_key.get_secret_value())
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    home = tmp_path / "home"
+    yield home
+    stop_engine(home)
+
+
+def ask(address, path="/v1/models"):
+    key = {"Authorization": f"Bearer {address.api_key.get_secret_value()}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(address.url + path, headers=key), timeout=10
+    ) as answer:
+        return json.load(answer)
+
+
+def test_starts_finds_and_stops(home):
+    assert find_engine(home) is None
+    assert stop_engine(home) is False
+    address = ensure_engine(home)
+    pid = RunningEngine.read(home).pid
+    assert pid != os.getpid()
+    assert os.getsid(pid) == pid  # it outlives this process and its terminal
+    assert address.base_url == f"{address.url}/v1"
+    assert "nano" in {model["id"] for model in ask(address)["data"]}
+    assert address.api_key.get_secret_value() not in repr(address)
+    assert ensure_engine(home) == address
+    assert RunningEngine.read(home).pid == pid
+    assert stop_engine(home) is True
+    assert find_engine(home) is None
+    again = ensure_engine(home)  # at once, while the first may still be ending
+    assert again.api_key == address.api_key
+
+
+async def test_two_at_once_end_with_one_engine(home):
+    found = await asyncio.gather(*(aensure_engine(home) for _ in range(2)))
+    assert found[0] == found[1]
+
+
+def test_two_processes_at_once_end_with_one_engine(home):
+    command = [sys.executable, "-c", ENSURE, str(home)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as first,
+        subprocess.Popen(command, stdout=subprocess.PIPE) as second,
+    ):
+        answers = {first.communicate()[0], second.communicate()[0]}
+    assert len(answers) == 1
+    address = find_engine(home)  # the callers are gone, the engine is not
+    assert answers.pop().decode().split()[0] == address.base_url
+
+
+def test_an_engine_that_cannot_start(home, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_ALIASES", "nonsense")
+    with pytest.raises(EngineUnreachableError, match="unlike 'nonsense'") as refused:
+        ensure_engine(home)
+    assert str(home / "engine.log") in str(refused.value)
+
+
+def test_an_engine_that_does_not_answer_in_time(home, monkeypatch):
+    monkeypatch.setattr(embedded, "_find", lambda _: None)
+    with pytest.raises(EngineUnreachableError, match=r"within 0\.5 s"):
+        ensure_engine(home, timeout_s=0.5)
+    monkeypatch.undo()
+    ensure_engine(home)
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Another program that got the port of an engine that has crashed."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"langchain_finetune": "1", "pid": 1}'])
+def test_a_stranger_at_the_engines_address(home, answer):
+    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        server.answer = answer
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        home.mkdir()
+        RunningEngine(f"http://127.0.0.1:{server.server_port}", os.getpid(), "1").write(home)
+        assert find_engine(home) is None
+        assert stop_engine(home) is False
+        server.shutdown()
+        thread.join()
