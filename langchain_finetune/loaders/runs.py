@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from langsmith import Client
 from langsmith.schemas import Run
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
@@ -49,7 +49,8 @@ class LangSmithRunChatLoader(SessionLoader):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    runs: Any = None
+    # Run objects hold training text, which a repr would carry into logs.
+    runs: Any = Field(default=None, repr=False)
     client: Client | None = None
     query: RunQuery = RunQuery()
     _used_up: bool = False
@@ -105,7 +106,7 @@ class LangSmithRunChatLoader(SessionLoader):
                 continue
             yield from self._fetched(waiting)
             waiting = []
-            data = run.dict() if isinstance(run, Run) else run
+            data = vars(run) if isinstance(run, Run) else run
             yield str(data.get("id")), data
         yield from self._fetched(waiting)
 
