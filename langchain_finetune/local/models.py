@@ -69,8 +69,12 @@ class Models:
             ApiError: 404 with the code `model_not_found` where there is none.
         """
         target = self.target(name)
-        tuned = self._table.get(target)
-        return self._folder / tuned.job if tuned else self._resolve_base(target)
+        try:
+            tuned = self._table.get(target)
+            return self._folder / tuned.job if tuned else self._resolve_base(target)
+        except (OSError, ValueError):
+            # No name of a model: too long, or with characters that neither a path nor UTF-8 holds.
+            raise _unknown(name) from None
 
     def servable(self, name: str) -> Path | None:
         """Return the folder of a model that can chat now, or None."""
@@ -132,7 +136,7 @@ class Models:
         for card in self.cards():
             if card["id"] == name:
                 return card
-        raise ApiError(404, f"The model '{name}' does not exist.", code="model_not_found")
+        raise _unknown(name)
 
 
 def model_name(base: str, *, suffix: str | None, job: str) -> str:
@@ -144,6 +148,12 @@ def model_name(base: str, *, suffix: str | None, job: str) -> str:
     """
     part = re.sub(r"[^\w.-]+", "-", suffix or "")
     return f"ft:{base}:local:{part}:{job[-8:]}"
+
+
+def _unknown(name: str) -> ApiError:
+    return ApiError(
+        404, f"The model {name!r} does not exist.", code="model_not_found", param="model"
+    )
 
 
 def _card(name: str, created: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from langchain_finetune.home import KEY_VARIABLE
 from langchain_finetune.local.jobs.records import Hyperparameters
 
-GRACE_S = 3.0
+GRACE_S = 1.0
 """How long a process may take to end by itself before it is killed."""
 
 _MAX_LINE = 2**20

@@ -24,6 +24,7 @@ from langchain_finetune.local.jobs.child import (
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.records import Job, JobError
 from langchain_finetune.local.jobs.results import result_file
+from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
 
 
@@ -73,17 +74,25 @@ class Training:
 
     async def _settings(self, job: Job, run: Path) -> dict[str, Any]:
         base = await asyncio.to_thread(self._models.resolve, job.model)
-        validation = job.validation_file
         (run / "work").mkdir()
         return {
             "base": str(base),
-            "train": str(self._files.path(job.training_file)),
-            "validation": str(self._files.path(validation)) if validation else None,
+            "train": self._path(job.training_file, "training_file"),
+            "validation": self._path(job.validation_file, "validation_file"),
             "output": str(run / "model"),
             "work": str(run / "work"),
             "hyperparameters": job.requested.model_dump(),
             "seed": job.seed,
         }
+
+    def _path(self, file_id: str | None, param: Param) -> str | None:
+        if file_id is None:
+            return None
+        try:
+            return str(self._files.path(file_id))
+        except ApiError as error:
+            # It was deleted while the job waited.
+            raise ApiError(400, error.message, code=f"invalid_{param}", param=param) from None
 
     def _succeed(self, job: Job, follower: "_Follower", output: Path) -> None:
         results = self._files.add_results(result_file(follower.metrics), "step_metrics.csv")

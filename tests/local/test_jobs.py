@@ -1,0 +1,164 @@
+"""The job queue over time: order, cancelling, restarts. Every engine here is a real process."""
+
+import os
+import signal
+
+import openai
+import pytest
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def leftovers(home, job):
+    return [*home.glob(f"jobs/{job}/run-*"), *home.glob(f"models/{job}")]
+
+
+@pytest.fixture
+def drive(until, jsonl, way):
+    """Creates and follows jobs of one engine."""
+
+    class Drive:
+        def __init__(self, engine):
+            self.engine = engine
+            self.client = engine.client()
+            self.jobs = self.client.fine_tuning.jobs
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.client.close()
+            (self.engine.home / "go").unlink(missing_ok=True)
+
+        def create(self, seed, content=None):
+            file = self.client.files.create(
+                file=("train.jsonl", jsonl() if content is None else content), purpose="fine-tune"
+            )
+            return self.jobs.create(model="nano", training_file=file.id, seed=seed).id
+
+        def until(self, job, *status):
+            until(lambda: self.jobs.retrieve(job).status in status)
+            return self.jobs.retrieve(job)
+
+        def waiting(self, seed=way.WAIT):
+            """A job whose trainer runs and waits for `go`."""
+            job = self.create(seed)
+            events = self.jobs.list_events
+            until(lambda: events(job, limit=1).data[0].message.startswith("Step 3/3"))
+            return job
+
+        def go(self):
+            (self.engine.home / "go").touch()
+
+        def started(self, *jobs):
+            return [job for job, _ in self.engine.started() if job in jobs]
+
+        def messages(self, job):
+            return [event.message for event in self.jobs.list_events(job)][::-1]
+
+    return Drive
+
+
+def test_one_at_a_time_in_order(engine, drive, way):
+    with drive(engine) as d:
+        first = d.waiting()
+        others = [d.create(way.SUCCEED) for _ in range(3)]
+        for job in others:
+            d.until(job, "queued")
+        job = d.jobs.retrieve(first)
+        assert job.status == "running"
+        assert job.hyperparameters.n_epochs == 3
+        assert job.estimated_finish >= job.created_at
+        d.go()
+        for job in (first, *others):
+            assert d.until(job, "succeeded", "failed").status == "succeeded"
+        assert d.started(first, *others) == [first, *others]
+
+
+@pytest.mark.parametrize("kind", ["WAIT", "STUBBORN"])
+def test_cancel_a_running_job(engine, drive, way, kind):
+    with drive(engine) as d:
+        job = d.waiting(getattr(way, kind))
+        pid = dict(engine.started())[job]
+        cancelled = d.jobs.cancel(job)
+        assert not alive(pid)
+        assert leftovers(engine.home, job) == []
+        assert (cancelled.status, cancelled.error) == ("cancelled", None)
+        assert cancelled.finished_at
+        assert (cancelled.estimated_finish, cancelled.fine_tuned_model) == (None, None)
+        assert d.messages(job)[-1] == "Fine-tuning job cancelled"
+        with pytest.raises(openai.BadRequestError):
+            d.jobs.cancel(job)
+        assert d.until(d.create(way.SUCCEED), "succeeded", "failed").status == "succeeded"
+        assert d.jobs.retrieve(job).status == "cancelled"
+
+
+def test_cancel_waiting_jobs(engine, drive, way, jsonl):
+    with drive(engine) as d:
+        first = d.waiting()
+        queued = d.create(way.SUCCEED)
+        d.until(queued, "queued")
+        assert d.jobs.cancel(queued).status == "cancelled"
+        large = d.create(way.SUCCEED, jsonl(200_000))
+        assert d.jobs.cancel(large).status == "cancelled"
+        d.go()
+        d.until(first, "succeeded")
+        last = d.create(way.SUCCEED)
+        d.until(last, "succeeded")
+        assert d.started(first, queued, large, last) == [first, last]
+
+
+def test_a_file_deleted_while_its_job_waits(engine, drive, way):
+    with drive(engine) as d:
+        first, second = d.waiting(), d.create(way.SUCCEED)
+        file = d.until(second, "queued").training_file
+        d.client.files.delete(file)
+        d.go()
+        job = d.until(second, "succeeded", "failed")
+        assert (job.status, job.error.code) == ("failed", "invalid_training_file")
+        assert d.until(first, "succeeded").id == first
+
+
+def test_survives_sigkill_while_a_job_runs(start, drive, until, way):
+    with start(stop=False) as engine, drive(engine) as d:
+        done = d.create(way.SUCCEED)
+        model = d.until(done, "succeeded").fine_tuned_model
+        running, queued = d.waiting(), d.create(way.SUCCEED)
+        d.until(queued, "queued")
+        before = [d.jobs.retrieve(done), d.messages(done), d.client.models.retrieve(model)]
+        files = list(d.client.files.list())
+        (_, (_, pid)) = engine.started()
+        engine.process.kill()
+        engine.process.wait()
+        until(lambda: not alive(pid))  # its stdin has closed
+    (engine.home / "go").touch()
+    with start() as engine, drive(engine) as d:
+        assert before == [d.jobs.retrieve(done), d.messages(done), d.client.models.retrieve(model)]
+        for job in (running, queued):
+            assert d.until(job, "succeeded", "failed").status == "succeeded"
+            assert sum("started again" in message for message in d.messages(job)) == 1
+        assert [job for job, _ in engine.started()] == [done, running, running, queued]
+        steps = d.client.files.content(d.jobs.retrieve(running).result_files[0])
+        assert steps.content
+        assert [file for file in d.client.files.list() if file in files] == files
+        assert not list(engine.home.glob("jobs/*/run-*"))
+        assert len(list(engine.home.glob("models/*"))) == 3
+
+
+def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way):
+    with start() as engine, drive(engine) as d:
+        job = d.waiting(way.STUBBORN)
+        ((_, pid),) = engine.started()
+        engine.process.send_signal(signal.SIGTERM)
+        assert engine.process.wait(20) == 0
+        assert not alive(pid)
+        assert leftovers(engine.home, job) == []
+    (engine.home / "go").touch()
+    with start() as engine, drive(engine) as d:
+        assert d.until(job, "succeeded", "failed").status == "succeeded"

@@ -1,0 +1,103 @@
+"""The engine's process: start, stop, lock, address and refusals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from langchain_finetune.errors import EngineError
+from langchain_finetune.home import RunningEngine
+from langchain_finetune.local.server import parse_aliases, serve
+
+ENGINE = (sys.executable, "-m", "langchain_finetune.local", "--home")
+
+
+def test_start_kill_start_stop(start):
+    began = time.monotonic()
+    with start(stop=False) as engine:
+        # Two cores shared with other tests: the aim is 2 s.
+        assert time.monotonic() - began < 8
+        assert engine.url.startswith("http://127.0.0.1:")
+        engine.process.kill()
+        engine.process.wait()
+    assert RunningEngine.read(engine.home).url == engine.url
+    with start(stop=False) as again:
+        assert RunningEngine.read(again.home).pid == again.process.pid
+        assert again.key == engine.key
+        again.process.send_signal(signal.SIGINT)
+        assert again.process.wait(20) == 0
+    assert RunningEngine.read(again.home) is None
+    assert "Traceback" not in engine.log()
+
+
+def test_a_second_engine_on_the_same_home_names_the_first(engine):
+    second = subprocess.run(
+        [*ENGINE, str(engine.home)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert second.returncode == 3
+    assert second.stderr == (
+        f"Another engine serves this home at {engine.url}; stop it or choose another home.\n"
+    )
+    assert RunningEngine.read(engine.home).url == engine.url
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(EngineError, match=f"Port {port} can't be used"):
+            serve(tmp_path, port=port)
+    assert not (tmp_path / "engine.json").exists()
+    with pytest.raises(EngineError, match="Port 99999"):
+        serve(tmp_path, port=99999)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
+def test_another_host_is_refused(tmp_path, host):
+    with pytest.raises(EngineError, match="this machine only"):
+        serve(tmp_path, host=host)
+
+
+def test_the_extra_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
+    with pytest.raises(EngineError, match=r"needs trl: run pip install 'langchain-finetune\[local"):
+        serve(tmp_path)
+
+
+def test_aliases():
+    assert parse_aliases(["a=b", " c = ft:x=y ", ""]) == {"a": "b", "c": "ft:x=y"}
+    for bad in ("a", "=b", "a="):
+        with pytest.raises(EngineError, match="name=model"):
+            parse_aliases([bad])
+
+
+def test_imports_load_nothing_heavy():
+    code = """if True:
+        import sys, langchain_finetune
+        before = set(sys.modules)
+        import langchain_finetune.local.server
+        print({"fastapi", "uvicorn"} & (set(sys.modules) - before))
+        import langchain_finetune.local.app
+        print({"torch", "transformers", "trl", "datasets"} & set(sys.modules))
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\nset()\n"
+
+
+def test_command_line(tmp_path):
+    environment = os.environ | {"LANGCHAIN_FINETUNE_ALIASES": "a=nano,b=nano"}
+    log = tmp_path / "a.log"
+    options = ["--alias", "c=nano", "--log-file", str(log)]
+    with subprocess.Popen([*ENGINE, str(tmp_path), *options], env=environment) as process:
+        try:
+            while not RunningEngine.read(tmp_path):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert "Started server process" in log.read_text()
