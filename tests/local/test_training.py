@@ -1,0 +1,223 @@
+"""The training process: its reports, its model, its end."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from langchain_finetune.local.training.events import Reporter, TrainingFailure
+from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
+from tests.local.tiny_model import example, make_tiny_model, write_lines
+
+TRAIN = [sys.executable, "-m", "langchain_finetune.local.training"]
+# A model of this size is trained in full; this makes LoRA's turn come earlier.
+TRAIN_LORA = [
+    sys.executable,
+    "-c",
+    (
+        "from langchain_finetune.local.training import plan; plan.SMALL_MODEL = 1\n"
+        "from langchain_finetune.local.training.__main__ import main; raise SystemExit(main())"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("base"))
+
+
+def start(folder, base, examples, *, validation=None, command=TRAIN, **hyperparameters):
+    folder.mkdir(exist_ok=True)
+    spec = {
+        "base": str(base),
+        "train": str(write_lines(folder / "train.jsonl", examples)),
+        "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
+        "output": str(folder / "model"),
+        "work": str(folder / "work"),
+        "hyperparameters": hyperparameters,
+        "seed": 3,
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return subprocess.Popen(
+        [*command, str(folder / "spec.json")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    """Events, exit status and log of a process that is left alone."""
+    with process:
+        events = [json.loads(line) for line in process.stdout]
+        log = process.stderr.read()
+        return events, process.wait(), log
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, base):
+    folder = tmp_path_factory.mktemp("trained")
+    examples = [example(n, n + 1) for n in range(12)]
+    process = start(folder, base, examples, validation=examples[:4], n_epochs=4, batch_size=5)
+    return folder, *finish(process)
+
+
+def test_reports(trained):
+    _, events, status, _ = trained
+    assert status == 0
+    settings, *metrics, done = events
+    assert settings == {
+        "event": "settings",
+        "hyperparameters": {"n_epochs": 4, "batch_size": 5, "learning_rate_multiplier": 1.0},
+        "trained_tokens": settings["trained_tokens"],
+        "total_steps": 12,
+        "examples": 12,
+        "method": "full",
+    }
+    assert settings["trained_tokens"] > 4 * 12 * 500
+    assert done == {"event": "done", "trained_tokens": settings["trained_tokens"]}
+    assert {each["event"] for each in metrics} == {"metrics"}
+    assert [each["step"] for each in metrics] == list(range(1, 13))
+    assert {each["total_steps"] for each in metrics} == {12}
+    assert metrics[-1]["epoch"] == 4
+    losses = [each["train_loss"] for each in metrics]
+    assert losses[-1] < losses[0]
+    assert all(0 <= each["train_mean_token_accuracy"] <= 1 for each in metrics)
+    validated = [each["step"] for each in metrics if each["valid_loss"] is not None]
+    assert validated == [3, 6, 9, 12]
+    assert metrics[-1]["valid_mean_token_accuracy"] is not None
+
+
+def test_the_model_is_whole_and_at_its_place(trained, base):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = trained[0]
+    assert not list(folder.glob(".*")), "nothing half-made is left"
+    files = {path.name for path in (folder / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= files
+    assert not any(name.endswith((".bin", ".pt", ".pth")) for name in files)
+    assert json.loads((folder / "model" / "config.json").read_text())["use_cache"] is True
+    assert str(base) not in "".join(p.read_text() for p in (folder / "model").glob("*.json"))
+    AutoModelForCausalLM.from_pretrained(folder / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert tokenizer.response_template
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
+
+
+def test_training_text_is_in_no_log(trained):
+    assert "plus" not in trained[3]
+    assert "calculator" not in trained[3]
+
+
+def test_lora_is_merged(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(6)]
+    process = start(tmp_path, base, examples, command=TRAIN_LORA, n_epochs=1, batch_size=3)
+    events, status, log = finish(process)
+    assert status == 0, log
+    assert events[0]["method"] == "lora"
+    assert events[0]["total_steps"] == 2
+    files = {path.name for path in (tmp_path / "model").iterdir()}
+    assert "model.safetensors" in files
+    assert "adapter_config.json" not in files
+
+
+def test_the_seed_decides(trained, tmp_path, base):
+    examples = [example(n, n + 1) for n in range(12)]
+    process = start(tmp_path, base, examples, validation=examples[:4], n_epochs=4, batch_size=5)
+    again, _, _ = finish(process)
+    assert again[1]["train_loss"] == trained[1][1]["train_loss"]
+    assert again[-2]["valid_loss"] == pytest.approx(trained[1][-2]["valid_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("after", ["settings", "nothing"])
+def test_it_stops_when_its_input_closes(tmp_path, base, after):
+    process = start(tmp_path, base, [example(1, 2)] * 10, n_epochs=50)
+    with process:
+        if after == "settings":
+            assert json.loads(process.stdout.readline())["event"] == "settings"
+        else:
+            time.sleep(1)
+        closed_at = time.monotonic()
+        process.stdin.close()
+        assert process.wait(10) != 0
+        assert time.monotonic() - closed_at < 2
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("examples", "validation", "expected"),
+    [
+        ([example(1, 2), {"messages": []}], None, ("invalid_training_file", "Line 2: ")),
+        ([], None, ("invalid_training_file", "no examples")),
+        ([example(1, 2)], [{"secret": 1}], ("invalid_validation_file", "Line 1: ")),
+    ],
+)
+def test_files_that_break_the_rules(tmp_path, base, examples, validation, expected):
+    events, status, log = finish(start(tmp_path, base, examples, validation=validation))
+    assert status == 1
+    (event,) = events
+    code, message = expected
+    assert event["code"] == code
+    assert message in event["message"]
+    assert "secret" not in event["message"] + log
+
+
+def test_a_base_that_is_no_model(tmp_path):
+    events, status, log = finish(start(tmp_path, tmp_path, [example(1, 2)]))
+    assert status == 1
+    assert events[0]["code"] == "base_model_unavailable"
+    assert not (tmp_path / "model").exists()
+    assert "plus" not in log
+
+
+class Lines:
+    def __init__(self):
+        self.events = []
+
+    def write(self, line):
+        self.events.append(json.loads(line))
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TrainingFailure("example_too_long", "Line 3."), "example_too_long"),
+        (MemoryError(), "out_of_memory"),
+        (ValueError("training text"), "internal_error"),
+    ],
+)
+def test_an_error_is_reported_and_quotes_nothing(error, code, capsys):
+    lines = Lines()
+    with Reporter(lines):
+        raise error
+    assert lines.events[0]["code"] == code
+    assert "training text" not in lines.events[0]["message"] + capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_failure():
+    with pytest.raises(KeyboardInterrupt), Reporter(Lines()):
+        raise KeyboardInterrupt
+
+
+def test_plans():
+    tiny = make_plan(Asked(), examples=200, parameters=2_000_000)
+    assert tiny.method == "full"
+    assert tiny.hyperparameters.n_epochs == 10
+    assert (tiny.device_batch_size, tiny.accumulation) == (8, 1)
+    assert tiny.learning_rate == pytest.approx(1e-3)
+    big = make_plan(
+        Asked(batch_size=6, learning_rate_multiplier=0.5), examples=100, parameters=600_000_000
+    )
+    assert big.method == "lora"
+    assert big.hyperparameters.n_epochs == 3
+    assert (big.device_batch_size, big.accumulation) == (2, 3)
+    assert big.learning_rate == pytest.approx(1e-4)
+    assert make_plan(Asked(n_epochs=1), examples=3, parameters=9).hyperparameters.batch_size == 3
+    assert full_rate(50_000_000) < full_rate(5_000_000) < 1e-3
