@@ -5,7 +5,7 @@ Exit codes: 0 done; 1 it failed, with one sentence on standard error; 2 the comm
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 import typer
@@ -22,6 +22,8 @@ from langchain_finetune.home import home_path
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.local.server import parse_aliases
+from langchain_finetune.local.server import serve as serve_engine
 
 app = typer.Typer(
     name="langchain-finetune",
@@ -40,7 +42,9 @@ def run(
     filter: Annotated[str | None, typer.Option(help="Condition on the run.")] = None,  # noqa: A002 - the option's name
     trace_filter: Annotated[str | None, typer.Option(help="Condition on the root run.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many runs.")] = None,
-    engine: Annotated[str, typer.Option(help="local, or openai for any server.")] = "local",
+    engine: Annotated[
+        Literal["local", "openai"], typer.Option(help="openai is any server of its API.")
+    ] = "local",
     base_url: Annotated[str | None, typer.Option(help="Address of that server.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
@@ -53,7 +57,7 @@ def run(
     try:
         step = FineTune(
             model=model,
-            engine=engine,  # type: ignore[arg-type]
+            engine=engine,
             base_url=base_url,
             suffix=suffix,
             seed=seed,
@@ -86,15 +90,9 @@ def serve(
     ] = None,
 ) -> None:
     """Run the embedded engine here until it is stopped."""
-    try:
-        from langchain_finetune.local.server import serve as serve_engine  # noqa: PLC0415
-    except ImportError as error:
-        raise FineTuningError(
-            f"The embedded engine needs an extra ({error.name} is missing): "
-            "pip install 'langchain-finetune[local]'."
-        ) from error
-    pairs = dict(_pair(text) for text in alias or ())
-    serve_engine(home_path(), host=host, port=port, aliases=pairs)
+    home = home_path()
+    typer.echo(f"State and key are kept in {home}. Ctrl-C stops the engine.", err=True)
+    serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()))
 
 
 @app.command()
@@ -128,13 +126,6 @@ def _loader(
     return LangSmithRunChatLoader(
         project_name=project, filter=condition, trace_filter=trace_filter, limit=limit
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, separator, base = text.partition("=")
-    if not (name and separator and base):
-        raise typer.BadParameter(f"{text!r} is not of the form NAME=BASE.", param_hint="--alias")
-    return name, base
 
 
 if __name__ == "__main__":

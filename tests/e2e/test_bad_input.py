@@ -1,0 +1,137 @@
+"""Bad input on the command line: one clear sentence, no traceback, nothing half-made."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tracers import LangChainTracer
+from openai import OpenAI
+from support.servers import free_port
+
+
+@pytest.fixture(scope="module")
+def projects(langsmith):
+    """Projects with twelve and with three good runs."""
+    for name, count in (("twelve", 12), ("three", 3)):
+        tracer = LangChainTracer(project_name=name, client=langsmith)
+        model = GenericFakeChatModel(messages=iter([AIMessage("Yes")] * count))
+        for number in range(count):
+            model.invoke([HumanMessage(f"Is {number} a number?")], {"callbacks": [tracer]})
+        tracer.wait_for_futures()
+        langsmith.flush()
+
+
+@pytest.fixture
+def run(engine, projects, tmp_path):
+    """Run the command line with the engine's addresses and a home of its own."""
+    key = engine.api_key.get_secret_value()
+
+    def run(*arguments, **environment):
+        addresses = {
+            "LANGSMITH_ENDPOINT": engine.url,
+            "LANGSMITH_API_KEY": key,
+            "OPENAI_BASE_URL": engine.base_url,
+            "OPENAI_API_KEY": key,
+            "LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home"),
+            "NO_COLOR": "1",
+        }
+        command = [sys.executable, "-m", "langchain_finetune.cli", "run", *arguments]
+        return subprocess.run(
+            command,
+            env={**os.environ, **addresses, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+HOSTED = ("--engine", "openai")
+NOWHERE = f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (
+            ("--project", "twelve", "--model", "nano"),
+            {"LANGSMITH_ENDPOINT": NOWHERE},
+            f"Error: Nothing answers at {NOWHERE}: is LANGSMITH_ENDPOINT right",
+        ),
+        (
+            ("--project", "twelve", "--model", "nano"),
+            {"LANGSMITH_API_KEY": "wrong-key"},
+            "does not accept the key: set LANGSMITH_API_KEY.",
+        ),
+        (("--project", "nope", "--model", "nano"), {}, "has no project 'nope'."),
+        (("--dataset", "nope", "--model", "nano"), {}, "has no dataset 'nope'."),
+        (
+            ("--project", "twelve", "--model", "nano", "--filter", "eq(name"),
+            {},
+            "Error: LangSmith could not give",
+        ),
+        (
+            ("--project", "twelve", "--model", "nano", "--filter", 'eq(name, "Other")'),
+            {},
+            "Error: The selection gives no training example; at least 10 are needed.",
+        ),
+        (
+            ("--project", "three", "--model", "nano"),
+            {},
+            "Error: The selection gives 3 training examples; at least 10 are needed.",
+        ),
+        (
+            ("--project", "twelve", "--model", "nano", *HOSTED),
+            {"OPENAI_BASE_URL": f"{NOWHERE}/v1"},
+            f"Error: Nothing answers at {NOWHERE}/v1",
+        ),
+        (
+            ("--project", "twelve", "--model", "nano", *HOSTED),
+            {"OPENAI_API_KEY": "wrong-key"},
+            "does not accept the key: give api_key",
+        ),
+        (
+            ("--project", "twelve", "--model", "nano", *HOSTED),
+            {"OPENAI_API_KEY": ""},
+            "Error: The engine needs a key",
+        ),
+        (("--project", "twelve", "--model", "no-such-base", *HOSTED), {}, "no-such-base"),
+        (("--project", "twelve", "--model", "who/knows-what", *HOSTED), {}, "who/knows-what"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    run, engine, tmp_path, arguments, environment, sentence
+):
+    result = run(*arguments, **environment)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert sentence in line
+    assert result.stdout == ""
+    assert "wrong-key" not in result.stderr
+    assert not (tmp_path / "home" / "jobs.jsonl").exists()
+    with OpenAI(base_url=engine.base_url, api_key=engine.api_key.get_secret_value()) as client:
+        assert [job for job in client.fine_tuning.jobs.list() if job.model == arguments[3]] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--model", "nano"),
+        ("--project", "twelve"),
+        ("--project", "twelve", "--model", "nano", "--engine", "other"),
+        ("--project", "twelve", "--model", "nano", "--base-url", "http://127.0.0.1:1"),
+        ("--project", "twelve", "--model", "nano", "--limit", "0"),
+        ("--project", "twelve", "--model", "nano", "--suffix", "x" * 65),
+    ],
+)
+def test_a_wrong_command_is_a_usage_error(run, arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "Usage:" in result.stderr
