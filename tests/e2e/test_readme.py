@@ -1,0 +1,59 @@
+"""The README's examples run as they stand, and its commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from walkthrough.calculator import PROMPT, Calculator
+
+README = Path(__file__).parents[2] / "README.md"
+TEXT = README.read_text()
+BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
+
+
+def test_every_python_block_is_run_here():
+    assert TEXT.count("```python") == len(BLOCKS)
+    assert set(BLOCKS) == {"main", "rejected", "dataset", "hosted", "community"}
+
+
+@pytest.fixture
+def names(engine, langsmith, traffic, monkeypatch, tmp_path):
+    """What the app has already: its prompt and tool; the environment points at the engine."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", engine.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", engine.api_key.get_secret_value())
+    monkeypatch.chdir(tmp_path)
+    return {"prompt": PROMPT, "Calculator": Calculator}
+
+
+@pytest.mark.train
+def test_the_main_example_answers_the_question(names):
+    exec(BLOCKS["main"], names)
+    [call] = names["answer"].tool_calls
+    assert Calculator(**call["args"]).calculate() == 8.0
+    exec(BLOCKS["rejected"], names)
+    assert names["written"].examples == names["model"].metadata["training_examples"]
+    exec(BLOCKS["hosted"], names)
+    assert names["fine_tune"].hyperparameters.n_epochs == 3
+
+
+@pytest.mark.parametrize("name", ["dataset", "community"])
+def test_short_examples_run(name):
+    exec(BLOCKS[name], {})
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (README.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "stop"])
+def test_commands_exist(command):
+    assert f"langchain-finetune {command}" in TEXT
+    result = subprocess.run(
+        [sys.executable, "-m", "langchain_finetune.cli", command, "--help"],
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0
