@@ -125,7 +125,7 @@ def test_hyperparameters_and_a_tuned_model_as_the_base(client, create, ended, pl
         ("NO_MODEL", "server_error", "too early"),
     ],
 )
-def test_failures(engine, client, create, ended, way, way_to_fail, code, message):  # noqa: PLR0917 fixtures
+def test_failures(engine, client, create, ended, way, way_to_fail, code, message):
     job = ended(create(seed=getattr(way, way_to_fail)).id)
     assert (job.status, job.error.code) == ("failed", code)
     assert message in job.error.message
@@ -147,7 +147,7 @@ def test_failures(engine, client, create, ended, way, way_to_fail, code, message
     ],
 )
 @pytest.mark.parametrize("param", ["training_file", "validation_file"])
-def test_a_bad_line(client, create, ended, upload, jsonl, line, rule, param):  # noqa: PLR0917 fixtures
+def test_a_bad_line(client, create, ended, upload, jsonl, line, rule, param):
     content = jsonl().splitlines()
     content[3] = line if isinstance(line, bytes) else line.encode()
     job = ended(create(**{param: upload(b"\n".join(content))}).id)
@@ -155,6 +155,15 @@ def test_a_bad_line(client, create, ended, upload, jsonl, line, rule, param):  #
     assert job.error.message.startswith(f"Line 4 of the {param.replace('_', ' ')}: ")
     assert rule in job.error.message
     assert "secret" not in job.error.message
+
+
+def test_a_line_that_breaks_the_check_does_not_stop_the_queue(create, ended, upload, jsonl):
+    content = jsonl().splitlines()
+    content[3] = b'{"messages": [{"role": [], "content": "my secret"}]}'
+    job = ended(create(training_file=upload(b"\n".join(content))).id)
+    assert job.status == "failed"
+    assert "secret" not in job.error.message
+    assert ended(create().id).status == "succeeded"
 
 
 def test_too_few_examples(create, ended, upload, jsonl):
