@@ -1,0 +1,82 @@
+"""All routes of the run store, under the prefixes that LangSmith's clients use."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from langchain_finetune.local.store.routes_datasets import create_datasets_router
+from langchain_finetune.local.store.routes_examples import create_examples_router
+from langchain_finetune.local.store.routes_feedback import create_feedback_router
+from langchain_finetune.local.store.routes_ingest import create_ingest_router
+from langchain_finetune.local.store.routes_projects import create_projects_router
+from langchain_finetune.local.store.routes_runs import create_runs_router, create_v2_router
+from langchain_finetune.local.store.routes_shared import answer
+from langchain_finetune.local.store.store import RunStore
+
+PREFIXES = ("", "/api", "/api/v1", "/v1")
+V2_PREFIXES = ("/v2", "/api/v2", "/api/v1/v2", "/v1/v2", "/v1/api/v2")
+"""The last is what a client makes of an endpoint that ends in `/v1`."""
+
+LANGSMITH_VERSION = "0.16.0"
+"""The oldest LangSmith with all of these routes; clients compare it."""
+
+
+def create_store_router(store: RunStore) -> APIRouter:
+    """Return all routes of a run store; the app adds authentication and the shape of errors.
+
+    Args:
+        store: Where everything is kept. Its routes raise `ApiError`.
+    """
+    router = APIRouter()
+    parts = (
+        create_info_router(),
+        create_ingest_router(store),
+        create_runs_router(store),
+        create_projects_router(store),
+        create_feedback_router(store),
+        create_datasets_router(store),
+        create_examples_router(store),
+    )
+    for prefix in PREFIXES:
+        for part in parts:
+            router.include_router(part, prefix=prefix)
+    for prefix in V2_PREFIXES:
+        router.include_router(create_v2_router(store), prefix=prefix)
+    return router
+
+
+def create_info_router() -> APIRouter:
+    """Return the route that tells clients what this server can do."""
+    router = APIRouter()
+
+    @router.get("/info")
+    def info() -> Response:
+        return answer(_info())
+
+    return router
+
+
+def _info() -> dict[str, Any]:
+    return {
+        "version": LANGSMITH_VERSION,
+        "license_expiration_time": None,
+        "instance_flags": {
+            "zstd_compression_enabled": True,
+            "dataset_examples_multipart_enabled": True,
+            "examples_multipart_enabled": False,
+            # Both ways of reading runs are there.
+            "ch_query_enabled": True,
+            "sdb_query_enabled": True,
+        },
+        "batch_ingest_config": {
+            "use_multipart_endpoint": True,
+            "scale_up_qsize_trigger": 1000,
+            "scale_up_nthreads_limit": 4,
+            "scale_down_nempty_trigger": 4,
+            "size_limit": 100,
+            "size_limit_bytes": 20 * 2**20,
+        },
+        # By this the package recognises its own engine.
+        "langchain_finetune": {"version": version("langchain-finetune")},
+    }

@@ -1,0 +1,82 @@
+"""Routes of datasets."""
+
+from collections.abc import Iterator
+
+import orjson
+from fastapi import APIRouter, Response
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.openai_lines import openai_line
+from langchain_finetune.local.store.routes_shared import (
+    Json,
+    Page,
+    Texts,
+    answer,
+    json_object,
+    known_only,
+)
+from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.store import RunStore
+
+_LISTED_BY = ("id", "name", "name_contains", "data_type", "metadata", "limit", "offset")
+
+
+def create_datasets_router(store: RunStore) -> APIRouter:
+    """Return the routes behind `client.create_dataset`, `read_dataset` and their kin."""
+    router = APIRouter()
+
+    @router.post("/datasets")
+    def create_dataset(body: Json) -> Response:
+        return answer(store.datasets.create(body))
+
+    @router.get("/datasets", dependencies=[known_only(*_LISTED_BY)])
+    def list_datasets(
+        page: Page,
+        *,
+        id: Texts = None,  # noqa: A002 the API's name
+        name: str | None = None,
+        name_contains: str | None = None,
+        data_type: Texts = None,
+        metadata: str | None = None,
+    ) -> Response:
+        found = store.datasets.all(
+            ids=[uuid_text(each, "id") or "" for each in id or []],
+            name=name,
+            name_contains=name_contains,
+            data_types=data_type or [],
+            metadata=json_object(metadata, "metadata"),
+            limit=page.limit,
+            offset=page.offset,
+        )
+        return answer(found)
+
+    @router.get("/datasets/{dataset_id}")
+    def read_dataset(dataset_id: str) -> Response:
+        return answer(store.datasets.get(uuid_text(dataset_id, "dataset_id") or ""))
+
+    @router.delete("/datasets/{dataset_id}")
+    def delete_dataset(dataset_id: str) -> Response:
+        store.datasets.delete(uuid_text(dataset_id, "dataset_id") or "")
+        return answer({"message": "Dataset deleted"})
+
+    @router.get("/datasets/{dataset_id}/splits")
+    def list_splits(dataset_id: str, as_of: str | None = None) -> Response:
+        found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
+        return answer(store.examples.splits(found["id"], as_of))
+
+    @router.get("/datasets/{dataset_id}/openai_ft")
+    def read_as_openai_lines(dataset_id: str) -> Response:
+        found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
+        lines = b"\n".join(_openai_lines(store, found["id"]))
+        return Response(lines, media_type="application/jsonl")
+
+    return router
+
+
+def _openai_lines(store: RunStore, dataset_id: str) -> Iterator[bytes]:
+    for example in store.examples.all(dataset_id=dataset_id, limit=-1):
+        inputs, outputs = orjson.loads(orjson.dumps([example["inputs"], example["outputs"]]))
+        line = openai_line(inputs, outputs)
+        if line is None:
+            raise ApiError(400, f"Example {example['id']} holds no chat.", code="no_chat")
+        yield orjson.dumps(line)

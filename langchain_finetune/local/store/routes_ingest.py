@@ -1,0 +1,103 @@
+"""Routes that take in runs."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.routes_shared import Json, Parts, answer
+from langchain_finetune.local.store.run_changes import JSON_COLUMNS, RunChange, run_change
+from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.wire import Part, loads
+
+logger = logging.getLogger(__name__)
+
+_LARGE = frozenset({*JSON_COLUMNS, "error"})
+
+
+@dataclass
+class Batch:
+    """What one multipart body brought."""
+
+    changes: list[RunChange] = field(default_factory=list)
+    feedback: list[Any] = field(default_factory=list)
+    attachments: int = 0
+
+
+def create_ingest_router(store: RunStore) -> APIRouter:
+    """Return the routes that write runs; all answer 202 once the runs are kept."""
+    router = APIRouter()
+
+    @router.post("/runs/multipart")
+    def take_multipart(parts: Parts) -> Response:
+        batch = read_batch(parts())
+        store.runs.apply(batch.changes)
+        store.feedback.add(batch.feedback)
+        if batch.attachments:
+            logger.warning("The run store keeps no attachments: %d dropped.", batch.attachments)
+        return answer({"message": "Runs accepted"}, 202)
+
+    @router.post("/runs/batch")
+    def take_batch(body: Json) -> Response:
+        if not isinstance(body, dict):
+            raise ApiError(400, 'The body must be {"post": [...], "patch": [...]}.')
+        posts, patches = (_listed(body, kind) for kind in ("post", "patch"))
+        changes = [run_change("post", run) for run in posts]
+        store.runs.apply(changes + [run_change("patch", run) for run in patches])
+        return answer({"message": "Runs accepted"}, 202)
+
+    @router.post("/runs")
+    def post_run(body: Json) -> Response:
+        store.runs.apply([run_change("post", body)])
+        return answer({"message": "Run created"}, 202)
+
+    @router.patch("/runs/{run_id}")
+    def patch_run(run_id: str, body: Json) -> Response:
+        if not isinstance(body, dict):
+            raise ApiError(400, "A run must be a JSON object.")
+        store.runs.apply([run_change("patch", {**body, "id": run_id})])
+        return answer({"message": "Run updated"}, 202)
+
+    return router
+
+
+def read_batch(parts: Iterable[Part]) -> Batch:
+    """Read the parts of `POST /runs/multipart`.
+
+    Args:
+        parts: Named `post.<id>`, `patch.<id>`, `<kind>.<id>.<field>`, `feedback.<id>` and
+            `attachment.<id>.<name>`.
+
+    Raises:
+        ApiError: 400 where a part is malformed.
+    """
+    batch = Batch()
+    runs: dict[tuple[str, str], dict[str, bytes]] = {}
+    for part in parts:
+        kind, _, rest = part.name.partition(".")
+        run_id, _, name = rest.partition(".")
+        if kind == "attachment":
+            batch.attachments += 1
+        elif kind == "feedback" and not name:
+            batch.feedback.append(loads(part.data, "feedback"))
+        elif kind in {"post", "patch"} and (not name or name in _LARGE):
+            runs.setdefault((kind, run_id), {})[name] = part.data
+        else:
+            raise ApiError(400, "A part's name is none of a run, feedback or an attachment.")
+    for (kind, run_id), fields in runs.items():
+        body = loads(fields.pop("", b"{}"), "run")
+        if not isinstance(body, dict):
+            raise ApiError(400, "A run must be a JSON object.")
+        change = run_change("post" if kind == "post" else "patch", {**body, "id": run_id}, fields)
+        batch.changes.append(change)
+    return batch
+
+
+def _listed(body: dict[str, Any], name: str) -> list[Any]:
+    value = body.get(name) or []
+    if not isinstance(value, list):
+        raise ApiError(400, f"{name} must be a list.", param=name)
+    return value

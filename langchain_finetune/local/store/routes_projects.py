@@ -1,0 +1,49 @@
+"""Routes of projects, which LangSmith's API calls sessions."""
+
+from fastapi import APIRouter, Response
+
+from langchain_finetune.local.store.routes_shared import Json, Page, Texts, answer, known_only
+from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.store import RunStore
+
+
+def create_projects_router(store: RunStore) -> APIRouter:
+    """Return the routes behind `client.read_project`, `list_projects` and their kin."""
+    router = APIRouter()
+
+    @router.get(
+        "/sessions",
+        dependencies=[
+            known_only("id", "name", "name_contains", "limit", "offset", "include_stats")
+        ],
+    )
+    def list_projects(
+        page: Page,
+        *,
+        id: Texts = None,  # noqa: A002 the API's name
+        name: str | None = None,
+        name_contains: str | None = None,
+    ) -> Response:
+        found = store.projects.all(
+            ids=id or [],
+            name=name,
+            name_contains=name_contains,
+            limit=page.limit,
+            offset=page.offset,
+        )
+        return answer(found)
+
+    @router.post("/sessions")
+    def create_project(body: Json, *, upsert: bool = False) -> Response:
+        return answer(store.projects.create(body, upsert=upsert))
+
+    @router.get("/sessions/{project_id}")
+    def read_project(project_id: str) -> Response:
+        return answer(store.projects.get(uuid_text(project_id, "project_id") or ""))
+
+    @router.delete("/sessions/{project_id}")
+    def delete_project(project_id: str) -> Response:
+        store.projects.delete(uuid_text(project_id, "project_id") or "")
+        return answer({"message": "Project deleted"}, 202)
+
+    return router

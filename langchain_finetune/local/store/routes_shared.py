@@ -1,0 +1,80 @@
+"""What the routes share: bodies, query parameters and answers."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.wire import Part, loads, multipart, read_body, unpacked
+
+
+async def _json_body(request: Request) -> Any:
+    # LangSmith's clients don't always name the type, so FastAPI would not parse it.
+    return loads(await read_body(request))
+
+
+async def _raw_body(request: Request) -> Callable[[], list[Part]]:
+    body = await read_body(request)
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    content_type = request.headers.get("content-type", "")
+    # Unpacking takes time: the route does it in its thread.
+    return lambda: multipart(unpacked(body, encoding), content_type)
+
+
+class _Page(BaseModel):
+    limit: int
+    offset: int
+
+
+def _page(
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> _Page:
+    return _Page(limit=limit, offset=offset)
+
+
+Json = Annotated[Any, Depends(_json_body)]
+"""The body, parsed."""
+
+Parts = Annotated[Callable[[], list[Part]], Depends(_raw_body)]
+"""Splits the body into its parts."""
+
+Page = Annotated[_Page, Depends(_page)]
+"""Which part of a list is asked for."""
+
+Texts = Annotated[list[str] | None, Query()]
+"""A query parameter that may be given several times."""
+
+
+def known_only(*names: str) -> Any:
+    """Return a dependency that refuses other query parameters.
+
+    A condition that was quietly dropped would match too much.
+    """
+
+    def check(request: Request) -> None:
+        for name in request.query_params:
+            if name not in names:
+                raise ApiError(400, f"This server has no parameter {name!r} here.", param=name)
+
+    return Depends(check)
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """Return an answer of JSON."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def json_object(text: str | None, name: str) -> dict[str, Any]:
+    """Parse a query parameter that holds a JSON object; of none, return `{}`.
+
+    Raises:
+        ApiError: 400 where it is no object.
+    """
+    value = loads(text.encode(), name) if text else {}
+    if not isinstance(value, dict):
+        raise ApiError(400, f"{name} must be a JSON object.", param=name)
+    return value

@@ -1,0 +1,114 @@
+"""Runs as both of LangSmith's APIs show them. Pure functions; JSON goes out as it came in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from langchain_finetune.local.store.run_changes import ancestors
+from langchain_finetune.local.store.timestamps import iso
+
+Row = Mapping[str, Any]
+Stats = Mapping[str, Any] | None
+
+V1_ALWAYS = frozenset(
+    {"id", "name", "run_type", "start_time", "trace_id", "session_id", "status", "dotted_order"}
+)
+"""Fields that come whatever is selected: without them LangSmith's client can't make a `Run`."""
+
+_HEAVY = {
+    "inputs": "inputs",
+    "outputs": "outputs",
+    "events": "events",
+    "extra": "extra",
+    "serialized": "serialized",
+    "manifest": "serialized",
+}
+
+
+def heavy_columns(fields: frozenset[str] | None) -> list[str]:
+    """Return the large columns that are needed to tell these fields; of None, all of them."""
+    wanted = {column for name, column in _HEAVY.items() if fields is None or name in fields}
+    return sorted(wanted)
+
+
+def v1_run(row: Row, stats: Stats, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return a run as `POST /runs/query` and `GET /runs/{id}` tell it (`langsmith.schemas.Run`)."""
+    return {
+        name: tell(row, stats)
+        for name, tell in _V1.items()
+        if fields is None or name in fields or name in V1_ALWAYS
+    }
+
+
+def v2_run(row: Row, stats: Stats, fields: frozenset[str]) -> dict[str, Any]:
+    """Return a run as `POST /v2/runs/query` tells it (`langsmith.types.Run`).
+
+    What a local store does not know, such as costs, is absent.
+    """
+    return {name: tell(row, stats) for name, tell in _V2.items() if name in fields}
+
+
+def _column(name: str) -> Callable[[Row, Stats], Any]:
+    return lambda row, _: row[name]
+
+
+def _time(name: str) -> Callable[[Row, Stats], Any]:
+    return lambda row, _: None if row[name] is None else iso(row[name])
+
+
+def _json(name: str, empty: str = "null") -> Callable[[Row, Stats], Any]:
+    # It was parsed when it came in, so it may go out unread.
+    return lambda row, _: orjson.Fragment(row[name] or empty)
+
+
+def _upper(name: str) -> Callable[[Row, Stats], Any]:
+    return lambda row, _: row[name].upper()
+
+
+def _above(row: Row, _: Stats) -> list[str]:
+    return ancestors(row["dotted_order"])
+
+
+def _latency(row: Row, _: Stats) -> float | None:
+    return None if row["end_time"] is None else (row["end_time"] - row["start_time"]) / 1e6
+
+
+_SHARED: dict[str, Callable[[Row, Stats], Any]] = {
+    "id": _column("id"),
+    "trace_id": _column("trace_id"),
+    "parent_run_ids": _above,
+    "dotted_order": _column("dotted_order"),
+    "name": _column("name"),
+    "start_time": _time("start_time"),
+    "end_time": _time("end_time"),
+    "first_token_time": _time("first_token_time"),
+    "error": _column("error"),
+    "tags": _json("tags", "[]"),
+    "inputs": _json("inputs", "{}"),
+    "outputs": _json("outputs"),
+    "events": _json("events", "[]"),
+    "extra": _json("extra", "{}"),
+    "reference_example_id": _column("reference_example_id"),
+    "thread_id": _column("thread_id"),
+    "prompt_tokens": _column("prompt_tokens"),
+    "completion_tokens": _column("completion_tokens"),
+    "total_tokens": _column("total_tokens"),
+    "feedback_stats": lambda _, stats: stats,
+}
+_V1 = _SHARED | {
+    "run_type": _column("run_type"),
+    "status": _column("status"),
+    "session_id": _column("project_id"),
+    "parent_run_id": _column("parent_run_id"),
+    "serialized": _json("serialized"),
+}
+_V2 = _SHARED | {
+    "run_type": _upper("run_type"),
+    "status": _upper("status"),
+    "project_id": _column("project_id"),
+    "is_root": lambda row, _: row["parent_run_id"] is None,
+    "latency_seconds": _latency,
+    "metadata": _json("metadata", "{}"),
+    "manifest": _json("serialized"),
+}

@@ -1,0 +1,201 @@
+"""What clients say about a run, as changes of one row. Pure functions; no I/O.
+
+A run comes as a post (when it begins) and patches (as it goes on and ends), in any order and any
+number. Values that are null say nothing. A patch overwrites; a post only fills what is still
+empty, because it is older than every patch, and a repeated one is a client's second attempt.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.usage import first_token_time, token_counts
+
+JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
+"""Columns that hold JSON as it was sent."""
+
+_OBJECTS = frozenset({"inputs", "outputs", "extra", "serialized"})
+_IDS = ("trace_id", "parent_run_id", "reference_example_id")
+_TEXTS = ("dotted_order", "name", "run_type")
+_THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
+DEFAULT_PROJECT = "default"
+
+Kind = Literal["post", "patch"]
+
+
+@dataclass(frozen=True)
+class RunChange:
+    """One post or patch.
+
+    Attributes:
+        kind: Which of the two.
+        run_id: The run.
+        values: New values by column; None never occurs.
+        project_name: The project that it names.
+        project_id: The project that it names by id.
+    """
+
+    kind: Kind
+    run_id: str
+    values: Mapping[str, Any]
+    project_name: str | None = None
+    project_id: str | None = None
+
+
+def run_change(kind: Kind, body: Any, large: Mapping[str, bytes] | None = None) -> RunChange:
+    """Read a change as a client sends it.
+
+    Args:
+        kind: Post or patch.
+        body: `{"id", "name", "run_type", "start_time", "trace_id", "dotted_order",
+            "session_name", ...}`; of a patch only `id` is required.
+        large: Fields that came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
+
+    Raises:
+        ApiError: 400 where a field is not what it should be.
+    """
+    if not isinstance(body, dict):
+        raise ApiError(400, "A run must be a JSON object.")
+    run_id = uuid_text(body.get("id"), "id")
+    if run_id is None:
+        raise ApiError(400, "A run needs an id.", param="id")
+    values: dict[str, Any] = {name: uuid_text(body.get(name), name) for name in _IDS}
+    values |= {name: _text(body, name) for name in _TEXTS}
+    values |= {name: _time(body, name) for name in ("start_time", "end_time")}
+    values["tags"] = _tags(body.get("tags"))
+    error = _loaded("error", large["error"]) if large and "error" in large else body.get("error")
+    # An empty text is no failure.
+    values["error"] = (error if isinstance(error, str) else _dumped(error)) or None
+    for name in JSON_COLUMNS:
+        if large and name in large:
+            values[name] = _checked(name, _loaded(name, large[name]), large[name])
+        elif body.get(name) is not None:
+            values[name] = _checked(name, body[name], orjson.dumps(body[name]))
+    if kind == "post":
+        for name in ("name", "run_type"):
+            if not values[name]:
+                raise ApiError(400, f"Run {run_id} needs a {name}.", param=name)
+        values["start_time"] = values["start_time"] or now()
+    return RunChange(
+        kind,
+        run_id,
+        {name: value for name, value in values.items() if value is not None},
+        project_name=_text(body, "session_name"),
+        project_id=uuid_text(body.get("session_id"), "session_id"),
+    )
+
+
+def merged(
+    old: Mapping[str, Any], change: RunChange, parent: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the row after a change.
+
+    Args:
+        old: The row before, `{}` for a new run.
+        change: What came.
+        parent: The parent's row where it is known; gives trace and order if the run has none.
+    """
+    known = {name: value for name, value in old.items() if value is not None}
+    row = {**change.values, **known} if change.kind == "post" else {**known, **change.values}
+    row["id"] = change.run_id
+    row["posted"] = int(change.kind == "post" or bool(old.get("posted")))
+    if row["posted"]:
+        row |= _place(row, parent or {})
+    return row | _derived(row)
+
+
+def _place(row: Mapping[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return trace and dotted order, which clients without batches may leave out."""
+    stamp = iso(row["start_time"])[:26].translate(str.maketrans("", "", "-:."))
+    above = parent.get("dotted_order")
+    order = row.get("dotted_order") or f"{above + '.' if above else ''}{stamp}Z{row['id']}"
+    trace = row.get("trace_id") or parent.get("trace_id") or ancestors(order + ".")[0]
+    return {"dotted_order": order, "trace_id": trace}
+
+
+def ancestors(dotted_order: str) -> list[str]:
+    """Return the runs above one, root first: `20261120T113714209962Z<id>.<...>Z<id>`."""
+    return [part.partition("Z")[2] for part in dotted_order.split(".")[:-1]]
+
+
+def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that follow from others."""
+    extra = orjson.loads(row.get("extra") or "{}")
+    found = extra.get("metadata")
+    metadata: dict[str, Any] = found if isinstance(found, dict) else {}
+    thread = next((metadata[key] for key in _THREAD_KEYS if metadata.get(key)), None)
+    counts = token_counts(metadata, orjson.loads(row.get("outputs") or "{}"))
+    is_llm = row.get("run_type") == "llm"
+    status = "error" if row.get("error") else "success" if row.get("end_time") else "pending"
+    return {
+        "status": status,
+        "metadata": orjson.dumps(metadata).decode(),
+        "thread_id": None if thread is None else str(thread),
+        "first_token_time": first_token_time(orjson.loads(row.get("events") or "[]")),
+        "prompt_tokens": counts.prompt if is_llm else None,
+        "completion_tokens": counts.completion if is_llm else None,
+        "total_tokens": counts.total if is_llm else None,
+    }
+
+
+def uuid_text(value: Any, name: str) -> str | None:
+    """Return an id in its usual spelling, or None for none.
+
+    Raises:
+        ApiError: 400 where it is no UUID.
+    """
+    if value is None:
+        return None
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise ApiError(400, f"{name} must be a UUID.", param=name) from None
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ApiError(400, f"{name} must be a text.", param=name)
+    return value or None
+
+
+def _time(body: Mapping[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    time = micros(value)
+    if value is not None and time is None:
+        raise ApiError(400, f"{name} must be a time in ISO 8601.", param=name)
+    return time
+
+
+def _tags(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise ApiError(400, "tags must be a list of texts.", param="tags")
+    return orjson.dumps(value).decode()
+
+
+def _loaded(name: str, data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise ApiError(400, f"The part {name} is no JSON.", param=name) from None
+
+
+def _checked(name: str, value: Any, data: bytes) -> str | None:
+    """Return JSON for its column, once it is sure to have the shape that readers expect."""
+    if value is None:
+        return None
+    if not isinstance(value, dict if name in _OBJECTS else list):
+        kind = "an object" if name in _OBJECTS else "a list"
+        raise ApiError(400, f"{name} must be {kind}.", param=name)
+    return data.decode()
+
+
+def _dumped(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
