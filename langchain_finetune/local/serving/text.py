@@ -31,7 +31,7 @@ class TextFilter:
             self._held = self._held[: min(places)]
             self.stopped = True
             return self.end()
-        return self._release(min(self._begun(), len(self._held.rstrip())))
+        return self._release(len(self._held[: self._begun()].rstrip()))
 
     def end(self) -> str:
         """Return what was held back and does belong to the answer, now that no text follows."""

@@ -1,0 +1,77 @@
+"""A real server around ChatService, and models that write what a test tells them."""
+
+import threading
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from openai import OpenAI
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving import ChatService
+from tests.local.conftest import until
+
+
+class ChatServer:
+    """Serves the folders in `models`, by name."""
+
+    def __init__(self):
+        self.models = {}
+        self.service = ChatService(self.models.get)
+        app = FastAPI()
+
+        @app.post("/v1/chat/completions")
+        async def create(request: Request):
+            return await self.service.create(await request.json())
+
+        @app.exception_handler(ApiError)
+        async def refuse(_, error):
+            return JSONResponse(error.body(), error.status)
+
+        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
+
+    @contextmanager
+    def running(self):
+        thread = threading.Thread(target=self._server.run)
+        thread.start()
+        try:
+            until(lambda: self._server.started)
+            yield self
+        finally:
+            self._server.should_exit = True
+            thread.join()
+
+    @property
+    def url(self):
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/v1"
+
+    def client(self):
+        return OpenAI(base_url=self.url, api_key="none", max_retries=0)
+
+
+class Script:
+    """Stands in for `generate`: writes `text`, and remembers how it was asked."""
+
+    def __init__(self):
+        self.text = ""
+        self.config = None
+        self.prompt = ""
+        self.pause = 0
+        self.stopped = threading.Event()
+
+    def generate(self, *, input_ids, streamer, generation_config, tokenizer, **_):
+        import torch
+
+        self.config = generation_config
+        self.prompt = tokenizer.decode(input_ids[0])
+        streamer.put(input_ids)
+        tokens = tokenizer(self.text, add_special_tokens=False)["input_ids"]
+        try:
+            for token in tokens[: generation_config.max_new_tokens]:
+                streamer.put(torch.tensor([token]))
+                self.stopped.wait(self.pause)
+        finally:
+            self.stopped.set()
+        streamer.end()

@@ -1,0 +1,190 @@
+"""Models that come and go, ChatOpenAI, and the parts of transformers that are leant on."""
+
+import asyncio
+import inspect
+import json
+import logging
+
+import openai
+import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving import ChatService, service
+from langchain_finetune.local.serving.text import TextFilter
+from tests.local.chat_server import ChatServer, Script
+from tests.local.conftest import until
+from tests.local.test_training import finish, start
+from tests.local.tiny_model import CALCULATOR, make_tiny_model
+
+ARGUMENTS = '{"first": 5, "operation": "add", "second": 8}'
+CALL = f'<tool_call>\n{{"name": "calculator", "arguments": {ARGUMENTS}}}\n</tool_call><|im_end|>'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    server = ChatServer()
+    server.models["tiny"] = folder
+    with server.running():
+        yield server
+
+
+@pytest.fixture
+def script(monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    script = Script()
+    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
+    return script
+
+
+def body(model="tiny", **fields):
+    return {"model": model, "messages": [{"role": "user", "content": "hi"}]} | fields
+
+
+def test_chat_openai(server, script):
+    model = ChatOpenAI(model="tiny", base_url=server.url, api_key="none", max_retries=0)
+    calculator = model.bind_tools([CALCULATOR])
+    question = HumanMessage("5 plus 8?")
+    script.text = CALL
+    answer = calculator.invoke([question])
+    (call,) = answer.tool_calls
+    assert call["args"] == json.loads(ARGUMENTS)
+    assert answer.usage_metadata["output_tokens"] > 0
+    pieces = list(calculator.stream([question]))
+    whole = sum(pieces[1:], pieces[0])
+    assert whole.tool_calls[0]["args"] == json.loads(ARGUMENTS)
+    script.text = "It is 13.<|im_end|>"
+    result = ToolMessage("13", tool_call_id=call["id"])
+    assert calculator.invoke([question, answer, result]).content == "It is 13."
+    assert "<tool_response>\n13\n</tool_response>" in script.prompt
+    assert ARGUMENTS in script.prompt
+
+
+def test_a_client_that_leaves_stops_the_model(server, script):
+    script.text = "x" * 5000
+    script.pause = 0.02
+    with server.client() as client:
+        stream = client.chat.completions.create(stream=True, max_tokens=1000, **body())
+        assert next(chunk for chunk in stream if chunk.choices[0].delta.content)
+        stream.close()
+    until(script.stopped.is_set, 5)
+
+
+def test_a_model_that_breaks_off(server, monkeypatch, caplog):
+    from transformers import LlamaForCausalLM
+
+    def break_off(**_):
+        raise ValueError("a secret prompt")
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", break_off)
+    with server.client() as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(**body())
+        assert caught.value.code == "generation_failed"
+        with pytest.raises(openai.APIError, match="broke off"):
+            list(client.chat.completions.create(stream=True, **body()))
+    assert "secret" not in caught.value.message + caplog.text
+
+
+def test_chats_are_not_logged(server, script, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    script.text = "my secret answer<|im_end|>"
+    with server.client() as client:
+        client.chat.completions.create(**body(messages=[{"role": "user", "content": "my secret"}]))
+    # The client is in this process too, and does log what it sends when asked for that much.
+    ours = [each for each in caplog.records if each.name.split(".")[0] not in {"openai", "httpx"}]
+    assert not [each for each in ours if "secret" in each.getMessage()]
+    assert "secret" not in "".join(capfd.readouterr())
+
+
+async def test_the_least_used_model_goes_first(folder, script, monkeypatch):
+    monkeypatch.setattr(service, "MAX_LOADED", 2)
+    chat = ChatService(lambda name: folder)
+    for name in ("one", "two", "one", "three"):
+        await chat.create(body(name))
+    assert [name for name, _ in chat._loaded] == ["one", "three"]
+    chat.unload("one")
+    assert [name for name, _ in chat._loaded] == ["three"]
+    await chat.create(body("one"))
+
+
+async def test_a_model_is_loaded_once(folder, script, monkeypatch):
+    from langchain_finetune.local.serving import generation
+
+    loads = []
+    load = generation.load
+    monkeypatch.setattr(generation, "load", lambda path: loads.append(path) or load(path))
+    chat = ChatService({"tiny": folder}.get)
+    await asyncio.gather(chat.warm(), *(chat.create(body()) for _ in range(5)))
+    assert loads == [folder]
+
+
+async def test_a_folder_that_is_no_model(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ApiError) as caught:
+        await ChatService(lambda name: tmp_path).create(body())
+    assert caught.value.code == "model_not_loadable"
+    assert str(tmp_path) not in caught.value.message
+
+
+@pytest.mark.train
+def test_a_model_that_was_just_trained_answers(server, tmp_path, folder):
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ahoy!"}]
+    examples = [{"messages": turns}] * 12
+    process = start(
+        tmp_path, folder, examples, n_epochs=25, batch_size=4, learning_rate_multiplier=8
+    )
+    events, _, log = finish(process)
+    assert events[-1]["event"] == "done", log
+    server.models["ft:tiny"] = tmp_path / "model"
+    with server.client() as client:
+        answer = client.chat.completions.create(**body("ft:tiny", max_tokens=20))
+    assert answer.choices[0].message.content == "ahoy!"
+    assert answer.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("stops", "pieces", "shown"),
+    [
+        ([], ["a", " b", " ", "\n"], ["a", " b", "", "", ""]),
+        (["END"], ["a E", "N", "T", " EN"], ["a", "", " ENT", "", " EN"]),
+        (["END"], ["aEN", "D", "b"], ["a", "", "", ""]),
+        (["b", "ab"], ["xab"], ["x", ""]),
+    ],
+)
+def test_text_that_is_held_back(stops, pieces, shown):
+    text = TextFilter(stops)
+    assert [*map(text.feed, pieces), text.end()] == shown
+
+
+def test_canary_of_transformers_internals():
+    """Fails where a new transformers changed what the serving leans on."""
+    from transformers.cli.serving import utils
+    from transformers.utils.chat_parsing import ResponseParser
+
+    parameters = inspect.signature(utils.GenerateManager.generate_streaming).parameters
+    assert {"model", "processor", "inputs", "gen_config", "request_id", "response_parser"} <= set(
+        parameters
+    )
+    for name in ("submit", "generate_streaming"):
+        assert callable(getattr(utils.GenerateManager, name))
+    for name in ("cancel", "put", "end"):
+        assert callable(getattr(utils.DirectStreamer, name))
+    assert list(inspect.signature(utils.get_response_template).parameters) == ["processor", "model"]
+    assert {"name", "arguments"} == set(utils.ToolCall.__dataclass_fields__)
+    assert issubclass(utils.ReasoningText, str)
+    parser = ResponseParser({"start_anchor": "<", "fields": {"content": {"content": "text"}}}, "")
+    for name in ("_open_explicit", "_close_current", "_reset_to_implicit"):
+        assert callable(getattr(parser, name))
+    assert parser.feed("hello") == [
+        {"type": "region_open", "field": "content"},
+        {"type": "region_chunk", "field": "content", "text": "hello", "dirty": False},
+    ]
+    assert (parser._buffer, parser._pos) == ("hello", 5)
