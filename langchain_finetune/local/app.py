@@ -56,6 +56,7 @@ def create_app(
     models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
+    store = RunStore(home / "runs.sqlite")
     chats = chat(models.servable)
 
     @asynccontextmanager
@@ -67,6 +68,7 @@ def create_app(
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await queue.stop()
+        store.close()
         database.close()
 
     app = FastAPI(
@@ -83,7 +85,7 @@ def create_app(
     app.include_router(create_files_router(files), prefix="/v1")
     app.include_router(create_jobs_router(queue, journal, models), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
-    app.include_router(create_store_router(RunStore(home / "runs.sqlite")))
+    app.include_router(create_store_router(store))
     return app
 
 

@@ -4,6 +4,7 @@ Importing this module is cheap; FastAPI and all that trains is loaded when the e
 """
 
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ from langchain_finetune.home import RunningEngine, ensure_key, home_path
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+logger = logging.getLogger(__name__)
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 
@@ -151,6 +154,7 @@ def _run(app: "FastAPI", listener: socket.socket, home: Path, log_file: Path | N
             if self.started:
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
                 RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
+                logger.info("The engine is at %s; its home is %s", url, home)
 
     server = Server(
         uvicorn.Config(

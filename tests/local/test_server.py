@@ -100,4 +100,4 @@ def test_command_line(tmp_path):
             assert process.wait(30) == 0
         finally:
             process.kill()
-    assert "Started server process" in log.read_text()
+    assert "The engine is at http://127.0.0.1:" in log.read_text()
