@@ -119,8 +119,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
 
     def _fine_tune(
-        self, examples: Examples, _: CallbackManagerForChainRun, config: RunnableConfig
+        self, examples: Examples, run_manager: CallbackManagerForChainRun, config: RunnableConfig
     ) -> ChatOpenAI:
+        del run_manager  # LangChain hands the config on only beside it.
         spec = self._spooled(examples)
         base_url, api_key = self._address()
 
@@ -135,8 +136,12 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             return self._chat_model(spec, job, str(client.base_url), client.api_key)
 
     async def _afine_tune(
-        self, examples: Examples, _: AsyncCallbackManagerForChainRun, config: RunnableConfig
+        self,
+        examples: Examples,
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
     ) -> ChatOpenAI:
+        del run_manager  # LangChain hands the config on only beside it.
         # Reading the examples and starting an engine block, so they run in a thread.
         spec = await asyncio.to_thread(self._spooled, examples)
         base_url, api_key = await asyncio.to_thread(self._address)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
-from langchain_finetune.loaders.langsmith_errors import reading
+from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.payloads.chat_example import read_example
 from langchain_finetune.sessions import FineTuningSession, Skip
 
@@ -69,7 +69,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
         if (self.dataset_name is None) == (self.dataset_id is None):
             raise LoadError("Give the dataset's name or its id.")
         if self.client is None:
-            self.client = Client()
+            self.client = reading_client()
         what = f"dataset {self.dataset_name or str(self.dataset_id)!r}"
         with reading(self.client, what):
             yield from self.client.list_examples(

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
-from langchain_finetune.loaders.langsmith_errors import reading
+from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.payloads.langchain_tracer import read_run
 from langchain_finetune.loaders.query import RunQuery, batches, query_body
 from langchain_finetune.sessions import FineTuningSession, Skip
@@ -131,7 +131,7 @@ class LangSmithRunChatLoader(SessionLoader):
     def _pages(self, query: RunQuery) -> Iterator[Mapping[str, Any]]:
         """Yield the runs of a query, page after page."""
         if self.client is None:
-            self.client = Client()
+            self.client = reading_client()
         names = query.project_name or ()
         projects = query.project_id or ()
         ids = [projects] if isinstance(projects, UUID) else list(projects)

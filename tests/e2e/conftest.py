@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
-from walkthrough.teacher import RuleBasedTeacher
-from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
+from walkthrough.teacher import RuleBasedTeacher
+from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
 PROJECT = "calculator"
 

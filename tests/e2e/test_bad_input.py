@@ -9,6 +9,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tracers import LangChainTracer
 from openai import OpenAI
+
 from support.servers import free_port
 
 

@@ -18,11 +18,11 @@ from langchain_openai import ChatOpenAI
 from langsmith import Client
 from openai import BadRequestError
 from pydantic import BaseModel, Field
-from support.model_server import ModelServer, call, function_call, text
-from support.servers import served
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
 from langchain_finetune.local.store import RunStore, create_store_router
+from support.model_server import ModelServer, call, function_call, text
+from support.servers import served
 
 SYSTEM = SystemMessage("You book tables.")
 ASK = HumanMessage("A table for two, please")

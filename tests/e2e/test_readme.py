@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from walkthrough.calculator import PROMPT, Calculator
 
 README = Path(__file__).parents[2] / "README.md"

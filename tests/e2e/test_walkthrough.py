@@ -6,10 +6,6 @@ from collections import Counter
 import orjson
 import pytest
 from openai import OpenAI
-from walkthrough.calculator import functions_chain, tools_chain
-from walkthrough.evaluate import evaluate, total
-from walkthrough.extraction import HELD_OUT, SENTENCES, conversation, upload_dataset
-from walkthrough.questions import asked, held_out, reworded
 
 from langchain_finetune import (
     Convert,
@@ -18,6 +14,10 @@ from langchain_finetune import (
     LangSmithDatasetChatLoader,
     LangSmithRunChatLoader,
 )
+from walkthrough.calculator import functions_chain, tools_chain
+from walkthrough.evaluate import evaluate, total
+from walkthrough.extraction import HELD_OUT, SENTENCES, conversation, upload_dataset
+from walkthrough.questions import asked, held_out, reworded
 
 pytestmark = pytest.mark.train
 

@@ -8,6 +8,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langsmith import Client
 from langsmith.schemas import Run
+
+from langchain_finetune import Convert, LangSmithRunChatLoader, LoadError, RunQuery
+from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
 from support.runs import (
     ANSWER,
     CALL,
@@ -19,9 +22,6 @@ from support.runs import (
     constructor,
     run,
 )
-
-from langchain_finetune import Convert, LangSmithRunChatLoader, LoadError, RunQuery
-from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
 
 
 def lines(*runs):

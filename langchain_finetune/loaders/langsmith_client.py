@@ -1,4 +1,4 @@
-"""The langsmith client's errors, said as this package's."""
+"""LangSmith's client as the loaders use it: made for reading, its errors said as this package's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,14 @@ from langsmith.utils import (
 )
 
 from langchain_finetune.errors import LoadError
+
+
+def reading_client() -> Client:
+    """Return a client from the environment that only reads.
+
+    Without batch tracing it starts no thread, which would log where LangSmith can't be reached.
+    """
+    return Client(auto_batch_tracing=False)
 
 
 @contextmanager
