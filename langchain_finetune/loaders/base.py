@@ -96,9 +96,9 @@ class PlainLoader(SessionLoader):
 
 
 def readable(
-    source_id: str, read: Callable[[], FineTuningSession], skip: Callable[[Skip], None]
+    source_id: str, read: Callable[[], list[FineTuningSession]], skip: Callable[[Skip], None]
 ) -> Iterator[FineTuningSession]:
-    """Yield the session that `read` returns, or skip it: one bad chat ends no iteration.
+    """Yield the sessions that `read` returns, or skip them: one bad chat ends no iteration.
 
     Args:
         source_id: Where the chat comes from, for the skip.
@@ -106,11 +106,11 @@ def readable(
         skip: Called with the chat that is left out.
     """
     try:
-        session = read()
+        sessions = read()
     except UnreadableChatError as error:
         skip(Skip(source_id, error.code, str(error)))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         # Data from outside can be shaped in any way.
         skip(Skip(source_id, "malformed", "The data has no shape that is known."))
     else:
-        yield session
+        yield from sessions

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
-from langchain_finetune.loaders.payloads.langchain_tracer import read_run
+from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery, batches, query_body
 from langchain_finetune.sessions import FineTuningSession, Skip
 

@@ -13,14 +13,14 @@ from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import SETTINGS, FineTuningSession
 
 
-def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> FineTuningSession:
-    """Return the chat of a dataset example: its input messages, then the reference answer.
+def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[FineTuningSession]:
+    """Return the one chat of a dataset example: its input messages, then the reference answer.
 
     Raises:
         UnreadableChatError: The example has another shape, or no answer.
 
     Example:
-        >>> session = read_example(
+        >>> [session] = read_example(
         ...     {"messages": [{"role": "user", "content": "Hi"}]},
         ...     {"message": {"role": "assistant", "content": "Hello"}},
         ... )
@@ -39,4 +39,4 @@ def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> FineT
     for setting in SETTINGS:
         if inputs.get(setting) is not None:
             session[setting] = inputs[setting]  # type: ignore[literal-required]
-    return session
+    return [session]
