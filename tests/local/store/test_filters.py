@@ -229,4 +229,5 @@ def test_ten_thousand_runs_answer_at_once(store):
     began = time.perf_counter()
     assert found(store, **asked) == []
     assert len(found(store, trace_filter=asked["trace_filter"], limit=100)) == 100
-    assert time.perf_counter() - began < 1
+    # It takes a fraction of this; other processes may be at work too.
+    assert time.perf_counter() - began < 2

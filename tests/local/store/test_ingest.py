@@ -46,6 +46,13 @@ def form(*parts, boundary="line"):
     return b"".join(lines) + f"--{boundary}--\r\n".encode()
 
 
+def nested(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 def send(server, body, path="/runs/multipart", **headers):
     kind = {"Content-Type": "multipart/form-data; boundary=line"}
     return httpx.post(server.url + path, content=body, headers=kind | headers)
@@ -125,6 +132,11 @@ def test_data_is_stored_and_never_revived(server):
         ({"tags": "web"}, "tags must be"),
         ({"inputs": "text"}, "inputs must be an object"),
         ({"events": {}}, "events must be a list"),
+        ({"events": ["start"]}, "events must be a list of objects"),
+        ({"start_time": "0001-01-01T00:00:00+14:00"}, "start_time must be a time"),
+        ({"dotted_order": "first"}, "dotted_order must be"),
+        ({"extra": {"metadata": nested(300)}}, "nested too deep"),
+        ({"inputs": nested(300)}, "inputs is nested too deep"),
         ({"session_id": RUN}, "no project"),
     ],
 )
