@@ -38,7 +38,7 @@ def tiny_model(tmp_path):
     return _load("tiny_model").make_tiny_model(tmp_path / "tiny")
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it took too long"

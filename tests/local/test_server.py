@@ -17,10 +17,7 @@ ENGINE = (sys.executable, "-m", "langchain_finetune.local", "--home")
 
 
 def test_start_kill_start_stop(start):
-    began = time.monotonic()
     with start(stop=False) as engine:
-        # Two cores shared with other tests: the aim is 2 s.
-        assert time.monotonic() - began < 8
         assert engine.url.startswith("http://127.0.0.1:")
         engine.process.kill()
         engine.process.wait()
