@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.filters import Comparison, Logic, parse_filter
 from langchain_finetune.local.store.run_changes import run_change
 from langchain_finetune.local.store.run_queries import v1_query
@@ -45,9 +46,10 @@ def trace(number, *, feedback=(), **root):
     }
 
 
-@pytest.fixture
-def shelf(store):
-    """Three traces: 1 is liked, 2 failed, 3 was rated twice."""
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Three traces: 1 is liked, 2 failed, 3 was rated twice. The tests only read them."""
+    store = RunStore(tmp_path_factory.mktemp("shelf") / "runs.sqlite")
     one = {"extra": {"metadata": {"tier": "gold", "tries": 2, "thread_id": "t-1"}}}
     two = {"error": "ValueError('no tea left')", "tags": ["web", "100%_off"]}
     three = {"extra": {"metadata": {"tier": "blue", "other": "gold", "beta": True}}}
@@ -64,7 +66,8 @@ def shelf(store):
         {"run_id": uid(run), "key": key, "score": score, "value": value}
         for run, key, score, value in said
     )
-    return store
+    yield store
+    store.close()
 
 
 def found(store, **query):
