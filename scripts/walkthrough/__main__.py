@@ -71,6 +71,12 @@ def record(client: Client, teacher: BaseChatModel, project: str) -> None:
 
 def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenAI:
     """Run the first walkthrough: from the app's traces to a model of its own."""
+    everything = LangSmithRunChatLoader(project_name=project, client=client).invoke({})
+    readable = sum(1 for _ in everything)
+    console.print(
+        f"LLM runs in the project: {readable} hold a finished chat, "
+        f"skipped by reason: {everything.skipped_by_reason()}"
+    )
     loader = LangSmithRunChatLoader(
         project_name=project, client=client, trace_filter=SUCCEEDED_AND_LIKED
     )
