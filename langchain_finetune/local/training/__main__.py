@@ -138,9 +138,6 @@ def _settle(spec: Spec) -> None:
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     if Path(spec.base).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"
-    if hasattr(os, "nice"):
-        # A question to the engine goes before training.
-        os.nice(5)
 
 
 if __name__ == "__main__":
