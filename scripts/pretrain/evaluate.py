@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import walkthrough
 from walkthrough import Question, Tool
 
-BATCH = 35
+BATCH = 52
 
 
 class Judge:
@@ -37,6 +37,7 @@ class Judge:
 
     def __init__(self, folder: Path) -> None:
         """Load model and tokenizer."""
+        torch.set_num_threads(1)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
@@ -56,7 +57,7 @@ class Judge:
                 return_tensors="pt",
                 padding=True,
             )
-            made = self.model.generate(**inputs, max_new_tokens=64, do_sample=False)
+            made = self.model.generate(**inputs, max_new_tokens=48, do_sample=False)
             cut = made[:, inputs["input_ids"].shape[1] :]
             texts += [
                 self.tokenizer.decode(row).split("<|im_end|>")[0].replace("<|endoftext|>", "")
