@@ -54,6 +54,8 @@ class Settings:
     flat: float = 0.35
     longest: int = 400
     processes: int = 2
+    polish_steps: int = 300
+    polish_rate: float = 1e-3
 
 
 def _attention(
@@ -173,10 +175,10 @@ def _induction(trainer: Trainer, settings: Settings, vocabulary: int) -> None:
 
 
 def encode(
-    rng: Random, tokenizer: PreTrainedTokenizerFast, count: int, longest: int
+    rng: Random, tokenizer: PreTrainedTokenizerFast, count: int, longest: int, *, polish: bool
 ) -> list[Example]:
     """Draw chats and turn them into token ids and labels."""
-    cut = [segments(sample(rng)) for _ in range(count)]
+    cut = [segments(sample(rng, polish=polish)) for _ in range(count)]
     flat = [piece for pieces in cut for piece, _ in pieces]
     encodings = iter(tokenizer.backend_tokenizer.encode_batch(flat, add_special_tokens=False))
     examples = []
@@ -194,13 +196,13 @@ def encode(
 
 
 def batches(
-    settings: Settings, tokenizer: PreTrainedTokenizerFast
+    settings: Settings, tokenizer: PreTrainedTokenizerFast, *, polish: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield this process's share of batches of chats of like length, without end."""
-    rng = Random(settings.seed)
+    rng = Random(settings.seed + polish)
     size = settings.batch
     while True:
-        drawn = encode(rng, tokenizer, size * 16, settings.longest)
+        drawn = encode(rng, tokenizer, size * 16, settings.longest, polish=polish)
         drawn.sort(key=lambda example: len(example[0]))
         groups = [drawn[i : i + size] for i in range(0, len(drawn) - size + 1, size)]
         rng.shuffle(groups)
@@ -260,8 +262,28 @@ def train(rank: int, settings: Settings, tokenizer: PreTrainedTokenizerFast, out
             save(model, out)
     if rank == 0:
         save(model, out)
+    _polish(model, settings, tokenizer)
+    if rank == 0:
+        save(model, out)
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _polish(
+    model: LlamaForCausalLM, settings: Settings, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Train on the last part of the curriculum, with fresh optimizers and a falling rate."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # The polish goes on from the saved weights, which have 16 bits.
+            parameter.copy_(parameter.half().float())
+    trainer = Trainer(model, settings)
+    source = batches(settings, tokenizer, polish=True)
+    for step in range(settings.polish_steps):
+        rate = settings.polish_rate * min(1.0, (step + 1) / 20) * (1 - step / settings.polish_steps)
+        trainer.step(*next(source), rate)
+        if step % 50 == 49:
+            _say(f"polish {step + 1}: loss {trainer.loss:.4f}, accuracy {trainer.accuracy:.4f}")
 
 
 def save(model: LlamaForCausalLM, out: Path) -> None:

@@ -16,19 +16,24 @@ from .plain import copy_chat, extraction_chat
 __all__ = ["Chat", "draw", "sample", "violation"]
 
 
-def draw(rng: Random) -> Chat:
+def draw(rng: Random, *, polish: bool = False) -> Chat:
     """Draw one chat, before the guard has looked at it."""
     kind = rng.random()
     if kind < 0.86:
-        return tool_chat(rng)
+        return tool_chat(rng, polish=polish)
     if kind < 0.96:
         return copy_chat(rng)
     return extraction_chat(rng)
 
 
-def sample(rng: Random) -> Chat:
-    """Draw one chat that has nothing of the walkthrough in it."""
+def sample(rng: Random, *, polish: bool = False) -> Chat:
+    """Draw one chat that has nothing of the walkthrough in it.
+
+    Args:
+        rng: Source of chance.
+        polish: Draw from the last part of the curriculum, with commands and stories.
+    """
     while True:
-        chat = draw(rng)
+        chat = draw(rng, polish=polish)
         if violation(chat) is None:
             return chat

@@ -12,6 +12,7 @@ from random import Random
 
 from . import frames_eastern as east
 from . import frames_western as west
+from .stories import COMMANDS, STORIES
 from .words import word
 
 MAIN = ("add", "sub", "mul", "div")
@@ -110,6 +111,18 @@ def ask(  # noqa: PLR0917 - read like a sentence
     return text
 
 
+def ask_polish(rng: Random, language: str, operator: str, a: str, b: str) -> str:
+    """Ask for a sum by a command that opens the sentence, or by a story."""
+    if language in COMMANDS and rng.random() < 0.75:
+        table = west.EN_ACTIONS if language == "en" else west.ES_ACTIONS
+        if rng.random() < 0.25:
+            table = west.EN_EXPRESSIONS if language == "en" else west.ES_EXPRESSIONS
+        phrase = _fill(rng.choice(table[operator]), a, b)
+        text = rng.choice(COMMANDS[language]).replace("{x}", phrase)
+        return text[0].upper() + text[1:]
+    return _fill(rng.choice(STORIES[language][operator]), a, b)
+
+
 def _plain(  # noqa: PLR0917
     rng: Random, language: str, operator: str, a: str, b: str, written: str
 ) -> str:
@@ -123,7 +136,7 @@ def _plain(  # noqa: PLR0917
 
 
 def _fill(phrase: str, a: str, b: str) -> str:
-    return re.sub("[AB]", lambda m: a if m[0] == "A" else b, phrase)
+    return re.sub("[AB](?!n)", lambda m: a if m[0] == "A" else b, phrase)
 
 
 def _asks(language: str) -> tuple[str, ...]:

@@ -40,10 +40,10 @@ def system_prompt(rng: Random) -> str:
     return f"{opening} {article} {things} {rng.choice(_ROLES)}.{extra}"
 
 
-def _task(rng: Random, language: str) -> Task:
+def _task(rng: Random, language: str, *, polish: bool) -> Task:
     kind = rng.random()
     if kind < 0.56:
-        return sum_task(rng, language)
+        return sum_task(rng, language, polish=polish)
     if kind < 0.61:
         return sum_tools_task(rng, language)
     if kind < 0.88:
@@ -70,10 +70,10 @@ def _decimals(call: Json) -> Json:
     }
 
 
-def tool_chat(rng: Random) -> Chat:
+def tool_chat(rng: Random, *, polish: bool = False) -> Chat:
     """Draw a chat with tools."""
-    language = rng.choice(LANGUAGES)
-    task = _task(rng, language)
+    language = rng.choice((*LANGUAGES, "en", "es") if polish else LANGUAGES)
+    task = _task(rng, language, polish=polish)
     kind = rng.random()
     cued = kind < 0.45
     prompt = system_prompt(rng)

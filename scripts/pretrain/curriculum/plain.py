@@ -41,7 +41,8 @@ def copy_chat(rng: Random) -> Chat:
         else:
             keys = sorted({invent(rng, language) for _ in range(rng.randint(2, 5))})
             rng.shuffle(keys)
-            pairs = {k: rng.choice([*makers, lambda: rng.choice(SYMBOLS)])() for k in keys}
+            pool: tuple[Callable[[], str], ...] = (*makers, lambda: rng.choice(SYMBOLS))
+            pairs = {k: rng.choice(pool)() for k in keys}
             key = rng.choice(keys)
             question = "; ".join(f"{k}: {v}" for k, v in pairs.items()) + f". {key}?"
             answer = pairs[key]

@@ -69,8 +69,14 @@ def _arguments(definition: Json, given: dict[str, Any]) -> Json:
     return {n: given[n] for n in definition["function"]["parameters"]["properties"] if n in given}
 
 
-def sum_task(rng: Random, language: str) -> Task:
-    """A tool of two numbers and an arithmetic operator, asked for in natural sentences."""
+def sum_task(rng: Random, language: str, *, polish: bool = False) -> Task:
+    """A tool of two numbers and an arithmetic operator, asked for in natural sentences.
+
+    Args:
+        rng: Source of chance.
+        language: The language of most questions.
+        polish: Ask half of the main operators by commands and stories.
+    """
     values = arithmetic.enum_values(rng)
     text = None
     if rng.random() < 0.1:
@@ -85,6 +91,10 @@ def sum_task(rng: Random, language: str) -> Task:
         name = rng.choice(list(values))
         a, b = number(rng), number(rng)
         here = language if rng.random() < 0.85 else rng.choice(LANGUAGES)
+        if polish and name in arithmetic.MAIN and rng.random() < 0.5:
+            question = arithmetic.ask_polish(rng, language, name, a, b)
+            given = {first: value(a), second: value(b), operator: values[name]}
+            return question, definition["function"]["name"], _arguments(definition, given)
         as_is = values[name] if rng.random() < 0.12 and not values[name].isalpha() else ""
         question = arithmetic.ask(rng, here, name, a, b, as_is)
         given = {first: value(a), second: value(b), operator: values[name]}
