@@ -28,6 +28,7 @@ from langchain_finetune.finetune.job import Hyperparameters
 from langchain_finetune.finetune.progress import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
+from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
@@ -52,6 +53,7 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LoadError",
     "RichProgress",
+    "RunFileChatLoader",
     "RunQuery",
     "Sessions",
     "Skip",

@@ -49,6 +49,7 @@ class Sessions:
 
     Attributes:
         skipped: What the last iteration left out so far, in order.
+        notes: What else it noticed, counted, such as `tools_unknown`; the loaders name the codes.
 
     Example:
         >>> sessions = Sessions(lambda skip: iter([]))
@@ -61,9 +62,11 @@ class Sessions:
     ) -> None:
         self._read = read
         self.skipped: list[Skip] = []
+        self.notes: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[FineTuningSession]:
         self.skipped = []
+        self.notes = Counter()
         return self._read(self.skipped.append)
 
     def skipped_by_reason(self) -> dict[str, int]:

@@ -1,0 +1,84 @@
+"""One row of a file: a run as it was exported, or a line of OpenAI's training format.
+
+Sources of fact: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
+`feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
+OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
+lines have `input`, `preferred_output`, `non_preferred_output`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from langchain_finetune.loaders.payloads.messages import read_message
+from langchain_finetune.messages import UnreadableChatError, WireMessages
+from langchain_finetune.sessions import SETTINGS, FineTuningSession
+
+_JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
+
+
+def is_training_line(row: Mapping[str, Any]) -> bool:
+    """Tell a line of a training file from a run."""
+    return "messages" in row and "inputs" not in row
+
+
+def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return the run of a row in the shape of LangSmith's API.
+
+    Args:
+        row: A run whose large fields may be JSON strings, and whose id may be called `run_id`.
+        place: Where it stands; takes the place of an id that is missing.
+
+    Raises:
+        UnreadableChatError: The row is no run, or one of its fields is no JSON.
+
+    Example:
+        >>> run_of_row({"run_id": "r-1", "inputs": '{"messages": []}', "outputs": None}, "a:1")
+        {'id': 'r-1', 'run_id': 'r-1', 'inputs': {'messages': []}, 'outputs': None}
+    """
+    if "preferred_output" in row:
+        raise UnreadableChatError(
+            "preference_line", "A line of preferences; only supervised lines are read."
+        )
+    if "inputs" not in row:
+        raise UnreadableChatError("no_run", "The row is neither a run nor a training example.")
+    run = {"id": row.get("id") or row.get("run_id") or place}
+    run |= {key: value for key, value in row.items() if key != "id"}
+    for field in _JSON_FIELDS:
+        if isinstance(run.get(field), str | bytes):
+            run[field] = _parsed(field, run[field])
+    return run
+
+
+def tools_are_unknown(run: Mapping[str, Any]) -> bool:
+    """Tell whether a run's file has left out the field that would name its tools."""
+    inputs = run.get("inputs")
+    told = isinstance(inputs, Mapping) and "tools" in inputs
+    return not told and run.get("extra") is None
+
+
+def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSession]:
+    """Return the chat of a line of OpenAI's supervised format.
+
+    Raises:
+        UnreadableChatError: A message is none.
+
+    Example:
+        >>> [chat] = read_training_line({"messages": [{"role": "user", "content": "Hi"}]}, "a:1")
+        >>> chat["messages"][0].content, chat["source"]
+        ('Hi', {'line': 'a:1'})
+    """
+    wire = [read_message(message) for message in row["messages"]]
+    session: FineTuningSession = {"messages": WireMessages(wire), "source": {"line": place}}
+    for setting in SETTINGS:
+        if row.get(setting) is not None:
+            session[setting] = row[setting]  # type: ignore[literal-required]
+    return [session]
+
+
+def _parsed(field: str, text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text) if text else None
+    except orjson.JSONDecodeError as error:
+        raise UnreadableChatError("unreadable_json", f"The run's {field} are no JSON.") from error
