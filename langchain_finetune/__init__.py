@@ -31,6 +31,7 @@ from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.recorder import RunRecorder
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
+    "RunRecorder",
     "Sessions",
     "Skip",
     "WrittenFile",
