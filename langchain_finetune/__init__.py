@@ -31,6 +31,7 @@ from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
 from langchain_finetune.recorder import RunRecorder
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -53,6 +54,7 @@ __all__ = [
     "LangSmithDatasetChatLoader",
     "LangSmithRunChatLoader",
     "LoadError",
+    "MapSpeaker",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -61,4 +63,6 @@ __all__ = [
     "Skip",
     "WrittenFile",
     "convert_messages_for_finetuning",
+    "map_ai_messages",
+    "merge_chat_runs",
 ]
