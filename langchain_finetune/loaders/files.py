@@ -115,12 +115,16 @@ def _sessions_of(
     try:
         run = run_of_row(data, row.place)
     except UnreadableChatError as error:
-        skip(Skip(str(data.get("id") or row.place), error.code, str(error)))
+        skip(Skip(_id(data, row), error.code, str(error)))
         return
     # Outside of `readable`: what the caller's own function raises is the caller's to see.
     if where is not None and not where(run):
         return
-    for session in readable(str(run["id"]), partial(read_run, run), skip):
+    for session in readable(_id(run, row), partial(read_run, run), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
         yield session
+
+
+def _id(data: Mapping[str, Any], row: Row) -> str:
+    return str(data.get("id") or data.get("run_id") or row.place)

@@ -8,6 +8,7 @@ import zstandard
 from langchain_core.chat_loaders import BaseChatLoader
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader
+from langchain_finetune.loaders.payloads.file_row import run_of_row, tools_are_unknown
 from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT, run
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
@@ -263,3 +264,23 @@ def test_zstd_and_parquet_need_the_extra(written, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, module, None)
         with pytest.raises(LoadError, match=r"langchain-finetune\[files\]"):
             lines(written(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "unknown"),
+    [
+        ({"inputs": {"messages": []}}, True),
+        ({"inputs": {"messages": []}, "extra": None}, True),
+        ({"inputs": {"messages": []}, "extra": {}}, False),
+        ({"inputs": {"messages": [], "model": "m"}}, False),  # wrap_openai: the whole request
+        ({"inputs": {"messages": [], "tools": []}}, False),
+        ({"attributes": {}}, False),
+    ],
+)
+def test_it_is_known_whether_the_tools_are_known(data, unknown):
+    assert tools_are_unknown(data) == unknown
+
+
+def test_a_span_keeps_its_own_ids():
+    span = {"context": {"span_id": "0x1"}, "attributes": {"gen_ai.prompt": "{}"}}
+    assert run_of_row(span, "spans.jsonl:1") == span

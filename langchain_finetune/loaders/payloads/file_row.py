@@ -42,6 +42,8 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
             "preference_line", "A line of preferences; only supervised lines are read."
         )
     if "inputs" not in row:
+        if "attributes" in row:
+            return dict(row)  # A span of OpenTelemetry, with ids of its own.
         raise UnreadableChatError("no_run", "The row is neither a run nor a training example.")
     run = {"id": row.get("id") or row.get("run_id") or place}
     run |= {key: value for key, value in row.items() if key != "id"}
@@ -54,8 +56,9 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
 def tools_are_unknown(run: Mapping[str, Any]) -> bool:
     """Tell whether a run's file has left out the field that would name its tools."""
     inputs = run.get("inputs")
-    told = isinstance(inputs, Mapping) and "tools" in inputs
-    return not told and run.get("extra") is None
+    # The wrappers of LangSmith's SDK record the whole request, model and tools, as inputs.
+    whole = not isinstance(inputs, Mapping) or "tools" in inputs or "model" in inputs
+    return not whole and run.get("extra") is None
 
 
 def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSession]:
