@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.loaders.payloads.messages import read_message
-from langchain_finetune.messages import UnreadableChatError, WireMessages
-from langchain_finetune.sessions import SETTINGS, FineTuningSession
+from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import FineTuningSession
 
 _JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
 
@@ -65,19 +65,20 @@ def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSes
     """Return the chat of a line of OpenAI's supervised format.
 
     Raises:
-        UnreadableChatError: A message is none.
+        UnreadableChatError: It holds no chat, or one that the wire form can't say.
 
     Example:
-        >>> [chat] = read_training_line({"messages": [{"role": "user", "content": "Hi"}]}, "a:1")
-        >>> chat["messages"][0].content, chat["source"]
-        ('Hi', {'line': 'a:1'})
+        >>> said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> [chat] = read_training_line({"messages": said}, "a:1")
+        >>> chat["messages"][1].content, chat["source"]
+        ('Hello', {'line': 'a:1'})
     """
-    wire = [read_message(message) for message in row["messages"]]
-    session: FineTuningSession = {"messages": WireMessages(wire), "source": {"line": place}}
-    for setting in SETTINGS:
-        if row.get(setting) is not None:
-            session[setting] = row[setting]  # type: ignore[literal-required]
-    return [session]
+    messages = row["messages"]
+    # The line says in one list what a dataset's example says in two.
+    sessions = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
+    for session in sessions:
+        session["source"] = {"line": place}
+    return sessions
 
 
 def _parsed(field: str, text: str | bytes) -> Any:
