@@ -124,11 +124,11 @@ def test_nobody_of_that_name_is_no_training_example():
 
 def test_what_was_left_out_before_is_still_told(tmp_path):
     path = tmp_path / "chats.jsonl"
-    path.write_text('{"run_type": "chain"}\n{"torn\n{"messages": [[], []]}\n7\n')
+    path.write_text('{"run_type": "chain"}\n{"torn\n{"messages": 7}\n7\n')
     examples = (RunFileChatLoader(path) | MapSpeaker("Ada") | Convert()).invoke({})
     for _ in range(2):
         assert list(examples) == []
-        assert examples.rejected_by_reason() == {"broken_line": 2, "unreadable_message": 1}
+        assert examples.rejected_by_reason() == {"broken_line": 2, "malformed": 1}
         assert examples.notes == {"not_an_llm_run": 1}
 
 
