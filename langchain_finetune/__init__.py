@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
+    from langchain_finetune.loaders.files import RunFileChatLoader
     from langchain_finetune.loaders.query import RunQuery
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+    from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
+    from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -55,12 +58,17 @@ __all__ = [
     "LangSmithDatasetChatLoader",
     "LangSmithRunChatLoader",
     "LoadError",
+    "MapSpeaker",
     "RichProgress",
+    "RunFileChatLoader",
     "RunQuery",
+    "RunRecorder",
     "Sessions",
     "Skip",
     "WrittenFile",
     "convert_messages_for_finetuning",
+    "map_ai_messages",
+    "merge_chat_runs",
 ]
 
 _PLACES = {
@@ -82,12 +90,17 @@ _PLACES = {
     "LangSmithDatasetChatLoader": "loaders.datasets",
     "LangSmithRunChatLoader": "loaders.runs",
     "LoadError": "errors",
+    "MapSpeaker": "loaders.speakers",
     "RichProgress": "finetune.progress",
+    "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
+    "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
     "WrittenFile": "convert.examples",
     "convert_messages_for_finetuning": "convert.messages_only",
+    "map_ai_messages": "loaders.speakers",
+    "merge_chat_runs": "loaders.speakers",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

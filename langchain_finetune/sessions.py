@@ -1,7 +1,7 @@
 """A session: one chat of the app, with its tools and where it came from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class Sessions:
 
     Attributes:
         skipped: What the last iteration left out so far, in order.
+        notes: What else it noticed, counted, such as `tools_unknown`; the loaders name the codes.
 
     Example:
         >>> sessions = Sessions(lambda skip: iter([]))
@@ -61,9 +62,11 @@ class Sessions:
     ) -> None:
         self._read = read
         self.skipped: list[Skip] = []
+        self.notes: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[FineTuningSession]:
         self.skipped = []
+        self.notes = Counter()
         return self._read(self.skipped.append)
 
     def skipped_by_reason(self) -> dict[str, int]:
@@ -72,6 +75,45 @@ class Sessions:
 
     def __repr__(self) -> str:
         return "Sessions(<read when iterated>)"
+
+
+def changed(
+    source: Iterable[ChatSession], change: Callable[[ChatSession], ChatSession]
+) -> Sessions:
+    """Return sessions that are changed one by one when they are iterated.
+
+    Args:
+        source: The sessions; what they left out and noticed is told by the result too.
+        change: Makes the new session of an old one, which it leaves as it is.
+
+    Example:
+        >>> twice = changed([{"messages": []}], lambda session: session | {"functions": []})
+        >>> list(twice) == list(twice) == [{"messages": [], "functions": []}]
+        True
+    """
+
+    def read(skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
+        told = 0
+        sessions = iter(source)
+        try:
+            for session in sessions:
+                yield change(session)  # type: ignore[misc]
+                told = _pass_on(source, told, skip)
+        finally:
+            _pass_on(source, told, skip)
+            if isinstance(source, Sessions):
+                result.notes.update(source.notes)
+
+    result = Sessions(read)
+    return result
+
+
+def _pass_on(source: Iterable[ChatSession], told: int, skip: Callable[[Skip], None]) -> int:
+    if not isinstance(source, Sessions):
+        return 0
+    for left_out in source.skipped[told:]:
+        skip(left_out)
+    return len(source.skipped)
 
 
 def wire_messages(session: ChatSession) -> list[WireMessage]:

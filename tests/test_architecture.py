@@ -17,6 +17,7 @@ ROOMS = {
     "errors": 0,
     "home": 0,
     "messages": 1,
+    "recorder": 1,
     "sessions": 2,
     "convert.checks": 1,
     "local": 2,

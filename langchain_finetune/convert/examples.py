@@ -84,6 +84,11 @@ class Examples:
         skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
         return [*skipped, *self._rejected]
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """What the loader noticed in the last iteration, counted; see `Sessions.notes`."""
+        return dict(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
+
     def rejected_by_reason(self) -> dict[str, int]:
         """Return how many chats were rejected for each reason code, most frequent first."""
         return dict(Counter(skip.code for skip in self.rejected).most_common())
@@ -147,7 +152,7 @@ class JsonlWriter:
 
 def _source_id(session: ChatSession, position: int) -> str:
     source: Any = session.get("source") or {}
-    for name in ("run_id", "example_id"):
+    for name in ("run_id", "example_id", "line"):
         if name in source:
             return str(source[name])
     return f"session {position}"

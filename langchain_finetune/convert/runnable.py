@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
@@ -11,7 +10,7 @@ from pydantic import ConfigDict
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.supervised import supervised_example
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.loaders.base import PlainLoader
+from langchain_finetune.loaders.base import composable, sessions_of
 
 
 class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -33,9 +32,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
-        if isinstance(other, BaseChatLoader) and not isinstance(other, RunnableSerializable):
-            other = PlainLoader(loader=other)
-        return super().__ror__(other)
+        return super().__ror__(composable(other))
 
     def invoke(
         self,
@@ -66,8 +63,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
 
 def _examples(source: Iterable[ChatSession]) -> Examples:
-    if isinstance(source, BaseChatLoader):
-        source = PlainLoader(loader=source).invoke(None)
+    source = sessions_of(source)
     if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
         raise ConvertError(
             f"Convert takes sessions, such as a loader's, not {type(source).__name__}."

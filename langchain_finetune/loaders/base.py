@@ -95,6 +95,20 @@ class PlainLoader(SessionLoader):
         yield from self.loader.lazy_load()  # type: ignore[misc]
 
 
+def composable(step: Any) -> Any:
+    """Return what may stand on the left of a `|`: a loader that is no Runnable becomes one."""
+    if isinstance(step, BaseChatLoader) and not isinstance(step, RunnableSerializable):
+        return PlainLoader(loader=step)
+    return step
+
+
+def sessions_of(source: Any) -> Any:
+    """Return the sessions of a loader; what is no loader stays as it is."""
+    if isinstance(source, BaseChatLoader):
+        return PlainLoader(loader=source).invoke(None)
+    return source
+
+
 def readable(
     source_id: str, read: Callable[[], list[FineTuningSession]], skip: Callable[[Skip], None]
 ) -> Iterator[FineTuningSession]:

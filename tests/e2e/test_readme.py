@@ -1,11 +1,14 @@
 """The README's examples run as they stand, and its commands exist."""
 
+import gzip
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableLambda
 
 from walkthrough.calculator import PROMPT, Calculator
 
@@ -16,7 +19,8 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
-    assert set(BLOCKS) == {"main", "rejected", "dataset", "hosted", "community"}
+    tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -42,6 +46,21 @@ def test_the_main_example_answers_the_question(names):
 @pytest.mark.parametrize("name", ["dataset", "community"])
 def test_short_examples_run(name):
     exec(BLOCKS[name], {})
+
+
+def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = FakeListChatModel(responses=["8"], name="ChatOpenAI")
+    names = {"app": RunnableLambda(lambda asked: asked["input"]) | model}
+    exec(BLOCKS["recorder"], names)
+    [example] = names["examples"]
+    assert [message["content"] for message in example["messages"]] == ["What's 56/7?", "8"]
+    for folder in ("export", "runs/today"):
+        Path(folder).mkdir(parents=True)
+    Path("export/a.jsonl").write_bytes(Path("runs.jsonl").read_bytes())
+    Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
+    exec(BLOCKS["files"], names)
+    assert capsys.readouterr().out == "2 {} Counter()\n"
 
 
 def test_links_lead_somewhere():

@@ -1,0 +1,130 @@
+"""Chats from files: exports of LangSmith, recordings of `RunRecorder`, training files."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import ConfigDict
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.file_formats import Row, read_rows
+from langchain_finetune.loaders.file_paths import find_files
+from langchain_finetune.loaders.payloads.file_row import (
+    is_training_line,
+    read_training_line,
+    run_of_row,
+    tools_are_unknown,
+)
+from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class RunFileChatLoader(SessionLoader):
+    """Load chats from files, with no service at all: one session a run.
+
+    What a file is shows in its content, not in its name:
+
+    - JSON lines, one run a line, as `RunRecorder`, the `langsmith` CLI or your own script writes
+      them; and JSON: one run, a list, or `{"runs": [...]}`;
+    - Parquet, as LangSmith's bulk export writes it (needs the extra `files`);
+    - JSON lines of OpenAI's supervised training format.
+
+    JSON may be packed with gzip or zstd (the latter needs the extra `files`). JSON lines and
+    Parquet are streamed, so memory stays flat; JSON documents are read whole.
+
+    A row that can't be read is skipped; its id is `path:line`. Runs of other types than `llm` are
+    no chats: they are only counted, in `Sessions.notes["not_an_llm_run"]`. A file without the
+    field `extra`, such as the CLI's, does not say which tools a run had:
+    `Sessions.notes["tools_unknown"]` counts such chats.
+
+    Args:
+        path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also one with `year=`,
+            `month=`, `day=` below), or several of these.
+        where: Says of a run (its JSON) whether to load it; all by default.
+
+    Raises:
+        LoadError: When read: a file is missing, empty, cut off or of another format.
+
+    Example:
+        ```python
+        loader = RunFileChatLoader("export/", where=lambda run: "beta" not in run["tags"])
+        examples = (loader | Convert()).invoke({})
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    path: Paths
+    where: Callable[[Mapping[str, Any]], bool] | None = None
+
+    def __init__(self, path: Paths, **fields: Any) -> None:
+        fields["path"] = path
+        super().__init__(**fields)
+
+    def _sessions(self, overrides: dict[str, Any] | None) -> Sessions:
+        sessions: Sessions = Sessions(
+            lambda skip: self.read_sessions(overrides or {}, skip, sessions.notes)
+        )
+        return sessions
+
+    def read_sessions(
+        self,
+        overrides: dict[str, Any],
+        skip: Callable[[Skip], None],
+        notes: Counter[str] | None = None,
+    ) -> Iterator[FineTuningSession]:
+        """Yield the sessions file after file; rows that hold no chat are skipped.
+
+        Raises:
+            LoadError: A file is missing, empty, cut off, damaged or of another format.
+        """
+        unknown = set(overrides) - {"path", "where"}
+        if unknown:
+            raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
+        path: Paths = overrides.get("path", self.path)
+        where = overrides.get("where", self.where)
+        notes = Counter() if notes is None else notes
+        for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
+            for row in read_rows(file):
+                yield from _sessions_of(row, where, skip, notes)
+
+
+def _sessions_of(
+    row: Row,
+    where: Callable[[Mapping[str, Any]], bool] | None,
+    skip: Callable[[Skip], None],
+    notes: Counter[str],
+) -> Iterator[FineTuningSession]:
+    data = row.data
+    if not isinstance(data, Mapping):
+        skip(Skip(row.place, "broken_line", "The line is no JSON object."))
+        return
+    if is_training_line(data):
+        yield from readable(row.place, partial(read_training_line, data, row.place), skip)
+        return
+    if str(data.get("run_type") or "llm").lower() != "llm":
+        # A trace has many of them: a skip for each would fill the memory.
+        notes["not_an_llm_run"] += 1
+        return
+    try:
+        run = run_of_row(data, row.place)
+    except UnreadableChatError as error:
+        skip(Skip(_id(data, row), error.code, str(error)))
+        return
+    # Outside of `readable`: what the caller's own function raises is the caller's to see.
+    if where is not None and not where(run):
+        return
+    for session in readable(_id(run, row), partial(read_run, run), skip):
+        if tools_are_unknown(run):
+            notes["tools_unknown"] += 1
+        yield session
+
+
+def _id(data: Mapping[str, Any], row: Row) -> str:
+    return str(data.get("id") or data.get("run_id") or row.place)

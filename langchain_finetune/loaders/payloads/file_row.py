@@ -1,0 +1,88 @@
+"""One row of a file: a run as it was exported, or a line of OpenAI's training format.
+
+Sources of fact: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
+`feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
+OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
+lines have `input`, `preferred_output`, `non_preferred_output`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import FineTuningSession
+
+_JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
+
+
+def is_training_line(row: Mapping[str, Any]) -> bool:
+    """Tell a line of a training file from a run."""
+    return "messages" in row and "inputs" not in row
+
+
+def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return the run of a row in the shape of LangSmith's API.
+
+    Args:
+        row: A run whose large fields may be JSON strings, and whose id may be called `run_id`.
+        place: Where it stands; takes the place of an id that is missing.
+
+    Raises:
+        UnreadableChatError: The row is no run, or one of its fields is no JSON.
+
+    Example:
+        >>> run_of_row({"run_id": "r-1", "inputs": '{"messages": []}', "outputs": None}, "a:1")
+        {'id': 'r-1', 'run_id': 'r-1', 'inputs': {'messages': []}, 'outputs': None}
+    """
+    if "preferred_output" in row:
+        raise UnreadableChatError(
+            "preference_line", "A line of preferences; only supervised lines are read."
+        )
+    if "inputs" not in row:
+        if "attributes" in row:
+            return dict(row)  # A span of OpenTelemetry, with ids of its own.
+        raise UnreadableChatError("no_run", "The row is neither a run nor a training example.")
+    run = {"id": row.get("id") or row.get("run_id") or place}
+    run |= {key: value for key, value in row.items() if key != "id"}
+    for field in _JSON_FIELDS:
+        if isinstance(run.get(field), str | bytes):
+            run[field] = _parsed(field, run[field])
+    return run
+
+
+def tools_are_unknown(run: Mapping[str, Any]) -> bool:
+    """Tell whether a run's file has left out the field that would name its tools."""
+    inputs = run.get("inputs")
+    # The wrappers of LangSmith's SDK record the whole request, model and tools, as inputs.
+    whole = not isinstance(inputs, Mapping) or "tools" in inputs or "model" in inputs
+    return not whole and run.get("extra") is None
+
+
+def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSession]:
+    """Return the chat of a line of OpenAI's supervised format.
+
+    Raises:
+        UnreadableChatError: It holds no chat, or one that the wire form can't say.
+
+    Example:
+        >>> said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> [chat] = read_training_line({"messages": said}, "a:1")
+        >>> chat["messages"][1].content, chat["source"]
+        ('Hello', {'line': 'a:1'})
+    """
+    messages = row["messages"]
+    # The line says in one list what a dataset's example says in two.
+    sessions = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
+    for session in sessions:
+        session["source"] = {"line": place}
+    return sessions
+
+
+def _parsed(field: str, text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text) if text else None
+    except orjson.JSONDecodeError as error:
+        raise UnreadableChatError("unreadable_json", f"The run's {field} are no JSON.") from error

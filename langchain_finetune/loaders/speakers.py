@@ -1,0 +1,176 @@
+"""Chats between people as chats with an assistant: whose lines are to be learnt?
+
+The functions take the place of `langchain_community.chat_loaders.utils`; tests compare the two.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.chat_sessions import ChatSession
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict
+
+from langchain_finetune.loaders.base import composable, sessions_of
+from langchain_finetune.sessions import Sessions, changed
+
+
+def merge_chat_runs(chat_sessions: Iterable[ChatSession], delimiter: str = "\n\n") -> Sessions:
+    """Return the sessions with what one speaker says in a row as one message.
+
+    A speaker is known by `additional_kwargs["sender"]`, as the chat loaders set it; messages
+    without one are not merged. A list of text parts becomes one text. The sessions that are given
+    stay as they are.
+
+    Args:
+        chat_sessions: Sessions, or a loader's; they are read when the result is iterated.
+        delimiter: Stands between what is joined.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> ada = {"sender": "Ada"}
+        >>> chat = [HumanMessage("Hi", additional_kwargs=ada),
+        ...         HumanMessage("Bob?", additional_kwargs=ada)]
+        >>> [session] = merge_chat_runs([{"messages": chat}], delimiter=" ")
+        >>> [message.content for message in session["messages"]]
+        ['Hi Bob?']
+    """
+    return changed(
+        chat_sessions,
+        lambda session: {**session, "messages": _merged(session["messages"], delimiter)},
+    )
+
+
+def map_ai_messages(chat_sessions: Iterable[ChatSession], sender: str) -> Sessions:
+    """Return the sessions with one speaker's messages as the assistant's.
+
+    Args:
+        chat_sessions: Sessions, or a loader's; they are read when the result is iterated.
+        sender: The speaker as in `additional_kwargs["sender"]`.
+
+    Example:
+        >>> from langchain_core.messages import HumanMessage
+        >>> chat = [HumanMessage("Hi", additional_kwargs={"sender": "Ada"})]
+        >>> [session] = map_ai_messages([{"messages": chat}], sender="Ada")
+        >>> session["messages"][0].type
+        'ai'
+    """
+    return changed(
+        chat_sessions,
+        lambda session: {
+            **session,
+            "messages": [
+                _as_assistant(message) if _sender(message) == sender else message
+                for message in session["messages"]
+            ],
+        },
+    )
+
+
+class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
+    """One speaker of a chat becomes the assistant, and what each says in a row one message.
+
+    Any `BaseChatLoader` may stand on its left in a pipe. It reads nothing before its result is
+    iterated.
+
+    Args:
+        sender: Who is to be learnt, by the name that the chat loader gives.
+
+    Example:
+        ```python
+        chain = WhatsAppChatLoader("chat.txt") | MapSpeaker("Ada") | Convert()
+        examples = chain.invoke({})
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender: str
+
+    def __init__(self, sender: str, **fields: Any) -> None:
+        fields["sender"] = sender
+        super().__init__(**fields)
+
+    def __ror__(self, other: Any) -> Any:
+        """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
+        return super().__ror__(composable(other))
+
+    def invoke(
+        self,
+        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Sessions:
+        """Return the sessions, to be read when they are iterated.
+
+        Args:
+            input: Sessions, or a loader.
+            config: LangChain's run configuration.
+            kwargs: Not used.
+        """
+        return self._call_with_config(self._mapped, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Sessions:
+        """Return the sessions like `invoke`; there is nothing to wait for yet."""
+        return await self._acall_with_config(self._amapped, input, config, **kwargs)
+
+    def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
+        return map_ai_messages(merge_chat_runs(sessions_of(source)), self.sender)
+
+    async def _amapped(self, source: Iterable[ChatSession]) -> Sessions:
+        return self._mapped(source)
+
+
+def _merged(messages: Iterable[BaseMessage], delimiter: str) -> list[BaseMessage]:
+    merged: list[BaseMessage] = []
+    for given in messages:
+        message = _with_own_text(given)
+        last = merged[-1] if merged else None
+        if last is not None and _speak_alike(last, message):
+            last.content = f"{last.content}{delimiter}{message.content}".strip()
+            events = message.additional_kwargs.get("events") or []
+            if "events" in last.additional_kwargs:
+                last.additional_kwargs["events"] += events
+        else:
+            merged.append(message)
+    return merged
+
+
+def _with_own_text(message: BaseMessage) -> BaseMessage:
+    """Return a copy that may be changed; a list of texts becomes one text."""
+    extra = dict(message.additional_kwargs)
+    if isinstance(extra.get("events"), list):
+        extra["events"] = list(extra["events"])
+    content = message.content
+    if isinstance(content, list) and all(_text(part) is not None for part in content):
+        content = "".join(map(str, map(_text, content)))
+    return message.model_copy(update={"content": content, "additional_kwargs": extra})
+
+
+def _text(part: Any) -> str | None:
+    """Return the text of a part, such as Telegram's `{"type": "bold", "text": "now"}`."""
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else None
+
+
+def _speak_alike(last: BaseMessage, message: BaseMessage) -> bool:
+    return (
+        isinstance(message, type(last))
+        and _sender(last) is not None
+        and _sender(last) == _sender(message)
+        and isinstance(last.content, str)
+        and isinstance(message.content, str)
+    )
+
+
+def _as_assistant(message: BaseMessage) -> AIMessage:
+    return AIMessage(content=message.content, additional_kwargs=dict(message.additional_kwargs))
+
+
+def _sender(message: BaseMessage) -> Any:
+    return message.additional_kwargs.get("sender")

@@ -1,0 +1,286 @@
+"""Runs in files become sessions, whatever the file's format, packing or name."""
+
+import gzip
+import json
+
+import pytest
+import zstandard
+from langchain_core.chat_loaders import BaseChatLoader
+
+from langchain_finetune import Convert, LoadError, RunFileChatLoader
+from langchain_finetune.loaders.payloads.file_row import run_of_row, tools_are_unknown
+from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT, run
+
+WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
+
+
+def jsonl(*values):
+    return "".join(
+        (value if isinstance(value, str) else json.dumps(value)) + "\n" for value in values
+    ).encode()
+
+
+def zstd(data):
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def lines(path, **fields):
+    examples = (RunFileChatLoader(path, **fields) | Convert()).invoke({})
+    return list(examples), [(skip.id, skip.code) for skip in examples.rejected]
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(data, name="runs.jsonl"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+TWO = [run(), run()]
+FORMS = {
+    "JSON lines": jsonl(*TWO),
+    "no newline at the end": jsonl(*TWO).strip(),
+    "blank lines": b"\n\n" + jsonl(TWO[0]) + b"  \r\n" + jsonl(TWO[1]),
+    "a byte order mark": b"\xef\xbb\xbf" + jsonl(*TWO),
+    "a list": json.dumps(TWO).encode(),
+    "an indented list": json.dumps(TWO, indent=2).encode(),
+    "a list of lines": b"[\n" + b",\n".join(json.dumps(data).encode() for data in TWO) + b"\n]",
+    "the API's answer": json.dumps({"runs": TWO}).encode(),
+    "the API's answer, indented": json.dumps({"runs": TWO, "cursors": {}}, indent=1).encode(),
+    "an answer a line": jsonl({"runs": TWO[:1]}, {"runs": TWO[1:]}),
+    "JSON strings in JSON": jsonl(
+        *({**data, "inputs": json.dumps(data["inputs"]), "extra": json.dumps(data["extra"])}
+          for data in TWO)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_content_tells_the_format(written, form, pack):
+    assert lines(written(pack(FORMS[form]), "data.bin")) == ([WHOLE, WHOLE], [])
+
+
+def test_one_object_is_one_run(written):
+    for indent in (None, 2):
+        assert lines(written(json.dumps(run(), indent=indent).encode())) == ([WHOLE], [])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_packed_files_may_be_joined(written, pack):
+    assert lines(written(b"".join(pack(jsonl(data)) for data in TWO))) == ([WHOLE, WHOLE], [])
+
+
+def test_a_broken_line_is_skipped_by_its_place(written):
+    path = written(jsonl(run(), '{"id": "torn', "", "7", run(), '{"a": NaN}'))
+    assert lines(path) == (
+        [WHOLE, WHOLE],
+        [(f"{path}:{line}", "broken_line") for line in (2, 4, 6)],
+    )
+
+
+def test_a_file_may_begin_with_a_broken_line(written):
+    for first in ('n": "torn"}', '{"id": "torn'):
+        path = written(jsonl(first, run()))
+        assert lines(path) == ([WHOLE], [(f"{path}:1", "broken_line")])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_a_packed_file_that_is_cut_off_says_how_far_it_was_read(written, pack):
+    packed = b"".join(pack(jsonl(run(name=str(number)))) for number in range(50))
+    path = written(packed[: len(packed) * 3 // 4])
+    sessions = RunFileChatLoader(path).invoke()
+    found = []
+    with pytest.raises(LoadError, match=r"runs.jsonl is cut off or damaged: (\d+) rows") as error:
+        found.extend(sessions)
+    assert len(found) in range(30, 40)
+    assert f" {len(found)} rows" in str(error.value)
+
+
+@pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd\x77\x77"])
+def test_a_damaged_file_is_an_error(written, head):
+    with pytest.raises(LoadError, match="cut off or damaged: 0 rows"):
+        lines(written(head + b"garbage" * 9))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (json.dumps(TWO, indent=2).encode()[:-9], "no whole JSON"),
+        (b"id,name\n1,Ada\n", "no format that is known"),
+        (b"\xff\xfe{\x00}\x00", "no format that is known"),
+        (gzip.compress(b"PAR1 and so on"), "packed Parquet"),
+    ],
+)
+def test_what_is_no_file_of_runs_is_an_error(written, data, message):
+    with pytest.raises(LoadError, match=message) as error:
+        lines(written(data, "the-file"))
+    assert "the-file" in str(error.value)
+
+
+def test_runs_of_other_types_are_no_chats_but_counted(written):
+    path = written(jsonl(run(run_type="chain"), run(run_type="LLM"), run(run_type="tool")))
+    sessions = RunFileChatLoader(path).invoke()
+    examples = Convert().invoke(sessions)
+    for _ in range(2):
+        assert list(examples) == [WHOLE]
+        assert sessions.notes == examples.notes == {"not_an_llm_run": 2}
+    assert sessions.skipped == []
+
+
+def test_the_cli_leaves_the_tools_out_and_that_is_counted(written):
+    kept = ("trace_id", "name", "run_type", "inputs", "outputs", "error")
+    data = run()
+    brief = {"run_id": data["id"]} | {key: data[key] for key in kept}
+    sessions = RunFileChatLoader(written(jsonl(brief, data))).invoke()
+    [session, whole] = sessions
+    assert "tools" not in session
+    assert session["source"] == whole["source"]
+    assert sessions.notes == {"tools_unknown": 1}
+
+
+def test_a_run_without_an_id_is_known_by_its_place(written):
+    data = run()
+    del data["id"]
+    path = written(jsonl(data, data | {"error": "x"}))
+    sessions = RunFileChatLoader(path).invoke()
+    assert [session["source"]["run_id"] for session in sessions] == [f"{path}:1"]
+    assert [skip.id for skip in sessions.skipped] == [f"{path}:2"]
+
+
+def test_what_is_no_finished_chat_is_skipped(written):
+    failed, garbled = run(error="x"), run(outputs="{no json")
+    path = written(jsonl(failed, garbled, {"prompt": "Hi"}, run()))
+    assert lines(path) == (
+        [WHOLE],
+        [
+            (failed["id"], "errored_run"),
+            (garbled["id"], "unreadable_json"),
+            (f"{path}:3", "no_run"),
+        ],
+    )
+
+
+def test_lines_of_a_training_file_are_read_as_they_are(written):
+    weighted = [*WIRE_SENT, {**WIRE_ANSWER, "weight": 0}, WIRE_ANSWER | {"weight": 1}]
+    weighted.insert(3, {"role": "tool", "content": "7", "tool_call_id": "call_5"})
+    rows = [
+        {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL], "parallel_tool_calls": False},
+        {"messages": [*WIRE_SENT, {"role": "assistant", "content": "x"}], "functions": [FUNCTION]},
+        {"messages": weighted, "tools": [TOOL]},
+    ]
+    assert lines(written(jsonl(*rows))) == (rows, [])
+
+
+def test_training_lines_that_are_not_supervised_are_skipped(written):
+    answer = [{"role": "assistant", "content": "x"}]
+    preference = {
+        "input": {"messages": WIRE_SENT},
+        "preferred_output": answer,
+        "non_preferred_output": answer,
+    }
+    path = written(jsonl(preference, {"messages": WIRE_SENT}, {"messages": 7}))
+    assert lines(path) == (
+        [],
+        [
+            (f"{path}:1", "preference_line"),
+            (f"{path}:3", "malformed"),
+            (f"{path}:2", "no_assistant_message"),
+        ],
+    )
+
+
+def test_a_condition_selects_runs(written):
+    path = written(jsonl(*TWO))
+    assert lines(path, where=lambda data: data["id"] == TWO[1]["id"]) == ([WHOLE], [])
+    with pytest.raises(KeyError):
+        lines(path, where=lambda data: data["nothing"])
+
+
+def test_folders_patterns_and_lists_name_files(written, tmp_path):
+    for day in (2, 1):
+        written(jsonl(run(tags=[str(day)])), f"runs/year=2026/day={day}/part.jsonl")
+    written(b"", "runs/_SUCCESS.json")
+    written(b"", "runs/.hidden/x.json")
+    written(b"For readers", "runs/README.md")
+    odd = written(jsonl(run(tags=["odd"])), "runs/[odd].json")
+
+    def tags(path):
+        seen = []
+        found, _ = lines(path, where=lambda data: seen.append(data["tags"][0]) or True)
+        assert len(found) == len(seen)
+        return seen
+
+    folder = tmp_path / "runs"
+    assert tags(folder) == ["odd", "1", "2"]
+    assert tags(str(folder)) == ["odd", "1", "2"]
+    assert tags(str(folder / "**" / "part.jsonl")) == ["1", "2"]
+    assert tags([odd, folder / "year=2026", odd]) == ["odd", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "*.nothing", "empty"])
+def test_a_path_that_means_no_file_is_an_error(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LoadError, match=name.replace("*", r"\*")):
+        lines(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read_is_an_error(written, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = written(jsonl(run()))
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(LoadError, match="can't be read: Permission denied"):
+        lines(path)
+
+
+def test_the_path_may_be_given_at_call_time(written):
+    loader = RunFileChatLoader("nowhere")
+    path = written(jsonl(run()))
+    assert isinstance(loader, BaseChatLoader)
+    assert len(list(loader.invoke({"path": path}))) == 1
+    with pytest.raises(LoadError, match="no setting 'pth'"):
+        list(loader.invoke({"pth": path}))
+
+
+async def test_sync_and_async_give_the_same(written):
+    loader = RunFileChatLoader(written(jsonl(run(), run(error="x"), run(run_type="chain"))))
+    first, second = loader.invoke(), await loader.ainvoke()
+    assert list(first) == list(second)
+    assert first.skipped == second.skipped != []
+    assert first.notes == second.notes != {}
+
+
+def test_zstd_and_parquet_need_the_extra(written, monkeypatch):
+    for module, data in (("zstandard", zstd(jsonl(run()))), ("pyarrow", b"PAR1")):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+        with pytest.raises(LoadError, match=r"langchain-finetune\[files\]"):
+            lines(written(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "unknown"),
+    [
+        ({"inputs": {"messages": []}}, True),
+        ({"inputs": {"messages": []}, "extra": None}, True),
+        ({"inputs": {"messages": []}, "extra": {}}, False),
+        ({"inputs": {"messages": [], "model": "m"}}, False),  # wrap_openai: the whole request
+        ({"inputs": {"messages": [], "tools": []}}, False),
+        ({"attributes": {}}, False),
+    ],
+)
+def test_it_is_known_whether_the_tools_are_known(data, unknown):
+    assert tools_are_unknown(data) == unknown
+
+
+def test_a_span_keeps_its_own_ids():
+    span = {"context": {"span_id": "0x1"}, "attributes": {"gen_ai.prompt": "{}"}}
+    assert run_of_row(span, "spans.jsonl:1") == span

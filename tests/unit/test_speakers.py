@@ -1,0 +1,145 @@
+"""Speakers: the same messages as langchain-community's helpers give, lazily and in a pipe."""
+
+from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.chat_loaders import BaseChatLoader
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from langchain_finetune import (
+    Convert,
+    MapSpeaker,
+    RunFileChatLoader,
+    Sessions,
+    Skip,
+    map_ai_messages,
+    merge_chat_runs,
+)
+from support.community import community
+
+
+def said(sender, content, kind=HumanMessage, **extra):
+    sender = {} if sender is None else {"sender": sender}
+    return kind(content, additional_kwargs={**sender, **extra})
+
+
+CHAT = [
+    said("Bob", "Ada?", events=[{"message_time": 1}]),
+    said("Bob", "Are you there?", events=[{"message_time": 2}]),
+    said("Ada", "Here", events=[{"message_time": 3}]),
+    said("Ada", ["I ", {"type": "bold", "text": "am"}, " here"]),
+    said("Bob", "Good"),
+]
+LINE = {
+    "messages": [
+        {"role": "user", "content": "Ada?\n\nAre you there?"},
+        {"role": "assistant", "content": "Here\n\nI am here"},
+    ]
+}
+
+
+def plain(sessions):
+    """Type, content and sender of each message, whoever made it."""
+    return [
+        [(message.type, message.content, message.additional_kwargs) for message in chat["messages"]]
+        for chat in sessions
+    ]
+
+
+texts = st.sampled_from(["", " ", "Hi", "How are you?\n", " there"])
+contents = texts | st.lists(texts | texts.map(lambda text: {"type": "bold", "text": text}))
+extras = st.fixed_dictionaries(
+    {}, optional={"sender": st.sampled_from("AB"), "events": st.lists(st.integers(), max_size=2)}
+)
+kinds = st.sampled_from([HumanMessage, AIMessage, SystemMessage])
+messages = st.builds(
+    lambda kind, content, extra: kind(content, additional_kwargs=extra), kinds, contents, extras
+)
+chats = st.lists(st.fixed_dictionaries({"messages": st.lists(messages, max_size=8)}), max_size=3)
+
+
+@given(chats)
+def test_they_do_what_langchain_community_does(sessions):
+    utils = community("chat_loaders.utils")
+    before = deepcopy(sessions)
+    ours = merge_chat_runs(sessions)
+    assert plain(ours) == plain(utils.merge_chat_runs(deepcopy(sessions)))
+    expected = utils.map_ai_messages(utils.merge_chat_runs(deepcopy(sessions)), sender="A")
+    assert plain(map_ai_messages(ours, sender="A")) == plain(expected)
+    assert plain(MapSpeaker("A").invoke(sessions)) == plain(map_ai_messages(ours, "A"))
+    assert sessions == before
+
+
+def test_an_own_delimiter_joins():
+    [chat] = merge_chat_runs([{"messages": CHAT[:2]}], delimiter=" ")
+    assert chat["messages"][0].content == "Ada? Are you there?"
+
+
+def test_pictures_stay():
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    chat = [said("Bob", "Look"), said("Bob", [picture])]
+    [merged] = merge_chat_runs([{"messages": chat}])
+    assert merged["messages"] == chat
+
+
+def test_what_else_a_session_holds_stays():
+    session = {"messages": CHAT, "functions": [{"name": "f"}], "source": {"line": "a:1"}}
+    [mapped] = MapSpeaker("Ada").invoke([session])
+    assert {key: mapped[key] for key in ("functions", "source")} == {
+        key: session[key] for key in ("functions", "source")
+    }
+
+
+class Chats(BaseChatLoader):
+    """A chat loader like those of langchain-community, that counts its readings."""
+
+    reads = 0
+
+    def lazy_load(self):
+        self.reads += 1
+        yield {"messages": CHAT}
+
+
+def test_it_stands_in_a_pipe_reads_late_and_again():
+    loader = Chats()
+    examples = (loader | MapSpeaker("Ada") | Convert()).invoke({})
+    assert loader.reads == 0
+    assert list(examples) == list(examples) == [LINE]
+    assert loader.reads == 2
+    assert list(Convert().invoke(MapSpeaker("Ada").invoke(loader))) == [LINE]
+
+
+async def test_sync_and_async_give_the_same():
+    chain = Chats() | MapSpeaker("Ada") | Convert()
+    assert list(await chain.ainvoke({})) == list(chain.invoke({})) == [LINE]
+
+
+def test_nobody_of_that_name_is_no_training_example():
+    examples = (Chats() | MapSpeaker("Eve") | Convert()).invoke({})
+    assert list(examples) == []
+    assert examples.rejected_by_reason() == {"no_assistant_message": 1}
+
+
+def test_what_was_left_out_before_is_still_told(tmp_path):
+    path = tmp_path / "chats.jsonl"
+    path.write_text('{"run_type": "chain"}\n{"torn\n{"messages": 7}\n7\n')
+    examples = (RunFileChatLoader(path) | MapSpeaker("Ada") | Convert()).invoke({})
+    for _ in range(2):
+        assert list(examples) == []
+        assert examples.rejected_by_reason() == {"broken_line": 2, "malformed": 1}
+        assert examples.notes == {"not_an_llm_run": 1}
+
+
+def test_what_was_left_out_before_an_error_is_told_too():
+    def read(skip):
+        skip(Skip("a", "b", "c"))
+        yield {"messages": CHAT}
+        skip(Skip("d", "e", "f"))
+        raise OSError
+
+    sessions = merge_chat_runs(Sessions(read))
+    with pytest.raises(OSError):
+        list(sessions)
+    assert [skip.id for skip in sessions.skipped] == ["a", "d"]
