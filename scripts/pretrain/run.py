@@ -41,6 +41,7 @@ def main() -> None:
     (out / ".meeting").unlink(missing_ok=True)
     multiprocessing.spawn(train, (settings, tokenizer, out), nprocs=settings.processes)
     (out / ".meeting").unlink(missing_ok=True)
+    (out / "model.safetensors").chmod(0o644)
     size = (out / "model.safetensors").stat().st_size
     print(f"{out}: {size:,} bytes after {time.monotonic() - began:.0f} s", flush=True)
 

@@ -136,7 +136,9 @@ def known_wordings(questions: list[Question], draws: int = 400_000) -> set[Quest
     for language in LANGUAGES:
         for sign, name in names.items():
             drawn[language, sign] = {
-                _bare(arithmetic.ask(rng, language, name, "72", "18")) for _ in range(draws // 20)
+                _bare(ask(rng, language, name, "72", "18"))
+                for ask in (arithmetic.ask, arithmetic.ask_polish)
+                for _ in range(draws // 20)
             }
     return {q for q in questions if _bare(_renumbered(q)) in drawn[q.language, q.operation]}
 
