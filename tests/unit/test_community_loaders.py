@@ -154,7 +154,6 @@ def test_telegram_json_alone_in_a_folder_and_packed(loaders, tmp_path):
 
 
 def test_telegram_html(loaders, tmp_path):
-    pytest.importorskip("bs4", reason="langchain-community reads HTML with beautifulsoup4")
     (tmp_path / "messages.html").write_text("""
         <div class="message default clearfix">
           <div class="pull_right date details" title="01.11.2026 10:00:00">10:00</div>
