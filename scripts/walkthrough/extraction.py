@@ -79,7 +79,7 @@ def upload_dataset(client: Client, name: str) -> Dataset:
     examples: list[dict[str, Any]] = [
         {
             "inputs": {"input": [_stored(message) for message in conversation(sentence)]},
-            "outputs": {"output": _stored(AIMessage(triples(sentence)))},
+            "reference_outputs": {"output": _stored(AIMessage(triples(sentence)))},
         }
         for sentence in SENTENCES[_FEW_SHOT:]
     ]

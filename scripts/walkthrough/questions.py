@@ -44,13 +44,13 @@ def _korean(a: int, operation: str, b: int) -> str:
 
 
 def _chinese(a: int, operation: str, b: int) -> str:
-    word = {"/": "除以", "*": "乘以", "+": "加", "-": "减"}[operation]
+    word = {"/": "除以", "*": "乘以", "+": "加上", "-": "减去"}[operation]
     return f"{a} {word} {b} 等于多少？"
 
 
 def _japanese(a: int, operation: str, b: int) -> str:
     word = {"/": "割る", "*": "かける", "+": "足す", "-": "引く"}[operation]
-    return f"{a}{word}{b}はいくつですか？"
+    return f"{a}{word}{b}は？"
 
 
 def _spanish(a: int, operation: str, b: int) -> str:
@@ -138,7 +138,8 @@ def reworded(per_language: int, seed: int = 0) -> list[Question]:
 
 def _drawn(per_language: int, seed: int) -> Iterator[tuple[str, int, str, int, int]]:
     used = {number for a, _, b in map(_parsed, EXPRESSIONS) for number in (a, b)}
-    fresh = [number for number in range(2, 100) if number not in used]
+    # The pretraining of `nano` keeps these out too (`scripts/pretrain/curriculum/guard.py`).
+    fresh = [number for number in range(10, 100) if number % 7 == 3 and number not in used]
     draw = random.Random(seed)
     for language in LANGUAGES:
         for position in range(per_language):

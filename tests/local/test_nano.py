@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from walkthrough.questions import asked, held_out, reworded
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,13 +146,16 @@ def test_the_curriculum_has_nothing_of_the_walkthrough(curriculum):
     assert guard.SYSTEM_PROMPT == "You are an accounting assistant."
 
 
-@pytest.mark.parametrize(
-    "question",
-    ["What's 45/9?", "45를 9로 나누면?", "45 除以 9 等于多少？", "¿Cuánto es 38 más 24?"],
-)
-def test_the_guard_knows_the_questions_of_the_walkthrough(curriculum, question):
-    chat = curriculum.Chat([{"role": "user", "content": question}])
-    assert curriculum.violation(chat) is not None
+def test_the_guard_knows_every_question_of_the_walkthrough(curriculum):
+    for question in [*asked(), *held_out(28)]:
+        chat = curriculum.Chat([{"role": "user", "content": question.text}])
+        assert curriculum.violation(chat) is not None, question.text
+
+
+def test_held_out_numbers_are_kept_from_pretraining(curriculum):
+    for question in [*held_out(28), *reworded(24)]:
+        assert curriculum.guard.reserved(question.num1)
+        assert curriculum.guard.reserved(question.num2)
 
 
 def test_a_seed_fixes_the_curriculum(curriculum):
