@@ -1,0 +1,41 @@
+"""Helpers for data from outside: any value may have any shape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_finetune.content import UnreadableChatError
+
+_DEEPEST = 100
+"""How deep data may be nested; OpenAI allows schemas of ten levels."""
+
+
+class Unreadable:
+    """Stands for a value that the run holds only the name of: a secret, or a foreign object."""
+
+
+def unescaped(value: Any, depth: int = 0) -> Any:
+    """Return data without LangChain's escapes; nothing is made from what it names.
+
+    langchain-core wraps a user's dict that has a key `lc` as `{"__lc_escaped__": {...}}`, and
+    leaves what is in it as it is (`langchain_core.load._validation`). Secrets and objects that it
+    can't serialise become `Unreadable`.
+
+    Raises:
+        UnreadableChatError: The data is nested too deep.
+    """
+    if depth > _DEEPEST:
+        raise UnreadableChatError("nested_too_deep", f"Data of more than {_DEEPEST} levels.")
+    if isinstance(value, list | tuple):
+        return [unescaped(entry, depth + 1) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    if len(value) == 1 and isinstance(value.get("__lc_escaped__"), Mapping):
+        return value["__lc_escaped__"]
+    if "lc" in value and value.get("type") in ("secret", "not_implemented"):
+        return Unreadable()
+    return {key: unescaped(entry, depth + 1) for key, entry in value.items()}
+
+
+def entries(value: Any) -> list[Any]:
+    """Return a list as it is, and an empty one for all else."""
+    return value if isinstance(value, list) else []
