@@ -227,7 +227,7 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
         function = call.get("function") or {}
         try:
             arguments = json.loads(function.get("arguments") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
         if isinstance(arguments, dict):
             calls.append(make_tool_call(name=function["name"], args=arguments, id=call.get("id")))

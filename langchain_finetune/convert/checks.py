@@ -118,7 +118,7 @@ def _check_call(index: int, function: Any) -> Iterator[Finding]:
         return
     try:
         arguments = json.loads(function.get("arguments"))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         arguments = None
     if not _is_object(arguments):
         yield Finding("invalid_arguments", "A call's arguments must be a JSON object.", index)

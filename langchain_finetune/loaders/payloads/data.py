@@ -13,12 +13,17 @@ class Unreadable:
     """Stands for a value that the run holds only the name of: a secret, or a foreign object."""
 
 
-def unescaped(value: Any, depth: int = 0) -> Any:
+def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
     """Return data without LangChain's escapes; nothing is made from what it names.
 
     langchain-core wraps a user's dict that has a key `lc` as `{"__lc_escaped__": {...}}`, and
     leaves what is in it as it is (`langchain_core.load._validation`). Secrets and objects that it
     can't serialise become `Unreadable`.
+
+    Args:
+        value: The data.
+        depth: How deep it stands.
+        literal: Whether it stands in an escaped dict.
 
     Raises:
         UnreadableChatError: The data is nested too deep.
@@ -26,14 +31,16 @@ def unescaped(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise UnreadableChatError("nested_too_deep", f"Data of more than {_DEEPEST} levels.")
     if isinstance(value, list | tuple):
-        return [unescaped(entry, depth + 1) for entry in value]
+        return [unescaped(entry, depth + 1, literal=literal) for entry in value]
     if not isinstance(value, Mapping):
         return value
-    if len(value) == 1 and isinstance(value.get("__lc_escaped__"), Mapping):
-        return value["__lc_escaped__"]
-    if "lc" in value and value.get("type") in ("secret", "not_implemented"):
-        return Unreadable()
-    return {key: unescaped(entry, depth + 1) for key, entry in value.items()}
+    if not literal:
+        inner = value.get("__lc_escaped__")
+        if len(value) == 1 and isinstance(inner, Mapping):
+            return unescaped(inner, depth + 1, literal=True)
+        if "lc" in value and value.get("type") in ("secret", "not_implemented"):
+            return Unreadable()
+    return {key: unescaped(entry, depth + 1, literal=literal) for key, entry in value.items()}
 
 
 def entries(value: Any) -> list[Any]:

@@ -104,6 +104,8 @@ def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
             raise UnreadableChatError(
                 "unreadable_message", "A serialised object that is no message."
             )
+        if not str(names[-1]).removesuffix("Chunk").endswith("Message"):
+            raise UnreadableChatError("unknown_message_type", "An object that is no message.")
         return str(names[-1]), fields
     if isinstance(raw.get("data"), Mapping):
         return str(raw.get("type")), raw["data"]

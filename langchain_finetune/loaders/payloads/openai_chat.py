@@ -31,12 +31,8 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     provider = mapping(extra.get("metadata")).get("ls_provider")
     for answer in _answers(mapping(run.get("outputs")), sent):
         wire = read_messages(sent, joined=provider == "anthropic")
-        [message] = read_messages([answer], joined=True)
-        if message["role"] != "assistant":
-            raise UnreadableChatError(
-                "no_answer", "The run's output is no message of an assistant."
-            )
-        session: FineTuningSession = {"messages": WireMessages([*wire, message])}
+        wire += read_messages([answer], joined=True)
+        session: FineTuningSession = {"messages": WireMessages(wire)}
         add_settings(session, params)
         yield session
 

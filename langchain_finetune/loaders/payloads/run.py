@@ -45,6 +45,8 @@ def read_run(run: Mapping[str, Any], reasoning: Reasoning = "drop") -> list[Fine
         raise UnreadableChatError("no_answer", "The run holds no answer.")
     for number, session in enumerate(sessions):
         wire = wire_messages(session)
+        if wire[-1]["role"] != "assistant":
+            raise UnreadableChatError("no_answer", "What came back is no message of an assistant.")
         dropped = settle_reasoning(wire, keep=reasoning == "keep")
         source = {**_source(run), **session.get("source", {})}
         if len(sessions) > 1:
