@@ -89,8 +89,16 @@ def settled_form(line):
     return line
 
 
-@pytest.mark.parametrize("version", ["v0", "responses/v1", "v1"])
-@pytest.mark.parametrize("way", ["invoke", "stream"])
+@pytest.mark.parametrize(
+    ("version", "way"),
+    [
+        ("v0", "invoke"),
+        ("responses/v1", "invoke"),
+        ("responses/v1", "stream"),
+        ("v1", "invoke"),
+        ("v1", "stream"),
+    ],
+)
 @pytest.mark.parametrize("name", CASES)
 def test_langchains_requests(run_store, name, way, version):
     messages, output = CASES[name]

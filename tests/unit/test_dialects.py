@@ -11,7 +11,6 @@ from support.dialects import (
     ANTHROPIC_TOOL,
     ASKED,
     CALLING,
-    FLAT_TOOL,
     ITEM_CALL,
     ITEM_TOLD,
     ITEMS,
@@ -28,7 +27,7 @@ from support.dialects import (
     traced,
     wrapped,
 )
-from support.runs import CALL, SENT, TOOL, WIRE_SENT, constructor, run
+from support.runs import CALL, SENT, WIRE_SENT, constructor, run
 
 
 def code_of(data):
@@ -259,28 +258,6 @@ def test_a_user_may_speak_after_a_result_in_one_message():
         {"role": "tool", "content": [{"type": "text", "text": "7"}], "tool_call_id": "call_5"},
         {"role": "user", "content": [{"type": "text", "text": "And?"}]},
     ]
-
-
-@pytest.mark.parametrize(
-    "tool", [TOOL, FLAT_TOOL, ANTHROPIC_TOOL, {**ANTHROPIC_TOOL, "type": "custom"}]
-)
-def test_tools_of_each_provider_become_openais(tool):
-    [session] = read_run(traced(ai("x"), tools=[tool]))
-    assert session["tools"] == [TOOL]
-    assert list(session["tools"][0]["function"]["parameters"]) == ["type", "properties"]
-
-
-def test_bedrocks_tools_are_read():
-    spec = {"name": "find_room", "description": "Find a room."}
-    schema = {"json": TOOL["function"]["parameters"]}
-    [session] = read_run(traced(ai("x"), tools=[{"toolSpec": {**spec, "inputSchema": schema}}]))
-    assert session["tools"] == [TOOL]
-
-
-def test_anthropics_word_for_one_call_at_a_time_is_read():
-    choice = {"type": "auto", "disable_parallel_tool_use": True}
-    [session] = read_run(traced(ai("x"), tools=[ANTHROPIC_TOOL], tool_choice=choice))
-    assert session["parallel_tool_calls"] is False
 
 
 def test_attributes_may_stand_in_otlps_list_and_in_metadata():

@@ -79,9 +79,9 @@ def _api(params: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
 
 def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[WireMessage]:
     """Return the messages as they were sent, in the form of the chat API."""
-    # LangChain.js is the only one to put the class here, and it sends the text that it has.
+    # Only LangChain.js names its classes like this; its runs hold the text beside the arguments.
     from_js = any(entries(mapping(raw).get("id"))[:1] == ["langchain_core"] for raw in messages)
-    wire = read_messages(messages, joined=api != "chat", as_written=api != "chat" or from_js)
+    wire = read_messages(messages, joined=api != "chat", as_written=api == "responses" or from_js)
     for message in wire:
         if api in {"responses", "anthropic"} and message["role"] != "function":
             message.pop("name", None)  # These APIs have no names.

@@ -20,6 +20,9 @@ from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messag
 Reasoning = Literal["drop", "keep"]
 """What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
 
+_RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
+"""LangSmith's other types of runs."""
+
 
 def read_run(run: Mapping[str, Any], reasoning: Reasoning = "drop") -> list[FineTuningSession]:
     """Return the chats of a run: one for each answer that the model gave.
@@ -72,7 +75,8 @@ def _read(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
 def _require_finished(run: Mapping[str, Any]) -> None:
     run_type = str(run.get("run_type", "llm")).lower()
     if run_type != "llm":
-        raise UnreadableChatError("not_an_llm_run", f"A run of type {run_type}; llm is needed.")
+        kind = run_type if run_type in _RUN_TYPES else "unknown"
+        raise UnreadableChatError("not_an_llm_run", f"A run of type {kind}; llm is needed.")
     # An errored run can still hold an empty answer, so outputs alone don't tell.
     if run.get("error") or str(run.get("status", "")).lower() == "error":
         raise UnreadableChatError("errored_run", "The run ended with an error.")
