@@ -145,7 +145,8 @@ def reasoning_text(block: Mapping[str, Any]) -> str:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping as it is, and an empty one for all else."""
-    return value if isinstance(value, Mapping) else {}
+    # To ask for a dict first is several times as fast, and nearly all are.
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def nested(depth):
     return value
 
 
-@pytest.mark.parametrize("depth", [200, 5000])
+@pytest.mark.parametrize("depth", [300, 5000])
 def test_data_of_endless_depth_is_a_skip(depth):
     assert code_of(traced(ai(tool_calls=[{**CALL, "args": nested(depth)}]))) == "nested_too_deep"
     escaped = {"__lc_escaped__": {"lc": 1, "x": nested(depth)}}
@@ -98,7 +98,7 @@ def test_text_of_endless_depth_is_a_skip():
     assert [skip.code for skip in examples.rejected] == ["invalid_arguments"]
 
 
-@pytest.mark.parametrize("value", ["\ud800", 2**70, {1: 2}, {3, 4}])
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {1: 2}, {3, 4}, float("inf")])
 def test_what_a_training_file_can_not_hold_is_a_skip(value):
     tool = {"type": "function", "function": {"name": "f", "parameters": {"default": value}}}
     found = LangSmithRunChatLoader([traced(ai("x"), tools=[tool])]).invoke({})

@@ -23,7 +23,7 @@ _CALL = re.compile(r"tool_calls\.(\d+)\.(id|name|arguments)")
 
 def is_span(run: Mapping[str, Any]) -> bool:
     """Tell whether data is a span, or a run that holds a span's attributes as they are."""
-    return bool(_attributes(run))
+    return "generations" not in mapping(run.get("outputs")) and bool(_attributes(run))
 
 
 def as_run(span: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The chats of an `llm` run, whichever shape it has."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from langchain_finetune.loaders.payloads import (
     openai_responses,
     otel,
 )
-from langchain_finetune.loaders.payloads.data import unescaped
+from langchain_finetune.loaders.payloads.data import plain
 from langchain_finetune.loaders.payloads.messages import settle_reasoning
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
@@ -39,10 +40,10 @@ def read_run(run: Mapping[str, Any], reasoning: Reasoning = "drop") -> list[Fine
     if otel.is_span(run):
         run = otel.as_run(run)
     _require_finished(run)
-    fields = {key: unescaped(run.get(key)) for key in ("inputs", "outputs")}
     extra = mapping(run.get("extra"))
-    known = ("invocation_params", "options", "metadata")
-    fields["extra"] = {key: unescaped(extra.get(key)) for key in known}
+    request = {key: extra.get(key) for key in ("invocation_params", "options")}
+    fields = plain({"inputs": run.get("inputs"), "outputs": run["outputs"], "extra": request})
+    fields["extra"]["metadata"] = extra.get("metadata")
     sessions = list(_read(fields))
     if not sessions:
         raise UnreadableChatError("no_answer", "The run holds no answer.")
@@ -86,13 +87,20 @@ def _require_finished(run: Mapping[str, Any]) -> None:
 
 def _require_json(session: FineTuningSession) -> None:
     """Refuse what a training file can't hold, such as half a character or a foreign object."""
-    settings = {key: session.get(key) for key in SETTINGS}
+    wire = wire_messages(session)
+    held = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
+    empty = sum(message.get("content") is None for message in wire)
     try:
-        orjson.dumps([wire_messages(session), settings], default=refuse_value)
+        text = orjson.dumps(held, default=refuse_value)
+        if text.count(b"null") > empty:
+            # orjson writes infinity as null; it comes from runs that are not read from JSON.
+            json.dumps(held, allow_nan=False)
     except orjson.JSONEncodeError as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None
         raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+    except ValueError as error:
+        raise UnreadableChatError("unreadable_value", "A number that JSON can't say.") from error
 
 
 def _source(run: Mapping[str, Any]) -> dict[str, str]:
