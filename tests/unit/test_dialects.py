@@ -1,6 +1,7 @@
 """Each dialect of llm runs becomes the example that the model saw, or a skip with a reason."""
 
 import copy
+import json
 
 import pytest
 
@@ -268,6 +269,11 @@ def test_attributes_may_stand_in_otlps_list_and_in_metadata():
     assert messages_of({**data, "attributes": pairs}) == CALLING["messages"]
     inside = wrapped({}, {}, metadata=data["attributes"])
     assert messages_of(inside) == CALLING["messages"]
+
+
+def test_a_span_may_hold_bare_lists_of_messages():
+    data = span(gen_ai__prompt=json.dumps(WIRE_SENT), gen_ai__completion=json.dumps([TOLD]))
+    assert messages_of(data) == TALKING["messages"]
 
 
 def test_a_spans_results_and_reasoning_are_read():

@@ -40,6 +40,10 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
     code = status.get("status_code", status.get("code", span.get("status")))
     inputs = _json(attributes.get("gen_ai.prompt"))
     outputs = _json(attributes.get("gen_ai.completion"))
+    if isinstance(inputs, list):
+        inputs = {"messages": inputs}
+    if isinstance(outputs, list):
+        outputs = {"messages": outputs}
     if not isinstance(inputs, Mapping):
         inputs, outputs = _conventions(attributes) or _indexed(attributes)
     tools = _json(attributes.get("gen_ai.tool.definitions")) or _functions(attributes)
