@@ -19,6 +19,25 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import tool_call as make_tool_call
 
+from langchain_finetune.content import (
+    UnreadableChatError,
+    content_calls,
+    join_text,
+    mapping,
+    reasoning_text,
+    wire_call,
+    wire_content,
+)
+
+__all__ = [
+    "UnreadableChatError",
+    "WireMessage",
+    "WireMessages",
+    "fields_to_wire",
+    "message_to_wire",
+    "wire_to_message",
+]
+
 WireMessage = dict[str, Any]
 """One message of OpenAI's chat-completions API: `{"role": ..., "content": ..., ...}`."""
 
@@ -43,24 +62,6 @@ _ROLES = {
     "ChatMessageChunk": "",
 }
 """LangChain's names of message types; a chat message brings its own role."""
-
-_WIRE_PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
-_CALL_PARTS = frozenset({"tool_use", "tool_call", "function_call"})
-
-
-class UnreadableChatError(ValueError):
-    """A chat can't be said in OpenAI's wire form, or makes no training example.
-
-    Loaders and `Convert` turn it into a `Skip`.
-
-    Args:
-        code: Stable name of the reason, such as `unsupported_content`.
-        message: One sentence without training text.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class WireMessages(Sequence[BaseMessage]):
@@ -120,13 +121,25 @@ def message_to_wire(message: BaseMessage) -> WireMessage:
     return fields_to_wire(type(message).__name__, message.__dict__ | {"type": message.type})
 
 
-def fields_to_wire(kind: str, fields: Mapping[str, Any]) -> WireMessage:
+def fields_to_wire(
+    kind: str,
+    fields: Mapping[str, Any],
+    *,
+    joined: bool = False,
+    as_written: bool = True,
+    reasoning: list[str] | None = None,
+) -> WireMessage:
     """Return the wire form of a LangChain message that is given as plain data.
 
     Args:
         kind: The class, such as `AIMessageChunk`; where it is unknown, `fields["type"]` counts.
         fields: Its fields as LangChain's tracer writes them: `content`, `type`, `tool_calls`,
             `additional_kwargs`, ...; empty ones may be missing.
+        joined: Whether an assistant's parts of text become one string.
+        as_written: Whether a call's arguments stay as the model wrote them, where that text is
+            known. LangChain sends a history's arguments written anew.
+        reasoning: Takes the texts of the message's reasoning; without it they are left out, as
+            langchain-openai leaves them out.
 
     Raises:
         UnreadableChatError: It holds what the wire form can't say.
@@ -136,12 +149,12 @@ def fields_to_wire(kind: str, fields: Mapping[str, Any]) -> WireMessage:
         role = _ROLES.get(str(fields.get("type")))
     if role is None:
         raise UnreadableChatError("unknown_message_type", "A message of an unknown type.")
-    extra = _mapping(fields.get("additional_kwargs"))
+    extra = mapping(fields.get("additional_kwargs"))
     if role == "":
         role = str(fields.get("role") or "")
     elif role == "system":
         role = str(extra.get("__openai_role__") or "system")
-    content = _content(fields.get("content"), answer=role == "assistant")
+    content = wire_content(fields.get("content"), answer=role == "assistant", reasoning=reasoning)
     wire: WireMessage = {"role": role, "content": content}
     name = fields.get("name") or extra.get("name")
     if name is not None and role != "tool":
@@ -149,17 +162,42 @@ def fields_to_wire(kind: str, fields: Mapping[str, Any]) -> WireMessage:
     if role == "tool":
         wire["tool_call_id"] = fields.get("tool_call_id")
     if role == "assistant":
-        calls = _calls(fields, extra)
-        if calls:
-            wire["tool_calls"] = calls
-        elif extra.get("function_call"):
-            wire["function_call"] = dict(_mapping(extra["function_call"]))
-        if "tool_calls" in wire or "function_call" in wire:
-            # OpenAI answers calls with null content; the empty string is LangChain's.
-            wire["content"] = content or None
-        if extra.get("refusal"):
-            wire["refusal"] = extra["refusal"]
+        calls = _calls(fields, extra, as_written=as_written)
+        _add_answer(wire, calls, extra, joined=joined)
+        if reasoning is not None:
+            reasoning += _hidden_reasoning(extra)
     return wire
+
+
+def _add_answer(
+    wire: WireMessage,
+    calls: list[dict[str, Any]],
+    extra: Mapping[str, Any],
+    *,
+    joined: bool,
+) -> None:
+    """Add to an assistant's message what only the assistant says."""
+    if extra.get("tool_outputs") or extra.get("audio"):
+        raise UnreadableChatError(
+            "builtin_tool_call", "The answer holds more than text and calls of the app's tools."
+        )
+    if joined:
+        join_text(wire)
+    if calls:
+        wire["tool_calls"] = calls
+    elif extra.get("function_call"):
+        wire["function_call"] = dict(mapping(extra["function_call"]))
+    if "tool_calls" in wire or "function_call" in wire:
+        # OpenAI answers calls with null content; the empty string is LangChain's.
+        wire["content"] = wire["content"] or None
+    if extra.get("refusal"):
+        wire["refusal"] = extra["refusal"]
+
+
+def _hidden_reasoning(extra: Mapping[str, Any]) -> list[str]:
+    """Return reasoning that LangChain keeps beside the content."""
+    said = [block for key in ("reasoning_content", "reasoning") if (block := extra.get(key))]
+    return [reasoning_text({"content": block, **mapping(block)}) for block in said]
 
 
 def wire_to_message(wire: Mapping[str, Any]) -> BaseMessage:
@@ -189,7 +227,7 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
         function = call.get("function") or {}
         try:
             arguments = json.loads(function.get("arguments") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
         if isinstance(arguments, dict):
             calls.append(make_tool_call(name=function["name"], args=arguments, id=call.get("id")))
@@ -203,7 +241,8 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
                     "error": None,
                 }
             )
-    extra = {key: wire[key] for key in ("function_call", "refusal") if wire.get(key)}
+    known = ("function_call", "refusal", "reasoning_content")
+    extra = {key: wire[key] for key in known if wire.get(key)}
     return AIMessage(
         content=content,
         name=name,
@@ -213,78 +252,39 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
     )
 
 
-def _content(content: Any, *, answer: bool) -> Any:
-    """Return content as OpenAI's API takes it: text, or a list of parts."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise UnreadableChatError("unsupported_content", "Content is no text and no list.")
-    parts = []
-    for part in content:
-        if isinstance(part, str):
-            parts.append({"type": "text", "text": part})
-            continue
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if answer and kind in _CALL_PARTS:
-            continue  # They stand in `tool_calls` once more.
-        if kind == "image":
-            parts.append(_image(part))
-        elif kind == "text":
-            parts.append({"type": "text", "text": part.get("text", "")})
-        elif kind in _WIRE_PARTS:
-            parts.append(dict(part))
-        else:
-            raise UnreadableChatError(
-                "unsupported_content", "A content part of a kind that OpenAI's chat API can't take."
-            )
-    return parts
-
-
-def _image(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an image block of LangChain or Anthropic as OpenAI's `image_url`."""
-    source = _mapping(part.get("source")) or part
-    data = source.get("base64") or source.get("data")
-    kind = source.get("mime_type") or source.get("media_type")
-    url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
-    if not url:
-        raise UnreadableChatError("unsupported_content", "An image without its data or address.")
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _calls(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _calls(
+    fields: Mapping[str, Any], extra: Mapping[str, Any], *, as_written: bool
+) -> list[dict[str, Any]]:
     """Return the tool calls of an answer, whichever field of LangChain's they stand in."""
-    chunks = fields.get("tool_call_chunks") or ()
-    streamed = {chunk.get("id"): chunk.get("args") for chunk in chunks if chunk.get("id")}
+    in_content = content_calls(fields.get("content"))
+    written = {}
+    if as_written:
+        # Beside the parsed arguments stands their text: in the content, in what was streamed, or
+        # (2023, LangChain.js) as the provider gave it.
+        texts = [*in_content, *(extra.get("tool_calls") or ())]
+        written = {call["id"]: call["function"]["arguments"] for call in texts}
+        for chunk in fields.get("tool_call_chunks") or ():
+            if chunk.get("id"):
+                written[chunk["id"]] = chunk.get("args")
     calls = []
     for call in fields.get("tool_calls") or ():
-        text = streamed.get(call.get("id"))
-        if text is None or not _same_json(text, call["args"]):
-            text = json.dumps(call["args"], ensure_ascii=False)
-        calls.append(_call(call, text))
+        text = written.get(call.get("id"))
+        said = text if _same_json(text, call["args"]) else call["args"]
+        calls.append(wire_call(call.get("id"), call.get("name"), said))
     # What did not parse was still said: it stays as it was.
     calls += [
-        _call(call, call.get("args") or "") for call in fields.get("invalid_tool_calls") or ()
+        wire_call(call.get("id"), call.get("name"), call.get("args"))
+        for call in fields.get("invalid_tool_calls") or ()
     ]
     if not calls:
         known = ("id", "type", "function")
         old = extra.get("tool_calls") or ()
         calls = [{key: call[key] for key in known if key in call} for call in old]
-    return calls
+    return calls or in_content
 
 
-def _call(call: Mapping[str, Any], arguments: str) -> dict[str, Any]:
-    function = {"name": call.get("name"), "arguments": arguments}
-    return {"id": call.get("id"), "type": "function", "function": function}
-
-
-def _same_json(text: str, value: Any) -> bool:
+def _same_json(text: Any, value: Any) -> bool:
     try:
-        return bool(json.loads(text) == value)
-    except ValueError:
+        return isinstance(text, str) and bool(json.loads(text) == value)
+    except (ValueError, RecursionError):
         return False
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

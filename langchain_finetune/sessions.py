@@ -26,7 +26,12 @@ class FineTuningSession(ChatSession, total=False):
     response_format: dict[str, Any]
     """The answer's format that the request asked for."""
     source: Mapping[str, str]
-    """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`."""
+    """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`.
+
+    A run's `answer` counts its answers from 0 where it has several, `dropped_reasoning` says how
+    many parts of reasoning were left out, and `kind` is `completion` where the run is no chat but
+    a prompt and its completion.
+    """
 
 
 @dataclass(frozen=True)

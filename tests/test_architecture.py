@@ -16,6 +16,7 @@ TESTS = sorted((ROOT.parent / "tests").rglob("*.py"))
 ROOMS = {
     "errors": 0,
     "home": 0,
+    "content": 0,
     "messages": 1,
     "recorder": 1,
     "sessions": 2,

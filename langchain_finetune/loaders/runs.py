@@ -14,13 +14,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.loaders.payloads.run import Reasoning, read_run
 from langchain_finetune.loaders.query import RunQuery, batches, query_body
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 
 class LangSmithRunChatLoader(SessionLoader):
-    """Load chats from LangSmith's `llm` runs: one session a run, with its tools and its answer.
+    """Load chats from LangSmith's `llm` runs: one session for each answer, with its tools.
 
     Takes the place of `langchain_community.chat_loaders.langsmith.LangSmithRunChatLoader`. It
     reads what today's tracer writes, keeps tool calls and tools, and never revives run data.
@@ -30,6 +30,9 @@ class LangSmithRunChatLoader(SessionLoader):
         client: LangSmith's client; by default one from the environment (`LANGSMITH_ENDPOINT`,
             `LANGSMITH_API_KEY`).
         query: Fields of `RunQuery`: `project_name`, `filter`, `trace_filter`, `limit`, ...
+        reasoning: What becomes of the models' reasoning: `drop`, which a session's
+            `source["dropped_reasoning"]` counts, or `keep`, as the message's
+            `reasoning_content`.
 
     Attributes:
         runs: As given.
@@ -53,6 +56,7 @@ class LangSmithRunChatLoader(SessionLoader):
     runs: Any = Field(default=None, repr=False)
     client: Client | None = None
     query: RunQuery = RunQuery()
+    reasoning: Reasoning = "drop"
     _used_up: bool = False
 
     def __init__(
@@ -75,7 +79,7 @@ class LangSmithRunChatLoader(SessionLoader):
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield one session a run; runs that hold no finished chat are skipped.
+        """Yield one session for each answer of a run; runs that hold no finished chat are skipped.
 
         Raises:
             LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
@@ -84,7 +88,7 @@ class LangSmithRunChatLoader(SessionLoader):
             if run is None:
                 skip(Skip(run_id, "unknown_run", "LangSmith has no llm run of this id."))
                 continue
-            yield from readable(run_id, partial(read_run, run), skip)
+            yield from readable(run_id, partial(read_run, run, self.reasoning), skip)
 
     def _runs(self, overrides: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
         if self.runs is not None and not overrides:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+from fastapi import FastAPI
 from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
 
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.local.store import RunStore, create_store_router
+from support.servers import served
 from walkthrough.teacher import RuleBasedTeacher
 from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
@@ -73,3 +76,14 @@ def tuned(liked) -> ChatOpenAI:
 @pytest.fixture
 def base(engine) -> ChatOpenAI:
     return ChatOpenAI(model="nano", base_url=engine.base_url, api_key=engine.api_key, temperature=0)
+
+
+@pytest.fixture
+def run_store(tmp_path):
+    """A client of a fresh run store, which speaks LangSmith's API."""
+    app = FastAPI()
+    app.include_router(create_store_router(RunStore(tmp_path / "runs.db")))
+    with served(app) as url:
+        client = Client(api_url=url, api_key="any")
+        yield client
+        client.cleanup()

@@ -5,7 +5,6 @@ the loader reads from there; each example is compared with what went over the wi
 """
 
 import pytest
-from fastapi import FastAPI
 from langchain_core.messages import (
     AIMessage,
     FunctionMessage,
@@ -15,12 +14,10 @@ from langchain_core.messages import (
 )
 from langchain_core.tracers import LangChainTracer
 from langchain_openai import ChatOpenAI
-from langsmith import Client
 from openai import BadRequestError
 from pydantic import BaseModel, Field
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
-from langchain_finetune.local.store import RunStore, create_store_router
 from support.model_server import ModelServer, call, function_call, text
 from support.servers import served
 
@@ -108,16 +105,6 @@ CASES = {
 }
 
 
-@pytest.fixture
-def langsmith(tmp_path):
-    app = FastAPI()
-    app.include_router(create_store_router(RunStore(tmp_path / "runs.db")))
-    with served(app) as url:
-        client = Client(api_url=url, api_key="any")
-        yield client
-        client.cleanup()
-
-
 def asked_of(request):
     """What a training example may say of a request."""
     kept = ("messages", "tools", "functions", "parallel_tool_calls")
@@ -125,16 +112,16 @@ def asked_of(request):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_example_equals_request_and_answer(langsmith, name):
+def test_an_example_equals_request_and_answer(run_store, name):
     build, messages, answer, ask = CASES[name]
     server = ModelServer([answer])
     with served(server.app) as url:
         model = ChatOpenAI(model="m", base_url=f"{url}/v1", api_key="x", temperature=0)
-        tracer = LangChainTracer(project_name="app", client=langsmith)
+        tracer = LangChainTracer(project_name="app", client=run_store)
         ask(build(model), messages, {"callbacks": [tracer]})
         tracer.wait_for_futures()
-        langsmith.flush()
-    examples = (LangSmithRunChatLoader(project_name="app", client=langsmith) | Convert()).invoke({})
+        run_store.flush()
+    examples = (LangSmithRunChatLoader(project_name="app", client=run_store) | Convert()).invoke({})
     [request] = server.requests
     expected = asked_of(request)
     expected["messages"] = [*request["messages"], answer]
@@ -142,15 +129,15 @@ def test_an_example_equals_request_and_answer(langsmith, name):
     assert examples.rejected == []
 
 
-def test_a_failed_request_is_skipped_with_its_id_and_reason(langsmith):
+def test_a_failed_request_is_skipped_with_its_id_and_reason(run_store):
     server = ModelServer([None])
     with served(server.app) as url:
         model = ChatOpenAI(model="m", base_url=f"{url}/v1", api_key="x", max_retries=0)
-        tracer = LangChainTracer(project_name="app", client=langsmith)
+        tracer = LangChainTracer(project_name="app", client=run_store)
         with pytest.raises(BadRequestError):
             model.invoke([ASK], {"callbacks": [tracer]})
         tracer.wait_for_futures()
-        langsmith.flush()
-    sessions = LangSmithRunChatLoader(project_name="app", client=langsmith).invoke({})
+        run_store.flush()
+    sessions = LangSmithRunChatLoader(project_name="app", client=run_store).invoke({})
     assert list(sessions) == []
     assert [skip.code for skip in sessions.skipped] == ["errored_run"]

@@ -8,9 +8,10 @@ Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, eac
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.loaders.payloads.messages import read_message
+from langchain_finetune.loaders.payloads.messages import read_messages, settle_reasoning
+from langchain_finetune.loaders.payloads.settings import add_settings
 from langchain_finetune.messages import UnreadableChatError, WireMessages
-from langchain_finetune.sessions import SETTINGS, FineTuningSession
+from langchain_finetune.sessions import FineTuningSession
 
 
 def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[FineTuningSession]:
@@ -34,9 +35,8 @@ def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[
     if answer is None:
         raise UnreadableChatError("no_answer", "The example has no reference answer.")
     answers = answer if isinstance(answer, list) else [answer]
-    wire = [read_message(message) for message in [*sent, *answers]]
+    wire = read_messages([*sent, *answers])
+    settle_reasoning(wire, keep=False)
     session: FineTuningSession = {"messages": WireMessages(wire)}
-    for setting in SETTINGS:
-        if inputs.get(setting) is not None:
-            session[setting] = inputs[setting]  # type: ignore[literal-required]
+    add_settings(session, inputs)
     return [session]

@@ -1,103 +1,101 @@
-"""The chat of an `llm` run as LangChain's tracer writes it.
+"""The chats of an `llm` run as LangChain's tracer writes it, in Python and in JavaScript.
 
 Shape (langchain-core 1.7): `inputs.messages = [[message, ...]]`,
 `outputs.generations = [[{"message": message, ...}]]`,
 `extra.invocation_params = {"tools": [...], ...}`. Data of 2023 is flat: one level of lists less.
+
+What the tracer writes is what the app said; what was sent can differ, as `langchain_openai` and
+`langchain_anthropic` have it: no names where the API has none, `developer` for `system`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.loaders.payloads.messages import read_message
-from langchain_finetune.messages import UnreadableChatError, WireMessages
+from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.loaders.payloads.messages import read_messages
+from langchain_finetune.loaders.payloads.settings import add_settings
+from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
+_O_SERIES = re.compile(r"o\d")
 
-def read_run(run: Mapping[str, Any]) -> FineTuningSession:
-    """Return the chat of a run: what was sent, then what came back, and the tools.
 
-    Args:
-        run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...
+def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
+    """Yield the chats of a run: what was sent, then one of the answers, and the tools.
 
     Raises:
-        UnreadableChatError: The run holds no finished chat that the wire form can say.
+        UnreadableChatError: The run holds no chat that the wire form can say.
     """
-    _require_finished(run)
-    sent = _only(_mapping(run.get("inputs")).get("messages"), "messages")
-    answer = _mapping(_only(_mapping(run.get("outputs")).get("generations"), "generations")[0])
-    if "message" not in answer:
-        raise UnreadableChatError("no_chat", "The run's answer is no chat message.")
-    wire = [read_message(message) for message in sent]
-    wire.append(read_message(answer["message"]))
-    session: FineTuningSession = {"messages": WireMessages(wire), "source": _source(run)}
-    _add_settings(session, _mapping(run.get("extra")))
-    return session
-
-
-def _require_finished(run: Mapping[str, Any]) -> None:
-    run_type = str(run.get("run_type", "llm")).lower()
-    if run_type != "llm":
-        raise UnreadableChatError("not_an_llm_run", f"A run of type {run_type}; llm is needed.")
-    # An errored run can still hold an empty answer, so outputs alone don't tell.
-    if run.get("error") or str(run.get("status", "")).lower() == "error":
-        raise UnreadableChatError("errored_run", "The run ended with an error.")
-    if not run.get("outputs"):
-        raise UnreadableChatError("pending_run", "The run has no outputs yet.")
-
-
-def _only(batch: Any, name: str) -> list[Any]:
-    """Return the one list in a batch of lists; a flat list (2023) is that list itself."""
-    if not isinstance(batch, list) or not batch:
-        raise UnreadableChatError("no_chat", f"The run has no {name}.")
-    if not isinstance(batch[0], list):
-        rows = batch
-    elif len(batch) == 1:
-        rows = batch[0]
-    else:
-        raise UnreadableChatError("several_chats", f"The run holds {len(batch)} chats at once.")
-    if not rows:
-        raise UnreadableChatError("no_chat", f"The run has no {name}.")
-    if name == "generations" and len(rows) > 1:
+    extra = mapping(run.get("extra"))
+    options = mapping(extra.get("options"))
+    params = {**options, **mapping(extra.get("invocation_params"))}
+    if params.get("previous_response_id"):
+        raise UnreadableChatError("hidden_history", "Earlier turns stand only at the provider.")
+    recorded = mapping(options.get("ls_structured_output_format"))
+    sent = _rows(mapping(run.get("inputs")).get("messages"), "messages")
+    answered = _rows(mapping(run.get("outputs")).get("generations"), "generations")
+    if len(sent) != len(answered):
         raise UnreadableChatError(
-            "several_answers", f"The model gave {len(rows)} answers; which is right is not known."
+            "no_chat", f"The run holds {len(sent)} chats and the answers to {len(answered)}."
         )
+    for messages, generations in zip(sent, answered, strict=True):
+        for generation in generations:
+            answer = mapping(mapping(generation).get("message"))
+            if not answer:
+                raise UnreadableChatError("no_chat", "The run's answer is no chat message.")
+            api = _api(params, answer)
+            if api == "responses" and isinstance(params.get("response_format"), str):
+                _refuse_streamed_class(answer)
+            wire = _sent(messages, api, params)
+            wire += read_messages([answer], joined=True)
+            session: FineTuningSession = {"messages": WireMessages(wire)}
+            add_settings(session, params, recorded)
+            yield session
+
+
+def _rows(batch: Any, name: str) -> list[list[Any]]:
+    """Return a batch of lists; a flat list (2023) is a batch of one."""
+    rows = entries(batch)
+    if not rows or not isinstance(rows[0], list):
+        rows = [rows]
+    if not all(isinstance(row, list) and row for row in rows):
+        raise UnreadableChatError("no_chat", f"The run has no {name}.")
     return rows
 
 
-def _source(run: Mapping[str, Any]) -> dict[str, str]:
-    source = {"run_id": str(run.get("id"))}
-    if run.get("trace_id"):
-        source["trace_id"] = str(run["trace_id"])
-    return source
+def _api(params: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """Return the API that the request went to: chat, responses, anthropic or other."""
+    fields = mapping(answer.get("kwargs"))
+    metadata = mapping(fields.get("response_metadata"))
+    if metadata.get("object") == "response" or str(fields.get("id")).startswith("resp_"):
+        return "responses"
+    kind = str(params.get("_type"))
+    if kind == "anthropic-chat":
+        return "anthropic"
+    return "chat" if kind in {"openai-chat", "azure-openai-chat"} else "other"
 
 
-def _add_settings(session: FineTuningSession, extra: Mapping[str, Any]) -> None:
-    """Add what the request said beside its messages."""
-    options = _mapping(extra.get("options"))
-    params = {**options, **_mapping(extra.get("invocation_params"))}
-    if tools := params.get("tools"):
-        if not all(_is_function_tool(tool) for tool in tools):
-            raise UnreadableChatError(
-                "unsupported_tools", "The run offers tools of another form than OpenAI's functions."
-            )
-        session["tools"] = tools
-    if functions := params.get("functions"):
-        session["functions"] = functions
-    if isinstance(params.get("parallel_tool_calls"), bool):
-        session["parallel_tool_calls"] = params["parallel_tool_calls"]
-    response_format = params.get("response_format")
-    if isinstance(response_format, Mapping):
-        session["response_format"] = dict(response_format)
-    elif response_format is not None:
-        # For a class the tracer writes its repr; the schema that was sent is not in the run.
+def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[WireMessage]:
+    """Return the messages as they were sent, in the form of the chat API."""
+    # Only LangChain.js names its classes like this; its runs hold the text beside the arguments.
+    from_js = any(entries(mapping(raw).get("id"))[:1] == ["langchain_core"] for raw in messages)
+    wire = read_messages(messages, joined=api != "chat", as_written=api == "responses" or from_js)
+    for message in wire:
+        if api in {"responses", "anthropic"} and message["role"] != "function":
+            message.pop("name", None)  # These APIs have no names.
+    model = str(params.get("model") or params.get("model_name"))
+    if api == "chat" and params.get("_type") == "openai-chat" and _O_SERIES.match(model):
+        for message in wire:
+            if message["role"] == "system":
+                message["role"] = "developer"
+    return wire
+
+
+def _refuse_streamed_class(answer: Mapping[str, Any]) -> None:
+    """Refuse a class as format of a streamed Responses request: it is sent in another way."""
+    if "Chunk" in str(entries(answer.get("id"))[-1:]):
         raise UnreadableChatError(
-            "unsupported_response_format", "The run's response format is not recorded as a schema."
+            "unsupported_response_format", "The run doesn't hold the schema that was sent."
         )
-
-
-def _is_function_tool(tool: Any) -> bool:
-    return _mapping(tool).get("type") == "function" and isinstance(tool.get("function"), Mapping)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -1,42 +1,101 @@
-"""One message as it stands in stored data: LangChain's serialised forms, or OpenAI's own.
+"""Messages as they stand in stored data: LangChain's serialised forms, or a provider's own.
 
 The data comes from outside. It is only parsed: no class is imported or made from what it names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_finetune.messages import UnreadableChatError, WireMessage, fields_to_wire
-
-_WIRE_FIELDS = (
-    "role",
-    "content",
-    "name",
-    "tool_calls",
-    "tool_call_id",
-    "function_call",
-    "refusal",
-    "weight",
+from langchain_finetune.content import (
+    UnreadableChatError,
+    content_calls,
+    join_text,
+    mapping,
+    reasoning_text,
+    wire_call,
+    wire_content,
 )
+from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.messages import WireMessage, fields_to_wire
+
+_ROLES = {"human": "user", "ai": "assistant"}
+"""LangChain's names of roles, which hand-made traces use."""
+
+_KEPT = ("name", "tool_call_id", "function_call", "refusal", "weight")
+_REASONING = "reasoning_parts"
+"""Where a message keeps the texts of its reasoning until `settle_reasoning`."""
 
 
-def read_message(raw: Any) -> WireMessage:
-    """Return a stored message in wire form.
+def read_messages(
+    raws: Iterable[Any], *, joined: bool = False, as_written: bool = True
+) -> list[WireMessage]:
+    """Return stored messages in wire form, with their reasoning: `settle_reasoning` comes next.
+
+    Results of tools in a user's message (Anthropic) become messages of role `tool`.
 
     Args:
-        raw: One of four shapes:
+        raws: Messages, each in one of these shapes:
             `{"lc": 1, "type": "constructor", "id": [..., "AIMessage"], "kwargs": {...}}` (tracer),
             `{"type": "ai", "data": {...}}` (chat datasets),
             `{"type": "ai", "content": ...}` (LangChain's flat form),
-            `{"role": "assistant", "content": ...}` (OpenAI).
+            `{"role": "assistant", "content": ...}` (OpenAI, Anthropic),
+            `["assistant", "..."]` (hand-made traces).
+        joined: As in `fields_to_wire`.
+        as_written: As in `fields_to_wire`.
 
     Raises:
-        UnreadableChatError: It is none of them, or holds what the wire form can't say.
+        UnreadableChatError: A message is none of them, or holds what the wire form can't say.
 
     Example:
-        >>> read_message({"type": "human", "data": {"content": "Hi"}})
-        {'role': 'user', 'content': 'Hi'}
+        >>> read_messages([{"type": "human", "data": {"content": "Hi"}}, ["ai", "Hello"]])
+        [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello'}]
     """
+    wire: list[WireMessage] = []
+    for raw in raws:
+        kind, fields = _kind_and_fields(raw)
+        results, rest = _tool_results(fields)
+        wire += results
+        if results and not rest["content"]:
+            continue
+        reasoning: list[str] = []
+        if kind is None:
+            message = _provider_message(rest, joined=joined, reasoning=reasoning)
+        else:
+            message = fields_to_wire(
+                kind, rest, joined=joined, as_written=as_written, reasoning=reasoning
+            )
+        if reasoning:
+            message[_REASONING] = reasoning
+        wire.append(message)
+    return wire
+
+
+def add_reasoning(message: WireMessage, texts: list[str]) -> None:
+    """Add reasoning to an assistant's message; an empty text is reasoning that is hidden."""
+    if texts:
+        message[_REASONING] = [*message.get(_REASONING, ()), *texts]
+
+
+def settle_reasoning(wire: list[WireMessage], *, keep: bool) -> int:
+    """Keep the messages' reasoning as `reasoning_content`, or drop it.
+
+    Returns:
+        How many parts were dropped; what is encrypted is dropped even where the rest is kept.
+    """
+    dropped = 0
+    for message in wire:
+        texts = message.pop(_REASONING, [])
+        kept = [text for text in texts if text] if keep else []
+        if kept:
+            message["reasoning_content"] = "\n\n".join(kept)
+        dropped += len(texts) - len(kept)
+    return dropped
+
+
+def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """Return LangChain's name of a message's type, or None for a provider's; and its fields."""
+    if isinstance(raw, list | tuple) and len(raw) == 2:  # noqa: PLR2004 - role and content
+        raw = {"role": raw[0], "content": raw[1]}
     if not isinstance(raw, Mapping):
         raise UnreadableChatError("unreadable_message", "A message that is no JSON object.")
     if raw.get("lc") is not None:
@@ -45,11 +104,72 @@ def read_message(raw: Any) -> WireMessage:
             raise UnreadableChatError(
                 "unreadable_message", "A serialised object that is no message."
             )
-        return fields_to_wire(str(names[-1]), fields)
+        if not str(names[-1]).removesuffix("Chunk").endswith("Message"):
+            raise UnreadableChatError("unknown_message_type", "An object that is no message.")
+        return str(names[-1]), fields
     if isinstance(raw.get("data"), Mapping):
-        return fields_to_wire(str(raw.get("type")), raw["data"])
-    if "role" in raw:
-        wire = {key: raw[key] for key in _WIRE_FIELDS if key in raw}
-        wire.setdefault("content", None)
-        return wire
-    return fields_to_wire(str(raw.get("type")), raw)
+        return str(raw.get("type")), raw["data"]
+    if "role" in raw and raw.get("type") != "chat":
+        return None, raw
+    return str(raw.get("type")), raw
+
+
+def _tool_results(fields: Mapping[str, Any]) -> tuple[list[WireMessage], Mapping[str, Any]]:
+    """Return the tools' results in a user's message of Anthropic, and the rest of the message."""
+    blocks = entries(fields.get("content"))
+    found = [block for block in blocks if mapping(block).get("type") == "tool_result"]
+    results: list[WireMessage] = [
+        {
+            "role": "tool",
+            "content": wire_content(block.get("content")),
+            "tool_call_id": block.get("tool_use_id"),
+        }
+        for block in found
+    ]
+    if results:
+        rest = [block for block in blocks if mapping(block).get("type") != "tool_result"]
+        return results, {**fields, "content": rest}
+    return [], fields
+
+
+def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[str]) -> WireMessage:
+    """Return the wire form of a message that OpenAI or Anthropic takes or gives."""
+    role = str(raw.get("role"))
+    role = _ROLES.get(role, role)
+    wire: WireMessage = {"role": role}
+    if role != "assistant":
+        wire["content"] = wire_content(raw.get("content"))
+    else:
+        if raw.get("audio"):
+            raise UnreadableChatError(
+                "unsupported_content", "The assistant spoke; that is no text."
+            )
+        content = raw.get("content")
+        parts = wire_content(content, answer=True, reasoning=reasoning)
+        reasoning += _own_reasoning(raw)
+        wire["content"] = None if content is None else parts
+        if joined:
+            join_text(wire)
+        calls = [_read_call(call) for call in raw.get("tool_calls") or content_calls(content)]
+        if calls:
+            wire["content"] = wire["content"] or None
+            wire["tool_calls"] = calls
+    wire.update({key: raw[key] for key in _KEPT if raw.get(key) is not None})
+    return wire
+
+
+def _read_call(call: Any) -> dict[str, Any]:
+    """Return a tool call of OpenAI's form, or of LangChain's, in wire form."""
+    call = mapping(call)
+    function = mapping(call.get("function"))
+    if function:
+        return wire_call(call.get("id"), function.get("name"), function.get("arguments"))
+    if "args" in call:
+        return wire_call(call.get("id"), call.get("name"), call["args"])
+    raise UnreadableChatError("unsupported_call", "A call of another kind than a function's.")
+
+
+def _own_reasoning(raw: Mapping[str, Any]) -> list[str]:
+    """Return the reasoning that servers of OpenAI's shape put beside the content."""
+    said = raw.get("reasoning_content") or raw.get("reasoning")
+    return [reasoning_text({"content": said, **mapping(said)})] if said else []

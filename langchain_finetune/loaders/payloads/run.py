@@ -1,19 +1,110 @@
 """The chats of an `llm` run, whichever shape it has."""
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from langchain_finetune.loaders.payloads import langchain_tracer
-from langchain_finetune.sessions import FineTuningSession
+import orjson
+
+from langchain_finetune.content import UnreadableChatError, mapping, refuse_value
+from langchain_finetune.loaders.payloads import (
+    completions,
+    langchain_tracer,
+    openai_chat,
+    openai_responses,
+    otel,
+)
+from langchain_finetune.loaders.payloads.data import plain
+from langchain_finetune.loaders.payloads.messages import settle_reasoning
+from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
+
+Reasoning = Literal["drop", "keep"]
+"""What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
+
+_RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
+"""LangSmith's other types of runs."""
 
 
-def read_run(run: Mapping[str, Any]) -> list[FineTuningSession]:
+def read_run(run: Mapping[str, Any], reasoning: Reasoning = "drop") -> list[FineTuningSession]:
     """Return the chats of a run: one for each answer that the model gave.
 
     Args:
-        run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...
+        run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...; or
+            an OpenTelemetry span with `attributes`.
+        reasoning: What becomes of the model's reasoning. `source["dropped_reasoning"]` counts
+            the parts that were dropped; encrypted ones are always.
 
     Raises:
         UnreadableChatError: The run holds no finished chat that the wire form can say.
     """
-    return [langchain_tracer.read_run(run)]
+    if otel.is_span(run):
+        run = otel.as_run(run)
+    _require_finished(run)
+    extra = mapping(run.get("extra"))
+    request = {key: extra.get(key) for key in ("invocation_params", "options")}
+    fields = plain({"inputs": run.get("inputs"), "outputs": run["outputs"], "extra": request})
+    fields["extra"]["metadata"] = extra.get("metadata")
+    sessions = list(_read(fields))
+    if not sessions:
+        raise UnreadableChatError("no_answer", "The run holds no answer.")
+    for number, session in enumerate(sessions):
+        wire = wire_messages(session)
+        if wire[-1]["role"] != "assistant":
+            raise UnreadableChatError("no_answer", "What came back is no message of an assistant.")
+        dropped = settle_reasoning(wire, keep=reasoning == "keep")
+        source = {**_source(run), **session.get("source", {})}
+        if len(sessions) > 1:
+            source["answer"] = str(number)
+        if dropped:
+            source["dropped_reasoning"] = str(dropped)
+        session["source"] = source
+        _require_json(session)
+    return sessions
+
+
+def _read(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
+    inputs, outputs = mapping(run.get("inputs")), mapping(run.get("outputs"))
+    if completions.is_completion(run):
+        return completions.read_chats(run)
+    if "generations" in outputs:
+        return langchain_tracer.read_chats(run)
+    if "input" in inputs and openai_responses.is_output(outputs.get("output")):
+        return openai_responses.read_chats(run)
+    return openai_chat.read_chats(run)
+
+
+def _require_finished(run: Mapping[str, Any]) -> None:
+    run_type = str(run.get("run_type", "llm")).lower()
+    if run_type != "llm":
+        kind = run_type if run_type in _RUN_TYPES else "unknown"
+        raise UnreadableChatError("not_an_llm_run", f"A run of type {kind}; llm is needed.")
+    # An errored run can still hold an empty answer, so outputs alone don't tell.
+    if run.get("error") or str(run.get("status", "")).lower() == "error":
+        raise UnreadableChatError("errored_run", "The run ended with an error.")
+    if not run.get("outputs"):
+        raise UnreadableChatError("pending_run", "The run has no outputs yet.")
+
+
+def _require_json(session: FineTuningSession) -> None:
+    """Refuse what a training file can't hold, such as half a character or a foreign object."""
+    wire = wire_messages(session)
+    held = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
+    empty = sum(message.get("content") is None for message in wire)
+    try:
+        text = orjson.dumps(held, default=refuse_value)
+        if text.count(b"null") > empty:
+            # orjson writes infinity as null; it comes from runs that are not read from JSON.
+            json.dumps(held, allow_nan=False)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, UnreadableChatError):
+            raise error.__cause__ from None
+        raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+    except ValueError as error:
+        raise UnreadableChatError("unreadable_value", "A number that JSON can't say.") from error
+
+
+def _source(run: Mapping[str, Any]) -> dict[str, str]:
+    source = {"run_id": str(run.get("id"))}
+    if run.get("trace_id"):
+        source["trace_id"] = str(run["trace_id"])
+    return source

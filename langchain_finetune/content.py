@@ -1,0 +1,213 @@
+"""The content of a message as OpenAI's chat API takes it, whoever's blocks it is made of.
+
+Sources of fact: `langchain_openai` (`_format_message_content`), `langchain_core`
+(`convert_to_openai_data_block`), and the API references of OpenAI (chat, Responses) and Anthropic.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_TEXT = frozenset({"text", "input_text", "output_text"})
+_REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+_CALLS = frozenset({"tool_use", "tool_call", "function_call", "invalid_tool_call"})
+_BUILT_IN = ("_call", "_call_output", "_tool_result", "_tool_use", "_approval_request")
+
+
+class UnreadableChatError(ValueError):
+    """A chat can't be said in OpenAI's wire form, or makes no training example.
+
+    Loaders and `Convert` turn it into a `Skip`.
+
+    Args:
+        code: Stable name of the reason, such as `unsupported_content`.
+        message: One sentence without training text.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | None = None) -> Any:
+    """Return content as OpenAI's chat API takes it: text, or a list of parts.
+
+    Args:
+        content: Text, None, or a list of text and blocks of OpenAI (chat, Responses), Anthropic
+            or LangChain.
+        answer: Whether the assistant said it; then it may hold calls and reasoning, which are no
+            content in the wire form: calls are left to `content_calls`.
+        reasoning: Takes the texts of reasoning blocks; an empty one where it is encrypted.
+
+    Raises:
+        UnreadableChatError: It holds what the wire form can't say.
+
+    Example:
+        >>> wire_content([{"type": "input_text", "text": "Hi"}])
+        [{'type': 'text', 'text': 'Hi'}]
+    """
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list | tuple):
+        raise UnreadableChatError("unsupported_content", "Content is no text and no list.")
+    parts = []
+    for block in content:
+        part = {"type": "text", "text": block} if isinstance(block, str) else mapping(block)
+        if part.get("type") == "non_standard":
+            part = mapping(part.get("value"))
+        kind = part.get("type")
+        if answer and kind in _REASONING:
+            if reasoning is not None:
+                reasoning.append(reasoning_text(part))
+        elif not (answer and kind in _CALLS):
+            parts.append(_part(kind, part))
+    return parts
+
+
+def join_text(message: dict[str, Any]) -> None:
+    """Make one text of an assistant's parts of text, and `refusal` of a refusing part.
+
+    A model's answer in parts of text is one text: OpenAI's and LangChain's own `output_text` and
+    `text` put them together like this.
+    """
+    content = message["content"]
+    if not isinstance(content, list):
+        return
+    if all(part["type"] == "text" for part in content):
+        message["content"] = "".join(part["text"] for part in content)
+    elif len(content) == 1 and content[0]["type"] == "refusal":
+        message["refusal"] = content[0]["refusal"]
+        message["content"] = None
+
+
+def content_calls(content: Any) -> list[dict[str, Any]]:
+    """Return the tool calls that stand in an answer's content, in wire form.
+
+    Example:
+        >>> content_calls([{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 2}}])
+        [{'id': '1', 'type': 'function', 'function': {'name': 'f', 'arguments': '{"x": 2}'}}]
+    """
+    calls = []
+    for block in content if isinstance(content, list) else ():
+        part = mapping(block)
+        kind = part.get("type")
+        if kind == "function_call":
+            calls.append(wire_call(part.get("call_id"), part.get("name"), part.get("arguments")))
+        elif kind == "tool_use":
+            # While it streams, the input is empty and its text stands beside it.
+            given = part.get("partial_json") or part.get("input")
+            calls.append(wire_call(part.get("id"), part.get("name"), given))
+        elif kind in _CALLS:
+            calls.append(wire_call(part.get("id"), part.get("name"), part.get("args")))
+    return calls
+
+
+def wire_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
+    """Return a tool call in wire form.
+
+    Args:
+        call_id: The call's id.
+        name: The function's name.
+        arguments: Its arguments, as text or as data; what did not parse was still said.
+
+    Raises:
+        UnreadableChatError: The arguments hold what JSON can't say.
+    """
+    if arguments is None:
+        arguments = ""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False, allow_nan=False, default=refuse_value)
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def refuse_value(value: object) -> Any:
+    """Refuse a value that JSON can't say, in place of a `default` of `json.dumps`."""
+    raise UnreadableChatError("unreadable_value", f"A value of type {type(value).__name__}.")
+
+
+def reasoning_text(block: Mapping[str, Any]) -> str:
+    """Return the text of a reasoning block, in each provider's form; empty where it is hidden."""
+    for field in ("thinking", "reasoning", "text", "reasoning_content", "content", "summary"):
+        value = block.get(field)
+        if isinstance(value, Mapping):
+            value = value.get("text")
+        if isinstance(value, list):
+            texts = [mapping(part).get("text") for part in value]
+            value = "\n\n".join(text for text in texts if isinstance(text, str))
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and an empty one for all else."""
+    # To ask for a dict first is several times as fast, and nearly all are.
+    return value if isinstance(value, (dict, Mapping)) else {}
+
+
+def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one block as a part of OpenAI's content."""
+    if kind in _TEXT and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    if kind == "image":
+        return _image(part)
+    if kind == "input_image" and part.get("image_url"):
+        image = {"url": part["image_url"], "detail": part.get("detail")}
+        return {"type": "image_url", "image_url": _said(image)}
+    if kind in {"file", "input_file"}:
+        return _file(part)
+    if kind == "audio" and part.get("mime_type") and _data(part):
+        sound = {"data": _data(part), "format": str(part["mime_type"]).split("/")[-1]}
+        return {"type": "input_audio", "input_audio": sound}
+    if kind in {"image_url", "input_audio", "refusal"} and part.get(str(kind)):
+        return {key: value for key, value in part.items() if key != "index"}
+    if isinstance(kind, str) and (
+        kind.endswith(_BUILT_IN) or kind.startswith(("server_tool", "mcp_"))
+    ):
+        raise UnreadableChatError(
+            "builtin_tool_call", "The provider's own tool was used, which chat messages can't say."
+        )
+    raise UnreadableChatError(
+        "unsupported_content", "A content part of a kind that OpenAI's chat API can't take."
+    )
+
+
+def _image(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image block of LangChain or Anthropic as OpenAI's `image_url`."""
+    source = mapping(part.get("source")) or part
+    data = _data(source)
+    kind = source.get("mime_type") or source.get("media_type")
+    url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
+    if not url:
+        raise UnreadableChatError("unsupported_content", "An image without its data or address.")
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _file(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file of OpenAI (chat, Responses) or LangChain as OpenAI's chat API takes it."""
+    file = mapping(part.get("file"))
+    if not file:
+        known = ("file_data", "file_id", "filename")
+        named = {**part, **mapping(part.get("metadata")), **mapping(part.get("extras"))}
+        file = _said({key: named.get(key) for key in known})
+        if part.get("source_type") == "id":
+            file["file_id"] = part.get("id")
+        elif _data(part) and part.get("mime_type"):
+            data = f"data:{part['mime_type']};base64,{_data(part)}"
+            # Without a name, langchain-core makes one up, and that is what was sent.
+            file = {"file_data": data, "filename": file.get("filename", "LC_AUTOGENERATED")}
+    if not (file.get("file_data") or file.get("file_id")):
+        raise UnreadableChatError("unsupported_content", "A file without its data or id.")
+    return {"type": "file", "file": dict(file)}
+
+
+def _data(part: Mapping[str, Any]) -> Any:
+    return part.get("base64") or part.get("data")
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

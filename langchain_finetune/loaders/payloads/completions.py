@@ -1,0 +1,49 @@
+"""Prompt and completion of an `llm` run of a plain language model, which is no chat.
+
+Shapes: `inputs.prompts = [text, ...]`, `outputs.generations = [[{"text": ...}]]` (LangChain's
+tracer); `inputs.prompt`, `outputs.choices[].text` (`wrap_openai`). The session's messages are the
+prompt as the user's and the completion as the assistant's, and its source says
+`kind: completion`: the model saw plain text, without roles.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.messages import WireMessages
+from langchain_finetune.sessions import FineTuningSession
+
+
+def is_completion(run: Mapping[str, Any]) -> bool:
+    """Tell whether a run is one of a plain language model."""
+    inputs = mapping(run.get("inputs"))
+    return "prompts" in inputs or ("prompt" in inputs and "messages" not in inputs)
+
+
+def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
+    """Yield each prompt with one of its completions.
+
+    Raises:
+        UnreadableChatError: The run holds no prompt or no completion.
+    """
+    inputs, outputs = mapping(run.get("inputs")), mapping(run.get("outputs"))
+    prompts = entries(inputs.get("prompts"))
+    rows = entries(outputs.get("generations"))
+    if "prompts" not in inputs:
+        # OpenAI takes several prompts at once, and then numbers the choices.
+        prompt = inputs.get("prompt")
+        prompts = prompt if isinstance(prompt, list) else [prompt]
+        rows = [entries(outputs.get("choices"))]
+    elif rows and not isinstance(rows[0], list):
+        rows = [rows]
+    if not prompts or len(prompts) != len(rows) or not all(rows):
+        raise UnreadableChatError("no_chat", "The run has no completion of each prompt.")
+    for prompt, generations in zip(prompts, rows, strict=True):
+        for generation in generations:
+            text = mapping(generation).get("text")
+            if not isinstance(prompt, str) or not isinstance(text, str) or "message" in generation:
+                # A chat whose messages were traced as one text: what was sent is not known.
+                raise UnreadableChatError("no_chat", "The run holds no prompt and completion.")
+            wire = [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
+            yield {"messages": WireMessages(wire), "source": {"kind": "completion"}}

@@ -1,0 +1,116 @@
+"""The chat of an `llm` run of OpenAI's Responses API, said in the form of the chat API.
+
+Shape (`wrap_openai`, openai-agents): `inputs = {"input": text or items, "instructions": text,
+"tools": [flat], ...}`, `outputs = {"output": items, ...}`; openai-agents has the request's fields
+in `extra.invocation_params`, as the response repeats them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from langchain_finetune.content import (
+    UnreadableChatError,
+    mapping,
+    reasoning_text,
+    wire_call,
+    wire_content,
+)
+from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.loaders.payloads.messages import add_reasoning, read_messages
+from langchain_finetune.loaders.payloads.settings import add_settings
+from langchain_finetune.messages import WireMessage, WireMessages
+from langchain_finetune.sessions import FineTuningSession
+
+_ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
+_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
+"""What names turns or texts that stand only at the provider."""
+
+
+def is_output(value: Any) -> bool:
+    """Tell whether a value is a list of the API's items, which name their type."""
+    return isinstance(value, list) and all("type" in mapping(item) for item in value)
+
+
+def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
+    """Yield the chat of a run: what was sent, then the answer, and the tools.
+
+    Raises:
+        UnreadableChatError: The run holds no chat that the wire form can say.
+    """
+    inputs = mapping(run.get("inputs"))
+    outputs = mapping(run.get("outputs"))
+    extra = mapping(run.get("extra"))
+    metadata = mapping(extra.get("metadata"))
+    if any(inputs.get(key) or metadata.get(key) for key in _ELSEWHERE):
+        raise UnreadableChatError("hidden_history", "Earlier turns stand only at the provider.")
+    if outputs.get("status") == "failed":
+        raise UnreadableChatError("errored_run", "The run ended with an error.")
+    given = inputs.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else entries(given)
+    if not items:
+        raise UnreadableChatError("no_chat", "The run has no input.")
+    wire = _read_items(items)
+    if inputs.get("instructions"):
+        wire.insert(0, {"role": "system", "content": wire_content(inputs["instructions"])})
+    wire.append(_answer(_read_items(entries(outputs.get("output")))))
+    session: FineTuningSession = {"messages": WireMessages(wire)}
+    add_settings(session, {**_repeated(mapping(extra.get("invocation_params"))), **inputs})
+    yield session
+
+
+def _repeated(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request's fields from what the response repeats of them.
+
+    It says `parallel_tool_calls: true` whether the request said it or not.
+    """
+    return {
+        key: value
+        for key, value in params.items()
+        if not (key == "parallel_tool_calls" and value is True)
+    }
+
+
+def _read_items(items: list[Any]) -> list[WireMessage]:
+    """Return items as messages; what the assistant did in a row is one message of its."""
+    wire: list[WireMessage] = []
+    for raw in items:
+        item = mapping(raw)
+        kind = item.get("type", "message")
+        if kind not in _ITEMS:
+            code = "hidden_history" if kind == "item_reference" else "builtin_tool_call"
+            raise UnreadableChatError(code, "An item that chat messages can't say.")
+        if kind == "function_call_output":
+            content = wire_content(item.get("output"))
+            call_id = item.get("call_id")
+            wire.append({"role": "tool", "content": content, "tool_call_id": call_id})
+            continue
+        if kind == "message":
+            [message] = read_messages([raw], joined=True)
+            turn = wire[-1] if wire else {}
+            if message["role"] == turn.get("role") == "assistant" and turn["content"] is None:
+                turn.update(message)
+            else:
+                wire.append(message)
+            continue
+        if not wire or wire[-1]["role"] != "assistant":
+            wire.append({"role": "assistant", "content": None})
+        if kind == "reasoning":
+            add_reasoning(wire[-1], [reasoning_text(item)])
+        else:
+            call = wire_call(item.get("call_id"), item.get("name"), item.get("arguments"))
+            wire[-1].setdefault("tool_calls", []).append(call)
+    return wire
+
+
+def _answer(messages: list[WireMessage]) -> WireMessage:
+    """Return one message of all that came back: its texts are one text, as in the SDK."""
+    if not messages or any(message["role"] != "assistant" for message in messages):
+        raise UnreadableChatError("no_answer", "The run's output is no answer of an assistant.")
+    answer, *more = messages
+    for message in more:
+        if not isinstance(answer["content"], str) or not isinstance(message["content"], str):
+            raise UnreadableChatError("unsupported_content", "An answer of several messages.")
+        answer["content"] += message["content"]
+        if "tool_calls" in message:
+            answer["tool_calls"] = [*answer.get("tool_calls", ()), *message["tool_calls"]]
+    return answer

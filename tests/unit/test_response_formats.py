@@ -1,0 +1,160 @@
+"""The response format of a session is the one that was sent, or the run is skipped."""
+
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+from langchain_core.utils.function_calling import convert_to_json_schema
+from openai.lib._parsing._completions import type_to_response_format_param
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import BaseModel, Field
+
+from langchain_finetune.loaders.payloads.json_schema import pydantic_format, strict_schema
+from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.messages import UnreadableChatError
+from support.dialects import ITEM_TOLD, TOLD, ai, chat, traced, wrapped
+from support.runs import SENT, run
+
+ASKED_FOR = {"type": "json_schema", "json_schema": {"name": "A", "schema": {"type": "object"}}}
+
+
+class Room(BaseModel):
+    """A room."""
+
+    beds: int
+
+
+class Flat(BaseModel):
+    """A booking."""
+
+    guest_name: str = Field(description="Who")
+    nights: int | None = None
+    wishes: list[str] = []
+    price: float = Field(default=10, ge=0)
+    anything: Any
+    by_day: dict[str, int]
+    title: str
+
+
+class Undocumented(BaseModel):
+    x: int
+
+
+class Nested(BaseModel):
+    room: Room
+
+
+class Listed(BaseModel):
+    rooms: list[Room]
+
+
+class Kind(Enum):
+    one = "one"
+    two = "two"
+
+
+class Chosen(BaseModel):
+    kind: Kind
+
+
+class Named(BaseModel):
+    kind: Literal["one", "two"]
+
+
+class Optional(BaseModel):
+    room: Room | None
+
+
+def recorded(model):
+    """What LangChain's tracer writes of a class."""
+    kwargs = {"method": "json_schema", "strict": None}
+    return {"kwargs": kwargs, "schema": convert_to_json_schema(model)}
+
+
+def structured(model, answer=None, **params):
+    params |= {"response_format": str(model)}
+    options = {"ls_structured_output_format": recorded(model)}
+    return run(SENT, answer or ai("{}"), extra={"invocation_params": params, "options": options})
+
+
+@pytest.mark.parametrize("model", [Flat, Undocumented])
+def test_a_pydantic_class_is_read_as_the_openai_sdk_sends_it(model):
+    [session] = read_run(structured(model))
+    sent = type_to_response_format_param(model)
+    assert session["response_format"] == sent
+    fields = session["response_format"]["json_schema"]["schema"]
+    assert list(fields) == list(sent["json_schema"]["schema"])
+
+
+@pytest.mark.parametrize("model", [Nested, Listed, Chosen, Named, Optional])
+def test_a_class_of_classes_is_skipped_since_their_names_are_not_in_the_run(model):
+    assert pydantic_format(str(model), recorded(model)) is None
+    with pytest.raises(UnreadableChatError) as caught:
+        read_run(structured(model))
+    assert caught.value.code == "unsupported_response_format"
+
+
+def test_a_class_in_a_streamed_responses_request_is_skipped():
+    answer = ai("{}", "AIMessageChunk", id="resp_1")
+    with pytest.raises(UnreadableChatError, match="schema"):
+        read_run(structured(Flat, answer))
+    assert read_run(structured(Flat, ai("{}", id="resp_1")))
+
+
+@pytest.mark.parametrize("model", [Flat, Nested, Listed, Chosen, Named, Optional])
+def test_schemas_become_strict_as_in_the_openai_sdk(model):
+    assert strict_schema(model.model_json_schema()) == to_strict_json_schema(model)
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#/$defs/A", "title": "x"}, {"allOf": []}])
+def test_what_the_sdk_would_resolve_is_not_guessed(schema):
+    with pytest.raises(UnreadableChatError):
+        strict_schema({"properties": {"a": schema}})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        traced(ai("{}"), response_format=ASKED_FOR),
+        chat(TOLD, response_format=ASKED_FOR),
+        wrapped(
+            {
+                "input": "x",
+                "text": {"format": {"type": "json_schema", **ASKED_FOR["json_schema"]}},
+            },
+            {"output": [ITEM_TOLD]},
+        ),
+    ],
+)
+def test_a_schema_that_was_sent_as_data_stays_as_it_is(data):
+    [session] = read_run(data)
+    assert session["response_format"] == ASKED_FOR
+
+
+def test_json_mode_is_read():
+    mode = {"type": "json_object"}
+    assert read_run(traced(ai("{}"), response_format=mode))[0]["response_format"] == mode
+    inputs = {"input": "x", "text": {"format": mode}}
+    assert read_run(wrapped(inputs, {"output": [ITEM_TOLD]}))[0]["response_format"] == mode
+    plain = {"input": "x", "text": {"format": {"type": "text"}, "verbosity": "low"}}
+    assert "response_format" not in read_run(wrapped(plain, {"output": [ITEM_TOLD]}))[0]
+
+
+def test_the_class_given_to_responses_parse_is_read_from_its_schema():
+    inputs = {"input": "x", "text_format": Nested.model_json_schema()}
+    [session] = read_run(wrapped(inputs, {"output": [ITEM_TOLD]}))
+    assert session["response_format"] == type_to_response_format_param(Nested)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chat(TOLD, response_format="<class 'app.Answer'>"),
+        traced(ai("x"), output_config={"format": {"type": "json_schema", "schema": {}}}),
+        wrapped({"input": "x", "text_format": "<class 'A'>"}, {"output": [ITEM_TOLD]}),
+    ],
+)
+def test_a_schema_that_is_not_in_the_run_is_a_skip(data):
+    with pytest.raises(UnreadableChatError) as caught:
+        read_run(data)
+    assert caught.value.code == "unsupported_response_format"
