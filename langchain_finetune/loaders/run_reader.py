@@ -1,0 +1,169 @@
+"""Runs, fetched page after page through LangSmith's client."""
+
+import datetime as dt
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from langsmith import Client
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.ahead import Source, in_order
+from langchain_finetune.loaders.corrections import fetch_corrections
+from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
+from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
+from langchain_finetune.loaders.run_requests import (
+    IDS_PER_REQUEST,
+    Api,
+    Run,
+    RunRequest,
+    batches,
+    choose_api,
+    read_page,
+    request_body,
+)
+from langchain_finetune.loaders.windows import split_rest
+
+_NOT_SERVED = frozenset({404, 405, 501})
+"""What a server without the new API answers to it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some runs, and the corrections of their answers.
+
+    Attributes:
+        runs: Their JSON, in the old API's words.
+        corrections: Corrections by the id of the run or of the trace that they were given for.
+    """
+
+    runs: Sequence[Run]
+    corrections: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Projects:
+    """The projects that a query names.
+
+    Attributes:
+        ids: Their ids.
+        start_time: When the first of them was made; None where that is not known.
+    """
+
+    ids: tuple[UUID, ...]
+    start_time: dt.datetime | None
+
+
+def find_projects(client: Client, query: RunQuery) -> Projects:
+    """Look up the projects of a query.
+
+    Raises:
+        LoadError: There is no project of that name, or LangSmith can't be read.
+    """
+    ids, starts = list(query.project_ids), []
+    for name in query.project_names:
+        with reading(client, f"project {name!r}"):
+            project = client.read_project(project_name=name)
+        ids.append(project.id)
+        starts.append(project.start_time)
+    known = starts and not query.project_ids
+    return Projects(tuple(ids), min(map(_in_utc, starts)) if known else None)
+
+
+class RunReader:
+    """Reads runs from the API that the server has: the new one, or else the old.
+
+    Args:
+        client: LangSmith's client. Threads share it.
+        concurrency: How many parts of a query's time are fetched side by side at most.
+        said: Feedback conditions whose corrections are wanted.
+    """
+
+    def __init__(
+        self, client: Client, concurrency: int = 1, said: Sequence[FeedbackCondition] = ()
+    ) -> None:
+        self._client = client
+        self._concurrency = concurrency
+        self._said = [condition for condition in said if condition.use_correction]
+
+    def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
+        """Yield the runs of a request, newest first, page after page.
+
+        The next page is fetched while one is used. A large answer is cut into parts of its time,
+        which are fetched side by side and come in order. Few runs take one request.
+
+        Args:
+            request: What to fetch.
+            begin: About when the oldest run began, where the request does not say it.
+
+        Raises:
+            LoadError: LangSmith can't be reached, or refuses.
+        """
+        if len(request.run_ids) > IDS_PER_REQUEST:
+            for ids in batches(request.run_ids):
+                yield from self.pages(replace(request, run_ids=tuple(ids)))
+            return
+        api, page, cursor = self._first(request)
+        if cursor is None:
+            yield page
+            return
+        begin = request.start_time or begin
+        # With a small page the caller wants few runs, and soon.
+        spread = self._concurrency > 1 and request.page_size is None
+        parts = split_rest(request, page.runs, begin) if spread else []
+        if parts:
+            seen = frozenset(str(run["id"]) for run in page.runs)
+            rest = [partial(self._read, api, part, None, seen) for part in parts]
+        else:
+            rest = [partial(self._read, api, request, cursor, frozenset())]
+        sources: list[Source[Page]] = [lambda _: iter([page]), *rest]
+        yield from in_order(sources, workers=self._concurrency)
+
+    def _first(self, request: RunRequest) -> tuple[Api, Page, str | None]:
+        flags: Mapping[str, Any] = {}
+        version = ""
+        if request.project_ids:
+            info = self._client.info
+            flags, version = info.instance_flags or {}, info.version
+        if choose_api(version, flags, request) == "v2":
+            try:
+                return "v2", *self._page("v2", request, None, None)
+            except LoadError as error:
+                # Another LangSmith says so where the old API is gone.
+                missing = status_of(error) in _NOT_SERVED
+                if not missing or flags.get("ch_query_enabled") is False:
+                    raise
+        return "v1", *self._page("v1", request, None, None)
+
+    def _read(
+        self,
+        api: Api,
+        request: RunRequest,
+        cursor: str | None,
+        seen: frozenset[str],
+        stop: threading.Event,
+    ) -> Iterator[Page]:
+        while not stop.is_set():
+            page, cursor = self._page(api, request, cursor, stop)
+            yield replace(page, runs=[run for run in page.runs if str(run["id"]) not in seen])
+            if cursor is None:
+                return
+
+    def _page(
+        self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
+    ) -> tuple[Page, str | None]:
+        path = "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
+        with reading(self._client, "answer to the run query"):
+            body = request_body(api, request, cursor)
+            runs, cursor = read_page(api, ask(self._client, "POST", path, body=body, stop=stop))
+            corrections = (
+                fetch_corrections(self._client, runs, self._said, stop) if self._said else {}
+            )
+        return Page(runs, corrections), cursor or None
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
