@@ -28,8 +28,9 @@ from langchain_finetune.finetune.job import Hyperparameters
 from langchain_finetune.finetune.progress import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
-from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "EngineError",
     "EngineUnreachableError",
     "Examples",
+    "FeedbackCondition",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -50,6 +52,7 @@ __all__ = [
     "JobTimeoutError",
     "LangSmithDatasetChatLoader",
     "LangSmithRunChatLoader",
+    "LangSmithThreadChatLoader",
     "LoadError",
     "RichProgress",
     "RunQuery",

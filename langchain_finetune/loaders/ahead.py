@@ -22,7 +22,8 @@ def in_order(sources: Sequence[Source[T]], *, workers: int, ahead: int = 1) -> I
     Args:
         sources: What to read. The order of the items is that of reading them one after another.
         workers: Most threads. Each takes the first source that none has taken yet.
-        ahead: Most items of a source that wait to be used.
+        ahead: Most items of a source that wait to be used. A thread goes on to another source
+            when none wait any more, so at most `workers * ahead` wait altogether.
 
     Yields:
         The items. What a source raises is raised here when its turn comes.
@@ -79,6 +80,7 @@ class _Lane(Generic[T]):
     def __init__(self, source: Source[T], ahead: int) -> None:
         self._source = source
         self._items: queue.SimpleQueue[_Item[T] | _End] = queue.SimpleQueue()
+        self._ahead = ahead
         self._room = threading.Semaphore(ahead - 1)
 
     def fill(self, stop: threading.Event) -> None:
@@ -89,6 +91,9 @@ class _Lane(Generic[T]):
                 self._room.acquire()
                 if stop.is_set():
                     return
+        for _ in range(self._ahead - 1):
+            # All of them: the lane is empty.
+            self._room.acquire()
 
     def drain(self) -> Iterator[T]:
         """Yield the items as they come."""
@@ -100,7 +105,7 @@ class _Lane(Generic[T]):
 
     def release(self) -> None:
         """Let a reader that waits for room go on, to its end."""
-        self._room.release()
+        self._room.release(self._ahead)
 
     def __enter__(self) -> Self:
         return self

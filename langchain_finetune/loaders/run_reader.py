@@ -2,7 +2,7 @@
 
 import datetime as dt
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,10 +24,11 @@ from langchain_finetune.loaders.run_requests import (
     choose_api,
     read_page,
     request_body,
+    trace_of,
 )
-from langchain_finetune.loaders.windows import split_rest
+from langchain_finetune.loaders.windows import PAGES_PER_WINDOW, split_rest
 
-_NOT_SERVED = frozenset({404, 405, 501})
+NOT_SERVED = frozenset({404, 405, 501})
 """What a server without the new API answers to it."""
 
 
@@ -42,6 +43,28 @@ class Page:
 
     runs: Sequence[Run]
     corrections: Mapping[str, Any]
+
+    def with_corrections(
+        self, keep: Callable[[Run], bool], used: set[str]
+    ) -> Iterator[tuple[Run, Any]]:
+        """Yield the runs that are kept, each with the correction of its answer or None.
+
+        A trace's own correction is of its last answer: it goes to the newest run that is kept.
+
+        Args:
+            keep: Tells whether a run is kept.
+            used: The traces whose correction was given already; it grows.
+        """
+        for run in self.runs:
+            if not keep(run):
+                continue
+            run_id, trace_id = str(run["id"]), trace_of(run)
+            correction = self.corrections.get(run_id)
+            if trace_id in self.corrections:
+                if correction is None and trace_id not in used:
+                    correction = self.corrections[trace_id]
+                used.add(trace_id)
+            yield run, correction
 
 
 @dataclass(frozen=True)
@@ -92,8 +115,9 @@ class RunReader:
     def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
         """Yield the runs of a request, newest first, page after page.
 
-        The next page is fetched while one is used. A large answer is cut into parts of its time,
-        which are fetched side by side and come in order. Few runs take one request.
+        The next page is fetched while one is used. The old API gives small pages: there the time
+        is cut into parts, which are fetched side by side and come in order. Few runs take one
+        request.
 
         Args:
             request: What to fetch.
@@ -111,8 +135,8 @@ class RunReader:
             yield page
             return
         begin = request.start_time or begin
-        # With a small page the caller wants few runs, and soon.
-        spread = self._concurrency > 1 and request.page_size is None
+        # With a page of its own size the caller wants few runs, and soon.
+        spread = api == "v1" and self._concurrency > 1 and request.page_size is None
         parts = split_rest(request, page.runs, begin) if spread else []
         if parts:
             seen = frozenset(str(run["id"]) for run in page.runs)
@@ -120,7 +144,7 @@ class RunReader:
         else:
             rest = [partial(self._read, api, request, cursor, frozenset())]
         sources: list[Source[Page]] = [lambda _: iter([page]), *rest]
-        yield from in_order(sources, workers=self._concurrency)
+        yield from in_order(sources, workers=self._concurrency, ahead=PAGES_PER_WINDOW)
 
     def _first(self, request: RunRequest) -> tuple[Api, Page, str | None]:
         flags: Mapping[str, Any] = {}
@@ -133,7 +157,7 @@ class RunReader:
                 return "v2", *self._page("v2", request, None, None)
             except LoadError as error:
                 # Another LangSmith says so where the old API is gone.
-                missing = status_of(error) in _NOT_SERVED
+                missing = status_of(error) in NOT_SERVED
                 if not missing or flags.get("ch_query_enabled") is False:
                     raise
         return "v1", *self._page("v1", request, None, None)

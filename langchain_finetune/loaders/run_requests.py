@@ -38,6 +38,7 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SELECTED = (
     "id",
     "trace_id",
+    "thread_id",
     "dotted_order",
     "name",
     "run_type",
@@ -74,6 +75,7 @@ class RunRequest:
         error: Whether they failed.
         is_root: Whether they have no parent.
         page_size: At most so many in an answer; the API's own bound where it is None.
+        light: Leave inputs and outputs out.
     """
 
     project_ids: tuple[str, ...]
@@ -88,6 +90,7 @@ class RunRequest:
     error: bool | None = None
     is_root: bool | None = None
     page_size: int | None = None
+    light: bool = False
 
 
 def run_request(
@@ -138,7 +141,7 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
             "trace": request.trace_id,
             "start_time": request.start_time and request.start_time.isoformat(),
             "error": request.error,
-            "select": list(_V1_SELECTED),
+            "select": _selected(_V1_SELECTED, request),
             # LangSmith reads the limit as the page's size.
             "limit": min(request.page_size or V1_PAGE, V1_PAGE),
         }
@@ -152,7 +155,7 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
             "min_start_time": (request.start_time or EPOCH).isoformat(),
             "max_start_time": request.end_time and request.end_time.isoformat(),
             "has_error": request.error,
-            "selects": [name.upper() for name in _V2_SELECTED],
+            "selects": [name.upper() for name in _selected(_V2_SELECTED, request)],
             "page_size": min(request.page_size or V2_PAGE, V2_PAGE),
         }
     return {key: value for key, value in (body | shared).items() if value not in (None, [])}
@@ -191,10 +194,20 @@ def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunReques
     return "v2" if new else "v1"
 
 
+def trace_of(run: Run) -> str:
+    """Return the id of a run's trace; a run without one is a trace of its own."""
+    return str(run.get("trace_id") or run.get("id"))
+
+
 def batches(ids: Sequence[str], size: int = IDS_PER_REQUEST) -> Iterator[Sequence[str]]:
     """Yield ids in parts that one request may ask for."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
+
+
+def _selected(names: Sequence[str], request: RunRequest) -> list[str]:
+    left_out = {"inputs", "outputs", "feedback_stats"} if request.light else set()
+    return [name for name in names if name not in left_out]
 
 
 def _in_old_words(run: Run) -> Run:

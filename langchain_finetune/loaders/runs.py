@@ -21,7 +21,7 @@ from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
-from langchain_finetune.loaders.run_requests import Run, batches, run_request
+from langchain_finetune.loaders.run_requests import Run, batches, run_request, trace_of
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
 
@@ -154,17 +154,10 @@ class LangSmithRunChatLoader(SessionLoader):
         """Yield the runs of the sample that are wanted, with their corrections."""
         used: set[str] = set()
         for page in self._pages(query):
-            for run in page.runs:
-                run_id, trace_id = str(run["id"]), trace_of(run)
-                if not query.draws(trace_id) or not self._is_wanted(run):
-                    continue
-                correction = page.corrections.get(run_id)
-                # The newest run comes first: its answer is what the trace answered.
-                if correction is None and trace_id not in used:
-                    correction = page.corrections.get(trace_id)
-                if trace_id in page.corrections:
-                    used.add(trace_id)
-                yield run_id, run, correction
+            for run, correction in page.with_corrections(
+                lambda run: query.draws(trace_of(run)) and self._is_wanted(run), used
+            ):
+                yield str(run["id"]), run, correction
 
     def _is_wanted(self, run: Run) -> bool:
         return self.where is None or self.where(run)
@@ -239,11 +232,6 @@ def read_chats(run: Run, correction: Any, folder: Folder | None) -> list[FineTun
         if not sessions:
             raise UnreadableChatError(FOLDED, "A later call of the trace holds all of it.")
     return sessions
-
-
-def trace_of(run: Run) -> str:
-    """Return the id of a run's trace; a run without one is a trace of its own."""
-    return str(run.get("trace_id") or run.get("id"))
 
 
 def _names_project_only(query: RunQuery) -> bool:
