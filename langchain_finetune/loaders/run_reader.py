@@ -26,10 +26,16 @@ from langchain_finetune.loaders.run_requests import (
     request_body,
     trace_of,
 )
-from langchain_finetune.loaders.windows import PAGES_PER_WINDOW, split_rest
+from langchain_finetune.loaders.windows import RUNS_PER_WINDOW, parts_below, rest_below
 
 NOT_SERVED = frozenset({404, 405, 501})
 """What a server without the new API answers to it."""
+
+_PART_PAGE = 2 * RUNS_PER_WINDOW
+"""Runs in one answer where parts are fetched side by side; the old API gives less."""
+
+_AHEAD = 2
+"""How many answers of a part may wait for those before it."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,8 @@ class RunReader:
     def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
         """Yield the runs of a request, newest first, page after page.
 
-        The next page is fetched while one is used. The old API gives small pages: there the time
-        is cut into parts, which are fetched side by side and come in order. Few runs take one
-        request.
+        The next page is fetched while one is used. Where there are many, their time is cut into
+        parts, which are fetched side by side and come in order. Few runs take one request.
 
         Args:
             request: What to fetch.
@@ -130,21 +135,26 @@ class RunReader:
             for ids in batches(request.run_ids):
                 yield from self.pages(replace(request, run_ids=tuple(ids)))
             return
-        api, page, cursor = self._first(request)
-        if cursor is None:
-            yield page
-            return
-        begin = request.start_time or begin
-        # With a page of its own size the caller wants few runs, and soon.
-        spread = api == "v1" and self._concurrency > 1 and request.page_size is None
-        parts = split_rest(request, page.runs, begin) if spread else []
-        if parts:
-            seen = frozenset(str(run["id"]) for run in page.runs)
-            rest = [partial(self._read, api, part, None, seen) for part in parts]
-        else:
-            rest = [partial(self._read, api, request, cursor, frozenset())]
-        sources: list[Source[Page]] = [lambda _: iter([page]), *rest]
-        yield from in_order(sources, workers=self._concurrency, ahead=PAGES_PER_WINDOW)
+        rest: RunRequest | None = request
+        while rest is not None:
+            api, page, cursor = self._first(rest)
+            if cursor is None:
+                yield page
+                return
+            # With a page of its own size the caller wants few runs, and soon.
+            spread = self._concurrency > 1 and rest.page_size is None
+            parts = parts_below(rest, page.runs, rest.start_time or begin) if spread else []
+            sources: list[Source[Page]] = [partial(_as_it_is, page)]
+            if parts:
+                seen = frozenset(str(run["id"]) for run in page.runs)
+                small = [replace(part, page_size=_PART_PAGE) for part in parts]
+                sources += [partial(self._read, api, part, None, seen) for part in small]
+                rest = rest_below(rest, parts)
+            else:
+                sources.append(partial(self._read, api, rest, cursor, frozenset()))
+                rest = None
+            ahead = _AHEAD if parts else 1
+            yield from in_order(sources, workers=self._concurrency, ahead=ahead)
 
     def _first(self, request: RunRequest) -> tuple[Api, Page, str | None]:
         flags: Mapping[str, Any] = {}
@@ -187,6 +197,11 @@ class RunReader:
                 fetch_corrections(self._client, runs, self._said, stop) if self._said else {}
             )
         return Page(runs, corrections), cursor or None
+
+
+def _as_it_is(page: Page, stop: threading.Event) -> Iterator[Page]:
+    del stop
+    yield page
 
 
 def _in_utc(time: dt.datetime) -> dt.datetime:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.query import RunQuery
 
 Run = Mapping[str, Any]
@@ -27,8 +28,8 @@ Api = Literal["v1", "v2"]
 V1_PAGE = 100
 """Most runs in one answer of the old API; asking for more is an error there."""
 
-V2_PAGE = 500
-"""Runs in one answer of the new API. It would give 1000, which long chats make very large."""
+V2_PAGE = 1000
+"""Most runs in one answer of the new API."""
 
 IDS_PER_REQUEST = 100
 """Most ids that one request asks for."""
@@ -72,6 +73,7 @@ class RunRequest:
         tree_filter: Condition on any run of its trace.
         start_time: Runs that began then or later.
         end_time: Runs that began before.
+        before: The same as a condition, where `filter` does not say it already.
         error: Whether they failed.
         is_root: Whether they have no parent.
         page_size: At most so many in an answer; the API's own bound where it is None.
@@ -87,6 +89,7 @@ class RunRequest:
     tree_filter: str | None = None
     start_time: dt.datetime | None = None
     end_time: dt.datetime | None = None
+    before: str | None = None
     error: bool | None = None
     is_root: bool | None = None
     page_size: int | None = None
@@ -127,7 +130,7 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
         cursor: Where the page begins, from the answer before it.
     """
     shared = {
-        "filter": request.filter,
+        "filter": all_of([each for each in (request.filter, request.before) if each]),
         "trace_filter": request.trace_filter,
         "tree_filter": request.tree_filter,
         "is_root": request.is_root,

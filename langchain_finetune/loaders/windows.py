@@ -4,63 +4,74 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from langchain_finetune.loaders.filters import all_of, compare
+from langchain_finetune.loaders.filters import compare
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 
-MOST_WINDOWS = 64
-"""Most parts that one query is cut into."""
+MOST_WINDOWS = 32
+"""Most parts that are cut at once; after them the density is looked at again."""
 
-PAGES_PER_WINDOW = 2
-"""How many answers a part should take, as far as the first page can tell."""
+RUNS_PER_WINDOW = 200
+"""How many runs a part should hold, as far as the page before it can tell."""
 
 _TICK = dt.timedelta(microseconds=1)
 
 
-def split_rest(
+def parts_below(
     request: RunRequest, page: Sequence[Run], begin: dt.datetime | None
 ) -> list[RunRequest]:
-    """Return requests for what follows a first page, in parts of equal time, the newest first.
+    """Return requests for what follows a page, in parts of equal time, the newest first.
 
-    Their answers, one after another, are the runs of the whole in the same order. The first part
-    may begin with runs of the page once more, those that began in its last microsecond.
+    Their answers, one after another, are the runs of that time in LangSmith's order. The first
+    part may begin with runs of the page once more, those that began in its last microsecond.
 
     Args:
         request: What is fetched.
         page: Its first answer, which is not all.
-        begin: About when its oldest run began; what is older comes with the last part.
+        begin: About when its oldest run began.
 
     Returns:
-        The parts; none where nothing tells how to cut: `begin` is not known, the page is not the
-        newest runs in order, or little is left.
+        The parts, down to `begin` or as many as are cut at once; see `rest_below`. None where
+        nothing tells how to cut: `begin` is not known, the page is not the newest runs in order,
+        or little is left.
 
     Example:
-        >>> page = [{"start_time": "2026-11-01T09:00:00"}, {"start_time": "2026-11-01T08:00:00"}]
+        >>> page = [{"start_time": "2026-11-01T09:00:00"}] + [
+        ...     {"start_time": "2026-11-01T08:00:00"}] * 99
         >>> begin = dt.datetime(2026, 11, 1, 2, tzinfo=dt.UTC)
-        >>> [str(part.start_time) for part in split_rest(RunRequest(("p",)), page, begin)]
-        ['2026-11-01 06:00:00.000001+00:00', '2026-11-01 04:00:00+00:00', 'None']
+        >>> [part.start_time.hour for part in parts_below(RunRequest(("p",)), page, begin)]
+        [6, 4, 2]
     """
     times = [_moment(run) for run in page]
     known = [time for time in times if time is not None]
     if begin is None or len(known) < len(times) or known != sorted(known, reverse=True):
         return []
-    newest, oldest = known[0], known[-1]
-    left, per_page = oldest - begin, newest - oldest
-    if left <= per_page * PAGES_PER_WINDOW:
-        return []
-    pages = left / max(per_page, _TICK)
-    count = min(math.ceil(pages / PAGES_PER_WINDOW), MOST_WINDOWS)
     # Others may have begun in the same microsecond as the page's last.
-    end = oldest + _TICK
-    edges = [end - (end - begin) * number / count for number in range(count)]
-    starts = [*edges[1:], request.start_time]
-    return [_between(request, start, end) for start, end in zip(starts, edges, strict=True)]
+    newest, end = known[0], known[-1] + _TICK
+    per_window = max((newest - end) * RUNS_PER_WINDOW / len(page), _TICK)
+    windows = (end - begin) / per_window
+    if windows <= 1:
+        return []
+    count = math.ceil(windows)
+    if count > MOST_WINDOWS:
+        count, begin = MOST_WINDOWS, end - per_window * MOST_WINDOWS
+    edges = [end - (end - begin) * number / count for number in range(count)] + [begin]
+    return [_between(request, start, end) for end, start in pairwise(edges)]
+
+
+def rest_below(request: RunRequest, parts: Sequence[RunRequest]) -> RunRequest | None:
+    """Return the request for what is older than all parts of a request, or None for nothing."""
+    end = parts[-1].start_time
+    if end is None or (request.start_time and end <= request.start_time):
+        return None
+    return _between(request, request.start_time, end)
 
 
 def _between(request: RunRequest, start: dt.datetime | None, end: dt.datetime) -> RunRequest:
-    conditions = [request.filter] if request.filter else []
-    conditions.append(compare("lt", "start_time", end))
-    return replace(request, start_time=start, end_time=end, filter=all_of(conditions))
+    # Exact, where the APIs' own upper bounds don't say whether they are included.
+    before = compare("lt", "start_time", end)
+    return replace(request, start_time=start, end_time=end, before=before)
 
 
 def _moment(run: Run) -> dt.datetime | None:

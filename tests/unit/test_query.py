@@ -1,6 +1,7 @@
-"""What a query asks of LangSmith: conditions as filter text, requests of both APIs, parts of time."""
+"""What a query asks of LangSmith: filter text, requests of both APIs, parts of its time."""
 
 import datetime as dt
+import itertools
 import uuid
 
 import pytest
@@ -14,7 +15,7 @@ from langchain_finetune.loaders.run_requests import (
     request_body,
     run_request,
 )
-from langchain_finetune.loaders.windows import MOST_WINDOWS, split_rest
+from langchain_finetune.loaders.windows import MOST_WINDOWS, parts_below, rest_below
 from langchain_finetune.local.store.filters import parse_filter
 
 PROJECT = uuid.uuid4()
@@ -36,13 +37,17 @@ HOUR = dt.timedelta(hours=1)
         ({"tags": ("a", "b")}, 'and(has(tags, "a"), has(tags, "b"))'),
         (
             {"metadata": {"user": "ada", "paid": True}},
-            'and(and(eq(metadata_key, "user"), eq(metadata_value, "ada")), '
-            'and(eq(metadata_key, "paid"), eq(metadata_value, "true")))',
+            (
+                'and(and(eq(metadata_key, "user"), eq(metadata_value, "ada")), '
+                'and(eq(metadata_key, "paid"), eq(metadata_value, "true")))'
+            ),
         ),
         (
             {"min_latency": 0.5, "max_latency": 9, "min_tokens": 5, "max_tokens": 80},
-            "and(gte(latency, 0.5), lte(latency, 9.0), gte(total_tokens, 5), "
-            "lte(total_tokens, 80))",
+            (
+                "and(gte(latency, 0.5), lte(latency, 9.0), gte(total_tokens, 5), "
+                "lte(total_tokens, 80))"
+            ),
         ),
         ({"end_time": NOON}, 'lt(start_time, "2026-11-01T12:00:00+00:00")'),
         ({"end_time": NOON.replace(tzinfo=None)}, 'lt(start_time, "2026-11-01T12:00:00+00:00")'),
@@ -73,8 +78,10 @@ def test_conditions_on_the_run_become_one_filter(conditions, text):
         ),
         (
             {"feedback": [{"key": "k", "value": "yes"}, {"key": "l"}]},
-            'and(and(eq(feedback_key, "k"), eq(feedback_value, "yes")), '
-            'and(eq(feedback_key, "l"), eq(feedback_key, "l")))',
+            (
+                'and(and(eq(feedback_key, "k"), eq(feedback_value, "yes")), '
+                'and(eq(feedback_key, "l"), eq(feedback_key, "l")))'
+            ),
         ),
         ({"feedback": FeedbackCondition(key="k", on="run")}, None),
     ],
@@ -176,33 +183,45 @@ def page(*hours):
     return [{"id": str(hour), "start_time": (NOON + hour * HOUR).isoformat()} for hour in hours]
 
 
+def many(*hours):
+    return [each for each in page(*hours) for _ in range(50)]
+
+
 def test_parts_cover_all_that_follows_a_page_without_a_gap():
     request = RunRequest(("p",), filter='eq(name, "a")')
-    parts = split_rest(request, page(12, 11), NOON)
+    parts = parts_below(request, many(12, 11), NOON)
     assert len(parts) > 2
     assert parts[0].end_time == NOON + 11 * HOUR + dt.timedelta(microseconds=1)
-    assert all(one.start_time == two.end_time for one, two in zip(parts, parts[1:], strict=False))
-    # What is older than was thought comes, too.
-    assert parts[-1].start_time is None
+    assert all(one.start_time == two.end_time for one, two in itertools.pairwise(parts))
+    assert parts[-1].start_time == NOON
     for part in parts:
         edge = f'lt(start_time, "{part.end_time.isoformat()}")'
-        assert part.filter == f'and(eq(name, "a"), {edge})'
-    [*_, last] = split_rest(RunRequest(("p",), start_time=NOON), page(12, 11), NOON)
-    assert last.start_time == NOON
+        assert request_body("v2", part)["filter"] == f'and(eq(name, "a"), {edge})'
+    # What is older than was thought comes, too.
+    rest = rest_below(request, parts)
+    assert (rest.start_time, rest.end_time) == (None, NOON)
+    whole = RunRequest(("p",), start_time=NOON)
+    assert rest_below(whole, parts_below(whole, many(12, 11), NOON)) is None
 
 
 @pytest.mark.parametrize(
     ("runs", "begin"),
     [
-        (page(12, 11), None),
-        (page(11, 12), NOON),
-        (page(3, 2), NOON + HOUR),
+        (many(12, 11), None),
+        (many(11, 12), NOON),
+        (many(3, 2), NOON + HOUR),
+        (many(3, 2), NOON + 9 * HOUR),
         ([*page(12), {"id": "x"}], NOON),
     ],
 )
 def test_where_nothing_tells_how_to_cut_there_are_no_parts(runs, begin):
-    assert split_rest(RunRequest(("p",)), runs, begin) == []
+    assert parts_below(RunRequest(("p",)), runs, begin) == []
 
 
-def test_there_are_not_too_many_parts():
-    assert len(split_rest(RunRequest(("p",)), page(9, 9), NOON)) == MOST_WINDOWS
+def test_a_burst_is_cut_no_finer_than_many_parts_and_the_rest_is_looked_at_again():
+    request = RunRequest(("p",), start_time=NOON)
+    parts = parts_below(request, page(9, 9), NOON)
+    assert len(parts) == MOST_WINDOWS
+    rest = rest_below(request, parts)
+    assert (rest.start_time, rest.end_time) == (NOON, parts[-1].start_time)
+    assert rest.end_time > NOON + 8.9 * HOUR
