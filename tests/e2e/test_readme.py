@@ -16,7 +16,10 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
-    assert set(BLOCKS) == {"main", "rejected", "dataset", "hosted", "community"}
+    assert set(BLOCKS) == {
+        *("main", "rejected", "dataset", "hosted", "community"),
+        *("selection", "query", "conversations"),
+    }
 
 
 @pytest.fixture
@@ -37,6 +40,16 @@ def test_the_main_example_answers_the_question(names):
     assert names["written"].examples == names["model"].metadata["training_examples"]
     exec(BLOCKS["hosted"], names)
     assert names["fine_tune"].hyperparameters.n_epochs == 3
+
+
+def test_what_is_chosen_is_read(names):
+    exec(BLOCKS["selection"], names)
+    assert list(names["loader"].invoke({"limit": 3})) == []
+    exec(BLOCKS["query"], names)
+    assert len(list(names["examples"])) > 10
+    exec(BLOCKS["conversations"], names)
+    assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
+    assert list(names["threads"].invoke({})) == []
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])
