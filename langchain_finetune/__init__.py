@@ -8,30 +8,34 @@ model = (loader | Convert() | FineTune(model="nano", engine="local")).invoke({})
 ```
 """
 
-from langchain_finetune.convert.examples import Examples, WrittenFile
-from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
-from langchain_finetune.convert.runnable import Convert
-from langchain_finetune.errors import (
-    BaseModelError,
-    ConvertError,
-    EngineAuthenticationError,
-    EngineError,
-    EngineUnreachableError,
-    FineTuningError,
-    JobCancelledError,
-    JobError,
-    JobFailedError,
-    JobTimeoutError,
-    LoadError,
-)
-from langchain_finetune.finetune.job import Hyperparameters
-from langchain_finetune.finetune.progress import RichProgress
-from langchain_finetune.finetune.runnable import FineTune
-from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
-from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
-from langchain_finetune.loaders.runs import LangSmithRunChatLoader
-from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
-from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_finetune.convert.examples import Examples, WrittenFile
+    from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+    from langchain_finetune.convert.runnable import Convert
+    from langchain_finetune.errors import (
+        BaseModelError,
+        ConvertError,
+        EngineAuthenticationError,
+        EngineError,
+        EngineUnreachableError,
+        FineTuningError,
+        JobCancelledError,
+        JobError,
+        JobFailedError,
+        JobTimeoutError,
+        LoadError,
+    )
+    from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.progress import RichProgress
+    from langchain_finetune.finetune.runnable import FineTune
+    from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
+    from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
+    from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+    from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
+    from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
     "BaseModelError",
@@ -61,3 +65,46 @@ __all__ = [
     "WrittenFile",
     "convert_messages_for_finetuning",
 ]
+
+_PLACES = {
+    "BaseModelError": "errors",
+    "Convert": "convert.runnable",
+    "ConvertError": "errors",
+    "EngineAuthenticationError": "errors",
+    "EngineError": "errors",
+    "EngineUnreachableError": "errors",
+    "Examples": "convert.examples",
+    "FeedbackCondition": "loaders.query",
+    "FineTune": "finetune.runnable",
+    "FineTuningError": "errors",
+    "FineTuningSession": "sessions",
+    "Hyperparameters": "finetune.job",
+    "JobCancelledError": "errors",
+    "JobError": "errors",
+    "JobFailedError": "errors",
+    "JobTimeoutError": "errors",
+    "LangSmithDatasetChatLoader": "loaders.datasets",
+    "LangSmithRunChatLoader": "loaders.runs",
+    "LangSmithThreadChatLoader": "loaders.threads",
+    "LoadError": "errors",
+    "RichProgress": "finetune.progress",
+    "RunQuery": "loaders.query",
+    "Sessions": "sessions",
+    "Skip": "sessions",
+    "WrittenFile": "convert.examples",
+    "convert_messages_for_finetuning": "convert.messages_only",
+}
+"""Where each public name lives. They are imported when they are first used: the embedded engine
+and its training processes import this package too, and need none of LangChain's or OpenAI's."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PLACES]

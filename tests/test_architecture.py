@@ -97,7 +97,24 @@ def test_no_module_swallows_all_exceptions():
 
 
 def test_all_is_what_the_package_exports():
-    public = {name for name in vars(langchain_finetune) if not name.startswith("_")}
     submodules = {name_of(path).split(".")[0] for path in MODULES}
-    assert set(langchain_finetune.__all__) == public - submodules
+    helpers = {"Any", "TYPE_CHECKING", "import_module"}
+    public = {name for name in dir(langchain_finetune) if not name.startswith("_")}
+    assert set(langchain_finetune.__all__) == public - submodules - helpers
     assert list(langchain_finetune.__all__) == sorted(langchain_finetune.__all__)
+    for name in langchain_finetune.__all__:
+        assert getattr(langchain_finetune, name).__module__.startswith("langchain_finetune.")
+
+
+def test_types_see_what_is_exported():
+    [block] = [
+        node
+        for node in ast.parse((ROOT / "__init__.py").read_text()).body
+        if isinstance(node, ast.If)
+    ]
+    seen = {
+        alias.name: node.module.removeprefix("langchain_finetune.")
+        for node in block.body
+        for alias in node.names
+    }
+    assert seen == langchain_finetune._PLACES

@@ -79,7 +79,7 @@ def _check_message(index: int, message: Any) -> Iterator[Finding]:
         yield Finding("not_a_message", "A message must be a JSON object.", index)
         return
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         yield Finding("unknown_role", "A message needs a role that OpenAI's API knows.", index)
         return
     if role != "assistant":
@@ -96,7 +96,7 @@ def _check_message(index: int, message: Any) -> Iterator[Finding]:
 def _check_answer(index: int, message: Mapping[str, Any]) -> Iterator[Finding]:
     calls = message.get("tool_calls")
     function_call = message.get("function_call")
-    if message.get("weight") not in {None, 0, 1}:
+    if message.get("weight") not in (None, 0, 1):  # A tuple: the value may be unhashable.
         yield Finding("invalid_weight", "An assistant message's weight is 0 or 1.", index)
     if calls is not None and not isinstance(calls, list):
         yield Finding("invalid_tool_calls", "tool_calls must be a list.", index)
@@ -118,7 +118,7 @@ def _check_call(index: int, function: Any) -> Iterator[Finding]:
         return
     try:
         arguments = json.loads(function.get("arguments"))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         arguments = None
     if not _is_object(arguments):
         yield Finding("invalid_arguments", "A call's arguments must be a JSON object.", index)

@@ -53,7 +53,8 @@ def serve(
     Args:
         home: Where its state lies; default: `home_path()`.
         host: `127.0.0.1` or `localhost`; the engine serves this machine only.
-        port: Where to listen; 0 takes a free port, which `engine.json` tells.
+        port: Where to listen; 0 takes the port of last time if it is free, and any other
+            otherwise, so that models made before keep their address. `engine.json` tells it.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
             those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
         log_file: Where the log goes; default: stderr.
@@ -72,7 +73,7 @@ def serve(
     names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
     home = (home or home_path()).absolute()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_engine(home), _listening(port) as listener:
+    with _only_engine(home), _listening(port or _port_before(home)) as listener:
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
 
         app = create_app(home, ensure_key(home), aliases=names, **parts)
@@ -130,6 +131,16 @@ def _only_engine(home: Path) -> Iterator[None]:
         lock.release()
 
 
+def _port_before(home: Path) -> int:
+    """Return the port that this home's engine had last, or 0 where it can't be had again."""
+    try:
+        port = int((home / "port").read_text())
+        with _listening(port):
+            return port
+    except (FileNotFoundError, ValueError, EngineError):
+        return 0
+
+
 @contextmanager
 def _listening(port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -152,7 +163,9 @@ def _run(app: "FastAPI", listener: socket.socket, home: Path, log_file: Path | N
         async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
             await super().startup(sockets=list(sockets or []))
             if self.started:
-                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                port = listener.getsockname()[1]
+                (home / "port").write_text(str(port))
+                url = f"http://127.0.0.1:{port}"
                 RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
                 logger.info("The engine is at %s; its home is %s", url, home)
 

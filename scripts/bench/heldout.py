@@ -47,7 +47,7 @@ def main() -> None:
 def _measure(engine: EngineAddress, table: Table) -> None:
     client = Client(api_url=engine.url, api_key=engine.api_key.get_secret_value())
     with tracing_context(enabled=True, client=client, project_name="calculator"):
-        record_traffic(RuleBasedTeacher(), client)
+        record_traffic(RuleBasedTeacher(), client, "calculator")
     loader = LangSmithRunChatLoader(
         project_name="calculator", client=client, trace_filter=SUCCEEDED_AND_LIKED
     )

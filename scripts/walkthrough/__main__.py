@@ -42,7 +42,7 @@ def main() -> None:
     try:
         project = f"calculator-{time.strftime('%Y%m%d-%H%M%S')}"
         client = _trace_to(engine, project)
-        record(client, teacher)
+        record(client, teacher, project)
         with tracing_context(enabled=False):
             tuned = calculator(client, project, engine)
             extraction(client)
@@ -57,12 +57,12 @@ def main() -> None:
         raise SystemExit(f"The tuned model's answer is not right: {answer}")
 
 
-def record(client: Client, teacher: BaseChatModel) -> None:
+def record(client: Client, teacher: BaseChatModel, project: str) -> None:
     """Let the app's users ask; LangChain's tracer records it."""
     console.rule("1. LangSmith LLM runs: a calculator")
     with Progress(console=console) as progress:
         task = progress.add_task("The app's users ask", total=2 * len(asked()))
-        traffic = record_traffic(teacher, client, lambda: progress.advance(task))
+        traffic = record_traffic(teacher, client, project, lambda: progress.advance(task))
     console.print(
         f"Traced {traffic.asked} questions: {traffic.failed} failed, "
         f"{traffic.liked} liked, {traffic.disliked} disliked."
@@ -71,6 +71,12 @@ def record(client: Client, teacher: BaseChatModel) -> None:
 
 def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenAI:
     """Run the first walkthrough: from the app's traces to a model of its own."""
+    everything = LangSmithRunChatLoader(project_name=project, client=client).invoke({})
+    readable = sum(1 for _ in everything)
+    console.print(
+        f"LLM runs in the project: {readable} hold a finished chat, "
+        f"skipped by reason: {everything.skipped_by_reason()}"
+    )
     loader = LangSmithRunChatLoader(
         project_name=project, client=client, trace_filter=SUCCEEDED_AND_LIKED
     )

@@ -15,7 +15,8 @@ Score = dict[str, tuple[int, int]]
 
 def evaluate(model: ChatOpenAI, questions: Sequence[Question]) -> Score:
     """Ask a model with the tool bound; right is one call with both numbers and the operation."""
-    chain = PROMPT | model.bind_tools([Calculator])
+    # A call takes some 40 tokens; an untuned model may talk until it is stopped.
+    chain = PROMPT | model.bind_tools([Calculator], max_tokens=96)
     answers = chain.batch(
         [{"input": question.text} for question in questions], {"max_concurrency": 4}
     )

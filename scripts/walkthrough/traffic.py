@@ -31,7 +31,7 @@ class Traffic:
 
 
 def record_traffic(
-    teacher: BaseChatModel, client: Client, tick: Callable[[], None] = lambda: None
+    teacher: BaseChatModel, client: Client, project: str, tick: Callable[[], None] = lambda: None
 ) -> Traffic:
     """Ask every question with tools and with legacy functions; leave feedback on the root runs.
 
@@ -41,6 +41,7 @@ def record_traffic(
     Args:
         teacher: The model of the app.
         client: Sends the feedback.
+        project: Where the runs go, as the tracer has it (`LANGSMITH_PROJECT`).
         tick: Called after each question.
     """
     traffic = Traffic()
@@ -59,8 +60,9 @@ def record_traffic(
             tick()
     wait_for_all_tracers()
     client.flush()
+    project_id = client.read_project(project_name=project).id
     for run_id, liked in feedback:
-        client.create_feedback(run_id, key=FEEDBACK_KEY, score=float(liked))
+        client.create_feedback(run_id, key=FEEDBACK_KEY, score=float(liked), session_id=project_id)
         traffic.liked += liked
         traffic.disliked += not liked
     client.flush()

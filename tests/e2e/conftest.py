@@ -43,7 +43,7 @@ def langsmith(engine) -> Iterator[Client]:
 def traffic(langsmith):
     """What the app's users did, recorded in the project `calculator`."""
     with tracing_context(enabled=True, client=langsmith, project_name=PROJECT):
-        return record_traffic(RuleBasedTeacher(), langsmith)
+        return record_traffic(RuleBasedTeacher(), langsmith, PROJECT)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,13 @@ def way():
     return _load("fake_trainer")
 
 
-def until(condition, seconds=20):
+@pytest.fixture
+def tiny_model(tmp_path):
+    """A folder with a base that knows nothing."""
+    return _load("tiny_model").make_tiny_model(tmp_path / "tiny")
+
+
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it took too long"

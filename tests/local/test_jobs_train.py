@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from langchain_finetune.local.bases import resolve_base
+
 REAL = (sys.executable, "-m", "langchain_finetune.local", "--home")
 
 
@@ -20,12 +22,16 @@ def examples():
 
 
 @pytest.mark.train
-def test_from_upload_to_an_answer(start, until, tmp_path):
+@pytest.mark.parametrize("name", ["tiny", "nano"])
+def test_from_upload_to_an_answer(start, until, tiny_model, name):
+    base = str(tiny_model) if name == "tiny" else name
+    if name == "nano" and not resolve_base("nano").is_dir():
+        pytest.skip("this checkout has no nano")
     content = "\n".join(json.dumps(example) for example in examples()).encode()
     with start(command=REAL) as engine, engine.client(max_retries=2) as client:
         file = client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
         made = client.fine_tuning.jobs.create(
-            model="nano",
+            model=base,
             training_file=file,
             validation_file=file,
             suffix="yes",
@@ -36,7 +42,7 @@ def test_from_upload_to_an_answer(start, until, tmp_path):
         until(lambda: client.fine_tuning.jobs.retrieve(made.id).status in ends, seconds=240)
         job = client.fine_tuning.jobs.retrieve(made.id)
         assert (job.status, job.error) == ("succeeded", None)
-        assert job.fine_tuned_model == f"ft:nano:local:yes:{job.id[-8:]}"
+        assert job.fine_tuned_model == f"ft:{name}:local:yes:{job.id[-8:]}"
         assert job.trained_tokens > 0
         assert isinstance(job.hyperparameters.batch_size, int)
         events = list(client.fine_tuning.jobs.list_events(job.id))

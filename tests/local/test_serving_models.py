@@ -139,7 +139,7 @@ def test_a_model_that_was_just_trained_answers(server, tmp_path, folder):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ahoy!"}]
     examples = [{"messages": turns}] * 12
     process = start(
-        tmp_path, folder, examples, n_epochs=25, batch_size=4, learning_rate_multiplier=8
+        tmp_path, folder, examples, n_epochs=25, batch_size=4, learning_rate_multiplier=16
     )
     events, _, log = finish(process)
     assert events[-1]["event"] == "done", log

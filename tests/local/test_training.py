@@ -209,9 +209,11 @@ def test_ctrl_c_is_no_failure():
 def test_plans():
     tiny = make_plan(Asked(), examples=200, parameters=2_000_000)
     assert tiny.method == "full"
-    assert tiny.hyperparameters.n_epochs == 10
+    assert tiny.hyperparameters.n_epochs == 3
+    few = make_plan(Asked(), examples=10, parameters=2_000_000)
+    assert few.hyperparameters.n_epochs == 14
     assert (tiny.device_batch_size, tiny.accumulation) == (8, 1)
-    assert tiny.learning_rate == pytest.approx(1e-3)
+    assert tiny.learning_rate == pytest.approx(5e-4)
     big = make_plan(
         Asked(batch_size=6, learning_rate_multiplier=0.5), examples=100, parameters=600_000_000
     )
@@ -220,4 +222,4 @@ def test_plans():
     assert (big.device_batch_size, big.accumulation) == (2, 3)
     assert big.learning_rate == pytest.approx(1e-4)
     assert make_plan(Asked(n_epochs=1), examples=3, parameters=9).hyperparameters.batch_size == 3
-    assert full_rate(50_000_000) < full_rate(5_000_000) < 1e-3
+    assert full_rate(50_000_000) < full_rate(5_000_000) < 5e-4

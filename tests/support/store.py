@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from langsmith import Client
 from langsmith.run_trees import RunTree
 
+from langchain_finetune.local.api.guard import install_error_handlers
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.runs import constructor
 from support.servers import served
@@ -60,6 +61,7 @@ def store_client(path, gate=None):
     app = FastAPI()
     store = RunStore(path)
     app.include_router(create_store_router(store))
+    install_error_handlers(app)
     if gate:
         gate.app = app
     with served(gate or app) as url:

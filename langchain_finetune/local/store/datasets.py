@@ -14,6 +14,7 @@ from langchain_finetune.local.store.filters import Comparison
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.wire import dumps
 
 DATA_TYPES = ("kv", "llm", "chat")
 _KEPT = (
@@ -54,8 +55,8 @@ class Datasets:
             "data_type": data_type,
             "created_at": now(),
             "modified_at": now(),
-            "metadata": orjson.dumps(metadata if isinstance(metadata, dict) else {}).decode(),
-            "body": orjson.dumps({name: body.get(name) for name in _KEPT}).decode(),
+            "metadata": dumps(metadata if isinstance(metadata, dict) else {}, "metadata"),
+            "body": dumps({name: body.get(name) for name in _KEPT}, "dataset"),
         }
         with self._database.transaction():
             if self._database.row(

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.timestamps import micros
-from langchain_finetune.local.store.wire import Part, loads
+from langchain_finetune.local.store.wire import Part, dumps, loads
 
 DEFAULT_SPLIT = "base"
 """The split of examples that name none, as in LangSmith."""
@@ -24,8 +22,8 @@ class ExampleChange:
     """What a client says of one example; what is None, it does not say."""
 
     id: str
-    inputs: bytes | None = None
-    outputs: bytes | None = None
+    inputs: str | None = None
+    outputs: str | None = None
     metadata: Mapping[str, Any] | None = None
     splits: tuple[str, ...] | None = None
     created_at: int | None = None
@@ -97,10 +95,10 @@ def example_metadata(change: ExampleChange, old: Mapping[str, Any] | None = None
     return new | {SPLITS_KEY: list(given or (DEFAULT_SPLIT,))}
 
 
-def _object(name: str, value: Any) -> bytes | None:
+def _object(name: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, dict):
         raise ApiError(400, f"{name} must be an object.", param=name)
-    return None if value is None else orjson.dumps(value)
+    return None if value is None else dumps(value, name)
 
 
 def _metadata(value: Any) -> Mapping[str, Any] | None:

@@ -18,6 +18,7 @@ from langchain_finetune.local.store.filter_sql import filter_condition
 from langchain_finetune.local.store.filters import parse_filter
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.wire import dumps
 
 
 class Examples:
@@ -175,9 +176,9 @@ class Examples:
             "valid_from": time,
             "created_at": old.get("created_at") or change.created_at or time,
             "source_run_id": change.source_run_id or old.get("source_run_id"),
-            "metadata": orjson.dumps(example_metadata(change, kept)).decode(),
-            "inputs": change.inputs.decode() if change.inputs else old["inputs"],
-            "outputs": change.outputs.decode() if change.outputs else old.get("outputs"),
+            "metadata": dumps(example_metadata(change, kept), "metadata"),
+            "inputs": change.inputs or old["inputs"],
+            "outputs": change.outputs or old.get("outputs"),
         }
         self._database.put("example_versions", row)
 

@@ -14,6 +14,7 @@ from langchain_finetune.local.store.filter_sql import json_text
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.wire import dumps
 
 _MUTABLE = ("score", "value", "comment", "correction")
 _IDS = ("run_id", "trace_id", "session_id")
@@ -165,6 +166,7 @@ def _record(body: Any) -> dict[str, Any]:
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     source, value = record["feedback_source"], record["value"]
+    body = dumps(record, "feedback")
     return {
         "id": record["id"],
         "run_id": record["run_id"],
@@ -176,5 +178,5 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "source": str(source.get("type")) if isinstance(source, dict) else None,
         "created_at": micros(record["created_at"]),
         "modified_at": micros(record["modified_at"]),
-        "body": orjson.dumps(record).decode(),
+        "body": body,
     }

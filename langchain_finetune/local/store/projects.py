@@ -11,6 +11,7 @@ from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, uuid_text
 from langchain_finetune.local.store.sql import Where, all_of
 from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.wire import dumps
 
 TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
 """The one tenant of a local store; LangSmith's clients want to see a UUID."""
@@ -109,7 +110,7 @@ class Projects:
             "name": body["name"],
             "start_time": now(),
             "description": description if isinstance(description, str) else None,
-            "extra": orjson.dumps(body.get("extra")).decode(),
+            "extra": dumps(body.get("extra"), "extra"),
             "reference_dataset_id": uuid_text(
                 body.get("reference_dataset_id"), "reference_dataset_id"
             ),

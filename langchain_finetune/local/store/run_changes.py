@@ -5,6 +5,7 @@ number. Values that are null say nothing. A patch overwrites; a post only fills 
 empty, because it is older than every patch, and a repeated one is a client's second attempt.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import orjson
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.usage import first_token_time, token_counts
+from langchain_finetune.local.store.wire import dumps, loads
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""
@@ -22,6 +24,7 @@ JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 _OBJECTS = frozenset({"inputs", "outputs", "extra", "serialized"})
 _IDS = ("trace_id", "parent_run_id", "reference_example_id")
 _TEXTS = ("dotted_order", "name", "run_type")
+_ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
 
@@ -66,16 +69,18 @@ def run_change(kind: Kind, body: Any, large: Mapping[str, bytes] | None = None) 
         raise ApiError(400, "A run needs an id.", param="id")
     values: dict[str, Any] = {name: uuid_text(body.get(name), name) for name in _IDS}
     values |= {name: _text(body, name) for name in _TEXTS}
+    if not _ORDER.fullmatch(values["dotted_order"] or f"Z{run_id}"):
+        raise ApiError(400, "dotted_order must be times and ids.", param="dotted_order")
     values |= {name: _time(body, name) for name in ("start_time", "end_time")}
     values["tags"] = _tags(body.get("tags"))
-    error = _loaded("error", large["error"]) if large and "error" in large else body.get("error")
+    error = loads(large["error"], "error") if large and "error" in large else body.get("error")
     # An empty text is no failure.
     values["error"] = (error if isinstance(error, str) else _dumped(error)) or None
     for name in JSON_COLUMNS:
         if large and name in large:
-            values[name] = _checked(name, _loaded(name, large[name]), large[name])
+            values[name] = _checked(name, loads(large[name], name), large[name])
         elif body.get(name) is not None:
-            values[name] = _checked(name, body[name], orjson.dumps(body[name]))
+            values[name] = _checked(name, body[name], dumps(body[name], name).encode())
     if kind == "post":
         for name in ("name", "run_type"):
             if not values[name]:
@@ -134,7 +139,7 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     status = "error" if row.get("error") else "success" if row.get("end_time") else "pending"
     return {
         "status": status,
-        "metadata": orjson.dumps(metadata).decode(),
+        "metadata": dumps(metadata, "metadata"),
         "thread_id": None if thread is None else str(thread),
         "first_token_time": first_token_time(orjson.loads(row.get("events") or "[]")),
         "prompt_tokens": counts.prompt if is_llm else None,
@@ -177,25 +182,19 @@ def _tags(value: Any) -> str | None:
         return None
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         raise ApiError(400, "tags must be a list of texts.", param="tags")
-    return orjson.dumps(value).decode()
-
-
-def _loaded(name: str, data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise ApiError(400, f"The part {name} is no JSON.", param=name) from None
+    return dumps(value, "tags")
 
 
 def _checked(name: str, value: Any, data: bytes) -> str | None:
     """Return JSON for its column, once it is sure to have the shape that readers expect."""
     if value is None:
         return None
-    if not isinstance(value, dict if name in _OBJECTS else list):
-        kind = "an object" if name in _OBJECTS else "a list"
+    members = [value] if name in _OBJECTS else value
+    if not isinstance(members, list) or not all(isinstance(each, dict) for each in members):
+        kind = "an object" if name in _OBJECTS else "a list of objects"
         raise ApiError(400, f"{name} must be {kind}.", param=name)
     return data.decode()
 
 
 def _dumped(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    return None if value is None else dumps(value, "error")

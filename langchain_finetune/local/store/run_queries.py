@@ -69,11 +69,9 @@ class _Query(BaseModel):
         if self.filter:
             yield filter_condition(parse_filter(self.filter), RUN_FILTERS, "r")
         if self.trace_filter:
-            root = filter_condition(parse_filter(self.trace_filter), RUN_FILTERS, "root")
-            yield _exists("runs AS root WHERE root.id = r.trace_id", root)
+            yield _some_run("root", "root.id = r.trace_id", self.trace_filter)
         if self.tree_filter:
-            other = filter_condition(parse_filter(self.tree_filter), RUN_FILTERS, "other")
-            yield _exists("runs AS other WHERE other.trace_id = r.trace_id", other)
+            yield _some_run("other", "other.trace_id = r.trace_id", self.tree_filter)
 
 
 class _V1Query(_Query):
@@ -226,10 +224,12 @@ def validated(model: type[_Q], body: Any) -> _Q:
         raise ApiError(400, f"{place or 'The body'}: {fault['msg']}.", param=place) from None
 
 
-def _exists(source: str, condition: Where) -> Where:
+def _some_run(alias: str, link: str, text: str) -> Where:
+    """Return the condition that a run linked to `r` matches a filter."""
+    found = filter_condition(parse_filter(text), RUN_FILTERS, alias)
     # A run of which only patches came is not there yet.
-    sql = f"EXISTS (SELECT 1 FROM {source} AND {source.split()[2]}.posted AND ({condition.sql}))"  # noqa: S608 constants
-    return Where(sql, condition.values)
+    condition = f"{link} AND {alias}.posted AND ({found.sql})"
+    return Where(f"EXISTS (SELECT 1 FROM runs AS {alias} WHERE {condition})", found.values)  # noqa: S608 constants
 
 
 def _is_root(wanted: bool) -> Where:  # noqa: FBT001 the value itself

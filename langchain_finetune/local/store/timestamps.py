@@ -5,6 +5,8 @@ from typing import Any
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_FIRST = (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND
+_LAST = (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND
 
 
 def now() -> int:
@@ -30,7 +32,9 @@ def micros(value: Any) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
-    return (moment - EPOCH) // _MICROSECOND
+    time = (moment - EPOCH) // _MICROSECOND
+    # An offset can push a time out of what a `datetime` holds.
+    return time if _FIRST <= time <= _LAST else None
 
 
 def iso(time: int) -> str:

@@ -94,6 +94,20 @@ def loads(data: bytes, what: str = "body") -> Any:
         raise ApiError(400, f"The {what} is no JSON.") from None
 
 
+def dumps(value: Any, what: str) -> str:
+    """Write JSON.
+
+    Raises:
+        ApiError: 400 where it is nested deeper than can be written (about 250 levels), which
+            SQLite could not read either.
+    """
+    try:
+        # Two levels are left for what an answer puts around it.
+        return orjson.dumps([[value]])[2:-2].decode()
+    except orjson.JSONEncodeError:
+        raise ApiError(400, f"{what} is nested too deep.", param=what) from None
+
+
 class _Collector:
     """Gathers what the parser calls out."""
 

@@ -47,8 +47,8 @@ def _train(spec: Spec, reporter: Reporter) -> int:
     from langchain_finetune.local.training.fit import fit, save  # noqa: PLC0415
 
     dtype = model.dtype
-    if plan.method == "full" or not has_fast_bfloat16():
-        model = model.float()
+    half = plan.method == "lora" and has_fast_bfloat16()
+    model = model.bfloat16() if half else model.float()
     model = fit(
         model,
         tokenizer,
@@ -138,9 +138,6 @@ def _settle(spec: Spec) -> None:
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     if Path(spec.base).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"
-    if hasattr(os, "nice"):
-        # A question to the engine goes before training.
-        os.nice(5)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,9 @@
 import pytest
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
-from support.store import NOON, SECOND, record, store_client
+from support.store import NOON, SECOND, record
 
 UNKNOWN = "3f0e2a4e-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-def client(tmp_path):
-    with store_client(tmp_path / "runs.db") as client:
-        yield client
 
 
 def key_of(client, run):
