@@ -67,5 +67,5 @@ async def test_threads_are_listed_the_latest_first(client):
     assert await threads(**begin) == [("c", 1), ("a", 2), ("b", 1)]
     assert await threads(**begin, max_start_time=NOON + 2 * SECOND) == [("b", 1), ("a", 1)]
     assert await threads(**begin, filter='eq(thread_id, "b")') == [("b", 1)]
-    # As in LangSmith the window begins a day ago where nothing else is said.
     assert await threads(min_start_time=NOON + 3600 * SECOND) == []
+    await client.threads._client.close()
