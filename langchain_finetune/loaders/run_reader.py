@@ -170,7 +170,15 @@ class RunReader:
                 missing = status_of(error) in NOT_SERVED
                 if not missing or flags.get("ch_query_enabled") is False:
                     raise
-        return "v1", *self._page("v1", request, None, None)
+        try:
+            return "v1", *self._page("v1", request, None, None)
+        except LoadError as error:
+            if request.project_ids or status_of(error) not in NOT_SERVED:
+                raise
+            raise LoadError(
+                f"LangSmith at {self._client.api_url} finds runs only within a project: "
+                "give project_name, too."
+            ) from error
 
     def _read(
         self,

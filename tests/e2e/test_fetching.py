@@ -133,6 +133,17 @@ def test_a_page_that_fails_ends_threads_and_iteration(langsmith, gate):
         numbers(langsmith, start_time=NOON)
 
 
+def test_without_the_old_api_runs_need_their_project(langsmith, gate):
+    [run_id] = [
+        session["source"]["run_id"]
+        for session in LangSmithRunChatLoader(project_name="app", client=langsmith, limit=1).load()
+    ]
+    gate.answers = lambda path, count: (404, {}) if path == V1 else None
+    with pytest.raises(LoadError, match="only within a project"):
+        LangSmithRunChatLoader([run_id], langsmith).load()
+    assert len(LangSmithRunChatLoader([run_id], langsmith, project_name="app").load()) == 1
+
+
 def test_where_nothing_answers_the_error_says_so():
     client = Client(
         api_url=f"http://127.0.0.1:{free_port()}", api_key="k", retry_config=Retry(0),
