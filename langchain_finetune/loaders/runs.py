@@ -73,7 +73,7 @@ class LangSmithRunChatLoader(SessionLoader):
     query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
     calls: Literal["all", "last"] = "all"
-    concurrency: int = Field(default=8, ge=1, le=32)
+    concurrency: int = Field(default=10, ge=1, le=32)
     _used_up: bool = False
 
     def __init__(

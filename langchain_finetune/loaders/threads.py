@@ -61,7 +61,7 @@ class LangSmithThreadChatLoader(SessionLoader):
     client: Client | None = None
     query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
-    concurrency: int = Field(default=8, ge=1, le=32)
+    concurrency: int = Field(default=10, ge=1, le=32)
 
     def __init__(
         self, client: Client | None = None, *, query: RunQuery | None = None, **settings: Any

@@ -9,7 +9,7 @@ from itertools import pairwise
 from langchain_finetune.loaders.filters import compare
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 
-MOST_WINDOWS = 32
+MOST_WINDOWS = 64
 """Most parts that are cut at once; after them the density is looked at again."""
 
 RUNS_PER_WINDOW = 200
