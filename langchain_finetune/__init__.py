@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
     from langchain_finetune.loaders.files import RunFileChatLoader
-    from langchain_finetune.loaders.query import RunQuery
+    from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
+    from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -47,6 +48,7 @@ __all__ = [
     "EngineError",
     "EngineUnreachableError",
     "Examples",
+    "FeedbackCondition",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -57,6 +59,7 @@ __all__ = [
     "JobTimeoutError",
     "LangSmithDatasetChatLoader",
     "LangSmithRunChatLoader",
+    "LangSmithThreadChatLoader",
     "LoadError",
     "MapSpeaker",
     "RichProgress",
@@ -79,6 +82,7 @@ _PLACES = {
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
+    "FeedbackCondition": "loaders.query",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -89,6 +93,7 @@ _PLACES = {
     "JobTimeoutError": "errors",
     "LangSmithDatasetChatLoader": "loaders.datasets",
     "LangSmithRunChatLoader": "loaders.runs",
+    "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
     "MapSpeaker": "loaders.speakers",
     "RichProgress": "finetune.progress",

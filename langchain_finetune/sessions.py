@@ -7,10 +7,18 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.errors import LoadError
 from langchain_finetune.messages import WireMessage, WireMessages, message_to_wire
 
 SETTINGS = ("tools", "functions", "parallel_tool_calls", "response_format")
 """What a request says beside its messages and what changes how the model should answer."""
+
+
+_FIRST = 5
+"""How many chats that were left out an error names."""
+
+FOLDED = "folded"
+"""Code of the skips that lose nothing: another session holds all of the chat."""
 
 
 class FineTuningSession(ChatSession, total=False):
@@ -52,6 +60,10 @@ class Skip:
 class Sessions:
     """Sessions that are read when they are iterated, anew each time.
 
+    Args:
+        read: Yields the sessions, and hands what is left out to the function that it is given.
+        strict: Raise after the last session if something was left out that is not folded.
+
     Attributes:
         skipped: What the last iteration left out so far, in order.
         notes: What else it noticed, counted, such as `tools_unknown`; the loaders name the codes.
@@ -63,16 +75,32 @@ class Sessions:
     """
 
     def __init__(
-        self, read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]]
+        self,
+        read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]],
+        *,
+        strict: bool = False,
     ) -> None:
         self._read = read
+        self._strict = strict
         self.skipped: list[Skip] = []
         self.notes: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[FineTuningSession]:
+        """Read the sessions.
+
+        Raises:
+            LoadError: They can't be read; or they are strict, and a chat was left out.
+        """
         self.skipped = []
         self.notes = Counter()
-        return self._read(self.skipped.append)
+        sessions = self._read(self.skipped.append)
+        return self._all_or_error(sessions) if self._strict else sessions
+
+    def _all_or_error(self, sessions: Iterator[FineTuningSession]) -> Iterator[FineTuningSession]:
+        yield from sessions
+        lost = [skip for skip in self.skipped if skip.code != FOLDED]
+        if lost:
+            raise LoadError(_lost(lost))
 
     def skipped_by_reason(self) -> dict[str, int]:
         """Return how many were left out for each reason code, most frequent first."""
@@ -119,6 +147,14 @@ def _pass_on(source: Iterable[ChatSession], told: int, skip: Callable[[Skip], No
     for left_out in source.skipped[told:]:
         skip(left_out)
     return len(source.skipped)
+
+
+def _lost(skips: Sequence[Skip]) -> str:
+    counts = Counter(skip.code for skip in skips).most_common()
+    reasons = ", ".join(f"{count} {code}" for code, count in counts)
+    ids = ", ".join(skip.id for skip in skips[:_FIRST])
+    more = ", ..." if len(skips) > _FIRST else ""
+    return f"{len(skips)} chats were left out ({reasons}): {ids}{more}."
 
 
 def wire_messages(session: ChatSession) -> list[WireMessage]:

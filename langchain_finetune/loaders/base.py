@@ -6,23 +6,33 @@ from typing import Any
 
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
+Overrides = dict[str, Any] | BaseModel | None
+"""Settings for one time: a `RunQuery`, or some of its fields."""
 
-class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, Sessions]):
+
+class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
     """Base of this package's loaders: a `BaseChatLoader` that composes with `|`.
 
     `invoke` reads nothing yet: it returns `Sessions`, which read when they are iterated. So a
     pipeline streams however many chats there are, and a trace of it holds no chat.
 
     A subclass says how to read in `read_sessions`.
+
+    Attributes:
+        strict: Raise a `LoadError` if a chat was left out, with counts by reason and the first
+            ids. It comes after the last session, so that it names all reasons; nothing is
+            submitted before that, since a training file is written whole.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    strict: bool = False
 
     @abstractmethod
     def read_sessions(
@@ -44,7 +54,7 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, 
 
     def invoke(
         self,
-        input: dict[str, Any] | None = None,  # noqa: A002 - Runnable's name for it
+        input: Overrides = None,  # noqa: A002 - Runnable's name for it
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Sessions:
@@ -52,7 +62,8 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, 
 
         Args:
             input: Settings that replace the loader's own this time, such as
-                `{"project_name": "app"}`; None or `{}` for none.
+                `{"project_name": "app"}`; also as a `RunQuery`, of which the fields count that
+                were set. None or `{}` for none.
             config: LangChain's run configuration.
             kwargs: Not used.
         """
@@ -60,18 +71,26 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[dict[str, Any] | None, 
 
     async def ainvoke(
         self,
-        input: dict[str, Any] | None = None,  # noqa: A002 - Runnable's name for it
+        input: Overrides = None,  # noqa: A002 - Runnable's name for it
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Sessions:
         """Return the sessions like `invoke`; there is nothing to wait for yet."""
         return await self._acall_with_config(self._asessions, input, config, **kwargs)
 
-    def _sessions(self, overrides: dict[str, Any] | None) -> Sessions:
-        return Sessions(lambda skip: self.read_sessions(overrides or {}, skip))
+    def _sessions(self, overrides: Overrides) -> Sessions:
+        changes = as_changes(overrides)
+        return Sessions(lambda skip: self.read_sessions(changes, skip), strict=self.strict)
 
-    async def _asessions(self, overrides: dict[str, Any] | None) -> Sessions:
+    async def _asessions(self, overrides: Overrides) -> Sessions:
         return self._sessions(overrides)
+
+
+def as_changes(overrides: Overrides) -> dict[str, Any]:
+    """Return settings for one time as a dict; of an object only what was set."""
+    if isinstance(overrides, BaseModel):
+        return overrides.model_dump(exclude_unset=True)
+    return overrides or {}
 
 
 class PlainLoader(SessionLoader):
@@ -104,9 +123,8 @@ def composable(step: Any) -> Any:
 
 def sessions_of(source: Any) -> Any:
     """Return the sessions of a loader; what is no loader stays as it is."""
-    if isinstance(source, BaseChatLoader):
-        return PlainLoader(loader=source).invoke(None)
-    return source
+    loader = composable(source)
+    return loader.invoke(None) if isinstance(loader, SessionLoader) else source
 
 
 def readable(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.base import Overrides, SessionLoader, as_changes, readable
 from langchain_finetune.loaders.file_formats import Row, read_rows
 from langchain_finetune.loaders.file_paths import find_files
 from langchain_finetune.loaders.payloads.file_row import (
@@ -67,9 +67,10 @@ class RunFileChatLoader(SessionLoader):
         fields["path"] = path
         super().__init__(**fields)
 
-    def _sessions(self, overrides: dict[str, Any] | None) -> Sessions:
+    def _sessions(self, overrides: Overrides) -> Sessions:
+        changes = as_changes(overrides)
         sessions: Sessions = Sessions(
-            lambda skip: self.read_sessions(overrides or {}, skip, sessions.notes)
+            lambda skip: self.read_sessions(changes, skip, sessions.notes), strict=self.strict
         )
         return sessions
 

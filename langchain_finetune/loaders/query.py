@@ -1,29 +1,76 @@
-"""Which runs to read: a query as data, and the requests that it means. No I/O here."""
+"""Which runs to read: a query as data that can be kept as JSON. No I/O here."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from typing import Any
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-PAGE_SIZE = 100
-"""Most runs that LangSmith gives in one answer of `POST /runs/query`; more is an error there."""
+from langchain_finetune.loaders.filters import all_of, compare, metadata, one_of, same_row
 
-SELECTED = (
-    "id",
-    "trace_id",
-    "name",
-    "run_type",
-    "status",
-    "error",
-    "start_time",
-    "end_time",
-    "inputs",
-    "outputs",
-    "extra",
-)
-"""The fields of a run that a chat is read from."""
+_T = TypeVar("_T")
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str | UUID | dict | BaseModel) else value
+
+
+Time = Annotated[dt.datetime, AfterValidator(_in_utc)]
+"""A moment; one without an offset is read as UTC, as LangSmith reads it."""
+
+Several = Annotated[tuple[_T, ...], BeforeValidator(_several)]
+"""One value or several."""
+
+
+class FeedbackCondition(BaseModel):
+    """What users or evaluators must have said: all of it in the same feedback.
+
+    Attributes:
+        key: The feedback's key, such as `user_score`.
+        above: The score is greater.
+        at_least: The score is this or greater.
+        below: The score is less.
+        at_most: The score is this or less.
+        value: The value, of feedback that names a category.
+        on: Where the feedback lies: on the root of the run's trace, where apps leave what users
+            say, or on the run itself.
+        use_correction: The feedback's `correction` replaces the run's answer; runs without one
+            keep theirs. A correction on the root replaces the answer of the last of the trace's
+            selected runs. Of several corrections the newest counts.
+
+    Example:
+        >>> FeedbackCondition(key="user_score", above=0).condition()
+        'and(eq(feedback_key, "user_score"), gt(feedback_score, 0.0))'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(min_length=1)
+    above: float | None = Field(default=None, allow_inf_nan=False)
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    below: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    value: str | None = None
+    on: Literal["root", "run"] = "root"
+    use_correction: bool = False
+
+    def condition(self) -> str:
+        """Return it in LangSmith's filter language."""
+        bounds = {"gt": self.above, "gte": self.at_least, "lt": self.below, "lte": self.at_most}
+        parts = [
+            compare(operator, "feedback_score", bound)
+            for operator, bound in bounds.items()
+            if bound is not None
+        ]
+        if self.value is not None:
+            parts.append(compare("eq", "feedback_value", self.value))
+        return same_row(compare("eq", "feedback_key", self.key), parts)
 
 
 class RunQuery(BaseModel):
@@ -34,17 +81,37 @@ class RunQuery(BaseModel):
         project_id: Id of the project, or several.
         run_ids: These runs only.
         trace_id: Runs of this trace only.
-        filter: Condition on the run, in LangSmith's filter language.
-        trace_filter: Condition on the root run of its trace, where users leave feedback.
-        tree_filter: Condition on any run of its trace.
-        start_time: Runs that began at this time or later.
+        run_name: Name of the run, such as `ChatOpenAI`, or several of which one fits.
+        model: The model that was asked, or several, as LangChain's tracer notes it
+            (`ls_model_name` in the metadata).
+        tags: Tags that the run has, all of them.
+        metadata: Metadata that the run has, all of it. LangSmith compares it as text.
+        feedback: What was said of the run or of its trace: one condition, or several that all
+            hold.
+        start_time: Runs that began at this time or later; UTC where it has no offset.
         end_time: Runs that began before this time.
+        min_latency: Runs that took so many seconds or more.
+        max_latency: Runs that took so many seconds or less.
+        min_tokens: Runs of so many tokens or more, prompt and answer together.
+        max_tokens: Runs of so many tokens or less.
         error: True: only runs that failed; False: only others. Failed runs become skips.
+        trace_error: True: only runs whose trace failed; False: only those whose trace succeeded.
         is_root: True: only runs without a parent.
-        limit: At most so many runs.
+        filter: More conditions on the run, in LangSmith's filter language.
+        trace_filter: More conditions on the root run of its trace.
+        tree_filter: Condition on any run of its trace.
+        annotation_queue: Name or id of an annotation queue: the runs in it, and for a queued
+            chain the `llm` runs below it.
+        annotation_status: Only what has got so far in the queue.
+        sample: Share of the traces to take, above 0 and at most 1. Whole traces are drawn by
+            their id and the seed, so the same ones come each time.
+        seed: Of the drawing.
+        limit: At most so many runs, counted after all other conditions.
 
     Example:
-        >>> RunQuery(project_name="app", trace_filter='eq(feedback_key, "user_score")').limit
+        >>> query = RunQuery(project_name="app", feedback={"key": "user_score", "above": 0})
+        >>> query.trace_condition()
+        'and(eq(feedback_key, "user_score"), gt(feedback_score, 0.0))'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,53 +120,98 @@ class RunQuery(BaseModel):
     project_id: UUID | tuple[UUID, ...] | None = None
     run_ids: tuple[UUID, ...] | None = None
     trace_id: UUID | None = None
+    run_name: Several[str] = ()
+    model: Several[str] = ()
+    tags: Several[str] = ()
+    metadata: dict[str, str | bool | int | float] = {}
+    feedback: Several[FeedbackCondition] = ()
+    start_time: Time | None = None
+    end_time: Time | None = None
+    min_latency: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_latency: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    min_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+    error: bool | None = None
+    trace_error: bool | None = None
+    is_root: bool | None = None
     filter: str | None = None
     trace_filter: str | None = None
     tree_filter: str | None = None
-    start_time: dt.datetime | None = None
-    end_time: dt.datetime | None = None
-    error: bool | None = None
-    is_root: bool | None = None
+    annotation_queue: str | UUID | None = None
+    annotation_status: Literal["needs_my_review", "needs_others_review", "completed"] | None = None
+    sample: float | None = Field(default=None, gt=0, le=1)
+    seed: int = 0
     limit: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.annotation_status and not self.annotation_queue:
+            raise ValueError("annotation_status needs an annotation_queue")
+        if self.start_time and self.end_time and self.start_time >= self.end_time:
+            raise ValueError("start_time must lie before end_time")
+        return self
+
+    @property
+    def project_names(self) -> tuple[str, ...]:
+        """The projects' names."""
+        names = self.project_name or ()
+        return (names,) if isinstance(names, str) else names
+
+    @property
+    def project_ids(self) -> tuple[UUID, ...]:
+        """The projects' ids, of those that are named by id."""
+        ids = self.project_id or ()
+        return (ids,) if isinstance(ids, UUID) else ids
 
     def names_a_source(self) -> bool:
         """Tell whether it says where to look; LangSmith answers no query over everything."""
-        return any((self.project_name, self.project_id, self.run_ids, self.trace_id))
+        places = (self.project_names, self.project_ids, self.run_ids, self.trace_id)
+        return any((*places, self.annotation_queue))
+
+    def run_condition(self) -> str | None:
+        """Return the conditions on the run itself, in LangSmith's filter language."""
+        parts = [self.filter] if self.filter else []
+        if self.run_name:
+            parts.append(one_of("name", self.run_name))
+        if self.model:
+            parts.append(metadata("ls_model_name", self.model))
+        parts += [compare("has", "tags", tag) for tag in self.tags]
+        parts += [metadata(key, [_text(value)]) for key, value in self.metadata.items()]
+        bounds = (
+            ("gte", "latency", self.min_latency),
+            ("lte", "latency", self.max_latency),
+            ("gte", "total_tokens", self.min_tokens),
+            ("lte", "total_tokens", self.max_tokens),
+            # Exact, where the APIs' own upper bounds don't say whether they are included.
+            ("lt", "start_time", self.end_time),
+        )
+        parts += [compare(*bound) for bound in bounds if bound[2] is not None]
+        return all_of([*parts, *self._said_on("run")])
+
+    def trace_condition(self) -> str | None:
+        """Return the conditions on the root run of the trace, in LangSmith's filter language."""
+        parts = [self.trace_filter] if self.trace_filter else []
+        if self.trace_error is not None:
+            parts.append(compare("eq", "status", "error" if self.trace_error else "success"))
+        return all_of([*parts, *self._said_on("root")])
+
+    def draws(self, trace_id: str) -> bool:
+        """Tell whether a trace belongs to the sample.
+
+        Example:
+            >>> half = RunQuery(sample=0.5)
+            >>> sum(half.draws(str(number)) for number in range(1000))
+            508
+        """
+        if self.sample is None:
+            return True
+        digest = hashlib.blake2b(f"{self.seed}:{trace_id}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest) < self.sample * 2**64
+
+    def _said_on(self, place: str) -> Sequence[str]:
+        return [said.condition() for said in self.feedback if said.on == place]
 
 
-def query_body(query: RunQuery, project_ids: Sequence[UUID]) -> dict[str, Any]:
-    """Return the JSON body of `POST /runs/query` for a query.
-
-    Args:
-        query: What to select.
-        project_ids: The projects that it names; LangSmith takes ids only.
-    """
-    conditions = [query.filter] if query.filter else []
-    if query.end_time:
-        conditions.append(f'lt(start_time, "{query.end_time.isoformat()}")')
-    body = {
-        "session": [str(project_id) for project_id in project_ids],
-        "run_type": "llm",
-        "id": [str(run_id) for run_id in query.run_ids or ()],
-        "trace": query.trace_id and str(query.trace_id),
-        "filter": conditions[0] if len(conditions) == 1 else _all_of(conditions),
-        "trace_filter": query.trace_filter,
-        "tree_filter": query.tree_filter,
-        "start_time": query.start_time and query.start_time.isoformat(),
-        "error": query.error,
-        "is_root": query.is_root,
-        "select": list(SELECTED),
-        # LangSmith reads the limit as the page's size.
-        "limit": min(query.limit or PAGE_SIZE, PAGE_SIZE),
-    }
-    return {key: value for key, value in body.items() if value not in (None, [])}
-
-
-def _all_of(conditions: Sequence[str]) -> str | None:
-    return f"and({', '.join(conditions)})" if conditions else None
-
-
-def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield ids in pages that one request may ask for."""
-    for start in range(0, len(ids), PAGE_SIZE):
-        yield ids[start : start + PAGE_SIZE]
+def _text(value: str | float) -> str:
+    # As JSON has it: true, not True.
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,22 +1,32 @@
 """Chats from LangSmith's `llm` runs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-import orjson
 from langsmith import Client
-from langsmith.schemas import Run
+from langsmith.schemas import Run as RunObject
 from pydantic import ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
-from langchain_finetune.loaders.langsmith_client import reading, reading_client
+from langchain_finetune.loaders.corrections import corrected
+from langchain_finetune.loaders.filters import all_of
+from langchain_finetune.loaders.fold import Folder
+from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.payloads.run import Reasoning, read_run
-from langchain_finetune.loaders.query import RunQuery, batches, query_body
-from langchain_finetune.sessions import FineTuningSession, Skip
+from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.queues import queued_runs
+from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
+from langchain_finetune.loaders.run_requests import Run, batches, run_request, trace_of
+from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
+
+Found = tuple[str, Run | None, Any]
+"""A run's id, its JSON if there is such a run, and the correction of its answer or None."""
 
 
 class LangSmithRunChatLoader(SessionLoader):
@@ -26,24 +36,32 @@ class LangSmithRunChatLoader(SessionLoader):
     reads what today's tracer writes, keeps tool calls and tools, and never revives run data.
 
     Args:
-        runs: Run ids and `Run` objects (or their JSON), mixed; or None to use the query.
+        runs: Run ids and `Run` objects (or their JSON), mixed; or None to use the query. Beside
+            them only the project may be given, where the ids are looked up: LangSmith's new API
+            finds no run without it.
         client: LangSmith's client; by default one from the environment (`LANGSMITH_ENDPOINT`,
             `LANGSMITH_API_KEY`).
-        query: Fields of `RunQuery`: `project_name`, `filter`, `trace_filter`, `limit`, ...
+        query: A `RunQuery`; its fields may be given as arguments instead: `project_name`,
+            `feedback`, `tags`, `limit`, ...
+        where: Called with each run's JSON; only runs for which it is true are taken.
+        calls: `all` takes every call. `last` leaves calls out that a later call of the same trace
+            repeats as its history, so that no token of an agent is paid for twice; they are skips
+            with the code `folded`.
+        concurrency: How many parts of a large query are fetched side by side at most; 1 fetches
+            page after page. The order of the sessions is the same.
+        strict: Raise a `LoadError` after the last session if a chat was left out that is not
+            folded.
         reasoning: What becomes of the models' reasoning: `drop`, which a session's
             `source["dropped_reasoning"]` counts, or `keep`, as the message's
             `reasoning_content`.
 
     Attributes:
-        runs: As given.
-        client: As given; made when first needed.
         query: What to select where no runs are given.
 
     Example:
         ```python
         loader = LangSmithRunChatLoader(
-            project_name="calculator",
-            trace_filter='and(eq(feedback_key, "user_score"), gt(feedback_score, 0))',
+            project_name="calculator", feedback={"key": "user_score", "above": 0}
         )
         for session in loader.lazy_load():
             print(session["messages"], session.get("tools"))
@@ -56,25 +74,25 @@ class LangSmithRunChatLoader(SessionLoader):
     runs: Any = Field(default=None, repr=False)
     client: Client | None = None
     query: RunQuery = RunQuery()
+    where: Callable[[Run], bool] | None = None
+    calls: Literal["all", "last"] = "all"
+    concurrency: int = Field(default=10, ge=1, le=32)
     reasoning: Reasoning = "drop"
     _used_up: bool = False
 
     def __init__(
         self,
-        runs: Iterable[str | UUID | Run | Mapping[str, Any]] | None = None,
+        runs: Iterable[str | UUID | RunObject | Mapping[str, Any]] | None = None,
         client: Client | None = None,
         *,
         query: RunQuery | None = None,
-        **conditions: Any,
+        **settings: Any,
     ) -> None:
-        chosen = {
-            name: conditions.pop(name) for name in RunQuery.model_fields if name in conditions
-        }
-        query = _updated(query or RunQuery(), chosen)
-        if runs is not None and query != RunQuery():
+        query = take_conditions(query, settings)
+        if runs is not None and not _names_project_only(query):
             raise LoadError("Give either runs or conditions to select them by, not both.")
         fields = {"runs": runs, "client": client, "query": query}
-        super().__init__(**fields, **conditions)
+        super().__init__(**fields, **settings)
 
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
@@ -84,18 +102,23 @@ class LangSmithRunChatLoader(SessionLoader):
         Raises:
             LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
         """
-        for run_id, run in self._runs(overrides):
+        folder = Folder() if self.calls == "last" else None
+        for run_id, run, correction in self._found(overrides):
             if run is None:
                 skip(Skip(run_id, "unknown_run", "LangSmith has no llm run of this id."))
                 continue
-            yield from readable(run_id, partial(read_run, run, self.reasoning), skip)
+            read = partial(read_chats, run, correction, folder, self.reasoning)
+            yield from readable(run_id, read, skip)
 
-    def _runs(self, overrides: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    def _found(self, overrides: dict[str, Any]) -> Iterator[Found]:
         if self.runs is not None and not overrides:
-            return self._given_runs()
-        return self._queried_runs(_updated(self.query, overrides))
+            runs = self._given_runs()
+            if self.calls == "last":
+                runs = iter(sorted(runs, key=_newest_first, reverse=True))
+            return (found for found in runs if found[1] is None or self._is_wanted(found[1]))
+        return self._queried_runs(updated(self.query, overrides))
 
-    def _given_runs(self) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    def _given_runs(self) -> Iterator[Found]:
         """Yield the given runs in order; ids are fetched in batches, each when its turn comes."""
         if iter(self.runs) is self.runs:
             if self._used_up:
@@ -110,53 +133,80 @@ class LangSmithRunChatLoader(SessionLoader):
                 continue
             yield from self._fetched(waiting)
             waiting = []
-            data = vars(run) if isinstance(run, Run) else run
-            yield str(data.get("id")), data
+            data = vars(run) if isinstance(run, RunObject) else run
+            yield str(data.get("id")), data, None
         yield from self._fetched(waiting)
 
-    def _fetched(self, run_ids: list[str]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    def _fetched(self, run_ids: list[str]) -> Iterator[Found]:
         for batch in batches(run_ids):
             try:
-                query = RunQuery(run_ids=tuple(UUID(run_id) for run_id in batch))
+                ids = tuple(UUID(run_id) for run_id in batch)
             except ValueError as error:
                 raise LoadError(f"A run id is no UUID: one of {', '.join(batch)}.") from error
-            found = {str(run["id"]): run for run in self._pages(query)}
-            for run_id in batch:
-                yield run_id, found.get(str(UUID(run_id)))
+            query = self.query.model_copy(update={"run_ids": ids})
+            found = {str(run["id"]): run for page in self._pages(query) for run in page.runs}
+            for run_id, known_id in zip(batch, ids, strict=True):
+                yield run_id, found.get(str(known_id)), None
 
-    def _queried_runs(self, query: RunQuery) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _queried_runs(self, query: RunQuery) -> Iterator[Found]:
         if not query.names_a_source():
             raise LoadError(
                 "Nothing says which runs to load: give runs, project_name, project_id or trace_id."
             )
-        for run in islice(self._pages(query), query.limit):
-            yield str(run.get("id")), run
+        return islice(self._selected(query), query.limit)
 
-    def _pages(self, query: RunQuery) -> Iterator[Mapping[str, Any]]:
+    def _selected(self, query: RunQuery) -> Iterator[Found]:
+        """Yield the runs of the sample that are wanted, with their corrections."""
+        used: set[str] = set()
+        for page in self._pages(query):
+            for run, correction in page.with_corrections(
+                lambda run: query.draws(trace_of(run)) and self._is_wanted(run), used
+            ):
+                yield str(run["id"]), run, correction
+
+    def _is_wanted(self, run: Run) -> bool:
+        return self.where is None or self.where(run)
+
+    def _pages(self, query: RunQuery) -> Iterator[Page]:
         """Yield the runs of a query, page after page."""
         if self.client is None:
             self.client = reading_client()
-        names = query.project_name or ()
-        projects = query.project_id or ()
-        ids = [projects] if isinstance(projects, UUID) else list(projects)
-        for name in [names] if isinstance(names, str) else names:
-            with reading(self.client, f"project {name!r}"):
-                ids.append(self.client.read_project(project_name=name).id)
-        body = query_body(query, ids)
-        while True:
-            with reading(self.client, "answer to the run query"):
-                response = self.client.request_with_retries(
-                    "POST", "/runs/query", request_kwargs={"data": orjson.dumps(body)}
-                )
-            page = orjson.loads(response.content)
-            yield from page.get("runs") or ()
-            cursor = (page.get("cursors") or {}).get("next")
-            if not cursor:
-                return
-            body["cursor"] = cursor
+        projects = find_projects(self.client, query)
+        # Whoever wants few runs should not wait for many.
+        concurrency = self.concurrency if query.limit is None else 1
+        reader = RunReader(self.client, concurrency, query.feedback)
+        request = run_request(query, projects.ids, all_count=self.where is None)
+        if query.annotation_queue is None:
+            yield from reader.pages(request, projects.start_time)
+            return
+        conditions = [request.trace_filter] if request.trace_filter else []
+        for queued in queued_runs(self.client, query):
+            asked = replace(
+                request,
+                project_ids=request.project_ids or tuple(map(str, queued.project_ids)),
+                trace_filter=all_of([*conditions, queued.condition()]),
+                page_size=None,
+            )
+            for page in reader.pages(asked):
+                yield replace(page, runs=[run for run in page.runs if queued.holds(run)])
 
 
-def _updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
+def take_conditions(query: RunQuery | None, settings: dict[str, Any]) -> RunQuery:
+    """Return the query with the conditions among a loader's arguments, which are taken out.
+
+    Raises:
+        LoadError: A condition is not right.
+    """
+    names = RunQuery.model_fields.keys() & settings.keys()
+    return updated(query or RunQuery(), {name: settings.pop(name) for name in names})
+
+
+def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
+    """Return a query with some of its conditions replaced.
+
+    Raises:
+        LoadError: One is not right.
+    """
     if not changes:
         return query
     try:
@@ -165,3 +215,37 @@ def _updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise LoadError(f"The run query is not right at {place!r}: {fault['msg']}.") from error
+
+
+def read_chats(
+    run: Run, correction: Any, folder: Folder | None, reasoning: Reasoning
+) -> list[FineTuningSession]:
+    """Return the chats of a run; of one with a corrected answer, the one chat that ends with it.
+
+    Args:
+        run: The run's JSON.
+        correction: What its answer should have been, or None.
+        folder: Leaves out what it has seen in a newer call, or None.
+        reasoning: What becomes of the models' reasoning.
+
+    Raises:
+        UnreadableChatError: The run holds no finished chat, the correction no answer, or all of
+            it was folded.
+    """
+    sessions = read_run(run, reasoning)
+    if correction is not None:
+        sessions = [corrected(sessions[0], correction)]
+    if folder is not None:
+        sessions = [each for each in sessions if not folder.folds(trace_of(run), each)]
+        if not sessions:
+            raise UnreadableChatError(FOLDED, "A later call of the trace holds all of it.")
+    return sessions
+
+
+def _names_project_only(query: RunQuery) -> bool:
+    return query == RunQuery(project_name=query.project_name, project_id=query.project_id)
+
+
+def _newest_first(found: Found) -> str:
+    start_time = (found[1] or {}).get("start_time") or ""
+    return start_time if isinstance(start_time, str) else start_time.isoformat()

@@ -20,7 +20,7 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested
+    assert set(BLOCKS) == tested | {"selection", "query", "conversations"}
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_the_main_example_answers_the_question(names):
     assert names["written"].examples == names["model"].metadata["training_examples"]
     exec(BLOCKS["hosted"], names)
     assert names["fine_tune"].hyperparameters.n_epochs == 3
+
+
+def test_what_is_chosen_is_read(names):
+    exec(BLOCKS["selection"], names)
+    assert list(names["loader"].invoke({"limit": 3})) == []
+    exec(BLOCKS["query"], names)
+    assert len(list(names["examples"])) > 10
+    exec(BLOCKS["conversations"], names)
+    assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
+    assert list(names["threads"].invoke({})) == []
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])

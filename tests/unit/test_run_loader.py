@@ -182,7 +182,7 @@ def test_a_repr_shows_no_training_text():
 
 def test_runs_and_conditions_exclude_each_other():
     with pytest.raises(LoadError, match="not both"):
-        LangSmithRunChatLoader([run()], project_name="app")
+        LangSmithRunChatLoader([run()], tags=["a"])
 
 
 def test_a_wrong_condition_is_named():

@@ -29,6 +29,13 @@ CREATE TABLE IF NOT EXISTS feedback (
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS feedback_by_run ON feedback (run_id);
+CREATE TABLE IF NOT EXISTS queues (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT, created_at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS queued_runs (
+    queue_id TEXT NOT NULL, run_id TEXT NOT NULL, added_at INTEGER NOT NULL,
+    PRIMARY KEY (queue_id, run_id)
+);
 CREATE TABLE IF NOT EXISTS datasets (
     id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, data_type TEXT NOT NULL,
     created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, metadata TEXT NOT NULL,

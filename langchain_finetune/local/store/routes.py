@@ -10,8 +10,10 @@ from langchain_finetune.local.store.routes_examples import create_examples_route
 from langchain_finetune.local.store.routes_feedback import create_feedback_router
 from langchain_finetune.local.store.routes_ingest import create_ingest_router
 from langchain_finetune.local.store.routes_projects import create_projects_router
+from langchain_finetune.local.store.routes_queues import create_queues_router
 from langchain_finetune.local.store.routes_runs import create_runs_router, create_v2_router
 from langchain_finetune.local.store.routes_shared import answer
+from langchain_finetune.local.store.routes_threads import create_threads_router
 from langchain_finetune.local.store.store import RunStore
 
 PREFIXES = ("", "/api", "/api/v1", "/v1")
@@ -35,6 +37,7 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_runs_router(store),
         create_projects_router(store),
         create_feedback_router(store),
+        create_queues_router(store),
         create_datasets_router(store),
         create_examples_router(store),
     )
@@ -43,6 +46,7 @@ def create_store_router(store: RunStore) -> APIRouter:
             router.include_router(part, prefix=prefix)
     for prefix in V2_PREFIXES:
         router.include_router(create_v2_router(store), prefix=prefix)
+        router.include_router(create_threads_router(store), prefix=prefix)
     return router
 
 

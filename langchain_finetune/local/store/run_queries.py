@@ -45,7 +45,8 @@ def _aware(value: Any) -> Any:
     return value if time is None else EPOCH + dt.timedelta(microseconds=time)
 
 
-_Time = Annotated[dt.datetime, BeforeValidator(_aware)]
+Time = Annotated[dt.datetime, BeforeValidator(_aware)]
+"""A time as clients write it; without an offset it is UTC."""
 
 
 class _Query(BaseModel):
@@ -79,8 +80,8 @@ class _V1Query(_Query):
     trace: UUID | None = None
     parent_run: UUID | None = None
     reference_example: list[UUID] | None = None
-    start_time: _Time | None = None
-    end_time: _Time | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
     error: bool | None = None
     query: str | None = None
     select: list[str] | None = None
@@ -113,9 +114,9 @@ class _V1Query(_Query):
         if self.error is not None:
             yield _has_error(self.error)
         if self.start_time:
-            yield Where("r.start_time >= ?", (_micros(self.start_time),))
+            yield Where("r.start_time >= ?", (micros_of(self.start_time),))
         if self.end_time:
-            yield Where("r.start_time <= ?", (_micros(self.end_time),))
+            yield Where("r.start_time <= ?", (micros_of(self.end_time),))
         if self.query:
             text = orjson.dumps(self.query).decode()
             yield filter_condition(parse_filter(f"search({text})"), RUN_FILTERS, "r")
@@ -127,8 +128,8 @@ class _V2Query(_Query):
     trace_id: UUID | None = None
     reference_examples: list[UUID] | None = None
     has_error: bool | None = None
-    min_start_time: _Time | None = None
-    max_start_time: _Time | None = None
+    min_start_time: Time | None = None
+    max_start_time: Time | None = None
     selects: list[str] = ["ID"]
     page_size: int = Field(default=100, ge=1, le=V2_PAGE)
 
@@ -143,9 +144,9 @@ class _V2Query(_Query):
             yield Where("r.trace_id = ?", (str(self.trace_id),))
         if self.has_error is not None:
             yield _has_error(self.has_error)
-        yield Where("r.start_time >= ?", (_micros(self.min_start_time or now - DAY),))
+        yield Where("r.start_time >= ?", (micros_of(self.min_start_time or now - DAY),))
         if self.max_start_time:
-            yield Where("r.start_time <= ?", (_micros(self.max_start_time),))
+            yield Where("r.start_time <= ?", (micros_of(self.max_start_time),))
 
 
 def v1_query(body: Any) -> RunQuery:
@@ -155,7 +156,7 @@ def v1_query(body: Any) -> RunQuery:
         ApiError: 400 where it is malformed, asks for more than 100 runs, or names no place to
             look, as LangSmith answers.
     """
-    asked = _validated(_V1Query, body)
+    asked = validated(_V1Query, body)
     if not any((asked.session, asked.id, asked.trace, asked.parent_run, asked.reference_example)):
         raise ApiError(
             400,
@@ -177,7 +178,7 @@ def v2_query(body: Any, now: dt.datetime) -> RunQuery:
     Raises:
         ApiError: 400 where it is malformed.
     """
-    asked = _validated(_V2Query, body)
+    asked = validated(_V2Query, body)
     return RunQuery(
         where=all_of([*asked.conditions(now), *_after(asked.cursor, ascending=False)]),
         fields=v2_fields(asked.selects),
@@ -206,10 +207,15 @@ def _after(cursor: str | None, *, ascending: bool) -> list[Where]:
     return [Where(f"(r.start_time, r.id) {'>' if ascending else '<'} (?, ?)", place)]
 
 
-_Q = TypeVar("_Q", bound=_Query)
+_Q = TypeVar("_Q", bound=BaseModel)
 
 
-def _validated(model: type[_Q], body: Any) -> _Q:
+def validated(model: type[_Q], body: Any) -> _Q:
+    """Read a body.
+
+    Raises:
+        ApiError: 400 with the place of the fault.
+    """
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -234,5 +240,6 @@ def _has_error(wanted: bool) -> Where:  # noqa: FBT001 the value itself
     return Where(f"r.error IS {'NOT ' if wanted else ''}NULL")
 
 
-def _micros(time: dt.datetime) -> int:
+def micros_of(time: dt.datetime) -> int:
+    """Return a time as the store keeps it."""
     return (time - EPOCH) // dt.timedelta(microseconds=1)

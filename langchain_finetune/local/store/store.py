@@ -1,4 +1,4 @@
-"""The run store: one SQLite file with projects, runs, feedback, datasets and examples."""
+"""The run store: one SQLite file with projects, runs, feedback, queues, datasets and examples."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import Examples
 from langchain_finetune.local.store.feedback import Feedback
 from langchain_finetune.local.store.projects import Projects
+from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.runs import Runs
+from langchain_finetune.local.store.threads import Threads
 
 
 class RunStore:
@@ -20,6 +22,8 @@ class RunStore:
         projects: What LangSmith's API calls sessions.
         feedback: What users said of runs.
         runs: The runs.
+        threads: Conversations that runs belong to.
+        queues: Runs that somebody is to look at.
         datasets: The datasets.
         examples: Their examples, in all versions.
     """
@@ -29,6 +33,8 @@ class RunStore:
         self.projects = Projects(self._database)
         self.feedback = Feedback(self._database)
         self.runs = Runs(self._database, self.projects, self.feedback)
+        self.threads = Threads(self._database)
+        self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)
         self.examples = Examples(self._database, self.datasets)
 

@@ -97,7 +97,15 @@ def _one_server(tmp_path_factory):
 @pytest.fixture
 def server(_one_server):
     """The server with an empty store; starting one for every test would take long."""
-    for table in ("projects", "runs", "feedback", "datasets", "example_versions"):
+    for table in (
+        "projects",
+        "runs",
+        "feedback",
+        "datasets",
+        "example_versions",
+        "queues",
+        "queued_runs",
+    ):
         _one_server.store._database.run(f"DELETE FROM {table}")
     _one_server.store.projects.ensure("default")
     _one_server.asked.clear()

@@ -255,7 +255,7 @@ def test_projects(server, client):
 
 
 def test_what_the_store_does_not_have_is_not_found(server):
-    for path in ("/prompts", "/annotation-queues", "/runs/stats", "/v1/models", "/v1/files"):
+    for path in ("/prompts", "/runs/stats", "/v1/models", "/v1/files"):
         assert httpx.get(server.url + path).status_code in {400, 404}, path
     assert httpx.get(server.url + "/sessions?colour=red").status_code == 400
     assert "langchain_finetune" in httpx.get(server.url + "/info").json()

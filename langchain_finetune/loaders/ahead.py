@@ -1,0 +1,121 @@
+"""Reading ahead: several sources are read side by side, and come out in their own order."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+Source = Callable[[threading.Event], Iterator[T]]
+"""Yields items; called in a thread with an event that is set when nobody wants more."""
+
+
+def in_order(sources: Sequence[Source[T]], *, workers: int, ahead: int = 1) -> Iterator[T]:
+    """Yield the items of all sources: the first source's, then the second's, and so on.
+
+    Threads read while earlier items are used. They end with the iteration, also where it stops
+    early or fails; a step that is under way then is waited for.
+
+    Args:
+        sources: What to read. The order of the items is that of reading them one after another.
+        workers: Most threads. Each takes the first source that none has taken yet.
+        ahead: Most items of a source that wait to be used. A thread goes on to another source
+            when none wait any more, so at most `workers * ahead` wait altogether.
+
+    Yields:
+        The items. What a source raises is raised here when its turn comes.
+
+    Example:
+        >>> list(in_order([lambda stop: iter([1, 2]), lambda stop: iter([3])], workers=2))
+        [1, 2, 3]
+    """
+    stop = threading.Event()
+    lanes = [_Lane(source, ahead) for source in sources]
+    waiting: queue.SimpleQueue[_Lane[T]] = queue.SimpleQueue()
+    for lane in lanes:
+        waiting.put(lane)
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                lane = waiting.get_nowait()
+            except queue.Empty:
+                return
+            lane.fill(stop)
+
+    # Daemons, so that an iteration that is never finished does not keep the process alive.
+    threads = [
+        threading.Thread(target=work, name="langchain-finetune-read", daemon=True)
+        for _ in range(min(workers, len(lanes)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for lane in lanes:
+            yield from lane.drain()
+    finally:
+        stop.set()
+        for lane in lanes:
+            lane.release()
+        for thread in threads:
+            thread.join()
+
+
+@dataclass(frozen=True)
+class _Item(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
+
+
+class _Lane(Generic[T]):
+    """The items of one source on their way from its thread."""
+
+    def __init__(self, source: Source[T], ahead: int) -> None:
+        self._source = source
+        self._items: queue.SimpleQueue[_Item[T] | _End] = queue.SimpleQueue()
+        self._ahead = ahead
+        self._room = threading.Semaphore(ahead - 1)
+
+    def fill(self, stop: threading.Event) -> None:
+        """Read the source, no further ahead than there is room."""
+        with self:
+            for value in self._source(stop):
+                self._items.put(_Item(value))
+                self._room.acquire()
+                if stop.is_set():
+                    return
+        for _ in range(self._ahead - 1):
+            # All of them: the lane is empty.
+            self._room.acquire()
+
+    def drain(self) -> Iterator[T]:
+        """Yield the items as they come."""
+        while isinstance(found := self._items.get(), _Item):
+            self._room.release()
+            yield found.value
+        if found.error is not None:
+            raise found.error
+
+    def release(self) -> None:
+        """Let a reader that waits for room go on, to its end."""
+        self._room.release(self._ahead)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        # Also an error goes to the other side, and is raised there.
+        self._items.put(_End(error))
+        return True

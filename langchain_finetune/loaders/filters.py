@@ -1,0 +1,86 @@
+"""LangSmith's filter language: conditions as text, every value escaped. Pure.
+
+Source: LangSmith's "Trace query syntax". A run has many feedback rows and many metadata entries;
+conditions that stand side by side in one `and` speak of the same row, so that each pair of key
+and value gets an `and` of its own.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+
+Value = str | int | float | bool | dt.datetime
+
+THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
+"""Metadata that says which conversation a trace belongs to (LangSmith's "Configure threads")."""
+
+
+def compare(operator: str, field: str, value: Value | Sequence[str]) -> str:
+    """Return one comparison.
+
+    Args:
+        operator: `eq`, `gt`, `gte`, `lt`, `lte`, `in` or `has`.
+        field: Name of the field; never what a user wrote.
+        value: Compared with; it is escaped.
+
+    Example:
+        >>> compare("gt", "start_time", dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
+        'gt(start_time, "2026-11-01T00:00:00+00:00")'
+    """
+    return f"{operator}({field}, {_literal(value)})"
+
+
+def one_of(field: str, values: Sequence[str]) -> str:
+    """Return the condition that a field has one of some values.
+
+    Example:
+        >>> one_of("name", ["a"]), one_of("name", ["a", "b"])
+        ('eq(name, "a")', 'in(name, ["a", "b"])')
+    """
+    return compare("eq", field, values[0]) if len(values) == 1 else compare("in", field, values)
+
+
+def same_row(key: str, conditions: Sequence[str]) -> str:
+    """Return the condition that one row of a run fulfils all of some conditions.
+
+    Args:
+        key: The condition on the row's key.
+        conditions: Those on its other fields. Where there are none the key's stands twice: an
+            `and` of its own keeps it from being read together with its neighbours.
+    """
+    return f"and({', '.join([key, *(conditions or [key])])})"
+
+
+def metadata(key: str, values: Sequence[str]) -> str:
+    """Return the condition that a metadata entry has one of some values.
+
+    Example:
+        >>> metadata("user", ["ada"])
+        'and(eq(metadata_key, "user"), eq(metadata_value, "ada"))'
+    """
+    return same_row(compare("eq", "metadata_key", key), [one_of("metadata_value", values)])
+
+
+def in_thread(thread_id: str) -> str:
+    """Return the condition that a run belongs to a conversation."""
+    key = compare("in", "metadata_key", THREAD_KEYS)
+    return same_row(key, [compare("eq", "metadata_value", thread_id)])
+
+
+def all_of(conditions: Sequence[str]) -> str | None:
+    """Return the condition that all hold, or None where there are none.
+
+    Example:
+        >>> all_of([]), all_of(["eq(a, 1)"]), all_of(["eq(a, 1)", "eq(b, 2)"])
+        (None, 'eq(a, 1)', 'and(eq(a, 1), eq(b, 2))')
+    """
+    if len(conditions) < 2:  # noqa: PLR2004 - `and` joins two
+        return next(iter(conditions), None)
+    return f"and({', '.join(conditions)})"
+
+
+def _literal(value: Value | Sequence[str]) -> str:
+    if isinstance(value, dt.datetime):
+        value = value.isoformat()
+    # JSON's strings, numbers, lists and truth values are the language's own.
+    return json.dumps(value, ensure_ascii=False)

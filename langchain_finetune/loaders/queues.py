@@ -1,0 +1,86 @@
+"""Annotation queues: which traces are in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from langsmith import Client
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.filters import one_of
+from langchain_finetune.loaders.langsmith_client import ask, reading
+from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.run_requests import Run
+
+_PAGE = 100
+"""Most queued runs in one answer."""
+
+
+@dataclass(frozen=True)
+class QueuedRuns:
+    """Some runs of an annotation queue.
+
+    Attributes:
+        run_ids: The queued runs.
+        trace_ids: Their traces.
+        project_ids: Their projects.
+    """
+
+    run_ids: frozenset[str]
+    trace_ids: tuple[str, ...]
+    project_ids: tuple[UUID, ...]
+
+    def condition(self) -> str:
+        """Return the condition on the root run, in LangSmith's filter language."""
+        return one_of("id", self.trace_ids)
+
+    def holds(self, run: Run) -> bool:
+        """Tell whether a run is queued, or lies below one that is.
+
+        Args:
+            run: Its `dotted_order` names it and all above it: `<time>Z<id>.<time>Z<id>`.
+        """
+        line = {step[-36:] for step in str(run.get("dotted_order") or "").split(".")}
+        return not self.run_ids.isdisjoint({str(run["id"]), *line})
+
+
+def queued_runs(client: Client, query: RunQuery) -> Iterator[QueuedRuns]:
+    """Yield the runs of the query's annotation queue, in its order, some at a time.
+
+    Raises:
+        LoadError: There is no such queue, or LangSmith can't be read.
+    """
+    name = query.annotation_queue
+    assert name is not None, "asked for where there is one"
+    with reading(client, f"annotation queue {str(name)!r}"):
+        params: dict[str, Any] = {"limit": _PAGE, "offset": 0}
+        if query.annotation_status:
+            params["status"] = query.annotation_status
+        path = f"/annotation-queues/{_queue_id(client, name)}/runs"
+        while items := ask(client, "GET", path, params=params):
+            yield _queued(items)
+            if len(items) < _PAGE:
+                return
+            params["offset"] += len(items)
+
+
+def _queue_id(client: Client, queue: str | UUID) -> UUID:
+    if isinstance(queue, UUID):
+        return queue
+    # Kept as JSON, an id is a text too.
+    found = next(client.list_annotation_queues(name=queue, limit=1), None)
+    if found is not None:
+        return found.id
+    try:
+        return UUID(queue)
+    except ValueError:
+        raise LoadError(
+            f"LangSmith at {client.api_url} has no annotation queue {queue!r}."
+        ) from None
+
+
+def _queued(items: list[Run]) -> QueuedRuns:
+    traces = dict.fromkeys(str(item.get("trace_id") or item["id"]) for item in items)
+    projects = dict.fromkeys(UUID(str(item["session_id"])) for item in items)
+    return QueuedRuns(frozenset(str(item["id"]) for item in items), tuple(traces), tuple(projects))

@@ -1,0 +1,216 @@
+"""Runs, fetched page after page through LangSmith's client."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from langsmith import Client
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.ahead import Source, in_order
+from langchain_finetune.loaders.corrections import fetch_corrections
+from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
+from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
+from langchain_finetune.loaders.run_requests import (
+    IDS_PER_REQUEST,
+    Api,
+    Run,
+    RunRequest,
+    batches,
+    choose_api,
+    read_page,
+    request_body,
+    trace_of,
+)
+from langchain_finetune.loaders.windows import RUNS_PER_WINDOW, parts_below, rest_below
+
+NOT_SERVED = frozenset({404, 405, 501})
+"""What a server without the new API answers to it."""
+
+_PART_PAGE = 2 * RUNS_PER_WINDOW
+"""Runs in one answer where parts are fetched side by side; the old API gives less."""
+
+_AHEAD = 2
+"""How many answers of a part may wait for those before it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some runs, and the corrections of their answers.
+
+    Attributes:
+        runs: Their JSON, in the old API's words.
+        corrections: Corrections by the id of the run or of the trace that they were given for.
+    """
+
+    runs: Sequence[Run]
+    corrections: Mapping[str, Any]
+
+    def with_corrections(
+        self, keep: Callable[[Run], bool], used: set[str]
+    ) -> Iterator[tuple[Run, Any]]:
+        """Yield the runs that are kept, each with the correction of its answer or None.
+
+        A trace's own correction is of its last answer: it goes to the newest run that is kept.
+
+        Args:
+            keep: Tells whether a run is kept.
+            used: The traces whose correction was given already; it grows.
+        """
+        for run in self.runs:
+            if not keep(run):
+                continue
+            run_id, trace_id = str(run["id"]), trace_of(run)
+            correction = self.corrections.get(run_id)
+            if trace_id in self.corrections:
+                if correction is None and trace_id not in used:
+                    correction = self.corrections[trace_id]
+                used.add(trace_id)
+            yield run, correction
+
+
+@dataclass(frozen=True)
+class Projects:
+    """The projects that a query names.
+
+    Attributes:
+        ids: Their ids.
+        start_time: When the first of them was made; None where that is not known.
+    """
+
+    ids: tuple[UUID, ...]
+    start_time: dt.datetime | None
+
+
+def find_projects(client: Client, query: RunQuery) -> Projects:
+    """Look up the projects of a query.
+
+    Raises:
+        LoadError: There is no project of that name, or LangSmith can't be read.
+    """
+    ids, starts = list(query.project_ids), []
+    for name in query.project_names:
+        with reading(client, f"project {name!r}"):
+            project = client.read_project(project_name=name)
+        ids.append(project.id)
+        starts.append(project.start_time)
+    known = starts and not query.project_ids
+    return Projects(tuple(ids), min(map(_in_utc, starts)) if known else None)
+
+
+class RunReader:
+    """Reads runs from the API that the server has: the new one, or else the old.
+
+    Args:
+        client: LangSmith's client. Threads share it.
+        concurrency: How many parts of a query's time are fetched side by side at most.
+        said: Feedback conditions whose corrections are wanted.
+    """
+
+    def __init__(
+        self, client: Client, concurrency: int = 1, said: Sequence[FeedbackCondition] = ()
+    ) -> None:
+        self._client = client
+        self._concurrency = concurrency
+        self._said = [condition for condition in said if condition.use_correction]
+
+    def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
+        """Yield the runs of a request, newest first, page after page.
+
+        The next page is fetched while one is used. Where there are many, their time is cut into
+        parts, which are fetched side by side and come in order. Few runs take one request.
+
+        Args:
+            request: What to fetch.
+            begin: About when the oldest run began, where the request does not say it.
+
+        Raises:
+            LoadError: LangSmith can't be reached, or refuses.
+        """
+        if len(request.run_ids) > IDS_PER_REQUEST:
+            for ids in batches(request.run_ids):
+                yield from self.pages(replace(request, run_ids=tuple(ids)))
+            return
+        rest: RunRequest | None = request
+        while rest is not None:
+            api, page, cursor = self._first(rest)
+            if cursor is None:
+                yield page
+                return
+            # With a page of its own size the caller wants few runs, and soon.
+            spread = self._concurrency > 1 and rest.page_size is None
+            parts = parts_below(rest, page.runs, rest.start_time or begin) if spread else []
+            sources: list[Source[Page]] = [partial(_as_it_is, page)]
+            if parts:
+                seen = frozenset(str(run["id"]) for run in page.runs)
+                small = [replace(part, page_size=_PART_PAGE) for part in parts]
+                sources += [partial(self._read, api, part, None, seen) for part in small]
+                rest = rest_below(rest, parts)
+            else:
+                sources.append(partial(self._read, api, rest, cursor, frozenset()))
+                rest = None
+            ahead = _AHEAD if parts else 1
+            yield from in_order(sources, workers=self._concurrency, ahead=ahead)
+
+    def _first(self, request: RunRequest) -> tuple[Api, Page, str | None]:
+        flags: Mapping[str, Any] = {}
+        version = ""
+        if request.project_ids:
+            info = self._client.info
+            flags, version = info.instance_flags or {}, info.version
+        if choose_api(version, flags, request) == "v2":
+            try:
+                return "v2", *self._page("v2", request, None, None)
+            except LoadError as error:
+                # Another LangSmith says so where the old API is gone.
+                missing = status_of(error) in NOT_SERVED
+                if not missing or flags.get("ch_query_enabled") is False:
+                    raise
+        try:
+            return "v1", *self._page("v1", request, None, None)
+        except LoadError as error:
+            if request.project_ids or status_of(error) not in NOT_SERVED:
+                raise
+            raise LoadError(
+                f"LangSmith at {self._client.api_url} finds runs only within a project: "
+                "give project_name, too."
+            ) from error
+
+    def _read(
+        self,
+        api: Api,
+        request: RunRequest,
+        cursor: str | None,
+        seen: frozenset[str],
+        stop: threading.Event,
+    ) -> Iterator[Page]:
+        while not stop.is_set():
+            page, cursor = self._page(api, request, cursor, stop)
+            yield replace(page, runs=[run for run in page.runs if str(run["id"]) not in seen])
+            if cursor is None:
+                return
+
+    def _page(
+        self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
+    ) -> tuple[Page, str | None]:
+        path = "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
+        with reading(self._client, "answer to the run query"):
+            body = request_body(api, request, cursor)
+            runs, cursor = read_page(api, ask(self._client, "POST", path, body=body, stop=stop))
+            corrections = (
+                fetch_corrections(self._client, runs, self._said, stop) if self._said else {}
+            )
+        return Page(runs, corrections), cursor or None
+
+
+def _as_it_is(page: Page, stop: threading.Event) -> Iterator[Page]:
+    del stop
+    yield page
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time

@@ -1,0 +1,226 @@
+"""The requests that a run query means, in both of LangSmith's APIs, and their answers. Pure.
+
+| | old | new |
+|---|---|---|
+| route | `POST /runs/query` | `POST /api/v2/runs/query`, LangSmith 0.16 or newer |
+| where | projects, run ids or a trace | projects |
+| runs a page | 100 | 1000 |
+| window | open | begins one day ago where `min_start_time` is missing |
+
+Source: LangSmith's OpenAPI description and langsmith 0.14.17 (`resources/runs`).
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from langchain_finetune.loaders.filters import all_of
+from langchain_finetune.loaders.query import RunQuery
+
+Run = Mapping[str, Any]
+"""A run's JSON, in the old API's words."""
+
+Api = Literal["v1", "v2"]
+
+V1_PAGE = 100
+"""Most runs in one answer of the old API; asking for more is an error there."""
+
+V2_PAGE = 1000
+"""Most runs in one answer of the new API."""
+
+IDS_PER_REQUEST = 100
+"""Most ids that one request asks for."""
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+_SELECTED = (
+    "id",
+    "trace_id",
+    "thread_id",
+    "dotted_order",
+    "name",
+    "run_type",
+    "status",
+    "error",
+    "start_time",
+    "end_time",
+    "tags",
+    "total_tokens",
+    "inputs",
+    "outputs",
+    "extra",
+)
+"""What a chat is read from, and what else a predicate may want to know; the rest is large."""
+
+_V1_SELECTED = (*_SELECTED, "session_id", "parent_run_id", "feedback_stats")
+_V2_SELECTED = (*_SELECTED, "project_id", "parent_run_ids", "feedback_stats")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Runs to fetch: the server's part of a `RunQuery`.
+
+    Attributes:
+        project_ids: The projects to look in; LangSmith takes ids only.
+        run_type: `llm`, or None for runs of any type.
+        run_ids: These only.
+        trace_id: Of this trace only.
+        filter: Condition on the run.
+        trace_filter: Condition on the root run of its trace.
+        tree_filter: Condition on any run of its trace.
+        start_time: Runs that began then or later.
+        end_time: Runs that began before.
+        before: The same as a condition, where `filter` does not say it already.
+        error: Whether they failed.
+        is_root: Whether they have no parent.
+        page_size: At most so many in an answer; the API's own bound where it is None.
+        light: Leave inputs and outputs out.
+    """
+
+    project_ids: tuple[str, ...]
+    run_type: str | None = "llm"
+    run_ids: tuple[str, ...] = ()
+    trace_id: str | None = None
+    filter: str | None = None
+    trace_filter: str | None = None
+    tree_filter: str | None = None
+    start_time: dt.datetime | None = None
+    end_time: dt.datetime | None = None
+    before: str | None = None
+    error: bool | None = None
+    is_root: bool | None = None
+    page_size: int | None = None
+    light: bool = False
+
+
+def run_request(
+    query: RunQuery, project_ids: Sequence[UUID], *, all_count: bool = True
+) -> RunRequest:
+    """Return what a query asks of the server.
+
+    Args:
+        query: What to select. Sample and limit are left to the caller.
+        project_ids: The projects that it names.
+        all_count: Whether every run of an answer counts towards the limit.
+    """
+    return RunRequest(
+        project_ids=tuple(map(str, project_ids)),
+        run_ids=tuple(map(str, query.run_ids or ())),
+        trace_id=str(query.trace_id) if query.trace_id else None,
+        filter=query.run_condition(),
+        trace_filter=query.trace_condition(),
+        tree_filter=query.tree_filter,
+        start_time=query.start_time,
+        end_time=query.end_time,
+        error=query.error,
+        is_root=query.is_root,
+        page_size=query.limit if all_count and query.sample is None else None,
+    )
+
+
+def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> dict[str, Any]:
+    """Return the JSON body that asks for a page of runs.
+
+    Args:
+        api: Which API is asked.
+        request: What to fetch.
+        cursor: Where the page begins, from the answer before it.
+    """
+    shared = {
+        "filter": all_of([each for each in (request.filter, request.before) if each]),
+        "trace_filter": request.trace_filter,
+        "tree_filter": request.tree_filter,
+        "is_root": request.is_root,
+        "cursor": cursor,
+    }
+    if api == "v1":
+        body = {
+            "session": list(request.project_ids),
+            "run_type": request.run_type,
+            "id": list(request.run_ids),
+            "trace": request.trace_id,
+            "start_time": request.start_time and request.start_time.isoformat(),
+            "error": request.error,
+            "select": _selected(_V1_SELECTED, request),
+            # LangSmith reads the limit as the page's size.
+            "limit": min(request.page_size or V1_PAGE, V1_PAGE),
+        }
+    else:
+        body = {
+            "project_ids": list(request.project_ids),
+            "run_type": request.run_type and request.run_type.upper(),
+            "ids": list(request.run_ids),
+            "trace_id": request.trace_id,
+            # Without it the window silently begins one day ago.
+            "min_start_time": (request.start_time or EPOCH).isoformat(),
+            "max_start_time": request.end_time and request.end_time.isoformat(),
+            "has_error": request.error,
+            "selects": [name.upper() for name in _selected(_V2_SELECTED, request)],
+            "page_size": min(request.page_size or V2_PAGE, V2_PAGE),
+        }
+    return {key: value for key, value in (body | shared).items() if value not in (None, [])}
+
+
+def read_page(api: Api, answer: Mapping[str, Any]) -> tuple[list[Run], str | None]:
+    """Return the runs of an answer, and the cursor of the next page or None."""
+    if api == "v1":
+        return answer.get("runs") or [], (answer.get("cursors") or {}).get("next")
+    return [_in_old_words(run) for run in answer.get("items") or ()], answer.get("next_cursor")
+
+
+def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunRequest) -> Api:
+    """Return the API to ask for runs: the new one where the server has it.
+
+    Args:
+        version: LangSmith's version, from `GET /info`; may be empty.
+        flags: `instance_flags` from there. `sdb_query_enabled` says that the new API is there,
+            `ch_query_enabled` that the old one is.
+        request: Without a project only the old API can answer.
+
+    Example:
+        >>> in_project = RunRequest(project_ids=("p",))
+        >>> choose_api("0.16.2", None, in_project), choose_api("0.12.7", None, in_project)
+        ('v2', 'v1')
+        >>> choose_api("0.16.2", None, RunRequest(project_ids=(), run_ids=("r",)))
+        'v1'
+    """
+    flags = flags or {}
+    if not request.project_ids:
+        return "v1"
+    if flags.get("sdb_query_enabled") or flags.get("ch_query_enabled") is False:
+        return "v2"
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    new = numbers is not None and (int(numbers[1]), int(numbers[2])) >= (0, 16)
+    return "v2" if new else "v1"
+
+
+def trace_of(run: Run) -> str:
+    """Return the id of a run's trace; a run without one is a trace of its own."""
+    return str(run.get("trace_id") or run.get("id"))
+
+
+def batches(ids: Sequence[str], size: int = IDS_PER_REQUEST) -> Iterator[Sequence[str]]:
+    """Yield ids in parts that one request may ask for."""
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _selected(names: Sequence[str], request: RunRequest) -> list[str]:
+    left_out = {"inputs", "outputs", "feedback_stats"} if request.light else set()
+    return [name for name in names if name not in left_out]
+
+
+def _in_old_words(run: Run) -> Run:
+    """Return a run of the new API as the old one tells it."""
+    old = dict(run)
+    for name in ("run_type", "status"):
+        if isinstance(run.get(name), str):
+            old[name] = run[name].lower()
+    if "project_id" in old:
+        old["session_id"] = old.pop("project_id")
+    if "parent_run_ids" in run:
+        old["parent_run_id"] = next(reversed(run["parent_run_ids"] or ()), None)
+    return old

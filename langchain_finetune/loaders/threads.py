@@ -1,0 +1,134 @@
+"""Chats from LangSmith's threads: whole conversations."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from langsmith import Client
+from pydantic import ConfigDict, Field
+
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.ahead import Source, in_order
+from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.conversations import join_calls
+from langchain_finetune.loaders.filters import in_thread
+from langchain_finetune.loaders.langsmith_client import reading_client
+from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects
+from langchain_finetune.loaders.run_requests import Run, run_request
+from langchain_finetune.loaders.runs import read_chats, take_conditions, updated
+from langchain_finetune.loaders.thread_ids import find_thread_ids
+from langchain_finetune.sessions import FineTuningSession, Skip
+
+_TOGETHER = 64
+"""How many threads are taken up at once; they are fetched side by side, and come in order."""
+
+
+class LangSmithThreadChatLoader(SessionLoader):
+    """Load whole conversations from LangSmith: one session a thread.
+
+    A thread is all traces whose metadata has the same `session_id`, `thread_id` or
+    `conversation_id`. Where the app sends the history with each call, the session is the last
+    call. Where it does not, the calls are joined in order: the session then holds more than any
+    one request did. Calls with other instructions or tools, and answers that were made again, make
+    sessions of their own.
+
+    Args:
+        thread_ids: These threads only; their project must be named, too.
+        client: LangSmith's client; by default one from the environment.
+        query: A `RunQuery`; its fields may be given as arguments instead. Conditions on the root
+            run (`trace_filter`, `trace_error`, `feedback` on the root) and the time choose
+            threads: one trace that fits takes the whole thread. Conditions on the run choose
+            calls in them. `sample` and `limit` count threads.
+        where: Called with the JSON of each call; only calls for which it is true are taken.
+        concurrency: How many threads are fetched side by side at most.
+        strict: Raise a `LoadError` after the last session if a call was left out.
+
+    Example:
+        ```python
+        loader = LangSmithThreadChatLoader(
+            project_name="support", feedback={"key": "solved", "at_least": 1}
+        )
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    thread_ids: tuple[str, ...] | None = None
+    client: Client | None = None
+    query: RunQuery = RunQuery()
+    where: Callable[[Run], bool] | None = None
+    concurrency: int = Field(default=10, ge=1, le=32)
+
+    def __init__(
+        self, client: Client | None = None, *, query: RunQuery | None = None, **settings: Any
+    ) -> None:
+        fields = {"client": client, "query": take_conditions(query, settings)}
+        super().__init__(**fields, **settings)
+
+    def read_sessions(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession]:
+        """Yield the conversations of each thread; calls that hold no finished chat are skipped.
+
+        Raises:
+            LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
+        """
+        query = updated(self.query, overrides)
+        if query.run_ids or query.trace_id or query.annotation_queue:
+            raise LoadError("Threads can't be chosen by run_ids, trace_id or annotation_queue.")
+        if not query.names_a_source():
+            raise LoadError("Nothing says which threads to load: give project_name or project_id.")
+        if self.client is None:
+            self.client = reading_client()
+        projects = find_projects(self.client, query)
+        ids = self.thread_ids or find_thread_ids(self.client, query, projects)
+        drawn = islice(filter(query.draws, ids), query.limit)
+        reader = RunReader(self.client, said=query.feedback)
+        while some := list(islice(drawn, _TOGETHER)):
+            sources: list[Source[list[Page]]] = [
+                partial(_fetch, reader, query, projects, thread_id) for thread_id in some
+            ]
+            # Each source gives one item, so that the two stay in step.
+            for thread_id, pages in zip(
+                some, in_order(sources, workers=self.concurrency), strict=True
+            ):
+                yield from self._conversations(thread_id, pages, skip)
+
+    def _conversations(
+        self, thread_id: str, pages: list[Page], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession]:
+        used: set[str] = set()
+        keep = self.where or (lambda _: True)
+        runs = [found for page in pages for found in page.with_corrections(keep, used)]
+        calls: list[FineTuningSession] = []
+        for run, correction in sorted(runs, key=_began):
+            read = partial(read_chats, run, correction, None, "drop")
+            calls += readable(str(run["id"]), read, skip)
+        for session in readable(thread_id, partial(join_calls, calls), skip):
+            session["source"] = {**session.get("source", {}), "thread_id": thread_id}
+            yield session
+
+
+def _fetch(
+    reader: RunReader,
+    query: RunQuery,
+    projects: Projects,
+    thread_id: str,
+    stop: threading.Event,
+) -> Iterator[list[Page]]:
+    """Yield all calls of a thread, newest first, as one item."""
+    # The whole thread, also what lies outside of the time by which it was chosen.
+    calls = query.model_copy(update={"start_time": None, "end_time": None, "limit": None})
+    request = replace(
+        run_request(calls, projects.ids), trace_filter=in_thread(thread_id), tree_filter=None
+    )
+    if not stop.is_set():
+        yield list(reader.pages(request))
+
+
+def _began(found: tuple[Run, Any]) -> str:
+    return str(found[0].get("start_time"))
