@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from langchain_finetune.convert.runnable import Convert
-from langchain_finetune.errors import FineTuningError, LoadError
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.engines.embedded import stop_engine
 from langchain_finetune.finetune.job import Hyperparameters
 from langchain_finetune.finetune.progress import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
-from langchain_finetune.home import home_path
+from langchain_finetune.home import KEY_VARIABLE, home_path
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
@@ -64,10 +64,15 @@ def run(
             hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
         )
     except ValidationError as error:
-        raise typer.BadParameter(error.errors()[0]["msg"]) from None
+        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(fault) from None
     # Progress goes to standard error, so that the result alone is on standard output.
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
-        chat = step.invoke(examples, {"callbacks": [progress]})
+        try:
+            chat = step.invoke(examples, {"callbacks": [progress]})
+        except KeyboardInterrupt:
+            job = f"job {progress.job_id} goes on" if progress.job_id else "no job was waited for"
+            raise FineTuningError(f"Stopped waiting; {job}.") from None
     result = {
         "model": chat.model_name,
         "base_url": chat.openai_api_base,
@@ -91,7 +96,12 @@ def serve(
 ) -> None:
     """Run the embedded engine here until it is stopped."""
     home = home_path()
-    typer.echo(f"State and key are kept in {home}. Ctrl-C stops the engine.", err=True)
+    where = f"http://127.0.0.1:{port}" if port else "an address that the log tells"
+    typer.echo(
+        f"Serving at {where}: OpenAI's API under /v1, LangSmith's at the root.\n"
+        f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
+        err=True,
+    )
     serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()))
 
 
@@ -105,7 +115,8 @@ def main() -> None:
     """Run the command line; an error of this package is one sentence, not a traceback."""
     try:
         app()
-    except FineTuningError as error:
+    except (FineTuningError, OSError) as error:
+        # An OSError is a full disk, or a file that may not be read or written.
         Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(getattr(error, "exit_code", 1))
 
@@ -121,7 +132,9 @@ def _loader(
         raise typer.BadParameter("Give --project or --dataset.")
     if dataset is not None:
         if condition or trace_filter or limit:
-            raise LoadError("--filter, --trace-filter and --limit select runs, not datasets.")
+            raise typer.BadParameter(
+                "--filter, --trace-filter and --limit select runs, not datasets."
+            )
         return LangSmithDatasetChatLoader(dataset_name=dataset)
     return LangSmithRunChatLoader(
         project_name=project, filter=condition, trace_filter=trace_filter, limit=limit

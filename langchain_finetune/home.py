@@ -15,6 +15,8 @@ from pathlib import Path
 import platformdirs
 from pydantic import SecretStr
 
+from langchain_finetune.errors import FineTuningError
+
 HOME_VARIABLE = "LANGCHAIN_FINETUNE_HOME"
 KEY_VARIABLE = "LANGCHAIN_FINETUNE_API_KEY"
 
@@ -29,13 +31,31 @@ def home_path() -> Path:
     return platformdirs.user_data_path("langchain-finetune")
 
 
+def ensure_home(home: Path) -> Path:
+    """Make the home, for its owner only, where there is none, and return it.
+
+    Raises:
+        FineTuningError: The folder can't be made or used.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError("it can't be written to")
+    except OSError as error:
+        raise FineTuningError(
+            f"The home folder {home} can't be used ({error.strerror or error}): "
+            f"set {HOME_VARIABLE} to another."
+        ) from error
+    return home
+
+
 def read_key(home: Path) -> SecretStr | None:
     """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the kept one, or None."""
     if given := os.environ.get(KEY_VARIABLE):
         return SecretStr(given)
     try:
         return SecretStr((home / "api_key").read_text().strip())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -43,7 +63,7 @@ def ensure_key(home: Path) -> SecretStr:
     """Return the engine's key; make and keep one where there is none."""
     if key := read_key(home):
         return key
-    home.mkdir(parents=True, exist_ok=True)
+    ensure_home(home)
     key = SecretStr("lcft-" + secrets.token_urlsafe(24))
     fresh = home / f"api_key.{secrets.token_hex(4)}"
     fresh.touch(mode=0o600)
@@ -77,7 +97,7 @@ class RunningEngine:
         """Return what `engine.json` says, or None; the process may be gone since."""
         try:
             return cls(**json.loads((home / "engine.json").read_text()))
-        except (FileNotFoundError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError):
             return None
 
     def write(self, home: Path) -> None:

@@ -15,7 +15,7 @@ TESTS = sorted((ROOT.parent / "tests").rglob("*.py"))
 # A room may import from itself and from rooms with a lower number.
 ROOMS = {
     "errors": 0,
-    "home": 0,
+    "home": 1,
     "content": 0,
     "messages": 1,
     "recorder": 1,

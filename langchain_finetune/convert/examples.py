@@ -11,6 +11,7 @@ from typing import Any, Self
 import orjson
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.errors import ConvertError
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import Sessions, Skip
 
@@ -75,6 +76,11 @@ class Examples:
                 source_id = _source_id(session, position)
                 self._rejected.append(Skip(source_id, error.code, str(error)))
                 continue
+            except (AttributeError, KeyError, TypeError) as error:
+                # A list can hold anything.
+                raise ConvertError(
+                    f"Item {position} is no chat session: a dict with `messages` is needed."
+                ) from error
             self.trimmed_messages += trimmed
             yield example
 

@@ -9,7 +9,6 @@ from pydantic import ConfigDict
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.supervised import supervised_example
-from langchain_finetune.errors import ConvertError
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -50,7 +49,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         Raises:
             ConvertError: The input is nothing that sessions can be read from.
         """
-        return self._call_with_config(_examples, input, config, **kwargs)
+        return self._call_with_config(_examples, sessions_of(input), config, **kwargs)
 
     async def ainvoke(
         self,
@@ -59,17 +58,12 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         **kwargs: Any,
     ) -> Examples:
         """Return the examples like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(_aexamples, input, config, **kwargs)
+        return await self._acall_with_config(_aexamples, sessions_of(input), config, **kwargs)
 
 
-def _examples(source: Iterable[ChatSession]) -> Examples:
-    source = sessions_of(source)
-    if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
-        raise ConvertError(
-            f"Convert takes sessions, such as a loader's, not {type(source).__name__}."
-        )
-    return Examples(source, supervised_example)
+def _examples(sessions: Iterable[ChatSession]) -> Examples:
+    return Examples(sessions, supervised_example)
 
 
-async def _aexamples(source: Iterable[ChatSession]) -> Examples:
-    return _examples(source)
+async def _aexamples(sessions: Iterable[ChatSession]) -> Examples:
+    return _examples(sessions)

@@ -79,6 +79,27 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
+class EngineSilent:
+    """News: the engine did not answer this time; the wait goes on.
+
+    Attributes:
+        job_id: The job.
+    """
+
+    job_id: str
+
+
+News = JobCreated | JobProgress | EngineSilent
+
+
+def progress_of(news: JobProgress | EngineSilent) -> JobProgress:
+    """Return news as progress, which is what callers are told."""
+    if isinstance(news, EngineSilent):
+        return JobProgress(news.job_id, "the engine does not answer, trying again")
+    return news
+
+
+@dataclass(frozen=True)
 class FinishedJob:
     """A job that ended well.
 

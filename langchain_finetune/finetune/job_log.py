@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 
 from langchain_finetune.finetune.job import JobCreated
+from langchain_finetune.home import ensure_home
 
 
 def log_job(job: JobCreated, home: Path) -> None:
@@ -15,7 +16,7 @@ def log_job(job: JobCreated, home: Path) -> None:
     A line holds ids and hashes only: `job_id`, `base_url`, `model`, `training_sha256`,
     `training_path`, `created_at` (UTC, ISO 8601).
     """
-    home.mkdir(parents=True, exist_ok=True)
+    ensure_home(home)
     line = orjson.dumps(
         {
             "job_id": job.job_id,

@@ -24,6 +24,7 @@ class RichProgress(BaseCallbackHandler):
 
     Attributes:
         losses: `(step, training loss)` of every step that the engine told of.
+        job_id: The job, once it has been told of.
 
     Example:
         ```python
@@ -34,6 +35,7 @@ class RichProgress(BaseCallbackHandler):
 
     def __init__(self, console: Console | None = None) -> None:
         self.losses: list[tuple[int, float]] = []
+        self.job_id: str | None = None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -45,7 +47,6 @@ class RichProgress(BaseCallbackHandler):
         self._task = self._bar.add_task("Fine-tuning", total=None, loss="")
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,6 +56,9 @@ class RichProgress(BaseCallbackHandler):
         """Show one event of a job; others are left alone."""
         if name != PROGRESS_EVENT:
             return
+        # Only now: an error before the job stands alone in the terminal.
+        self._bar.start()
+        self.job_id = data["job_id"]
         figures = data["data"]
         shown: dict[str, Any] = {"description": f"{data['job_id']}: {data['status']}"}
         if "total_steps" in figures:

@@ -1,7 +1,9 @@
 """`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
 
 import asyncio
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 from langchain_core.callbacks import (
@@ -12,26 +14,28 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
-from openai import AsyncOpenAI, OpenAI, OpenAIError
+from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import ConvertError, EngineAuthenticationError
-from langchain_finetune.finetune.engines.embedded import ensure_engine
+from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.engines.openai import submit_job
 from langchain_finetune.finetune.job import (
+    EngineSilent,
     FinishedJob,
     Hyperparameters,
     JobCreated,
-    JobProgress,
     JobSpec,
+    News,
+    progress_of,
 )
 from langchain_finetune.finetune.job_log import log_job
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.spool import spool
 from langchain_finetune.finetune.steps import Flow, Tell, arun_flow, run_flow
 from langchain_finetune.finetune.wait import Patience, wait_for_job
-from langchain_finetune.home import home_path
+from langchain_finetune.home import ensure_home, home_path
 
 _DAY = 24 * 3600.0
 
@@ -67,7 +71,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     model: str = Field(min_length=1)
     engine: Literal["openai", "local"] = "openai"
@@ -78,7 +82,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     seed: int | None = None
     validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     timeout_s: float = Field(default=_DAY, gt=0)
-    chat_settings: dict[str, Any] = Field(default_factory=dict)
+    # Settings may hold headers with keys.
+    chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
     def _check_engine(self) -> "FineTune":
@@ -115,7 +120,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> ChatOpenAI:
-        """Fine-tune on the examples without blocking; as `invoke` otherwise."""
+        """Fine-tune on the examples without blocking; as `invoke` otherwise.
+
+        Cancelling it ends the wait at once. A job that was created goes on at the engine; its id
+        is in `jobs.jsonl` in the home.
+        """
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
 
     def _fine_tune(
@@ -125,11 +134,13 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         spec = self._spooled(examples)
         base_url, api_key = self._address()
 
-        def tell(news: JobCreated | JobProgress) -> None:
+        def tell(news: News) -> None:
             if isinstance(news, JobCreated):
                 log_job(news, home_path())
-            else:
-                dispatch_custom_event(PROGRESS_EVENT, asdict(news), config=config)
+                return
+            if isinstance(news, EngineSilent) and self.engine == "local":
+                ensure_engine(home_path())
+            dispatch_custom_event(PROGRESS_EVENT, asdict(progress_of(news)), config=config)
 
         with _client(OpenAI, base_url, api_key) as client:
             job = run_flow(self._flow(spec, str(client.base_url)), client, tell)
@@ -146,11 +157,14 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         spec = await asyncio.to_thread(self._spooled, examples)
         base_url, api_key = await asyncio.to_thread(self._address)
 
-        async def tell(news: JobCreated | JobProgress) -> None:
+        async def tell(news: News) -> None:
             if isinstance(news, JobCreated):
                 log_job(news, home_path())
-            else:
-                await adispatch_custom_event(PROGRESS_EVENT, asdict(news), config=config)
+                return
+            if isinstance(news, EngineSilent) and self.engine == "local":
+                await aensure_engine(home_path())
+            progress = asdict(progress_of(news))
+            await adispatch_custom_event(PROGRESS_EVENT, progress, config=config)
 
         async with _client(AsyncOpenAI, base_url, api_key) as client:
             job = await arun_flow(self._flow(spec, str(client.base_url)), client, tell)
@@ -173,13 +187,20 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             )
         training, validation = spool(
             examples,
-            home_path() / "spool",
+            ensure_home(home_path()) / "spool",
             validation_share=self.validation_share,
             seed=self.seed,
         )
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
         return JobSpec(self.model, training, validation, chosen, self.suffix, self.seed, metadata)
+
+    def _base(self) -> str:
+        """Return the base as the engine finds it: it does not run in this folder."""
+        folder = Path(self.model).expanduser()
+        if self.engine == "local" and self.model != "nano" and folder.is_dir():
+            return str(folder.resolve())
+        return self.model
 
     def _address(self) -> tuple[str | None, SecretStr | None]:
         if self.engine == "local":
@@ -208,9 +229,14 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
 
 def _client(kind: Any, base_url: str | None, api_key: SecretStr | None) -> Any:
-    try:
-        return kind(base_url=base_url, api_key=api_key and api_key.get_secret_value())
-    except OpenAIError as error:
+    key = (api_key.get_secret_value() if api_key else os.environ.get("OPENAI_API_KEY", "")).strip()
+    if not key:
         raise EngineAuthenticationError(
             "The engine needs a key: give api_key, or set OPENAI_API_KEY."
-        ) from error
+        )
+    if not (key.isascii() and key.isprintable()):
+        # The transport would quote such a key in its error, and so in a traceback and a trace.
+        raise EngineAuthenticationError(
+            "The key has characters that no key has: look at api_key or OPENAI_API_KEY."
+        )
+    return kind(base_url=base_url, api_key=key)

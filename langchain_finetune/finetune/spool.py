@@ -23,7 +23,7 @@ def spool(
 
     Args:
         examples: What to write.
-        folder: Where the files go; it is made if it is not there.
+        folder: Where the files go; it is made if it is not there, for its owner only.
         validation_share: Expected share of examples kept from training, 0 to less than 1.
         seed: Changes which ones these are.
 
@@ -33,7 +33,7 @@ def spool(
     Raises:
         ConvertError: There are fewer than ten training examples. Nothing is left behind then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         with (
             JsonlWriter(Path(fresh, "train")) as training,

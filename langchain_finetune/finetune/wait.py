@@ -9,8 +9,8 @@ from typing import Any
 from openai import APIConnectionError, APIStatusError, OpenAIError
 
 from langchain_finetune.errors import JobCancelledError, JobFailedError, JobTimeoutError
-from langchain_finetune.finetune.engines.openai import explained
-from langchain_finetune.finetune.job import FinishedJob, JobProgress
+from langchain_finetune.finetune.engines.openai import checked, explained
+from langchain_finetune.finetune.job import EngineSilent, FinishedJob, JobProgress
 from langchain_finetune.finetune.steps import Call, Flow, Sleep, Tell
 
 _GROWTH = 1.3
@@ -58,15 +58,17 @@ def wait_for_job(job_id: str, patience: Patience, base_url: str) -> Flow[Finishe
     seen: set[str] = set()
     while True:
         job = yield from _asked(lambda client: client.fine_tuning.jobs.retrieve(job_id), base_url)
-        if job is not None:
+        if job is None:
+            yield Tell(EngineSilent(job_id))
+        else:
             yield from _tell_events(job_id, job.status, seen, base_url)
             if finished := _ended(job):
                 return finished
         left = give_up - patience.clock()
         if left <= 0:
             raise JobTimeoutError(
-                f"Job {job_id} had not ended after {patience.timeout_s:g} s; it goes on at "
-                f"{base_url}. Wait longer (timeout_s), or look at it there.",
+                f"Job {job_id} had not ended after {patience.timeout_s:g} s; this ended the "
+                f"wait, not the job. Wait longer (timeout_s), or look at it at {base_url}.",
                 job_id=job_id,
             )
         yield Sleep(min(pause, left))
@@ -76,11 +78,12 @@ def wait_for_job(job_id: str, patience: Patience, base_url: str) -> Flow[Finishe
 def _asked(request: Callable[[Any], Any], base_url: str) -> Generator[Call, Any, Any]:
     """Return the engine's answer, or None where it gave none this time."""
     try:
-        return (yield Call(request))
+        answer = yield Call(request)
     except OpenAIError as error:
         if _may_pass(error):
             return None
         raise explained(error, base_url) from error
+    return checked(answer, base_url)
 
 
 def _may_pass(error: OpenAIError) -> bool:

@@ -1,14 +1,14 @@
 """A chat loader that is also a Runnable."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict
 
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import ConvertError, LoadError
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -30,7 +30,9 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
             submitted before that, since a training file is written whole.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     strict: bool = False
 
@@ -90,6 +92,8 @@ def as_changes(overrides: Overrides) -> dict[str, Any]:
     """Return settings for one time as a dict; of an object only what was set."""
     if isinstance(overrides, BaseModel):
         return overrides.model_dump(exclude_unset=True)
+    if not isinstance(overrides, dict | None):
+        raise LoadError(f"A loader is invoked with settings, not {type(overrides).__name__}.")
     return overrides or {}
 
 
@@ -121,10 +125,37 @@ def composable(step: Any) -> Any:
     return step
 
 
-def sessions_of(source: Any) -> Any:
-    """Return the sessions of a loader; what is no loader stays as it is."""
+def sessions_of(source: Any) -> Sessions:
+    """Return the sessions of a loader or of any iterable, as a value that traces show no text of.
+
+    Raises:
+        ConvertError: Nothing that sessions can be read from.
+    """
     loader = composable(source)
-    return loader.invoke(None) if isinstance(loader, SessionLoader) else source
+    if isinstance(loader, SessionLoader):
+        return loader.invoke(None)
+    if isinstance(source, Sessions):
+        return source
+    if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
+        raise ConvertError(f"Sessions are needed, such as a loader's, not {type(source).__name__}.")
+    if iter(source) is not source:
+        return Sessions(lambda _: iter(source))
+    return Sessions(_once(source))
+
+
+def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterator[Any]]:
+    """Return a reader of an iterator, which says so when it is used up."""
+    used: list[bool] = []
+
+    def read(_: Callable[[Skip], None]) -> Iterator[Any]:
+        if used:
+            raise ConvertError(
+                "The sessions were given as an iterator, which is used up: give a list."
+            )
+        used.append(True)
+        return sessions
+
+    return read
 
 
 def readable(

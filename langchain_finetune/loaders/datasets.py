@@ -3,12 +3,12 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from langsmith import Client
 from langsmith.schemas import Example
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationError
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
@@ -38,7 +38,9 @@ class LangSmithDatasetChatLoader(SessionLoader):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     dataset_name: str | None = None
     dataset_id: UUID | None = None
@@ -55,9 +57,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
             LoadError: LangSmith can't be reached, refuses the key, or has no such dataset.
         """
         if overrides:
-            changed = self.model_dump(exclude={"client", "name"}, exclude_none=True) | overrides
-            loader = type(self)(**changed, client=self.client)
-            yield from loader.read_sessions({}, skip)
+            yield from self._changed(overrides).read_sessions({}, skip)
             return
         for example in self._examples():
             read = partial(read_example, example.inputs or {}, example.outputs or {})
@@ -65,13 +65,29 @@ class LangSmithDatasetChatLoader(SessionLoader):
                 session["source"] = _source(example)
                 yield session
 
+    def _changed(self, overrides: dict[str, Any]) -> Self:
+        """Return a loader with other settings; a name or an id takes the place of the other."""
+        kept = self.model_dump(exclude={"client", "name"}, exclude_none=True)
+        if overrides.keys() & {"dataset_name", "dataset_id"}:
+            kept = {key: kept[key] for key in kept if key not in {"dataset_name", "dataset_id"}}
+        try:
+            return type(self)(**{**kept, **overrides}, client=self.client)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(str(part) for part in fault["loc"])
+            raise LoadError(f"The dataset loader's setting {place!r}: {fault['msg']}.") from error
+
     def _examples(self) -> Iterator[Example]:
         if (self.dataset_name is None) == (self.dataset_id is None):
             raise LoadError("Give the dataset's name or its id.")
         if self.client is None:
             self.client = reading_client()
         what = f"dataset {self.dataset_name or str(self.dataset_id)!r}"
+        if self.as_of:
+            what += f" as of {self.as_of}"
         with reading(self.client, what):
+            # For an unknown id the list would be empty.
+            self.client.read_dataset(dataset_name=self.dataset_name, dataset_id=self.dataset_id)
             yield from self.client.list_examples(
                 dataset_name=self.dataset_name,
                 dataset_id=self.dataset_id,

@@ -58,7 +58,9 @@ class RunFileChatLoader(SessionLoader):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None

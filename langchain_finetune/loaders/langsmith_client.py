@@ -28,6 +28,7 @@ ATTEMPTS = 5
 LONGEST_WAIT_S = 60.0
 """Longest wait before a request is sent again, whatever the server asks for."""
 
+_LONGEST_SENTENCE = 300
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _backoff = wait_exponential(multiplier=0.5, max=LONGEST_WAIT_S)
 
@@ -126,16 +127,31 @@ def reading(client: Client, what: str) -> Iterator[None]:
             f"Nothing answers at {client.api_url}: is LANGSMITH_ENDPOINT right, and is it running?"
         ) from error
     except LangSmithError as error:
-        # The client's text names the request and the server's sentence, no run data.
-        raise LoadError(f"LangSmith could not give {what}: {_first_line(error)}") from error
+        raise LoadError(f"LangSmith could not give the {what}: {_said(error)}") from error
+    except ValueError as error:
+        raise LoadError(
+            f"What answers at {client.api_url} does not speak LangSmith's API: "
+            "is LANGSMITH_ENDPOINT right?"
+        ) from error
     except RequestException as error:
         raise LoadError(
             f"LangSmith at {client.api_url} gave no {what} in time: try again, or select less."
         ) from error
 
 
-def _first_line(error: LangSmithError) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+def _said(error: LangSmithError) -> str:
+    """Return the server's own sentence, or else the first line of the client's."""
+    response = _response_of(error)
+    try:
+        body = orjson.loads(response.content) if response is not None else None
+    except ValueError:
+        body = None
+    if isinstance(body, Mapping):
+        fault = body.get("error") or body.get("detail") or body.get("message")
+        sentence = fault.get("message") if isinstance(fault, Mapping) else fault
+        if isinstance(sentence, str):
+            return sentence[:_LONGEST_SENTENCE]
+    return (str(error).splitlines() or [""])[0][:_LONGEST_SENTENCE]
 
 
 def _response_of(error: BaseException | None) -> Response | None:

@@ -21,7 +21,7 @@ from langchain_finetune.loaders.payloads.run import Reasoning, read_run
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
-from langchain_finetune.loaders.run_requests import Run, batches, run_request, trace_of
+from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
 
@@ -68,7 +68,9 @@ class LangSmithRunChatLoader(SessionLoader):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     # Run objects hold training text, which a repr would carry into logs.
     runs: Any = Field(default=None, repr=False)
@@ -89,6 +91,8 @@ class LangSmithRunChatLoader(SessionLoader):
         **settings: Any,
     ) -> None:
         query = take_conditions(query, settings)
+        if isinstance(runs, str | Mapping):
+            raise LoadError("Give the runs as a list, also where it is one.")
         if runs is not None and not _names_project_only(query):
             raise LoadError("Give either runs or conditions to select them by, not both.")
         fields = {"runs": runs, "client": client, "query": query}
@@ -128,11 +132,17 @@ class LangSmithRunChatLoader(SessionLoader):
             self._used_up = True
         waiting: list[str] = []
         for run in self.runs:
-            if isinstance(run, str | UUID):
+            is_id = isinstance(run, str | UUID)
+            if not is_id or len(waiting) == V1_PAGE:
+                yield from self._fetched(waiting)
+                waiting = []
+            if is_id:
                 waiting.append(str(run))
                 continue
-            yield from self._fetched(waiting)
-            waiting = []
+            if not isinstance(run, RunObject | Mapping):
+                raise LoadError(
+                    f"Runs are ids, Run objects or their JSON, not {type(run).__name__}."
+                )
             data = vars(run) if isinstance(run, RunObject) else run
             yield str(data.get("id")), data, None
         yield from self._fetched(waiting)

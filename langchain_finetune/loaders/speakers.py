@@ -108,7 +108,7 @@ class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
             config: LangChain's run configuration.
             kwargs: Not used.
         """
-        return self._call_with_config(self._mapped, input, config, **kwargs)
+        return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 
     async def ainvoke(
         self,
@@ -117,10 +117,10 @@ class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
         **kwargs: Any,
     ) -> Sessions:
         """Return the sessions like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(self._amapped, input, config, **kwargs)
+        return await self._acall_with_config(self._amapped, sessions_of(input), config, **kwargs)
 
     def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
-        return map_ai_messages(merge_chat_runs(sessions_of(source)), self.sender)
+        return map_ai_messages(merge_chat_runs(source), self.sender)
 
     async def _amapped(self, source: Iterable[ChatSession]) -> Sessions:
         return self._mapped(source)

@@ -55,7 +55,9 @@ class LangSmithThreadChatLoader(SessionLoader):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     thread_ids: tuple[str, ...] | None = None
     client: Client | None = None

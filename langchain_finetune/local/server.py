@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.home import RunningEngine, ensure_key, home_path
+from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,7 +72,9 @@ def serve(
     require_extra()
     names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
     home = (home or home_path()).absolute()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ensure_home(home)
+    # Runs, uploads and models are private, whoever may enter the home.
+    os.umask(0o077)
     with _only_engine(home), _listening(port or _port_before(home)) as listener:
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
 

@@ -1,6 +1,7 @@
 """Run both walkthroughs and show what happens: `scripts/demo`."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -15,12 +16,18 @@ from langchain_finetune import (
     Convert,
     Examples,
     FineTune,
+    FineTuningError,
     Hyperparameters,
     LangSmithDatasetChatLoader,
     LangSmithRunChatLoader,
     RichProgress,
 )
-from langchain_finetune.finetune.engines.embedded import EngineAddress, ensure_engine, stop_engine
+from langchain_finetune.finetune.engines.embedded import (
+    EngineAddress,
+    ensure_engine,
+    find_engine,
+    stop_engine,
+)
 from langchain_finetune.home import home_path
 from walkthrough.calculator import tools_chain
 from walkthrough.evaluate import Score, evaluate, total
@@ -38,6 +45,7 @@ def main() -> None:
     """Run the demo; the engine that it started is stopped at the end."""
     began = time.monotonic()
     teacher = _teacher()
+    ran_before = find_engine(home_path()) is not None
     engine = ensure_engine(home_path())
     try:
         project = f"calculator-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -51,7 +59,8 @@ def main() -> None:
         console.print(f"{QUESTION} -> [bold]{answer}[/bold]   ({tuned.model_name})")
         _goodbye(tuned)
     finally:
-        stop_engine(home_path())
+        if not ran_before:
+            stop_engine(home_path())
     console.print(f"Done in {time.monotonic() - began:.0f} s.")
     if answer != 56 / 7:
         raise SystemExit(f"The tuned model's answer is not right: {answer}")
@@ -172,4 +181,7 @@ def _goodbye(tuned: ChatOpenAI) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FineTuningError as error:
+        sys.exit(f"Error: {error}")

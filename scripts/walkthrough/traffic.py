@@ -8,6 +8,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langsmith import Client, uuid7
+from openai import OpenAIError
 
 from walkthrough.calculator import Calculator, functions_chain, tools_chain
 from walkthrough.questions import Question, asked
@@ -52,7 +53,7 @@ def record_traffic(
             traffic.asked += 1
             try:
                 answer = chain.invoke({"input": question.text}, {"run_id": run_id})
-            except (TimeoutError, OutputParserException, ValueError):
+            except (OpenAIError, OutputParserException, TimeoutError, ValueError, AttributeError):
                 traffic.failed += 1
             else:
                 if traffic.asked % 8:

@@ -6,9 +6,11 @@ import json
 import pytest
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tracers.base import BaseTracer
+from langsmith.client import _dumps_json
 from pydantic import ValidationError
 
-from langchain_finetune import Convert, ConvertError, Sessions, Skip
+from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip
 
 GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
 UNANSWERED = {"messages": [HumanMessage("Anybody there?")]}
@@ -108,10 +110,36 @@ async def test_sync_and_async_give_the_same():
 
 @pytest.mark.parametrize("source", ["text", {"messages": []}, 5])
 def test_what_is_no_source_of_chats_is_refused(source):
-    with pytest.raises(ConvertError, match="takes sessions"):
+    with pytest.raises(ConvertError, match="Sessions are needed"):
         Convert().invoke(source)
 
 
 def test_unknown_fields_are_refused():
     with pytest.raises(ValidationError, match="extra"):
         Convert(methd="supervised")
+
+
+def test_an_iterator_is_read_once_and_says_so():
+    examples = Convert().invoke(iter([GOOD]))
+    assert list(examples) == [LINE]
+    with pytest.raises(ConvertError, match="used up"):
+        list(examples)
+
+
+@pytest.mark.parametrize("item", [5, {}, ["Hi"], {"messages": 5}])
+def test_what_is_no_session_is_named_by_its_place(item):
+    with pytest.raises(ConvertError, match="Item 1 is no chat session"):
+        list(Convert().invoke([GOOD, item]))
+
+
+def test_a_trace_of_plain_sessions_holds_no_text():
+    runs = []
+
+    class Tracer(BaseTracer):
+        def _persist_run(self, run):
+            runs.append(_dumps_json({"inputs": run.inputs, "outputs": run.outputs}))
+
+    for step in (Convert(), MapSpeaker("Ada")):
+        list(step.invoke([GOOD], {"callbacks": [Tracer()]}))
+    assert len(runs) == 2
+    assert not any(b"Hello" in run for run in runs)

@@ -13,7 +13,7 @@ from langchain_finetune.errors import (
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.job import FinishedJob, JobProgress
+from langchain_finetune.finetune.job import EngineSilent, FinishedJob, JobProgress
 from langchain_finetune.finetune.steps import arun_flow, run_flow
 from langchain_finetune.finetune.wait import Patience, wait_for_job
 
@@ -156,8 +156,9 @@ def test_a_cancelled_job_is_an_error():
     ids=lambda error: type(error).__name__,
 )
 def test_an_engine_that_fails_to_answer_does_not_end_the_wait(passing):
-    finished, _ = wait(ScriptedEngine([passing, passing, DONE]), Clock())
+    finished, news = wait(ScriptedEngine([passing, passing, DONE]), Clock())
     assert finished.fine_tuned_model == "ft:x"
+    assert news[:2] == [EngineSilent("j"), EngineSilent("j")]
 
 
 def test_a_refused_key_ends_the_wait():

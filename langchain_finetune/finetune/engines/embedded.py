@@ -19,8 +19,18 @@ from typing import IO
 
 from pydantic import SecretStr
 
-from langchain_finetune.errors import EngineError, EngineUnreachableError
-from langchain_finetune.home import RunningEngine, ensure_key, home_path
+from langchain_finetune.errors import (
+    EngineAuthenticationError,
+    EngineError,
+    EngineUnreachableError,
+)
+from langchain_finetune.home import (
+    KEY_VARIABLE,
+    RunningEngine,
+    ensure_home,
+    home_path,
+    read_key,
+)
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
@@ -48,10 +58,22 @@ class EngineAddress:
 
 
 def find_engine(home: Path | None = None) -> EngineAddress | None:
-    """Return the engine that runs on this home and answers, or None."""
+    """Return the engine that runs on this home and answers, or None.
+
+    Raises:
+        EngineAuthenticationError: Its key is in an environment that is not this one.
+    """
     home = home or home_path()
     running = _find(home)
-    return EngineAddress(running.url, ensure_key(home)) if running else None
+    if running is None:
+        return None
+    key = read_key(home)
+    if key is None:
+        raise EngineAuthenticationError(
+            f"The engine at {running.url} was started with a key from {KEY_VARIABLE}: set it here "
+            "to the same, or stop that engine."
+        )
+    return EngineAddress(running.url, key)
 
 
 def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
@@ -135,7 +157,7 @@ def _open(url: str) -> IO[bytes]:
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ensure_home(home)
     with (home / "engine.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 our own module
             [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)],

@@ -24,6 +24,7 @@ from langchain_finetune.finetune.job import JobSpec
 from langchain_finetune.finetune.steps import Call, Flow
 
 _SERVER_ERROR = 500
+_TIMED_OUT = 408
 
 
 def submit_job(spec: JobSpec, base_url: str) -> Flow[str]:
@@ -42,7 +43,7 @@ def submit_job(spec: JobSpec, base_url: str) -> Flow[str]:
     creating = False
     try:
         for path in [file.path for file in (spec.training, spec.validation) if file]:
-            file = yield Call(partial(_upload, path))
+            file = checked((yield Call(partial(_upload, path))), base_url)
             uploaded.append(file.id)
         creating = True
         # The SDK repeats a POST by itself twice, which made two jobs of one.
@@ -60,7 +61,20 @@ def submit_job(spec: JobSpec, base_url: str) -> Flow[str]:
             with suppress(OpenAIError):  # The first error is the one to tell.
                 yield Call(partial(_delete, file_id))
         raise explained(error, base_url) from error
-    return str(job.id)
+    return str(checked(job, base_url).id)
+
+
+def checked(answer: Any, base_url: str) -> Any:
+    """Return an answer of the SDK, if the server speaks OpenAI's API.
+
+    Raises:
+        EngineError: It answered with a page or text, which the SDK hands on as a string.
+    """
+    if isinstance(answer, str | bytes) or answer is None:
+        raise EngineError(
+            f"What answers at {base_url} does not speak OpenAI's API: does the address end in /v1?"
+        )
+    return answer
 
 
 def explained(error: OpenAIError, base_url: str) -> EngineError:
@@ -117,7 +131,7 @@ def _creation(spec: JobSpec, file_ids: list[str]) -> dict[str, Any]:
 def _outcome_unknown(error: OpenAIError) -> bool:
     """Tell whether the engine may have carried out a request whose answer is missing."""
     if isinstance(error, APIStatusError):
-        return error.status_code >= _SERVER_ERROR
+        return error.status_code >= _SERVER_ERROR or error.status_code == _TIMED_OUT
     if isinstance(error, APITimeoutError):
         return True
     # Where no connection was made, nothing was sent.
