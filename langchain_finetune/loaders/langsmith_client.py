@@ -151,7 +151,9 @@ def _said(error: LangSmithError) -> str:
         sentence = fault.get("message") if isinstance(fault, Mapping) else fault
         if isinstance(sentence, str):
             return sentence[:_LONGEST_SENTENCE]
-    return (str(error).splitlines() or [""])[0][:_LONGEST_SENTENCE]
+    first_line = (str(error).splitlines() or [""])[0]
+    # Behind it stands the transport's own error, once more.
+    return first_line.split(" HTTPError(")[0][:_LONGEST_SENTENCE]
 
 
 def _response_of(error: BaseException | None) -> Response | None:
