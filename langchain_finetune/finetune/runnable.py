@@ -193,7 +193,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         )
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
-        return JobSpec(self.model, training, validation, chosen, self.suffix, self.seed, metadata)
+        base = self._base()
+        return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
     def _base(self) -> str:
         """Return the base as the engine finds it: it does not run in this folder."""

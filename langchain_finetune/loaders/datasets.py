@@ -86,11 +86,12 @@ class LangSmithDatasetChatLoader(SessionLoader):
         if self.as_of:
             what += f" as of {self.as_of}"
         with reading(self.client, what):
-            # For an unknown id the list would be empty.
-            self.client.read_dataset(dataset_name=self.dataset_name, dataset_id=self.dataset_id)
+            # For an unknown id the list would be empty; for a name the list would ask once more.
+            dataset = self.client.read_dataset(
+                dataset_name=self.dataset_name, dataset_id=self.dataset_id
+            )
             yield from self.client.list_examples(
-                dataset_name=self.dataset_name,
-                dataset_id=self.dataset_id,
+                dataset_id=dataset.id,
                 as_of=self.as_of,
                 splits=self.splits,
             )

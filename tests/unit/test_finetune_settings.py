@@ -106,9 +106,16 @@ def test_a_home_that_is_no_folder_is_one_sentence(home):
     assert read_key(home) is None
 
 
-def test_a_relative_base_folder_is_made_absolute_for_the_embedded_engine(tmp_path, monkeypatch):
+def test_a_relative_base_folder_is_made_absolute_for_the_embedded_engine(
+    home, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "base").mkdir()
-    assert FineTune(model="./base", engine="local")._base() == str(tmp_path / "base")
-    assert FineTune(model="./base")._base() == "./base"
-    assert FineTune(model="nano", engine="local")._base() == "nano"
+    examples = Convert().invoke(chats())
+
+    def sent(**settings):
+        return FineTune(**settings)._spooled(examples).model
+
+    assert sent(model="./base", engine="local") == str(tmp_path / "base")
+    assert sent(model="./base") == "./base"
+    assert sent(model="nano", engine="local") == "nano"
