@@ -1,11 +1,12 @@
 """`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
 
 import asyncio
-import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import AsyncFileLock, FileLock
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
@@ -14,38 +15,33 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
-from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.errors import ConvertError, EngineAuthenticationError
-from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
-from langchain_finetune.finetune.engines.openai import submit_job
-from langchain_finetune.finetune.job import (
-    EngineSilent,
-    FinishedJob,
-    Hyperparameters,
-    JobCreated,
-    JobSpec,
-    News,
-    progress_of,
-)
-from langchain_finetune.finetune.job_log import log_job
+from langchain_finetune.errors import ConvertError, FineTuningError
+from langchain_finetune.finetune.ask import JOB, ask
+from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
+from langchain_finetune.finetune.engines.openai import retrieve_job
+from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
+from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.job import Hyperparameters, JobSpec
+from langchain_finetune.finetune.job_status import JobProgress
+from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.spool import spool
-from langchain_finetune.finetune.steps import Flow, Tell, arun_flow, run_flow
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.steps import Flow
+from langchain_finetune.finetune.submit import submit_once
 from langchain_finetune.home import ensure_home, home_path
 
-_DAY = 24 * 3600.0
+_CANCEL_S = 10.0
 
 
 class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
 
-    Writes the training file to disk, uploads it, creates one job, waits for it and returns the
-    model. The job's id is on disk (`jobs.jsonl` in the home folder) before the wait begins.
-    Progress comes as LangChain custom events named `fine_tuning_progress`.
+    It is `submit`, then `Job.wait`, then `Job.model`. A job is made once: running the same chain
+    again attaches to the job that is there, also after a crash, and returns its model where it is
+    done. Progress comes as LangChain custom events named `fine_tuning_progress`.
 
     Args:
         model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
@@ -59,6 +55,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         seed: Of the training and of the choice of validation examples.
         validation_share: Share of the examples that is kept from training, to validate with.
         timeout_s: Seconds to wait for the job; it goes on afterwards.
+        reuse: Whether a job of the same data and settings will do. False asks for a new one.
+        on_cancel: What becomes of the job when the wait is cancelled, or interrupted with
+            Ctrl-C: `keep` lets it go on, `cancel` cancels it.
         chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
             `{"temperature": 0}`.
 
@@ -81,7 +80,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     suffix: str | None = Field(default=None, max_length=64)
     seed: int | None = None
     validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
-    timeout_s: float = Field(default=_DAY, gt=0)
+    timeout_s: float = Field(default=DAY_S, gt=0)
+    reuse: bool = True
+    on_cancel: Literal["keep", "cancel"] = "keep"
     # Settings may hold headers with keys.
     chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
 
@@ -109,7 +110,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
-            EngineError: The engine can't be reached, refuses the key, the base or the data.
+            EngineError: The engine can't be reached, refuses the key, the base or the data;
+                `JobSubmissionError` says whether the job may have been made.
             JobError: The job failed, was cancelled, or did not end in time.
         """
         return self._call_with_config(self._fine_tune, input, config, **kwargs)
@@ -122,29 +124,90 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     ) -> ChatOpenAI:
         """Fine-tune on the examples without blocking; as `invoke` otherwise.
 
-        Cancelling it ends the wait at once. A job that was created goes on at the engine; its id
-        is in `jobs.jsonl` in the home.
+        Cancelling it ends the wait at once; `on_cancel` says what becomes of the job. A job that
+        was being asked for at that moment may be made; the same chain, run again, finds it.
         """
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
+
+    def submit(self, examples: Examples) -> Job:
+        """Have the job made, or find the one that is there, and return it without waiting.
+
+        Args:
+            examples: What `Convert` returns.
+
+        Raises:
+            ConvertError: Fewer than ten examples; nothing was sent.
+            JobSubmissionError: The engine refuses, or it is not known whether it made the job.
+            EngineError: The engine can't be reached, refuses the key or the base.
+        """
+        spec = self._spooled(examples)
+        with FileLock(_lock_path(spec)):
+            job = self._connection().run(partial(self._submitting, spec))
+        return self.attach(job)
+
+    async def asubmit(self, examples: Examples) -> Job:
+        """Have the job made without blocking; as `submit` otherwise."""
+        spec = await asyncio.to_thread(self._spooled, examples)
+        async with AsyncFileLock(_lock_path(spec)):
+            job = await self._connection().arun(partial(self._submitting, spec))
+        return await asyncio.to_thread(self.attach, job)
+
+    def attach(self, job: Job) -> Job:
+        """Return a job, such as one read from JSON, that uses this step's key.
+
+        Args:
+            job: A job at this step's engine.
+
+        Raises:
+            FineTuningError: The job is somewhere else.
+        """
+        connection = self._connection()
+        if job.engine != self.engine:
+            raise FineTuningError(
+                f"Job {job.job_id} is at an engine of kind {job.engine!r}, not {self.engine!r}."
+            )
+        if job.engine == "local":
+            return job
+        base_url, api_key = connection.address()
+        if not same_address(job.base_url or default_base_url(), base_url):
+            raise FineTuningError(
+                f"Job {job.job_id} is at {job.base_url}, this step's engine at {base_url}: "
+                "give that base_url, with its key."
+            )
+        return job.with_api_key(api_key)
+
+    def from_job_id(self, job_id: str) -> Job:
+        """Return a job of this step's engine by its id.
+
+        Raises:
+            EngineError: The engine has no such job, can't be reached, or refuses the key.
+        """
+        return self.attach(self._connection().run(partial(_looked_up, job_id)))
+
+    async def afrom_job_id(self, job_id: str) -> Job:
+        """Return a job of this step's engine by its id, without blocking."""
+        job = await self._connection().arun(partial(_looked_up, job_id))
+        return await asyncio.to_thread(self.attach, job)
 
     def _fine_tune(
         self, examples: Examples, run_manager: CallbackManagerForChainRun, config: RunnableConfig
     ) -> ChatOpenAI:
         del run_manager  # LangChain hands the config on only beside it.
-        spec = self._spooled(examples)
-        base_url, api_key = self._address()
 
-        def tell(news: News) -> None:
-            if isinstance(news, JobCreated):
-                log_job(news, home_path())
-                return
-            if isinstance(news, EngineSilent) and self.engine == "local":
-                ensure_engine(home_path())
-            dispatch_custom_event(PROGRESS_EVENT, asdict(progress_of(news)), config=config)
+        def tell(progress: JobProgress) -> None:
+            dispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        with _client(OpenAI, base_url, api_key) as client:
-            job = run_flow(self._flow(spec, str(client.base_url)), client, tell)
-            return self._chat_model(spec, job, str(client.base_url), client.api_key)
+        job = self.submit(examples)
+        try:
+            job.wait(timeout_s=self.timeout_s, on_progress=tell)
+        except KeyboardInterrupt as interrupt:
+            if self.on_cancel == "cancel":
+                try:
+                    job.cancel()
+                except FineTuningError as error:
+                    interrupt.add_note(_not_cancelled(job, error))
+            raise
+        return job.model(**self.chat_settings)
 
     async def _afine_tune(
         self,
@@ -153,31 +216,26 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         config: RunnableConfig,
     ) -> ChatOpenAI:
         del run_manager  # LangChain hands the config on only beside it.
-        # Reading the examples and starting an engine block, so they run in a thread.
-        spec = await asyncio.to_thread(self._spooled, examples)
-        base_url, api_key = await asyncio.to_thread(self._address)
 
-        async def tell(news: News) -> None:
-            if isinstance(news, JobCreated):
-                log_job(news, home_path())
-                return
-            if isinstance(news, EngineSilent) and self.engine == "local":
-                await aensure_engine(home_path())
-            progress = asdict(progress_of(news))
-            await adispatch_custom_event(PROGRESS_EVENT, progress, config=config)
+        async def tell(progress: JobProgress) -> None:
+            await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        async with _client(AsyncOpenAI, base_url, api_key) as client:
-            job = await arun_flow(self._flow(spec, str(client.base_url)), client, tell)
-            return self._chat_model(spec, job, str(client.base_url), client.api_key)
+        job = await self.asubmit(examples)
+        try:
+            await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
+        except asyncio.CancelledError as cancelled:
+            if self.on_cancel == "cancel":
+                try:
+                    async with asyncio.timeout(_CANCEL_S):
+                        await job.cancel_async()
+                except (FineTuningError, TimeoutError) as error:
+                    cancelled.add_note(_not_cancelled(job, error))
+            raise
+        return await job.model_async(**self.chat_settings)
 
-    def _flow(self, spec: JobSpec, base_url: str) -> Flow[FinishedJob]:
-        job_id = yield from submit_job(spec, base_url)
-        yield Tell(
-            JobCreated(job_id, base_url, spec.model, spec.training.sha256, spec.training.path)
-        )
-        local = self.engine == "local"
-        patience = Patience(self.timeout_s, 0.5 if local else 5.0, 1.0 if local else 60.0)
-        return (yield from wait_for_job(job_id, patience, base_url))
+    def _submitting(self, spec: JobSpec, place: Place) -> Flow[Job]:
+        answer = yield from submit_once(spec, place, reuse=self.reuse)
+        return Job.of(answer, place, spec)
 
     def _spooled(self, examples: Examples) -> JobSpec:
         if not isinstance(examples, Examples):
@@ -192,7 +250,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             seed=self.seed,
         )
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
-        metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
+        metadata = {TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)}
         base = self._base()
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
@@ -203,41 +261,23 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             return str(folder.resolve())
         return self.model
 
-    def _address(self) -> tuple[str | None, SecretStr | None]:
-        if self.engine == "local":
-            address = ensure_engine(home_path())
-            return address.base_url, address.api_key
-        return self.base_url, self.api_key
-
-    def _chat_model(
-        self, spec: JobSpec, job: FinishedJob, base_url: str, api_key: str
-    ) -> ChatOpenAI:
-        lineage = {
-            "job_id": job.job_id,
-            "base_model": spec.model,
-            "training_sha256": spec.training.sha256,
-            "training_examples": spec.training.examples,
-        }
-        settings = dict(self.chat_settings)
-        metadata = {**(settings.pop("metadata", None) or {}), **lineage}
-        return ChatOpenAI(
-            model=job.fine_tuned_model,
-            base_url=base_url,
-            api_key=SecretStr(api_key),
-            metadata=metadata,
-            **settings,
-        )
+    def _connection(self) -> Connection:
+        return Connection(self.engine, self.base_url, self.api_key)
 
 
-def _client(kind: Any, base_url: str | None, api_key: SecretStr | None) -> Any:
-    key = (api_key.get_secret_value() if api_key else os.environ.get("OPENAI_API_KEY", "")).strip()
-    if not key:
-        raise EngineAuthenticationError(
-            "The engine needs a key: give api_key, or set OPENAI_API_KEY."
-        )
-    if not (key.isascii() and key.isprintable()):
-        # The transport would quote such a key in its error, and so in a traceback and a trace.
-        raise EngineAuthenticationError(
-            "The key has characters that no key has: look at api_key or OPENAI_API_KEY."
-        )
-    return kind(base_url=base_url, api_key=key)
+def _looked_up(job_id: str, place: Place) -> Flow[Job]:
+    answer = yield from ask(
+        partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
+    )
+    return Job.of(answer, place)
+
+
+def _lock_path(spec: JobSpec) -> Path:
+    """Return the lock that lets one process at a time submit this data."""
+    folder = ensure_home(home_path()) / "locks"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{spec.training.sha256[:16]}.lock"
+
+
+def _not_cancelled(job: Job, error: Exception) -> str:
+    return f"Job {job.job_id} could not be cancelled and may go on: {error}"
