@@ -100,7 +100,7 @@ class Connection:
         return await asyncio.to_thread(self.address)
 
     def _place(self, client: OpenAI | AsyncOpenAI) -> Place:
-        base_url = str(client.base_url)
+        base_url = str(client.base_url).rstrip("/")
         # The embedded engine may listen elsewhere tomorrow; the ledger is in its home.
         account = (
             "local"

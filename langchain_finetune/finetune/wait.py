@@ -7,8 +7,13 @@ from functools import partial
 
 from openai import OpenAIError
 
-from langchain_finetune.errors import JobCancelledError, JobFailedError, JobTimeoutError
-from langchain_finetune.finetune.ask import JOB
+from langchain_finetune.errors import (
+    EngineError,
+    JobCancelledError,
+    JobFailedError,
+    JobTimeoutError,
+)
+from langchain_finetune.finetune.ask import JOB, Retry
 from langchain_finetune.finetune.engines.answers import (
     GarbledError,
     error_hint_s,
@@ -29,7 +34,8 @@ from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Call, Do, Flow, Sleep, Tell
 
 _GROWTH = 1.3
-_LAST_WORDS = 5
+_PAGES = Retry(attempts=3, first_s=0.5)
+_LAST_WORDS = 10
 """How often an ended job's events are asked for before its model is returned without them."""
 
 
@@ -106,19 +112,24 @@ class _Found:
 
 
 def _look(job_id: str, told: set[str], place: Place) -> Flow[_Found]:
-    status: JobStatus | None = None
-    hint = 0.0
     try:
         answer = yield Call(partial(retrieve_job, job_id=job_id))
         job = parsed(answer, JOB, place.base_url)
         if job.id != job_id:
             raise GarbledError(f"The answer is about {job.id}.")
-        status, hint = JobStatus.of(job), hinted_s(answer.headers)
-        return _Found(status, (yield from new_events(job_id, told, place)), hint)
     except OpenAIError as error:
         if not may_pass(error):
             raise explained(error, place.base_url) from error
-        return _Found(status, None, max(hint, error_hint_s(error)))
+        return _Found(None, None, error_hint_s(error))
+    status, hint = JobStatus.of(job), hinted_s(answer.headers)
+    try:
+        events = yield from new_events(job_id, told, place, _PAGES)
+    except EngineError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, OpenAIError) and may_pass(cause)):
+            raise
+        return _Found(status, None, max(hint, error_hint_s(cause)))
+    return _Found(status, events, hint)
 
 
 def _tell(job_id: str, found: _Found, told: set[str], place: Place) -> Flow[None]:

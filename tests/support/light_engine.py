@@ -91,9 +91,13 @@ class LightEngine:
         number = next(self.count)
         self.events[job_id].append(
             {
-                "id": f"ftevent-{number}", "object": "fine_tuning.job.event",
-                "created_at": int(self.now), "level": "info", "type": "message",
-                "message": f"{message} {number}", "data": {"step": number},
+                "id": f"ftevent-{number}",
+                "object": "fine_tuning.job.event",
+                "created_at": int(self.now),
+                "level": "info",
+                "type": "message",
+                "message": f"{message} {number}",
+                "data": {"step": number},
             }  # fmt: skip
         )
 
