@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import hashlib
+import time
 from dataclasses import replace
+from functools import partial
 
 import httpx2
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from openai import AsyncOpenAI, OpenAI
 
 from langchain_finetune.convert.examples import WrittenFile
+from langchain_finetune.finetune import connection
 from langchain_finetune.finetune.fingerprint import account_of
 from langchain_finetune.finetune.job import JobSpec
 from langchain_finetune.finetune.ledger import Ledger
@@ -76,3 +81,28 @@ def arun(flow, handler, clock, tell=lambda _: None):
 
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         return loop.run_until_complete(main())
+
+
+def chats(count=12, text="Is {n} even?"):
+    """Return chats that make `count` examples."""
+    return [
+        {"messages": [HumanMessage(text.format(n=number)), AIMessage("Yes")]}
+        for number in range(count)
+    ]
+
+
+@contextlib.contextmanager
+def quick_flows(longest_s=0.01):
+    """Let the flows of `FineTune` and `Job` sleep no longer than this."""
+    sleep, asleep = time.sleep, asyncio.sleep
+
+    def short(seconds):
+        sleep(min(seconds, longest_s))
+
+    async def ashort(seconds):
+        await asleep(min(seconds, longest_s))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "run_flow", partial(run_flow, sleep=short))
+        patch.setattr(connection, "arun_flow", partial(arun_flow, sleep=ashort))
+        yield

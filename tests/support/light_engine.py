@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 import httpx2
+from fastapi import FastAPI, Request, Response
 
 STEPS = ["validating_files", "queued", "running", "running", "odd_new_state", "succeeded"]
 
@@ -51,7 +52,8 @@ class LightEngine:
         yield "POST", "/fine_tuning/jobs", self._create
         yield "GET", "/fine_tuning/jobs", self._list_jobs
         yield "GET", "/fine_tuning/jobs/([^/]+)", self._retrieve
-        yield "POST", "/fine_tuning/jobs/([^/]+)/cancel", self._cancel
+        yield "POST", "/fine_tuning/jobs/([^/]+)/(cancel|pause|resume)", self._steer
+        yield "GET", "/fine_tuning/jobs/([^/]+)/checkpoints", self._checkpoints
         yield (
             "GET",
             "/fine_tuning/jobs/([^/]+)/events",
@@ -118,12 +120,27 @@ class LightEngine:
                     job["fine_tuned_model"] = f"ft:{job['model']}:o::{job_id}"
         return 200, job
 
-    def _cancel(self, request, query, job_id):
+    def _steer(self, request, query, job_id, verb):
         job = self.jobs[job_id]
         if job["status"] in {"succeeded", "failed", "cancelled"}:
             return 400, {"error": {"message": "It has ended.", "code": None}}
-        job["status"] = "cancelled"
+        job["status"] = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}[verb]
         return 200, job
+
+    def _checkpoints(self, request, query, job_id):
+        kept = [
+            {
+                "id": f"ftckpt-{step}",
+                "object": "fine_tuning.job.checkpoint",
+                "step_number": step,
+                "created_at": int(self.now),
+                "fine_tuning_job_id": job_id,
+                "fine_tuned_model_checkpoint": f"ft:m:o::{job_id}:ckpt-step-{step}",
+                "metrics": {"step": step, "valid_loss": 1 / step, "train_loss": None},
+            }  # fmt: skip
+            for step in (10, 20, 30)
+        ]
+        return self._list(kept, query)
 
     def _list_jobs(self, request, query):
         wanted = {
@@ -163,3 +180,16 @@ def found(entry):
 def refusal(status, message, code=None, **headers):
     body = {"error": {"message": message, "code": code, "type": "x", "param": None}}
     return httpx2.Response(status, json=body, headers=headers)
+
+
+def app_of(engine):
+    """Return an ASGI application of an engine, or of any function from a request to an answer."""
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
+    async def answer(request: Request):
+        content = await request.body()
+        got = engine(httpx2.Request(request.method, str(request.url), content=content))
+        return Response(got.content, got.status_code, dict(got.headers))
+
+    return app
