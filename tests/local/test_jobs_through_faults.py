@@ -16,7 +16,7 @@ from langchain_finetune.home import HOME_VARIABLE
 from support.fault_proxy import AFTER, BEFORE, FaultProxy
 from support.jobs import chats, quick_flows
 
-SEEDS = int(os.environ.get("PROXY_CASES", "40"))
+SEEDS = int(os.environ.get("PROXY_CASES", "30"))
 KILLS = int(os.environ.get("KILL_CASES", "5"))
 CLIENT = str(Path(__file__).parents[1] / "support" / "client_process.py")
 

@@ -13,7 +13,7 @@ from langchain_finetune.finetune.wait import Patience, wait_for_job
 from support.jobs import Clock, arun, place_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 
-CASES = int(os.environ.get("FUZZ_CASES", "260"))
+CASES = int(os.environ.get("FUZZ_CASES", "280"))
 PROCESSES = 80
 
 
