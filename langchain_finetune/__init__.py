@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.examples import Examples, WrittenFile
+    from langchain_finetune.convert.examples import Examples
+    from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.errors import (
@@ -102,7 +103,7 @@ _PLACES = {
     "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
-    "WrittenFile": "convert.examples",
+    "WrittenFile": "convert.jsonl",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",

@@ -18,6 +18,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError, EngineAuthenticationError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.engines.openai import submit_job
@@ -185,15 +186,16 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 f"FineTune takes what Convert returns, not {type(examples).__name__}: "
                 "loader | Convert() | FineTune(...)."
             )
+        base = self._base()
         training, validation = spool(
             examples,
             ensure_home(home_path()) / "spool",
+            target=Target(self.engine, base),
             validation_share=self.validation_share,
             seed=self.seed,
         )
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
-        base = self._base()
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
     def _base(self) -> str:
