@@ -12,12 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.examples import Examples, WrittenFile
+    from langchain_finetune.convert.examples import Examples
+    from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.errors import (
         BaseModelError,
         ConvertError,
+        DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
         JobProgress,
         JobStatus,
     )
+    from langchain_finetune.finetune.loss_curve import LossCurve
+    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -55,6 +59,7 @@ __all__ = [
     "BaseModelError",
     "Convert",
     "ConvertError",
+    "DeployError",
     "EngineAuthenticationError",
     "EngineError",
     "EngineUnreachableError",
@@ -78,7 +83,9 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
     "LoadError",
+    "LossCurve",
     "MapSpeaker",
+    "MetricsLogger",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "RichProgress",
@@ -92,12 +99,14 @@ __all__ = [
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "tensorboard_log",
 ]
 
 _PLACES = {
     "BaseModelError": "errors",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
+    "DeployError": "errors",
     "EngineAuthenticationError": "errors",
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
@@ -121,7 +130,9 @@ _PLACES = {
     "LangSmithRunChatLoader": "loaders.runs",
     "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
+    "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
+    "MetricsLogger": "finetune.metrics_logger",
     "ModelRetiredError": "errors",
     "ModelRetirementWarning": "errors",
     "RichProgress": "finetune.progress",
@@ -131,10 +142,11 @@ _PLACES = {
     "Sessions": "sessions",
     "Skip": "sessions",
     "TrainingNotAvailableError": "errors",
-    "WrittenFile": "convert.examples",
+    "WrittenFile": "convert.jsonl",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
+    "tensorboard_log": "finetune.metrics_logger",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

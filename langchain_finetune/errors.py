@@ -14,11 +14,11 @@ FineTuningError
     ├── JobFailedError      (carries the engine's `code`)
     ├── JobCancelledError
     ├── JobTimeoutError
-    └── ModelRetiredError   it did give one, which is not there any more
+    ├── ModelRetiredError   it did give one, which is not there any more
+    └── DeployError         its model was made, but does not answer
 ```
 
 `ModelRetirementWarning` is warned with where the end of a model is announced.
-
 
 A message says what failed, which one (by id) and what to do next. It never holds training text
 or keys.
@@ -117,3 +117,7 @@ class ModelRetirementWarning(UserWarning):
 
     Silence it with `warnings.filterwarnings("ignore", category=ModelRetirementWarning)`.
     """
+
+
+class DeployError(JobError):
+    """The job succeeded, but its model could not be deployed; the model is kept."""

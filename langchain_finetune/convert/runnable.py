@@ -1,14 +1,16 @@
 """`Convert`: the step from sessions to training examples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
+from langchain_finetune.convert.checked import checked_rows
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.supervised import supervised_example
+from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -49,7 +51,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         Raises:
             ConvertError: The input is nothing that sessions can be read from.
         """
-        return self._call_with_config(_examples, sessions_of(input), config, **kwargs)
+        return self._call_with_config(self._examples, sessions_of(input), config, **kwargs)
 
     async def ainvoke(
         self,
@@ -58,12 +60,18 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         **kwargs: Any,
     ) -> Examples:
         """Return the examples like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(_aexamples, sessions_of(input), config, **kwargs)
+        return await self._acall_with_config(self._aexamples, sessions_of(input), config, **kwargs)
 
+    def _examples(self, sessions: Iterable[ChatSession]) -> Examples:
+        return Examples(sessions, self._rows)
 
-def _examples(sessions: Iterable[ChatSession]) -> Examples:
-    return Examples(sessions, supervised_example)
+    async def _aexamples(self, sessions: Iterable[ChatSession]) -> Examples:
+        return self._examples(sessions)
 
-
-async def _aexamples(sessions: Iterable[ChatSession]) -> Examples:
-    return _examples(sessions)
+    def _rows(
+        self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
+    ) -> Iterator[Row]:
+        """All steps of the conversion, in their order."""
+        del target
+        rows = supervised_rows(sessions, outcome)
+        return checked_rows(rows, outcome)

@@ -1,14 +1,29 @@
-"""A session as a supervised training example."""
+"""Sessions as supervised training examples."""
+
+from collections.abc import Iterable, Iterator
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import check_example
-from langchain_finetune.convert.examples import Example
-from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.convert.rows import Example, Outcome, Row
+from langchain_finetune.convert.sources import read_each
 from langchain_finetune.sessions import wire_messages
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
 """What a line of OpenAI's supervised file may hold beside its messages."""
+
+
+def supervised_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+    """Yield the supervised example of each session.
+
+    Messages after a chat's last answer are left out, and counted as `trimmed_messages`.
+
+    Raises:
+        ConvertError: An item is no session.
+    """
+    for place, (example, trimmed) in read_each(sessions, supervised_example, outcome):
+        if trimmed:
+            outcome.counts["trimmed_messages"] += trimmed
+        yield Row(place.id, place.source, example=example)
 
 
 def supervised_example(session: ChatSession) -> tuple[Example, int]:
@@ -18,8 +33,7 @@ def supervised_example(session: ChatSession) -> tuple[Example, int]:
     the message that came back. Messages after the last answer teach nothing and are left out.
 
     Raises:
-        UnreadableChatError: A message holds what the wire form can't say, or the example breaks
-            a rule of `checks`.
+        UnreadableChatError: A message holds what the wire form can't say.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -40,7 +54,4 @@ def supervised_example(session: ChatSession) -> tuple[Example, int]:
     if "tools" not in example:
         # OpenAI refuses it where there are no tools.
         example.pop("parallel_tool_calls", None)
-    for finding in check_example(example):
-        place = "" if finding.index is None else f" (message {finding.index})"
-        raise UnreadableChatError(finding.code, finding.message + place)
     return example, len(messages) - end

@@ -18,6 +18,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError, FineTuningError
 from langchain_finetune.finetune.ask import JOB, ask
 from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
@@ -243,15 +244,16 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 f"FineTune takes what Convert returns, not {type(examples).__name__}: "
                 "loader | Convert() | FineTune(...)."
             )
+        base = self._base()
         training, validation = spool(
             examples,
             ensure_home(home_path()) / "spool",
+            target=Target(self.engine, base),
             validation_share=self.validation_share,
             seed=self.seed,
         )
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)}
-        base = self._base()
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
     def _base(self) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from langchain_finetune.convert.checks import MIN_EXAMPLES
-from langchain_finetune.convert.examples import Examples, JsonlWriter, WrittenFile, encode_line
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError
 
 _NAMED_BY = 16
@@ -13,7 +15,12 @@ _NAMED_BY = 16
 
 
 def spool(
-    examples: Examples, folder: Path, *, validation_share: float, seed: int | None
+    examples: Examples,
+    folder: Path,
+    *,
+    target: Target,
+    validation_share: float,
+    seed: int | None,
 ) -> tuple[WrittenFile, WrittenFile | None]:
     """Write the examples to disk in one pass: a training file and perhaps a validation file.
 
@@ -24,6 +31,7 @@ def spool(
     Args:
         examples: What to write.
         folder: Where the files go; it is made if it is not there, for its owner only.
+        target: What they are for.
         validation_share: Expected share of examples kept from training, 0 to less than 1.
         seed: Changes which ones these are.
 
@@ -39,10 +47,9 @@ def spool(
             JsonlWriter(Path(fresh, "train")) as training,
             JsonlWriter(Path(fresh, "validation")) as validation,
         ):
-            for example in examples:
-                line = encode_line(example)
-                held_out = _fraction(line, seed) < validation_share
-                (validation if held_out else training).write(line)
+            for row in examples.rows(target):
+                held_out = _fraction(row.line, seed) < validation_share
+                (validation if held_out else training).write(row.line)
         if training.examples < MIN_EXAMPLES:
             raise ConvertError(_too_few(examples, training.examples, validation.examples))
         kept = _placed(training.written(), folder)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from langchain_finetune.convert.examples import WrittenFile
+from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.errors import EngineError
 from langchain_finetune.finetune.create import create_once
 from langchain_finetune.finetune.fingerprint import FINGERPRINT, SUBMISSION, fingerprint_of

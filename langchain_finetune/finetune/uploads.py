@@ -5,7 +5,7 @@ from typing import Any
 
 from openai import OpenAIError
 
-from langchain_finetune.convert.examples import WrittenFile
+from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.finetune.ask import LIST, answered, ask
 from langchain_finetune.finetune.engines.answers import (
     error_hint_s,

@@ -26,4 +26,4 @@ if __name__ == "__main__":
     examples = Convert().invoke(chats(text=sys.argv[2] + " {n}"))
     with quick_flows(0.05):
         model = FineTune(model="nano", seed=0).invoke(examples, {"callbacks": [WritesDown()]})
-    print(model.model_name)
+    sys.stdout.write(model.model_name)

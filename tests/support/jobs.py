@@ -12,7 +12,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from openai import AsyncOpenAI, OpenAI
 
-from langchain_finetune.convert.examples import WrittenFile
+from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.finetune import connection
 from langchain_finetune.finetune.fingerprint import account_of
 from langchain_finetune.finetune.job import JobSpec

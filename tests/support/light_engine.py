@@ -100,7 +100,7 @@ class LightEngine:
                 "type": "message",
                 "message": f"{message} {number}",
                 "data": {"step": number},
-            }  # fmt: skip
+            }
         )
 
     def _retrieve(self, request, query, job_id):
@@ -137,7 +137,7 @@ class LightEngine:
                 "fine_tuning_job_id": job_id,
                 "fine_tuned_model_checkpoint": f"ft:m:o::{job_id}:ckpt-step-{step}",
                 "metrics": {"step": step, "valid_loss": 1 / step, "train_loss": None},
-            }  # fmt: skip
+            }
             for step in (10, 20, 30)
         ]
         return self._list(kept, query)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
 from langchain_finetune.convert.checks import check_example
-from langchain_finetune.convert.examples import encode_line
+from langchain_finetune.convert.rows import encode_line
 from support.dialects import (
     CALLING,
     ITEMS,

@@ -6,6 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert, ConvertError
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.finetune.spool import spool
 
 
@@ -15,7 +16,7 @@ def chats(count):
 
 def spooled(folder, count=40, *, share=0.0, seed=1):
     examples = Convert().invoke(chats(count))
-    return spool(examples, folder, validation_share=share, seed=seed)
+    return spool(examples, folder, target=Target(), validation_share=share, seed=seed)
 
 
 def test_the_file_is_named_by_its_content(tmp_path):
@@ -65,4 +66,4 @@ def test_the_error_says_what_was_left_out(tmp_path):
     unanswered = [{"messages": [HumanMessage("Anybody?")]}] * 3
     examples = Convert().invoke([*chats(2), *unanswered])
     with pytest.raises(ConvertError, match="Left out: 3 no_assistant_message"):
-        spool(examples, tmp_path, validation_share=0, seed=None)
+        spool(examples, tmp_path, target=Target(), validation_share=0, seed=None)

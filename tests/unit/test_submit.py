@@ -152,7 +152,7 @@ def test_a_request_that_did_not_arrive_is_repeated(engine, submit):
 
 def test_what_can_not_be_known_is_said_and_looked_up_by_the_next_run(engine, submit):
     engine.lag_s = 100 * DAY
-    with pytest.raises(JobSubmissionError, match="not known whether .* made the job") as caught:
+    with pytest.raises(JobSubmissionError, match=r"not known whether .* made the job") as caught:
         submit(failing(engine, *[httpx2.ReadError] * 9))
     assert caught.value.outcome_unknown
     made = list(engine.jobs)
@@ -187,7 +187,7 @@ def test_a_refusal_leaves_nothing_behind(engine, submit, tmp_path):
     no_base = refusal(404, "No such base.", "model_not_found")
     with pytest.raises(BaseModelError, match="No such base"):
         submit(failing(engine, no_base))
-    with pytest.raises(JobSubmissionError, match="refused the job .400.: Bad suffix") as caught:
+    with pytest.raises(JobSubmissionError, match=r"refused the job .400.: Bad suffix") as caught:
         submit(failing(engine, refusal(400, "Bad suffix.")))
     assert not caught.value.outcome_unknown
     assert engine.jobs == engine.files == {}
@@ -285,7 +285,7 @@ def test_the_date_that_the_engine_gives_counts(engine, submit):
 def test_a_ledger_that_can_not_be_written_stops_before_anything_is_sent(engine, submit, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "ledger.sqlite").write_bytes(b"no database" * 500)
-    with pytest.raises(FineTuningError, match="ledger of jobs, .*can't be used"):
+    with pytest.raises(FineTuningError, match=r"ledger of jobs, .*can't be used"):
         submit()
     assert engine.asked == []
 
