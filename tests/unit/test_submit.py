@@ -1,7 +1,6 @@
 """When a job is made, and when one that is there will do: the real SDK on a mocked wire."""
 
 import sqlite3
-import warnings
 
 import httpx2
 import pytest
@@ -12,8 +11,6 @@ from langchain_finetune.errors import (
     EngineUnreachableError,
     FineTuningError,
     JobSubmissionError,
-    ModelRetirementWarning,
-    TrainingNotAvailableError,
 )
 from langchain_finetune.finetune.fingerprint import account_of, fingerprint_of
 from langchain_finetune.finetune.submit import submit_once
@@ -235,51 +232,6 @@ def test_where_nobody_listens_it_is_said_soon(engine, submit):
 def test_a_refused_key_is_said_at_once(submit):
     with pytest.raises(EngineAuthenticationError):
         submit(lambda _: refusal(401, "no"))
-
-
-def test_who_is_shut_out_of_openai_learns_since_when_and_what_remains(engine, submit, tmp_path):
-    shut = failing(engine, refusal(403, "Not for you.", "training_not_available"))
-    at_openai = place_in(tmp_path / "home", engine, base_url="https://api.openai.com/v1")
-    with (
-        pytest.raises(TrainingNotAvailableError, match="Not for you") as caught,
-        pytest.warns(ModelRetirementWarning, match="2027-01-06"),
-    ):
-        submit(shut, place=at_openai)
-    said = str(caught.value)
-    assert all(
-        part in said for part in ("2026-05-07", "2026-07-02", "2027-01-06", "engine='local'")
-    )
-    elsewhere = failing(engine, refusal(403, "Not for you.", "training_not_available"))
-    with pytest.raises(TrainingNotAvailableError) as caught:
-        submit(elsewhere)
-    assert "OpenAI's fine-tuning is closed" not in str(caught.value)
-    assert engine.jobs == engine.files == {}
-
-
-@pytest.mark.parametrize("name", ["gpt-4.1-mini-2025-04-14", "gpt-4o", "ft:gpt-4o-mini:org::1"])
-def test_a_base_that_is_to_stop_is_warned_of_before_anything_is_sent(
-    engine, submit, tmp_path, name
-):
-    at_openai = place_in(tmp_path / "home", engine, base_url="https://api.openai.com/v1")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*will be shut down on 2027-01-14.*")
-        with pytest.raises(ModelRetirementWarning):
-            submit(place=at_openai, model=name)
-    assert engine.files == {}
-
-
-def test_the_date_that_the_engine_gives_counts(engine, submit):
-    def handler(request):
-        if request.url.path.endswith("/models/base-model"):
-            model = {"id": "base-model", "object": "model", "shutdown_date": "2027-03-01"}
-            return httpx2.Response(200, json=model)
-        return engine(request)
-
-    with pytest.warns(ModelRetirementWarning, match="base-model will be shut down on 2027-03-01"):
-        submit(handler)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        submit(handler)
 
 
 def test_a_ledger_that_can_not_be_written_stops_before_anything_is_sent(engine, submit, tmp_path):
