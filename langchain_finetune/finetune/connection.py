@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 
-from langchain_finetune.errors import EngineAuthenticationError
+from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.fingerprint import account_of
 from langchain_finetune.finetune.job_status import EngineSilent, JobProgress
@@ -99,6 +99,29 @@ class Connection:
         """Return the address and key that a chat model needs, without blocking."""
         return await asyncio.to_thread(self.address)
 
+    def key_for(self, engine: Engine, base_url: str | None) -> SecretStr | None:
+        """Return the key for what is at an engine, if this is the connection to it.
+
+        Args:
+            engine: Kind of that engine; the embedded one needs no key from here.
+            base_url: Its address; None is the environment's.
+
+        Raises:
+            FineTuningError: It is another engine.
+        """
+        if engine != self.engine:
+            raise FineTuningError(f"The job is at the engine {engine!r}, not {self.engine!r}.")
+        if engine == "local":
+            return None
+        here, key = self.address()
+        there = base_url or default_base_url()
+        if not same_address(there, here):
+            raise FineTuningError(
+                f"The job is at {there}, this step's engine at {here}: give that base_url, with "
+                "its key."
+            )
+        return key
+
     def _place(self, client: OpenAI | AsyncOpenAI) -> Place:
         base_url = str(client.base_url).rstrip("/")
         # The embedded engine may listen elsewhere tomorrow; the ledger is in its home.
@@ -108,6 +131,22 @@ class Connection:
             else account_of(base_url, client.organization, client.project)
         )
         return Place(self.engine, base_url, account, Ledger(home_path()))
+
+
+def connection_to(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> Connection:
+    """Return the connection to what is at an engine, as a job that was read from JSON says.
+
+    Raises:
+        EngineAuthenticationError: The address is not the environment's, so its key is not for
+            it, and no other was given.
+    """
+    there = base_url or default_base_url()
+    if engine != "local" and api_key is None and not same_address(there, default_base_url()):
+        raise EngineAuthenticationError(
+            f"The key for {there} is not known here: give it with job.with_api_key(...), or set "
+            "OPENAI_BASE_URL to that address if OPENAI_API_KEY is for it."
+        )
+    return Connection(engine, base_url, api_key)
 
 
 def _progress(news: Any) -> JobProgress | None:

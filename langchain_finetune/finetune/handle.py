@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from langchain_finetune.errors import EngineAuthenticationError
-from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
+from langchain_finetune.finetune.connection import Connection, connection_to
 from langchain_finetune.finetune.events import all_events
 from langchain_finetune.finetune.fingerprint import EXAMPLES, FINGERPRINT, TRAINING_SHA256
 from langchain_finetune.finetune.job import JobSpec
@@ -103,12 +102,21 @@ class Job(BaseModel):
         job._api_key = key  # noqa: SLF001 of this class itself
         return job
 
+    def reached_by(self, connection: Connection) -> "Job":
+        """Return the same job, which uses a connection's key.
+
+        Raises:
+            FineTuningError: The job is at another engine.
+        """
+        key = connection.key_for(self.engine, self.base_url)
+        return self.with_api_key(key) if key else self
+
     def status(self) -> JobStatus:
         """Return how the job stands now."""
         return self._run(partial(job_status, self.job_id))
 
     async def status_async(self) -> JobStatus:
-        """Return how the job stands now."""
+        """Do as `status` does, without blocking."""
         return await self._arun(partial(job_status, self.job_id))
 
     def wait(
@@ -136,7 +144,7 @@ class Job(BaseModel):
         timeout_s: float = DAY_S,
         on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
     ) -> JobStatus:
-        """Wait until the job has succeeded, without blocking; as `wait` otherwise."""
+        """Do as `wait` does, without blocking."""
         return await self._connection().arun(self._waiting(timeout_s), on_progress)
 
     def cancel(self) -> JobStatus:
@@ -144,7 +152,7 @@ class Job(BaseModel):
         return self._run(partial(steer, self.job_id, "cancel"))
 
     async def cancel_async(self) -> JobStatus:
-        """Cancel the job; one that has ended stays as it is."""
+        """Do as `cancel` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "cancel"))
 
     def pause(self) -> JobStatus:
@@ -152,7 +160,7 @@ class Job(BaseModel):
         return self._run(partial(steer, self.job_id, "pause"))
 
     async def pause_async(self) -> JobStatus:
-        """Pause the job, where the engine can; the embedded one can't."""
+        """Do as `pause` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "pause"))
 
     def resume(self) -> JobStatus:
@@ -160,7 +168,7 @@ class Job(BaseModel):
         return self._run(partial(steer, self.job_id, "resume"))
 
     async def resume_async(self) -> JobStatus:
-        """Let a paused job go on, where the engine can; the embedded one can't."""
+        """Do as `resume` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "resume"))
 
     def events(self) -> list[JobEvent]:
@@ -168,7 +176,7 @@ class Job(BaseModel):
         return self._run(partial(all_events, self.job_id))
 
     async def events_async(self) -> list[JobEvent]:
-        """Return all that has happened to the job so far, oldest first."""
+        """Do as `events` does, without blocking."""
         return await self._arun(partial(all_events, self.job_id))
 
     def metrics(self) -> list[dict[str, float]]:
@@ -179,7 +187,7 @@ class Job(BaseModel):
         return self._run(partial(job_metrics, self.job_id))
 
     async def metrics_async(self) -> list[dict[str, float]]:
-        """Return the figures of each step; as `metrics` otherwise."""
+        """Do as `metrics` does, without blocking."""
         return await self._arun(partial(job_metrics, self.job_id))
 
     def checkpoints(self) -> list[JobCheckpoint]:
@@ -187,7 +195,7 @@ class Job(BaseModel):
         return self._run(partial(job_checkpoints, self.job_id))
 
     async def checkpoints_async(self) -> list[JobCheckpoint]:
-        """Return the models that were kept on the way, by step."""
+        """Do as `checkpoints` does, without blocking."""
         return await self._arun(partial(job_checkpoints, self.job_id))
 
     def model(self, checkpoint: int | None = None, **settings: Any) -> ChatOpenAI:
@@ -205,7 +213,7 @@ class Job(BaseModel):
         return self._chat(name, self._connection().address(), settings)
 
     async def model_async(self, checkpoint: int | None = None, **settings: Any) -> ChatOpenAI:
-        """Return a `ChatOpenAI` of the model that the job gave; as `model` otherwise."""
+        """Do as `model` does, without blocking."""
         name = await self._arun(partial(finished_model, self.job_id, checkpoint))
         return self._chat(name, await self._connection().aaddress(), settings)
 
@@ -216,7 +224,6 @@ class Job(BaseModel):
     def _chat(
         self, name: str, address: tuple[str, SecretStr], settings: dict[str, Any]
     ) -> ChatOpenAI:
-        base_url, api_key = address
         lineage = {
             "job_id": self.job_id,
             "base_model": self.base_model,
@@ -224,6 +231,7 @@ class Job(BaseModel):
             "training_examples": self.training_examples,
         }
         metadata = {**(settings.pop("metadata", None) or {}), **lineage}
+        base_url, api_key = address
         return ChatOpenAI(
             model=name, base_url=base_url, api_key=api_key, metadata=metadata, **settings
         )
@@ -235,16 +243,7 @@ class Job(BaseModel):
         return await self._connection().arun(flow)
 
     def _connection(self) -> Connection:
-        elsewhere = self.base_url is not None and not same_address(
-            self.base_url, default_base_url()
-        )
-        if self.engine != "local" and self._api_key is None and elsewhere:
-            raise EngineAuthenticationError(
-                f"The key for {self.base_url} is not known here: give it with "
-                "job.with_api_key(...), or set OPENAI_BASE_URL to that address if "
-                "OPENAI_API_KEY is for it."
-            )
-        return Connection(self.engine, self.base_url, self._api_key)
+        return connection_to(self.engine, self.base_url, self._api_key)
 
     def __eq__(self, other: object) -> bool:
         # The key is not part of what a job is.

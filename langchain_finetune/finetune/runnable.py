@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import AsyncFileLock, FileLock
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
@@ -19,22 +18,21 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.errors import ConvertError, FineTuningError
+from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.ask import JOB, ask
-from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
+from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.engines.openai import retrieve_job
 from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
 from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
 from langchain_finetune.finetune.job import Hyperparameters, JobSpec
 from langchain_finetune.finetune.job_status import JobProgress
 from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.spool import spool
 from langchain_finetune.finetune.steps import Flow
-from langchain_finetune.finetune.submit import submit_once
+from langchain_finetune.finetune.submission import asubmit_spec, submit_spec
 from langchain_finetune.home import ensure_home, home_path
-
-_CANCEL_S = 10.0
 
 
 class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
@@ -125,8 +123,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     ) -> ChatOpenAI:
         """Fine-tune on the examples without blocking; as `invoke` otherwise.
 
-        Cancelling it ends the wait at once; `on_cancel` says what becomes of the job. A job that
-        was being asked for at that moment may be made; the same chain, run again, finds it.
+        Cancelling it ends the wait at once; `on_cancel` says what becomes of the job. One that
+        was being asked for at that moment may have been made: with `cancel` it is looked for and
+        cancelled, with `keep` the same chain, run again, finds it.
         """
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
 
@@ -141,16 +140,13 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             JobSubmissionError: The engine refuses, or it is not known whether it made the job.
             EngineError: The engine can't be reached, refuses the key or the base.
         """
-        spec = self._spooled(examples)
-        with FileLock(_lock_path(spec)):
-            job = self._connection().run(partial(self._submitting, spec))
+        job = submit_spec(self._spooled(examples), self._connection(), **self._manners())
         return self.attach(job)
 
     async def asubmit(self, examples: Examples) -> Job:
         """Have the job made without blocking; as `submit` otherwise."""
         spec = await asyncio.to_thread(self._spooled, examples)
-        async with AsyncFileLock(_lock_path(spec)):
-            job = await self._connection().arun(partial(self._submitting, spec))
+        job = await asubmit_spec(spec, self._connection(), **self._manners())
         return await asyncio.to_thread(self.attach, job)
 
     def attach(self, job: Job) -> Job:
@@ -162,20 +158,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         Raises:
             FineTuningError: The job is somewhere else.
         """
-        connection = self._connection()
-        if job.engine != self.engine:
-            raise FineTuningError(
-                f"Job {job.job_id} is at an engine of kind {job.engine!r}, not {self.engine!r}."
-            )
-        if job.engine == "local":
-            return job
-        base_url, api_key = connection.address()
-        if not same_address(job.base_url or default_base_url(), base_url):
-            raise FineTuningError(
-                f"Job {job.job_id} is at {job.base_url}, this step's engine at {base_url}: "
-                "give that base_url, with its key."
-            )
-        return job.with_api_key(api_key)
+        return job.reached_by(self._connection())
 
     def from_job_id(self, job_id: str) -> Job:
         """Return a job of this step's engine by its id.
@@ -199,15 +182,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             dispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
         job = self.submit(examples)
-        try:
+        with when_interrupted(job.cancel if self.on_cancel == "cancel" else None):
             job.wait(timeout_s=self.timeout_s, on_progress=tell)
-        except KeyboardInterrupt as interrupt:
-            if self.on_cancel == "cancel":
-                try:
-                    job.cancel()
-                except FineTuningError as error:
-                    interrupt.add_note(_not_cancelled(job, error))
-            raise
         return job.model(**self.chat_settings)
 
     async def _afine_tune(
@@ -222,21 +198,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
         job = await self.asubmit(examples)
-        try:
+        async with when_cancelled(job.cancel_async if self.on_cancel == "cancel" else None):
             await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
-        except asyncio.CancelledError as cancelled:
-            if self.on_cancel == "cancel":
-                try:
-                    async with asyncio.timeout(_CANCEL_S):
-                        await job.cancel_async()
-                except (FineTuningError, TimeoutError) as error:
-                    cancelled.add_note(_not_cancelled(job, error))
-            raise
         return await job.model_async(**self.chat_settings)
-
-    def _submitting(self, spec: JobSpec, place: Place) -> Flow[Job]:
-        answer = yield from submit_once(spec, place, reuse=self.reuse)
-        return Job.of(answer, place, spec)
 
     def _spooled(self, examples: Examples) -> JobSpec:
         if not isinstance(examples, Examples):
@@ -263,6 +227,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             return str(folder.resolve())
         return self.model
 
+    def _manners(self) -> dict[str, Any]:
+        return {"reuse": self.reuse, "on_cancel": self.on_cancel}
+
     def _connection(self) -> Connection:
         return Connection(self.engine, self.base_url, self.api_key)
 
@@ -272,14 +239,3 @@ def _looked_up(job_id: str, place: Place) -> Flow[Job]:
         partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
     )
     return Job.of(answer, place)
-
-
-def _lock_path(spec: JobSpec) -> Path:
-    """Return the lock that lets one process at a time submit this data."""
-    folder = ensure_home(home_path()) / "locks"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{spec.training.sha256[:16]}.lock"
-
-
-def _not_cancelled(job: Job, error: Exception) -> str:
-    return f"Job {job.job_id} could not be cancelled and may go on: {error}"
