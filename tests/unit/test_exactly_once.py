@@ -14,7 +14,7 @@ from support.jobs import Clock, arun, place_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 
 CASES = int(os.environ.get("FUZZ_CASES", "280"))
-PROCESSES = 80
+PROCESSES = 400
 
 
 class KilledError(BaseException):
