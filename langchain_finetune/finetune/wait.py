@@ -89,7 +89,7 @@ def wait_for_job(job_id: str, patience: Patience, place: Place) -> Flow[JobStatu
         if left <= 0:
             raise JobTimeoutError(
                 f"Job {job_id} had not ended after {patience.timeout_s:g} s; this ended the "
-                f"wait, not the job. Wait longer (timeout_s), or look at it at {place.base_url}.",
+                "wait, not the job. Run the same chain again, with a longer timeout_s, to wait on.",
                 job_id=job_id,
             )
         yield Sleep(min(max(pause, found.hint_s), left))

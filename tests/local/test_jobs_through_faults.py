@@ -83,6 +83,31 @@ def test_the_wire_breaks(engine, client, tmp_path, monkeypatch, seed):
     check(client, home, model.model_name, hears.events)
 
 
+def client_process(engine, url, home, *arguments):
+    environment = {
+        **os.environ,
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": engine.key,
+        HOME_VARIABLE: str(home),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, CLIENT, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_at_once_make_one_job(engine, client, tmp_path):
+    home = tmp_path / "home"
+    heard = [str(tmp_path / "one"), str(tmp_path / "two")]
+    with (
+        client_process(engine, engine.url, home, heard[0], "Two at once") as one,
+        client_process(engine, engine.url, home, heard[1], "Two at once") as two,
+    ):
+        names = [process.communicate(timeout=90)[0] for process in (one, two)]
+    assert names[0] == names[1]
+    told = max((Path(path).read_text().split() for path in heard), key=len)
+    check(client, home, names[0], told)
+
+
 @pytest.mark.parametrize(("number", "when"), STEPS[:KILLS])
 def test_the_client_is_killed(engine, client, tmp_path, number, when):
     home, heard = tmp_path / "home", tmp_path / "heard"
@@ -95,19 +120,11 @@ def test_the_client_is_killed(engine, client, tmp_path, number, when):
 
     hooks = {"choose": kill} if when == "before" else {"after": kill}
     with FaultProxy(engine.url, **hooks) as proxy:
-        environment = {
-            **os.environ,
-            "OPENAI_BASE_URL": f"{proxy.url}/v1",
-            "OPENAI_API_KEY": engine.key,
-            HOME_VARIABLE: str(home),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        command = [sys.executable, CLIENT, str(heard), f"Killed {when} {number}"]
-        options = {"env": environment, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, **options) as process:
+        arguments = engine, proxy.url, home, str(heard), f"Killed {when} {number}"
+        with client_process(*arguments) as process:
             assert process.wait(60) == -signal.SIGKILL
-        with subprocess.Popen(command, **options) as process:
-            model_name = process.communicate(timeout=60)[0].split()[-1]
+        with client_process(*arguments) as process:
+            model_name = process.communicate(timeout=60)[0]
     told = heard.read_text().split()
     # An event that was being told when the process died is told again, under the same id.
     once = [name for name, before in zip(told, [None, *told], strict=False) if name != before]

@@ -167,6 +167,16 @@ def test_a_lost_ledger_does_not_make_a_second_job(engine, submit):
     assert engine.asked.count(CREATE) == before
 
 
+def test_where_the_engine_keeps_no_metadata_the_ledger_counts(engine, submit):
+    def handler(request):
+        answer = engine(request)
+        for job in engine.jobs.values():
+            job["metadata"] = None
+        return answer
+
+    assert submit(handler) == submit(handler)
+
+
 def test_the_plain_list_is_read_no_further_than_the_ledgers_entry(engine, submit):
     for number in range(30):
         submit(suffix=str(number))
