@@ -7,7 +7,7 @@ from dataclasses import replace
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.convert.checks import Finding, Profile, check_example, errors_of
-from langchain_finetune.convert.checks.mends import MENDS, mended
+from langchain_finetune.convert.checks.mends import mended
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
@@ -77,10 +77,7 @@ def _line(row: Row) -> bytes | None:
 
 
 def _placed(finding: Finding, number: int, row: Row) -> Finding:
-    mend = MENDS[finding.code][0] if finding.code in MENDS else None
-    if finding.severity == "warning":
-        mend = None
-    return replace(finding, row=number, id=row.id, source=row.source, mend=mend)
+    return replace(finding, row=number, id=row.id, source=row.source)
 
 
 def _lost(lost: Sequence[Skip]) -> str:

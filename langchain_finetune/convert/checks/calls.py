@@ -11,6 +11,9 @@ from langchain_finetune.convert.checks.check import Check
 from langchain_finetune.convert.checks.finding import Severity
 from langchain_finetune.convert.checks.text import HALVES
 
+_NAMED = 3
+"""How many broken keywords of a schema a finding names."""
+
 
 def check_calls(index: int, message: Mapping[str, Any], check: Check) -> None:
     """Check the calls of an assistant's message: `tool_calls`, or the older `function_call`.
@@ -60,23 +63,22 @@ def _check_function(index: int, function: Any, severity: Severity, check: Check)
     validators = check.toolbox.validators.get(name)
     if validators is None:
         _check_name(index, name, severity, check)
-    elif arguments is not None and not any(
-        validator is None or validator.is_valid(arguments) for validator in validators
-    ):
-        keywords = sorted(
-            {
-                str(error.schema_path[-1])
-                for error in validators[0].iter_errors(arguments)  # type: ignore[union-attr]
-                if error.schema_path
-            }
-        )
-        broken = ", ".join(keywords[:3]) or "false"
-        check.add(
-            "arguments_against_schema",
-            f"A call's arguments break the tool's JSON schema ({broken}).",
-            index,
-            severity,
-        )
+    elif arguments is not None:
+        for validator in validators:
+            if validator is None or validator.is_valid(arguments):
+                return
+        _tell_broken(index, validators[0], arguments, severity, check)
+
+
+def _tell_broken(
+    index: int, validator: Any, arguments: Any, severity: Severity, check: Check
+) -> None:
+    """Say which keywords of the schema are broken; the values are training text."""
+    paths = [error.schema_path for error in validator.iter_errors(arguments)]
+    keywords = sorted({str(path[-1]) for path in paths if path})
+    broken = ", ".join(keywords[:_NAMED]) or "false"
+    text = f"A call's arguments break the tool's JSON schema ({broken})."
+    check.add("arguments_against_schema", text, index, severity)
 
 
 def _check_name(index: int, name: str, severity: Severity, check: Check) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from langchain_finetune.convert.checks.finding import Finding, Severity
+from langchain_finetune.convert.checks.mendable import MENDABLE
 from langchain_finetune.convert.checks.profiles import Profile
 
 
@@ -55,4 +56,5 @@ class Check:
         """Note a fault; what this provider does not enforce, is a warning."""
         if code in self.rules.warnings:
             severity = "warning"
-        self.found.append(Finding(code, message, index, severity))
+        mend = MENDABLE.get(code) if severity == "error" else None
+        self.found.append(Finding(code, message, index, severity, mend))

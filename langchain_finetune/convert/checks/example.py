@@ -38,11 +38,10 @@ def check_example(
     if not _KEYS.issuperset(example):
         _check_keys(example, check)
     check.toolbox = read_tools(example, check)
-    check_messages(messages, check)
-    if all(isinstance(message, dict) for message in messages):
+    if check_messages(messages, check):
         check_exchange(messages, check)
     check_text(example, line, check)
-    return list(dict.fromkeys(check.found))
+    return list(dict.fromkeys(check.found)) if check.found else check.found
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:

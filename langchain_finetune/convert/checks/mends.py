@@ -4,13 +4,13 @@ A mend never makes up text, and never changes what the model shall say; where an
 at fault, it is kept as history (`weight: 0`) if another one is left to learn.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_finetune.convert.checks.example import check_example, errors_of
 from langchain_finetune.convert.checks.finding import Finding
 from langchain_finetune.convert.checks.halves import arguments_without_halves, without_halves
+from langchain_finetune.convert.checks.mendable import MENDABLE
 from langchain_finetune.convert.checks.profiles import Profile
 
 Example = dict[str, Any]
@@ -50,10 +50,18 @@ def mended(
 
 
 def _step(example: Example, error: Finding) -> tuple[Example, Finding] | None:
-    if error.code not in MENDS:
+    mend = _MENDS.get(error.code)
+    if mend is None:
         return None
-    changed = copy.deepcopy(example)
-    return (changed, error) if MENDS[error.code][1](changed, error) else None
+    changed = _copied(example)
+    return (changed, error) if mend(changed, error) else None
+
+
+def _copied(value: Any) -> Any:
+    """Return a deep copy in which nothing is shared: one message may stand in several places."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _message(example: Example, error: Finding) -> dict[str, Any]:
@@ -200,28 +208,25 @@ def _replace_halves(example: Example, _: Finding) -> bool:
     return True
 
 
-MENDS: Mapping[str, tuple[str, Mend]] = {
-    "arguments_against_schema": ("The turn becomes history (weight 0).", _as_history),
-    "duplicate_call_id": ("The calls get ids of their own.", _rename_calls),
-    "empty_functions": ("The empty list is left out.", _drop_key("functions")),
-    "empty_target": ("The turn becomes history (weight 0).", _as_history),
-    "empty_tool_calls": ("The empty list is left out.", _drop_key("tool_calls")),
-    "empty_tools": ("The empty list is left out.", _drop_key("tools")),
-    "invalid_arguments": ("Missing arguments become {}.", _empty_arguments),
-    "invalid_call_name": ("Spaces around the name are left out.", _trim_names),
-    "invalid_name": ("_ takes the place of what is not allowed.", _known_name),
-    "invalid_unicode": ("Halves are joined, or become U+FFFD.", _replace_halves),
-    "invalid_weight": ("true is 1 and false is 0.", _whole_weight),
-    "no_content": ("An empty instruction is left out.", _drop_empty_message),
-    "no_final_answer": ("Messages after the last answer are left out.", _trim_end),
-    "parallel_without_tools": ("It is left out.", _drop_key("parallel_tool_calls")),
-    "tool_not_offered": (
-        "Spaces around the name are left out, or the turn becomes history (weight 0).",
-        _offered,
-    ),
-    "unknown_role": ("developer becomes system.", _as_system),
-    "untyped_call": ('"type": "function" is added.', _add_types),
-    "untyped_tool": ('"type": "function" is added.', _add_types),
-    "weight_outside_assistant": ("It is left out.", _drop_key("weight")),
+_MENDS: Mapping[str, Mend] = {
+    "arguments_against_schema": _as_history,
+    "duplicate_call_id": _rename_calls,
+    "empty_functions": _drop_key("functions"),
+    "empty_target": _as_history,
+    "empty_tool_calls": _drop_key("tool_calls"),
+    "empty_tools": _drop_key("tools"),
+    "invalid_arguments": _empty_arguments,
+    "invalid_call_name": _trim_names,
+    "invalid_name": _known_name,
+    "invalid_unicode": _replace_halves,
+    "invalid_weight": _whole_weight,
+    "no_content": _drop_empty_message,
+    "no_final_answer": _trim_end,
+    "parallel_without_tools": _drop_key("parallel_tool_calls"),
+    "tool_not_offered": _offered,
+    "unknown_role": _as_system,
+    "untyped_call": _add_types,
+    "untyped_tool": _add_types,
+    "weight_outside_assistant": _drop_key("weight"),
 }
-"""For each rule with a safe mend: what it does, and the function that does it."""
+assert _MENDS.keys() == MENDABLE.keys(), "each mend is told of"

@@ -9,13 +9,19 @@ from langchain_finetune.convert.checks.check import Check
 from langchain_finetune.convert.checks.content import check_parts
 
 
-def check_messages(messages: Sequence[Any], check: Check) -> None:
-    """Check each message by itself, and how many images all have together."""
+def check_messages(messages: Sequence[Any], check: Check) -> bool:
+    """Check each message by itself, and how many images all have together.
+
+    Returns:
+        Whether all are objects at least.
+    """
     images = 0
+    shaped = True
     keys = check.rules.keys
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             check.add("not_a_message", "A message must be a JSON object.", index)
+            shaped = False
             continue
         role = message.get("role")
         allowed = keys.get(role) if isinstance(role, str) else None
@@ -30,19 +36,25 @@ def check_messages(messages: Sequence[Any], check: Check) -> None:
         content = message.get("content")
         if isinstance(content, list):
             images += check_parts(index, role, content, check)
+        elif role != "assistant" and not isinstance(content, str):
+            check.add("no_content", f"A {role} message needs content.", index)
         if role == "assistant":
             _check_answer(index, message, content, check)
-        else:
-            if not isinstance(content, str | list):
-                check.add("no_content", f"A {role} message needs content.", index)
-            if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-                check.add("no_tool_call_id", "A tool message needs the id of its call.", index)
-            elif role == "function" and name is None:
-                check.add("no_function_name", "A function message needs its name.", index)
+        elif role in ("tool", "function"):
+            _check_result(index, role, message, check)
     if images > check.rules.max_images:
         check.add(
             "too_many_images", f"{images} images; at most {check.rules.max_images} are allowed."
         )
+    return shaped
+
+
+def _check_result(index: int, role: str, message: Mapping[str, Any], check: Check) -> None:
+    if role == "function":
+        if message.get("name") is None:
+            check.add("no_function_name", "A function message needs its name.", index)
+    elif not isinstance(message.get("tool_call_id"), str):
+        check.add("no_tool_call_id", "A tool message needs the id of its call.", index)
 
 
 def _check_answer(
@@ -52,25 +64,25 @@ def _check_answer(
     check: Check,
 ) -> None:
     weight = message.get("weight")
-    # A tuple: the value may be unhashable. JSON's true is no number, though Python's is.
-    if weight not in (None, 0, 1) or isinstance(weight, bool):
+    # JSON's true is no number, though Python's is.
+    if weight is not None and (weight not in (0, 1) or isinstance(weight, bool)):
         check.add("invalid_weight", "An assistant message's weight is 0 or 1.", index)
-    if message.get("tool_calls") is not None or message.get("function_call") is not None:
+    calls = message.get("tool_calls")
+    legacy = message.get("function_call")
+    if calls is not None or legacy is not None:
         check_calls(index, message, check)
     if isinstance(content, str):
         empty = not content or content.isspace()
     elif isinstance(content, list):
         empty = bool(content) and not any(map(_says_something, content))
-    elif content is not None:
-        check.add("invalid_content", "Content must be text or a list.", index)
-        return
+    elif content is None:
+        empty = False
+        if not calls and not legacy:
+            check.add("no_content", "An assistant message needs content or calls.", index)
     else:
         empty = False
-    if message.get("tool_calls") or message.get("function_call"):
-        return
-    if content is None:
-        check.add("no_content", "An assistant message needs content or calls.", index)
-    elif empty and weight != 0 and not message.get("refusal"):
+        check.add("invalid_content", "Content must be text or a list.", index)
+    if empty and weight != 0 and not (calls or legacy or message.get("refusal")):
         check.add("empty_target", "An answer to learn is empty: it says and calls nothing.", index)
 
 
