@@ -33,6 +33,11 @@ class FineTuningSession(ChatSession, total=False):
     """As the request said it; missing where it did not."""
     response_format: dict[str, Any]
     """The answer's format that the request asked for."""
+    rejected: Mapping[str, Any]
+    """An answer to the same input that the last message is better than, in wire form: what a
+    correction or a reference replaced."""
+    score: float
+    """What the last message is worth, by the feedback that the loader was asked for."""
     source: Mapping[str, str]
     """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`.
 

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.methods import CHECKS, Method
 from langchain_finetune.convert.rows import Outcome, Row
 
 
-def checked_rows(rows: Iterator[Row], outcome: Outcome) -> Iterator[Row]:
-    """Yield the rows whose examples break no rule; note the first that each other breaks."""
+def checked_rows(
+    rows: Iterator[Row], outcome: Outcome, method: Method = "supervised"
+) -> Iterator[Row]:
+    """Yield the rows whose examples break no rule; note the first that each other breaks.
+
+    Args:
+        rows: The rows.
+        outcome: Notes what is rejected.
+        method: Whose rules count.
+    """
+    check = CHECKS[method]
     for row in rows:
-        finding = next(check_example(row.example), None)
+        finding = next(check(row.example), None)
         if finding is None:
             yield row
         else:

@@ -1,16 +1,20 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.methods import Method
+from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.targets import Targets
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -21,6 +25,25 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
     are iterated, so memory stays flat.
 
+    Args:
+        method: What the lines of the training file hold.
+
+            - `supervised`: chats whose answers are learnt, for fine-tuning jobs of the method
+              `supervised` (the default of every engine).
+            - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
+              method `dpo`. They are made of corrections, references and scores, see
+              `preference_rows`; text only. Pairs by score come at the end of an iteration.
+            - `completion`: prompt and completion of plain language models, for engines that train
+              base models without a chat form. The embedded engine and OpenAI's chat models take
+              none.
+
+            A chat is no completion and a plain language model's run is no chat: each is skipped
+            with its reason (`chat`, `completion_run`) where the other is asked for.
+        targets: The answers that a supervised line teaches: `all`, the `last` one, or those for
+            which a function of the wire message (a copy) and its index returns true. The others
+            get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
+            says; a chat that is left without a target is rejected (`no_target`).
+
     Example:
         ```python
         examples = (loader | Convert()).invoke({})
@@ -30,6 +53,15 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    method: Method = "supervised"
+    targets: Targets = "all"
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> Self:
+        if self.targets != "all" and self.method != "supervised":
+            raise ValueError(f"targets are for method='supervised', not {self.method!r}")
+        return self
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -73,5 +105,14 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
         del target
-        rows = supervised_rows(sessions, outcome)
-        return checked_rows(rows, outcome)
+        rows = self._made_rows(sessions, outcome)
+        return checked_rows(rows, outcome, self.method)
+
+    def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+        match self.method:
+            case "supervised":
+                return supervised_rows(sessions, outcome, self.targets)
+            case "preference":
+                return preference_rows(sessions, outcome)
+            case "completion":
+                return completion_rows(sessions, outcome)
