@@ -43,7 +43,8 @@ class FineTuningSession(ChatSession, total=False):
 
     A run's `answer` counts its answers from 0 where it has several, `dropped_reasoning` says how
     many parts of reasoning were left out, and `kind` is `completion` where the run is no chat but
-    a prompt and its completion.
+    a prompt and its completion. `feedback_group_id` names the comparisons in which a `score` was
+    given, where it comes from one.
     """
 
 
