@@ -224,11 +224,11 @@ def _same(one: WireMessage, other: WireMessage) -> bool:
 
 
 def _comparable(messages: Iterable[WireMessage]) -> list[WireMessage]:
-    """Return messages with their calls numbered: ids of calls are new in each run."""
+    """Return messages without empty fields, their calls numbered: ids are new in each run."""
     numbers: dict[str, int] = {}
     found = []
     for message in messages:
-        plain = dict(message)
+        plain = {key: value for key, value in message.items() if value not in (None, "", [])}
         if isinstance(calls := message.get("tool_calls"), list):
             plain["tool_calls"] = [
                 {**call, "id": numbers.setdefault(str(call.get("id")), len(numbers))}

@@ -56,9 +56,10 @@ def _check_messages(
     asked: Mapping[str, Any], messages: Sequence[Any], answers: Sequence[Mapping[str, Any]]
 ) -> Iterator[Finding]:
     said: set[Finding] = set()
+    history = [_as_history(message) for message in messages]
     for answer in answers:
         chat = {name: asked[name] for name in _INPUT if name in asked}
-        chat["messages"] = whole = [*messages, answer]
+        chat["messages"] = whole = [*history, answer]
         # What is wrong with the input is found with either answer.
         found = dict.fromkeys([*check_example(chat), *_check_text(whole)])
         yield from (finding for finding in found if finding not in said)
@@ -74,6 +75,12 @@ def _check_text(messages: Sequence[Any]) -> Iterator[Finding]:
                 yield Finding("image_in_preference", "A pair is text only: an image.", index)
             elif kind != "text":
                 yield Finding("not_text", "A pair is text only: a part of another kind.", index)
+
+
+def _as_history(message: Any) -> Any:
+    """Return a message of the input as one of a supervised line that is only read."""
+    is_answer = isinstance(message, Mapping) and message.get("role") == "assistant"
+    return {**message, "weight": 0} if is_answer else message
 
 
 def _answer(output: Any) -> Mapping[str, Any] | None:

@@ -86,6 +86,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         query = updated(self.query, overrides)
         if query.run_ids or query.trace_id or query.annotation_queue:
             raise LoadError("Threads can't be chosen by run_ids, trace_id or annotation_queue.")
+        if any(said.comparative_experiment for said in query.feedback):
+            raise LoadError("Threads can't be chosen by a comparison of experiments.")
         if not query.names_a_source():
             raise LoadError("Nothing says which threads to load: give project_name or project_id.")
         if self.client is None:

@@ -10,6 +10,7 @@ from langchain_finetune import (
     Convert,
     LangSmithDatasetChatLoader,
     LangSmithRunChatLoader,
+    LangSmithThreadChatLoader,
     LoadError,
 )
 from support.runs import TOOL
@@ -270,6 +271,26 @@ def test_conditions_that_do_not_fit_are_named():
     ]:
         with pytest.raises(LoadError, match=told):
             LangSmithRunChatLoader(project_name="app", feedback=feedback)
+
+
+def test_threads_are_no_comparisons(filled):
+    comparison = "3f0e2a4e-0000-4000-8000-000000000000"
+    feedback = {"key": "a", "use_score": True, "comparative_experiment": comparison}
+    loader = LangSmithThreadChatLoader(project_name="app", client=filled, feedback=feedback)
+    with pytest.raises(LoadError, match="comparison of experiments"):
+        loader.load()
+
+
+async def test_sync_and_async_give_the_same_pairs(filled):
+    for at, answer in enumerate("ab"):
+        root, _ = record(filled, "q", answer, project="parity", at=at)
+        filled.flush()
+        say(filled, root, "user_score", score=at)
+    filled.flush()
+    feedback = {"key": "user_score", "use_score": True}
+    loader = LangSmithRunChatLoader(project_name="parity", client=filled, feedback=feedback)
+    chain = loader | Convert(method="preference")
+    assert list(await chain.ainvoke({})) == list(chain.invoke({})) != []
 
 
 def test_source_runs_need_their_project_where_only_the_new_api_is(filled, gate):
