@@ -7,10 +7,10 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, model_validator
 
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.checked import checked_rows, strict_rows
+from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.methods import Method
 from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.supervised import supervised_rows
@@ -43,6 +43,13 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             which a function of the wire message (a copy) and its index returns true. The others
             get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
             says; a chat that is left without a target is rejected (`no_target`).
+        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
+            default those of the engine that `FineTune` names, or else OpenAI's.
+        mend: Put right what can safely be put right in supervised lines, such as an empty list of
+            tools or an answer that must not be learnt beside others that can; counted in
+            `Examples.notes` as `mended.<code>`.
+        strict: Raise a `ConvertError` after the last example if a chat was left out, by the
+            loader or here. It names the first twenty and counts all.
 
     Example:
         ```python
@@ -57,10 +64,15 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     method: Method = "supervised"
     targets: Targets = "all"
 
+    rules: RulesName | None = None
+    mend: bool = False
+    strict: bool = False
+
     @model_validator(mode="after")
-    def _check_targets(self) -> Self:
-        if self.targets != "all" and self.method != "supervised":
-            raise ValueError(f"targets are for method='supervised', not {self.method!r}")
+    def _check_method(self) -> Self:
+        if self.method != "supervised" and (self.targets != "all" or self.mend):
+            name = "mend" if self.targets == "all" else "targets"
+            raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
         return self
 
     def __ror__(self, other: Any) -> Any:
@@ -104,9 +116,10 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        del target
         rows = self._made_rows(sessions, outcome)
-        return checked_rows(rows, outcome, self.method)
+        profile = self._profile(target)
+        rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
+        return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
         match self.method:
@@ -116,3 +129,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
                 return preference_rows(sessions, outcome)
             case "completion":
                 return completion_rows(sessions, outcome)
+
+    def _profile(self, target: Target) -> Profile:
+        name = self.rules or target.engine
+        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)

@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.completion_checks import check_completion
+from langchain_finetune.convert.checks.completion import check_completion
 
 CHAT = {"messages": [HumanMessage("Hi"), AIMessage("Hello")], "source": {"run_id": "chat"}}
 PLAIN = {

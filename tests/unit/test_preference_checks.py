@@ -2,7 +2,8 @@
 
 import pytest
 
-from langchain_finetune.convert.preference_checks import check_preference
+from langchain_finetune.convert.checks import PROFILES, errors_of
+from langchain_finetune.convert.checks.preference import check_preference
 
 USER = {"role": "user", "content": "Hi"}
 GOOD = {"role": "assistant", "content": "Hello"}
@@ -68,3 +69,19 @@ def test_each_fault_is_found_at_its_place(example, code, index):
 def test_a_fault_of_the_input_is_found_once():
     codes = [found.code for found in check_preference(pair([{"role": "critic", "content": ""}]))]
     assert codes == ["unknown_role"]
+
+
+def test_faults_of_the_worse_answer_may_be_why_it_is_worse():
+    schema = {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    found = check_preference(pair(tools=tools, worse=CALLS))
+    assert [(each.code, each.severity) for each in found] == [("arguments_against_schema", "warning")]
+    assert errors_of(check_preference(pair(tools=tools, better=CALLS)))
+    assert not errors_of(check_preference(pair(worse={"role": "assistant", "content": ""})))
+
+
+def test_the_providers_rules_count_and_nothing_is_mended():
+    special = {"role": "user", "content": "Hi <|endoftext|>"}
+    found = check_preference(pair([special], tools=[]), PROFILES["azure"])
+    assert "special_token" in [each.code for each in found]
+    assert {each.mend for each in found} == {None}
