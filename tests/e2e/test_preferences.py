@@ -1,10 +1,7 @@
 """Pairs of answers from each source: LangSmith's own client and evaluation, the real store."""
 
 import pytest
-from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
-from langsmith import Client, evaluate
-from langsmith.evaluation import evaluate_comparative
+from langsmith import Client
 
 from langchain_finetune import (
     Convert,
@@ -13,6 +10,7 @@ from langchain_finetune import (
     LangSmithThreadChatLoader,
     LoadError,
 )
+from support.pairs import made
 from support.runs import TOOL
 from support.store import Gate, record, say, store_client
 
@@ -42,26 +40,6 @@ def langsmith(request, filled, gate):
 def project(request):
     """A name of its own for each test."""
     return request.node.name
-
-
-def made(loader):
-    """Each pair as (question, better, worse, ids of both runs), and the skips."""
-    examples = (loader | Convert(method="preference")).invoke({})
-    found = []
-    for row in examples.rows():
-        line = row.example
-        [better], [worse] = line["preferred_output"], line["non_preferred_output"]
-        assert better["role"] == worse["role"] == "assistant"
-        found.append(
-            (
-                line["input"]["messages"][-1]["content"],
-                better["content"],
-                worse["content"],
-                row.source["run_id"],
-                row.source["rejected_run_id"],
-            )
-        )
-    return found, [(skip.id, skip.code) for skip in examples.rejected]
 
 
 def test_scores_of_the_same_input(langsmith, project):
@@ -139,79 +117,6 @@ def test_corrections_against_the_runs_answer(langsmith, project):
     # The score was of the answer that was replaced.
     assert "score" not in fixed
     assert fixed["rejected"] == {"role": "assistant", "content": "41"}
-
-
-EXAMPLES = [
-    {"inputs": {"question": "6*7?"}, "reference_outputs": {"answer": "42"}},
-    {"inputs": {"question": "1+1?"}, "reference_outputs": {"answer": "2"}},
-]
-
-
-def experiment(client, dataset, answers):
-    """Run an app over a dataset as LangSmith's users do; returns the experiment's name."""
-
-    def app(inputs):
-        answer = AIMessage(answers[inputs["question"]])
-        model = GenericFakeChatModel(messages=iter([answer]))
-        return {"answer": model.invoke(inputs["question"]).content}
-
-    results = evaluate(app, data=dataset, client=client, max_concurrency=0)
-    client.flush()
-    return results.experiment_name
-
-
-@pytest.fixture(scope="module")
-def experiments(filled):
-    """Two experiments on one dataset; the second is wrong once."""
-    dataset = filled.create_dataset("sums")
-    filled.create_examples(dataset_id=dataset.id, examples=EXAMPLES)
-    right, wrong = {"6*7?": "42", "1+1?": "2"}, {"6*7?": "41", "1+1?": "2"}
-    return [experiment(filled, "sums", answers) for answers in (right, wrong)]
-
-
-def test_references_against_an_experiments_answers(langsmith, experiments):
-    _, wrong = experiments
-    loader = LangSmithRunChatLoader(project_name=wrong, client=langsmith, use_reference=True)
-    pairs, skips = made(loader)
-    assert [pair[:3] for pair in pairs] == [("6*7?", "42", "41")]
-    assert pairs[0][3] == pairs[0][4]
-    assert [code for _, code in skips] == ["no_pair"]
-    [supervised] = [
-        line for line in (loader | Convert()).invoke({}) if line["messages"][0]["content"] == "6*7?"
-    ]
-    assert supervised["messages"][-1]["content"] == "42"
-
-
-def test_pairwise_annotations(langsmith, experiments):
-    def better(runs, example):
-        scores = {str(run.id): int(run.outputs == example.outputs) for run in runs}
-        return {"key": "ranked", "scores": scores}
-
-    compared = evaluate_comparative(experiments, [better], client=langsmith, max_concurrency=0)
-    langsmith.flush()
-    comparison = compared.comparative_experiment.id
-    feedback = {"key": "ranked", "use_score": True, "comparative_experiment": comparison}
-    loader = LangSmithRunChatLoader(project_name=experiments, client=langsmith, feedback=feedback)
-    pairs, skips = made(loader)
-    assert [pair[:3] for pair in pairs] == [("6*7?", "42", "41")]
-    # Both were right about the other.
-    assert [code for _, code in skips] == ["no_pair", "no_pair"]
-    [group] = {
-        session["source"]["feedback_group_id"]
-        for session in loader.lazy_load()
-        if session["messages"][0].content == "6*7?"
-    }
-    assert " " not in group
-    # Scores of comparisons count only where they are asked for.
-    ordinary = loader.invoke({"feedback": {"key": "ranked", "use_score": True}})
-    assert [session.get("score") for session in ordinary] == [None] * 4
-
-
-def test_runs_outside_of_the_comparison_are_not_taken(langsmith, experiments):
-    other = "3f0e2a4e-0000-4000-8000-000000000000"
-    feedback = {"key": "ranked", "use_score": True, "comparative_experiment": other}
-    loader = LangSmithRunChatLoader(project_name=experiments, client=langsmith, feedback=feedback)
-    assert loader.load() == []
 
 
 def test_corrected_examples_against_their_source_runs(langsmith, project):

@@ -5,6 +5,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert
 from langchain_finetune.convert.checks.completion import check_completion
+from support.broken_pairs import BROKEN_COMPLETIONS
 
 CHAT = {"messages": [HumanMessage("Hi"), AIMessage("Hello")], "source": {"run_id": "chat"}}
 PLAIN = {
@@ -52,19 +53,14 @@ def test_the_rows_keep_their_source():
     assert (row.id, row.source) == ("plain", PLAIN["source"])
 
 
-@pytest.mark.parametrize(
-    ("example", "codes"),
-    [
-        (LINE, []),
-        ({**LINE, "prompt": ""}, []),
-        ({**LINE, "completion": ""}, ["no_completion"]),
-        ({"prompt": ["Once"], "completion": "a"}, ["no_prompt"]),
-        ({}, ["no_prompt", "no_completion"]),
-        ([], ["not_an_object"]),
-    ],
-)
-def test_the_checks_find_each_fault(example, codes):
-    assert [finding.code for finding in check_completion(example)] == codes
+@pytest.mark.parametrize(("example", "code"), BROKEN_COMPLETIONS)
+def test_each_fault_is_found(example, code):
+    assert [finding.code for finding in check_completion(example)] == [code]
+
+
+@pytest.mark.parametrize("example", [LINE, {**LINE, "prompt": ""}])
+def test_good_lines_have_no_finding(example):
+    assert check_completion(example) == []
 
 
 def test_an_empty_completion_is_rejected():
