@@ -10,7 +10,7 @@ on each side, text only).
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,17 +120,30 @@ def judge(session: ChatSession) -> Judged:
     if isinstance(rejected, BaseMessage):
         rejected = message_to_wire(rejected)
     history = [_unweighted(message) for message in messages[:last]]
-    source: Any = session.get("source") or {}
-    settings = [session.get(name) for name in SETTINGS]
+    answer = _unweighted(messages[last])
     return Judged(
         input={"messages": history, **line_settings(session)},
-        answer=_unweighted(messages[last]),
+        answer=answer,
         rejected=None if rejected is None else _unweighted(rejected),
         score=_score(session),
-        key=_digest([_comparable(history), settings, source.get("feedback_group_id")]),
+        key=_key(session, history, answer),
         response_format=session.get("response_format"),  # type: ignore[arg-type]
         trimmed=len(messages) - last - 1,
     )
+
+
+def _key(session: ChatSession, history: Sequence[WireMessage], answer: WireMessage) -> bytes:
+    """Return a hash of what was asked, and in which comparison."""
+    source: Any = session.get("source") or {}
+    said = [_comparable(history), source.get("feedback_group_id")]
+    said += [session.get(name) for name in SETTINGS]
+    try:
+        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+        # It is written on the shelf, too.
+        orjson.dumps(answer)
+    except orjson.JSONEncodeError as error:
+        raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _score(session: ChatSession) -> float | None:
@@ -238,8 +251,3 @@ def _comparable(messages: Iterable[WireMessage]) -> list[WireMessage]:
             plain["tool_call_id"] = numbers.get(str(message["tool_call_id"]))
         found.append(plain)
     return found
-
-
-def _digest(value: Any) -> bytes:
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(text, digest_size=16).digest()

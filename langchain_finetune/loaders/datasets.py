@@ -102,6 +102,8 @@ class LangSmithDatasetChatLoader(SessionLoader):
         """Yield each example, with the run that it was made from where that is asked for."""
         examples = self._examples()
         if not self.use_source_run:
+            if self.project_name:
+                raise LoadError("project_name is that of source runs: set use_source_run, too.")
             yield from ((example, None) for example in examples)
             return
         self.client = self.client or reading_client()

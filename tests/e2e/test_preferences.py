@@ -147,6 +147,8 @@ def test_corrected_examples_against_their_source_runs(langsmith, project):
     # The request is the run's, with its tools, where the example still asks the same.
     assert (first["tools"], edited.get("tools")) == ([TOOL], None)
     assert first["source"]["dataset_id"] == str(dataset.id)
+    with pytest.raises(LoadError, match="set use_source_run"):
+        list(loader.invoke({"use_source_run": False}))
     plain = LangSmithDatasetChatLoader(dataset_name=project, client=langsmith).load()
     assert [session.get("rejected") for session in plain] == [None] * 4
 

@@ -187,6 +187,15 @@ def test_a_score_must_be_a_number(score):
     assert skips[0][1] == "invalid_score"
 
 
+@pytest.mark.parametrize("place", ["question", "answer"])
+def test_half_a_character_ends_no_iteration(place):
+    half = "\ud800"
+    broken = session(half, "a", 1) if place == "question" else session("q", half, 1)
+    found, skips = pairs([broken, session("r", "a", 1), session("r", "b", 0)])
+    assert found == [("r", "a", "b")]
+    assert [code for _, code in skips] == ["unreadable_value"]
+
+
 @pytest.mark.parametrize("rejected", ["no", 5])
 def test_a_worse_answer_must_be_a_message(rejected):
     with pytest.raises(ConvertError, match="Item 1 is no chat session"):
