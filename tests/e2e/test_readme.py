@@ -20,7 +20,8 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {"selection", "query", "conversations", "methods"}
+    tested |= {"selection", "query", "conversations", "checks", "methods"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -84,6 +85,11 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
     exec(BLOCKS["files"], names)
     assert capsys.readouterr().out == "2 {} Counter()\n"
+    exec(BLOCKS["checks"], names)
+    assert capsys.readouterr().out.splitlines() == [
+        "Findings(errors={}, warnings={}, mended={})",
+        "False 2 {'invalid_n_examples': 1}",
+    ]
 
 
 def test_links_lead_somewhere():
