@@ -1,17 +1,20 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 from langchain_finetune.convert.checked import checked_rows, strict_rows
-from langchain_finetune.convert.checks import OPENAI, PROFILES, Profile, RulesName
+from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
+from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.targets import Targets
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -23,11 +26,28 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     are iterated, so memory stays flat.
 
     Args:
+        method: What the lines of the training file hold.
+
+            - `supervised`: chats whose answers are learnt, for fine-tuning jobs of the method
+              `supervised` (the default of every engine).
+            - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
+              method `dpo`. They are made of corrections, references and scores, see
+              `preference_rows`; text only. Pairs by score come at the end of an iteration.
+            - `completion`: prompt and completion of plain language models, for engines that train
+              base models without a chat form. The embedded engine and OpenAI's chat models take
+              none.
+
+            A chat is no completion and a plain language model's run is no chat: each is skipped
+            with its reason (`chat`, `completion_run`) where the other is asked for.
+        targets: The answers that a supervised line teaches: `all`, the `last` one, or those for
+            which a function of the wire message (a copy) and its index returns true. The others
+            get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
+            says; a chat that is left without a target is rejected (`no_target`).
         rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
             default those of the engine that `FineTune` names, or else OpenAI's.
-        mend: Put right what can safely be put right, such as an empty list of tools or an answer
-            that must not be learnt beside others that can; counted in `Examples.notes` as
-            `mended.<code>`.
+        mend: Put right what can safely be put right in supervised lines, such as an empty list of
+            tools or an answer that must not be learnt beside others that can; counted in
+            `Examples.notes` as `mended.<code>`.
         strict: Raise a `ConvertError` after the last example if a chat was left out, by the
             loader or here. It names the first twenty and counts all.
 
@@ -41,9 +61,19 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     model_config = ConfigDict(extra="forbid")
 
+    method: Method = "supervised"
+    targets: Targets = "all"
+
     rules: RulesName | None = None
     mend: bool = False
     strict: bool = False
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.method != "supervised" and (self.targets != "all" or self.mend):
+            name = "mend" if self.targets == "all" else "targets"
+            raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
+        return self
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -86,9 +116,19 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        rows = supervised_rows(sessions, outcome)
-        rows = checked_rows(rows, outcome, self._profile(target), mend=self.mend)
+        rows = self._made_rows(sessions, outcome)
+        profile = self._profile(target)
+        rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
+
+    def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+        match self.method:
+            case "supervised":
+                return supervised_rows(sessions, outcome, self.targets)
+            case "preference":
+                return preference_rows(sessions, outcome)
+            case "completion":
+                return completion_rows(sessions, outcome)
 
     def _profile(self, target: Target) -> Profile:
         name = self.rules or target.engine

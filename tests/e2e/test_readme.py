@@ -20,7 +20,8 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {"selection", "query", "conversations", "checks"}
+    tested |= {"selection", "query", "conversations", "checks", "methods"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -51,6 +52,19 @@ def test_what_is_chosen_is_read(names):
     exec(BLOCKS["conversations"], names)
     assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
     assert list(names["threads"].invoke({})) == []
+
+
+def test_each_method_makes_its_lines(names, langsmith, liked):
+    exec(BLOCKS["methods"], names)
+    assert list(names["pairs"]) == []
+    assert set(names["pairs"].rejected_by_reason()) == {"no_pair"}
+    every, last, calls, none = (
+        list(names[name].invoke(liked))
+        for name in ("chats", "last_answers", "calls", "completions")
+    )
+    # Half of the app's chats call legacy functions.
+    assert len(every) == len(last) == 2 * len(calls) > 10
+    assert none == []
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])
