@@ -5,12 +5,17 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.duplicates import Duplicates, unique_rows
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.tokens import CountTokens, counter_of
+from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -21,6 +26,24 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
     are iterated, so memory stays flat.
 
+    Args:
+        model: Whose tokens and limits count; by default the model that `FineTune` trains.
+        count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
+            for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
+            fewer bytes than the limit is known to fit. `always` downloads what it takes, or fails.
+        max_example_tokens: Most tokens of an example; by default the model's own limit.
+        too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
+            their beginning, never the prompt, and never the last turn.
+        redact: Takes a text and returns it without what is private, such as what
+            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
+            arguments of calls, tool results, and tools' descriptions.
+        secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
+            `outcome.secrets`), `reject` the example or `redact` the secret.
+        duplicates: `keep` chats that come more than once, and count them; or drop all but the
+            first: `drop_exact`, or `drop_near` for those nearly the same, too.
+        near_threshold: How similar near duplicates are: the share of runs of three words that they
+            have in common, of all that they have.
+
     Example:
         ```python
         examples = (loader | Convert()).invoke({})
@@ -29,7 +52,16 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str | None = Field(default=None, min_length=1)
+    count_tokens: CountTokens = "offline"
+    max_example_tokens: int | None = Field(default=None, gt=0)
+    too_long: TooLong = "reject"
+    redact: Redact | None = None
+    secrets: SecretAction = "report"
+    duplicates: Duplicates = "keep"
+    near_threshold: float = Field(default=0.9, ge=0.5, le=1)
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -72,6 +104,12 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        del target
+        target = Target(target.engine, self.model or target.model)
+        counter = counter_of(target, self.count_tokens, self.max_example_tokens)
         rows = supervised_rows(sessions, outcome)
-        return checked_rows(rows, outcome)
+        if self.redact:
+            rows = redacted_rows(rows, outcome, self.redact)
+        rows = secret_rows(rows, outcome, self.secrets)
+        rows = checked_rows(rows, outcome)
+        rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
+        return fitting_rows(rows, outcome, counter, self.too_long) if counter else rows
