@@ -2,18 +2,18 @@
 
 The index is a temporary database of SQLite: it has no name, holds hashes and ids but no text, and
 goes when it is closed. Near duplicates are found by locality-sensitive hashing: signatures are cut
-into bands, and only chats that share a band are compared (Leskovec, Rajaraman, Ullman: Mining of
-Massive Datasets, chapter 3.4).
+into bands, and only chats that share a band are compared, by their shingles (Leskovec, Rajaraman,
+Ullman: Mining of Massive Datasets, chapter 3.4).
 """
 
 import sqlite3
+import zlib
 from array import array
 from collections import Counter
-from operator import eq
 from types import TracebackType
 from typing import Self
 
-from langchain_finetune.convert.fingerprints import PERMUTATIONS, exact_key, signature
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, exact_key, shingles_of, signature
 from langchain_finetune.convert.rows import Row
 
 _MISSED = 1e-3
@@ -33,7 +33,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -{_CACHE_KB};
 CREATE TABLE exact (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, signature BLOB NOT NULL);
+CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, shingles BLOB NOT NULL);
 CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
 BEGIN;
 """
@@ -46,7 +46,7 @@ class DuplicateIndex:
 
     Args:
         threshold: Similarity from 0.5 to 1 from which two chats are near duplicates, as the
-            Jaccard index of their `shingles`; None to find exact ones only.
+            Jaccard index of their `shingles_of`; None to find exact ones only.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -84,32 +84,35 @@ class DuplicateIndex:
         if found:
             return found[0], True
         if self._threshold is not None:
-            numbers = signature(row.example)
-            keys = self._bands(numbers)
-            if (near := self._nearest(numbers, keys)) is not None:
+            shingles = shingles_of(row.example)
+            keys = self._bands(signature(shingles))
+            hashes = {zlib.crc32(shingle.encode(errors="replace")) for shingle in shingles}
+            if (near := self._nearest(hashes, keys)) is not None:
                 return near, False
             if add:
-                self._add_near(row.id, numbers, keys)
+                self._add_near(row.id, hashes, keys)
         if add:
             self._database.execute("INSERT INTO exact VALUES (?, ?)", (key, row.id))
         return None
 
-    def _nearest(self, numbers: list[int], keys: list[int]) -> str | None:
+    def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
         assert self._threshold is not None
         shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
-        best, best_equal = None, self._threshold * PERMUTATIONS
+        best, likest = None, self._threshold
         for candidate, _ in shared.most_common(_COMPARED):
             name, stored = self._database.execute(
-                "SELECT id, signature FROM near WHERE number = ?", (candidate,)
+                "SELECT id, shingles FROM near WHERE number = ?", (candidate,)
             ).fetchone()
-            equal = sum(map(eq, numbers, array("I", stored)))
-            if equal > best_equal or (best is None and equal >= best_equal):
-                best, best_equal = name, equal
+            others = array("I", stored)
+            common = len(hashes.intersection(others))
+            alike = common / (len(hashes) + len(others) - common)
+            if alike > likest or (best is None and alike >= likest):
+                best, likest = name, alike
         return best
 
-    def _add_near(self, name: str, numbers: list[int], keys: list[int]) -> None:
+    def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
         number = self._database.execute(
-            "INSERT INTO near (id, signature) VALUES (?, ?)", (name, array("I", numbers).tobytes())
+            "INSERT INTO near (id, shingles) VALUES (?, ?)", (name, array("I", hashes).tobytes())
         ).lastrowid
         self._database.executemany(
             "INSERT INTO band VALUES (?, ?)", [(key, number) for key in keys]

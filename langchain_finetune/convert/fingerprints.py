@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from langchain_finetune.convert.texts import conversations, request_of
 from langchain_finetune.errors import ConvertError
 
 PERMUTATIONS = 128
-"""Length of a signature: its share of equal places is the similarity within 0.03 or so."""
+"""Length of a signature."""
 
 _SHINGLE = 3
 _SEED = 1
@@ -40,11 +40,8 @@ def exact_key(example: Example) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def signature(example: Example) -> list[int]:
-    """Return the MinHash signature of what was said, called and answered, by runs of three words.
-
-    System prompts and tools do not count: an app sends the same ones with every chat, and long
-    ones would make all of its chats look alike.
+def signature(shingles: Iterable[str]) -> list[int]:
+    """Return the MinHash signature of shingles: `PERMUTATIONS` numbers below 2 to the 32.
 
     Raises:
         ConvertError: The library is not installed.
@@ -56,21 +53,24 @@ def signature(example: Example) -> list[int]:
             "Near duplicates need the library rensa: pip install 'langchain-finetune[dedup]'."
         ) from error
     minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
-    minhash.update(shingles(example))
+    minhash.update(shingles)
     digest: list[int] = minhash.digest()
     return digest
 
 
-def shingles(example: Example) -> list[str]:
+def shingles_of(example: Example) -> set[str]:
     """Return every three words that follow each other in an example; case does not count.
 
+    They are of what was said, called and answered. System prompts and tools do not count: an app
+    sends the same ones with every chat, and long ones would make all of its chats look alike.
+
     Example:
-        >>> shingles({"prompt": "Hi there", "completion": "Hello you"})
+        >>> sorted(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
         ['hi there hello', 'there hello you']
     """
     words = _WORD.findall("\n".join(_said(example)).lower())
     last = max(1, len(words) - _SHINGLE + 1)
-    return [" ".join(words[place : place + _SHINGLE]) for place in range(last)]
+    return {" ".join(words[place : place + _SHINGLE]) for place in range(last)}
 
 
 def _said(example: Example) -> Iterator[str]:
@@ -119,4 +119,4 @@ def _call(call: Mapping[str, Any]) -> Any:
     try:
         return {**function, "arguments": orjson.loads(function["arguments"])}  # type: ignore[dict-item, index]
     except (KeyError, TypeError, ValueError):
-        return function
+        return [function]  # So that no text looks like the JSON that it is not.

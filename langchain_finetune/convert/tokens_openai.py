@@ -1,7 +1,8 @@
 """Counts tokens as OpenAI does, as far as that is known.
 
 Text is counted with tiktoken. What stands around it follows OpenAI's cookbook ("How to count tokens
-with tiktoken"): messages, names and tools. A call counts as its name and arguments and three tokens
+with tiktoken"): messages, names and tools; its examples give the cookbook's figures, 124 and 101
+for gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments and three tokens
 more, which others have measured (hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
 pixels. What OpenAI bills may differ by a few tokens an example.
 """
@@ -22,7 +23,8 @@ from langchain_finetune.convert.tokens import Count, CountTokens, Unfit
 from langchain_finetune.errors import ConvertError
 
 _A_MESSAGE, _A_NAME, _THE_REPLY, _A_CALL = 3, 1, 3, 3
-_A_TOOL, _TOOLS, _PROPERTIES, _A_PROPERTY, _ENUM, _A_VALUE = 7, 12, 3, 3, -3, 3
+_TOOLS, _PROPERTIES, _A_PROPERTY, _ENUM, _A_VALUE = 12, 3, 3, -3, 3
+_A_TOOL = {"o200k_base": 7, "cl100k_base": 10}
 
 _IMAGE = {"gpt-4o-mini": (2_833, 25_501), "": (85, 765)}
 """Tokens of an image in low detail, and of one of 1024 by 1024 pixels in high detail, by the
@@ -59,8 +61,10 @@ def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "Op
     except KeyError:
         return None
     limit = limit_of(base) if most is None else most
+    image = next(tokens for start, tokens in _IMAGE.items() if base.startswith(start))
+    a_tool = _A_TOOL.get(name, _A_TOOL["o200k_base"])
     if how == "offline" and not _is_here(name):
-        return OpenAICounter(byte_length, limit, _image_tokens(base), exact=False)
+        return OpenAICounter(byte_length, limit, image, a_tool, exact=False)
     if not _is_here(name):
         _log.warning("Downloading tiktoken's vocabulary %s (some MB, once).", name)
     try:
@@ -76,7 +80,7 @@ def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "Op
         pieces = range(0, len(text), _LONGEST)
         return sum(len(encoding.encode_ordinary(text[at : at + _LONGEST])) for at in pieces)
 
-    return OpenAICounter(measure, limit, _image_tokens(base))
+    return OpenAICounter(measure, limit, image, a_tool)
 
 
 def byte_length(text: str) -> int:
@@ -92,12 +96,14 @@ class OpenAICounter:
         measure: Returns the tokens of a text, or an upper bound.
         limit: Most tokens of an example.
         image_tokens: Tokens of an image in low and in high detail.
+        a_tool: Tokens around a tool.
         exact: False if `measure` returns bounds.
     """
 
     measure: Measure
     limit: int | None
     image_tokens: tuple[int, int] = _IMAGE[""]
+    a_tool: int = _A_TOOL["cl100k_base"]
     exact: bool = True
 
     def count(self, examples: Sequence[Example]) -> list[Count | Unfit]:
@@ -116,7 +122,7 @@ class OpenAICounter:
             target = measure(str(example.get("completion") or ""))
             total = measure(str(example["prompt"])) + target
             return Count(total, total, target)
-        around = _THE_REPLY + _tools(request_of(example), measure)
+        around = _THE_REPLY + _tools(request_of(example), measure, self.a_tool)
         tallies = []
         for messages in conversations(example):
             tally = _Tally(measure, self.image_tokens, around)
@@ -162,13 +168,13 @@ class _Tally:
                 yield self.measure(part.get("text") or part.get("refusal") or "")
 
 
-def _tools(request: Mapping[str, Any], measure: Measure) -> int:
+def _tools(request: Mapping[str, Any], measure: Measure, a_tool: int) -> int:
     functions = [tool["function"] for tool in request.get("tools") or ()]
     functions += request.get("functions") or ()
     if not functions:
         return 0
     return _TOOLS + sum(
-        _A_TOOL
+        a_tool
         + measure(f"{function['name']}:{_description(function)}")
         + _schema(function.get("parameters") or {}, measure)
         for function in functions
@@ -203,10 +209,6 @@ def _description(described: Mapping[str, Any]) -> str:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _image_tokens(model: str) -> tuple[int, int]:
-    return next(tokens for start, tokens in _IMAGE.items() if model.startswith(start))
 
 
 def _is_here(name: str) -> bool:
