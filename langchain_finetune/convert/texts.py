@@ -87,6 +87,8 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
     for name in ("content", "refusal", "reasoning_content"):
         if isinstance(value := message.get(name), str):
             changed[name] = change(value)
+    if message.get("role") in {"tool", "function"} and isinstance(message.get("content"), str):
+        changed["content"] = _result(message["content"], change)
     if isinstance(parts := message.get("content"), list):
         changed["content"] = [_part(part, change) for part in parts]
     if isinstance(calls := message.get("tool_calls"), list):
@@ -137,6 +139,13 @@ def _arguments(arguments: str, change: Callable[[str], str]) -> str:
     except (ValueError, RecursionError):
         # No JSON, or numbers that JSON can't say: then it is text like any other.
         return change(arguments)
+
+
+def _result(text: str, change: Callable[[str], str]) -> str:
+    """Change what a tool said; where it is JSON with escapes, what they stand for, too."""
+    if "\\" in text and text.lstrip()[:1] in {"{", "["}:
+        text = _arguments(text, change)
+    return change(text)
 
 
 def _values(value: Any, change: Callable[[str], str]) -> Any:
