@@ -1,6 +1,7 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
@@ -104,7 +105,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        target = Target(target.engine, self.model or target.model)
+        target = replace(target, model=self.model or target.model)
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
         rows = supervised_rows(sessions, outcome)
         if self.redact:

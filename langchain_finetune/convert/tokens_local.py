@@ -3,7 +3,7 @@
 It renders and encodes with the engine's own code, so what does not fit there is known here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.bases import find_base, resolve_base
 
 if TYPE_CHECKING:
-    from langchain_finetune.local.training.encoding import Encoder, Layout
+    from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence
 
 
 def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
@@ -83,12 +83,17 @@ class LocalCounter:
         limits = [limit for limit in (self.encoder.max_length, self.most) if limit]
         return min(limits, default=None)
 
-    def count(self, examples: Sequence[Example]) -> list[Count | Unfit]:
+    def count(self, examples: Several[Example]) -> list[Count | Unfit]:
         """Count each example; all texts go through the tokenizer at once."""
         laid_out = [self._layout(example) for example in examples]
         layouts = [each for each in laid_out if not isinstance(each, Unfit)]
         encoded = iter(self.encoder.tokenized(layouts))
-        return [each if isinstance(each, Unfit) else _count(next(encoded)) for each in laid_out]
+        return [
+            each
+            if isinstance(each, Unfit)
+            else _count(next(encoded), is_pair="preferred_output" in example)
+            for example, each in zip(examples, laid_out, strict=True)
+        ]
 
     def _layout(self, example: Example) -> "Layout | Unfit":
         from langchain_finetune.local.training.encoding import UnfitExampleError  # noqa: PLC0415
@@ -97,19 +102,33 @@ class LocalCounter:
             parts = [(str(example["prompt"]), None), (str(example.get("completion")), True)]
             return [parts]
         request = {**request_of(example)}
+        is_pair = "preferred_output" in example
         try:
             return [
                 parts
                 for messages in conversations(example)
-                for parts in self.encoder.layout({**request, "messages": messages})
+                for parts in self.encoder.layout(
+                    {**request, "messages": _last_learnt(messages) if is_pair else messages}
+                )
             ]
         except UnfitExampleError as error:
             place = "" if error.index is None else f" (message {error.index})"
             return Unfit(error.code, error.message + place)
 
 
-def _count(sequences: Iterable[Any]) -> Count | Unfit:
-    lengths = [len(each.input_ids) for each in sequences]
-    if not lengths:
+def _last_learnt(messages: list[Any]) -> list[Any]:
+    """Let only the last answer of a pair's chat be learnt: the others are context."""
+    read = [
+        {**message, "weight": 0} if message["role"] == "assistant" else message
+        for message in messages[:-1]
+    ]
+    return [*read, {**messages[-1], "weight": 1}]
+
+
+def _count(sequences: list["Sequence"], *, is_pair: bool) -> Count | Unfit:
+    if not sequences:
         return Unfit("no_answer", "It has no answer of the assistant to learn.")
-    return Count(sum(lengths), max(lengths), sum(each.trained for each in sequences))
+    # Of a pair, what the template puts behind an answer is left out.
+    total = sum(each.learnt_up_to if is_pair else len(each.input_ids) for each in sequences)
+    longest = max(len(each.input_ids) for each in sequences)
+    return Count(total, longest, sum(each.trained for each in sequences))

@@ -57,7 +57,7 @@ def chats(draw):
     return {"messages": messages, "tools": example(1, 2)["tools"]}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(chats(), min_size=1, max_size=4))
 def test_counts_are_what_the_engine_trains_on(engine, counter, examples):
     for given_example, count in zip(examples, counter.count(examples), strict=True):
@@ -134,16 +134,25 @@ def test_a_template_without_tools_is_told_before_any_job(engine):
     assert found.code == "template_without_tools"
 
 
-def test_a_preference_is_both_of_its_chats(counter):
-    one, other = chat(("user", "a"), ("assistant", "b")), chat(("user", "a"), ("assistant", "cd"))
+def test_a_preference_is_its_prompt_with_each_answer(counter, engine):
+    """Earlier answers are read only, and nothing behind the answers counts."""
+    asked = chat(("user", "a"), ("assistant", "b"), ("user", "c"))["messages"]
+    answers = [chat(("assistant", text))["messages"] for text in ("d", "efg")]
     preference = {
-        "input": {"messages": one["messages"][:1]},
-        "preferred_output": one["messages"][1:],
-        "non_preferred_output": other["messages"][1:],
+        "input": {"messages": asked},
+        "preferred_output": answers[0],
+        "non_preferred_output": answers[1],
     }
-    both, first, second = counter.count([preference, one, other])
-    assert both.total == first.total + second.total
-    assert both.longest == max(first.total, second.total)
+    [count] = counter.count([preference])
+    learnt = [
+        engine.sequences({"messages": [*asked[:1], {**asked[1], "weight": 0}, asked[2], *each]})
+        for each in answers
+    ]
+    behind = len(engine.tokenizer("\n")["input_ids"])
+    lengths = [len(sequence.input_ids) for [sequence] in learnt]
+    assert count.total == sum(lengths) - 2 * behind
+    assert count.longest == max(lengths)
+    assert count.targets == sum(sequence.trained for [sequence] in learnt)
 
 
 def test_a_base_that_is_not_here_is_not_counted_unless_asked():

@@ -49,6 +49,12 @@ class Sequence:
         """How many tokens are trained."""
         return len(self.labels) - self.labels.count(IGNORED)
 
+    @property
+    def learnt_up_to(self) -> int:
+        """How many tokens there are up to the last one that is trained."""
+        behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
+        return len(self.labels) - behind
+
 
 class UnfitExampleError(ValueError):
     """An example that the base model can't be trained on.
