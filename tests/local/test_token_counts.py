@@ -1,6 +1,7 @@
 """`Convert` counts exactly what the embedded engine trains on, and refuses what it refuses."""
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -160,6 +161,14 @@ def test_a_base_that_is_not_here_is_not_counted_unless_asked():
     assert row.tokens is None
     with pytest.raises(ConvertError, match="There is no base model 'alias'"):
         list(Convert(count_tokens="always").invoke([answered("Hi")]).rows(Target("local", "alias")))
+
+
+def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    [row] = Convert(model="nano").invoke([answered("Hi")]).rows()
+    assert row.tokens is None
+    with pytest.raises(ConvertError, match=r"langchain-finetune\[local\]"):
+        list(Convert(model="nano", count_tokens="always").invoke([answered("Hi")]))
 
 
 def test_a_folder_that_is_no_model_is_one_sentence(tmp_path):
