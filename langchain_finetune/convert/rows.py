@@ -32,13 +32,24 @@ class Row:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
         target_tokens: How many of those are learnt.
+        response_format: The format of the answer that the request asked for; a training file
+            has no place for it.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "source", "target_tokens", "tokens")
+    __slots__ = (
+        "_example",
+        "_line",
+        "id",
+        "part",
+        "response_format",
+        "source",
+        "target_tokens",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -55,6 +66,7 @@ class Row:
         self.part: Part = "train"
         self.tokens: int | None = None
         self.target_tokens: int | None = None
+        self.response_format: dict[str, Any] | None = None
 
     @property
     def example(self) -> Example:
@@ -76,6 +88,7 @@ class Row:
         """Return the row with another example in its place; its tokens have to be counted anew."""
         row = Row(self.id, self.source, example=example)
         row.part = self.part
+        row.response_format = self.response_format
         return row
 
 

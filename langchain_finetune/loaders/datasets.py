@@ -14,6 +14,7 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 
@@ -30,6 +31,8 @@ class LangSmithDatasetChatLoader(SessionLoader):
         as_of: Version tag or time; the newest version by default.
         splits: Only examples of these splits.
         client: LangSmith's client; by default one from the environment.
+        reasoning: What becomes of the models' reasoning: `drop`, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
 
     Example:
         ```python
@@ -47,6 +50,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
     as_of: dt.datetime | str | None = None
     splits: Sequence[str] | None = None
     client: Client | None = None
+    reasoning: Reasoning = "drop"
 
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
@@ -60,9 +64,11 @@ class LangSmithDatasetChatLoader(SessionLoader):
             yield from self._changed(overrides).read_sessions({}, skip)
             return
         for example in self._examples():
-            read = partial(read_example, example.inputs or {}, example.outputs or {})
+            read = partial(
+                read_example, example.inputs or {}, example.outputs or {}, self.reasoning
+            )
             for session in readable(str(example.id), read, skip):
-                session["source"] = _source(example)
+                session["source"] = {**session.get("source", {}), **_source(example)}
                 yield session
 
     def _changed(self, overrides: dict[str, Any]) -> Self:

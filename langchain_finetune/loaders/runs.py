@@ -17,7 +17,8 @@ from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.fold import Folder
 from langchain_finetune.loaders.langsmith_client import reading_client
-from langchain_finetune.loaders.payloads.run import Reasoning, read_run
+from langchain_finetune.loaders.payloads.messages import Reasoning
+from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects

@@ -16,6 +16,7 @@ from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filters import in_thread
 from langchain_finetune.loaders.langsmith_client import reading_client
+from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import Run, run_request
@@ -46,6 +47,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         where: Called with the JSON of each call; only calls for which it is true are taken.
         concurrency: How many threads are fetched side by side at most.
         strict: Raise a `LoadError` after the last session if a call was left out.
+        reasoning: What becomes of the models' reasoning: `drop`, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
 
     Example:
         ```python
@@ -64,6 +67,7 @@ class LangSmithThreadChatLoader(SessionLoader):
     query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
     concurrency: int = Field(default=10, ge=1, le=32)
+    reasoning: Reasoning = "drop"
 
     def __init__(
         self, client: Client | None = None, *, query: RunQuery | None = None, **settings: Any
@@ -108,7 +112,7 @@ class LangSmithThreadChatLoader(SessionLoader):
         runs = [found for page in pages for found in page.with_corrections(keep, used)]
         calls: list[FineTuningSession] = []
         for run, correction in sorted(runs, key=_began):
-            read = partial(read_chats, run, correction, None, "drop")
+            read = partial(read_chats, run, correction, None, self.reasoning)
             calls += readable(str(run["id"]), read, skip)
         for session in readable(thread_id, partial(join_calls, calls), skip):
             session["source"] = {**session.get("source", {}), "thread_id": thread_id}

@@ -172,5 +172,13 @@ def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
 
 
 def test_a_folder_that_is_no_model_is_one_sentence(tmp_path):
+    assert len(list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))) == 1
     with pytest.raises(ConvertError, match="That folder is no model"):
-        list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))
+        list(Convert(model=str(tmp_path), count_tokens="always").invoke([answered("Hi")]))
+
+
+def test_a_tokenizer_that_can_not_be_read_is_one_sentence(tmp_path):
+    folder = make_tiny_model(tmp_path / "tiny")
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ConvertError, match="its tokenizer can't be read"):
+        list(Convert(model=str(folder)).invoke([answered("Hi")]))

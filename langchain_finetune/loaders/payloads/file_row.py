@@ -77,7 +77,7 @@ def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSes
     # The line says in one list what a dataset's example says in two.
     sessions = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
     for session in sessions:
-        session["source"] = {"line": place}
+        session["source"] = {**session.get("source", {}), "line": place}
     return sessions
 
 
