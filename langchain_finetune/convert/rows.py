@@ -31,13 +31,15 @@ class Row:
     Attributes:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
+        response_format: The format of the answer that the request asked for; a training file
+            has no place for it.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "source", "tokens")
+    __slots__ = ("_example", "_line", "id", "part", "response_format", "source", "tokens")
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Row:
         self._line = line
         self.part: Part = "train"
         self.tokens: int | None = None
+        self.response_format: dict[str, Any] | None = None
 
     @property
     def example(self) -> Example:
@@ -74,6 +77,7 @@ class Row:
         """Return the row with another example in its place; its tokens have to be counted anew."""
         row = Row(self.id, self.source, example=example)
         row.part = self.part
+        row.response_format = self.response_format
         return row
 
 
