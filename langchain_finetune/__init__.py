@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+    from langchain_finetune.convert.report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
+    from langchain_finetune.convert.split import Split
     from langchain_finetune.errors import (
         BaseModelError,
+        BudgetError,
         ConvertError,
         EngineAuthenticationError,
         EngineError,
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseModelError",
+    "BudgetError",
+    "ConversionReport",
     "Convert",
     "ConvertError",
     "EngineAuthenticationError",
@@ -69,6 +74,7 @@ __all__ = [
     "RunRecorder",
     "Sessions",
     "Skip",
+    "Split",
     "WrittenFile",
     "convert_messages_for_finetuning",
     "map_ai_messages",
@@ -77,6 +83,8 @@ __all__ = [
 
 _PLACES = {
     "BaseModelError": "errors",
+    "BudgetError": "errors",
+    "ConversionReport": "convert.report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
     "EngineAuthenticationError": "errors",
@@ -103,6 +111,7 @@ _PLACES = {
     "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
+    "Split": "convert.split",
     "WrittenFile": "convert.jsonl",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
