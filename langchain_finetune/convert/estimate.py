@@ -8,6 +8,7 @@ from langchain_finetune.convert.prices import (
     SPEED_SOURCE,
     Price,
     Prices,
+    families,
     price_of,
 )
 from langchain_finetune.convert.rows import Row, Target
@@ -110,8 +111,8 @@ def known_targets(target: Target) -> list[Target]:
     known += [Target("openai", name) for name in OPENAI_PRICES]
     if target.model is None:
         return known
-    same = (target.engine, target.model)
-    return [target, *(each for each in known if (each.engine, each.model) != same)]
+    same = [(target.engine, name) for name in families(target.model)]
+    return [target, *(each for each in known if (each.engine, each.model) not in same)]
 
 
 def _epochs(target: Target, examples: int) -> tuple[int, str]:

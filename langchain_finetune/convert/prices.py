@@ -87,7 +87,7 @@ def price_of(target: Target, prices: Prices | None = None) -> Price | None:
     """
     if target.model is None:
         return None
-    names = [target.model, *_families(target.model)]
+    names = families(target.model)
     for name in names:
         if name in (prices or {}):
             return Price(usd=(prices or {})[name], source="given as `prices`")
@@ -102,14 +102,14 @@ def price_of(target: Target, prices: Prices | None = None) -> Price | None:
     return None
 
 
-def _families(model: str) -> list[str]:
-    """Return the names that a model's price may stand under: without its date, its base's.
+def families(model: str) -> list[str]:
+    """Return the names that a model's price may stand under: its own, its base's, without date.
 
     Example:
-        >>> _families("ft:gpt-4o-mini-2024-07-18:org::id")
-        ['gpt-4o-mini-2024-07-18', 'gpt-4o-mini']
+        >>> families("ft:gpt-4o-mini-2024-07-18:org::id")
+        ['ft:gpt-4o-mini-2024-07-18:org::id', 'gpt-4o-mini-2024-07-18', 'gpt-4o-mini']
     """
     base = model.split(":")[1] if model.startswith("ft:") else model
     family, *date = base.rsplit("-", 3)
     dated = [family] if [len(part) for part in date] == [4, 2, 2] else []
-    return [*([base] if base != model else []), *dated]
+    return list(dict.fromkeys([model, base, *dated]))

@@ -54,7 +54,8 @@ class ConversionReport(BaseModel):
         targets: Assistant messages that are learnt from.
         calls_to_learn: How many of those call a tool.
         tools: The tools, the one most called first.
-        scripts: How many examples are mostly in each script, such as `Latin`.
+        scripts: How many examples are mostly in each script, such as `Latin`, as users and the
+            assistant write: instructions and tools' results are left aside.
         also_scripts: How many have at least a letter of it.
         duplicates: Chats that were left out as duplicates, by code.
         estimates: What training would take: first at the engine that the report is for.

@@ -53,8 +53,7 @@ def sections(report: "ConversionReport") -> str:
 
 
 def _title(report: "ConversionReport") -> str:
-    base = f" for {report.model}" if report.model else ""
-    return f"{report.kept:,} training examples{base}"
+    return f"{report.kept:,} examples from {report.sessions:,} chats"
 
 
 def _head(report: "ConversionReport") -> str:
@@ -83,11 +82,15 @@ def _head(report: "ConversionReport") -> str:
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
         for name, value, note in tiles
     )
-    where = f"Engine {report.engine or 'openai'}, base {report.model}." if report.model else ""
+    where = f"To train {report.model} at {_engine(report.engine)}." if report.model else ""
     return (
         f'<header><p class="over">Conversion report</p><h1>{escape(_title(report))}</h1>'
         f'<p class="lead">{escape(where)}</p><dl class="tiles">{shown}</dl></header>'
     )
+
+
+def _engine(name: str | None) -> str:
+    return {"local": "the embedded engine", None: "OpenAI", "openai": "OpenAI"}.get(name, str(name))
 
 
 def _fate(report: "ConversionReport") -> str:
@@ -184,14 +187,14 @@ def _takes(report: "ConversionReport") -> str:
         [
             escape(each.engine),
             f"<code>{escape(each.model)}</code>",
-            f"{each.n_epochs}",
-            short(each.trained_tokens),
             money(each),
             duration(each),
+            f"{each.n_epochs}",
+            short(each.trained_tokens),
         ]
         for each in report.estimates
     ]
-    headings = ["engine", "base", "epochs", "trained tokens", "cost", "time"]
+    headings = ["engine", "base", "cost", "time", "epochs", "trained tokens"]
     chosen = "chosen" if report.model else ""
     return _section("What training would take", _table(headings, rows, kind=f"wide {chosen}"))
 

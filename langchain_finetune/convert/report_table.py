@@ -79,14 +79,14 @@ def _estimates(report: "ConversionReport") -> Table:
         (
             each.engine,
             each.model,
-            str(each.n_epochs),
-            short(each.trained_tokens),
             money(each),
             duration(each),
+            str(each.n_epochs),
+            short(each.trained_tokens),
         )
         for each in report.estimates
     ]
-    headings = ("engine", "base", "epochs>", "trained tokens>", "cost>", "time>")
+    headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
     return _table("What training would take", headings, rows)
 
 

@@ -43,8 +43,8 @@ class Split(BaseModel):
 
     Example:
         >>> split = Split(test=0.2)
-        >>> split.part_of("thread_id:t-1"), split.part_of("thread_id:t-9")
-        ('train', 'train')
+        >>> split.part_of("thread_id:t-1"), split.part_of("thread_id:t-2")
+        ('test', 'train')
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 _BITS = 8
 """Leading bits of a number that are kept: values are exact to 0.4%, and below 256 wholly."""
 
+_LEAST_DEVIATION = 0.1
+"""Of logarithms: a tenth of the value."""
+
 _BARS = 24
 """About so many bars of a histogram."""
 
@@ -83,17 +86,19 @@ class SpreadCount:
         self._counts[value >> shift << shift] += 1
 
     def deviation(self, value: int) -> float:
-        """Return how far a value's logarithm is from the usual, in standard deviations."""
+        """Return how far a value's logarithm is from the usual, in standard deviations.
+
+        A standard deviation is a tenth at least: among nearly equal values none is strange.
+        """
         if not self._examples:
             return 0.0
         mean = self._logs / self._examples
-        variance = self._squares / self._examples - mean * mean
-        # Equal values leave a variance of rounding alone.
-        return (log(value + 1) - mean) / sqrt(variance) if variance > 1e-9 else 0.0  # noqa: PLR2004
+        variance = max(0.0, self._squares / self._examples - mean * mean)
+        return (log(value + 1) - mean) / max(sqrt(variance), _LEAST_DEVIATION)
 
     def spread(self) -> Spread:
         """Return what was counted."""
-        p10, median, p90, p99 = (self._quantile(share) for share in (0.1, 0.5, 0.9, 0.99))
+        p10, median, p90, p99 = (self.quantile(share) for share in (0.1, 0.5, 0.9, 0.99))
         return Spread(
             total=self._total,
             mean=round(self._total / max(1, self._examples), 1),
@@ -106,7 +111,8 @@ class SpreadCount:
             histogram=self._histogram(p99),
         )
 
-    def _quantile(self, share: float) -> int:
+    def quantile(self, share: float) -> int:
+        """Return the value that a share of the examples does not exceed."""
         wanted, seen = share * self._examples, 0
         for value in sorted(self._counts):
             seen += self._counts[value]

@@ -132,8 +132,8 @@ class StrangeFinder:
         found = []
         for candidate in {each.number: each for each in kept}.values():
             reasons = [
-                _length(tokens.deviation(candidate.tokens), candidate.tokens, "tokens"),
-                _length(messages.deviation(candidate.messages), candidate.messages, "messages"),
+                _length(tokens, candidate.tokens, "tokens"),
+                _length(messages, candidate.messages, "messages"),
                 *(_rarity(tools[tool], examples, f"calls {tool}") for tool in candidate.tools),
             ]
             if candidate.script is not None:
@@ -146,10 +146,9 @@ class StrangeFinder:
         return [_told(said, candidate) for said, candidate in found[:SHOWN]]
 
 
-def _length(deviation: float, value: int, name: str) -> tuple[float, str]:
+def _length(count: SpreadCount, value: int, name: str) -> tuple[float, str]:
     unit = name if value != 1 else name.removesuffix("s")
-    side = "far more" if deviation > 0 else "far fewer"
-    return abs(deviation), f"{value:,} {unit}, {side} than usual"
+    return abs(count.deviation(value)), f"{value:,} {unit} (median {count.quantile(0.5):,})"
 
 
 def _rarity(count: int, examples: int, what: str) -> tuple[float, str]:

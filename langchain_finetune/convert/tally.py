@@ -36,7 +36,7 @@ class Tally:
         offered: In how many examples each tool is offered.
         called: How often each tool is called.
         callers: In how many examples each tool is called.
-        scripts: How many examples are mostly in each script.
+        scripts: How many examples are mostly in each script, as users and the assistant write.
         also: How many examples have some of each script.
     """
 
@@ -83,7 +83,11 @@ class Tally:
         self.targets += len(learnt)
         self.calls_to_learn += sum(bool(calls_of(message)) for message in learnt)
         tools = self._count_tools(example, request, answers)
-        script = self._count_scripts([*request, *answers])
+        script = self._count_scripts(
+            message
+            for message in (*request, *answers)
+            if message.get("role") in {"user", "assistant"}
+        )
         self._strange.add(
             Candidate(
                 number=number,

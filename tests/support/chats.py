@@ -27,14 +27,18 @@ def chat(draw, number):
         length = int(draw.lognormvariate(3, 0.8)) + 3
         asked = " ".join(draw.choices(WORDS, k=length))
         if number % 37 == 5 and not turn:
-            asked = ELSEWHERE[number % 3 if number % 5 else 0] * 4
+            asked = ELSEWHERE[number % 3 if number % 5 else 0] * 40
         wire.append({"role": "user", "content": asked})
         if draw.random() < 0.45:
             name = "escalate" if number == 311 else draw.choices(TOOLS, (70, 20, 9, 0))[0]
             function = {"name": name, "arguments": f'{{"order": "A{number}"}}'}
             call = {"id": f"call_{turn}", "type": "function", "function": function}
             wire.append({"role": "assistant", "content": None, "tool_calls": [call]})
-            found = {"role": "tool", "tool_call_id": f"call_{turn}", "content": "Found: on its way."}
+            found = {
+                "role": "tool",
+                "tool_call_id": f"call_{turn}",
+                "content": "Found: on its way.",
+            }
             wire.append(found)
         answer = " ".join(draw.choices(WORDS, k=int(draw.lognormvariate(3.2, 0.5)) + 2))
         wire.append({"role": "assistant", "content": answer * (90 if number == 200 else 1)})
