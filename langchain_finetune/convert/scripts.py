@@ -13,6 +13,8 @@ _SCRIPTS = {
 }
 """First words of letters' names that are not the script's own name."""
 
+_ASCII_OTHERS = bytes(code for code in range(128) if not chr(code).isalpha())
+
 _NO_SCRIPT = frozenset({"MODIFIER", "FEMININE", "MASCULINE", "DOUBLE-STRUCK", "SCRIPT", "LATINATE"})
 
 
@@ -27,8 +29,8 @@ def scripts_of(text: str) -> Counter[str]:
     """
     found: Counter[str] = Counter()
     if text.isascii():
-        # Most text by far; to look at each letter is not needed.
-        letters = sum(map(str.isalpha, text))
+        # Most text by far, and counted many times as fast.
+        letters = len(text.encode().translate(None, _ASCII_OTHERS))
         return Counter({"Latin": letters}) if letters else found
     for letter, count in Counter(text).items():
         script = _script(letter)

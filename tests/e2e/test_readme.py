@@ -10,6 +10,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
 
+from langchain_finetune import LangSmithRunChatLoader
 from walkthrough.calculator import PROMPT, Calculator
 
 README = Path(__file__).parents[2] / "README.md"
@@ -20,7 +21,14 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {"selection", "query", "conversations"}
+    assert set(BLOCKS) == tested | {
+        "selection",
+        "query",
+        "conversations",
+        "split",
+        "report",
+        "budget",
+    }
 
 
 @pytest.fixture
@@ -51,6 +59,17 @@ def test_what_is_chosen_is_read(names):
     exec(BLOCKS["conversations"], names)
     assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
     assert list(names["threads"].invoke({})) == []
+
+
+def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
+    names["loader"] = LangSmithRunChatLoader(project_name="calculator")
+    exec(BLOCKS["split"], names)
+    assert 0 < len(list(names["examples"].part("test"))) < len(list(names["examples"])) / 3
+    exec(BLOCKS["report"], names)
+    assert f"\n{names['report'].kept} {{" in capsys.readouterr().out
+    assert "<h1>" in Path("report.html").read_text()
+    exec(BLOCKS["budget"], names)
+    assert names["fine_tune"].prices == {"my-base": 4.0}
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])

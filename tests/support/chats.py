@@ -4,7 +4,18 @@ import random
 
 from langchain_finetune.messages import WireMessages
 
-WORDS = "refund order parcel invoice when where late thanks please account number change".split()
+WORDS = (
+    "refund",
+    "order",
+    "parcel",
+    "invoice",
+    "when",
+    "where",
+    "late",
+    "thanks",
+    "please",
+    "account",
+)
 ELSEWHERE = ("Где мой заказ?", "我的包裹在哪里？", "أين طلبي؟")
 TOOLS = ("find_order", "refund", "open_ticket", "escalate")
 

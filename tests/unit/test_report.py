@@ -1,6 +1,7 @@
 """The report: right figures, flat memory, no text unless asked, and a page that stands alone."""
 
 import io
+import itertools
 import json
 from collections import Counter
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
 
-from langchain_finetune import Convert, ConversionReport, Sessions, Skip, Split
+from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
 from langchain_finetune.convert.scripts import scripts_of
 from langchain_finetune.convert.spread import SpreadCount
 from support.chats import chats, tool
@@ -222,7 +223,7 @@ def test_a_spread_keeps_every_example(values):
         assert (spread.least, spread.most) == (min(values), max(values))
         assert spread.median == pytest.approx(sorted(values)[(len(values) - 1) // 2], rel=0.005)
         edges = [(bar.start, bar.end) for bar in spread.histogram]
-        assert all(end == after for (_, end), (after, _) in zip(edges, edges[1:], strict=False))
+        assert all(end == after for (_, end), (after, _) in itertools.pairwise(edges))
 
 
 def test_a_spread_takes_flat_memory():
