@@ -13,6 +13,11 @@ from support.chats import chats
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--hide-scrollbars", "--virtual-time-budget=5000"),
+)
 # A window can't be as narrow as a phone, but a frame can.
 FRAME = """<!DOCTYPE html><iframe id="f" width="{width}" height="900" srcdoc="{page}"></iframe>
 <pre id="said"></pre><script>
