@@ -59,7 +59,7 @@ class Speed:
 
 LOCAL_SPEEDS: Mapping[str, Speed] = MappingProxyType(
     {
-        "nano": Speed(4000.0, 1_200_000),
+        "nano": Speed(2500.0, 1_200_000),
         "HuggingFaceTB/SmolLM2-135M-Instruct": Speed(415.0, 135_000_000),
         "Qwen/Qwen3-0.6B": Speed(139.0, 600_000_000),
     }
