@@ -174,9 +174,11 @@ def _taught(report: "ConversionReport") -> str:
     none = "<p>No tools are offered or called.</p>"
     shown = [
         "<div><h3>Tools</h3>",
-        _table(["tool", "offered in", "calls", ""], tools) + more if tools else none,
+        _table(["tool", "offered in", "calls", ""], tools, kind="metered") + more
+        if tools
+        else none,
         "</div><div><h3>Scripts</h3>",
-        _table(["script", "mostly", "some of it", ""], scripts),
+        _table(["script", "mostly", "some of it", ""], scripts, kind="metered"),
         "</div>",
     ]
     return _section("What they are about", f'<div class="pair">{"".join(shown)}</div>')
