@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         BaseModelError,
         BudgetError,
         ConvertError,
+        DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
         LoadError,
     )
     from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.loss_curve import LossCurve
+    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -50,6 +53,7 @@ __all__ = [
     "ConversionReport",
     "Convert",
     "ConvertError",
+    "DeployError",
     "EngineAuthenticationError",
     "EngineError",
     "EngineUnreachableError",
@@ -67,7 +71,9 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
     "LoadError",
+    "LossCurve",
     "MapSpeaker",
+    "MetricsLogger",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -79,6 +85,7 @@ __all__ = [
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "tensorboard_log",
 ]
 
 _PLACES = {
@@ -87,6 +94,7 @@ _PLACES = {
     "ConversionReport": "convert.report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
+    "DeployError": "errors",
     "EngineAuthenticationError": "errors",
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
@@ -104,7 +112,9 @@ _PLACES = {
     "LangSmithRunChatLoader": "loaders.runs",
     "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
+    "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
+    "MetricsLogger": "finetune.metrics_logger",
     "RichProgress": "finetune.progress",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
@@ -116,6 +126,7 @@ _PLACES = {
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
+    "tensorboard_log": "finetune.metrics_logger",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

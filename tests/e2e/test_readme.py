@@ -97,7 +97,7 @@ def test_links_lead_somewhere():
         assert (README.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "stop"])
+@pytest.mark.parametrize("command", ["run", "doctor", "models", "serve", "stop"])
 def test_commands_exist(command):
     assert f"langchain-finetune {command}" in TEXT
     result = subprocess.run(
