@@ -68,9 +68,9 @@ def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
             f'height="28" rx="3"><title>{escape(name)}: {count:,}</title></rect>'
         )
         if width > 6:  # noqa: PLR2004 - room for its letters; narrow screens have less
-            kind = "inside" if width > 14 else "inside small"  # noqa: PLR2004
+            text = "inside" if width > 14 else "inside small"  # noqa: PLR2004
             drawn.append(
-                f'<text class="{kind}" x="{place + width / 2:.3f}%" y="19" text-anchor="middle">'
+                f'<text class="{text}" x="{place + width / 2:.3f}%" y="19" text-anchor="middle">'
                 f"{share(count, whole)}</text>"
             )
         place += width
@@ -108,7 +108,7 @@ def _axis(spread: Spread) -> str:
     drawn = []
     for number in closed[::every]:
         # The last numbers would run into those of the open bar.
-        if number and number * width > 80:  # noqa: PLR2004
+        if number and number * width > 78:  # noqa: PLR2004
             continue
         anchor = "start" if number == 0 else "middle"
         drawn.append((number * width, anchor, short(bars[number].start)))

@@ -35,9 +35,9 @@ def share(part: int, whole: int) -> str:
 def money(made: Estimate) -> str:
     """Return what a training costs."""
     if made.usd is None:
-        return "not known"
+        return "unknown"
     if made.usd == 0:
-        return "no charge"
+        return "$0"
     return "< $0.01" if made.usd < 0.01 else f"${made.usd:,.2f}"  # noqa: PLR2004
 
 
@@ -45,7 +45,7 @@ def duration(made: Estimate) -> str:
     """Return how long a training takes, about."""
     seconds = made.seconds
     if seconds is None:
-        return "not known"
+        return "unknown"
     if seconds < 2 * _MINUTE:
         return f"{max(1, seconds):.0f} s"
     if seconds < 2 * _HOUR:
