@@ -68,12 +68,7 @@ class Examples:
             target: What they are for; it counts where `Convert` left that open.
         """
         self.outcome = Outcome()
-        yield from self._make_rows(self._counted(self.outcome), self.outcome, target)
-
-    def _counted(self, outcome: Outcome) -> Iterator[ChatSession]:
-        for session in self._sessions:
-            outcome.sessions += 1
-            yield session
+        yield from self._make_rows(self._sessions, self.outcome, target)
 
     def part(self, name: Part) -> "Examples":
         """Return the examples of one part, made anew each time they are iterated, too.

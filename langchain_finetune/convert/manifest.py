@@ -20,8 +20,8 @@ def manifest(
 ) -> dict[str, Any]:
     """Return what the files of one pass are made of, in JSON's terms.
 
-    The same chats and settings give the same manifest, byte by byte: it holds no time and no
-    place on this machine.
+    The same chats and settings give the same manifest, byte by byte: it holds no time. Functions
+    among the settings are told by their names alone.
 
     Args:
         examples: What was iterated last, for these files.

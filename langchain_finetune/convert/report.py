@@ -57,7 +57,7 @@ class ConversionReport(BaseModel):
         scripts: How many examples are mostly in each script, such as `Latin`, as users and the
             assistant write: instructions and tools' results are left aside.
         also_scripts: How many have at least a letter of it.
-        duplicates: Chats that were left out as duplicates, by code.
+        duplicates: Chats that were found to be duplicates, by code.
         estimates: What training would take: first at the engine that the report is for.
         strange: The strangest examples, the strangest first; see `StrangeExample`.
     """
@@ -141,7 +141,9 @@ def make_report(
         ],
         scripts=_by_count(tally.scripts),
         also_scripts=_by_count(tally.also),
-        duplicates={code: n for code, n in _by_count(skipped).items() if "duplicate" in code},
+        duplicates=_by_count(
+            Counter({code: n for code, n in {**notes, **skipped}.items() if "duplicate" in code})
+        ),
         estimates=[training_estimate(tally, each, prices) for each in known_targets(target)],
         strange=tally.strangest(),
     )

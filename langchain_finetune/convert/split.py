@@ -104,7 +104,6 @@ def _named_group(row: Row, by: str | Callable[[Source], str]) -> str | None:
 
 def _request(example: Example) -> str:
     """Return a name of what the model was sent."""
-    messages = example.get("messages")
-    # A pair of preferences has its request apart.
-    sent = example.get("input") if messages is None else messages[:-1]
+    # A pair of preferences and a completion have their request apart.
+    sent = example.get("input") or example.get("prompt") or example["messages"][:-1]
     return hashlib.blake2b(orjson.dumps(sent), digest_size=16).hexdigest()

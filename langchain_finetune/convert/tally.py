@@ -140,7 +140,8 @@ class Tally:
 def messages_of(example: Example) -> tuple[list[Any], list[Any]]:
     """Return what an example's model was sent, and what it should answer.
 
-    Of a pair of preferences, the preferred answer counts.
+    Of a pair of preferences, the preferred answer counts; a prompt counts as the user's message,
+    and its completion as the assistant's.
 
     Example:
         >>> messages_of({"messages": [{"role": "user"}, {"role": "assistant"}]})
@@ -148,6 +149,10 @@ def messages_of(example: Example) -> tuple[list[Any], list[Any]]:
     """
     if "input" in example:
         return list(example["input"].get("messages") or []), list(example["preferred_output"])
+    if "prompt" in example:
+        sides = (("user", example["prompt"]), ("assistant", example["completion"]))
+        request, answer = ({"role": role, "content": text} for role, text in sides)
+        return [request], [answer]
     messages = list(example.get("messages") or [])
     return messages[:-1], messages[-1:]
 

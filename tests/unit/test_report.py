@@ -247,3 +247,23 @@ def test_a_spread_takes_flat_memory():
 )
 def test_scripts(text, scripts):
     assert scripts_of(text) == scripts
+
+
+def test_pairs_and_completions_are_counted_too():
+    from langchain_finetune.convert.rows import Row
+    from langchain_finetune.convert.tally import Tally
+
+    tally = Tally(text=True)
+    asked, good, bad = ({"role": "user", "content": "Hi"}, *ANSWERS)
+    pair = {
+        "input": {"messages": [asked], "tools": [tool("wave")]},
+        "preferred_output": [good],
+        "non_preferred_output": [bad],
+    }
+    tally.add(Row("pair", {}, example=pair))
+    tally.add(Row("completion", {}, example={"prompt": "Однажды", "completion": " жила"}))
+    assert (tally.examples, tally.targets, tally.offered) == (2, 2, {"wave": 1})
+    assert tally.scripts == {"Latin": 1, "Cyrillic": 1}
+
+
+ANSWERS = [{"role": "assistant", "content": text} for text in ("Hello!", "What?")]
