@@ -1,6 +1,7 @@
 """`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
 
 import asyncio
+import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,22 +17,20 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.ask import JOB, ask
 from langchain_finetune.finetune.connection import Connection
-from langchain_finetune.finetune.engines.openai import retrieve_job
 from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
 from langchain_finetune.finetune.handle import DAY_S, Job
 from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
 from langchain_finetune.finetune.job import Hyperparameters, JobSpec
 from langchain_finetune.finetune.job_status import JobProgress
-from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.spool import spool
-from langchain_finetune.finetune.steps import Flow
-from langchain_finetune.finetune.submission import asubmit_spec, submit_spec
+from langchain_finetune.finetune.submission import asubmit_spec, job_of_id, submit_spec
 from langchain_finetune.home import ensure_home, home_path
 
 
@@ -51,8 +50,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         api_key: Its key; by default `OPENAI_API_KEY`.
         hyperparameters: Those that the engine shall not choose by itself.
         suffix: Goes into the new model's name; at most 64 characters.
-        seed: Of the training and of the choice of validation examples.
-        validation_share: Share of the examples that is kept from training, to validate with.
+        seed: Of the training.
+        max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
+            Where the engine chooses the epochs, its usual choice is assumed.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
         timeout_s: Seconds to wait for the job; it goes on afterwards.
         reuse: Whether a job of the same data and settings will do. False asks for a new one.
         on_cancel: What becomes of the job when the wait is cancelled, or interrupted with
@@ -78,7 +80,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
     seed: int | None = None
-    validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
     timeout_s: float = Field(default=DAY_S, gt=0)
     reuse: bool = True
     on_cancel: Literal["keep", "cancel"] = "keep"
@@ -109,6 +113,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
+            BudgetError: It would take more than it may; nothing was sent.
             EngineError: The engine can't be reached, refuses the key, the base or the data;
                 `JobSubmissionError` says whether the job may have been made.
             JobError: The job failed, was cancelled, or did not end in time.
@@ -137,6 +142,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
+            BudgetError: It would take more than it may; nothing was sent.
             JobSubmissionError: The engine refuses, or it is not known whether it made the job.
             EngineError: The engine can't be reached, refuses the key or the base.
         """
@@ -166,11 +172,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         Raises:
             EngineError: The engine has no such job, can't be reached, or refuses the key.
         """
-        return self.attach(self._connection().run(partial(_looked_up, job_id)))
+        return self.attach(self._connection().run(partial(job_of_id, job_id)))
 
     async def afrom_job_id(self, job_id: str) -> Job:
         """Return a job of this step's engine by its id, without blocking."""
-        job = await self._connection().arun(partial(_looked_up, job_id))
+        job = await self._connection().arun(partial(job_of_id, job_id))
         return await asyncio.to_thread(self.attach, job)
 
     def _fine_tune(
@@ -209,13 +215,19 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 "loader | Convert() | FineTune(...)."
             )
         base = self._base()
-        training, validation = spool(
+        epochs = self.hyperparameters.n_epochs
+        spooled = spool(
             examples,
             ensure_home(home_path()) / "spool",
-            target=Target(self.engine, base),
-            validation_share=self.validation_share,
-            seed=self.seed,
+            target=Target(
+                self.engine,
+                base,
+                base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+                n_epochs=None if epochs == "auto" else epochs,
+            ),
+            budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
         )
+        training, validation = spooled.training, spooled.validation
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)}
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
@@ -232,10 +244,3 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
     def _connection(self) -> Connection:
         return Connection(self.engine, self.base_url, self.api_key)
-
-
-def _looked_up(job_id: str, place: Place) -> Flow[Job]:
-    answer = yield from ask(
-        partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
-    )
-    return Job.of(answer, place)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from filelock import AsyncFileLock, FileLock
 
+from langchain_finetune.finetune.ask import JOB, ask
 from langchain_finetune.finetune.connection import Connection
+from langchain_finetune.finetune.engines.openai import retrieve_job
 from langchain_finetune.finetune.fingerprint import SUBMISSION, fingerprint_of
 from langchain_finetune.finetune.handle import Job
 from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
@@ -47,6 +49,14 @@ async def asubmit_spec(
         AsyncFileLock(_lock_path(spec)),
     ):
         return await connection.arun(partial(_submit, spec, reuse))
+
+
+def job_of_id(job_id: str, place: Place) -> Flow[Job]:
+    """Return the handle of a job that the engine knows."""
+    answer = yield from ask(
+        partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
+    )
+    return Job.of(answer, place)
 
 
 def _submit(spec: JobSpec, reuse: bool, place: Place) -> Flow[Job]:  # noqa: FBT001 - partial's

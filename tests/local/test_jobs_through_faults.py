@@ -4,8 +4,10 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,10 +47,9 @@ def made(client, training_name):
 
 def check(client, home, model_name, heard):
     """Hold what has to be: one job, one file, its model, every event once and in order."""
-    [path] = [path for path in (home / "spool").iterdir() if path.suffix == ".jsonl"]
-    [file] = [f for f in client.files.list() if f.filename.startswith(path.stem)]
-    [job], files = made(client, file.filename)
-    assert files == [file]
+    with closing(sqlite3.connect(home / "ledger.sqlite")) as ledger:
+        [(sha256,)] = ledger.execute("SELECT sha256 FROM files").fetchall()
+    [job], [_] = made(client, f"{sha256}.jsonl")
     assert model_name == job.fine_tuned_model
     events = [event.id for event in client.fine_tuning.jobs.list_events(job.id)][::-1]
     assert heard == events
