@@ -4,10 +4,11 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from openai import AsyncOpenAI, OpenAI
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
@@ -24,6 +25,21 @@ AsyncHear = Callable[[JobProgress], Awaitable[None]]
 
 _OPENAI = "https://api.openai.com/v1"
 _SILENT = "the engine does not answer, trying again"
+
+
+def _checked_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # Brackets that do not close, a port that is none.
+        good = False
+    if not good:
+        raise ValueError("An address is needed, such as http://127.0.0.1:8000/v1.")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_checked_address)]
+"""The base URL of an API."""
 
 
 def default_base_url() -> str:

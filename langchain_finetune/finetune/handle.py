@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from langchain_finetune.finetune.connection import Connection, connection_to
+from langchain_finetune.finetune.connection import Address, Connection, connection_to
 from langchain_finetune.finetune.events import all_events
 from langchain_finetune.finetune.fingerprint import EXAMPLES, FINGERPRINT, TRAINING_SHA256
 from langchain_finetune.finetune.job import JobSpec
@@ -67,7 +67,7 @@ class Job(BaseModel):
 
     job_id: str = Field(min_length=1)
     engine: Engine
-    base_url: str | None = None
+    base_url: Address | None = None
     base_model: str
     training_sha256: str | None = None
     training_examples: int | None = None
@@ -84,7 +84,7 @@ class Job(BaseModel):
             spec: What it was made from, where the engine keeps no metadata.
         """
         marks = getattr(answer, "metadata", None) or (spec.metadata if spec else {})
-        count = marks.get(EXAMPLES, "")
+        count = str(marks.get(EXAMPLES, ""))
         return cls(
             job_id=answer.id,
             engine=place.engine,
@@ -101,15 +101,6 @@ class Job(BaseModel):
         key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         job._api_key = key  # noqa: SLF001 of this class itself
         return job
-
-    def reached_by(self, connection: Connection) -> "Job":
-        """Return the same job, which uses a connection's key.
-
-        Raises:
-            FineTuningError: The job is at another engine.
-        """
-        key = connection.key_for(self.engine, self.base_url)
-        return self.with_api_key(key) if key else self
 
     def status(self) -> JobStatus:
         """Return how the job stands now."""

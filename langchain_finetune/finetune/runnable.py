@@ -22,7 +22,7 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.connection import Connection
+from langchain_finetune.finetune.connection import Address, Connection
 from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
 from langchain_finetune.finetune.handle import DAY_S, Job
 from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
@@ -75,7 +75,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
     model: str = Field(min_length=1)
     engine: Literal["openai", "local"] = "openai"
-    base_url: str | None = None
+    base_url: Address | None = None
     api_key: SecretStr | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
@@ -164,7 +164,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         Raises:
             FineTuningError: The job is somewhere else.
         """
-        return job.reached_by(self._connection())
+        key = self._connection().key_for(job.engine, job.base_url)
+        return job.with_api_key(key) if key else job
 
     def from_job_id(self, job_id: str) -> Job:
         """Return a job of this step's engine by its id.

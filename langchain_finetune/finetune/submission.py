@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import AsyncFileLock, FileLock
 
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.ask import JOB, ask
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.engines.openai import retrieve_job
@@ -53,6 +54,8 @@ async def asubmit_spec(
 
 def job_of_id(job_id: str, place: Place) -> Flow[Job]:
     """Return the handle of a job that the engine knows."""
+    if not job_id:
+        raise FineTuningError("The id of a job is needed, such as ftjob-abc123.")
     answer = yield from ask(
         partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
     )

@@ -41,7 +41,11 @@ def upload_once(file: WrittenFile, place: Place) -> Flow[tuple[str, bool]]:
     begun, file_id = yield Do(partial(place.ledger.upload, place.account, file.sha256))
     if file_id is not None:
         known = yield from ask(
-            partial(retrieve_file, file_id=file_id), place.base_url, _FILE, none_if=is_missing
+            partial(retrieve_file, file_id=file_id),
+            place.base_url,
+            _FILE,
+            none_if=is_missing,
+            retry=place.retry,
         )
         if known is not None and getattr(known, "status", None) not in _UNUSABLE:
             return file_id, False
@@ -85,7 +89,9 @@ def _upload(file: WrittenFile, place: Place) -> Flow[str]:
 def _find(file: WrittenFile, place: Place) -> Flow[str | None]:
     after: str | None = None
     for _ in range(_PAGES):
-        page = yield from ask(partial(list_files, after=after), place.base_url, LIST)
+        page = yield from ask(
+            partial(list_files, after=after), place.base_url, LIST, retry=place.retry
+        )
         for uploaded in page.data:
             if _is(uploaded, file):
                 return str(uploaded.id)

@@ -65,7 +65,7 @@ def test_neither_key_nor_text_leaves_its_place(home, traced, caplog, capfd, faul
             return BAD[fault](request)
         return engine(request)
 
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     said = []
     with served(app_of(handler)) as url, quick_flows():
         step = chain_of(url)

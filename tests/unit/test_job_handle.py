@@ -133,6 +133,8 @@ def test_attach_and_from_job_id_use_the_steps_key(step, examples, engine, url):
     read = Job.model_validate_json(job.model_dump_json())
     assert step.attach(read).status().job_id == job.job_id
     assert step.from_job_id(job.job_id) == job
+    with pytest.raises(FineTuningError, match="id of a job is needed"):
+        step.from_job_id("")
     with pytest.raises(EngineError, match=r"refused .404."):
         step.from_job_id("ftjob-none")
     elsewhere = FineTune(model="m", base_url="http://127.0.0.1:9/v1", api_key=KEY)

@@ -79,7 +79,7 @@ def outcome_unknown(error: OpenAIError) -> bool:
 def nobody_there(error: OpenAIError) -> bool:
     """Tell whether no connection was made, so that nothing was sent."""
     return isinstance(error, APIConnectionError) and isinstance(
-        error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout
+        error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol
     )
 
 
