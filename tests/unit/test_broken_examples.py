@@ -24,6 +24,7 @@ from langchain_finetune.convert.checks.mends import mended
 from support.broken import ANSWER, TOOL, USER, agent, call, calling, chat
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
+from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS
 from support.broken_tools import TOOLS
 
 CORPUS = [*MESSAGES, *TOOLS, *CALLS]
@@ -98,7 +99,8 @@ def test_every_rule_has_a_broken_example():
     codes = {
         code.replace("{field}", field) for code in named for field in ("tools", "functions")
     } - {"invalid_n_examples", "file_too_large"}
-    assert codes == {broken.code for broken in CORPUS} | {"unwritable_value"}
+    others = {code for _, code, *_ in (*BROKEN_PAIRS, *BROKEN_COMPLETIONS)}
+    assert codes == {broken.code for broken in CORPUS} | others | {"unwritable_value"}
 
 
 def test_what_json_cannot_say_is_found():
