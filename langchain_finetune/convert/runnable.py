@@ -67,7 +67,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
             arguments of calls, tool results, and tools' descriptions.
         secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
-            `outcome.secrets`), `reject` the example or `redact` the secret.
+            and a finding for each message), `reject` the example or `redact` the secret.
         duplicates: `keep` chats that come more than once, and count them; or drop all but the
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
@@ -155,7 +155,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter:
-            rows = fitting_rows(rows, outcome, counter, self.too_long)
+            rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
