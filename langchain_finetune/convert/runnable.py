@@ -8,20 +8,23 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.checked import checked_rows, strict_rows
 from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.completion import completion_rows
-from langchain_finetune.convert.duplicates import Duplicates, unique_rows
+from langchain_finetune.convert.duplicates import Duplicates, uncontaminated_rows, unique_rows
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
+from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
+from langchain_finetune.convert.split import Split, split_rows
 from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.convert.targets import Targets
 from langchain_finetune.convert.tokens import CountTokens, counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
-from langchain_finetune.loaders.base import composable, sessions_of
+from langchain_finetune.loaders.base import composable, named, sessions_of
 
 
 class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -72,6 +75,11 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
             have in common, of all that they have.
+        split: Keeps some conversations from training, to validate and to test with; see `Split`.
+        max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
+            more. It counts once engine and base are known, as in `FineTune`.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
 
     Example:
         ```python
@@ -96,6 +104,10 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     count_tokens: CountTokens = "offline"
     max_example_tokens: int | None = Field(default=None, gt=0)
     too_long: TooLong = "reject"
+    split: Split | None = None
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
@@ -136,7 +148,14 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         return await self._acall_with_config(self._aexamples, sessions_of(input), config, **kwargs)
 
     def _examples(self, sessions: Iterable[ChatSession]) -> Examples:
-        return Examples(sessions, self._rows)
+        return Examples(
+            sessions,
+            self._rows,
+            split=self.split or Split(),
+            settings=self.model_dump(
+                mode="json", exclude={"name"}, exclude_defaults=True, fallback=named
+            ),
+        )
 
     async def _aexamples(self, sessions: Iterable[ChatSession]) -> Examples:
         return self._examples(sessions)
@@ -147,6 +166,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         """All steps of the conversion, in their order."""
         target = replace(target, model=self.model or target.model)
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
+        near = self.near_threshold if self.duplicates == "drop_near" else None
+        budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         rows = self._made_rows(sessions, outcome)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
@@ -156,6 +177,11 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter:
             rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
+        if self.split is not None:
+            rows = split_rows(rows, self.split, outcome)
+            rows = uncontaminated_rows(rows, outcome, near)
+        if budget.limits():
+            rows = within_budget(rows, budget, target)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:

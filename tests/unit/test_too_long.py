@@ -192,7 +192,8 @@ def test_whatever_is_dropped_the_rest_is_a_valid_chat(example, limit):
     assert not errors_of(check_example(rows[0].example))
     assert rows[0].tokens == total(messages) <= limit
     kept = len(messages)
-    prompts = 1 if example["messages"][0]["role"] == "system" else 0
+    roles = [each["role"] for each in example["messages"]]
+    prompts = next(n for n, role in enumerate(roles) if role not in {"system", "developer"})
     assert messages[:prompts] == example["messages"][:prompts]
     assert messages[prompts:] == example["messages"][len(example["messages"]) - kept + prompts :]
 
