@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report import ConversionReport, make_report
@@ -173,6 +174,14 @@ class Examples:
         """
         noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
         return dict(Counter(noticed) + self.outcome.counts)
+
+    @property
+    def findings(self) -> Findings:
+        """What the checks found in the last iteration: errors, warnings and mended errors.
+
+        All are counted; the first hundred of each code are kept.
+        """
+        return self.outcome.findings
 
     def rejected_by_reason(self) -> dict[str, int]:
         """Return how many chats were rejected for each reason code, most frequent first."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]
@@ -89,11 +90,13 @@ class Outcome:
         sessions: How many chats came in.
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
+        findings: What the checks found, errors and warnings.
     """
 
     sessions: int = 0
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""

@@ -1,19 +1,23 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from langchain_finetune.convert.budget import Budget, within_budget
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.checked import checked_rows, strict_rows
+from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
+from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.split import Split, split_rows
 from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.targets import Targets
 from langchain_finetune.loaders.base import composable, named, sessions_of
 
 
@@ -25,6 +29,30 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     are iterated, so memory stays flat.
 
     Args:
+        method: What the lines of the training file hold.
+
+            - `supervised`: chats whose answers are learnt, for fine-tuning jobs of the method
+              `supervised` (the default of every engine).
+            - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
+              method `dpo`. They are made of corrections, references and scores, see
+              `preference_rows`; text only. Pairs by score come at the end of an iteration.
+            - `completion`: prompt and completion of plain language models, for engines that train
+              base models without a chat form. The embedded engine and OpenAI's chat models take
+              none.
+
+            A chat is no completion and a plain language model's run is no chat: each is skipped
+            with its reason (`chat`, `completion_run`) where the other is asked for.
+        targets: The answers that a supervised line teaches: `all`, the `last` one, or those for
+            which a function of the wire message (a copy) and its index returns true. The others
+            get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
+            says; a chat that is left without a target is rejected (`no_target`).
+        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
+            default those of the engine that `FineTune` names, or else OpenAI's.
+        mend: Put right what can safely be put right in supervised lines, such as an empty list of
+            tools or an answer that must not be learnt beside others that can; counted in
+            `Examples.notes` as `mended.<code>`.
+        strict: Raise a `ConvertError` after the last example if a chat was left out, by the
+            loader or here. It names the first twenty and counts all.
         split: Keeps some conversations from training, to validate and to test with; see `Split`.
         max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
             more. It counts once engine and base are known, as in `FineTune`.
@@ -40,6 +68,20 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    method: Method = "supervised"
+    targets: Targets = "all"
+
+    rules: RulesName | None = None
+    mend: bool = False
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.method != "supervised" and (self.targets != "all" or self.mend):
+            name = "mend" if self.targets == "all" else "targets"
+            raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
+        return self
 
     split: Split | None = None
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -94,9 +136,25 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        rows = supervised_rows(sessions, outcome)
-        rows = checked_rows(rows, outcome)
+        rows = self._made_rows(sessions, outcome)
+        profile = self._profile(target)
+        rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
+        if self.strict:
+            rows = strict_rows(rows, outcome, sessions)
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         return within_budget(rows, budget, target) if budget.limits() else rows
+
+    def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+        match self.method:
+            case "supervised":
+                return supervised_rows(sessions, outcome, self.targets)
+            case "preference":
+                return preference_rows(sessions, outcome)
+            case "completion":
+                return completion_rows(sessions, outcome)
+
+    def _profile(self, target: Target) -> Profile:
+        name = self.rules or target.engine
+        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)

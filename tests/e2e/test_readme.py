@@ -28,6 +28,7 @@ def test_every_python_block_is_run_here():
         "split",
         "report",
         "budget",
+        "methods",
     }
 
 
@@ -70,6 +71,19 @@ def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
     assert "<h1>" in Path("report.html").read_text()
     exec(BLOCKS["budget"], names)
     assert names["fine_tune"].prices == {"my-base": 4.0}
+
+
+def test_each_method_makes_its_lines(names, langsmith, liked):
+    exec(BLOCKS["methods"], names)
+    assert list(names["pairs"]) == []
+    assert set(names["pairs"].rejected_by_reason()) == {"no_pair"}
+    every, last, calls, none = (
+        list(names[name].invoke(liked))
+        for name in ("chats", "last_answers", "calls", "completions")
+    )
+    # Half of the app's chats call legacy functions.
+    assert len(every) == len(last) == 2 * len(calls) > 10
+    assert none == []
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])
