@@ -34,13 +34,23 @@ class Row:
         tokens: How many tokens the example has, once they are counted.
         response_format: The format of the answer that the request asked for; a training file
             has no place for it.
+        target_tokens: How many of those are learnt.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "response_format", "source", "tokens")
+    __slots__ = (
+        "_example",
+        "_line",
+        "id",
+        "part",
+        "response_format",
+        "source",
+        "target_tokens",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -57,6 +67,7 @@ class Row:
         self.part: Part = "train"
         self.tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
+        self.target_tokens: int | None = None
 
     @property
     def example(self) -> Example:
@@ -82,6 +93,21 @@ class Row:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSecret:
+    """Where an example holds a secret.
+
+    Attributes:
+        id: The chat, as in skips.
+        index: Position of the message, counted from 0; None for tools, prompts and completions.
+        kind: What it is, such as `openai`; see `secrets.py`.
+    """
+
+    id: str
+    index: int | None
+    kind: str
+
+
 @dataclass
 class Outcome:
     """What one pass over the data left out and noticed.
@@ -91,12 +117,14 @@ class Outcome:
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
         findings: What the checks found, errors and warnings.
+        secrets: Where examples hold API keys and the like, in order.
     """
 
     sessions: int = 0
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
+    secrets: list[FoundSecret] = field(default_factory=list)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""

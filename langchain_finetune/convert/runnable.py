@@ -1,6 +1,7 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 from langchain_core.chat_sessions import ChatSession
@@ -11,13 +12,18 @@ from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.checked import checked_rows, strict_rows
 from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.completion import completion_rows
+from langchain_finetune.convert.duplicates import Duplicates, uncontaminated_rows, unique_rows
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.prices import Prices
+from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.split import Split, split_rows
 from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.convert.targets import Targets
+from langchain_finetune.convert.tokens import CountTokens, counter_of
+from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, named, sessions_of
 
 
@@ -58,6 +64,22 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             more. It counts once engine and base are known, as in `FineTune`.
         max_tokens: The same for the tokens to train on; each epoch counts.
         prices: USD per million trained tokens, by base model, in place of the known ones.
+        model: Whose tokens and limits count; by default the model that `FineTune` trains.
+        count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
+            for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
+            fewer bytes than the limit is known to fit. `always` downloads what it takes, or fails.
+        max_example_tokens: Most tokens of an example; by default the model's own limit.
+        too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
+            their beginning, never the prompt, and never the last turn.
+        redact: Takes a text and returns it without what is private, such as what
+            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
+            arguments of calls, tool results, and tools' descriptions.
+        secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
+            `outcome.secrets`), `reject` the example or `redact` the secret.
+        duplicates: `keep` chats that come more than once, and count them; or drop all but the
+            first: `drop_exact`, or `drop_near` for those nearly the same, too.
+        near_threshold: How similar near duplicates are: the share of runs of three words that they
+            have in common, of all that they have.
 
     Example:
         ```python
@@ -67,14 +89,25 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     method: Method = "supervised"
     targets: Targets = "all"
-
     rules: RulesName | None = None
     mend: bool = False
     strict: bool = False
+    model: str | None = Field(default=None, min_length=1)
+    count_tokens: CountTokens = "offline"
+    max_example_tokens: int | None = Field(default=None, gt=0)
+    too_long: TooLong = "reject"
+    redact: Redact | None = None
+    secrets: SecretAction = "report"
+    duplicates: Duplicates = "keep"
+    near_threshold: float = Field(default=0.9, ge=0.5, le=1)
+    split: Split | None = None
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
@@ -82,11 +115,6 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             name = "mend" if self.targets == "all" else "targets"
             raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
         return self
-
-    split: Split | None = None
-    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    max_tokens: int | None = Field(default=None, ge=0)
-    prices: Prices | None = None
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -136,15 +164,29 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
+        model = self.model or target.model
+        counter = counter_of(
+            replace(target, model=model), self.count_tokens, self.max_example_tokens
+        )
         rows = self._made_rows(sessions, outcome)
+        if self.redact:
+            rows = redacted_rows(rows, outcome, self.redact)
+        rows = secret_rows(rows, outcome, self.secrets)
         profile = self._profile(target)
         rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
+        rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
+        if self.split is not None:
+            near = self.near_threshold if self.duplicates == "drop_near" else None
+            rows = uncontaminated_rows(rows, outcome, near)
+        if counter:
+            rows = fitting_rows(rows, outcome, counter, self.too_long)
         if self.strict:
             rows = strict_rows(rows, outcome, sessions)
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
-        return within_budget(rows, budget, target) if budget.limits() else rows
+        paid = replace(target, model=target.model or self.model)
+        return within_budget(rows, budget, paid) if budget.limits() else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
         match self.method:

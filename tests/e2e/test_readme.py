@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
 from langchain_finetune import LangSmithRunChatLoader
@@ -29,6 +30,8 @@ def test_every_python_block_is_run_here():
         "report",
         "budget",
         "methods",
+        "privacy",
+        "tokens",
     }
 
 
@@ -84,6 +87,18 @@ def test_each_method_makes_its_lines(names, langsmith, liked):
     # Half of the app's chats call legacy functions.
     assert len(every) == len(last) == 2 * len(calls) > 10
     assert none == []
+
+
+def test_what_is_counted_and_taken_out(capsys):
+    said = [HumanMessage("I am ada@example.com"), AIMessage("Hello")]
+    key = AIMessage("Use AKIAIOSFODNN7" + "EXAMPLE")
+    sessions = [{"messages": said}, {"messages": said}, {"messages": [HumanMessage("Key?"), key]}]
+    names = {"loader": RunnableLambda(lambda _: sessions)}
+    exec(BLOCKS["privacy"], names)
+    texts = [each["content"] for line in names["examples"] for each in line["messages"]]
+    assert texts == ["I am <email>", "Hello", "Key?", "Use [SECRET_DETECTED]"]
+    exec(BLOCKS["tokens"], {**names, "Convert": names["Convert"]})
+    assert int(capsys.readouterr().out) > 50
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])
