@@ -153,6 +153,7 @@ class Examples:
             sessions=self.outcome.sessions + left_out_before,
             skipped=Counter(skip.code for skip in rejected),
             notes=self.notes,
+            findings=self.findings,
             prices=prices,
         )
 

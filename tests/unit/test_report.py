@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
 
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.report import make_report
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.scripts import scripts_of
@@ -185,6 +186,7 @@ def test_names_from_outside_are_no_markup():
         sessions=41,
         skipped=Counter({evil: 1}),
         notes={evil: 1},
+        findings=Findings(),
     )
     assert report.strange[0].id == evil
     assert not Page(report.to_html()).tags["script"]
