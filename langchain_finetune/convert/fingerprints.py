@@ -1,6 +1,7 @@
 """What makes two examples the same, or nearly the same."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -109,14 +110,20 @@ def _bare(message: Mapping[str, Any], ids: dict[str, int]) -> dict[str, Any]:
 
 def _content(content: Any) -> Any:
     """Return text in parts as one string; other content as it is."""
-    if isinstance(content, list) and all(part.get("type") == "text" for part in content):
+    if isinstance(content, list) and all(_is_text(part) for part in content):
         return "".join(part.get("text") or "" for part in content)
     return content
 
 
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "text"
+
+
 def _call(call: Mapping[str, Any]) -> Any:
+    """Return the function of a call with its arguments in one form."""
     function = call.get("function")
     try:
-        return {**function, "arguments": orjson.loads(function["arguments"])}  # type: ignore[dict-item, index]
-    except (KeyError, TypeError, ValueError):
+        arguments = json.loads(function["arguments"])  # type: ignore[index]
+        return {**function, "arguments": json.dumps(arguments, sort_keys=True)}  # type: ignore[dict-item]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return [function]  # So that no text looks like the JSON that it is not.

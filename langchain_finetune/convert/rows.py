@@ -32,9 +32,9 @@ class Row:
     Attributes:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
+        target_tokens: How many of those are learnt.
         response_format: The format of the answer that the request asked for; a training file
             has no place for it.
-        target_tokens: How many of those are learnt.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
@@ -66,8 +66,8 @@ class Row:
         self._line = line
         self.part: Part = "train"
         self.tokens: int | None = None
-        self.response_format: dict[str, Any] | None = None
         self.target_tokens: int | None = None
+        self.response_format: dict[str, Any] | None = None
 
     @property
     def example(self) -> Example:

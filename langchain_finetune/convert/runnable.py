@@ -59,11 +59,6 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             `Examples.notes` as `mended.<code>`.
         strict: Raise a `ConvertError` after the last example if a chat was left out, by the
             loader or here. It names the first twenty and counts all.
-        split: Keeps some conversations from training, to validate and to test with; see `Split`.
-        max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
-            more. It counts once engine and base are known, as in `FineTune`.
-        max_tokens: The same for the tokens to train on; each epoch counts.
-        prices: USD per million trained tokens, by base model, in place of the known ones.
         model: Whose tokens and limits count; by default the model that `FineTune` trains.
         count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
             for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
@@ -80,6 +75,11 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
             have in common, of all that they have.
+        split: Keeps some conversations from training, to validate and to test with; see `Split`.
+        max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
+            more. It counts once engine and base are known, as in `FineTune`.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
 
     Example:
         ```python
@@ -96,14 +96,14 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     rules: RulesName | None = None
     mend: bool = False
     strict: bool = False
-    model: str | None = Field(default=None, min_length=1)
-    count_tokens: CountTokens = "offline"
-    max_example_tokens: int | None = Field(default=None, gt=0)
-    too_long: TooLong = "reject"
     redact: Redact | None = None
     secrets: SecretAction = "report"
     duplicates: Duplicates = "keep"
     near_threshold: float = Field(default=0.9, ge=0.5, le=1)
+    model: str | None = Field(default=None, min_length=1)
+    count_tokens: CountTokens = "offline"
+    max_example_tokens: int | None = Field(default=None, gt=0)
+    too_long: TooLong = "reject"
     split: Split | None = None
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=0)
@@ -164,29 +164,27 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        model = self.model or target.model
-        counter = counter_of(
-            replace(target, model=model), self.count_tokens, self.max_example_tokens
-        )
+        # What is trained is paid for, whosever tokens are counted.
+        paid = replace(target, model=target.model or self.model)
+        target = replace(target, model=self.model or target.model)
+        counter = counter_of(target, self.count_tokens, self.max_example_tokens)
+        near = self.near_threshold if self.duplicates == "drop_near" else None
+        budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         rows = self._made_rows(sessions, outcome)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
         rows = secret_rows(rows, outcome, self.secrets)
         profile = self._profile(target)
         rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
-        if self.split is not None:
-            rows = split_rows(rows, self.split, outcome)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
-        if self.split is not None:
-            near = self.near_threshold if self.duplicates == "drop_near" else None
-            rows = uncontaminated_rows(rows, outcome, near)
         if counter:
             rows = fitting_rows(rows, outcome, counter, self.too_long)
-        if self.strict:
-            rows = strict_rows(rows, outcome, sessions)
-        budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
-        paid = replace(target, model=target.model or self.model)
-        return within_budget(rows, budget, paid) if budget.limits() else rows
+        if self.split is not None:
+            rows = split_rows(rows, self.split, outcome)
+            rows = uncontaminated_rows(rows, outcome, near)
+        if budget.limits():
+            rows = within_budget(rows, budget, paid)
+        return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
         match self.method:

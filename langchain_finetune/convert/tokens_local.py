@@ -28,8 +28,8 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
         most: Tokens of an example at most, where that is less than the base takes.
 
     Raises:
-        ConvertError: The base can't be had or read, or the extra `local` is not installed and
-            tokens are to be counted `always`.
+        ConvertError: The base's tokenizer can't be read; or tokens are to be counted `always`, and
+            there is no such base, or the extra `local` is not installed.
     """
     try:
         base = resolve_base(model) if how == "always" else find_base(model)
@@ -42,6 +42,8 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
             " pip install 'langchain-finetune[local]'."
         ) from error
     except ApiError as error:
+        if how == "offline":
+            return None  # The engine will say the same, if it comes to training.
         raise ConvertError(error.message) from error
     except (OSError, ValueError) as error:
         raise ConvertError(

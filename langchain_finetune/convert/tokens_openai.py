@@ -150,7 +150,7 @@ class _Tally:
             said += _A_CALL + measure(function["name"]) + measure(function["arguments"])
         self.total += _A_MESSAGE + measure(message["role"]) + said
         if message.get("name"):
-            self.total += _A_NAME + measure(message["name"])
+            self.total += _A_NAME + measure(str(message["name"]))
         if message["role"] == "assistant" and message.get("weight") != 0:
             self.targets += said
 
@@ -165,7 +165,7 @@ class _Tally:
                 low = isinstance(image, Mapping) and image.get("detail") == "low"
                 yield self.image_tokens[0 if low else 1]
             else:
-                yield self.measure(part.get("text") or part.get("refusal") or "")
+                yield self.measure(str(part.get("text") or part.get("refusal") or ""))
 
 
 def _tools(request: Mapping[str, Any], measure: Measure, a_tool: int) -> int:

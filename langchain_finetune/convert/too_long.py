@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import check_example, errors_of
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.texts import request_of
 from langchain_finetune.convert.tokens import Count, Counter, Unfit, counted
@@ -82,9 +82,16 @@ def shortened(example: Example, limit: int, counter: Counter) -> tuple[Example, 
             found, high = (kept, count, middle + 1), middle
         else:
             low = middle + 1
-    if found is None or ("messages" in example and any(check_example(found[0]))):
+    # What the whole example is faulted for, its provider lets pass; nothing new may be broken.
+    if found is None or _faults(found[0]) - _faults(example):
         return None
     return found
+
+
+def _faults(example: Example) -> set[str]:
+    if "messages" not in example:
+        return set()
+    return {finding.code for finding in errors_of(check_example(example))}
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -22,17 +22,9 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {
-        "selection",
-        "query",
-        "conversations",
-        "split",
-        "report",
-        "budget",
-        "methods",
-        "privacy",
-        "tokens",
-    }
+    tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
+    tested |= {"split", "report", "budget"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -65,17 +57,6 @@ def test_what_is_chosen_is_read(names):
     assert list(names["threads"].invoke({})) == []
 
 
-def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
-    names["loader"] = LangSmithRunChatLoader(project_name="calculator")
-    exec(BLOCKS["split"], names)
-    assert 0 < len(list(names["examples"].part("test"))) < len(list(names["examples"])) / 3
-    exec(BLOCKS["report"], names)
-    assert f"\n{names['report'].kept} {{" in capsys.readouterr().out
-    assert "<h1>" in Path("report.html").read_text()
-    exec(BLOCKS["budget"], names)
-    assert names["fine_tune"].prices == {"my-base": 4.0}
-
-
 def test_each_method_makes_its_lines(names, langsmith, liked):
     exec(BLOCKS["methods"], names)
     assert list(names["pairs"]) == []
@@ -101,6 +82,17 @@ def test_what_is_counted_and_taken_out(capsys):
     assert int(capsys.readouterr().out) > 50
 
 
+def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
+    names["loader"] = LangSmithRunChatLoader(project_name="calculator")
+    exec(BLOCKS["split"], names)
+    assert 0 < len(list(names["examples"].part("test"))) < len(list(names["examples"])) / 3
+    exec(BLOCKS["report"], names)
+    assert f"\n{names['report'].kept} {{" in capsys.readouterr().out
+    assert "<h1>" in Path("report.html").read_text()
+    exec(BLOCKS["budget"], names)
+    assert names["fine_tune"].prices == {"my-base": 4.0}
+
+
 @pytest.mark.parametrize("name", ["dataset", "community"])
 def test_short_examples_run(name):
     exec(BLOCKS[name], {})
@@ -119,6 +111,11 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
     exec(BLOCKS["files"], names)
     assert capsys.readouterr().out == "2 {} Counter()\n"
+    exec(BLOCKS["checks"], names)
+    assert capsys.readouterr().out.splitlines() == [
+        "Findings(errors={}, warnings={}, mended={})",
+        "False 2 {'invalid_n_examples': 1}",
+    ]
 
 
 def test_links_lead_somewhere():

@@ -1,6 +1,7 @@
 """`Convert` counts exactly what the embedded engine trains on, and refuses what it refuses."""
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -162,6 +163,22 @@ def test_a_base_that_is_not_here_is_not_counted_unless_asked():
         list(Convert(count_tokens="always").invoke([answered("Hi")]).rows(Target("local", "alias")))
 
 
+def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    [row] = Convert(model="nano").invoke([answered("Hi")]).rows()
+    assert row.tokens is None
+    with pytest.raises(ConvertError, match=r"langchain-finetune\[local\]"):
+        list(Convert(model="nano", count_tokens="always").invoke([answered("Hi")]))
+
+
 def test_a_folder_that_is_no_model_is_one_sentence(tmp_path):
+    assert len(list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))) == 1
     with pytest.raises(ConvertError, match="That folder is no model"):
-        list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))
+        list(Convert(model=str(tmp_path), count_tokens="always").invoke([answered("Hi")]))
+
+
+def test_a_tokenizer_that_can_not_be_read_is_one_sentence(tmp_path):
+    folder = make_tiny_model(tmp_path / "tiny")
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ConvertError, match="its tokenizer can't be read"):
+        list(Convert(model=str(folder)).invoke([answered("Hi")]))

@@ -62,9 +62,10 @@ def test_repetitions_within_a_part_stay():
 def test_rows_come_back_as_they_went():
     given_row = row("a", "schön\nwar's", "validation")
     given_row.target_tokens = 2
+    given_row.response_format = {"type": "json_object"}
     [kept], _ = cleaned([given_row])
     assert kept.line == given_row.line
-    for name in ("id", "source", "part", "tokens", "target_tokens"):
+    for name in ("id", "source", "part", "tokens", "target_tokens", "response_format"):
         assert getattr(kept, name) == getattr(given_row, name)
 
 

@@ -74,7 +74,7 @@ def test_kept_duplicates_are_counted():
 
 
 SAME = [
-    (called("call_1", '{"a": 1}'), called("call_2", '{"a":1}')),
+    (called("call_1", '{"a": 1, "b": 2}'), called("call_2", '{"b":2,"a":1}')),
     (chat("a"), {"messages": [{**each, "weight": 1} for each in chat("a")["messages"]]}),
     (chat("a"), chat([{"type": "text", "text": "a"}])),
     (chat("a"), {**chat("a"), "tools": None}),
@@ -84,6 +84,7 @@ DIFFERENT = [
     (chat("a"), chat("a", prompt="Be brief")),
     (chat("a"), {**chat("a"), "tools": [{"type": "function", "function": {"name": "f"}}]}),
     (called("call_1", '{"a": 1}'), called("call_1", '{"a": 2}')),
+    (called("call_1", f'{{"a": {10**20}}}'), called("call_1", f'{{"a": {10**20 + 1}}}')),
     (called("call_1", "no json"), called("call_1", '"no json"')),
     (chat("a"), chat("A")),
     ({"prompt": "a", "completion": "b"}, {"prompt": "ab", "completion": ""}),
