@@ -172,6 +172,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
+        # What is trained is paid for, whosever tokens are counted.
+        paid = replace(target, model=target.model or self.model)
         target = replace(target, model=self.model or target.model)
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
         near = self.near_threshold if self.contamination == "near" else None
@@ -189,7 +191,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             rows = split_rows(rows, self.split, outcome)
             rows = uncontaminated_rows(rows, outcome, near)
         if budget.limits():
-            rows = within_budget(rows, budget, target)
+            rows = within_budget(rows, budget, paid)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
