@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -101,10 +102,13 @@ class DyingLedger:
 @pytest.mark.parametrize("seed", range(CASES))
 def test_one_job_and_each_event_once(tmp_path, seed):
     rng = random.Random(seed)
-    engine = LightEngine(page=rng.choice([1, 2, 3, 50]), lag_s=rng.choice([0, 0, 2, 10]))
+    kind = rng.choice(["openai", "openai", "local"])
+    # The embedded engine's list is never behind.
+    lag_s = rng.choice([0, 2, 10]) if kind == "openai" else 0
+    engine = LightEngine(page=rng.choice([1, 2, 3, 50]), lag_s=lag_s)
     chaos = Chaos(engine, rng)
     place = place_in(tmp_path / "home", engine)
-    place = place_in(tmp_path / "home", engine, ledger=DyingLedger(place.ledger, chaos))
+    place = replace(place, engine=kind, ledger=DyingLedger(place.ledger, chaos))
     spec = spec_in(tmp_path / "spool")
     heard = []
 
