@@ -24,7 +24,7 @@ CLIENT = str(Path(__file__).parents[1] / "support" / "client_process.py")
 
 # The requests of a run: 0 looks for the job, 1 for the base, 2 uploads, 3 creates, then it waits.
 STEPS = [(3, "after"), (3, "before"), (2, "after"), (6, "before"), (4, "after")]
-STEPS += [(n, when) for n in range(8) for when in ("before", "after") if (n, when) not in STEPS]
+STEPS += [(n, when) for n in range(7) for when in ("before", "after") if (n, when) not in STEPS]
 
 
 class Hears(BaseCallbackHandler):
