@@ -141,7 +141,7 @@ def test_only_the_training_part_costs():
 
 def test_counted_tokens_count_before_bytes():
     row = Row("r", {}, example={"messages": [{"role": "user", "content": "a" * 4000}]})
-    report = Convert().invoke(chats()).report(engine="local", model="nano")
+    report = Convert().invoke(chats()).report(engine="openai", model="a-model-of-nobody")
     assert report.tokens_counted == 0
     assert report.tokens.total == sum(
         len(row.line) // 4 for row in Convert().invoke(chats()).rows()
