@@ -12,12 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_finetune.convert.check_file import FileCheck, check_file
+    from langchain_finetune.convert.checks.finding import Finding, Findings
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+    from langchain_finetune.convert.report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
+    from langchain_finetune.convert.split import Split
     from langchain_finetune.errors import (
         BaseModelError,
+        BudgetError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseModelError",
+    "BudgetError",
+    "ConversionReport",
     "Convert",
     "ConvertError",
     "DeployError",
@@ -54,6 +61,9 @@ __all__ = [
     "EngineUnreachableError",
     "Examples",
     "FeedbackCondition",
+    "FileCheck",
+    "Finding",
+    "Findings",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -75,7 +85,9 @@ __all__ = [
     "RunRecorder",
     "Sessions",
     "Skip",
+    "Split",
     "WrittenFile",
+    "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
@@ -84,6 +96,8 @@ __all__ = [
 
 _PLACES = {
     "BaseModelError": "errors",
+    "BudgetError": "errors",
+    "ConversionReport": "convert.report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
     "DeployError": "errors",
@@ -92,6 +106,9 @@ _PLACES = {
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
+    "FileCheck": "convert.check_file",
+    "Finding": "convert.checks.finding",
+    "Findings": "convert.checks.finding",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -113,7 +130,9 @@ _PLACES = {
     "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
+    "Split": "convert.split",
     "WrittenFile": "convert.jsonl",
+    "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",

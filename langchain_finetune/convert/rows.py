@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]
@@ -31,6 +32,7 @@ class Row:
     Attributes:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
+        target_tokens: How many of those are learnt.
         response_format: The format of the answer that the request asked for; a training file
             has no place for it.
 
@@ -39,7 +41,16 @@ class Row:
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "response_format", "source", "tokens")
+    __slots__ = (
+        "_example",
+        "_line",
+        "id",
+        "part",
+        "response_format",
+        "source",
+        "target_tokens",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -55,6 +66,7 @@ class Row:
         self._line = line
         self.part: Part = "train"
         self.tokens: int | None = None
+        self.target_tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
 
     @property
@@ -86,12 +98,16 @@ class Outcome:
     """What one pass over the data left out and noticed.
 
     Attributes:
+        sessions: How many chats came in.
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
+        findings: What the checks found, errors and warnings.
     """
 
+    sessions: int = 0
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
@@ -105,10 +121,14 @@ class Target:
     Attributes:
         engine: The engine that will train: its rules and prices count.
         model: The base: its tokenizer and limits count.
+        base_url: The engine's address, where it was given.
+        n_epochs: How often each example will be seen; None leaves it to the engine.
     """
 
     engine: str | None = None
     model: str | None = None
+    base_url: str | None = None
+    n_epochs: int | None = None
 
 
 def encode_line(example: Mapping[str, Any]) -> bytes:
