@@ -28,7 +28,7 @@ class ModelManifest(BaseModel):
     metadata: dict[str, Any] = {}
 
 
-class FineTuneSerializer(Serializer):
+class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types are not read
     """Sends a fine-tuned `ChatOpenAI` as data, and makes one with the receiver's own key.
 
     Only names travel: no key, no headers, and nothing is revived from what the server sends.

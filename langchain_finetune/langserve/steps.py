@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import HTTPException
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field
@@ -94,7 +95,10 @@ class ServedStep(Runnable[Any, Any]):
         """
         return await self._acall_with_config(self._answer, input, config, **kwargs)
 
-    async def _answer(self, given: Any, config: RunnableConfig) -> Any:
+    async def _answer(
+        self, given: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> Any:
+        del run_manager  # LangChain hands the config on only beside it.
         with as_http_errors():
             return await self.answer(self._input_type.model_validate(given), config)
 
