@@ -57,6 +57,19 @@ class Skip:
     reason: str
 
 
+@dataclass(slots=True)
+class EncodedChat:
+    """A chat that is known to be fit for training, as its line of a supervised file.
+
+    Attributes:
+        line: The line, newline included.
+        source: As in `FineTuningSession`.
+    """
+
+    line: bytes
+    source: Mapping[str, str]
+
+
 class Sessions:
     """Sessions that are read when they are iterated, anew each time.
 
