@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -62,12 +62,21 @@ class EncodedChat:
     """A chat that is known to be fit for training, as its line of a supervised file.
 
     Attributes:
+        id: The run that it came from.
         line: The line, newline included.
         source: As in `FineTuningSession`.
     """
 
+    id: str
     line: bytes
     source: Mapping[str, str]
+
+
+ReadEncoded = Callable[
+    [Callable[[Skip], None]],
+    Iterator[FineTuningSession] | Iterator[FineTuningSession | EncodedChat],
+]
+Chat = TypeVar("Chat", bound=FineTuningSession | EncodedChat)
 
 
 class Sessions:
@@ -76,6 +85,7 @@ class Sessions:
     Args:
         read: Yields the sessions, and hands what is left out to the function that it is given.
         strict: Raise after the last session if something was left out that is not folded.
+        read_encoded: Reads as `read` does; what is at hand as a training line may come as it is.
 
     Attributes:
         skipped: What the last iteration left out so far, in order.
@@ -92,8 +102,10 @@ class Sessions:
         read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]],
         *,
         strict: bool = False,
+        read_encoded: ReadEncoded | None = None,
     ) -> None:
         self._read = read
+        self._read_encoded = read_encoded or read
         self._strict = strict
         self.skipped: list[Skip] = []
         self.notes: Counter[str] = Counter()
@@ -104,13 +116,24 @@ class Sessions:
         Raises:
             LoadError: They can't be read; or they are strict, and a chat was left out.
         """
+        return self._begun(self._read)
+
+    def encoded(self) -> Iterator[FineTuningSession | EncodedChat]:
+        """Read the sessions for training; those that are known to be fit may come as lines.
+
+        Raises:
+            LoadError: As in iteration.
+        """
+        return self._begun(self._read_encoded)
+
+    def _begun(self, read: Callable[[Callable[[Skip], None]], Iterator[Chat]]) -> Iterator[Chat]:
         self.skipped = []
         self.notes = Counter()
-        sessions = self._read(self.skipped.append)
-        return self._all_or_error(sessions) if self._strict else sessions
+        chats = read(self.skipped.append)
+        return self._all_or_error(chats) if self._strict else chats
 
-    def _all_or_error(self, sessions: Iterator[FineTuningSession]) -> Iterator[FineTuningSession]:
-        yield from sessions
+    def _all_or_error(self, chats: Iterator[Chat]) -> Iterator[Chat]:
+        yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
             raise LoadError(_lost(lost))

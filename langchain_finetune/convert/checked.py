@@ -9,7 +9,7 @@ from langchain_finetune.convert.rows import Outcome, Row
 def checked_rows(rows: Iterator[Row], outcome: Outcome) -> Iterator[Row]:
     """Yield the rows whose examples break no rule; note the first that each other breaks."""
     for row in rows:
-        finding = next(check_example(row.example), None)
+        finding = None if row.fit else next(check_example(row.example), None)
         if finding is None:
             yield row
         else:

@@ -27,6 +27,7 @@ class Row:
         source: Where the chat came from; see `FineTuningSession`.
         example: The example.
         line: Its line of JSON, newline included, where that is at hand.
+        fit: Whether it is known to break no rule of `checks`.
 
     Attributes:
         part: Train, validation or test.
@@ -39,7 +40,7 @@ class Row:
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "response_format", "source", "tokens")
+    __slots__ = ("_example", "_line", "fit", "id", "part", "response_format", "source", "tokens")
 
     def __init__(
         self,
@@ -48,11 +49,13 @@ class Row:
         *,
         example: Example | None = None,
         line: bytes | None = None,
+        fit: bool = False,
     ) -> None:
         self.id = id
         self.source = source
         self._example = example
         self._line = line
+        self.fit = fit
         self.part: Part = "train"
         self.tokens: int | None = None
         self.response_format: dict[str, Any] | None = None

@@ -9,11 +9,12 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_finetune.convert.rows import Outcome
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import EncodedChat
 
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """Where a session came from.
 
@@ -27,14 +28,21 @@ class Place:
 
 
 def read_each(
-    sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
-) -> Iterator[tuple[Place, Made]]:
+    sessions: Iterable[ChatSession | EncodedChat],
+    make: Callable[[ChatSession], Made],
+    outcome: Outcome,
+) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]:
     """Yield what `make` makes of each session; where it can't, the outcome notes why.
+
+    Chats that are training lines already stay as they are.
 
     Raises:
         ConvertError: An item is no session.
     """
     for position, session in enumerate(sessions):
+        if isinstance(session, EncodedChat):
+            yield session, session
+            continue
         try:
             source: Any = session.get("source") or {}
             place = Place(_id(source, position), source)

@@ -6,7 +6,7 @@ from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
-from langchain_finetune.sessions import wire_messages
+from langchain_finetune.sessions import EncodedChat, Sessions, wire_messages
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
 """What a line of OpenAI's supervised file may hold beside its messages."""
@@ -20,7 +20,12 @@ def supervised_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
     Raises:
         ConvertError: An item is no session.
     """
-    for place, (example, trimmed) in read_each(sessions, supervised_example, outcome):
+    chats = sessions.encoded() if isinstance(sessions, Sessions) else sessions
+    for place, made in read_each(chats, supervised_example, outcome):
+        if isinstance(made, EncodedChat):
+            yield Row(place.id, place.source, line=made.line, fit=True)
+            continue
+        example, trimmed = made
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
         yield Row(place.id, place.source, example=example)

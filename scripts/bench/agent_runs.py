@@ -34,6 +34,17 @@ _NO_TOKENS = {
     },
     "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": 0},
 }
+_SERIALIZED = {
+    "lc": 1,
+    "type": "constructor",
+    "id": ["langchain", "chat_models", "openai", "ChatOpenAI"],
+    "kwargs": {
+        "model_name": "gpt-4o-mini",
+        "temperature": 0.0,
+        "openai_api_key": {"lc": 1, "type": "secret", "id": ["OPENAI_API_KEY"]},
+    },
+    "name": "ChatOpenAI",
+}
 
 
 def agent_run(number: int) -> dict[str, Any]:
@@ -49,7 +60,7 @@ class _Writer:
     def run(self) -> dict[str, Any]:
         one, two, three = self._call(), self._call(), self._call()
         sent = [
-            _message("SystemMessage", content=self._text(140), type="system"),
+            _message("SystemMessage", content=self._text(120), type="system"),
             self._asked(),
             self._answer("", [one]),
             self._result(one),
@@ -101,6 +112,7 @@ class _Writer:
                     "langgraph_triggers": ["branch:to:model"],
                     "langgraph_path": ["__pregel_pull", "model"],
                     "langgraph_checkpoint_ns": f"model:{parent_id}",
+                    "checkpoint_ns": f"model:{parent_id}",
                     "ls_provider": "openai",
                     "ls_model_name": "gpt-4o-mini",
                     "ls_model_type": "chat",
@@ -108,6 +120,8 @@ class _Writer:
                     "lc_versions": {"langchain-core": "1.7.2", "langchain-openai": "1.7.3"},
                     **_MODEL,
                     "usage_metadata": fields["usage_metadata"],
+                    "LANGSMITH_TRACING": "true",
+                    "LANGSMITH_ENDPOINT": "https://langsmith.example",
                 },
                 "runtime": {
                     "sdk": "langsmith-py",
@@ -119,12 +133,16 @@ class _Writer:
                     "runtime_version": "3.11.7",
                     "langchain_version": "1.4.7",
                     "langchain_core_version": "1.7.2",
+                    "library_version": "1.7.2",
                 },
+                "tool_call_count": len(calls),
             },
+            "serialized": _SERIALIZED,
             "session_id": _SESSION,
             "end_time": f"{ended}+00:00",
             "status": "success",
             "error": None,
+            "app_path": f"/o/{_SESSION}/projects/p/{_SESSION}/r/{run_id}",
             "feedback_stats": None,
             "parent_run_ids": [trace_id, parent_id],
         }
@@ -135,7 +153,7 @@ class _Writer:
     def _result(self, call: dict[str, Any]) -> dict[str, Any]:
         return _message(
             "ToolMessage",
-            content=self._text(85),
+            content=self._text(70),
             type="tool",
             name=call["name"],
             id=self._uuid(),

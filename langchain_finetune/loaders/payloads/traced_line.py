@@ -67,7 +67,7 @@ def traced_line(data: bytes) -> EncodedChat | None:
     source = {"run_id": run.id}
     if run.trace_id:
         source["trace_id"] = run.trace_id
-    return EncodedChat(line, source)
+    return EncodedChat(run.id, line, source)
 
 
 class _Unusual(Exception):  # noqa: N818 - no error: it never leaves this module
@@ -181,7 +181,7 @@ def _text_maker() -> Callable[[Any, int], Iterable[str]]:
     make: Any = getattr(encoder, "c_make_encoder", None)
     if make is None:  # Another Python than CPython.
         return lambda value, _: json.dumps(value, ensure_ascii=False, allow_nan=False)
-    quote = encoder.encode_basestring  # type: ignore[attr-defined]
+    quote = encoder.encode_basestring
     # No circles are looked for, and no indent, sorting, skipping or NaN is wanted.
     return make(None, refuse_value, quote, None, ": ", ", ", *[False] * 3)  # type: ignore[no-any-return]
 
