@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         ConvertError,
+        DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
         LoadError,
     )
     from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.loss_curve import LossCurve
+    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -45,6 +48,7 @@ __all__ = [
     "BaseModelError",
     "Convert",
     "ConvertError",
+    "DeployError",
     "EngineAuthenticationError",
     "EngineError",
     "EngineUnreachableError",
@@ -62,7 +66,9 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
     "LoadError",
+    "LossCurve",
     "MapSpeaker",
+    "MetricsLogger",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -73,12 +79,14 @@ __all__ = [
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "tensorboard_log",
 ]
 
 _PLACES = {
     "BaseModelError": "errors",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
+    "DeployError": "errors",
     "EngineAuthenticationError": "errors",
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
@@ -96,7 +104,9 @@ _PLACES = {
     "LangSmithRunChatLoader": "loaders.runs",
     "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
+    "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
+    "MetricsLogger": "finetune.metrics_logger",
     "RichProgress": "finetune.progress",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
@@ -107,6 +117,7 @@ _PLACES = {
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
+    "tensorboard_log": "finetune.metrics_logger",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""
