@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_finetune.convert.check_file import FileCheck, check_file
+    from langchain_finetune.convert.checks.finding import Finding, Findings
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
@@ -54,6 +56,9 @@ __all__ = [
     "EngineUnreachableError",
     "Examples",
     "FeedbackCondition",
+    "FileCheck",
+    "Finding",
+    "Findings",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -76,6 +81,7 @@ __all__ = [
     "Sessions",
     "Skip",
     "WrittenFile",
+    "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
@@ -92,6 +98,9 @@ _PLACES = {
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
+    "FileCheck": "convert.check_file",
+    "Finding": "convert.checks.finding",
+    "Findings": "convert.checks.finding",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -114,6 +123,7 @@ _PLACES = {
     "Sessions": "sessions",
     "Skip": "sessions",
     "WrittenFile": "convert.jsonl",
+    "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",

@@ -65,11 +65,13 @@ class EncodedChat:
         id: The run that it came from.
         line: The line, newline included.
         source: As in `FineTuningSession`.
+        fit_for: Providers of whose rules (`checks.PROFILES`) it breaks none.
     """
 
     id: str
     line: bytes
     source: Mapping[str, str]
+    fit_for: frozenset[str]
 
 
 ReadEncoded = Callable[

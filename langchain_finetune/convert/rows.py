@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]
@@ -27,7 +28,7 @@ class Row:
         source: Where the chat came from; see `FineTuningSession`.
         example: The example.
         line: Its line of JSON, newline included, where that is at hand.
-        fit: Whether it is known to break no rule of `checks`.
+        fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
 
     Attributes:
         part: Train, validation or test.
@@ -40,7 +41,7 @@ class Row:
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "fit", "id", "part", "response_format", "source", "tokens")
+    __slots__ = ("_example", "_line", "fit_for", "id", "part", "response_format", "source", "tokens")
 
     def __init__(
         self,
@@ -49,13 +50,13 @@ class Row:
         *,
         example: Example | None = None,
         line: bytes | None = None,
-        fit: bool = False,
+        fit_for: frozenset[str] = frozenset(),
     ) -> None:
         self.id = id
         self.source = source
         self._example = example
         self._line = line
-        self.fit = fit
+        self.fit_for = fit_for
         self.part: Part = "train"
         self.tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
@@ -91,10 +92,12 @@ class Outcome:
     Attributes:
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
+        findings: What the checks found, errors and warnings.
     """
 
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""

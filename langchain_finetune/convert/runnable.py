@@ -7,7 +7,8 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.checked import checked_rows, strict_rows
+from langchain_finetune.convert.checks import OPENAI, PROFILES, Profile, RulesName
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.supervised import supervised_rows
@@ -21,6 +22,15 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
     are iterated, so memory stays flat.
 
+    Args:
+        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
+            default those of the engine that `FineTune` names, or else OpenAI's.
+        mend: Put right what can safely be put right, such as an empty list of tools or an answer
+            that must not be learnt beside others that can; counted in `Examples.notes` as
+            `mended.<code>`.
+        strict: Raise a `ConvertError` after the last example if a chat was left out, by the
+            loader or here. It names the first twenty and counts all.
+
     Example:
         ```python
         examples = (loader | Convert()).invoke({})
@@ -30,6 +40,10 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    rules: RulesName | None = None
+    mend: bool = False
+    strict: bool = False
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -72,6 +86,10 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        del target
         rows = supervised_rows(sessions, outcome)
-        return checked_rows(rows, outcome)
+        rows = checked_rows(rows, outcome, self._profile(target), mend=self.mend)
+        return strict_rows(rows, outcome, sessions) if self.strict else rows
+
+    def _profile(self, target: Target) -> Profile:
+        name = self.rules or target.engine
+        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)

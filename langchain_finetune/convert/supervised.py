@@ -23,7 +23,7 @@ def supervised_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
     chats = sessions.encoded() if isinstance(sessions, Sessions) else sessions
     for place, made in read_each(chats, supervised_example, outcome):
         if isinstance(made, EncodedChat):
-            yield Row(place.id, place.source, line=made.line, fit=True)
+            yield Row(place.id, place.source, line=made.line, fit_for=made.fit_for)
             continue
         example, trimmed = made
         if trimmed:

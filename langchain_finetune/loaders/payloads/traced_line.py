@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from json import encoder
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import orjson
 
 from langchain_finetune.content import refuse_value
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import OPENAI, PROFILES, check_example
+from langchain_finetune.convert.checks.check import NOTHING, Check, Toolbox
+from langchain_finetune.convert.checks.tools import read_tools
 from langchain_finetune.loaders.payloads.data import unescaped
 from langchain_finetune.loaders.payloads.settings import read_tool
 from langchain_finetune.loaders.payloads.traced_shape import (
@@ -46,6 +47,18 @@ _TOOLS_KEPT = 32
 _DEPTH = 10
 """More levels than there are around the tools of a run."""
 
+_LONGEST = 1 << 20
+"""Bytes of a line that no provider finds too long."""
+
+_BEFORE_SYSTEM = frozenset({"", "system"})
+_MESSAGE_NAME = re.compile(OPENAI.message_name).fullmatch
+
+FIT_FOR = frozenset({"openai", "azure", "local"})
+"""Whose rules are known to be kept: those that are OpenAI's, or milder in what a run here holds.
+
+Nebius warns of calls as the last message, and does not know the role `developer`.
+"""
+
 
 def traced_line(data: bytes) -> EncodedChat | None:
     """Return the chat of a run as a training line, or None where `read_run` has to read it.
@@ -62,12 +75,15 @@ def traced_line(data: bytes) -> EncodedChat | None:
             data.decode()  # What is passed over must be UTF-8, too.
         run = decode(data)
         line = orjson.dumps(_example(run), option=orjson.OPT_APPEND_NEWLINE)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, _Unusual):
+    except (RecursionError, ValueError, _Unusual):
+        return None
+    # All control tokens have `<|`; a single character is found much faster.
+    if len(line) > _LONGEST or (b"<" in line and b"<|" in line):
         return None
     source = {"run_id": run.id}
     if run.trace_id:
         source["trace_id"] = run.trace_id
-    return EncodedChat(run.id, line, source)
+    return EncodedChat(run.id, line, source, FIT_FOR)
 
 
 class _Unusual(Exception):  # noqa: N818 - no error: it never leaves this module
@@ -79,57 +95,79 @@ def _example(run: TracedRun) -> dict[str, Any]:
     params, answer = run.extra.invocation_params, generation.message
     if params.kind == "anthropic-chat" or (answer.kwargs.id or "").startswith("resp_"):
         raise _Unusual
-    wire = _wire([*messages, answer])
+    tools = _tools(bytes(params.tools))
+    wire = _wire([*messages, answer], tools.box)
     if answer.kwargs.tool_call_chunks:
-        _keep_written(wire[-1], answer.kwargs)
+        _keep_written(wire[-1], answer.kwargs, tools.box)
     if params.kind == "openai-chat" and _O_SERIES.match(params.model or params.model_name or ""):
         for message in wire:
             if message["role"] == "system":
                 message["role"] = "developer"
     example: dict[str, Any] = {"messages": wire}
-    tools = _tools(bytes(params.tools))
-    if tools is not None:
-        example["tools"] = tools
+    if tools.line is not None:
+        example["tools"] = tools.line
         if params.parallel_tool_calls is not None:
             example["parallel_tool_calls"] = params.parallel_tool_calls
     return example
 
 
-def _wire(messages: list[Message | Answer]) -> list[WireMessage]:
+def _wire(messages: list[Message | Answer], toolbox: Toolbox) -> list[WireMessage]:
     """Return the messages in wire form; the results of calls follow them.
 
     All in one loop: calls of functions would take a third of the time.
     """
     wire: list[WireMessage] = []
+    used: set[str | None] = set()
     waiting: set[str | None] = set()
+    before = ""
     for message in messages:
         fields = message.kwargs
         role = _ROLES[message.id[3]]
+        content = fields.content
+        if "\\" in content and "\\u00" in content:
+            raise _Unusual  # It may say a control token with escapes.
         if role == "tool":
             call_id = fields.tool_call_id
             if call_id not in waiting:
                 raise _Unusual
             waiting.remove(call_id)
-            wire.append({"role": "tool", "content": fields.content, "tool_call_id": call_id})
+            wire.append({"role": "tool", "content": content, "tool_call_id": call_id})
+            before = role
             continue
-        if waiting:
+        if waiting or (role == "system" and before not in _BEFORE_SYSTEM):
             raise _Unusual
-        said: WireMessage = {"role": role, "content": fields.content}
+        said: WireMessage = {"role": role, "content": content}
         if fields.name:
+            if not _MESSAGE_NAME(fields.name):
+                raise _Unusual
             said["name"] = fields.name
-        if fields.tool_calls and role == "assistant":
-            said["content"] = fields.content or None
-            calls = said["tool_calls"] = []
-            for call in fields.tool_calls:
-                text = "".join(_texts(call.args, 0))
-                if "lc" in call.args or (text.find("{", 1) > 0 and _has_escapes(text)):
-                    raise _Unusual
-                function = {"name": call.name, "arguments": text}
-                calls.append({"id": call.id, "type": "function", "function": function})
-                waiting.add(call.id)
-            if len(waiting) < len(calls):
+        if role == "assistant":
+            if before == "assistant":
+                raise _Unusual
+            if fields.tool_calls:
+                said["content"] = content or None
+                calls = said["tool_calls"] = []
+                for call in fields.tool_calls:
+                    call_id, args = call.id, call.args
+                    [validator] = toolbox.validators.get(call.name, ())
+                    text = "".join(_texts(args, 0))
+                    if (
+                        call_id in used
+                        or "\\" in call_id
+                        or ("\\" in text and "\\u00" in text)
+                        or "lc" in args
+                        or (text.find("{", 1) > 0 and _has_escapes(text))
+                        or not (validator is None or validator.is_valid(args))
+                    ):
+                        raise _Unusual
+                    function = {"name": call.name, "arguments": text}
+                    calls.append({"id": call_id, "type": "function", "function": function})
+                    waiting.add(call_id)
+                    used.add(call_id)
+            elif not content or content.isspace():
                 raise _Unusual
         wire.append(said)
+        before = role
     return wire
 
 
@@ -137,40 +175,53 @@ def _has_escapes(text: str) -> bool:
     return any(mark in text for mark in _ESCAPES)
 
 
-def _keep_written(answer: WireMessage, fields: AnswerFields) -> None:
+def _keep_written(answer: WireMessage, fields: AnswerFields, toolbox: Toolbox) -> None:
     """Put the arguments as the model wrote them in place of those written anew."""
     written = {chunk.id: chunk.args for chunk in fields.tool_call_chunks if chunk.id}
     for call, made in zip(fields.tool_calls, answer.get("tool_calls", ()), strict=True):
         text = written.get(call.id)
-        if same_json(text, call.args):
+        if text is not None and same_json(text, call.args):
+            # Equal is not the same: Python's True is 1, and 1.0 too.
+            [validator] = toolbox.validators[call.name]
+            args = orjson.loads(text)
+            if "\\u00" in text or not (validator is None or validator.is_valid(args)):
+                raise _Unusual
             made["function"]["arguments"] = text
 
 
-def _tools(data: bytes) -> orjson.Fragment | None:
-    """Return a request's tools as they stand in a line, or None where there are none."""
+class _Tools(NamedTuple):
+    """Tools as they stand in a line, None where there are none; and what may be called."""
+
+    line: orjson.Fragment | None
+    box: Toolbox
+
+
+def _tools(data: bytes) -> _Tools:
     # Found by their length: a hash of all their bytes would take longer than to compare them.
     known = _known_tools.get(len(data))
     if known is None or known[0] != data:
         if len(_known_tools) >= _TOOLS_KEPT:
             _known_tools.clear()
         known = _known_tools[len(data)] = data, _encoded_tools(data)
-    if known[1] is _UNUSUAL_TOOLS:
+    if known[1] is None:
         raise _Unusual
     return known[1]
 
 
-def _encoded_tools(data: bytes) -> orjson.Fragment | None:
+def _encoded_tools(data: bytes) -> _Tools | None:
+    """Return tools of the usual kind that break no rule, or else None."""
     try:
         tools = unescaped(orjson.loads(data), _DEPTH)
         if not tools:
-            return None
+            return _Tools(None, NOTHING)
         example = {**_ANY_CHAT, "tools": [read_tool(tool) for tool in tools]}
         text = orjson.dumps(example["tools"])
     except (AttributeError, KeyError, TypeError, ValueError):
-        return _UNUSUAL_TOOLS
-    if next(check_example(example), None) is not None:
-        return _UNUSUAL_TOOLS
-    return orjson.Fragment(text)
+        return None
+    if any(check_example(example, rules) for rules in PROFILES.values() if rules.name in FIT_FOR):
+        return None
+    box = read_tools(example, Check(OPENAI))
+    return _Tools(orjson.Fragment(text), box)
 
 
 def _text_maker() -> Callable[[Any, int], Iterable[str]]:
@@ -187,5 +238,4 @@ def _text_maker() -> Callable[[Any, int], Iterable[str]]:
 
 
 _texts = _text_maker()
-_UNUSUAL_TOOLS = orjson.Fragment(b"")
-_known_tools: dict[int, tuple[bytes, orjson.Fragment | None]] = {}
+_known_tools: dict[int, tuple[bytes, _Tools | None]] = {}
