@@ -41,7 +41,16 @@ class Row:
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "fit_for", "id", "part", "response_format", "source", "tokens")
+    __slots__ = (
+        "_example",
+        "_line",
+        "fit_for",
+        "id",
+        "part",
+        "response_format",
+        "source",
+        "tokens",
+    )
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from json import encoder
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import UNSET
 
 from langchain_finetune.content import refuse_value
 from langchain_finetune.convert.checks import OPENAI, PROFILES, check_example
@@ -22,9 +23,12 @@ from langchain_finetune.convert.checks.tools import read_tools
 from langchain_finetune.loaders.payloads.data import unescaped
 from langchain_finetune.loaders.payloads.settings import read_tool
 from langchain_finetune.loaders.payloads.traced_shape import (
+    NOT_SAID,
     Answer,
     AnswerFields,
     Message,
+    Options,
+    Params,
     TracedRun,
     decode,
 )
@@ -95,6 +99,8 @@ def _example(run: TracedRun) -> dict[str, Any]:
     params, answer = run.extra.invocation_params, generation.message
     if params.kind == "anthropic-chat" or (answer.kwargs.id or "").startswith("resp_"):
         raise _Unusual
+    if run.extra.options is not None and _shows_through(run.extra.options, params):
+        raise _Unusual
     tools = _tools(bytes(params.tools))
     wire = _wire([*messages, answer], tools.box)
     if answer.kwargs.tool_call_chunks:
@@ -106,16 +112,24 @@ def _example(run: TracedRun) -> dict[str, Any]:
     example: dict[str, Any] = {"messages": wire}
     if tools.line is not None:
         example["tools"] = tools.line
-        if params.parallel_tool_calls is not None:
+        if isinstance(params.parallel_tool_calls, bool):
             example["parallel_tool_calls"] = params.parallel_tool_calls
     return example
 
 
-def _wire(messages: list[Message | Answer], toolbox: Toolbox) -> list[WireMessage]:
-    """Return the messages in wire form; the results of calls follow them.
+def _shows_through(options: Options, params: Params) -> bool:
+    """Tell whether options count, as those fields do that are missing in the parameters."""
+    return (
+        (options.tools is not NOT_SAID and params.tools is NOT_SAID)
+        or (options.tool_choice is not NOT_SAID and params.tool_choice is UNSET)
+        or (options.parallel_tool_calls is not NOT_SAID and params.parallel_tool_calls is UNSET)
+    )
 
-    All in one loop: calls of functions would take a third of the time.
-    """
+
+def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a third of the time
+    messages: list[Message | Answer], toolbox: Toolbox
+) -> list[WireMessage]:
+    """Return the messages in wire form; the results of calls follow them."""
     wire: list[WireMessage] = []
     used: set[str | None] = set()
     waiting: set[str | None] = set()

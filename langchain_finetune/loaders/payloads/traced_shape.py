@@ -18,6 +18,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 # Such a field must be missing: no JSON is of this type.
 _Missing = UnsetType
 
+NOT_SAID = Raw(b"null")
+"""Stands for a field of any type that is missing."""
+
 _Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """A number that every parser reads as the same integer."""
 
@@ -141,25 +144,25 @@ class Params(_NoFormat, gc=False):
     kind: str | None = msgspec.field(default=None, name="_type")
     model: str | None = None
     model_name: str | None = None
-    parallel_tool_calls: bool | None = None
-    tool_choice: str | _ToolChoice | None = None
-    tools: Raw = Raw(b"null")
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    tool_choice: str | _ToolChoice | UnsetType | None = UNSET
+    tools: Raw = NOT_SAID
 
 
-class _Options(_NoFormat, gc=False):
-    """Fields that `invocation_params` would have to be laid over."""
+class Options(_NoFormat, gc=False):
+    """Fields on which `Params` are laid: these must not show through."""
 
     kind: None = msgspec.field(default=None, name="_type")
     model: None = None
     model_name: None = None
-    parallel_tool_calls: None = None
-    tool_choice: None = None
-    tools: None = None
+    parallel_tool_calls: Raw = NOT_SAID
+    tool_choice: Raw = NOT_SAID
+    tools: Raw = NOT_SAID
 
 
 class _Extra(Struct, gc=False, kw_only=True):
     invocation_params: Params
-    options: _Options | None = None
+    options: Options | None = None
 
 
 class _Object(Struct, gc=False):
@@ -171,8 +174,8 @@ class TracedRun(Struct, gc=False, kw_only=True):
 
     id: Annotated[str, Meta(min_length=1)]
     trace_id: str | None = None
-    run_type: Literal["llm"] = "llm"
-    status: Literal["success"] | None = None
+    run_type: Literal["llm", "LLM"] = "llm"
+    status: Literal["success", "SUCCESS"] | None = None
     error: Literal[""] | None = None
     inputs: _Inputs
     outputs: _Outputs
