@@ -48,7 +48,7 @@ _SERIALIZED = {
 
 
 def agent_run(number: int) -> dict[str, Any]:
-    """Return a run of ten messages, three or four tool calls in them, of 12 to 13 KB as JSON."""
+    """Return a run of an agent with six tools: ten messages, three or four calls, 12 to 13 KB."""
     return _Writer(number).run()
 
 
@@ -60,18 +60,18 @@ class _Writer:
     def run(self) -> dict[str, Any]:
         one, two, three = self._call(), self._call(), self._call()
         sent = [
-            _message("SystemMessage", content=self._text(120), type="system"),
+            _message("SystemMessage", content=self.text(90), type="system"),
             self._asked(),
             self._answer("", [one]),
             self._result(one),
-            self._answer(self._text(50), []),
+            self._answer(self.text(35), []),
             self._asked(),
             self._answer("", [two, three]),
             self._result(two),
             self._result(three),
         ]
         calls = [] if self._number % 2 else [self._call()]
-        answer = self._answer("" if calls else self._text(60), calls)
+        answer = self._answer("" if calls else self.text(45), calls)
         fields = answer["kwargs"]
         run_id, trace_id, parent_id = self._uuid(), self._uuid(), self._uuid()
         begun, ended = "2026-11-20T11:37:19.267661", "2026-11-20T11:37:20.316616"
@@ -148,12 +148,12 @@ class _Writer:
         }
 
     def _asked(self) -> dict[str, Any]:
-        return _message("HumanMessage", content=self._text(35), type="human", id=self._uuid())
+        return _message("HumanMessage", content=self.text(25), type="human", id=self._uuid())
 
     def _result(self, call: dict[str, Any]) -> dict[str, Any]:
         return _message(
             "ToolMessage",
-            content=self._text(70),
+            content=self.text(52),
             type="tool",
             name=call["name"],
             id=self._uuid(),
@@ -194,14 +194,14 @@ class _Writer:
     def _call(self) -> dict[str, Any]:
         return {
             "name": self._random.choice(["find_room", "book_room"]),
-            "args": {"city": self._text(2), "beds": self._random.randrange(1, 5)},
+            "args": {"city": self.text(2), "beds": self._random.randrange(1, 5)},
             "id": f"call_{self._random.getrandbits(96):024x}",
             "type": "tool_call",
         }
 
-    def _text(self, words: int) -> str:
+    def text(self, words: int) -> str:
         text = " ".join(self._random.choices(_WORDS, k=words)).capitalize()
-        return f"{text}.\n" if words > 50 else f"{text}?"
+        return f"{text}.\n" if words > 40 else f"{text}?"
 
     def _uuid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128)))
@@ -212,22 +212,24 @@ def _message(name: str, /, **fields: Any) -> dict[str, Any]:
     return {"lc": 1, "type": "constructor", "id": path, "kwargs": fields}
 
 
-def _tools(extra: int) -> list[dict[str, Any]]:
-    names = ["find_room", "book_room", "cancel_booking"]
-    writer = _Writer(extra)
-    fields = {
-        "city": {"type": "string", "description": writer._text(8)},  # noqa: SLF001
-        "beds": {"type": "integer", "description": writer._text(8)},  # noqa: SLF001
-        "nights": {"type": "integer", "default": 1},
-    }
-    parameters = {"type": "object", "properties": fields, "required": ["city"]}
+def _tools(number: int) -> list[dict[str, Any]]:
+    """Return the six tools of an agent."""
+    text = _Writer(number).text
+    names = ("find_room", "book_room", "cancel_booking", "find_table", "call_taxi", "ask_desk")
     return [
         {
             "type": "function",
             "function": {
                 "name": name,
-                "description": writer._text(20),  # noqa: SLF001
-                "parameters": parameters,
+                "description": text(20),
+                "parameters": {
+                    "properties": {
+                        "city": {"description": text(6), "type": "string"},
+                        "beds": {"default": 1, "description": text(6), "type": "integer"},
+                    },
+                    "required": ["city"],
+                    "type": "object",
+                },
             },
         }
         for name in names

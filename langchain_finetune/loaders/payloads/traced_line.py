@@ -79,7 +79,7 @@ def traced_line(data: bytes) -> EncodedChat | None:
             data.decode()  # What is passed over must be UTF-8, too.
         run = decode(data)
         line = orjson.dumps(_example(run), option=orjson.OPT_APPEND_NEWLINE)
-    except (RecursionError, ValueError, _Unusual):
+    except (KeyError, RecursionError, ValueError, _Unusual):
         return None
     # All control tokens have `<|`; a single character is found much faster.
     if len(line) > _LONGEST or (b"<" in line and b"<|" in line):
@@ -95,17 +95,17 @@ class _Unusual(Exception):  # noqa: N818 - no error: it never leaves this module
 
 
 def _example(run: TracedRun) -> dict[str, Any]:
-    [messages], [[generation]] = run.inputs.messages, run.outputs.generations
-    params, answer = run.extra.invocation_params, generation.message
-    if params.kind == "anthropic-chat" or (answer.kwargs.id or "").startswith("resp_"):
+    messages, answer = run.inputs.messages[0], run.outputs.generations[0][0].message
+    params, options = run.extra.invocation_params, run.extra.options
+    if params.kind == "anthropic-chat" or (answer.kwargs.id or "")[:5] == "resp_":
         raise _Unusual
-    if run.extra.options is not None and _shows_through(run.extra.options, params):
+    if options is not None and _shows_through(options, params):
         raise _Unusual
     tools = _tools(bytes(params.tools))
     wire = _wire([*messages, answer], tools.box)
     if answer.kwargs.tool_call_chunks:
         _keep_written(wire[-1], answer.kwargs, tools.box)
-    if params.kind == "openai-chat" and _O_SERIES.match(params.model or params.model_name or ""):
+    if params.kind == "openai-chat" and _is_o_series(params.model or params.model_name or ""):
         for message in wire:
             if message["role"] == "system":
                 message["role"] = "developer"
@@ -115,6 +115,11 @@ def _example(run: TracedRun) -> dict[str, Any]:
         if isinstance(params.parallel_tool_calls, bool):
             example["parallel_tool_calls"] = params.parallel_tool_calls
     return example
+
+
+def _is_o_series(model: str) -> bool:
+    # To look at the first letter is several times as fast.
+    return model[:1] == "o" and _O_SERIES.match(model) is not None
 
 
 def _shows_through(options: Options, params: Params) -> bool:
@@ -129,59 +134,63 @@ def _shows_through(options: Options, params: Params) -> bool:
 def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a third of the time
     messages: list[Message | Answer], toolbox: Toolbox
 ) -> list[WireMessage]:
-    """Return the messages in wire form; the results of calls follow them."""
+    """Return the messages in wire form; the results of calls follow them.
+
+    Raises:
+        KeyError: A tool is not offered.
+        ValueError: A result answers no call, or two tools have one name.
+    """
     wire: list[WireMessage] = []
-    used: set[str | None] = set()
-    waiting: set[str | None] = set()
+    used: list[str] = []
+    waiting: list[str | None] = []
     before = ""
     for message in messages:
         fields = message.kwargs
-        role = _ROLES[message.id[3]]
         content = fields.content
         if "\\" in content and "\\u00" in content:
             raise _Unusual  # It may say a control token with escapes.
+        role = _ROLES[message.id[3]]
         if role == "tool":
             call_id = fields.tool_call_id
-            if call_id not in waiting:
-                raise _Unusual
             waiting.remove(call_id)
-            wire.append({"role": "tool", "content": content, "tool_call_id": call_id})
+            wire.append({"role": role, "content": content, "tool_call_id": call_id})
             before = role
             continue
-        if waiting or (role == "system" and before not in _BEFORE_SYSTEM):
-            raise _Unusual
         said: WireMessage = {"role": role, "content": content}
+        wire.append(said)
+        if waiting or (fields.name and not _MESSAGE_NAME(fields.name)):
+            raise _Unusual
         if fields.name:
-            if not _MESSAGE_NAME(fields.name):
-                raise _Unusual
             said["name"] = fields.name
         if role == "assistant":
-            if before == "assistant":
+            if before == role:
                 raise _Unusual
             if fields.tool_calls:
                 said["content"] = content or None
                 calls = said["tool_calls"] = []
                 for call in fields.tool_calls:
                     call_id, args = call.id, call.args
-                    [validator] = toolbox.validators.get(call.name, ())
+                    [validator] = toolbox.validators[call.name]
                     text = "".join(_texts(args, 0))
                     if (
-                        call_id in used
+                        "lc" in args
                         or "\\" in call_id
                         or ("\\" in text and "\\u00" in text)
-                        or "lc" in args
                         or (text.find("{", 1) > 0 and _has_escapes(text))
                         or not (validator is None or validator.is_valid(args))
                     ):
                         raise _Unusual
                     function = {"name": call.name, "arguments": text}
                     calls.append({"id": call_id, "type": "function", "function": function})
-                    waiting.add(call_id)
-                    used.add(call_id)
+                    waiting.append(call_id)
+                    used.append(call_id)
             elif not content or content.isspace():
                 raise _Unusual
-        wire.append(said)
+        elif role == "system" and before not in _BEFORE_SYSTEM:
+            raise _Unusual
         before = role
+    if len(set(used)) < len(used):
+        raise _Unusual
     return wire
 
 
