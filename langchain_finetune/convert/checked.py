@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import Finding, Profile, check_example, errors_of
+from langchain_finetune.convert.checks import CHECKS, Finding, Method, Profile, errors_of
 from langchain_finetune.convert.checks.mends import mended
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
@@ -17,7 +17,12 @@ _LISTED = 20
 
 
 def checked_rows(
-    rows: Iterable[Row], outcome: Outcome, rules: Profile, *, mend: bool = False
+    rows: Iterable[Row],
+    outcome: Outcome,
+    rules: Profile,
+    *,
+    method: Method = "supervised",
+    mend: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows whose examples have no error; note what all others have.
 
@@ -25,13 +30,15 @@ def checked_rows(
         rows: The rows.
         outcome: Takes findings, rejected chats and, as `mended.<code>`, what was mended.
         rules: The provider's rules.
-        mend: Put right what can safely be put right; see `checks.mends`.
+        method: What the lines hold.
+        mend: Put right what can safely be put right in supervised lines; see `checks.mends`.
     """
+    check = CHECKS[method]
     for number, row in enumerate(rows, start=1):
         if rules.name in row.fit_for:
             yield row
             continue
-        findings = check_example(row.example, rules, line=_line(row))
+        findings = check(row.example, rules, line=_line(row))
         if not findings:
             yield row
             continue

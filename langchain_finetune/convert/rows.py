@@ -33,6 +33,7 @@ class Row:
     Attributes:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
+        target_tokens: How many of those are learnt.
         response_format: The format of the answer that the request asked for; a training file
             has no place for it.
 
@@ -49,6 +50,7 @@ class Row:
         "part",
         "response_format",
         "source",
+        "target_tokens",
         "tokens",
     )
 
@@ -59,7 +61,7 @@ class Row:
         *,
         example: Example | None = None,
         line: bytes | None = None,
-        fit_for: frozenset[str] = frozenset(),
+        fit_for: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         self.source = source
@@ -68,6 +70,7 @@ class Row:
         self.fit_for = fit_for
         self.part: Part = "train"
         self.tokens: int | None = None
+        self.target_tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
 
     @property
@@ -94,19 +97,38 @@ class Row:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSecret:
+    """Where an example holds a secret.
+
+    Attributes:
+        id: The chat, as in skips.
+        index: Position of the message, counted from 0; None for tools, prompts and completions.
+        kind: What it is, such as `openai`; see `secrets.py`.
+    """
+
+    id: str
+    index: int | None
+    kind: str
+
+
 @dataclass
 class Outcome:
     """What one pass over the data left out and noticed.
 
     Attributes:
+        sessions: How many chats came in.
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
         findings: What the checks found, errors and warnings.
+        secrets: Where examples hold API keys and the like, in order.
     """
 
+    sessions: int = 0
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
+    secrets: list[FoundSecret] = field(default_factory=list)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
@@ -120,10 +142,14 @@ class Target:
     Attributes:
         engine: The engine that will train: its rules and prices count.
         model: The base: its tokenizer and limits count.
+        base_url: The engine's address, where it was given.
+        n_epochs: How often each example will be seen; None leaves it to the engine.
     """
 
     engine: str | None = None
     model: str | None = None
+    base_url: str | None = None
+    n_epochs: int | None = None
 
 
 def encode_line(example: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -27,6 +27,16 @@ class Place:
     source: Mapping[str, str]
 
 
+@overload
+def read_each(
+    sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
+) -> Iterator[tuple[Place, Made]]: ...
+@overload
+def read_each(
+    sessions: Iterable[ChatSession | EncodedChat],
+    make: Callable[[ChatSession], Made],
+    outcome: Outcome,
+) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]: ...
 def read_each(
     sessions: Iterable[ChatSession | EncodedChat],
     make: Callable[[ChatSession], Made],
@@ -40,6 +50,7 @@ def read_each(
         ConvertError: An item is no session.
     """
     for position, session in enumerate(sessions):
+        outcome.sessions += 1
         if isinstance(session, EncodedChat):
             yield session, session
             continue

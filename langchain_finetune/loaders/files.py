@@ -20,6 +20,7 @@ from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_r
 from langchain_finetune.loaders.file_paths import find_files
 from langchain_finetune.loaders.payloads.file_row import (
     is_training_line,
+    mean_score,
     read_training_line,
     run_of_row,
     tools_are_unknown,
@@ -40,7 +41,7 @@ class RunFileChatLoader(SessionLoader):
     - JSON lines, one run a line, as `RunRecorder`, the `langsmith` CLI or your own script writes
       them; and JSON: one run, a list, or `{"runs": [...]}`;
     - Parquet, as LangSmith's bulk export writes it (needs the extra `files`);
-    - JSON lines of OpenAI's supervised training format.
+    - JSON lines of OpenAI's training formats: supervised, preference, prompt and completion.
 
     JSON may be packed with gzip or zstd (the latter needs the extra `files`). JSON lines and
     Parquet are streamed, so memory stays flat; JSON documents are read whole.
@@ -54,6 +55,8 @@ class RunFileChatLoader(SessionLoader):
         path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also one with `year=`,
             `month=`, `day=` below), or several of these.
         where: Says of a run (its JSON) whether to load it; all by default.
+        score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
+            itself (its `feedback_stats`); what users said of the root is not in the run's row.
 
     Raises:
         LoadError: When read: a file is missing, empty, cut off or of another format.
@@ -71,6 +74,7 @@ class RunFileChatLoader(SessionLoader):
 
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
+    score: str | None = None
 
     def __init__(self, path: Paths, **fields: Any) -> None:
         fields["path"] = path
@@ -81,6 +85,7 @@ class RunFileChatLoader(SessionLoader):
         sessions: Sessions = Sessions(
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
+            origin=self.origin(changes),
             read_encoded=lambda skip: self._read(changes, skip, sessions.notes, traced_line),
         )
         return sessions
@@ -108,24 +113,27 @@ class RunFileChatLoader(SessionLoader):
         notes: Counter[str],
         encoded: Encode,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        unknown = set(overrides) - {"path", "where"}
+        unknown = set(overrides) - {"path", "where", "score"}
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
         where = overrides.get("where", self.where)
-        if where is not None:
-            encoded = nothing  # The caller looks at every run.
+        score: str | None = overrides.get("score", self.score)
+        if where is not None or score is not None:
+            encoded = nothing  # Somebody looks at every run.
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file, encoded):
                 if isinstance(row, EncodedChat):
                     yield row
                 else:
-                    yield from count_reasoning(_sessions_of(row, where, skip, notes), notes)
+                    sessions = _sessions_of(row, where, score, skip, notes)
+                    yield from count_reasoning(sessions, notes)
 
 
 def _sessions_of(
     row: Row,
     where: Callable[[Mapping[str, Any]], bool] | None,
+    score: str | None,
     skip: Callable[[Skip], None],
     notes: Counter[str],
 ) -> Iterator[FineTuningSession]:
@@ -151,6 +159,9 @@ def _sessions_of(
     for session in readable(_id(run, row), partial(read_run, run), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
+        mean = mean_score(run, score) if score else None
+        if mean is not None:
+            session["score"] = mean
         yield session
 
 

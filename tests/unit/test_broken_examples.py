@@ -1,7 +1,9 @@
 """The corpus of broken examples: each is found at its place, and mended where that is safe."""
 
+import http.server
 import json
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from langchain_finetune.convert.checks.mends import mended
 from support.broken import ANSWER, TOOL, USER, agent, call, calling, chat
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
+from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS
 from support.broken_tools import TOOLS
 
 CORPUS = [*MESSAGES, *TOOLS, *CALLS]
@@ -96,7 +99,8 @@ def test_every_rule_has_a_broken_example():
     codes = {
         code.replace("{field}", field) for code in named for field in ("tools", "functions")
     } - {"invalid_n_examples", "file_too_large"}
-    assert codes == {broken.code for broken in CORPUS} | {"unwritable_value"}
+    others = {code for _, code, *_ in (*BROKEN_PAIRS, *BROKEN_COMPLETIONS)}
+    assert codes == {broken.code for broken in CORPUS} | others | {"unwritable_value"}
 
 
 def test_what_json_cannot_say_is_found():
@@ -177,3 +181,28 @@ def test_tools_of_one_name_are_held_to_any_of_their_schemas():
     other = {"type": "function", "function": {**TOOL["function"], "parameters": {"type": "object"}}}
     found = check_example(chat(USER, calling(call("{}")), tools=[TOOL, other]))
     assert [finding.code for finding in found] == ["duplicate_tool_name"]
+
+
+@pytest.mark.parametrize("keyword", ["$schema", "$ref", "$dynamicRef", "$id"])
+def test_a_schema_never_makes_the_check_fetch_anything(keyword):
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        schema = {keyword: f"http://127.0.0.1:{server.server_port}/a", "allOf": [{"$ref": "b"}]}
+        tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+        found = check_example(chat(USER, calling(call(name="f")), tools=[tool]))
+        server.shutdown()
+    assert [finding.code for finding in found] == ["unchecked_tool_schema"]
+    assert asked == []
+
+
+def test_a_pattern_that_python_knows_and_json_schema_does_not():
+    pattern = {"type": "object", "properties": {"view": {"pattern": "(sea"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": pattern}}
+    found = check_example(chat(USER, calling(call(name="f")), tools=[tool]))
+    assert [finding.code for finding in found] == ["unchecked_tool_schema"]

@@ -44,7 +44,8 @@ def messages_of(data, **options):
 def test_each_dialect_makes_the_example_that_the_model_saw(name):
     data, expected = RUNS[name]
     before = copy.deepcopy(data)
-    examples = (LangSmithRunChatLoader([data]) | Convert()).invoke({})
+    convert = Convert(method="completion" if "prompt" in expected else "supervised")
+    examples = (LangSmithRunChatLoader([data]) | convert).invoke({})
     assert list(examples) == [expected]
     assert examples.rejected == []
     assert data == before

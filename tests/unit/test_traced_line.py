@@ -33,6 +33,7 @@ RICH = traced(
     _type="openai-chat",
     model="o3-mini",
 )
+RICH["extra"]["metadata"] = {"thread_id": "talk-1", "conversation_id": "talk-2"}
 WRITTEN = '{"beds":2 }'
 STREAMED = traced(
     ai(
@@ -112,6 +113,8 @@ UNUSUAL = {
     "error": ["It broke."],
     "run_type": ["chain", None],
     "id": ["", None, 7],
+    "thread_id": [7],
+    "extra.metadata": [{"session_id": 7}, "x"],
     "feedback_stats": ["no JSON"],
     "preferred_output": [None, []],
     "extra.options.model": ["gpt"],

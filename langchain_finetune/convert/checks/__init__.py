@@ -18,6 +18,7 @@ from langchain_finetune.convert.checks.lines import (
     check_size,
     parse_line,
 )
+from langchain_finetune.convert.checks.methods import CHECKS, Method
 from langchain_finetune.convert.checks.profiles import (
     LOCAL,
     OPENAI,
@@ -27,12 +28,14 @@ from langchain_finetune.convert.checks.profiles import (
 )
 
 __all__ = [
+    "CHECKS",
     "LOCAL",
     "MIN_EXAMPLES",
     "OPENAI",
     "PROFILES",
     "Finding",
     "Findings",
+    "Method",
     "Profile",
     "RulesName",
     "Severity",

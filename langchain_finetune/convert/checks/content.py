@@ -45,8 +45,10 @@ def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) 
         check.add("invalid_image", "An image needs a url: of the web, or with its data.", index)
     elif url.startswith("data:"):
         _check_data(index, url, check)
-    if image.get("detail") not in (None, "auto", "low", "high"):
-        check.add("invalid_image_detail", "An image's detail is auto, low or high.", index)
+    if image.get("detail") not in (None, "auto", "low", "high", "original"):
+        check.add(
+            "invalid_image_detail", "An image's detail is auto, low, high or original.", index
+        )
 
 
 def _check_data(index: int, url: str, check: Check) -> None:

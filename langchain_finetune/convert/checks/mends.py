@@ -36,9 +36,11 @@ def mended(
     """
     done: list[Finding] = []
     for _ in range(_MAX_ROUNDS):
+        errors = errors_of(findings)
+        if not errors or any(error.code not in _MENDS for error in errors):
+            break  # One fault that stays is enough for the example to be rejected.
         try:
-            steps = (_step(example, error) for error in errors_of(findings))
-            step = next(filter(None, steps), None)
+            step = next(filter(None, (_step(example, error) for error in errors)), None)
         except RecursionError:
             step = None  # No text is nested that deep.
         if step is None:
@@ -50,11 +52,8 @@ def mended(
 
 
 def _step(example: Example, error: Finding) -> tuple[Example, Finding] | None:
-    mend = _MENDS.get(error.code)
-    if mend is None:
-        return None
     changed = _copied(example)
-    return (changed, error) if mend(changed, error) else None
+    return (changed, error) if _MENDS[error.code](changed, error) else None
 
 
 def _copied(value: Any) -> Any:

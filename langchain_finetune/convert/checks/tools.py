@@ -12,6 +12,11 @@ from langchain_finetune.convert.checks.check import NOTHING, Check, Toolbox, Val
 from langchain_finetune.convert.checks.profiles import Profile
 
 _UNREADABLE = Toolbox({}, known=False)
+_UNUSABLE = (
+    jsonschema_rs.ValidationErrorKind.Referencing,
+    jsonschema_rs.ValidationErrorKind.Format,
+)
+"""A schema may be right and still not be usable here: a reference, or a language of patterns."""
 
 
 def read_tools(example: Mapping[str, Any], check: Check) -> Toolbox:
@@ -106,21 +111,21 @@ def _compiled(function: dict[str, Any], field: str, check: Check) -> Validator |
     schema = function.get("parameters")
     if schema is None:
         return None
-    try:
-        valid = isinstance(schema, dict) and jsonschema_rs.meta.is_valid(schema)
-    except (ValueError, jsonschema_rs.ReferencingError):
-        valid = True  # It names a language of schemas that is not known here.
-    if not valid:
+    if not isinstance(schema, dict):
         check.add("invalid_tool_schema", f"The parameters of one of {field} are no JSON schema.")
         return None
     try:
         # Nothing is ever fetched, and a format is a remark: that is how JSON schema has it.
         return jsonschema_rs.validator_for(schema, validate_formats=False, offline=True)
-    except (ValueError, jsonschema_rs.ReferencingError):
+    except jsonschema_rs.ValidationError as error:
+        kind = error.kind
+    if isinstance(kind, _UNUSABLE):
         check.add(
             "unchecked_tool_schema",
-            f"The parameters of one of {field} refer to what is not there, so arguments "
-            "can't be checked.",
+            f"The parameters of one of {field} refer to what is not there, or have a pattern that "
+            "is not known here, so arguments can't be checked.",
             severity="warning",
         )
-        return None
+    else:
+        check.add("invalid_tool_schema", f"The parameters of one of {field} are no JSON schema.")
+    return None

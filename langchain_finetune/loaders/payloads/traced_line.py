@@ -57,7 +57,7 @@ _LONGEST = 1 << 20
 _BEFORE_SYSTEM = frozenset({"", "system"})
 _MESSAGE_NAME = re.compile(OPENAI.message_name).fullmatch
 
-FIT_FOR = frozenset({"openai", "azure", "local"})
+FIT_FOR = ("openai", "azure", "local")
 """Whose rules are known to be kept: those that are OpenAI's, or milder in what a run here holds.
 
 Nebius warns of calls as the last message, and does not know the role `developer`.
@@ -87,6 +87,12 @@ def traced_line(data: bytes) -> EncodedChat | None:
     source = {"run_id": run.id}
     if run.trace_id:
         source["trace_id"] = run.trace_id
+    thread = run.extra.metadata
+    thread_id = run.thread_id or (
+        thread and (thread.session_id or thread.thread_id or thread.conversation_id)
+    )
+    if thread_id:
+        source["thread_id"] = thread_id
     return EncodedChat(run.id, line, source, FIT_FOR)
 
 

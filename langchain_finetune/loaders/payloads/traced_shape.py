@@ -160,9 +160,18 @@ class Options(_NoFormat, gc=False):
     tools: Raw = NOT_SAID
 
 
+class _Thread(Struct, gc=False):
+    """Metadata that says which conversation a run belongs to, see `thread.THREAD_KEYS`."""
+
+    session_id: str | None = None
+    thread_id: str | None = None
+    conversation_id: str | None = None
+
+
 class _Extra(Struct, gc=False, kw_only=True):
     invocation_params: Params
     options: Options | None = None
+    metadata: _Thread | None = None
 
 
 class _Object(Struct, gc=False):
@@ -174,6 +183,7 @@ class TracedRun(Struct, gc=False, kw_only=True):
 
     id: Annotated[str, Meta(min_length=1)]
     trace_id: str | None = None
+    thread_id: str | None = None
     run_type: Literal["llm", "LLM"] = "llm"
     status: Literal["success", "SUCCESS"] | None = None
     error: Literal[""] | None = None
