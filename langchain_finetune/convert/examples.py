@@ -115,7 +115,8 @@ class Examples:
 
         Args:
             engine: The engine that it is for: `local` or `openai`.
-            model: The base that it is for; its costs are told first.
+            model: The base that it is for; its costs are told first. By default the one that
+                `Convert` names.
             n_epochs: How often each example will be seen; None leaves it to the engine.
             prices: USD per million trained tokens, by base, in place of the known ones.
             text: Quote the beginnings of the strangest examples. By default the report holds
@@ -128,7 +129,7 @@ class Examples:
             report.to_html("report.html")
             ```
         """
-        target = Target(engine, model, n_epochs=n_epochs)
+        target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
         tally = Tally(text=text)
         for row in self.rows(target):
             tally.add(row)
@@ -152,6 +153,7 @@ class Examples:
             sessions=self.outcome.sessions + left_out_before,
             skipped=Counter(skip.code for skip in rejected),
             notes=self.notes,
+            findings=self.findings,
             prices=prices,
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.estimate import Estimate, estimate, known_targets
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report_page import page, sections
@@ -33,6 +34,16 @@ class ToolUse(BaseModel):
     called: int
 
 
+class FindingCounts(BaseModel):
+    """What the checks found, by code: `errors`, `warnings`, and errors that were `mended`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    errors: dict[str, int]
+    warnings: dict[str, int]
+    mended: dict[str, int]
+
+
 class ConversionReport(BaseModel):
     """A report of a conversion: numbers and ids only, and no text unless it was asked for.
 
@@ -50,6 +61,7 @@ class ConversionReport(BaseModel):
         tokens: Tokens of an example.
         tokens_counted: Share of the examples whose tokens were counted by a tokenizer; those of
             the rest are estimated as a quarter of their bytes.
+        learnt_tokens: How many of all tokens are learnt from; None where they were not counted.
         messages: Messages of an example.
         targets: Assistant messages that are learnt from.
         calls_to_learn: How many of those call a tool.
@@ -58,6 +70,7 @@ class ConversionReport(BaseModel):
             assistant write: instructions and tools' results are left aside.
         also_scripts: How many have at least a letter of it.
         duplicates: Chats that were found to be duplicates, by code.
+        findings: What the checks found in all chats, each code counted.
         estimates: What training would take: first at the engine that the report is for.
         strange: The strangest examples, the strangest first; see `StrangeExample`.
     """
@@ -73,6 +86,7 @@ class ConversionReport(BaseModel):
     notes: dict[str, int]
     tokens: Spread
     tokens_counted: float
+    learnt_tokens: int | None
     messages: Spread
     targets: int
     calls_to_learn: int
@@ -80,6 +94,7 @@ class ConversionReport(BaseModel):
     scripts: dict[str, int]
     also_scripts: dict[str, int]
     duplicates: dict[str, int]
+    findings: FindingCounts
     estimates: list[Estimate]
     strange: list[StrangeExample]
 
@@ -108,6 +123,7 @@ def make_report(
     sessions: int,
     skipped: Counter[str],
     notes: dict[str, int],
+    findings: Findings,
     prices: Prices | None = None,
 ) -> ConversionReport:
     """Return the report of a pass over the rows.
@@ -118,6 +134,7 @@ def make_report(
         sessions: How many chats came in.
         skipped: How many make no example, by reason.
         notes: What else was noticed.
+        findings: What the checks found.
         prices: Prices that the user gives.
     """
     names = Counter(dict.fromkeys(tally.offered, 0))
@@ -132,6 +149,7 @@ def make_report(
         notes=dict(sorted(notes.items())),
         tokens=tally.tokens.spread(),
         tokens_counted=round(tally.counted / max(1, tally.examples), 4),
+        learnt_tokens=tally.learnt_tokens if tally.counted == tally.examples else None,
         messages=tally.messages.spread(),
         targets=tally.targets,
         calls_to_learn=tally.calls_to_learn,
@@ -143,6 +161,11 @@ def make_report(
         also_scripts=_by_count(tally.also),
         duplicates=_by_count(
             Counter({code: n for code, n in {**notes, **skipped}.items() if "duplicate" in code})
+        ),
+        findings=FindingCounts(
+            errors=_by_count(findings.errors),
+            warnings=_by_count(findings.warnings),
+            mended=_by_count(findings.mended),
         ),
         estimates=[training_estimate(tally, each, prices) for each in known_targets(target)],
         strange=tally.strangest(),

@@ -10,6 +10,7 @@ from langchain_finetune.convert.report_words import (
     duration,
     footnotes,
     money,
+    noted,
     share,
     short,
     words,
@@ -58,6 +59,9 @@ def _title(report: "ConversionReport") -> str:
 
 def _head(report: "ConversionReport") -> str:
     about = "" if report.tokens_counted == 1 else "about "
+    learnt = f"{about}{report.tokens.median:,} in the middle one"
+    if report.learnt_tokens is not None:
+        learnt = f"{share(report.learnt_tokens, report.tokens.total)} of them are learnt"
     tiles = [
         ("Chats in", f"{report.sessions:,}", "with those that the loader left out"),
         (
@@ -65,11 +69,7 @@ def _head(report: "ConversionReport") -> str:
             f"{report.kept:,}",
             f"{share(report.kept, report.sessions)} of the chats",
         ),
-        (
-            "Tokens",
-            short(report.tokens.total),
-            f"{about}{report.tokens.median:,} in the middle one",
-        ),
+        ("Tokens", short(report.tokens.total), learnt),
         ("Answers to learn", f"{report.targets:,}", f"{report.calls_to_learn:,} call a tool"),
     ]
     if report.model:
@@ -112,9 +112,9 @@ def _fate(report: "ConversionReport") -> str:
         for code, count in report.skipped.items()
     ]
     noticed = ""
-    if report.notes:
-        named = [[escape(words(code)), f"{count:,}"] for code, count in report.notes.items()]
-        noticed = "<h3>Also noticed</h3>" + _table(["what", "count"], named)
+    if named := noted(report):
+        rows_of_notes = [[escape(what), f"{count:,}"] for what, count in named]
+        noticed = "<h3>Also noticed</h3>" + _table(["what", "count"], rows_of_notes)
     table = _table(["", "chats", "share"], rows)
     return _section("What became of the chats", f"{plot}<div>{table}</div>{noticed}")
 

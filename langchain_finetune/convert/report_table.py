@@ -12,6 +12,7 @@ from langchain_finetune.convert.report_words import (
     duration,
     footnotes,
     money,
+    noted,
     share,
     short,
     words,
@@ -46,7 +47,7 @@ def _counts(report: "ConversionReport") -> Table:
         rows.append((f"  {part}", count, share(count, report.kept)))
     for code, count in report.skipped.items():
         rows.append((f"left out: {words(code)}", count, share(count, report.sessions)))
-    rows += [(words(code), count, "") for code, count in report.notes.items()]
+    rows += [(what, count, "") for what, count in noted(report)]
     rows.append(("answers to learn", report.targets, ""))
     rows.append(("  that call a tool", report.calls_to_learn, ""))
     for script, count in report.scripts.items():

@@ -1,6 +1,11 @@
 """Numbers of a report as people read them."""
 
+from typing import TYPE_CHECKING
+
 from langchain_finetune.convert.estimate import Estimate
+
+if TYPE_CHECKING:
+    from langchain_finetune.convert.report import ConversionReport
 
 _MINUTE, _HOUR = 60, 3600
 
@@ -58,11 +63,21 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
+def noted(report: "ConversionReport") -> list[tuple[str, int]]:
+    """Return what was noticed beside what was left out: notes, and the checks' warnings."""
+    said = [(words(code), count) for code, count in report.notes.items()]
+    found = report.findings.warnings.items()
+    return said + [(f"warning: {words(code)}", count) for code, count in found]
+
+
 def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:
     """Return what has to be said about the figures."""
     said = []
+    if tokens_counted:
+        base = estimates[0].model
+        said.append(f"Tokens are counted with {base}'s tokenizer; other bases have their own.")
     if tokens_counted < 1:
-        rest = "Tokens" if tokens_counted == 0 else f"Tokens of {1 - tokens_counted:.1%}"
+        rest = "Tokens" if tokens_counted == 0 else f"Tokens of {1 - tokens_counted:.1%} of them"
         said.append(f"{rest} are estimated as a quarter of an example's bytes, not counted.")
     epochs = dict.fromkeys(each.epochs_basis for each in estimates)
     said.append(f"Epochs: {'; '.join(epochs)}.")

@@ -29,6 +29,7 @@ class Tally:
         parts: How many examples each part has.
         part_tokens: How many tokens.
         counted: Examples whose tokens were counted, not estimated.
+        learnt_tokens: How many of the counted tokens are learnt from: those of the targets.
         tokens: How tokens are spread over the examples.
         messages: How messages are.
         targets: Assistant messages that are learnt from.
@@ -46,6 +47,7 @@ class Tally:
         self.parts: Counter[str] = Counter()
         self.part_tokens: Counter[str] = Counter()
         self.counted = 0
+        self.learnt_tokens = 0
         self.tokens = SpreadCount()
         self.messages = SpreadCount()
         self.targets = 0
@@ -75,6 +77,7 @@ class Tally:
         self.parts[row.part] += 1
         self.part_tokens[row.part] += tokens
         self.counted += row.tokens is not None
+        self.learnt_tokens += row.target_tokens or 0
         self.tokens.add(tokens)
         self.messages.add(len(request) + len(answers))
         learnt = [message for message in [*request, *answers] if _is_target(message)]

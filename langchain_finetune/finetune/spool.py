@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import orjson
 
 from langchain_finetune.convert.budget import Budget
-from langchain_finetune.convert.checks import MIN_EXAMPLES
+from langchain_finetune.convert.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
@@ -64,7 +64,7 @@ def spool(
 
     Raises:
         ConvertError: There are fewer than ten training examples, or none in a part that was asked
-            for. Nothing is left behind then.
+            for, or a file is larger than the engine takes. Nothing is left behind then.
         BudgetError: Training on them would take too much; likewise.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -84,6 +84,7 @@ def spool(
                 writers["sources"].write(line)
         files = {name: writer.written() for name, writer in writers.items()}
         _check_parts(examples, files)
+        _check_sizes(files, target)
         report = examples.summary(tally, target, budget.prices)
         if budget.limits():
             budget.check(report.estimates[0])
@@ -118,6 +119,18 @@ def _place(made: Path, place: Path) -> None:
         return
     for path in made.iterdir():
         path.replace(place / path.name)
+
+
+def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
+    rules = next((rules for rules in PROFILES.values() if rules.name == target.engine), OPENAI)
+    for part in ("train", "validation"):
+        file = files[part]
+        # How few examples there may be was looked at before; the test part stays here.
+        for finding in check_size(max(file.examples, rules.min_examples), file.size, rules):
+            raise ConvertError(
+                f"The {part} part can't be sent ({finding.code}): {finding.message} "
+                "Select fewer chats, or shorter ones."
+            )
 
 
 def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:

@@ -1,12 +1,13 @@
 """What making training files of many chats costs: each step's share of the time, and memory.
 
-Chats of 1 KB are converted, checked, split, reported on and spooled:
+Chats of 1 KB are converted, searched for secrets, checked, split, cleared of exact and near
+duplicates, counted with the tokenizer of `nano`, reported on and spooled:
 
     .venv/bin/python scripts/bench/prepare.py
 
-Each measurement is a child process of its own, so that a peak is its own. The shares come from a
-run in which each step's own CPU time is counted; memory and total from runs without. The promise
-that is checked: the large set takes at most 30 MB more than the small one.
+Each measurement is a child process of its own, so that a peak is its own. Each step's own CPU time
+is counted, without that of the steps that it waits for. The promise that is checked: the large
+set takes at most 30 MB more than the small one.
 """
 
 import argparse
@@ -23,6 +24,15 @@ from typing import Any
 SMALL, LARGE = 10_000, 100_000
 ALLOWED_MB = 30
 SENTENCE = "order {a} of customer {b} went to shelf {c} and then to gate {d} at noon"
+TITLES = {
+    "checked_rows": "checks",
+    "fitting_rows": "tokens",
+    "secret_rows": "secrets",
+    "split_rows": "split",
+    "supervised_rows": "examples",
+    "uncontaminated_rows": "contamination",
+    "unique_rows": "duplicates",
+}
 
 
 def main() -> int:
@@ -32,7 +42,8 @@ def main() -> int:
     large = parser.parse_args().examples
     peaks = []
     for count in (SMALL, large):
-        peak, seconds, size = map(float, _child("plain", count).split())
+        figures, table = _child(count).split("\n", 1)
+        peak, seconds, size = map(float, figures.split())
         peaks.append(peak)
         print(
             f"{count:>8} chats of {size / count:.0f} bytes: {seconds:6.1f} s CPU, "
@@ -40,13 +51,12 @@ def main() -> int:
             flush=True,
         )
     more = peaks[1] - peaks[0]
-    print(f"The large set takes {more:.1f} MB more than the small one.\n")
-    print(_child("shares", large))
+    print(f"The large set takes {more:.1f} MB more than the small one.\n\n{table}")
     return 0 if more <= ALLOWED_MB else 1
 
 
-def _child(task: str, count: int) -> str:
-    command = [sys.executable, __file__, task, str(count)]
+def _child(count: int) -> str:
+    command = [sys.executable, __file__, "child", str(count)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -92,10 +102,10 @@ def prepare(count: int) -> int:
     from langchain_finetune.convert.rows import Target  # noqa: PLC0415
     from langchain_finetune.finetune.spool import spool  # noqa: PLC0415
 
-    convert = Convert(split=Split(validation=0.1, test=0.1))
+    convert = Convert(split=Split(validation=0.1, test=0.1), duplicates="drop_near")
     with tempfile.TemporaryDirectory() as folder:
         examples = convert.invoke(Chats(count))
-        made = spool(examples, Path(folder), target=Target("openai", "gpt-4.1-mini"))
+        made = spool(examples, Path(folder), target=Target("local", "nano"))
         files = [made.training, made.validation, made.test]
         assert sum(file.examples for file in files if file) == count
         return sum(file.size for file in files if file)
@@ -154,8 +164,8 @@ class Clock:
         return timed
 
 
-def shares(count: int) -> None:
-    """Print each step's share of the CPU time."""
+def measure(count: int) -> None:
+    """Prepare, and print peak memory, CPU time, bytes, and each step's share of the time."""
     from langchain_finetune.convert import runnable  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.jsonl import JsonlWriter  # noqa: PLC0415
     from langchain_finetune.convert.tally import Tally  # noqa: PLC0415
@@ -165,14 +175,17 @@ def shares(count: int) -> None:
     # Whatever Convert imports as `..._rows` is one of its steps, so a new one is counted too.
     for name, step in vars(runnable).items():
         if name.endswith("_rows") and callable(step):
-            title = name.removesuffix("_rows")
+            title = TITLES.get(name, name.removesuffix("_rows"))
             setattr(runnable, name, clock.generator(title, step))
     globals()["chats"] = clock.generator("(making the chats)", chats)
     Tally.add = clock.function("report", Tally.add)  # type: ignore[method-assign]
     JsonlWriter.write = clock.function("spool", JsonlWriter.write)  # type: ignore[method-assign]
     spool.source_line = clock.function("spool", spool.source_line)
-    prepare(count)
+    size = prepare(count)
     clock.enter("end")
+    # Linux counts in kilobytes, macOS in bytes.
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, time.process_time(), size)
     own = {name: spent for name, spent in clock.seconds.items() if not name.startswith("(")}
     whole = sum(own.values())
     print(f"{'step':16}{'CPU s':>8}{'share':>8}")
@@ -181,15 +194,7 @@ def shares(count: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1 or sys.argv[1].startswith("-"):
-        sys.exit(main())
-    task, number = sys.argv[1:]
-    if task == "shares":
-        shares(int(number))
+    if sys.argv[1:2] == ["child"]:
+        measure(int(sys.argv[2]))
     else:
-        began = time.process_time()
-        written = prepare(int(number))
-        # Linux counts in kilobytes, macOS in bytes.
-        unit = 1e6 if sys.platform == "darwin" else 1e3
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-        print(memory, time.process_time() - began, written)
+        sys.exit(main())

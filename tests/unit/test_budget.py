@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from langchain_finetune import BudgetError, Convert, FineTune
 from langchain_finetune.convert.estimate import estimate
 from langchain_finetune.convert.prices import LOCAL_SPEEDS, price_of
-from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.home import HOME_VARIABLE
 
 
@@ -140,16 +140,16 @@ def test_only_the_training_part_costs():
 
 
 def test_counted_tokens_count_before_bytes():
-    row = Row("r", {}, example={"messages": [{"role": "user", "content": "a" * 4000}]})
-    report = Convert().invoke(chats()).report(engine="local", model="nano")
-    assert report.tokens_counted == 0
+    counted = Convert().invoke(chats()).report(engine="local", model="nano")
+    rows = list(Convert(model="nano").invoke(chats()).rows())
+    assert counted.tokens_counted == 1
+    assert counted.tokens.total == sum(row.tokens for row in rows)
+    assert counted.learnt_tokens == sum(row.target_tokens for row in rows)
+    report = Convert().invoke(chats()).report(engine="openai", model="some-base")
+    assert (report.tokens_counted, report.learnt_tokens) == (0, None)
     assert report.tokens.total == sum(
         len(row.line) // 4 for row in Convert().invoke(chats()).rows()
     )
-    row.tokens = 7
-    from langchain_finetune.convert.estimate import tokens_of
-
-    assert tokens_of(row) == 7
 
 
 @pytest.mark.parametrize(

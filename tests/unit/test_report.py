@@ -11,8 +11,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
 
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
+from langchain_finetune.convert.checks import Findings
+from langchain_finetune.convert.report import make_report
+from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.scripts import scripts_of
 from langchain_finetune.convert.spread import SpreadCount
+from langchain_finetune.convert.tally import Tally
 from support.chats import chats, tool
 
 EXAMPLES = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(600))
@@ -171,13 +175,19 @@ def test_the_page_stands_alone_and_is_readable_without_plots(report):
 
 def test_names_from_outside_are_no_markup():
     evil = "<script>alert(1)</script>[bold]"
-    session = {
-        "messages": [HumanMessage("Hi"), AIMessage("Hello")],
-        "tools": [tool("f" + evil)],
-        "source": {"run_id": evil},
-    }
-    others = [{"messages": [HumanMessage("Hi"), AIMessage("Hello " * 50)]}] * 40
-    report = Convert().invoke([session, *others]).report(model=evil, text=True)
+    tally = Tally(text=True)
+    said = [{"role": "user", "content": evil}, {"role": "assistant", "content": evil}]
+    tally.add(Row(evil, {}, example={"messages": said, "tools": [tool("f" + evil)]}))
+    for _ in range(40):
+        tally.add(Row("usual", {}, example={"messages": said * 40}))
+    report = make_report(
+        tally,
+        Target(model=evil),
+        sessions=41,
+        skipped=Counter({evil: 1}),
+        notes={evil: 1},
+        findings=Findings(),
+    )
     assert report.strange[0].id == evil
     assert not Page(report.to_html()).tags["script"]
     assert "[bold]" in rendered(report, 200)
@@ -250,9 +260,6 @@ def test_scripts(text, scripts):
 
 
 def test_pairs_and_completions_are_counted_too():
-    from langchain_finetune.convert.rows import Row
-    from langchain_finetune.convert.tally import Tally
-
     tally = Tally(text=True)
     asked, good, bad = ({"role": "user", "content": "Hi"}, *ANSWERS)
     pair = {

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
 from langchain_finetune.convert.budget import Budget
+from langchain_finetune.convert.checks import OPENAI, PROFILES
 from langchain_finetune.convert.report import ConversionReport
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.finetune.spool import spool
@@ -178,3 +180,12 @@ def test_a_test_part_alone_is_no_training_data(tmp_path):
     examples = Convert(split=Split(test=0.5)).invoke(chats(100)).part("test")
     with pytest.raises(ConvertError, match="no training example"):
         spool(examples, tmp_path, target=Target())
+
+
+def test_a_file_larger_than_the_engine_takes_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(PROFILES, "openai", replace(OPENAI, max_file_bytes=1000))
+    examples = Convert().invoke(chats(40))
+    with pytest.raises(ConvertError, match=r"train part can't be sent \(file_too_large\)"):
+        spool(examples, tmp_path, target=Target("openai"))
+    assert not list(tmp_path.iterdir())
+    assert spool(examples, tmp_path, target=Target("local")).training.examples == 40

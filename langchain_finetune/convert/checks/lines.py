@@ -1,14 +1,14 @@
 """Files of examples: lines that are JSON, and how many and how much there may be."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from langchain_finetune.convert.checks.example import check_example
 from langchain_finetune.convert.checks.finding import Finding
+from langchain_finetune.convert.checks.methods import CHECKS, Method
 from langchain_finetune.convert.checks.profiles import OPENAI, Profile
 
 MIN_EXAMPLES = OPENAI.min_examples
@@ -38,26 +38,30 @@ def _parse_odd(line: bytes) -> Any:
         raise ValueError("It is no JSON.") from None
 
 
-def check_lines(lines: Iterable[bytes], rules: Profile) -> Iterator[tuple[int, list[Finding]]]:
+def check_lines(
+    lines: Iterable[bytes], rules: Profile, method: Method = "supervised"
+) -> Iterator[tuple[int, list[Finding]]]:
     """Yield the number of each line that is not blank, counted from 1, and what is wrong with it.
 
     Args:
         lines: The lines of a file.
         rules: The provider's rules.
+        method: What the lines hold.
     """
+    check = CHECKS[method]
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            found = _check_line(line, rules)
+            found = _check_line(line, rules, check)
             yield number, [replace(finding, row=number) for finding in found] if found else found
 
 
-def _check_line(line: bytes, rules: Profile) -> list[Finding]:
+def _check_line(line: bytes, rules: Profile, check: Callable[..., list[Finding]]) -> list[Finding]:
     try:
-        return check_example(orjson.loads(line), rules, line=line)
+        return check(orjson.loads(line), rules, line=line)
     except orjson.JSONDecodeError:
         pass
     try:
-        return check_example(_parse_odd(line), rules)
+        return check(_parse_odd(line), rules)
     except ValueError as error:
         return [Finding("not_json", str(error))]
 
