@@ -1,4 +1,4 @@
-"""The Chat Completions API over local models; light to import, since torch comes on first use."""
+"""OpenAI's APIs over local models; light to import, since torch comes on first use."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,15 +11,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import share_the_cpu
+from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.request import ChatRequest
 from langchain_finetune.local.serving.threads import in_daemon_thread
-from langchain_finetune.local.serving.wire import Envelope, Piece
+from langchain_finetune.local.serving.wire import Envelope
 
 if TYPE_CHECKING:
-    from langchain_finetune.local.serving.generation import LoadedModel
+    from langchain_finetune.local.serving.loading import LoadedModel
+    from langchain_finetune.local.serving.prompts import Prompt
 
 MAX_LOADED = 4
 """Most models in memory; the one that was not asked for the longest goes first."""
+
+Pieces = AsyncGenerator[tuple[int, Piece]]
 
 
 class ChatService:
@@ -55,28 +59,18 @@ class ChatService:
                 `model_not_found`; 500 where the model can't be loaded or broke off.
         """
         request = ChatRequest.read(body)
-        folder = await asyncio.to_thread(self._resolve, request.model)
-        if folder is None:
-            raise ApiError(
-                404,
-                f"The model '{request.model}' does not exist, or is not on this machine.",
-                code="model_not_found",
-                param="model",
-            )
-        loaded = await self._load(request.model, folder)
-        from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
-            prepare,
-            write,
+        loaded, prompt = await self._prepare(request)
+        envelope = Envelope(
+            request.model,
+            request.legacy,
+            request.named,
+            request.include_usage,
+            request.sampling.logprobs is not None,
         )
-
-        prompt = prepare(loaded, request)
-        envelope = Envelope(request.model, request.legacy, request.include_usage)
-        pieces = write(self._manager, loaded, request, prompt)
+        pieces = self._write(loaded, prompt, request)
         if not request.stream:
-            return JSONResponse(envelope.completion([piece async for piece in pieces]))
-        return StreamingResponse(
-            _closing(envelope.events(pieces), pieces), media_type="text/event-stream"
-        )
+            return JSONResponse(envelope.completion(await _gathered(pieces, request.n)))
+        return _streaming(envelope.events(pieces), pieces)
 
     async def warm(self) -> None:
         """Import what answering needs; it takes seconds, once."""
@@ -88,7 +82,43 @@ class ChatService:
         for key in [key for key in self._loaded if key[0] == model]:
             del self._loaded[key]
 
-    async def _load(self, model: str, folder: Path) -> "LoadedModel":
+    async def _prepare(self, request: ChatRequest) -> tuple["LoadedModel", "Prompt"]:
+        loaded = await self._load(request.model)
+        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+            compile_grammar,
+            render_chat,
+        )
+
+        shape = request.shape
+        grammar = shape and await asyncio.to_thread(compile_grammar, loaded, shape)
+        return loaded, render_chat(loaded, request, grammar)
+
+    async def _write(
+        self, loaded: "LoadedModel", prompt: "Prompt", request: ChatRequest
+    ) -> Pieces:
+        """Yield the pieces of all answers, each with the number of its answer."""
+        from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
+            write,
+        )
+
+        one_call = request.legacy or not request.parallel or request.named
+        for index in range(request.n):
+            pieces = write(
+                self._manager, loaded, prompt, request.sampling, index=index, one_call=one_call
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield index, piece
+
+    async def _load(self, model: str) -> "LoadedModel":
+        folder = await asyncio.to_thread(self._resolve, model)
+        if folder is None:
+            raise ApiError(
+                404,
+                f"The model '{model}' does not exist, or is not on this machine.",
+                code="model_not_found",
+                param="model",
+            )
         key = (model, folder)
         if key not in self._loaded:
             async with self._loading:
@@ -114,13 +144,25 @@ def _make_manager() -> Any:
 
 
 def _load(folder: Path) -> "LoadedModel":
-    from langchain_finetune.local.serving.generation import load  # noqa: PLC0415 - seconds
+    from langchain_finetune.local.serving.loading import load  # noqa: PLC0415 - seconds
 
     return load(folder)
 
 
-async def _closing(events: AsyncIterator[str], pieces: AsyncGenerator[Piece]) -> AsyncIterator[str]:
+async def _gathered(pieces: Pieces, number: int) -> list[list[Piece]]:
+    answers: list[list[Piece]] = [[] for _ in range(number)]
+    async with aclosing(pieces):
+        async for index, piece in pieces:
+            answers[index].append(piece)
+    return answers
+
+
+def _streaming(events: AsyncIterator[str], pieces: Pieces) -> StreamingResponse:
+    return StreamingResponse(_closing(events, pieces), media_type="text/event-stream")
+
+
+async def _closing(events: AsyncIterator[str], pieces: Pieces) -> AsyncIterator[str]:
     """Yield the events; stop the model where the client went away."""
     async with aclosing(pieces):
-        async for event in events:
-            yield event
+        async for each in events:
+            yield each

@@ -1,0 +1,115 @@
+"""Brings a constrained answer to its end before the budget of tokens is used up.
+
+A mask of allowed tokens does not make a weak model stop: it may write into a string for ever.
+"""
+
+from collections.abc import Iterable
+
+from llguidance import LLMatcher, LLTokenizer
+
+Bitmask = bytes
+
+_FAR = 16
+_FARTHEST = 64
+_CANDIDATES = 8
+
+# What leads to the end soonest, where more than one thing may follow.
+_OUTSIDE = ("}", "]", '"', *"0123456789", "-", "n", "t", "f", "[", "{")
+
+
+class Closer:
+    """Knows how far it is to the end of a document, and which tokens leave enough room.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        start: The grammar at its start.
+        ends: Tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: LLTokenizer, start: LLMatcher, ends: list[int]) -> None:
+        self._ends = frozenset(ends)
+        self._outside = _singles(tokenizer, _OUTSIDE)
+        self._quotes = _singles(tokenizer, '"')
+        self._brackets = _singles(tokenizer, "}]")
+        shortest = self.way(start, _FARTHEST)
+        # One token can begin something that takes long to close; a guess at how long.
+        self._step = max(_FAR, min(_FARTHEST, len(shortest or "")))
+
+    def way(self, matcher: LLMatcher, limit: int) -> list[int] | None:
+        """Return tokens that bring the answer to an end; None where `limit` are not enough.
+
+        Short, not the shortest: it takes the nearest end at each fork.
+        """
+        ahead = matcher.deep_copy()
+        way: list[int] = []
+        while not ahead.is_accepting():
+            forced = ahead.compute_ff_tokens() or self._shortest(ahead)
+            way += forced
+            if len(way) > limit or not forced or not ahead.consume_tokens(forced):
+                return None
+        return way
+
+    def rest(self, matcher: LLMatcher, left: int) -> int:
+        """Return how many tokens can be written before it is worth to look again.
+
+        0 means that each token has to be looked at from now on.
+        """
+        way = self.way(matcher, left)
+        spare = left - len(way) if way is not None else 0
+        return spare // (self._step + 1)
+
+    def fitting(
+        self, matcher: LLMatcher, left: int, likely: list[int], *, first_only: bool
+    ) -> list[int]:
+        """Return those tokens after which the answer can still be brought to an end.
+
+        Args:
+            matcher: Where the answer stands.
+            left: How many tokens may still be written.
+            likely: Allowed tokens, the likeliest first.
+            first_only: One token is enough.
+
+        Returns:
+            At least one token where the answer can be ended at all; else an empty list.
+        """
+        found = []
+        for token in likely[:_CANDIDATES]:
+            if self._fits(matcher, left, token):
+                found.append(token)
+                if first_only:
+                    return found
+        if found:
+            return found
+        way = self.way(matcher, left)
+        if way is None:
+            return []
+        return way[:1] or sorted(self._ends)
+
+    def _fits(self, matcher: LLMatcher, left: int, token: int) -> bool:
+        if token in self._ends:
+            return True
+        ahead = matcher.deep_copy()
+        return ahead.consume_token(token) and self.way(ahead, left - 1) is not None
+
+    def _shortest(self, matcher: LLMatcher) -> list[int]:
+        mask = matcher.compute_bitmask()
+        # Only inside a string may both brackets stand.
+        inside = len(self._brackets) > 1 and all(allows(mask, token) for token in self._brackets)
+        for token in self._quotes + self._outside if inside else self._outside:
+            if allows(mask, token):
+                return [token]
+        for place, byte in enumerate(mask):
+            if byte:
+                return [place * 8 + (byte & -byte).bit_length() - 1]
+        return []
+
+
+def allows(mask: Bitmask, token: int) -> bool:
+    """Tell whether a token's bit is set."""
+    return bool(mask[token // 8] >> token % 8 & 1)
+
+
+def _singles(tokenizer: LLTokenizer, texts: Iterable[str]) -> list[int]:
+    """Return the tokens that are one of these texts each."""
+    split = [tokenizer.greedy_tokenize(text) for text in texts]
+    return [tokens[0] for tokens in split if len(tokens) == 1]
