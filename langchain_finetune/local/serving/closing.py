@@ -3,6 +3,7 @@
 A mask of allowed tokens does not make a weak model stop: it may write into a string for ever.
 """
 
+import string
 from collections.abc import Iterable
 
 from llguidance import LLMatcher, LLTokenizer
@@ -14,7 +15,10 @@ _FARTHEST = 64
 _CANDIDATES = 8
 
 # What leads to the end soonest, where more than one thing may follow.
-_OUTSIDE = ("}", "]", '"', *"0123456789", "-", "n", "t", "f", "[", "{")
+_CLOSERS = ("}", "]", '"', ",")
+
+# One character of each kind: to begin a value, or to get on in a string that has to match a pattern.
+_KINDS = (*"0123456789", *string.punctuation, " ", "n", "t", "f", "a", "A")
 
 
 class Closer:
@@ -28,8 +32,9 @@ class Closer:
 
     def __init__(self, tokenizer: LLTokenizer, start: LLMatcher, ends: list[int]) -> None:
         self._ends = frozenset(ends)
-        self._outside = _singles(tokenizer, _OUTSIDE)
+        self._closers = _singles(tokenizer, _CLOSERS)
         self._quotes = _singles(tokenizer, '"')
+        self._kinds = _singles(tokenizer, _KINDS)
         self._brackets = _singles(tokenizer, "}]")
         shortest = self.way(start, _FARTHEST)
         # One token can begin something that takes long to close; a guess at how long.
@@ -95,13 +100,25 @@ class Closer:
         mask = matcher.compute_bitmask()
         # Only inside a string may both brackets stand.
         inside = len(self._brackets) > 1 and all(allows(mask, token) for token in self._brackets)
-        for token in self._quotes + self._outside if inside else self._outside:
+        closers = self._quotes if inside else self._closers
+        for token in closers:
             if allows(mask, token):
                 return [token]
-        for place, byte in enumerate(mask):
-            if byte:
-                return [place * 8 + (byte & -byte).bit_length() - 1]
-        return []
+        known = [token for token in self._kinds if allows(mask, token)]
+        if known:
+            return [min(known, key=lambda token: self._leads_nowhere(matcher, mask, token))]
+        any_byte = next(((place, byte) for place, byte in enumerate(mask) if byte), None)
+        return [any_byte[0] * 8 + (any_byte[1] & -any_byte[1]).bit_length() - 1] if any_byte else []
+
+    def _leads_nowhere(self, matcher: LLMatcher, mask: Bitmask, token: int) -> int:
+        """Return 0 where a token leads to an end, 1 where to something else, 2 where to the same."""
+        ahead = matcher.deep_copy()
+        if not ahead.consume_token(token):
+            return 3
+        after = ahead.compute_bitmask()
+        if ahead.is_accepting() or any(allows(after, closer) for closer in self._closers):
+            return 0
+        return 2 if after == mask else 1
 
 
 def allows(mask: Bitmask, token: int) -> bool:
