@@ -288,7 +288,11 @@ def test_a_strict_tool_leaves_text_alone(client):
             "example.com",
         ),
         (
-            {"response_format": json_schema({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}})},
+            {
+                "response_format": json_schema(
+                    {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
+                )
+            },
             "response_format",
             "invalid_json_schema",
             "Unsatisfiable",
@@ -362,7 +366,9 @@ def test_what_a_loose_tool_can_not_enforce_is_left_to_the_model(client):
         "function": {
             "name": "f",
             "parameters": {
-                "properties": {"a": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}},
+                "properties": {
+                    "a": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+                },
                 "required": ["a"],
             },
         },

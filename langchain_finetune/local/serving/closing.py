@@ -17,7 +17,7 @@ _CANDIDATES = 8
 # What leads to the end soonest, where more than one thing may follow.
 _CLOSERS = ("}", "]", '"', ",")
 
-# One character of each kind: to begin a value, or to get on in a string that has to match a pattern.
+# One character of each kind: to begin a value, or to get on in a string that has a pattern.
 _KINDS = (*"0123456789", *string.punctuation, " ", "n", "t", "f", "a", "A")
 
 
@@ -111,7 +111,7 @@ class Closer:
         return [any_byte[0] * 8 + (any_byte[1] & -any_byte[1]).bit_length() - 1] if any_byte else []
 
     def _leads_nowhere(self, matcher: LLMatcher, mask: Bitmask, token: int) -> int:
-        """Return 0 where a token leads to an end, 1 where to something else, 2 where to the same."""
+        """Return 0 where a token leads to an end, 1 where elsewhere, 2 where to the same again."""
         ahead = matcher.deep_copy()
         if not ahead.consume_token(token):
             return 3

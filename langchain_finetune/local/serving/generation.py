@@ -105,7 +105,9 @@ async def write(
                 yield shown
         if (shown := text.end()).text:
             yield shown
-        whole = text.stopped or (calls and one_call) or _is_whole(loaded, stream, constraint, prompt)
+        whole = (
+            text.stopped or (calls and one_call) or _is_whole(loaded, stream, constraint, prompt)
+        )
         reason: FinishReason = "tool_calls" if calls else "stop"
         yield End(reason if whole else "length", prompt.length, len(stream.tokens))
     finally:

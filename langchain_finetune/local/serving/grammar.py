@@ -43,9 +43,7 @@ def compile_shape(
     """
     call = frame.call
     if shape.tools and call is None:
-        raise unsupported(
-            "tool_choice", "this model's chat template does not write calls as JSON"
-        )
+        raise unsupported("tool_choice", "this model's chat template does not write calls as JSON")
     options = _options(call.separators if call else _SEPARATORS)
     alternatives, rules = [], []
     if shape.json:
@@ -58,9 +56,7 @@ def compile_shape(
         rules += _call_rules(shape, call, options, special)
         alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
-    matcher = LLMatcher(
-        tokenizer, LLMatcher.grammar_from_lark(source), log_level=0, limits=_LIMITS
-    )
+    matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(source), log_level=0, limits=_LIMITS)
     if matcher.is_error():
         raise ApiError(
             400, "The schemas are too large together.", code="schema_too_complex", param=None
@@ -85,16 +81,23 @@ def _call_rules(
         *bodies,
     ]
     if shape.free:
-        rules.append(r"TEXT: /(.|\n)*/")
-        opening = call.before.strip()
-        if any(opening.startswith(token) for token in special):
-            # A special token ends the text, since text can't contain one.
-            rules.append(f"answer: TEXT ({_text(call.before.lstrip(), special)} calls)?")
-        else:
-            # Lazy: as soon as the opening stands there, it is one.
-            rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(call.before)}/")
-            rules.append("answer: TEXT | text_before calls")
+        rules += _free_rules(call.before.lstrip(), special)
     return rules
+
+
+def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
+    """Return the rules of any text, with calls from where their opening stands."""
+    rules = [r"TEXT: /(.|\n)*/"]
+    marks = [token for token in special if opening.startswith(token)]
+    if not marks:
+        # Lazy: as soon as the opening stands there, it is one.
+        rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(opening)}/")
+        return [*rules, "answer: TEXT | text_before calls"]
+    # TEXT has no special tokens in it; others than the mark of a call, such as those around a
+    # thought, are the model's own affair.
+    others = ",".join(str(token) for text, token in special.items() if text not in marks)
+    text = f"TEXT (<[{others}]> TEXT)*" if others else "TEXT"
+    return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]
 
 
 def _check_json(json_text: JsonText, options: Schema, tokenizer: LLTokenizer) -> None:

@@ -61,11 +61,11 @@ class LoadedModel:
 
     @cached_property
     def special(self) -> dict[str, int]:
-        """Tokens that no text is made of, by what they stand for."""
+        """Tokens that no text is made of, by what they stand for; without those that end it."""
         return {
             str(added): token
             for token, added in self.tokenizer.added_tokens_decoder.items()
-            if self.vocabulary.is_special_token(token)
+            if self.vocabulary.is_special_token(token) and token not in self.ends
         }
 
 

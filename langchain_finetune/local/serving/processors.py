@@ -86,9 +86,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
             for token, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
             if score > -torch.inf
         ]
-        fitting = self._closer.fitting(
-            self._matcher, self._left, likely, first_only=self._greedy
-        )
+        fitting = self._closer.fitting(self._matcher, self._left, likely, first_only=self._greedy)
         if not fitting:
             return masked
         kept = torch.full_like(masked, -torch.inf)
@@ -103,7 +101,7 @@ class ScoreRecorder(LogitsProcessor):  # type: ignore[misc]  # transformers is n
     def __init__(self) -> None:
         self._scores: Any = None
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - transformers' own
         """Return the scores unchanged."""
         self._scores = scores
         return scores

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jinja2 import TemplateError
 from llguidance import LLMatcher
 
@@ -14,7 +15,7 @@ from langchain_finetune.local.rendering import (
     to_template_input,
 )
 from langchain_finetune.local.serving.closing import Closer
-from langchain_finetune.local.serving.fields import unsupported
+from langchain_finetune.local.serving.fields import invalid, unsupported
 from langchain_finetune.local.serving.grammar import compile_shape
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.request import ChatRequest
@@ -114,6 +115,26 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         calls=request.calls,
         grammar=grammar,
         param="messages",
+    )
+
+
+def encode_text(loaded: LoadedModel, given: str | list[int], max_tokens: int) -> Prompt:
+    """Take a text, or its tokens, as it is.
+
+    Raises:
+        ApiError: 400; it is too long (`context_length_exceeded`), or no such tokens exist.
+    """
+    if isinstance(given, str):
+        tokens = loaded.tokenizer(given, verbose=False)["input_ids"]
+    else:
+        tokens = given
+    if not tokens or not all(0 <= token < len(loaded.tokenizer) for token in tokens):
+        raise invalid("prompt", "must have one token at least, and none that the model lacks")
+    ids = torch.tensor([tokens])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
+    return _prompt(
+        loaded, text, inputs, max_tokens, tools=[], calls=False, grammar=None, param="prompt"
     )
 
 

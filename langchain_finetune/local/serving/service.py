@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import share_the_cpu
+from langchain_finetune.local.serving.completion_request import (
+    DEFAULT_MAX_TOKENS,
+    CompletionRequest,
+)
+from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.request import ChatRequest
+from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
+from langchain_finetune.local.serving.response_wire import ResponseWriter
+from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.threads import in_daemon_thread
 from langchain_finetune.local.serving.wire import Envelope
 
@@ -67,10 +75,55 @@ class ChatService:
             request.include_usage,
             request.sampling.logprobs is not None,
         )
-        pieces = self._write(loaded, prompt, request)
+        one_call = request.legacy or not request.parallel or request.named
+        pieces = self._write(loaded, [prompt] * request.n, request.sampling, one_call=one_call)
         if not request.stream:
             return JSONResponse(envelope.completion(await _gathered(pieces, request.n)))
         return _streaming(envelope.events(pieces), pieces)
+
+    async def complete(self, body: dict[str, Any]) -> Response:
+        """Answer `POST /v1/completions`, the older API that goes on with a text.
+
+        Raises:
+            ApiError: As `create`.
+        """
+        request = CompletionRequest.read(body)
+        loaded = await self._load(request.model)
+        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+            encode_text,
+        )
+
+        max_tokens = request.sampling.max_tokens or DEFAULT_MAX_TOKENS
+        prompts = [encode_text(loaded, given, max_tokens) for given in request.prompts]
+        envelope = CompletionEnvelope(
+            request.model,
+            [prompt.text for prompt in prompts] if request.echo else [],
+            request.include_usage,
+            request.sampling.logprobs is not None,
+            request.n,
+        )
+        answers = [prompt for prompt in prompts for _ in range(request.n)]
+        pieces = self._write(loaded, answers, request.sampling)
+        if not request.stream:
+            return JSONResponse(envelope.completion(await _gathered(pieces, len(answers))))
+        return _streaming(envelope.events(pieces), pieces)
+
+    async def respond(self, body: dict[str, Any]) -> Response:
+        """Answer `POST /v1/responses`; nothing of it is kept.
+
+        Raises:
+            ApiError: As `create`.
+        """
+        with errors_renamed():
+            request = ResponseRequest.read(body)
+            loaded, prompt = await self._prepare(request.chat)
+        writer = ResponseWriter(request.chat.model, request.echoed)
+        one_call = not request.chat.parallel or request.chat.named
+        pieces = self._write(loaded, [prompt], request.chat.sampling, one_call=one_call)
+        if not request.chat.stream:
+            async with aclosing(pieces):
+                return JSONResponse(await writer.whole(pieces))
+        return _streaming(writer.events(pieces), pieces)
 
     async def warm(self) -> None:
         """Import what answering needs; it takes seconds, once."""
@@ -90,22 +143,24 @@ class ChatService:
         )
 
         shape = request.shape
-        grammar = shape and await asyncio.to_thread(compile_grammar, loaded, shape)
+        grammar = await asyncio.to_thread(compile_grammar, loaded, shape) if shape else None
         return loaded, render_chat(loaded, request, grammar)
 
     async def _write(
-        self, loaded: "LoadedModel", prompt: "Prompt", request: ChatRequest
+        self,
+        loaded: "LoadedModel",
+        prompts: Sequence["Prompt"],
+        sampling: Sampling,
+        *,
+        one_call: bool = False,
     ) -> Pieces:
-        """Yield the pieces of all answers, each with the number of its answer."""
+        """Yield the pieces of the answers to the prompts, each with the number of its answer."""
         from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
             write,
         )
 
-        one_call = request.legacy or not request.parallel or request.named
-        for index in range(request.n):
-            pieces = write(
-                self._manager, loaded, prompt, request.sampling, index=index, one_call=one_call
-            )
+        for index, prompt in enumerate(prompts):
+            pieces = write(self._manager, loaded, prompt, sampling, index=index, one_call=one_call)
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield index, piece
