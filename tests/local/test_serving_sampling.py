@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.local.chat_server import ChatServer, Script
-from tests.local.test_serving_constrained import NANO
+from tests.local.forms import NANO
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
 
 ASK = [{"role": "user", "content": "Say something."}]

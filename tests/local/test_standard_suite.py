@@ -10,7 +10,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from openai import DefaultAsyncHttpxClient
 
 from tests.local.chat_server import ChatServer
-from tests.local.test_serving_constrained import NANO
+from tests.local.forms import NANO
 
 SERVER = ChatServer()
 CLIENTS = []

@@ -84,8 +84,16 @@ class MessageItem(_TextItem):
 
     def part(self) -> dict[str, Any]:
         """Return the text in the API's shape."""
-        text = {"type": "output_text", "text": self._text, "annotations": []}
-        return text | self._logprobs(self._tokens)
+        return {
+            "type": "output_text",
+            "text": self._text,
+            "annotations": [],
+            "logprobs": [
+                token_logprob(token)
+                | {"top_logprobs": [token_logprob(other) for other in token.top]}
+                for token in self._tokens
+            ],
+        }
 
     def body(self, status: str) -> dict[str, Any]:
         """Return the item in the API's shape."""
@@ -98,11 +106,13 @@ class MessageItem(_TextItem):
         }
 
     def _logprobs(self, tokens: list[Token]) -> dict[str, Any]:
-        told = [
-            token_logprob(token) | {"top_logprobs": [token_logprob(other) for other in token.top]}
-            for token in tokens
-        ]
-        return {"logprobs": told}
+        # Unlike the item, its events tell no bytes.
+        return {
+            "logprobs": [
+                _likely(token) | {"top_logprobs": [_likely(other) for other in token.top]}
+                for token in tokens
+            ]
+        }
 
 
 class ReasoningItem(_TextItem):
@@ -166,7 +176,11 @@ class CallItem:
         yield {
             "type": "response.function_call_arguments.done",
             **arguments,
-            "name": self._call.name,
             "arguments": self._call.arguments,
         }
         yield {"type": "response.output_item.done", **place, "item": self.body()}
+
+
+def _likely(token: Token) -> dict[str, Any]:
+    told = token_logprob(token)
+    return {"token": told["token"], "logprob": told["logprob"]}

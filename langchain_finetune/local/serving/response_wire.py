@@ -38,8 +38,6 @@ class ResponseWriter:
             "output": [],
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
-            # Nothing is kept, whatever the request asks for.
-            "store": False,
             "truncation": "disabled",
             "usage": None,
             **echoed,
