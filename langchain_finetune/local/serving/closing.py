@@ -54,14 +54,13 @@ class Closer:
                 return None
         return way
 
-    def rest(self, matcher: LLMatcher, left: int) -> int:
-        """Return how many tokens can be written before it is worth to look again.
-
-        0 means that each token has to be looked at from now on.
-        """
+    def look_again(self, matcher: LLMatcher, left: int) -> int:
+        """Return at how many tokens left it is worth to look again; `left` for every token now."""
         way = self.way(matcher, left)
-        spare = left - len(way) if way is not None else 0
-        return spare // (self._step + 1)
+        if way is None:
+            # There is hardly a way to the end any more, and to look for one takes time.
+            return left // 2
+        return left - (left - len(way)) // (self._step + 1)
 
     def fitting(
         self, matcher: LLMatcher, left: int, likely: list[int], *, first_only: bool

@@ -49,9 +49,8 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         masked = scores.masked_fill(~allowed, -torch.inf)
         if self._left > self._look_at:
             return masked
-        skip = self._closer.rest(self._matcher, self._left)
-        self._look_at = self._left - skip
-        return masked if skip else self._only_fitting(masked)
+        self._look_at = self._closer.look_again(self._matcher, self._left)
+        return masked if self._look_at < self._left else self._only_fitting(masked)
 
     def take(self, token: int) -> None:
         """Follow the answer by one token.
