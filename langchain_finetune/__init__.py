@@ -12,12 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.examples import Examples, WrittenFile
+    from langchain_finetune.convert.check_file import FileCheck, check_file
+    from langchain_finetune.convert.checks.finding import Finding, Findings
+    from langchain_finetune.convert.examples import Examples
+    from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+    from langchain_finetune.convert.report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
+    from langchain_finetune.convert.split import Split
     from langchain_finetune.errors import (
         BaseModelError,
+        BudgetError,
         ConvertError,
+        DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
         LoadError,
     )
     from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.loss_curve import LossCurve
+    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -42,13 +51,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseModelError",
+    "BudgetError",
+    "ConversionReport",
     "Convert",
     "ConvertError",
+    "DeployError",
     "EngineAuthenticationError",
     "EngineError",
     "EngineUnreachableError",
     "Examples",
     "FeedbackCondition",
+    "FileCheck",
+    "Finding",
+    "Findings",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -61,28 +76,39 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
     "LoadError",
+    "LossCurve",
     "MapSpeaker",
+    "MetricsLogger",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
     "RunRecorder",
     "Sessions",
     "Skip",
+    "Split",
     "WrittenFile",
+    "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "tensorboard_log",
 ]
 
 _PLACES = {
     "BaseModelError": "errors",
+    "BudgetError": "errors",
+    "ConversionReport": "convert.report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
+    "DeployError": "errors",
     "EngineAuthenticationError": "errors",
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
+    "FileCheck": "convert.check_file",
+    "Finding": "convert.checks.finding",
+    "Findings": "convert.checks.finding",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -95,17 +121,22 @@ _PLACES = {
     "LangSmithRunChatLoader": "loaders.runs",
     "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
+    "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
+    "MetricsLogger": "finetune.metrics_logger",
     "RichProgress": "finetune.progress",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
     "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
-    "WrittenFile": "convert.examples",
+    "Split": "convert.split",
+    "WrittenFile": "convert.jsonl",
+    "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
+    "tensorboard_log": "finetune.metrics_logger",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

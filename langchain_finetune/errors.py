@@ -4,6 +4,7 @@
 FineTuningError
 ├── LoadError               a source of chats can't be read
 ├── ConvertError            no training set can be made of the chats
+│   └── BudgetError         training on them would take more than it may
 ├── EngineError             a fine-tuning engine refused, or can't be reached
 │   ├── EngineUnreachableError
 │   ├── EngineAuthenticationError
@@ -11,7 +12,8 @@ FineTuningError
 └── JobError                a job did not end well (carries `job_id`)
     ├── JobFailedError      (carries the engine's `code`)
     ├── JobCancelledError
-    └── JobTimeoutError
+    ├── JobTimeoutError
+    └── DeployError         its model was made, but does not answer
 ```
 
 A message says what failed, which one (by id) and what to do next. It never holds training text
@@ -31,6 +33,10 @@ class LoadError(FineTuningError):
 
 class ConvertError(FineTuningError):
     """The chats make no training set: none was selected, or too few passed the checks."""
+
+
+class BudgetError(ConvertError):
+    """Training would cost more, or take more tokens, than it may; nothing was sent."""
 
 
 class EngineError(FineTuningError):
@@ -82,3 +88,7 @@ class JobCancelledError(JobError):
 
 class JobTimeoutError(JobError):
     """The job did not end before the deadline; it goes on at the engine."""
+
+
+class DeployError(JobError):
+    """The job succeeded, but its model could not be deployed; the model is kept."""

@@ -1,99 +1,189 @@
-"""Training examples that are made when they are iterated, and their file."""
+"""Training examples that are made when they are iterated."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import orjson
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.convert.checks import Findings
+from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
+from langchain_finetune.convert.prices import Prices
+from langchain_finetune.convert.report import ConversionReport, make_report
+from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
+from langchain_finetune.convert.split import PARTS, Split
+from langchain_finetune.convert.tally import Tally
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import Sessions, Skip
 
-Example = dict[str, Any]
-"""One line of a training file: `{"messages": [...], "tools": [...], ...}`."""
-
-
-@dataclass(frozen=True)
-class WrittenFile:
-    """A training file on disk.
-
-    Attributes:
-        path: Where it is.
-        examples: How many lines it has.
-        size: Its bytes.
-        sha256: Their SHA-256, in hex.
-    """
-
-    path: Path
-    examples: int
-    size: int
-    sha256: str
+MakeRows = Callable[[Iterable[ChatSession], Outcome, Target], Iterator[Row]]
+"""Makes the rows of sessions, and notes in the outcome what it left out."""
 
 
 class Examples:
     """Training examples, made anew each time they are iterated.
 
-    Iterating gives plain dicts: exactly the lines of the training file.
+    Iterating gives plain dicts, exactly the lines of a training file, of all parts together; see
+    `part`.
 
     Args:
         sessions: The chats.
-        convert: Makes the example of a chat; also tells how many messages it left out. Raises
-            `UnreadableChatError` for a chat that makes none.
+        make_rows: Makes their rows.
+        split: How they are split.
+        settings: Those of the conversion, in JSON's terms.
 
     Attributes:
-        trimmed_messages: How many messages after a chat's last answer the last iteration left
-            out; they teach nothing.
+        split: How they are split.
+        settings: Those of the conversion, in JSON's terms.
+        outcome: What the last iteration left out and noticed so far.
 
     Example:
-        >>> examples = Examples([{}], lambda session: ({"messages": []}, 0))
-        >>> list(examples) == list(examples)
-        True
+        >>> examples = Examples([], lambda sessions, outcome, target: iter([]))
+        >>> list(examples), examples.rejected
+        ([], [])
     """
 
     def __init__(
         self,
         sessions: Iterable[ChatSession],
-        convert: Callable[[ChatSession], tuple[Example, int]],
+        make_rows: MakeRows,
+        *,
+        split: Split = Split(),  # noqa: B008 - it is frozen
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._sessions = sessions
-        self._convert = convert
-        self._rejected: list[Skip] = []
-        self.trimmed_messages = 0
+        self._make_rows = make_rows
+        self.split = split
+        self.settings = settings or {}
+        self.outcome = Outcome()
 
     def __iter__(self) -> Iterator[Example]:
-        self._rejected = []
-        self.trimmed_messages = 0
-        for position, session in enumerate(self._sessions):
-            try:
-                example, trimmed = self._convert(session)
-            except UnreadableChatError as error:
-                source_id = _source_id(session, position)
-                self._rejected.append(Skip(source_id, error.code, str(error)))
-                continue
-            except (AttributeError, KeyError, TypeError) as error:
-                # A list can hold anything.
-                raise ConvertError(
-                    f"Item {position} is no chat session: a dict with `messages` is needed."
-                ) from error
-            self.trimmed_messages += trimmed
-            yield example
+        return (row.example for row in self.rows())
+
+    def rows(self, target: Target = Target()) -> Iterator[Row]:  # noqa: B008 - it is frozen
+        """Yield the examples with what is known of them.
+
+        Args:
+            target: What they are for; it counts where `Convert` left that open.
+        """
+        self.outcome = Outcome()
+        yield from self._make_rows(self._sessions, self.outcome, target)
+
+    def part(self, name: Part) -> "Examples":
+        """Return the examples of one part, made anew each time they are iterated, too.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Raises:
+            ConvertError: There is no such part, or `Convert` keeps nothing for it.
+
+        Example:
+            ```python
+            examples = (loader | Convert(split=Split(test=0.1))).invoke({})
+            for example in examples.part("test"):
+                answer = model.invoke(example["messages"][:-1])
+            ```
+        """
+        if name not in PARTS:
+            raise ConvertError(f"Examples have the parts {', '.join(PARTS)}, not {name!r}.")
+        if not self.split.asks_for(name):
+            raise ConvertError(
+                f"Nothing is kept for {name}: say how much, Convert(split=Split({name}=0.1))."
+            )
+
+        def make_rows(
+            sessions: Iterable[ChatSession], outcome: Outcome, target: Target
+        ) -> Iterator[Row]:
+            rows = self._make_rows(sessions, outcome, target)
+            return (row for row in rows if row.part == name)
+
+        return Examples(self._sessions, make_rows, settings={**self.settings, "part": name})
+
+    def report(
+        self,
+        *,
+        engine: str | None = None,
+        model: str | None = None,
+        n_epochs: int | None = None,
+        prices: Prices | None = None,
+        text: bool = False,
+    ) -> ConversionReport:
+        """Read all chats once, in flat memory, and return what is to be said of them.
+
+        Args:
+            engine: The engine that it is for: `local` or `openai`.
+            model: The base that it is for; its costs are told first. By default the one that
+                `Convert` names.
+            n_epochs: How often each example will be seen; None leaves it to the engine.
+            prices: USD per million trained tokens, by base, in place of the known ones.
+            text: Quote the beginnings of the strangest examples. By default the report holds
+                numbers and ids only.
+
+        Example:
+            ```python
+            report = examples.report(engine="local", model="nano")
+            print(report.kept, report.tokens.median, report.skipped)
+            report.to_html("report.html")
+            ```
+        """
+        target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
+        tally = Tally(text=text)
+        for row in self.rows(target):
+            tally.add(row)
+        return self.summary(tally, target, prices)
+
+    def summary(
+        self, tally: Tally, target: Target, prices: Prices | None = None
+    ) -> ConversionReport:
+        """Return the report of the last iteration.
+
+        Args:
+            tally: What was counted in it.
+            target: What it was for.
+            prices: USD per million trained tokens, by base.
+        """
+        rejected = self.rejected
+        left_out_before = len(rejected) - len(self.outcome.rejected)
+        return make_report(
+            tally,
+            target,
+            sessions=self.outcome.sessions + left_out_before,
+            skipped=Counter(skip.code for skip in rejected),
+            notes=self.notes,
+            findings=self.findings,
+            prices=prices,
+        )
+
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """What the loader was asked for, where it tells; see `Sessions`."""
+        return self._sessions.origin if isinstance(self._sessions, Sessions) else None
 
     @property
     def rejected(self) -> list[Skip]:
         """Chats of the last iteration that make no example; the loader's skips come first."""
         skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
-        return [*skipped, *self._rejected]
+        return [*skipped, *self.outcome.rejected]
 
     @property
     def notes(self) -> dict[str, int]:
-        """What the loader noticed in the last iteration, counted; see `Sessions.notes`."""
-        return dict(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
+        """What was noticed in the last iteration, counted, by the loader and in conversion.
+
+        `trimmed_messages` counts messages after a chat's last answer: they teach nothing.
+        """
+        noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
+        return dict(Counter(noticed) + self.outcome.counts)
+
+    @property
+    def findings(self) -> Findings:
+        """What the checks found in the last iteration: errors, warnings and mended errors.
+
+        All are counted; the first hundred of each code are kept.
+        """
+        return self.outcome.findings
 
     def rejected_by_reason(self) -> dict[str, int]:
         """Return how many chats were rejected for each reason code, most frequent first."""
@@ -109,64 +199,9 @@ class Examples:
             Count, size and SHA-256 of what was written.
         """
         with JsonlWriter(Path(path)) as writer:
-            for example in self:
-                writer.write(encode_line(example))
+            for row in self.rows():
+                writer.write(row.line)
         return writer.written()
 
     def __repr__(self) -> str:
         return "Examples(<made when iterated>)"
-
-
-class JsonlWriter:
-    """Writes lines to a file that appears only when it is whole.
-
-    Use as a context manager: an exception inside leaves nothing behind.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fresh = path.with_name(f"{path.name}.{os.getpid()}.part")
-        self._hash = hashlib.sha256()
-        self.examples = 0
-        self.size = 0
-
-    def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Training text is private: only its owner may read the file.
-        descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._file = os.fdopen(descriptor, "wb")
-        return self
-
-    def write(self, line: bytes) -> None:
-        """Append one line, its newline included."""
-        self._file.write(line)
-        self._hash.update(line)
-        self.examples += 1
-        self.size += len(line)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._fresh.replace(self.path)
-        else:
-            self._fresh.unlink()
-
-    def written(self) -> WrittenFile:
-        """Return what was written."""
-        return WrittenFile(self.path, self.examples, self.size, self._hash.hexdigest())
-
-
-def _source_id(session: ChatSession, position: int) -> str:
-    source: Any = session.get("source") or {}
-    for name in ("run_id", "example_id", "line"):
-        if name in source:
-            return str(source[name])
-    return f"session {position}"
-
-
-def encode_line(example: Mapping[str, Any]) -> bytes:
-    """Return an example as one line of JSON in UTF-8; keys keep their order.
-
-    Tools are rendered into the prompt in the order that they have, so it must stay.
-    """
-    return orjson.dumps(example, option=orjson.OPT_APPEND_NEWLINE)

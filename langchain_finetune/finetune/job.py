@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_finetune.convert.examples import WrittenFile
+from langchain_finetune.convert.jsonl import WrittenFile
 
 Auto = Literal["auto"]
 

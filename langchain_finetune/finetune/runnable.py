@@ -17,7 +17,10 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.prices import Prices
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError, EngineAuthenticationError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.engines.openai import submit_job
@@ -56,8 +59,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         api_key: Its key; by default `OPENAI_API_KEY`.
         hyperparameters: Those that the engine shall not choose by itself.
         suffix: Goes into the new model's name; at most 64 characters.
-        seed: Of the training and of the choice of validation examples.
-        validation_share: Share of the examples that is kept from training, to validate with.
+        seed: Of the training.
+        max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
+            Where the engine chooses the epochs, its usual choice is assumed.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
         timeout_s: Seconds to wait for the job; it goes on afterwards.
         chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
             `{"temperature": 0}`.
@@ -80,7 +86,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
     seed: int | None = None
-    validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
     timeout_s: float = Field(default=_DAY, gt=0)
     # Settings may hold headers with keys.
     chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -109,6 +117,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
+            BudgetError: It would take more than it may; nothing was sent.
             EngineError: The engine can't be reached, refuses the key, the base or the data.
             JobError: The job failed, was cancelled, or did not end in time.
         """
@@ -185,15 +194,22 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 f"FineTune takes what Convert returns, not {type(examples).__name__}: "
                 "loader | Convert() | FineTune(...)."
             )
-        training, validation = spool(
+        base = self._base()
+        epochs = self.hyperparameters.n_epochs
+        spooled = spool(
             examples,
             ensure_home(home_path()) / "spool",
-            validation_share=self.validation_share,
-            seed=self.seed,
+            target=Target(
+                self.engine,
+                base,
+                base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+                n_epochs=None if epochs == "auto" else epochs,
+            ),
+            budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
         )
+        training, validation = spooled.training, spooled.validation
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
-        base = self._base()
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
     def _base(self) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
+from langchain_finetune import LangSmithRunChatLoader
 from walkthrough.calculator import PROMPT, Calculator
 
 README = Path(__file__).parents[2] / "README.md"
@@ -20,7 +22,9 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {"selection", "query", "conversations"}
+    tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
+    tested |= {"split", "report", "budget", "structured"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -37,6 +41,8 @@ def test_the_main_example_answers_the_question(names):
     exec(BLOCKS["main"], names)
     [call] = names["answer"].tool_calls
     assert Calculator(**call["args"]).calculate() == 8.0
+    exec(BLOCKS["structured"], names)
+    assert names["ticket"].urgency in {"low", "high"}
     exec(BLOCKS["rejected"], names)
     assert names["written"].examples == names["model"].metadata["training_examples"]
     exec(BLOCKS["hosted"], names)
@@ -51,6 +57,42 @@ def test_what_is_chosen_is_read(names):
     exec(BLOCKS["conversations"], names)
     assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
     assert list(names["threads"].invoke({})) == []
+
+
+def test_each_method_makes_its_lines(names, langsmith, liked):
+    exec(BLOCKS["methods"], names)
+    assert list(names["pairs"]) == []
+    assert set(names["pairs"].rejected_by_reason()) == {"no_pair"}
+    every, last, calls, none = (
+        list(names[name].invoke(liked))
+        for name in ("chats", "last_answers", "calls", "completions")
+    )
+    # Half of the app's chats call legacy functions.
+    assert len(every) == len(last) == 2 * len(calls) > 10
+    assert none == []
+
+
+def test_what_is_counted_and_taken_out(capsys):
+    said = [HumanMessage("I am ada@example.com"), AIMessage("Hello")]
+    key = AIMessage("Use AKIAIOSFODNN7" + "EXAMPLE")
+    sessions = [{"messages": said}, {"messages": said}, {"messages": [HumanMessage("Key?"), key]}]
+    names = {"loader": RunnableLambda(lambda _: sessions)}
+    exec(BLOCKS["privacy"], names)
+    texts = [each["content"] for line in names["examples"] for each in line["messages"]]
+    assert texts == ["I am <email>", "Hello", "Key?", "Use [SECRET_DETECTED]"]
+    exec(BLOCKS["tokens"], {**names, "Convert": names["Convert"]})
+    assert int(capsys.readouterr().out) > 50
+
+
+def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
+    names["loader"] = LangSmithRunChatLoader(project_name="calculator")
+    exec(BLOCKS["split"], names)
+    assert 0 < len(list(names["examples"].part("test"))) < len(list(names["examples"])) / 3
+    exec(BLOCKS["report"], names)
+    assert f"\n{names['report'].kept} {{" in capsys.readouterr().out
+    assert "<h1>" in Path("report.html").read_text()
+    exec(BLOCKS["budget"], names)
+    assert names["fine_tune"].prices == {"my-base": 4.0}
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])
@@ -71,6 +113,11 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
     exec(BLOCKS["files"], names)
     assert capsys.readouterr().out == "2 {} Counter()\n"
+    exec(BLOCKS["checks"], names)
+    assert capsys.readouterr().out.splitlines() == [
+        "Findings(errors={}, warnings={}, mended={})",
+        "False 2 {'invalid_n_examples': 1}",
+    ]
 
 
 def test_links_lead_somewhere():
@@ -78,7 +125,7 @@ def test_links_lead_somewhere():
         assert (README.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "stop"])
+@pytest.mark.parametrize("command", ["run", "doctor", "models", "serve", "stop"])
 def test_commands_exist(command):
     assert f"langchain-finetune {command}" in TEXT
     result = subprocess.run(

@@ -55,7 +55,7 @@ def test_what_the_loader_skipped_is_counted_too():
 def test_messages_after_the_last_answer_are_left_out_and_counted():
     examples = Convert().invoke([TRAILING])
     assert list(examples) == [LINE]
-    assert examples.trimmed_messages == 1
+    assert examples.notes["trimmed_messages"] == 1
 
 
 def test_settings_of_the_request_go_into_the_line():

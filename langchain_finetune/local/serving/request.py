@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.fields import (
     Fields,
@@ -22,10 +22,17 @@ from langchain_finetune.local.serving.shape import Shape, read_shape
 from langchain_finetune.local.serving.tool_choice import read_tool_choice
 
 _NOT_FOR_REQUESTS = {
-    # These rules are about what is learnt; a request has its answer still to come.
+    # These rules are about what is learnt; a request has its answer still to come, and its history
+    # is what it is.
+    "arguments_against_schema",
+    "duplicate_call_id",
+    "empty_target",
+    "example_too_large",
     "no_assistant_message",
     "no_final_answer",
     "no_target",
+    "special_token",
+    "tool_not_offered",
     "unanswered_tool_call",
     "unasked_tool_result",
 }
@@ -193,7 +200,7 @@ def _sampling(given: Fields) -> Sampling:
 def _check_messages(given: Fields) -> None:
     if "messages" not in given:
         raise missing("messages")
-    for finding in check_example(given):
+    for finding in errors_of(check_example(given, LOCAL)):
         if finding.code not in _NOT_FOR_REQUESTS:
             place = "" if finding.index is None else f"Message {finding.index}: "
             param = "messages" if finding.index is None else f"messages[{finding.index}]"

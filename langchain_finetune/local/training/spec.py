@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import LOCAL, check_example, errors_of, parse_line
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Asked
 
@@ -75,11 +75,11 @@ def _examples(path: Path, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                example = json.loads(line)
+                example = parse_line(line)
             except ValueError:
                 # The error quotes the line, so it is no cause that may be logged.
                 raise TrainingFailure(code, f"Line {number} is not JSON.") from None
-            for finding in check_example(example):
+            for finding in errors_of(check_example(example, LOCAL)):
                 place = "" if finding.index is None else f", message {finding.index}"
                 raise TrainingFailure(code, f"Line {number}{place}: {finding.message}")
             yield number, example

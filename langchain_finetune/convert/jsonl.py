@@ -1,0 +1,63 @@
+"""The training file on disk."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A training file on disk.
+
+    Attributes:
+        path: Where it is.
+        examples: How many lines it has.
+        size: Its bytes.
+        sha256: Their SHA-256, in hex.
+    """
+
+    path: Path
+    examples: int
+    size: int
+    sha256: str
+
+
+class JsonlWriter:
+    """Writes lines to a file that appears only when it is whole.
+
+    Use as a context manager: an exception inside leaves nothing behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fresh = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._hash = hashlib.sha256()
+        self.examples = 0
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Training text is private: only its owner may read the file.
+        descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+        return self
+
+    def write(self, line: bytes) -> None:
+        """Append one line, its newline included."""
+        self._file.write(line)
+        self._hash.update(line)
+        self.examples += 1
+        self.size += len(line)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            self._fresh.replace(self.path)
+        else:
+            self._fresh.unlink()
+
+    def written(self) -> WrittenFile:
+        """Return what was written."""
+        return WrittenFile(self.path, self.examples, self.size, self._hash.hexdigest())

@@ -1,0 +1,58 @@
+"""Reading sessions one by one, so that one that can't be read is a skip and no end."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langchain_core.chat_sessions import ChatSession
+
+from langchain_finetune.convert.rows import Outcome
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.messages import UnreadableChatError
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session came from.
+
+    Attributes:
+        id: Names it in skips and findings.
+        source: The session's `source`.
+    """
+
+    id: str
+    source: Mapping[str, str]
+
+
+def read_each(
+    sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
+) -> Iterator[tuple[Place, Made]]:
+    """Yield what `make` makes of each session; where it can't, the outcome notes why.
+
+    Raises:
+        ConvertError: An item is no session.
+    """
+    for position, session in enumerate(sessions):
+        outcome.sessions += 1
+        try:
+            source: Any = session.get("source") or {}
+            place = Place(_id(source, position), source)
+            made = make(session)
+        except UnreadableChatError as error:
+            outcome.reject(place.id, error.code, str(error))
+            continue
+        except (AttributeError, KeyError, TypeError) as error:
+            # A list can hold anything.
+            raise ConvertError(
+                f"Item {position} is no chat session: a dict with `messages` is needed."
+            ) from error
+        yield place, made
+
+
+def _id(source: Mapping[str, str], position: int) -> str:
+    for name in ("run_id", "example_id", "line"):
+        if name in source:
+            return str(source[name])
+    return f"session {position}"
