@@ -124,6 +124,22 @@ def test_a_budget_that_is_just_enough(client):
             "nothing",
         ),
         (
+            {"response_format": json_schema({"type": "string", "pattern": "(?=a)b"})},
+            "response_format",
+            "invalid_json_schema",
+            "look-around",
+        ),
+        (
+            {
+                "response_format": json_schema(
+                    {"type": "string", "pattern": "^((a{1,999}){1,999}){1,999}$"}
+                )
+            },
+            None,
+            "schema_too_complex",
+            "too complex",
+        ),
+        (
             {"response_format": json_schema({"$ref": "https://example.com/x.json"})},
             "response_format",
             "invalid_json_schema",

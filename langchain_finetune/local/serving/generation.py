@@ -58,7 +58,7 @@ async def write(
         one_call: It ends with the first call.
 
     Raises:
-        ApiError: 500; the model broke off.
+        ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
     config = _generation_config(loaded, sampling, prompt.room)
     recorder = ScoreRecorder() if sampling.logprobs is not None else None
@@ -140,9 +140,7 @@ def _parser(loaded: LoadedModel, prompt: Prompt) -> LenientParser | None:
 def _broken(error: BaseException) -> ApiError:
     if isinstance(error, ConstraintError):
         logger.warning("A grammar grew too complex for an answer")
-        return ApiError(
-            500, "The schema is too complex for this answer.", code="schema_too_complex"
-        )
+        return ApiError(400, "The schema is too complex to be enforced.", code="schema_too_complex")
     # What it says may quote the chat.
     logger.error("A model broke off while it was answering: %s", type(error).__name__)
     return ApiError(500, "The model broke off.", code="generation_failed")

@@ -129,7 +129,9 @@ def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | Non
     grammar = LLMatcher.grammar_from_json_schema(_closed(schema, options))
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
-        return matcher.get_error().strip().splitlines()[0].rstrip(".")
+        # Of a pattern, the lines between show where in it the fault is.
+        lines = matcher.get_error().strip().splitlines()
+        return (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
     # A schema that only refers to itself compiles, but nothing satisfies it.
     matcher.compute_bitmask()
     if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
