@@ -118,7 +118,7 @@ def test_logprobs(model):
 
 
 def test_several_answers(model):
-    generations = model.bind(n=2, temperature=1.0, seed=3).generate([[HumanMessage("Say it.")]])
+    generations = model.generate([[HumanMessage("Say it.")]], n=2, temperature=1.0, seed=3)
     assert len(generations.generations[0]) == 2
 
 
@@ -143,10 +143,3 @@ async def test_an_agent_that_answers_in_a_form(model, strategy):
     asked = {"messages": [HumanMessage(QUESTION)]}
     assert isinstance(agent.invoke(asked)["structured_response"], Sum)
     assert isinstance((await agent.ainvoke(asked))["structured_response"], Sum)
-
-
-def test_an_agent_with_tools_and_a_form(model):
-    agent = create_agent(model, [calculate], response_format=ProviderStrategy(Sum))
-    asked = {"messages": [HumanMessage(QUESTION)]}
-    done = agent.invoke(asked, {"recursion_limit": 12})
-    assert isinstance(done["structured_response"], Sum)

@@ -6,7 +6,6 @@ answer reads like the ones that the model was trained on, whatever the template.
 
 import json
 from dataclasses import dataclass
-from os.path import commonpath
 from typing import Any
 
 from jinja2 import TemplateError
@@ -69,7 +68,8 @@ def answer_frame(tokenizer: Any, ends: list[str]) -> AnswerFrame:
         call = (one and _one_call(one, ends)) or None
     if call is None:
         return AnswerFrame(opening, None)
-    opening = commonpath([opening, call.before])
+    if not call.before.startswith(opening):
+        opening = ""
     before = call.before.removeprefix(opening)
     return AnswerFrame(
         opening, CallFrame(before, call.between, call.joint, call.after, call.separators)
