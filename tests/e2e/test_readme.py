@@ -23,7 +23,7 @@ def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
-    tested |= {"split", "report", "budget", "jobs"}
+    tested |= {"budget", "jobs", "report", "split", "structured"}
     assert set(BLOCKS) == tested
 
 
@@ -41,6 +41,8 @@ def test_the_main_example_answers_the_question(names):
     exec(BLOCKS["main"], names)
     [call] = names["answer"].tool_calls
     assert Calculator(**call["args"]).calculate() == 8.0
+    exec(BLOCKS["structured"], names)
+    assert names["ticket"].urgency in {"low", "high"}
     exec(BLOCKS["rejected"], names)
     assert names["written"].examples == names["model"].metadata["training_examples"]
     exec(BLOCKS["jobs"], names)
