@@ -21,7 +21,8 @@ ROOMS = {
     "recorder": 1,
     "sessions": 2,
     "convert.checks": 1,
-    "local": 2,
+    "convert.preference_checks": 2,
+    "local": 3,
     "loaders.payloads": 3,
     "loaders": 4,
     "convert": 5,
@@ -32,7 +33,7 @@ ROOMS = {
     "cli": 9,
     "": 10,
 }
-LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "local"}
+LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "convert.preference_checks", "local"}
 
 
 def room_of(module: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.preference_checks import check_preference
 from langchain_finetune.local.training.events import TrainingFailure
-from langchain_finetune.local.training.plan import Asked
+from langchain_finetune.local.training.plan import Asked, Method
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,21 @@ class Spec:
 
     Attributes:
         base: A model folder, or an id on the Hugging Face hub.
-        train: Supervised examples in OpenAI's format, one a line.
+        name: The base model's public name, for what is exported.
+        method: What is learnt from: answers, or preferences between two.
+        train: Examples in OpenAI's format for the method, one a line.
         validation: The same, to measure on; None for nothing.
-        output: Folder of the finished model; it appears all at once.
-        work: Folder for what is only needed meanwhile.
+        output: Folder of the finished models; it appears all at once. It holds the model itself in
+            `model`, and the other checkpoints in `step-N`.
+        work: Folder for what is only needed meanwhile: the checkpoints. A training that finds some
+            of its own there goes on from the last.
         asked: Hyperparameters.
         seed: Start of all random numbers.
     """
 
     base: str
+    name: str
+    method: Method
     train: Path
     validation: Path | None
     output: Path
@@ -39,6 +46,8 @@ class Spec:
         raw = json.loads(path.read_text())
         return cls(
             base=raw["base"],
+            name=raw.get("name") or raw["base"],
+            method=raw.get("method") or "supervised",
             train=Path(raw["train"]),
             validation=Path(raw["validation"]) if raw.get("validation") else None,
             output=Path(raw["output"]),
@@ -53,23 +62,25 @@ class Spec:
         return self.output.with_name(f".{self.output.name}.partial")
 
 
-def read_examples(path: Path, *, code: str) -> list[tuple[int, Mapping[str, Any]]]:
+def read_examples(path: Path, *, method: Method, code: str) -> list[tuple[int, Mapping[str, Any]]]:
     """Read a file of examples, each with the number of its line; blank lines are left out.
 
     Args:
         path: The file.
+        method: What its lines are for.
         code: Code of the failure, such as `invalid_training_file`.
 
     Raises:
-        TrainingFailure: A line is no JSON, or breaks a rule of `convert.checks`; or there is none.
+        TrainingFailure: A line is no JSON, or breaks a rule of its form; or there is none.
     """
-    examples = list(_examples(path, code))
+    examples = list(_examples(path, method, code))
     if not examples:
         raise TrainingFailure(code, "The file has no examples.")
     return examples
 
 
-def _examples(path: Path, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _examples(path: Path, method: Method, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    check = check_preference if method == "dpo" else check_example
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -79,7 +90,7 @@ def _examples(path: Path, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             except ValueError:
                 # The error quotes the line, so it is no cause that may be logged.
                 raise TrainingFailure(code, f"Line {number} is not JSON.") from None
-            for finding in check_example(example):
+            for finding in check(example):
                 place = "" if finding.index is None else f", message {finding.index}"
                 raise TrainingFailure(code, f"Line {number}{place}: {finding.message}")
             yield number, example
