@@ -83,7 +83,7 @@ def create_app(
         return {"langchain_finetune": version("langchain-finetune"), "pid": os.getpid()}
 
     app.include_router(create_files_router(files), prefix="/v1")
-    app.include_router(create_jobs_router(queue, journal, models), prefix="/v1")
+    app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
     return app

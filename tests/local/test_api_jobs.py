@@ -29,6 +29,7 @@ def test_success(engine, client, create, ended, upload):
     assert made.hyperparameters.n_epochs == "auto"
     assert (made.fine_tuned_model, made.finished_at, made.trained_tokens) == (None, None, None)
     job = ended(made.id)
+    assert job.error is None
     assert (job.status, job.error, job.seed, job.metadata) == ("succeeded", None, 0, {"a": "b"})
     assert job.model == "nano"
     assert job.fine_tuned_model == f"ft:nano:local:my-bot-ü:{job.id[-8:]}"
@@ -178,7 +179,7 @@ def test_too_few_examples(create, ended, upload, jsonl):
     [
         ({"training_file": "file-nope"}, "invalid_training_file", "training_file"),
         ({"validation_file": "file-nope"}, "invalid_validation_file", "validation_file"),
-        ({"method": {"type": "dpo"}}, "unsupported_method", "method.type"),
+        ({"method": {"type": "grpo"}}, "unsupported_method", "method.type"),
         (
             {"method": {"type": "reinforcement", "reinforcement": {"grader": {}}}},
             "unsupported_method",
@@ -193,7 +194,11 @@ def test_too_few_examples(create, ended, upload, jsonl):
         ({"hyperparameters": {"n_epoch": 2}}, None, "hyperparameters.n_epoch"),
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, None, None),
         ({"extra_body": {"trainingType": "x"}}, None, "trainingType"),
-        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, None, "integrations"),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
+            "unsupported_integration",
+            "integrations",
+        ),
     ],
 )
 def test_refused_requests(create, options, code, param):

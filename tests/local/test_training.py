@@ -12,15 +12,6 @@ from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
 from tests.local.tiny_model import example, make_tiny_model, write_lines
 
 TRAIN = [sys.executable, "-m", "langchain_finetune.local.training"]
-# A model of this size is trained in full; this makes LoRA's turn come earlier.
-TRAIN_LORA = [
-    sys.executable,
-    "-c",
-    (
-        "from langchain_finetune.local.training import plan; plan.SMALL_MODEL = 1\n"
-        "from langchain_finetune.local.training.__main__ import main; raise SystemExit(main())"
-    ),
-]
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +19,23 @@ def base(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("base"))
 
 
-def start(folder, base, examples, *, validation=None, command=TRAIN, **hyperparameters):
+def start(
+    folder,
+    base,
+    examples,
+    *,
+    validation=None,
+    command=TRAIN,
+    method="supervised",
+    **hyperparameters,
+):
     folder.mkdir(exist_ok=True)
     spec = {
         "base": str(base),
         "train": str(write_lines(folder / "train.jsonl", examples)),
         "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
-        "output": str(folder / "model"),
+        "method": method,
+        "output": str(folder / "models"),
         "work": str(folder / "work"),
         "hyperparameters": hyperparameters,
         "seed": 3,
@@ -71,11 +72,17 @@ def test_reports(trained):
     settings, *metrics, done = events
     assert settings == {
         "event": "settings",
-        "hyperparameters": {"n_epochs": 4, "batch_size": 5, "learning_rate_multiplier": 1.0},
+        "hyperparameters": {
+            "n_epochs": 4,
+            "batch_size": 5,
+            "learning_rate_multiplier": 1.0,
+            "lora_rank": 0,
+        },
         "trained_tokens": settings["trained_tokens"],
         "total_steps": 12,
         "examples": 12,
         "method": "full",
+        "resumed_from": None,
     }
     assert settings["trained_tokens"] > 4 * 12 * 500
     assert done == {"event": "done", "trained_tokens": settings["trained_tokens"]}
@@ -112,9 +119,9 @@ def test_training_text_is_in_no_log(trained):
     assert "calculator" not in trained[3]
 
 
-def test_lora_is_merged(tmp_path, base):
+def test_lora_is_merged_and_its_matrices_kept(tmp_path, base):
     examples = [example(n, n + 1) for n in range(6)]
-    process = start(tmp_path, base, examples, command=TRAIN_LORA, n_epochs=1, batch_size=3)
+    process = start(tmp_path, base, examples, n_epochs=1, batch_size=3, lora_rank=4)
     events, status, log = finish(process)
     assert status == 0, log
     assert events[0]["method"] == "lora"

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Literal
 
 from langchain_finetune.convert.checks import MIN_EXAMPLES, check_example
-from langchain_finetune.local.jobs.records import JobError
+from langchain_finetune.convert.preference_checks import check_preference
+from langchain_finetune.local.jobs.records import JobError, MethodType
 
 Param = Literal["training_file", "validation_file"]
 
 
-def check_file(path: Path, param: Param, stop: threading.Event) -> JobError | None:
-    """Return the first fault of a file of supervised examples, or None.
+def check_file(
+    path: Path, param: Param, stop: threading.Event, method: MethodType = "supervised"
+) -> JobError | None:
+    """Return the first fault of a file of examples, or None.
 
     Args:
         path: The file: one JSON object a line; empty lines are passed over.
         param: Which file of the job it is.
         stop: Set by another thread when nobody wants the answer any more.
+        method: What the examples are for: `dpo` takes preferences.
     """
     examples = 0
     try:
@@ -27,7 +31,7 @@ def check_file(path: Path, param: Param, stop: threading.Event) -> JobError | No
                     return None
                 if not line.strip():
                     continue
-                if fault := _fault_of(line):
+                if fault := _fault_of(line, method):
                     return JobError(
                         code=f"invalid_{param}",
                         message=f"Line {number} of the {param.replace('_', ' ')}: {fault}",
@@ -47,13 +51,13 @@ def check_file(path: Path, param: Param, stop: threading.Event) -> JobError | No
     return None
 
 
-def _fault_of(line: bytes) -> str | None:
+def _fault_of(line: bytes, method: MethodType) -> str | None:
     """Return what is wrong with one line, with the rule's name and no training text."""
     try:
         example = json.loads(line)
     except (ValueError, RecursionError):
         return "It is no JSON (rule not_json)."
-    for finding in check_example(example):
+    for finding in (check_preference if method == "dpo" else check_example)(example):
         place = "" if finding.index is None else f", message {finding.index}"
         return f"{finding.message} (rule {finding.code}{place})"
     return None
