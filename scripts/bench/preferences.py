@@ -52,7 +52,9 @@ def main() -> None:
 def _measure(
     engine: EngineAddress, client: OpenAI, table: Table, multipliers: Iterable[float]
 ) -> None:
-    chats = _upload(client, (_chat(each, right) for each in asked() for right in (True, False)))
+    chats = _upload(
+        client, (chat(each, right=right) for each in asked() for right in (True, False))
+    )
     pairs = _upload(client, map(_pair, asked()))
     held_out_pairs = _upload(client, map(_pair, held_out(HELD_OUT)))
     job, seconds = _train(client, model="nano", training_file=chats)
@@ -96,7 +98,7 @@ def _upload(client: OpenAI, lines: Iterable[dict[str, Any]]) -> str:
 
 
 def _pair(question: Question) -> dict[str, Any]:
-    right, wrong = _chat(question, right=True), _chat(question, right=False)
+    right, wrong = chat(question, right=True), chat(question, right=False)
     return {
         "input": {"messages": right["messages"][:-1], "tools": right["tools"]},
         "preferred_output": right["messages"][-1:],
@@ -104,7 +106,8 @@ def _pair(question: Question) -> dict[str, Any]:
     }
 
 
-def _chat(question: Question, right: bool) -> dict[str, Any]:  # noqa: FBT001
+def chat(question: Question, *, right: bool) -> dict[str, Any]:
+    """Return the line that teaches a call, or another operation in its place."""
     arguments = {name: asdict(question)[name] for name in ("num1", "num2", "operation")}
     if not right:
         arguments["operation"] = OTHER[question.operation]

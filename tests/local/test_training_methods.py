@@ -126,3 +126,19 @@ def test_layers_that_the_model_does_not_have(tmp_path, base):
     events, status, _ = finish(process)
     assert status == 1
     assert events[-1]["code"] == "invalid_hyperparameters"
+
+
+@pytest.mark.train
+def test_two_processes_train_as_one_does(tmp_path, base):
+    """On a CPU, as on two GPUs: each takes half of every batch."""
+    examples = [example(n, n + 1) for n in range(16)]
+    options = {"validation": examples[:4], "n_epochs": 2, "batch_size": 8}
+    alone, _, _ = finish(start(tmp_path / "alone", base, examples, **options))
+    both, status, log = finish(start(tmp_path / "both", base, examples, processes=2, **options))
+    assert status == 0, log
+    assert [event["event"] for event in both] == [event["event"] for event in alone]
+    assert both[0] == alone[0]
+    for one, two in zip(alone[1:-1], both[1:-1], strict=True):
+        assert two == pytest.approx(one, rel=0.01, abs=0.02)
+    folders = {path.name for path in (tmp_path / "both" / "models").iterdir()}
+    assert folders == {path.name for path in (tmp_path / "alone" / "models").iterdir()}

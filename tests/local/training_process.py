@@ -15,8 +15,8 @@ def start(
     examples,
     *,
     validation=None,
-    command=TRAIN,
     method="supervised",
+    processes=None,
     **hyperparameters,
 ):
     folder.mkdir(exist_ok=True)
@@ -26,6 +26,7 @@ def start(
         "train": str(write_lines(folder / "train.jsonl", examples)),
         "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
         "method": method,
+        "processes": processes,
         "output": str(folder / "models"),
         "work": str(folder / "work"),
         "hyperparameters": hyperparameters,

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import threading
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.local.training.preferences import Encoded, encode_preferences
+from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
 from langchain_finetune.local.training.stopping import listen_to_the_engine
 
@@ -29,7 +31,8 @@ def main() -> int:
     asked_to_stop = listen_to_the_engine(spec.partial)
     _settle(spec)
     reporter = Reporter(_own_stdout())
-    with reporter, FileLock(spec.work / ".lock", timeout=LOCK_SECONDS):
+    lock = FileLock(spec.work / ".lock", timeout=LOCK_SECONDS) if is_first() else nullcontext()
+    with reporter, lock:
         _train(spec, reporter, asked_to_stop)
         return 0
     return 1
@@ -61,24 +64,29 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
 
     dtype = model.dtype
     half = plan.lora and has_fast_bfloat16()
-    fitted = fit(
-        model.bfloat16() if half else model.float(),
-        tokenizer,
-        encoded,
-        encode(validation) if validation else None,
-        plan=plan,
-        seed=spec.seed,
-        work=spec.work,
-        asked_to_stop=asked_to_stop,
-        on_start=lambda total_steps, resumed_from: reporter.settings(
-            plan,
-            trained_tokens=plan.hyperparameters.n_epochs * tokens,
-            total_steps=total_steps,
-            examples=len(examples),
-            resumed_from=resumed_from,
-        ),
-        on_metrics=reporter.metrics,
-    )
+    encoded_validation = encode(validation) if validation else None
+    processes = wanted(spec.processes, plan.hyperparameters.batch_size)
+    with together(processes, Path(sys.argv[1])):
+        fitted = fit(
+            model.bfloat16() if half else model.float(),
+            tokenizer,
+            encoded,
+            encoded_validation,
+            plan=plan.shared_by(processes),
+            seed=spec.seed,
+            work=spec.work,
+            asked_to_stop=asked_to_stop,
+            on_start=lambda total_steps, resumed_from: reporter.settings(
+                plan,
+                trained_tokens=plan.hyperparameters.n_epochs * tokens,
+                total_steps=total_steps,
+                examples=len(examples),
+                resumed_from=resumed_from,
+            ),
+            on_metrics=reporter.metrics,
+        )
+    if not is_first():
+        return
     if not fitted.finished:
         reporter.stopped(step=fitted.steps)
         return

@@ -42,7 +42,7 @@ def last_checkpoint(work: Path) -> int | None:
     steps = checkpoint_steps(work)
     for folder in work.glob("checkpoint-*"):
         if not (folder / COMPLETE).exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return steps[-1] if steps else None
 
 

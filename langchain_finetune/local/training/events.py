@@ -15,6 +15,7 @@ The last line is `done` or `stopped`, with exit status 0, or `failed`, with anot
 was killed says none of them.
 """
 
+import errno
 import json
 import sys
 import traceback
@@ -121,10 +122,7 @@ class Reporter:
         if isinstance(error, TrainingFailure):
             self._write("failed", code=error.code, message=error.message)
         elif isinstance(error, Exception):
-            code = "out_of_memory" if _is_memory(error) else "internal_error"
-            told = "ran out of memory: take a smaller base model, or smaller batches"
-            if code == "internal_error":
-                told = f"stopped on an error ({type(error).__name__}); the engine's log has more"
+            code, told = _explained(error)
             self._write("failed", code=code, message=f"Training {told}.")
             _log(error, trace)
         return isinstance(error, Exception)
@@ -138,9 +136,15 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _is_memory(error: Exception) -> bool:
+def _explained(error: Exception) -> tuple[str, str]:
+    """Return a code and the end of a sentence that begins with `Training`."""
     # torch's class is named, not imported: the error may come before torch does.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out_of_memory", "ran out of memory: take a smaller base model, or smaller batches"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "insufficient_disk_space", "filled the disk: delete files or models"
+    name = type(error).__name__
+    return "internal_error", f"stopped on an error ({name}); the job's trainer.log has more"
 
 
 def _log(error: Exception, trace: TracebackType | None) -> None:

@@ -79,7 +79,8 @@ def fit(
             `invalid_hyperparameters`, where LoRA's targets do not fit the model.
     """
     chosen = plan.hyperparameters
-    steps_an_epoch = math.ceil(math.ceil(len(train) / plan.device_batch_size) / plan.accumulation)
+    batches = math.ceil(len(train) / plan.device_batch_size)
+    steps_an_epoch = math.ceil(math.ceil(batches / plan.processes) / plan.accumulation)
     total = steps_an_epoch * chosen.n_epochs
     last = last_checkpoint(work)
     history = read_history(work, last) if last else []

@@ -1,6 +1,6 @@
 """How to train: the hyperparameters that were asked for, and good ones where it says `auto`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, gcd
 from typing import Literal, TypeVar
 
@@ -80,8 +80,9 @@ class Plan:
         method: What is learnt from: answers, or preferences between two.
         hyperparameters: As asked for, or chosen.
         learning_rate: The highest of the run; it falls along a cosine.
-        device_batch_size: Sequences that are computed at once.
-        accumulation: How many of those make a step.
+        device_batch_size: Sequences that a process computes at once.
+        accumulation: How many of those, in each process, make a step.
+        processes: How many train together.
     """
 
     method: Method
@@ -89,6 +90,18 @@ class Plan:
     learning_rate: float
     device_batch_size: int
     accumulation: int
+    processes: int = 1
+
+    def shared_by(self, processes: int) -> "Plan":
+        """Return the plan for so many processes; the batch must be a multiple of them."""
+        sequences = self.device_batch_size * self.accumulation // processes
+        at_once = gcd(sequences, self.device_batch_size)
+        return replace(
+            self,
+            device_batch_size=at_once,
+            accumulation=sequences // at_once,
+            processes=processes,
+        )
 
     @property
     def lora(self) -> bool:

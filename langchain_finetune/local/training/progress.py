@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from langchain_finetune.local.training.checkpoints import (
@@ -69,10 +70,12 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             control.should_log = True
             control.should_evaluate = self._validates
             control.should_save = True
-        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+        late = time.monotonic() - self._saved_at > SAVE_SECONDS
+        # All processes must do as the first one: they save and end together.
+        late, stop = broadcast_object_list([late, self._asked_to_stop.is_set()])
+        if late or stop:
             control.should_save = True
-        if self._asked_to_stop.is_set():
-            control.should_save = True
+        if stop:
             control.should_training_stop = True
 
     def on_log(
@@ -100,6 +103,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Mark the checkpoint as whole; forget those that nobody will ask for."""
         self._saved_at = time.monotonic()
+        if not state.is_world_process_zero:
+            return
         folder = folder_of(self._work, state.global_step)
         (folder / COMPLETE).touch()
         keep = {*kept(state.log_history, self._epochs(state)), state.global_step}

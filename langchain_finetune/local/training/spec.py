@@ -28,6 +28,7 @@ class Spec:
             of its own there goes on from the last.
         asked: Hyperparameters.
         seed: Start of all random numbers.
+        processes: How many train together; None for one a GPU.
     """
 
     base: str
@@ -39,6 +40,7 @@ class Spec:
     work: Path
     asked: Asked
     seed: int
+    processes: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Spec":
@@ -54,6 +56,7 @@ class Spec:
             work=Path(raw["work"]),
             asked=Asked(**raw.get("hyperparameters") or {}),
             seed=raw.get("seed") or 0,
+            processes=raw.get("processes"),
         )
 
     @property
