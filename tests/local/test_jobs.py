@@ -214,9 +214,10 @@ def test_survives_sigkill_while_a_job_runs(start, drive, until, way):
         assert len(list(engine.home.glob("models/*"))) == 9
 
 
-def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way):
+@pytest.mark.parametrize("kind", ["WAIT", "STUBBORN"])
+def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way, kind):
     with start() as engine, drive(engine) as d:
-        job = d.waiting(way.STUBBORN)
+        job = d.waiting(getattr(way, kind))
         ((_, pid),) = engine.started()
         engine.process.send_signal(signal.SIGTERM)
         assert engine.process.wait(20) == 0
@@ -225,6 +226,7 @@ def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way):
     (engine.home / "go").touch()
     with start() as engine, drive(engine) as d:
         assert d.until(job, "succeeded", "failed").status == "succeeded"
+        assert any("going on after step 3" in message for message in d.messages(job))
 
 
 def test_sigkills_lose_nothing(start, drive, until, way):

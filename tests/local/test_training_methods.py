@@ -139,6 +139,7 @@ def test_two_processes_train_as_one_does(tmp_path, base):
     assert [event["event"] for event in both] == [event["event"] for event in alone]
     assert both[0] == alone[0]
     for one, two in zip(alone[1:-1], both[1:-1], strict=True):
+        assert (one.pop("event"), two.pop("event")) == ("metrics", "metrics")
         assert two == pytest.approx(one, rel=0.01, abs=0.02)
     folders = {path.name for path in (tmp_path / "both" / "models").iterdir()}
     assert folders == {path.name for path in (tmp_path / "alone" / "models").iterdir()}
