@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_finetune.convert.check_file import FileCheck, check_file
+    from langchain_finetune.convert.checks.finding import Finding, Findings
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         ConvertError,
+        DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
         LoadError,
     )
     from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.loss_curve import LossCurve
+    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
     from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -45,11 +50,15 @@ __all__ = [
     "BaseModelError",
     "Convert",
     "ConvertError",
+    "DeployError",
     "EngineAuthenticationError",
     "EngineError",
     "EngineUnreachableError",
     "Examples",
     "FeedbackCondition",
+    "FileCheck",
+    "Finding",
+    "Findings",
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
@@ -62,7 +71,9 @@ __all__ = [
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
     "LoadError",
+    "LossCurve",
     "MapSpeaker",
+    "MetricsLogger",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -70,20 +81,26 @@ __all__ = [
     "Sessions",
     "Skip",
     "WrittenFile",
+    "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "tensorboard_log",
 ]
 
 _PLACES = {
     "BaseModelError": "errors",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
+    "DeployError": "errors",
     "EngineAuthenticationError": "errors",
     "EngineError": "errors",
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
+    "FileCheck": "convert.check_file",
+    "Finding": "convert.checks.finding",
+    "Findings": "convert.checks.finding",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -96,7 +113,9 @@ _PLACES = {
     "LangSmithRunChatLoader": "loaders.runs",
     "LangSmithThreadChatLoader": "loaders.threads",
     "LoadError": "errors",
+    "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
+    "MetricsLogger": "finetune.metrics_logger",
     "RichProgress": "finetune.progress",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
@@ -104,9 +123,11 @@ _PLACES = {
     "Sessions": "sessions",
     "Skip": "sessions",
     "WrittenFile": "convert.jsonl",
+    "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
+    "tensorboard_log": "finetune.metrics_logger",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

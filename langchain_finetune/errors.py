@@ -11,7 +11,8 @@ FineTuningError
 └── JobError                a job did not end well (carries `job_id`)
     ├── JobFailedError      (carries the engine's `code`)
     ├── JobCancelledError
-    └── JobTimeoutError
+    ├── JobTimeoutError
+    └── DeployError         its model was made, but does not answer
 ```
 
 A message says what failed, which one (by id) and what to do next. It never holds training text
@@ -82,3 +83,7 @@ class JobCancelledError(JobError):
 
 class JobTimeoutError(JobError):
     """The job did not end before the deadline; it goes on at the engine."""
+
+
+class DeployError(JobError):
+    """The job succeeded, but its model could not be deployed; the model is kept."""

@@ -33,12 +33,18 @@ class FineTuningSession(ChatSession, total=False):
     """As the request said it; missing where it did not."""
     response_format: dict[str, Any]
     """The answer's format that the request asked for."""
+    rejected: Mapping[str, Any]
+    """An answer to the same input that the last message is better than, in wire form: what a
+    correction or a reference replaced."""
+    score: float
+    """What the last message is worth, by the feedback that the loader was asked for."""
     source: Mapping[str, str]
     """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`.
 
     A run's `answer` counts its answers from 0 where it has several, `dropped_reasoning` says how
     many parts of reasoning were left out, and `kind` is `completion` where the run is no chat but
-    a prompt and its completion.
+    a prompt and its completion. `feedback_group_id` names the comparisons in which a `score` was
+    given, where it comes from one.
     """
 
 

@@ -21,8 +21,7 @@ ROOMS = {
     "recorder": 1,
     "sessions": 2,
     "convert.checks": 1,
-    "convert.preference_checks": 2,
-    "local": 3,
+    "local": 2,
     "loaders.payloads": 3,
     "loaders": 4,
     "convert": 5,
@@ -33,7 +32,7 @@ ROOMS = {
     "cli": 9,
     "": 10,
 }
-LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "convert.preference_checks", "local"}
+LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "local"}
 
 
 def room_of(module: str) -> str:

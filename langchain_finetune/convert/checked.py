@@ -1,17 +1,102 @@
 """The step that lets only fit examples through."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from langchain_finetune.convert.checks import check_example
+from langchain_core.chat_sessions import ChatSession
+
+from langchain_finetune.convert.checks import CHECKS, Finding, Method, Profile, errors_of
+from langchain_finetune.convert.checks.mends import mended
 from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.sessions import FOLDED, Sessions, Skip
+
+_LISTED = 20
+"""How many chats the error of the strict mode names; all are counted."""
 
 
-def checked_rows(rows: Iterator[Row], outcome: Outcome) -> Iterator[Row]:
-    """Yield the rows whose examples break no rule; note the first that each other breaks."""
-    for row in rows:
-        finding = next(check_example(row.example), None)
-        if finding is None:
+def checked_rows(
+    rows: Iterable[Row],
+    outcome: Outcome,
+    rules: Profile,
+    *,
+    method: Method = "supervised",
+    mend: bool = False,
+) -> Iterator[Row]:
+    """Yield the rows whose examples have no error; note what all others have.
+
+    Args:
+        rows: The rows.
+        outcome: Takes findings, rejected chats and, as `mended.<code>`, what was mended.
+        rules: The provider's rules.
+        method: What the lines hold.
+        mend: Put right what can safely be put right in supervised lines; see `checks.mends`.
+    """
+    check = CHECKS[method]
+    for number, row in enumerate(rows, start=1):
+        findings = check(row.example, rules, line=_line(row))
+        if not findings:
             yield row
+            continue
+        kept = row
+        done: list[Finding] = []
+        if mend and errors_of(findings):
+            example, done, left = mended(row.example, findings, rules)
+            # An example that stays broken is told as it came.
+            if errors_of(left):
+                done = []
+            else:
+                kept, findings = row.changed(example), left
+        for finding in done:
+            outcome.counts[f"mended.{finding.code}"] += 1
+            outcome.findings.add(_placed(replace(finding, mended=True), number, row))
+        for finding in findings:
+            outcome.findings.add(_placed(finding, number, row))
+        if errors := errors_of(findings):
+            first = errors[0]
+            place = "" if first.index is None else f" (message {first.index})"
+            outcome.reject(row.id, first.code, first.message + place)
         else:
-            place = "" if finding.index is None else f" (message {finding.index})"
-            outcome.reject(row.id, finding.code, finding.message + place)
+            yield kept
+
+
+def strict_rows(
+    rows: Iterable[Row], outcome: Outcome, sessions: Iterable[ChatSession]
+) -> Iterator[Row]:
+    """Yield the rows, and then fail if a chat was left out, by the loader or in conversion.
+
+    Raises:
+        ConvertError: Chats were left out. Folded ones are none: another chat holds all of them.
+    """
+    yield from rows
+    skipped = sessions.skipped if isinstance(sessions, Sessions) else []
+    lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code != FOLDED]
+    if lost:
+        raise ConvertError(_lost(lost))
+
+
+def _line(row: Row) -> bytes | None:
+    try:
+        return row.line
+    except TypeError:
+        return None  # JSON can't say it; the check of the text says where.
+
+
+def _placed(finding: Finding, number: int, row: Row) -> Finding:
+    return replace(finding, row=number, id=row.id, source=row.source)
+
+
+def _lost(lost: Sequence[Skip]) -> str:
+    counts = Counter(skip.code for skip in lost).most_common()
+    reasons = ", ".join(f"{count} {code}" for code, count in counts)
+    listed = [f"- {skip.id}: {skip.reason} ({skip.code})" for skip in lost[:_LISTED]]
+    if len(lost) > _LISTED:
+        listed.append(f"- and {len(lost) - _LISTED} more")
+    return "\n".join(
+        [
+            f"{len(lost)} chats make no training example ({reasons}).",
+            *listed,
+            "Mend them, leave them out of the selection, or set strict=False.",
+        ]
+    )

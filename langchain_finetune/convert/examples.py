@@ -7,6 +7,7 @@ from pathlib import Path
 
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.rows import Example, Outcome, Row, Target
 from langchain_finetune.sessions import Sessions, Skip
@@ -68,6 +69,14 @@ class Examples:
         """
         noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
         return dict(Counter(noticed) + self.outcome.counts)
+
+    @property
+    def findings(self) -> Findings:
+        """What the checks found in the last iteration: errors, warnings and mended errors.
+
+        All are counted; the first hundred of each code are kept.
+        """
+        return self.outcome.findings
 
     def rejected_by_reason(self) -> dict[str, int]:
         """Return how many chats were rejected for each reason code, most frequent first."""

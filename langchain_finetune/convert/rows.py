@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
+from langchain_finetune.convert.checks import Findings
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]
@@ -31,13 +32,25 @@ class Row:
     Attributes:
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
+        target_tokens: How many of those are learnt.
+        response_format: The format of the answer that the request asked for; a training file
+            has no place for it.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
         b'{"messages":[]}\n'
     """
 
-    __slots__ = ("_example", "_line", "id", "part", "source", "tokens")
+    __slots__ = (
+        "_example",
+        "_line",
+        "id",
+        "part",
+        "response_format",
+        "source",
+        "target_tokens",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -53,6 +66,8 @@ class Row:
         self._line = line
         self.part: Part = "train"
         self.tokens: int | None = None
+        self.target_tokens: int | None = None
+        self.response_format: dict[str, Any] | None = None
 
     @property
     def example(self) -> Example:
@@ -74,7 +89,23 @@ class Row:
         """Return the row with another example in its place; its tokens have to be counted anew."""
         row = Row(self.id, self.source, example=example)
         row.part = self.part
+        row.response_format = self.response_format
         return row
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSecret:
+    """Where an example holds a secret.
+
+    Attributes:
+        id: The chat, as in skips.
+        index: Position of the message, counted from 0; None for tools, prompts and completions.
+        kind: What it is, such as `openai`; see `secrets.py`.
+    """
+
+    id: str
+    index: int | None
+    kind: str
 
 
 @dataclass
@@ -84,10 +115,14 @@ class Outcome:
     Attributes:
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
+        findings: What the checks found, errors and warnings.
+        secrets: Where examples hold API keys and the like, in order.
     """
 
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
+    secrets: list[FoundSecret] = field(default_factory=list)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""

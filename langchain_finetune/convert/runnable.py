@@ -1,16 +1,26 @@
 """`Convert`: the step from sessions to training examples."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, model_validator
 
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.checked import checked_rows, strict_rows
+from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
+from langchain_finetune.convert.completion import completion_rows
+from langchain_finetune.convert.duplicates import Duplicates, unique_rows
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.preference import preference_rows
+from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.targets import Targets
+from langchain_finetune.convert.tokens import CountTokens, counter_of
+from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, sessions_of
 
 
@@ -21,6 +31,48 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
     are iterated, so memory stays flat.
 
+    Args:
+        method: What the lines of the training file hold.
+
+            - `supervised`: chats whose answers are learnt, for fine-tuning jobs of the method
+              `supervised` (the default of every engine).
+            - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
+              method `dpo`. They are made of corrections, references and scores, see
+              `preference_rows`; text only. Pairs by score come at the end of an iteration.
+            - `completion`: prompt and completion of plain language models, for engines that train
+              base models without a chat form. The embedded engine and OpenAI's chat models take
+              none.
+
+            A chat is no completion and a plain language model's run is no chat: each is skipped
+            with its reason (`chat`, `completion_run`) where the other is asked for.
+        targets: The answers that a supervised line teaches: `all`, the `last` one, or those for
+            which a function of the wire message (a copy) and its index returns true. The others
+            get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
+            says; a chat that is left without a target is rejected (`no_target`).
+        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
+            default those of the engine that `FineTune` names, or else OpenAI's.
+        mend: Put right what can safely be put right in supervised lines, such as an empty list of
+            tools or an answer that must not be learnt beside others that can; counted in
+            `Examples.notes` as `mended.<code>`.
+        strict: Raise a `ConvertError` after the last example if a chat was left out, by the
+            loader or here. It names the first twenty and counts all.
+        model: Whose tokens and limits count; by default the model that `FineTune` trains.
+        count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
+            for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
+            fewer bytes than the limit is known to fit. `always` downloads what it takes, or fails.
+        max_example_tokens: Most tokens of an example; by default the model's own limit.
+        too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
+            their beginning, never the prompt, and never the last turn.
+        redact: Takes a text and returns it without what is private, such as what
+            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
+            arguments of calls, tool results, and tools' descriptions.
+        secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
+            `outcome.secrets`), `reject` the example or `redact` the secret.
+        duplicates: `keep` chats that come more than once, and count them; or drop all but the
+            first: `drop_exact`, or `drop_near` for those nearly the same, too.
+        near_threshold: How similar near duplicates are: the share of runs of three words that they
+            have in common, of all that they have.
+
     Example:
         ```python
         examples = (loader | Convert()).invoke({})
@@ -29,7 +81,28 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    method: Method = "supervised"
+    targets: Targets = "all"
+    rules: RulesName | None = None
+    mend: bool = False
+    strict: bool = False
+    redact: Redact | None = None
+    secrets: SecretAction = "report"
+    duplicates: Duplicates = "keep"
+    near_threshold: float = Field(default=0.9, ge=0.5, le=1)
+    model: str | None = Field(default=None, min_length=1)
+    count_tokens: CountTokens = "offline"
+    max_example_tokens: int | None = Field(default=None, gt=0)
+    too_long: TooLong = "reject"
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.method != "supervised" and (self.targets != "all" or self.mend):
+            name = "mend" if self.targets == "all" else "targets"
+            raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
+        return self
 
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
@@ -72,6 +145,28 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
-        del target
-        rows = supervised_rows(sessions, outcome)
-        return checked_rows(rows, outcome)
+        target = replace(target, model=self.model or target.model)
+        counter = counter_of(target, self.count_tokens, self.max_example_tokens)
+        rows = self._made_rows(sessions, outcome)
+        if self.redact:
+            rows = redacted_rows(rows, outcome, self.redact)
+        rows = secret_rows(rows, outcome, self.secrets)
+        profile = self._profile(target)
+        rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
+        rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
+        if counter:
+            rows = fitting_rows(rows, outcome, counter, self.too_long)
+        return strict_rows(rows, outcome, sessions) if self.strict else rows
+
+    def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+        match self.method:
+            case "supervised":
+                return supervised_rows(sessions, outcome, self.targets)
+            case "preference":
+                return preference_rows(sessions, outcome)
+            case "completion":
+                return completion_rows(sessions, outcome)
+
+    def _profile(self, target: Target) -> Profile:
+        name = self.rules or target.engine
+        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)

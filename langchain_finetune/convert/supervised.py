@@ -1,29 +1,48 @@
-"""Sessions as supervised training examples."""
+"""Sessions as supervised training examples: chats whose answers are learnt. Pure."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.convert.completion import require_chat
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
+from langchain_finetune.convert.targets import Targets, weighted
 from langchain_finetune.sessions import wire_messages
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
 """What a line of OpenAI's supervised file may hold beside its messages."""
 
 
-def supervised_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+def supervised_rows(
+    sessions: Iterable[ChatSession], outcome: Outcome, targets: Targets = "all"
+) -> Iterator[Row]:
     """Yield the supervised example of each session.
 
     Messages after a chat's last answer are left out, and counted as `trimmed_messages`.
 
+    Args:
+        sessions: The chats.
+        outcome: Notes what is left out. A plain language model's run (`completion_run`) is: no
+            request of a chat equals what that model saw.
+        targets: The answers to learn; see `weighted`.
+
     Raises:
         ConvertError: An item is no session.
     """
-    for place, (example, trimmed) in read_each(sessions, supervised_example, outcome):
+    for place, (example, trimmed, answer_format) in read_each(sessions, _read, outcome):
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
-        yield Row(place.id, place.source, example=example)
+        # Not while the session is read: what the user's own function raises is the user's to see.
+        example["messages"] = weighted(example["messages"], targets)
+        row = Row(place.id, place.source, example=example)
+        row.response_format = answer_format
+        yield row
+
+
+def _read(session: ChatSession) -> tuple[Example, int, Any]:
+    return *supervised_example(session), session.get("response_format")
 
 
 def supervised_example(session: ChatSession) -> tuple[Example, int]:
@@ -33,7 +52,8 @@ def supervised_example(session: ChatSession) -> tuple[Example, int]:
     the message that came back. Messages after the last answer teach nothing and are left out.
 
     Raises:
-        UnreadableChatError: A message holds what the wire form can't say.
+        UnreadableChatError: A message holds what the wire form can't say, or the session is no
+            chat but a prompt and its completion.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -42,16 +62,23 @@ def supervised_example(session: ChatSession) -> tuple[Example, int]:
         {'messages': [{'role': 'user', 'content': 'Hi'},
                       {'role': 'assistant', 'content': 'Hello'}]}
     """
+    require_chat(session)
     messages = wire_messages(session)
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     end = answers[-1] + 1 if answers else len(messages)
-    example: Example = {"messages": messages[:end]}
+    example = {"messages": messages[:end], **line_settings(session)}
+    return example, len(messages) - end
+
+
+def line_settings(session: ChatSession) -> Example:
+    """Return what a request says beside its messages, as far as a training line can hold it."""
+    said: Example = {}
     for setting in _LINE_SETTINGS:
         if session.get(setting):
-            example[setting] = session[setting]  # type: ignore[literal-required]
+            said[setting] = session[setting]  # type: ignore[literal-required]
         elif setting == "parallel_tool_calls" and session.get(setting) is False:
-            example[setting] = False
-    if "tools" not in example:
+            said[setting] = False
+    if "tools" not in said:
         # OpenAI refuses it where there are no tools.
-        example.pop("parallel_tool_calls", None)
-    return example, len(messages) - end
+        said.pop("parallel_tool_calls", None)
+    return said

@@ -17,7 +17,8 @@ Its data: `{"job_id", "status", "message", "data"}`; `data` holds figures such a
 class RichProgress(BaseCallbackHandler):
     """Show how fine-tuning goes on: the state, a bar of steps, and the loss.
 
-    Give it as a callback, and close it with `with`.
+    Give it as a callback, and close it with `with`. In a terminal or a notebook it is a bar that
+    moves; elsewhere, such as in a log, a line for each change of state and each tenth of the way.
 
     Args:
         console: Where to write; standard output by default.
@@ -36,13 +37,15 @@ class RichProgress(BaseCallbackHandler):
     def __init__(self, console: Console | None = None) -> None:
         self.losses: list[tuple[int, float]] = []
         self.job_id: str | None = None
+        self._console = console or Console()
+        self._said: tuple[str, int] | None = None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
-            console=console,
+            console=self._console,
         )
         self._task = self._bar.add_task("Fine-tuning", total=None, loss="")
 
@@ -50,16 +53,25 @@ class RichProgress(BaseCallbackHandler):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
         """Show one event of a job; others are left alone."""
         if name != PROGRESS_EVENT:
             return
-        # Only now: an error before the job stands alone in the terminal.
-        self._bar.start()
         self.job_id = data["job_id"]
         figures = data["data"]
+        if "step" in figures and "train_loss" in figures:
+            self.losses.append((figures["step"], figures["train_loss"]))
+        if self._console.is_terminal or self._console.is_jupyter:
+            self._move_bar(data, figures)
+        else:
+            self._write_line(data, figures)
+
+    def _move_bar(self, data: dict[str, Any], figures: dict[str, Any]) -> None:
+        # Only now: an error before the job stands alone in the terminal.
+        self._bar.start()
         shown: dict[str, Any] = {"description": f"{data['job_id']}: {data['status']}"}
         if "total_steps" in figures:
             shown["total"] = figures["total_steps"]
@@ -67,5 +79,17 @@ class RichProgress(BaseCallbackHandler):
             shown["completed"] = figures["step"]
         if "step" in figures and "train_loss" in figures:
             shown["loss"] = f"loss {figures['train_loss']:.4f}"
-            self.losses.append((figures["step"], figures["train_loss"]))
         self._bar.update(self._task, **shown)
+
+    def _write_line(self, data: dict[str, Any], figures: dict[str, Any]) -> None:
+        step, total = figures.get("step", 0), figures.get("total_steps", 0)
+        said = (data["status"], step * 10 // total if total else -1)
+        if said == self._said:
+            return
+        self._said = said
+        words = [f"{data['job_id']}: {data['status']}"]
+        if total:
+            words.append(f"step {step} of {total}")
+        if "train_loss" in figures:
+            words.append(f"loss {figures['train_loss']:.4f}")
+        self._console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)

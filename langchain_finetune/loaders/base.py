@@ -1,6 +1,7 @@
 """A chat loader that is also a Runnable."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -82,10 +83,24 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
 
     def _sessions(self, overrides: Overrides) -> Sessions:
         changes = as_changes(overrides)
-        return Sessions(lambda skip: self.read_sessions(changes, skip), strict=self.strict)
+        sessions: Sessions = Sessions(
+            lambda skip: count_reasoning(self.read_sessions(changes, skip), sessions.notes),
+            strict=self.strict,
+        )
+        return sessions
 
     async def _asessions(self, overrides: Overrides) -> Sessions:
         return self._sessions(overrides)
+
+
+def count_reasoning(
+    sessions: Iterator[FineTuningSession], notes: Counter[str]
+) -> Iterator[FineTuningSession]:
+    """Yield the sessions; `notes` counts the parts of reasoning that were left out of them."""
+    for session in sessions:
+        if dropped := session.get("source", {}).get("dropped_reasoning"):
+            notes["dropped_reasoning"] += int(dropped)
+        yield session
 
 
 def as_changes(overrides: Overrides) -> dict[str, Any]:

@@ -65,7 +65,13 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
         return None
     whole = call.copy()
     whole["messages"] = WireMessages([*old, *fresh])
+    if dropped := _dropped_reasoning(known) + _dropped_reasoning(call):
+        whole["source"] = {**call.get("source", {}), "dropped_reasoning": str(dropped)}
     return whole
+
+
+def _dropped_reasoning(session: FineTuningSession) -> int:
+    return int(session.get("source", {}).get("dropped_reasoning", 0))
 
 
 def _instructions(messages: Sequence[WireMessage]) -> int:

@@ -1,71 +1,17 @@
-"""Answers as users or annotators corrected them."""
+"""Answers as users or annotators corrected them, or as references have them. Pure."""
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from langsmith import Client
-
-from langchain_finetune.loaders.langsmith_client import ask
 from langchain_finetune.loaders.payloads.messages import read_messages, settle_reasoning
-from langchain_finetune.loaders.query import FeedbackCondition
-from langchain_finetune.loaders.run_requests import Run, batches
 from langchain_finetune.messages import UnreadableChatError, WireMessage, WireMessages
-from langchain_finetune.sessions import FineTuningSession
+from langchain_finetune.sessions import FineTuningSession, wire_messages
 
-_RUNS_PER_REQUEST = 50
-"""The ids stand in the address, which proxies keep to 8 kB or less."""
-
-_PAGE = 100
 _WRAPPERS = ("message", "output", "answer")
 
 
-def fetch_corrections(
-    client: Client,
-    runs: Sequence[Run],
-    conditions: Sequence[FeedbackCondition],
-    stop: threading.Event | None = None,
-) -> dict[str, Any]:
-    """Return the newest correction of each run that has one, by the id that it was given for.
-
-    Args:
-        client: Asks `GET /feedback`.
-        runs: Whose corrections; for a correction on the root it is found by the trace's id.
-        conditions: Those whose corrections are wanted.
-        stop: Ends the waiting.
-
-    Raises:
-        LangSmithError: The server refused.
-    """
-    wanted = {(said.key, said.on) for said in conditions if said.use_correction}
-    found: dict[str, tuple[str, Any]] = {}
-    for place in ("root", "run"):
-        keys = sorted(key for key, on in wanted if on == place)
-        name = "trace_id" if place == "root" else "id"
-        ids = sorted({str(run[name]) for run in runs if run.get(name)})
-        for batch in batches(ids if keys else (), _RUNS_PER_REQUEST):
-            for feedback in _feedback(client, batch, keys, stop):
-                if feedback.get("correction") is not None:
-                    said = (str(feedback.get("modified_at")), feedback["correction"])
-                    run_id = str(feedback.get("run_id"))
-                    found[run_id] = max(found.get(run_id, said), said, key=lambda pair: pair[0])
-    return {run_id: correction for run_id, (_, correction) in found.items()}
-
-
-def _feedback(
-    client: Client, run_ids: Sequence[str], keys: Sequence[str], stop: threading.Event | None
-) -> Sequence[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    while True:
-        params = {"run": run_ids, "key": keys, "limit": _PAGE, "offset": len(found)}
-        page = ask(client, "GET", "/feedback", params=params, stop=stop)
-        found += page
-        if len(page) < _PAGE:
-            return found
-
-
 def corrected(session: FineTuningSession, correction: Any) -> FineTuningSession:
-    """Return a session that ends with a correction instead of its answer.
+    """Return a session that ends with a correction instead of its answer, now its `rejected`.
 
     Args:
         session: In wire form, its answer last.
@@ -81,11 +27,15 @@ def corrected(session: FineTuningSession, correction: Any) -> FineTuningSession:
         >>> corrected({"messages": messages}, {"output": "42"})["messages"][1].content
         '42'
     """
-    messages = session["messages"]
-    assert isinstance(messages, WireMessages), "runs are read in wire form"
-    answer = _answer(correction)
+    return answered(session, _answer(correction))
+
+
+def answered(session: FineTuningSession, answer: WireMessage) -> FineTuningSession:
+    """Return a session that ends with a better answer; its own becomes `rejected`."""
+    *asked, rejected = wire_messages(session)
     changed = session.copy()
-    changed["messages"] = WireMessages([*messages.wire[:-1], answer])
+    changed["messages"] = WireMessages([*asked, answer])
+    changed["rejected"] = rejected
     return changed
 
 
@@ -103,4 +53,6 @@ def _answer(correction: Any) -> WireMessage:
         answer = wire[-1]
         if answer["role"] == "assistant" and (len(answer) > 2 or answer["content"]):  # noqa: PLR2004 - more than role and content
             return answer
-    raise UnreadableChatError("unreadable_correction", "The run's correction holds no answer.")
+    raise UnreadableChatError(
+        "unreadable_correction", "The correction or reference holds no answer."
+    )

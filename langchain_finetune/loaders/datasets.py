@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Self
 from uuid import UUID
 
@@ -14,6 +15,15 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.loaders.payloads.messages import Reasoning
+from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.run_reader import find_projects
+from langchain_finetune.loaders.run_requests import Run
+from langchain_finetune.loaders.source_runs import (
+    EXAMPLES_TOGETHER,
+    against_run,
+    fetch_source_runs,
+)
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 
@@ -30,6 +40,14 @@ class LangSmithDatasetChatLoader(SessionLoader):
         as_of: Version tag or time; the newest version by default.
         splits: Only examples of these splits.
         client: LangSmith's client; by default one from the environment.
+        reasoning: What becomes of the models' reasoning: `drop`, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
+        use_source_run: Fetch the `llm` run that each example was made from
+            (`source_run_id`). Where the example asks what the run asked, the run's answer becomes
+            the session's `rejected`, and the run's tools are the session's: so people's
+            corrections of examples become pairs of preference.
+        project_name: Project of those runs, or several; LangSmith's new API finds no run without
+            it.
 
     Example:
         ```python
@@ -47,6 +65,9 @@ class LangSmithDatasetChatLoader(SessionLoader):
     as_of: dt.datetime | str | None = None
     splits: Sequence[str] | None = None
     client: Client | None = None
+    reasoning: Reasoning = "drop"
+    use_source_run: bool = False
+    project_name: str | tuple[str, ...] | None = None
 
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
@@ -59,10 +80,10 @@ class LangSmithDatasetChatLoader(SessionLoader):
         if overrides:
             yield from self._changed(overrides).read_sessions({}, skip)
             return
-        for example in self._examples():
-            read = partial(read_example, example.inputs or {}, example.outputs or {})
+        for example, run in self._examples_and_runs():
+            read = partial(_read, example, run, self.reasoning)
             for session in readable(str(example.id), read, skip):
-                session["source"] = _source(example)
+                session["source"] = {**session.get("source", {}), **_source(example)}
                 yield session
 
     def _changed(self, overrides: dict[str, Any]) -> Self:
@@ -76,6 +97,20 @@ class LangSmithDatasetChatLoader(SessionLoader):
             fault = error.errors()[0]
             place = ".".join(str(part) for part in fault["loc"])
             raise LoadError(f"The dataset loader's setting {place!r}: {fault['msg']}.") from error
+
+    def _examples_and_runs(self) -> Iterator[tuple[Example, Run | None]]:
+        """Yield each example, with the run that it was made from where that is asked for."""
+        examples = self._examples()
+        if not self.use_source_run:
+            if self.project_name:
+                raise LoadError("project_name is that of source runs: set use_source_run, too.")
+            yield from ((example, None) for example in examples)
+            return
+        self.client = self.client or reading_client()
+        projects = find_projects(self.client, RunQuery(project_name=self.project_name))
+        while some := list(islice(examples, EXAMPLES_TOGETHER)):
+            runs = fetch_source_runs(self.client, projects, some)
+            yield from ((example, runs.get(str(example.source_run_id))) for example in some)
 
     def _examples(self) -> Iterator[Example]:
         if (self.dataset_name is None) == (self.dataset_id is None):
@@ -95,6 +130,11 @@ class LangSmithDatasetChatLoader(SessionLoader):
                 as_of=self.as_of,
                 splits=self.splits,
             )
+
+
+def _read(example: Example, run: Run | None, reasoning: Reasoning) -> list[FineTuningSession]:
+    sessions = read_example(example.inputs or {}, example.outputs or {}, reasoning)
+    return [against_run(session, run, reasoning) for session in sessions]
 
 
 def _source(example: Example) -> Mapping[str, str]:

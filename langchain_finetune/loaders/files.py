@@ -14,6 +14,7 @@ from langchain_finetune.loaders.file_formats import Row, read_rows
 from langchain_finetune.loaders.file_paths import find_files
 from langchain_finetune.loaders.payloads.file_row import (
     is_training_line,
+    mean_score,
     read_training_line,
     run_of_row,
     tools_are_unknown,
@@ -33,7 +34,7 @@ class RunFileChatLoader(SessionLoader):
     - JSON lines, one run a line, as `RunRecorder`, the `langsmith` CLI or your own script writes
       them; and JSON: one run, a list, or `{"runs": [...]}`;
     - Parquet, as LangSmith's bulk export writes it (needs the extra `files`);
-    - JSON lines of OpenAI's supervised training format.
+    - JSON lines of OpenAI's training formats: supervised, preference, prompt and completion.
 
     JSON may be packed with gzip or zstd (the latter needs the extra `files`). JSON lines and
     Parquet are streamed, so memory stays flat; JSON documents are read whole.
@@ -47,6 +48,8 @@ class RunFileChatLoader(SessionLoader):
         path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also one with `year=`,
             `month=`, `day=` below), or several of these.
         where: Says of a run (its JSON) whether to load it; all by default.
+        score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
+            itself (its `feedback_stats`); what users said of the root is not in the run's row.
 
     Raises:
         LoadError: When read: a file is missing, empty, cut off or of another format.
@@ -64,6 +67,7 @@ class RunFileChatLoader(SessionLoader):
 
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
+    score: str | None = None
 
     def __init__(self, path: Paths, **fields: Any) -> None:
         fields["path"] = path
@@ -87,20 +91,22 @@ class RunFileChatLoader(SessionLoader):
         Raises:
             LoadError: A file is missing, empty, cut off, damaged or of another format.
         """
-        unknown = set(overrides) - {"path", "where"}
+        unknown = set(overrides) - {"path", "where", "score"}
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
         where = overrides.get("where", self.where)
+        score: str | None = overrides.get("score", self.score)
         notes = Counter() if notes is None else notes
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file):
-                yield from _sessions_of(row, where, skip, notes)
+                yield from _sessions_of(row, where, score, skip, notes)
 
 
 def _sessions_of(
     row: Row,
     where: Callable[[Mapping[str, Any]], bool] | None,
+    score: str | None,
     skip: Callable[[Skip], None],
     notes: Counter[str],
 ) -> Iterator[FineTuningSession]:
@@ -126,6 +132,9 @@ def _sessions_of(
     for session in readable(_id(run, row), partial(read_run, run), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
+        mean = mean_score(run, score) if score else None
+        if mean is not None:
+            session["score"] = mean
         yield session
 
 

@@ -42,7 +42,15 @@ class FeedbackCondition(BaseModel):
             say, or on the run itself.
         use_correction: The feedback's `correction` replaces the run's answer; runs without one
             keep theirs. A correction on the root replaces the answer of the last of the trace's
-            selected runs. Of several corrections the newest counts.
+            selected runs. Of several corrections the newest counts. The answer that it replaces
+            becomes the session's `rejected`.
+        use_score: The feedback's score, the mean of several, becomes the session's `score`. A
+            score on the root is of every selected run of its trace: where two traces go different
+            ways after the same input, it tells which way was better. One condition can have it.
+        comparative_experiment: Id of the comparison of experiments (pairwise annotation) in which
+            the scores were given; needs `use_score`. Only runs with such a score are taken, and
+            only runs that were compared with each other make pairs. Scores of comparisons count
+            nowhere else.
 
     Example:
         >>> FeedbackCondition(key="user_score", above=0).condition()
@@ -59,6 +67,17 @@ class FeedbackCondition(BaseModel):
     value: str | None = None
     on: Literal["root", "run"] = "root"
     use_correction: bool = False
+    use_score: bool = False
+    comparative_experiment: UUID | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        bounds = (self.above, self.at_least, self.below, self.at_most, self.value)
+        if self.comparative_experiment and (
+            not self.use_score or any(b is not None for b in bounds)
+        ):
+            raise ValueError("comparative_experiment needs use_score, and takes no bounds")
+        return self
 
     def condition(self) -> str:
         """Return it in LangSmith's filter language."""
@@ -88,6 +107,10 @@ class RunQuery(BaseModel):
         metadata: Metadata that the run has, all of it. LangSmith compares it as text.
         feedback: What was said of the run or of its trace: one condition, or several that all
             hold.
+        use_reference: In an experiment, the reference output of the dataset's example replaces
+            the last answer of its trace, as a correction does; the newest version of it counts.
+            The answer that it replaces becomes the session's `rejected`. Runs without a reference
+            keep their answer.
         start_time: Runs that began at this time or later; UTC where it has no offset.
         end_time: Runs that began before this time.
         min_latency: Runs that took so many seconds or more.
@@ -125,6 +148,7 @@ class RunQuery(BaseModel):
     tags: Several[str] = ()
     metadata: dict[str, str | bool | int | float] = {}
     feedback: Several[FeedbackCondition] = ()
+    use_reference: bool = False
     start_time: Time | None = None
     end_time: Time | None = None
     min_latency: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -147,6 +171,8 @@ class RunQuery(BaseModel):
     def _check(self) -> Self:
         if self.annotation_status and not self.annotation_queue:
             raise ValueError("annotation_status needs an annotation_queue")
+        if sum(said.use_score for said in self.feedback) > 1:
+            raise ValueError("one feedback only can give the score (use_score)")
         if self.start_time and self.end_time and self.start_time >= self.end_time:
             raise ValueError("start_time must lie before end_time")
         return self
@@ -209,7 +235,9 @@ class RunQuery(BaseModel):
         return int.from_bytes(digest) < self.sample * 2**64
 
     def _said_on(self, place: str) -> Sequence[str]:
-        return [said.condition() for said in self.feedback if said.on == place]
+        # Whether LangSmith's filters see the scores of comparisons is not documented.
+        asked = [said for said in self.feedback if said.comparative_experiment is None]
+        return [said.condition() for said in asked if said.on == place]
 
 
 def _text(value: str | float) -> str:

@@ -12,9 +12,15 @@ from langsmith import Client
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.ahead import Source, in_order
-from langchain_finetune.loaders.corrections import fetch_corrections
+from langchain_finetune.loaders.judgements import (
+    UNJUDGED,
+    Judgement,
+    fetch_judgements,
+    fetch_references,
+    merged,
+)
 from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
-from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
+from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import (
     IDS_PER_REQUEST,
     Api,
@@ -40,37 +46,41 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Page:
-    """Some runs, and the corrections of their answers.
+    """Some runs, and what is said of their answers.
 
     Attributes:
         runs: Their JSON, in the old API's words.
-        corrections: Corrections by the id of the run or of the trace that they were given for.
+        judgements: What is said, by the id of the run or of the trace of which it is said.
     """
 
     runs: Sequence[Run]
-    corrections: Mapping[str, Any]
+    judgements: Mapping[str, Judgement]
 
-    def with_corrections(
+    def judged(
         self, keep: Callable[[Run], bool], used: set[str]
-    ) -> Iterator[tuple[Run, Any]]:
-        """Yield the runs that are kept, each with the correction of its answer or None.
+    ) -> Iterator[tuple[Run, Judgement]]:
+        """Yield the runs that are kept, each with what is said of its answer.
 
-        A trace's own correction is of its last answer: it goes to the newest run that is kept.
+        What a trace's answer should have been is of its last answer: it goes to the newest run
+        that is kept. A trace's score is of all its runs.
 
         Args:
             keep: Tells whether a run is kept.
-            used: The traces whose correction was given already; it grows.
+            used: The traces whose better answer was given already; it grows.
         """
         for run in self.runs:
             if not keep(run):
                 continue
             run_id, trace_id = str(run["id"]), trace_of(run)
-            correction = self.corrections.get(run_id)
-            if trace_id in self.corrections:
-                if correction is None and trace_id not in used:
-                    correction = self.corrections[trace_id]
+            own = self.judgements.get(run_id, UNJUDGED)
+            traces = self.judgements.get(trace_id, UNJUDGED)
+            better = own.better
+            if traces.better is not None:
+                if better is None and trace_id not in used:
+                    better = traces.better
                 used.add(trace_id)
-            yield run, correction
+            scored = traces if own.score is None else own
+            yield run, Judgement(better, scored.score, scored.group)
 
 
 @dataclass(frozen=True)
@@ -108,15 +118,14 @@ class RunReader:
     Args:
         client: LangSmith's client. Threads share it.
         concurrency: How many parts of a query's time are fetched side by side at most.
-        said: Feedback conditions whose corrections are wanted.
+        query: Its feedback conditions tell which corrections and scores are wanted, and it
+            whether references are.
     """
 
-    def __init__(
-        self, client: Client, concurrency: int = 1, said: Sequence[FeedbackCondition] = ()
-    ) -> None:
+    def __init__(self, client: Client, concurrency: int = 1, query: RunQuery | None = None) -> None:
         self._client = client
         self._concurrency = concurrency
-        self._said = [condition for condition in said if condition.use_correction]
+        self._query = query or RunQuery()
 
     def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
         """Yield the runs of a request, newest first, page after page.
@@ -197,14 +206,35 @@ class RunReader:
     def _page(
         self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
     ) -> tuple[Page, str | None]:
-        path = "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
         with reading(self._client, "answer to the run query"):
             body = request_body(api, request, cursor)
-            runs, cursor = read_page(api, ask(self._client, "POST", path, body=body, stop=stop))
-            corrections = (
-                fetch_corrections(self._client, runs, self._said, stop) if self._said else {}
+            runs, cursor = read_page(
+                api, ask(self._client, "POST", self._path(api), body=body, stop=stop)
             )
-        return Page(runs, corrections), cursor or None
+            judgements = fetch_judgements(self._client, runs, self._query.feedback, stop)
+            if self._query.use_reference:
+                references = fetch_references(self._client, self._roots(api, request, runs, stop))
+                judgements = merged(references, judgements)
+        return Page(runs, judgements), cursor or None
+
+    def _roots(
+        self, api: Api, request: RunRequest, runs: Sequence[Run], stop: threading.Event | None
+    ) -> Iterator[Run]:
+        """Yield the root runs of some runs' traces, without inputs and outputs."""
+        known = {str(run["id"]): run for run in runs}
+        traces = dict.fromkeys(map(trace_of, runs))
+        yield from (known[trace] for trace in traces if trace in known)
+        for batch in batches([trace for trace in traces if trace not in known]):
+            asked = RunRequest(
+                project_ids=request.project_ids, run_type=None, run_ids=tuple(batch), light=True
+            )
+            body = request_body(api, asked)
+            yield from read_page(
+                api, ask(self._client, "POST", self._path(api), body=body, stop=stop)
+            )[0]
+
+    def _path(self, api: Api) -> str:
+        return "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
 
 
 def _as_it_is(page: Page, stop: threading.Event) -> Iterator[Page]:

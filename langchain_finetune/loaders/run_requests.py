@@ -49,6 +49,7 @@ _SELECTED = (
     "end_time",
     "tags",
     "total_tokens",
+    "reference_example_id",
     "inputs",
     "outputs",
     "extra",

@@ -16,8 +16,10 @@ from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.fold import Folder
+from langchain_finetune.loaders.judgements import UNJUDGED, Judgement
 from langchain_finetune.loaders.langsmith_client import reading_client
-from langchain_finetune.loaders.payloads.run import Reasoning, read_run
+from langchain_finetune.loaders.payloads.messages import Reasoning
+from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
@@ -25,8 +27,8 @@ from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_r
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
 
-Found = tuple[str, Run | None, Any]
-"""A run's id, its JSON if there is such a run, and the correction of its answer or None."""
+Found = tuple[str, Run | None, Judgement]
+"""A run's id, its JSON if there is such a run, and what is said of its answer."""
 
 
 class LangSmithRunChatLoader(SessionLoader):
@@ -107,11 +109,11 @@ class LangSmithRunChatLoader(SessionLoader):
             LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
         """
         folder = Folder() if self.calls == "last" else None
-        for run_id, run, correction in self._found(overrides):
+        for run_id, run, judgement in self._found(overrides):
             if run is None:
                 skip(Skip(run_id, "unknown_run", "LangSmith has no llm run of this id."))
                 continue
-            read = partial(read_chats, run, correction, folder, self.reasoning)
+            read = partial(read_chats, run, judgement, folder, self.reasoning)
             yield from readable(run_id, read, skip)
 
     def _found(self, overrides: dict[str, Any]) -> Iterator[Found]:
@@ -144,7 +146,7 @@ class LangSmithRunChatLoader(SessionLoader):
                     f"Runs are ids, Run objects or their JSON, not {type(run).__name__}."
                 )
             data = vars(run) if isinstance(run, RunObject) else run
-            yield str(data.get("id")), data, None
+            yield str(data.get("id")), data, UNJUDGED
         yield from self._fetched(waiting)
 
     def _fetched(self, run_ids: list[str]) -> Iterator[Found]:
@@ -156,7 +158,7 @@ class LangSmithRunChatLoader(SessionLoader):
             query = self.query.model_copy(update={"run_ids": ids})
             found = {str(run["id"]): run for page in self._pages(query) for run in page.runs}
             for run_id, known_id in zip(batch, ids, strict=True):
-                yield run_id, found.get(str(known_id)), None
+                yield run_id, found.get(str(known_id)), UNJUDGED
 
     def _queried_runs(self, query: RunQuery) -> Iterator[Found]:
         if not query.names_a_source():
@@ -166,13 +168,15 @@ class LangSmithRunChatLoader(SessionLoader):
         return islice(self._selected(query), query.limit)
 
     def _selected(self, query: RunQuery) -> Iterator[Found]:
-        """Yield the runs of the sample that are wanted, with their corrections."""
+        """Yield the runs of the sample that are wanted, with what is said of them."""
         used: set[str] = set()
+        compared = any(said.comparative_experiment for said in query.feedback)
         for page in self._pages(query):
-            for run, correction in page.with_corrections(
+            for run, judgement in page.judged(
                 lambda run: query.draws(trace_of(run)) and self._is_wanted(run), used
             ):
-                yield str(run["id"]), run, correction
+                if not compared or judgement.score is not None:
+                    yield str(run["id"]), run, judgement
 
     def _is_wanted(self, run: Run) -> bool:
         return self.where is None or self.where(run)
@@ -184,7 +188,7 @@ class LangSmithRunChatLoader(SessionLoader):
         projects = find_projects(self.client, query)
         # Whoever wants few runs should not wait for many.
         concurrency = self.concurrency if query.limit is None else 1
-        reader = RunReader(self.client, concurrency, query.feedback)
+        reader = RunReader(self.client, concurrency, query)
         request = run_request(query, projects.ids, all_count=self.where is None)
         if query.annotation_queue is None:
             yield from reader.pages(request, projects.start_time)
@@ -228,23 +232,29 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
 
 
 def read_chats(
-    run: Run, correction: Any, folder: Folder | None, reasoning: Reasoning
+    run: Run, judgement: Judgement, folder: Folder | None, reasoning: Reasoning
 ) -> list[FineTuningSession]:
-    """Return the chats of a run; of one with a corrected answer, the one chat that ends with it.
+    """Return the chats of a run; of one with a better answer, the one chat that ends with it.
 
     Args:
         run: The run's JSON.
-        correction: What its answer should have been, or None.
+        judgement: What is said of its answer. A score is not of the better answer.
         folder: Leaves out what it has seen in a newer call, or None.
         reasoning: What becomes of the models' reasoning.
 
     Raises:
-        UnreadableChatError: The run holds no finished chat, the correction no answer, or all of
+        UnreadableChatError: The run holds no finished chat, the better answer is none, or all of
             it was folded.
     """
     sessions = read_run(run, reasoning)
-    if correction is not None:
-        sessions = [corrected(sessions[0], correction)]
+    if judgement.better is not None:
+        sessions = [corrected(sessions[0], judgement.better)]
+    elif judgement.score is not None:
+        for session in sessions:
+            session["score"] = judgement.score
+            if judgement.group:
+                source = session.get("source", {})
+                session["source"] = {**source, "feedback_group_id": judgement.group}
     if folder is not None:
         sessions = [each for each in sessions if not folder.folds(trace_of(run), each)]
         if not sessions:

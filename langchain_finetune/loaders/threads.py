@@ -16,6 +16,7 @@ from langchain_finetune.loaders.base import SessionLoader, readable
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filters import in_thread
 from langchain_finetune.loaders.langsmith_client import reading_client
+from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import Run, run_request
@@ -46,6 +47,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         where: Called with the JSON of each call; only calls for which it is true are taken.
         concurrency: How many threads are fetched side by side at most.
         strict: Raise a `LoadError` after the last session if a call was left out.
+        reasoning: What becomes of the models' reasoning: `drop`, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
 
     Example:
         ```python
@@ -64,6 +67,7 @@ class LangSmithThreadChatLoader(SessionLoader):
     query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
     concurrency: int = Field(default=10, ge=1, le=32)
+    reasoning: Reasoning = "drop"
 
     def __init__(
         self, client: Client | None = None, *, query: RunQuery | None = None, **settings: Any
@@ -82,6 +86,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         query = updated(self.query, overrides)
         if query.run_ids or query.trace_id or query.annotation_queue:
             raise LoadError("Threads can't be chosen by run_ids, trace_id or annotation_queue.")
+        if any(said.comparative_experiment for said in query.feedback):
+            raise LoadError("Threads can't be chosen by a comparison of experiments.")
         if not query.names_a_source():
             raise LoadError("Nothing says which threads to load: give project_name or project_id.")
         if self.client is None:
@@ -89,7 +95,7 @@ class LangSmithThreadChatLoader(SessionLoader):
         projects = find_projects(self.client, query)
         ids = self.thread_ids or find_thread_ids(self.client, query, projects)
         drawn = islice(filter(query.draws, ids), query.limit)
-        reader = RunReader(self.client, said=query.feedback)
+        reader = RunReader(self.client, query=query)
         while some := list(islice(drawn, _TOGETHER)):
             sources: list[Source[list[Page]]] = [
                 partial(_fetch, reader, query, projects, thread_id) for thread_id in some
@@ -105,10 +111,10 @@ class LangSmithThreadChatLoader(SessionLoader):
     ) -> Iterator[FineTuningSession]:
         used: set[str] = set()
         keep = self.where or (lambda _: True)
-        runs = [found for page in pages for found in page.with_corrections(keep, used)]
+        runs = [found for page in pages for found in page.judged(keep, used)]
         calls: list[FineTuningSession] = []
-        for run, correction in sorted(runs, key=_began):
-            read = partial(read_chats, run, correction, None, "drop")
+        for run, judgement in sorted(runs, key=_began):
+            read = partial(read_chats, run, judgement, None, self.reasoning)
             calls += readable(str(run["id"]), read, skip)
         for session in readable(thread_id, partial(join_calls, calls), skip):
             session["source"] = {**session.get("source", {}), "thread_id": thread_id}

@@ -36,20 +36,29 @@ def resolve_base(name: str) -> Path | str:
         ApiError: There is no such model, or it can't be had now: 400 or 404 with the code
             `model_not_found` and a sentence that says what to do.
     """
-    if name == NANO:
-        return Path(__file__).with_name("nano")
-    if (folder := Path(name).expanduser()).is_dir():
-        return _checked(folder.resolve())
+    if found := find_base(name):
+        return found
     if not _HUB_ID.fullmatch(name):
         raise _not_found(
             404,
             f"There is no base model {name!r} here: take {NANO!r}, a model's id on the Hugging Face"
             " hub such as 'Qwen/Qwen3-0.6B', or the path of a local model folder.",
         )
-    if cached := _cached(name):
-        return cached
     _ask_hub(name)
     return name
+
+
+def find_base(name: str) -> Path | None:
+    """Return the folder of a base model that is on this machine; None where it is not.
+
+    Raises:
+        ApiError: It is a folder, but no model (400).
+    """
+    if name == NANO:
+        return Path(__file__).with_name("nano")
+    if (folder := Path(name).expanduser()).is_dir():
+        return _checked(folder.resolve())
+    return _cached(name) if _HUB_ID.fullmatch(name) else None
 
 
 def is_complete(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from langchain_finetune import (
     Hyperparameters,
     LangSmithDatasetChatLoader,
     LangSmithRunChatLoader,
+    LossCurve,
     RichProgress,
 )
 from langchain_finetune.finetune.engines.embedded import (
@@ -32,7 +33,6 @@ from langchain_finetune.home import home_path
 from walkthrough.calculator import tools_chain
 from walkthrough.evaluate import Score, evaluate, total
 from walkthrough.extraction import HELD_OUT, conversation, upload_dataset
-from walkthrough.loss_curve import draw_loss_curve
 from walkthrough.questions import LANGUAGES, asked, held_out, reworded
 from walkthrough.teacher import RuleBasedTeacher
 from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
@@ -92,7 +92,8 @@ def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenA
     examples = (loader | Convert()).invoke({})
     base = ChatOpenAI(model="nano", base_url=engine.base_url, api_key=engine.api_key, temperature=0)
     tuned, losses = _fine_tune(examples, "calculator", Hyperparameters())
-    path = draw_loss_curve(losses, home_path() / "loss_curve.png")
+    path = home_path() / "loss_curve.png"
+    LossCurve([{"step": step, "train_loss": loss} for step, loss in losses]).save(path)
     console.print(f"Loss curve: {path}")
     _compare(base, tuned)
     return tuned

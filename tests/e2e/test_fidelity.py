@@ -25,7 +25,10 @@ SYSTEM = SystemMessage("You book tables.")
 ASK = HumanMessage("A table for two, please")
 ASKED = AIMessage("", tool_calls=[{"name": "Book", "args": {"guests": 2}, "id": "call_9"}])
 BOOK = call("Book", '{"guests": 2.5, "place": "Café"}')
-TWO = {**BOOK, "tool_calls": [*BOOK["tool_calls"], *call("Book", "{}", "call_2")["tool_calls"]]}
+TWO = {
+    **BOOK,
+    "tool_calls": [*BOOK["tool_calls"], *call("Book", '{"guests": 1}', "call_2")["tool_calls"]],
+}
 BOOK_FUNCTION = {"name": "Book", "parameters": {"type": "object", "properties": {}}}
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/menu.png"}}
 

@@ -57,7 +57,10 @@ def find_table(guests: int) -> str:
 CASES = {
     "text": ([SYSTEM, ASK], [said("Certainly.")]),
     "call": ([SYSTEM, ASK], [CALL]),
-    "reasoning and two calls": ([ASK], [thought("Two."), CALL, called("find_table", "{}", "c2")]),
+    "reasoning and two calls": (
+        [ASK],
+        [thought("Two."), CALL, called("find_table", '{"guests": 1}', "c2")],
+    ),
     "text and call": ([ASK], [said("I look."), CALL]),
     "result": ([SYSTEM, ASK, ASKED, FOUND], [said("Table 2 is yours.")]),
     "own blocks": (

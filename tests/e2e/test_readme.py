@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
 from walkthrough.calculator import PROMPT, Calculator
@@ -20,7 +21,8 @@ BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.
 def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
-    assert set(BLOCKS) == tested | {"selection", "query", "conversations"}
+    tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
+    assert set(BLOCKS) == tested
 
 
 @pytest.fixture
@@ -53,6 +55,31 @@ def test_what_is_chosen_is_read(names):
     assert list(names["threads"].invoke({})) == []
 
 
+def test_each_method_makes_its_lines(names, langsmith, liked):
+    exec(BLOCKS["methods"], names)
+    assert list(names["pairs"]) == []
+    assert set(names["pairs"].rejected_by_reason()) == {"no_pair"}
+    every, last, calls, none = (
+        list(names[name].invoke(liked))
+        for name in ("chats", "last_answers", "calls", "completions")
+    )
+    # Half of the app's chats call legacy functions.
+    assert len(every) == len(last) == 2 * len(calls) > 10
+    assert none == []
+
+
+def test_what_is_counted_and_taken_out(capsys):
+    said = [HumanMessage("I am ada@example.com"), AIMessage("Hello")]
+    key = AIMessage("Use AKIAIOSFODNN7" + "EXAMPLE")
+    sessions = [{"messages": said}, {"messages": said}, {"messages": [HumanMessage("Key?"), key]}]
+    names = {"loader": RunnableLambda(lambda _: sessions)}
+    exec(BLOCKS["privacy"], names)
+    texts = [each["content"] for line in names["examples"] for each in line["messages"]]
+    assert texts == ["I am <email>", "Hello", "Key?", "Use [SECRET_DETECTED]"]
+    exec(BLOCKS["tokens"], {**names, "Convert": names["Convert"]})
+    assert int(capsys.readouterr().out) > 50
+
+
 @pytest.mark.parametrize("name", ["dataset", "community"])
 def test_short_examples_run(name):
     exec(BLOCKS[name], {})
@@ -71,6 +98,11 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
     exec(BLOCKS["files"], names)
     assert capsys.readouterr().out == "2 {} Counter()\n"
+    exec(BLOCKS["checks"], names)
+    assert capsys.readouterr().out.splitlines() == [
+        "Findings(errors={}, warnings={}, mended={})",
+        "False 2 {'invalid_n_examples': 1}",
+    ]
 
 
 def test_links_lead_somewhere():
@@ -78,7 +110,7 @@ def test_links_lead_somewhere():
         assert (README.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "stop"])
+@pytest.mark.parametrize("command", ["run", "doctor", "models", "serve", "stop"])
 def test_commands_exist(command):
     assert f"langchain-finetune {command}" in TEXT
     result = subprocess.run(

@@ -12,7 +12,7 @@ from langchain_finetune import (
     LangSmithThreadChatLoader,
     LoadError,
 )
-from support.store import NOON, SECOND, Gate, record, say, store_client
+from support.store import NOON, SECOND, Gate, chat, record, say, store_client
 
 V2_RUNS, V2_THREADS = "/api/v2/runs/query", "/api/v2/threads/query"
 
@@ -133,3 +133,20 @@ def test_an_agent_that_really_ran_folds_into_its_last_call(filled):
     last = LangSmithRunChatLoader(project_name="agent", client=filled, calls="last").invoke({})
     assert [len(session["messages"]) for session in last] == [4]
     assert last.skipped_by_reason() == {"folded": 1}
+
+
+def test_reasoning_of_a_thread_is_counted_or_kept(filled):
+    for at, (asked, told) in enumerate([("a", "b"), ("c", "d")]):
+        extra = {"metadata": {"thread_id": "thinks"}}
+        run = chat(asked, told)
+        answer = run["outputs"]["generations"][0][0]["message"]["kwargs"]
+        answer["additional_kwargs"] = {"reasoning_content": f"{told}?"}
+        record(filled, asked, told, project="thoughts", at=at * 10, extra=extra, **run)
+    filled.flush()
+    loader = LangSmithThreadChatLoader(filled, project_name="thoughts")
+    sessions = loader.invoke({})
+    assert [session["source"]["dropped_reasoning"] for session in sessions] == ["2"]
+    assert sessions.notes == {"dropped_reasoning": 2}
+    kept = LangSmithThreadChatLoader(filled, project_name="thoughts", reasoning="keep").load()
+    thoughts = [m.additional_kwargs.get("reasoning_content") for m in kept[0]["messages"]]
+    assert thoughts == [None, "b?", None, "d?"]

@@ -67,10 +67,10 @@ def test_dpo(client, create, ended, upload):
 @pytest.mark.parametrize(
     ("fault", "rule"),
     [
-        ({"input": None}, "no_input"),
-        ({"preferred_output": []}, "no_preferred_output"),
-        ({"preferred_output": [{"role": "user", "content": "x"}]}, "no_preferred_output"),
-        ({"non_preferred_output": "my secret"}, "no_non_preferred_output"),
+        ({"input": None}, "invalid_input"),
+        ({"preferred_output": []}, "invalid_output"),
+        ({"preferred_output": [{"role": "user", "content": "x"}]}, "invalid_output"),
+        ({"non_preferred_output": "my secret"}, "invalid_output"),
         ({"input": {"messages": [{"role": "nobody"}]}}, "unknown_role"),
     ],
 )
@@ -86,4 +86,4 @@ def test_a_bad_preference(create, ended, upload, fault, rule):
 def test_supervised_lines_are_no_preferences(create, ended, upload):
     job = ended(create(training_file=upload(), method={"type": "dpo"}).id)
     assert job.error.code == "invalid_training_file"
-    assert "no_input" in job.error.message
+    assert "invalid_input" in job.error.message

@@ -118,7 +118,7 @@ def test_preferences_without_a_difference(tmp_path, base):
     events, status, _ = finish(start(tmp_path, base, [preference(0), same], method="dpo"))
     assert status == 1
     assert events[0]["code"] == "invalid_training_file"
-    assert "Line 2: both answers are the same" in events[0]["message"]
+    assert "Line 2: Both answers are the same" in events[0]["message"]
 
 
 def test_layers_that_the_model_does_not_have(tmp_path, base):

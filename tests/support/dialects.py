@@ -230,11 +230,11 @@ RUNS = {
     "traceable, text": (wrapped({"messages": WIRE_SENT}, {"output": TOLD["content"]}), TALKING),
     "completion by LangChain": (
         wrapped({"prompts": [QUESTION]}, {"generations": [[{"text": TOLD["content"]}]]}),
-        {"messages": [WIRE_SENT[1], TOLD]},
+        {"prompt": QUESTION, "completion": TOLD["content"]},
     ),
     "completion by wrap_openai": (
         wrapped({"prompt": QUESTION, "model": "m"}, {"choices": [{"text": TOLD["content"]}]}),
-        {"messages": [WIRE_SENT[1], TOLD]},
+        {"prompt": QUESTION, "completion": TOLD["content"]},
     ),
     "OTel, langsmith": (
         span(

@@ -30,3 +30,14 @@ def test_the_flat_form_and_pairs_are_read():
         "user",
         "assistant",
     ]
+
+
+def test_reasoning_is_counted_or_kept():
+    answer = {"role": "assistant", "content": "4", "reasoning_content": "Two beds."}
+    inputs = {"messages": WIRE_SENT}
+    [session] = read_example(inputs, {"message": answer})
+    assert session["source"] == {"dropped_reasoning": "1"}
+    assert "reasoning_content" not in session["messages"].wire[-1]
+    [session] = read_example(inputs, {"message": answer}, "keep")
+    assert "source" not in session
+    assert session["messages"].wire[-1] == answer

@@ -14,12 +14,9 @@ from support.dialects import (
     CALLING,
     ITEM_CALL,
     ITEM_TOLD,
-    ITEMS,
     QUESTION,
     RUNS,
     TALKING,
-    THINKING,
-    THOUGHT,
     TOLD,
     TOOL_USE,
     ai,
@@ -47,7 +44,8 @@ def messages_of(data, **options):
 def test_each_dialect_makes_the_example_that_the_model_saw(name):
     data, expected = RUNS[name]
     before = copy.deepcopy(data)
-    examples = (LangSmithRunChatLoader([data]) | Convert()).invoke({})
+    convert = Convert(method="completion" if "prompt" in expected else "supervised")
+    examples = (LangSmithRunChatLoader([data]) | convert).invoke({})
     assert list(examples) == [expected]
     assert examples.rejected == []
     assert data == before
@@ -143,39 +141,6 @@ def test_a_completion_says_that_it_is_one():
 )
 def test_what_the_wire_form_can_not_say_is_skipped(data, code):
     assert code_of(data) == (code or "builtin_tool_call")
-
-
-def test_reasoning_is_dropped_and_counted_or_kept():
-    hidden = {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "xyz"}
-    data = wrapped({"input": ITEMS}, {"output": [THOUGHT, hidden, ITEM_TOLD]})
-    [session] = read_run(data)
-    assert session["source"]["dropped_reasoning"] == "3"
-    assert "reasoning" not in str(session["messages"].wire)
-    [session] = LangSmithRunChatLoader([data], reasoning="keep").load()
-    assert session["source"]["dropped_reasoning"] == "1"
-    assert [message.get("reasoning_content") for message in session["messages"].wire] == [
-        None,
-        None,
-        "Two.",
-        None,
-        "Two.",
-    ]
-    assert session["messages"][-1].additional_kwargs["reasoning_content"] == "Two."
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        traced(ai([THINKING, {"type": "text", "text": "x"}])),
-        traced(ai("x", additional_kwargs={"reasoning_content": "Two beds."})),
-        traced(ai("x", additional_kwargs={"reasoning": {"summary": [{"text": "Two beds."}]}})),
-        chat({"role": "assistant", "content": "x", "reasoning_content": "Two beds."}),
-        chat({"role": "assistant", "content": "x", "reasoning": "Two beds."}),
-    ],
-)
-def test_reasoning_is_found_wherever_it_stands(data):
-    kept = {"role": "assistant", "content": "x", "reasoning_content": "Two beds."}
-    assert messages_of(data, reasoning="keep")[-1] == kept
 
 
 def test_a_refusal_stays_one():

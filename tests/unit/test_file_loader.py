@@ -179,21 +179,11 @@ def test_lines_of_a_training_file_are_read_as_they_are(written):
     assert lines(written(jsonl(*rows))) == (rows, [])
 
 
-def test_training_lines_that_are_not_supervised_are_skipped(written):
-    answer = [{"role": "assistant", "content": "x"}]
-    preference = {
-        "input": {"messages": WIRE_SENT},
-        "preferred_output": answer,
-        "non_preferred_output": answer,
-    }
-    path = written(jsonl(preference, {"messages": WIRE_SENT}, {"messages": 7}))
+def test_training_lines_without_a_chat_are_skipped(written):
+    path = written(jsonl({"messages": WIRE_SENT}, {"messages": 7}))
     assert lines(path) == (
         [],
-        [
-            (f"{path}:1", "preference_line"),
-            (f"{path}:3", "malformed"),
-            (f"{path}:2", "no_assistant_message"),
-        ],
+        [(f"{path}:2", "malformed"), (f"{path}:1", "no_assistant_message")],
     )
 
 

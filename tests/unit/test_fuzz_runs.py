@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import check_example, errors_of
 from langchain_finetune.convert.rows import encode_line
 from support.dialects import (
     CALLING,
@@ -106,7 +106,7 @@ def read(data, reasoning="drop"):
     examples = (loader | Convert()).invoke({})
     lines = list(examples)
     for line in lines:
-        assert list(check_example(line)) == []
+        assert errors_of(check_example(line)) == []
         assert json.loads(encode_line(line)) == line
     assert lines or examples.rejected
     for skip in examples.rejected:

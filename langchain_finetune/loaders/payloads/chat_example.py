@@ -8,14 +8,22 @@ Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, eac
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.loaders.payloads.messages import read_messages, settle_reasoning
+from langchain_finetune.loaders.payloads.messages import Reasoning, read_messages, settle_reasoning
 from langchain_finetune.loaders.payloads.settings import add_settings
 from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
 
-def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[FineTuningSession]:
+def read_example(
+    inputs: Mapping[str, Any], outputs: Mapping[str, Any], reasoning: Reasoning = "drop"
+) -> list[FineTuningSession]:
     """Return the one chat of a dataset example: its input messages, then the reference answer.
+
+    Args:
+        inputs: The example's inputs.
+        outputs: Its reference outputs.
+        reasoning: What becomes of the model's reasoning; `source["dropped_reasoning"]` counts
+            the parts that were dropped.
 
     Raises:
         UnreadableChatError: The example has another shape, or no answer.
@@ -36,7 +44,9 @@ def read_example(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[
         raise UnreadableChatError("no_answer", "The example has no reference answer.")
     answers = answer if isinstance(answer, list) else [answer]
     wire = read_messages([*sent, *answers])
-    settle_reasoning(wire, keep=False)
+    dropped = settle_reasoning(wire, keep=reasoning == "keep")
     session: FineTuningSession = {"messages": WireMessages(wire)}
+    if dropped:
+        session["source"] = {"dropped_reasoning": str(dropped)}
     add_settings(session, inputs)
     return [session]

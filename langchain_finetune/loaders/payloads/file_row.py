@@ -3,7 +3,7 @@
 Sources of fact: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
 `feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
 OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
-lines have `input`, `preferred_output`, `non_preferred_output`).
+lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`).
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,19 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.content import mapping
 from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.loaders.payloads.completions import read_chats
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import FineTuningSession
+from langchain_finetune.sessions import FineTuningSession, wire_messages
 
+_FORMS = ({"messages"}, {"input", "preferred_output"}, {"prompt", "completion"})
 _JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
 
 
 def is_training_line(row: Mapping[str, Any]) -> bool:
-    """Tell a line of a training file from a run."""
-    return "messages" in row and "inputs" not in row
+    """Tell a line of a training file, of any method, from a run."""
+    return "inputs" not in row and any(row.keys() >= form for form in _FORMS)
 
 
 def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -37,10 +40,6 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         >>> run_of_row({"run_id": "r-1", "inputs": '{"messages": []}', "outputs": None}, "a:1")
         {'id': 'r-1', 'run_id': 'r-1', 'inputs': {'messages': []}, 'outputs': None}
     """
-    if "preferred_output" in row:
-        raise UnreadableChatError(
-            "preference_line", "A line of preferences; only supervised lines are read."
-        )
     if "inputs" not in row:
         if "attributes" in row:
             return dict(row)  # A span of OpenTelemetry, with ids of its own.
@@ -61,8 +60,21 @@ def tools_are_unknown(run: Mapping[str, Any]) -> bool:
     return not whole and run.get("extra") is None
 
 
+def mean_score(run: Mapping[str, Any], key: str) -> float | None:
+    """Return the mean of a run's own scores of a feedback key, or None.
+
+    Example:
+        >>> mean_score({"feedback_stats": {"user_score": {"n": 2, "avg": 0.5}}}, "user_score")
+        0.5
+    """
+    average = mapping(mapping(run.get("feedback_stats")).get(key)).get("avg")
+    return float(average) if isinstance(average, int | float) else None
+
+
 def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSession]:
-    """Return the chat of a line of OpenAI's supervised format.
+    """Return the chat of a line of a training file.
+
+    The chat of a pair of preference ends with the preferred answer; the other is its `rejected`.
 
     Raises:
         UnreadableChatError: It holds no chat, or one that the wire form can't say.
@@ -73,12 +85,21 @@ def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSes
         >>> chat["messages"][1].content, chat["source"]
         ('Hello', {'line': 'a:1'})
     """
-    messages = row["messages"]
-    # The line says in one list what a dataset's example says in two.
-    sessions = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
-    for session in sessions:
-        session["source"] = {"line": place}
-    return sessions
+    if "messages" in row:
+        messages = row["messages"]
+        # The line says in one list what a dataset's example says in two.
+        [session] = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
+    elif "prompt" in row:
+        [session] = read_chats(
+            {"inputs": row, "outputs": {"choices": [{"text": row["completion"]}]}}
+        )
+    else:
+        [[preferred], [rejected]] = row["preferred_output"], row["non_preferred_output"]
+        [session] = read_example(row["input"], {"message": preferred})
+        [worse] = read_example(row["input"], {"message": rejected})
+        session["rejected"] = wire_messages(worse)[-1]
+    session["source"] = {**session.get("source", {}), "line": place}
+    return [session]
 
 
 def _parsed(field: str, text: str | bytes) -> Any:

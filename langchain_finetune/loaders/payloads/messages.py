@@ -4,7 +4,7 @@ The data comes from outside. It is only parsed: no class is imported or made fro
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from langchain_finetune.content import (
     UnreadableChatError,
@@ -22,6 +22,9 @@ _ROLES = {"human": "user", "ai": "assistant"}
 """LangChain's names of roles, which hand-made traces use."""
 
 _KEPT = ("name", "tool_call_id", "function_call", "refusal", "weight")
+Reasoning = Literal["drop", "keep"]
+"""What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
+
 _REASONING = "reasoning_parts"
 """Where a message keeps the texts of its reasoning until `settle_reasoning`."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -15,11 +15,8 @@ from langchain_finetune.loaders.payloads import (
     otel,
 )
 from langchain_finetune.loaders.payloads.data import plain
-from langchain_finetune.loaders.payloads.messages import settle_reasoning
+from langchain_finetune.loaders.payloads.messages import Reasoning, settle_reasoning
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
-
-Reasoning = Literal["drop", "keep"]
-"""What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
 
 _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
 """LangSmith's other types of runs."""

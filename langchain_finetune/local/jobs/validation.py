@@ -1,12 +1,17 @@
 """Reads a training file line by line before a job starts, and says what makes it unfit."""
 
-import json
 import threading
 from pathlib import Path
 from typing import Literal
 
-from langchain_finetune.convert.checks import MIN_EXAMPLES, check_example
-from langchain_finetune.convert.preference_checks import check_preference
+from langchain_finetune.convert.checks import (
+    CHECKS,
+    LOCAL,
+    Finding,
+    check_lines,
+    check_size,
+    errors_of,
+)
 from langchain_finetune.local.jobs.records import JobError, MethodType
 
 Param = Literal["training_file", "validation_file"]
@@ -23,41 +28,33 @@ def check_file(
         stop: Set by another thread when nobody wants the answer any more.
         method: What the examples are for: `dpo` takes preferences.
     """
+    check = CHECKS["preference" if method == "dpo" else "supervised"]
     examples = 0
     try:
+        size = path.stat().st_size
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, found in check_lines(lines, LOCAL, check):
                 if stop.is_set():
                     return None
-                if not line.strip():
-                    continue
-                if fault := _fault_of(line, method):
+                if errors := errors_of(found):
+                    place = f"Line {number} of the {_spoken(param)}: "
                     return JobError(
-                        code=f"invalid_{param}",
-                        message=f"Line {number} of the {param.replace('_', ' ')}: {fault}",
-                        param=param,
+                        code=f"invalid_{param}", message=place + _said(errors[0]), param=param
                     )
                 examples += 1
     except FileNotFoundError:
         return JobError(code=f"invalid_{param}", message="The file is gone.", param=param)
-    fewest = MIN_EXAMPLES if param == "training_file" else 1
-    if examples < fewest:
-        return JobError(
-            code="invalid_n_examples",
-            message=f"The {param.replace('_', ' ')} has {examples} example(s), "
-            f"but must have at least {fewest}.",
-            param=param,
-        )
+    for finding in check_size(examples, size, LOCAL, training=param == "training_file"):
+        message = f"The {_spoken(param)}: {finding.message}"
+        return JobError(code=finding.code, message=message, param=param)
     return None
 
 
-def _fault_of(line: bytes, method: MethodType) -> str | None:
-    """Return what is wrong with one line, with the rule's name and no training text."""
-    try:
-        example = json.loads(line)
-    except (ValueError, RecursionError):
-        return "It is no JSON (rule not_json)."
-    for finding in (check_preference if method == "dpo" else check_example)(example):
-        place = "" if finding.index is None else f", message {finding.index}"
-        return f"{finding.message} (rule {finding.code}{place})"
-    return None
+def _spoken(param: Param) -> str:
+    return param.replace("_", " ")
+
+
+def _said(finding: Finding) -> str:
+    """Say what is wrong with one line, with the rule's name and no training text."""
+    place = "" if finding.index is None else f", message {finding.index}"
+    return f"{finding.message} (rule {finding.code}{place})"

@@ -4,14 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
 
 _NOT_FOR_REQUESTS = {
-    # These rules are about what is learnt; a request has its answer still to come.
+    # These rules are about what is learnt; a request has its answer still to come, and its history
+    # is what it is.
+    "arguments_against_schema",
+    "duplicate_call_id",
+    "empty_target",
+    "example_too_large",
     "no_assistant_message",
     "no_final_answer",
     "no_target",
+    "special_token",
+    "tool_not_offered",
     "unanswered_tool_call",
     "unasked_tool_result",
 }
@@ -153,7 +160,7 @@ def _check_names(given: Mapping[str, Any]) -> None:
 
 
 def _check_messages(given: Mapping[str, Any]) -> None:
-    for finding in check_example(given):
+    for finding in errors_of(check_example(given, LOCAL)):
         if finding.code not in _NOT_FOR_REQUESTS:
             place = "" if finding.index is None else f"Message {finding.index}: "
             param = "messages" if finding.index is None else f"messages[{finding.index}]"

@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS datasets (
     created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, metadata TEXT NOT NULL,
     body TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS comparisons (
+    id TEXT PRIMARY KEY, dataset_id TEXT NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS example_versions (
     version INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, dataset_id TEXT NOT NULL,
     place INTEGER NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER,

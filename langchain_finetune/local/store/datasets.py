@@ -108,7 +108,7 @@ class Datasets:
         return [_answer(row) for row in rows]
 
     def delete(self, dataset_id: str) -> None:
-        """Forget a dataset with all versions of its examples.
+        """Forget a dataset with all versions of its examples, and the comparisons on it.
 
         Raises:
             ApiError: 404 where there is none.
@@ -116,6 +116,7 @@ class Datasets:
         with self._database.transaction():
             self.get(dataset_id)
             self._database.run("DELETE FROM example_versions WHERE dataset_id = ?", (dataset_id,))
+            self._database.run("DELETE FROM comparisons WHERE dataset_id = ?", (dataset_id,))
             self._database.run("DELETE FROM datasets WHERE id = ?", (dataset_id,))
 
 

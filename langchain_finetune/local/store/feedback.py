@@ -17,7 +17,8 @@ from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.wire import dumps
 
 _MUTABLE = ("score", "value", "comment", "correction")
-_IDS = ("run_id", "trace_id", "session_id")
+_COMPARED_IN = ("comparative_experiment_id", "feedback_group_id")
+_IDS = ("run_id", "trace_id", "session_id", *_COMPARED_IN)
 
 
 class Feedback:
@@ -85,12 +86,17 @@ class Feedback:
         run_ids: Sequence[str] = (),
         keys: Sequence[str] = (),
         sources: Sequence[str] = (),
+        comparative_experiment_id: str | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> list[dict[str, Any]]:
         """Return feedback, newest first."""
         asked = {"run_id": run_ids, "key": keys, "source": sources}
-        where = all_of(one_of(column, values) for column, values in asked.items() if values)
+        conditions = [one_of(column, values) for column, values in asked.items() if values]
+        if comparative_experiment_id is not None:
+            field = "json_extract(body, '$.comparative_experiment_id')"
+            conditions.append(Where(f"{field} = ?", (comparative_experiment_id,)))
+        where = all_of(conditions)
         rows = self._database.rows(
             f"SELECT body FROM feedback WHERE {where.sql} "  # noqa: S608 constants and "?"
             "ORDER BY created_at DESC, id LIMIT ? OFFSET ?",

@@ -59,6 +59,15 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         store.datasets.delete(uuid_text(dataset_id, "dataset_id") or "")
         return answer({"message": "Dataset deleted"})
 
+    @router.post("/datasets/comparative")
+    def compare_experiments(body: Json) -> Response:
+        return answer(store.comparisons.create(body))
+
+    @router.get("/datasets/{dataset_id}/comparative", dependencies=[known_only("limit", "offset")])
+    def list_comparisons(dataset_id: str, page: Page) -> Response:
+        found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
+        return answer(store.comparisons.all(found["id"], limit=page.limit, offset=page.offset))
+
     @router.get("/datasets/{dataset_id}/splits")
     def list_splits(dataset_id: str, as_of: str | None = None) -> Response:
         found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")

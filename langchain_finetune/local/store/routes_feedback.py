@@ -6,6 +6,8 @@ from langchain_finetune.local.store.routes_shared import Json, Page, Texts, answ
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 
+_LISTED_BY = ("run", "key", "source", "comparative_experiment_id", "limit", "offset")
+
 
 def create_feedback_router(store: RunStore) -> APIRouter:
     """Return the routes behind `client.create_feedback`, `list_feedback` and their kin."""
@@ -15,14 +17,22 @@ def create_feedback_router(store: RunStore) -> APIRouter:
     def create_feedback(body: Json) -> Response:
         return answer(store.feedback.add([body])[0])
 
-    @router.get("/feedback", dependencies=[known_only("run", "key", "source", "limit", "offset")])
+    @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
     def list_feedback(
-        page: Page, run: Texts = None, key: Texts = None, source: Texts = None
+        page: Page,
+        *,
+        run: Texts = None,
+        key: Texts = None,
+        source: Texts = None,
+        comparative_experiment_id: str | None = None,
     ) -> Response:
         found = store.feedback.all(
             run_ids=[uuid_text(each, "run") or "" for each in run or []],
             keys=key or [],
             sources=source or [],
+            comparative_experiment_id=uuid_text(
+                comparative_experiment_id, "comparative_experiment_id"
+            ),
             limit=page.limit,
             offset=page.offset,
         )

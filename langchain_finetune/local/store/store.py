@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from langchain_finetune.local.store.comparisons import Comparisons
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import Examples
@@ -26,6 +27,7 @@ class RunStore:
         queues: Runs that somebody is to look at.
         datasets: The datasets.
         examples: Their examples, in all versions.
+        comparisons: Which experiments were compared with each other.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +39,7 @@ class RunStore:
         self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)
         self.examples = Examples(self._database, self.datasets)
+        self.comparisons = Comparisons(self._database, self.projects)
 
     def close(self) -> None:
         """Close the file; nothing works after."""

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
 from langchain_finetune.local.training.checkpoints import best, folder_of, kept, measured_at
-from langchain_finetune.local.training.encoding import Encoder
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.local.training.preferences import Encoded, encode_preferences
@@ -123,27 +123,14 @@ def _load(base: str) -> tuple[Any, Any]:
         raise TrainingFailure(
             "base_model_unavailable", "The base model can't be loaded; the engine's log has more."
         ) from error
-    if not tokenizer.chat_template:
-        raise TrainingFailure(
-            "unsupported_chat_template",
-            "The base model has no chat template: take one that was trained on chats, which its"
-            " name often says with 'Instruct'.",
-        )
     return model, tokenizer
 
 
 def _encoder(model: Any, tokenizer: Any) -> Encoder:
-    ends = model.generation_config.eos_token_id
-    ends = ends if isinstance(ends, list) else [ends]
-    limits = (
-        getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        tokenizer.model_max_length,
-    )
-    return Encoder(
-        tokenizer,
-        stop_ids=frozenset({*ends, tokenizer.eos_token_id} - {None}),
-        max_length=min(limit for limit in limits if limit),
-    )
+    try:
+        return Encoder.of(tokenizer, model.config, model.generation_config)
+    except UnfitExampleError as error:
+        raise TrainingFailure(error.code, error.message) from error
 
 
 def _own_stdout() -> TextIO:

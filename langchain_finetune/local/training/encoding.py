@@ -5,7 +5,7 @@ rendering the chat up to it, once with and once without it: that needs no knowle
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,46 @@ class Sequence:
         self.input_ids += tokens
         self.labels += tokens[:trained] + [IGNORED] * (len(tokens) - trained)
 
+    @property
+    def trained(self) -> int:
+        """How many tokens are trained."""
+        return len(self.labels) - self.labels.count(IGNORED)
+
+    @property
+    def learnt_up_to(self) -> int:
+        """How many tokens there are up to the last one that is trained."""
+        behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
+        return len(self.labels) - behind
+
+
+class UnfitExampleError(ValueError):
+    """An example that the base model can't be trained on.
+
+    Args:
+        code: Stable name of the reason: `unsupported_content`, `unsupported_chat_template`,
+            `template_without_tools`, `no_answer` or `too_long`.
+        message: One sentence that never quotes training text.
+        index: Position of the message at fault, counted from 0; None for the whole example.
+    """
+
+    def __init__(self, code: str, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.index = index
+
+
+_JOB_CODES = {
+    "too_long": "example_too_long",
+    "unsupported_content": "invalid_training_file",
+    "no_answer": "invalid_training_file",
+}
+"""How a failed job names a reason, where it has a name of its own for it."""
+
+Layout = list[list[tuple[str, bool | None]]]
+"""The texts of an example's sequences, in order, each with what it is: an answer that is trained
+(True) or not (False), or what stands around the answers (None)."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -63,6 +103,36 @@ class Encoder:
     tokenizer: Any
     stop_ids: frozenset[int]
     max_length: int | None
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, generation_config: Any) -> "Encoder":
+        """Return the encoder of a base model.
+
+        Args:
+            tokenizer: The model's.
+            config: The model's configuration.
+            generation_config: How it generates; its `eos_token_id` ends a turn.
+
+        Raises:
+            UnfitExampleError: `unsupported_chat_template`: the model has no chat template.
+        """
+        if not tokenizer.chat_template:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model has no chat template: take one that was trained on chats, which its"
+                " name often says with 'Instruct'.",
+            )
+        ends = generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        limits = (
+            getattr(config.get_text_config(), "max_position_embeddings", None),
+            tokenizer.model_max_length,
+        )
+        return cls(
+            tokenizer,
+            stop_ids=frozenset({*ends, tokenizer.eos_token_id} - {None}),
+            max_length=min(limit for limit in limits if limit),
+        )
 
     def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Sequence]:
         """Put all examples of a file into tokens.
@@ -79,41 +149,63 @@ class Encoder:
     def _one(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
         try:
             sequences = self.sequences(example)
-        except RenderingError as error:
+            self.check(sequences)
+        except UnfitExampleError as error:
+            place = "" if error.index is None else f", message {error.index}"
             raise TrainingFailure(
-                "invalid_training_file", f"Line {line}, message {error.index}: {error.message}"
+                _JOB_CODES.get(error.code, error.code),
+                f"Line {line}{place}: {error.message} (rule {error.code})",
             ) from error
-        except TemplateError as error:
-            raise TrainingFailure(
-                "unsupported_chat_template",
-                f"Line {line}: the base model's chat template does not take such a chat.",
-            ) from error
-        except _TemplateLacksError as error:
-            raise TrainingFailure(error.code, f"Line {line}: {error}") from error
+        return sequences
+
+    def check(self, sequences: list[Sequence]) -> None:
+        """Check that there is something to learn, and that the model takes its length.
+
+        Raises:
+            UnfitExampleError: `no_answer` or `too_long`.
+        """
         if not sequences:
-            raise TrainingFailure(
-                "invalid_training_file", f"Line {line} has no answer of the assistant to learn."
-            )
+            raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
         longest = max(len(sequence.input_ids) for sequence in sequences)
         if self.max_length and longest > self.max_length:
-            raise TrainingFailure(
-                "example_too_long",
-                f"Line {line} has {longest} tokens; the base model takes {self.max_length}.",
+            raise UnfitExampleError(
+                "too_long", f"It has {longest} tokens; the base model takes {self.max_length}."
             )
-        return sequences
 
     def sequences(self, example: Mapping[str, Any]) -> list[Sequence]:
         """Put one supervised example into tokens.
 
+        Raises:
+            UnfitExampleError: The chat template can't express it.
+        """
+        return self.tokenized([self.layout(example)])[0]
+
+    def layout(self, example: Mapping[str, Any]) -> Layout:
+        """Render one supervised example.
+
         Most templates give one sequence. Some render an earlier turn otherwise than the last one
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
+
+        Raises:
+            UnfitExampleError: The chat template can't express it.
         """
+        try:
+            return self._layout(example)
+        except RenderingError as error:
+            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+        except TemplateError as error:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template does not take such a chat.",
+            ) from error
+
+    def _layout(self, example: Mapping[str, Any]) -> Layout:
         chat = to_template_input(
             example, keep_developer=knows_developer(self.tokenizer.chat_template)
         )
-        found: list[Sequence] = []
-        current = Sequence()
+        found: Layout = []
+        rendered = ""
         for index, message in enumerate(chat.messages):
             # A greeting that opens the chat answers nothing, and templates want a message.
             if message["role"] != "assistant" or index == 0:
@@ -123,19 +215,43 @@ class Encoder:
             prompt = render(self.tokenizer, before, add_generation_prompt=True)
             turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
             _check_tools(chat, message, prompt, turn)
-            if not current.text or not prompt.startswith(current.text):
-                current = Sequence()
-                found.append(current)
-            context = prompt[len(current.text) :]
-            current.add(context, self._tokens(context), trained=0)
-            tokens = self._tokens(turn)
+            if not rendered or not prompt.startswith(rendered):
+                rendered = ""
+                found.append([])
             weight = example["messages"][index].get("weight")
-            current.add(turn, tokens, trained=0 if weight == 0 else self._until_stop(tokens))
-        return [sequence for sequence in found if set(sequence.labels) != {IGNORED}]
+            found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
+            rendered = prompt + turn
+        return found
 
-    def _tokens(self, text: str) -> list[int]:
+    def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
+        """Put rendered examples into tokens, all at once: that is faster than one by one.
+
+        Returns:
+            The sequences of each; those in which nothing is trained are left out.
+        """
+        texts = [text for layout in layouts for parts in layout for text, _ in parts]
+        tokens = iter(self._tokens(texts))
+        found = []
+        for layout in layouts:
+            sequences = [self._sequence(parts, tokens) for parts in layout]
+            found.append([each for each in sequences if each.trained])
+        return found
+
+    def _sequence(
+        self, parts: list[tuple[str, bool | None]], tokens: Iterator[list[int]]
+    ) -> Sequence:
+        sequence = Sequence()
+        for (text, trained), ids in zip(parts, tokens, strict=False):
+            sequence.add(text, ids, trained=self._until_stop(ids) if trained else 0)
+        return sequence
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
         # The template has put the special tokens into the text.
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids: list[list[int]] = self.tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
+        )["input_ids"]
         return ids
 
     def _until_stop(self, tokens: list[int]) -> int:
@@ -144,19 +260,11 @@ class Encoder:
         return stops[-1] + 1 if stops else len(tokens)
 
 
-class _TemplateLacksError(Exception):
-    """The chat template can't express the chat."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def _turn(prompt: str, whole: str) -> str:
     if not whole.startswith(prompt):
-        raise _TemplateLacksError(
+        raise UnfitExampleError(
             "unsupported_chat_template",
-            "the base model's chat template opens an answer in one way and shows it in another,"
+            "The base model's chat template opens an answer in one way and shows it in another,"
             " so an answer can't be told from its prompt.",
         )
     return whole[len(prompt) :]
@@ -167,8 +275,8 @@ def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, t
     offered = [tool["function"]["name"] for tool in chat.tools]
     called = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if any(name not in prompt for name in offered) or any(name not in turn for name in called):
-        raise _TemplateLacksError(
+        raise UnfitExampleError(
             "template_without_tools",
-            "the base model's chat template knows no tools; take a base that does, such as"
+            "The base model's chat template knows no tools; take a base that does, such as"
             " Qwen/Qwen3-0.6B.",
         )

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.convert.preference_checks import OUTPUTS, supervised
 from langchain_finetune.local.training.encoding import IGNORED, Encoder, Sequence
 from langchain_finetune.local.training.events import TrainingFailure
+
+_OUTPUTS = ("preferred_output", "non_preferred_output")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ def encode_preferences(
 
 def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
     # The last turn alone is compared, so that earlier ones only give context.
-    ends = [
-        encoder.encode([(line, _only_last(supervised(example, output)))])[-1] for output in OUTPUTS
-    ]
+    ends = [encoder.encode([(line, _supervised(example, output))])[-1] for output in _OUTPUTS]
     (prompt, chosen), (same_prompt, rejected) = map(_split, ends)
     assert prompt == same_prompt
     if chosen == rejected:
@@ -58,12 +57,14 @@ def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
     return Pair(prompt, chosen, rejected)
 
 
-def _only_last(example: dict[str, Any]) -> dict[str, Any]:
-    messages = [
+def _supervised(example: Mapping[str, Any], output: str) -> dict[str, Any]:
+    """Return the input and one of the answers as a supervised example that teaches the answer."""
+    given = example["input"]
+    read = [
         message | {"weight": 0} if message["role"] == "assistant" else message
-        for message in example["messages"]
+        for message in given["messages"]
     ]
-    return example | {"messages": [*messages[:-1], messages[-1] | {"weight": 1}]}
+    return {**given, "messages": [*read, example[output][0] | {"weight": 1}]}
 
 
 def _split(sequence: Sequence) -> tuple[list[int], list[int]]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_finetune.convert.checks import check_example
-from langchain_finetune.convert.preference_checks import check_preference
+from langchain_finetune.convert.checks import CHECKS, LOCAL, errors_of, parse_line
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Asked, Method
 
@@ -83,17 +82,17 @@ def read_examples(path: Path, *, method: Method, code: str) -> list[tuple[int, M
 
 
 def _examples(path: Path, method: Method, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    check = check_preference if method == "dpo" else check_example
+    check = CHECKS["preference" if method == "dpo" else "supervised"]
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                example = json.loads(line)
+                example = parse_line(line)
             except ValueError:
                 # The error quotes the line, so it is no cause that may be logged.
                 raise TrainingFailure(code, f"Line {number} is not JSON.") from None
-            for finding in check(example):
+            for finding in errors_of(check(example, LOCAL)):
                 place = "" if finding.index is None else f", message {finding.index}"
                 raise TrainingFailure(code, f"Line {number}{place}: {finding.message}")
             yield number, example

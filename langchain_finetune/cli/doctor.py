@@ -1,0 +1,119 @@
+"""`doctor`: whether all is there that this package needs, and what to do where it is not."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.errors import EngineError, FineTuningError, LoadError
+from langchain_finetune.finetune.engines.embedded import find_engine
+from langchain_finetune.home import ensure_home, home_path
+from langchain_finetune.loaders.langsmith_client import reading, reading_client
+
+_EXTRAS = {
+    "local": ("torch", "transformers", "trl", "peft"),
+    "files": ("pyarrow", "zstandard"),
+    "community": ("langchain-community",),
+    "langserve": ("langserve", "sse-starlette"),
+}
+_ROOM_GB = 3
+_MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is (`bad` makes the command fail), and what to do."""
+
+    what: str
+    state: Literal["good", "note", "bad"]
+    said: str
+
+
+def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Look whether all is there: home, extras, engine, keys; exit code 1 where something is not."""
+    findings = [*_basics(), *_extras(), *_engine(), *_langsmith(), *_openai()]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for finding in findings:
+            table.add_row(_MARKS[finding.state], finding.what, finding.said)
+        Console().print(table)
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _basics() -> Iterator[Finding]:
+    yield Finding("Python", "good", f"{platform.python_version()} on {platform.platform()}")
+    for package in ("langchain-finetune", "langchain-core", "langchain-openai", "langsmith"):
+        yield _package(package, missing="bad")
+    home = home_path()
+    try:
+        ensure_home(home)
+    except FineTuningError as error:
+        yield Finding("home", "bad", str(error))
+        return
+    free = shutil.disk_usage(home).free / 1e9
+    enough = free >= _ROOM_GB
+    state: Literal["good", "note"] = "good" if enough else "note"
+    yield Finding("home", state, f"{home}, {free:.1f} GB free")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, packages in _EXTRAS.items():
+        found = [_package(package, missing="note") for package in packages]
+        if all(finding.state == "good" for finding in found):
+            said = ", ".join(f"{finding.what} {finding.said}" for finding in found)
+            yield Finding(f"extra {extra}", "good", said)
+        else:
+            yield Finding(
+                f"extra {extra}", "note", f"not here: pip install 'langchain-finetune[{extra}]'"
+            )
+
+
+def _engine() -> Iterator[Finding]:
+    try:
+        address = find_engine(home_path())
+    except EngineError as error:
+        yield Finding("embedded engine", "bad", str(error))
+        return
+    said = f"runs at {address.url}" if address else "does not run; FineTune starts it when needed"
+    yield Finding("embedded engine", "good", said)
+
+
+def _langsmith() -> Iterator[Finding]:
+    if not (os.environ.get("LANGSMITH_API_KEY") or os.environ.get("LANGSMITH_ENDPOINT")):
+        yield Finding("LangSmith", "note", "no LANGSMITH_API_KEY: runs can come from files")
+        return
+    try:
+        client = reading_client()
+        with reading(client, "its projects"):
+            list(client.list_projects(limit=1))
+    except LoadError as error:
+        yield Finding("LangSmith", "bad", str(error))
+        return
+    yield Finding("LangSmith", "good", f"answers at {client.api_url}")
+
+
+def _openai() -> Iterator[Finding]:
+    # A key is not tried out: that would be a request to somebody's account.
+    if os.environ.get("OPENAI_API_KEY"):
+        where = os.environ.get("OPENAI_BASE_URL", "OpenAI's own API")
+        yield Finding("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
+    else:
+        yield Finding("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
+
+
+def _package(name: str, *, missing: Literal["note", "bad"]) -> Finding:
+    try:
+        return Finding(name, "good", version(name))
+    except PackageNotFoundError:
+        return Finding(name, missing, "not installed")

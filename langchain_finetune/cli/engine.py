@@ -1,0 +1,50 @@
+"""Commands of the embedded engine."""
+
+from typing import Annotated
+
+import typer
+from openai import OpenAI, OpenAIError
+
+from langchain_finetune.cli.output import AsJson, print_rows
+from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
+from langchain_finetune.finetune.engines.openai import explained
+from langchain_finetune.home import KEY_VARIABLE, home_path
+from langchain_finetune.local.server import parse_aliases
+from langchain_finetune.local.server import serve as serve_engine
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name of a base, such as gpt-3.5-turbo=nano. Repeatable."),
+    ] = None,
+) -> None:
+    """Run the embedded engine here until it is stopped."""
+    home = home_path()
+    where = f"http://127.0.0.1:{port}" if port else "an address that the log tells"
+    typer.echo(
+        f"Serving at {where}: OpenAI's API under /v1, LangSmith's at the root.\n"
+        f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
+        err=True,
+    )
+    serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()))
+
+
+def stop() -> None:
+    """Stop the embedded engine that runs in the background."""
+    typer.echo("Stopped." if stop_engine(home_path()) else "No engine runs on this home.")
+
+
+def models(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """List the models of the embedded engine, the newest first."""
+    address = ensure_engine(home_path())
+    key = address.api_key.get_secret_value()
+    with OpenAI(base_url=address.base_url, api_key=key) as client:
+        try:
+            found = sorted(client.models.list(), key=lambda each: each.created, reverse=True)
+        except OpenAIError as error:
+            raise explained(error, address.base_url) from error
+    rows = [{"model": each.id, "owned_by": each.owned_by} for each in found]
+    print_rows(rows, as_json=as_json, none="The engine has no model.")

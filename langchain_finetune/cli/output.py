@@ -1,0 +1,40 @@
+"""What a command prints: a table for people, JSON for programs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+
+def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one result."""
+    if as_json:
+        print_json(result)
+    else:
+        Console().print(dict(result), soft_wrap=True)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str) -> None:
+    """Print results that have the same fields; `none` is said where there are none."""
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        typer.echo(none)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def print_json(result: Any) -> None:
+    """Print JSON, and nothing else, on standard output."""
+    typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())

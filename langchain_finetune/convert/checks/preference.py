@@ -1,0 +1,105 @@
+"""What makes a pair of answers fit for training.
+
+Sources of fact: OpenAI's guide to direct preference optimization (text only; one assistant message
+on each side) and its API reference (`FineTunePreferenceRequestInput`: `input` holds `messages`,
+`tools` and `parallel_tool_calls`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_finetune.convert.checks.check import Check
+from langchain_finetune.convert.checks.example import check_example
+from langchain_finetune.convert.checks.finding import Finding
+from langchain_finetune.convert.checks.profiles import OPENAI, Profile
+
+OUTPUTS = ("preferred_output", "non_preferred_output")
+"""The two sides of a pair."""
+
+_INPUT = ("messages", "tools", "parallel_tool_calls")
+
+
+def check_preference(
+    example: Any, rules: Profile = OPENAI, *, line: bytes | None = None
+) -> list[Finding]:
+    """Return every fault of a line of preferences.
+
+    Input and preferred answer must make a chat that a supervised line could hold. The worse answer
+    is held to what a message that is only read is held to: its faults may be why it is worse. A
+    finding's index counts the messages of the input; both answers have the index after the last
+    of them.
+
+    Args:
+        example: The parsed line.
+        rules: The provider's rules.
+        line: The example as JSON; not needed.
+
+    Example:
+        >>> [finding.code for finding in check_preference({"input": {"messages": []}})]
+        ['no_messages', 'invalid_output', 'invalid_output']
+    """
+    del line
+    if not isinstance(example, dict):
+        return [Finding("not_an_object", "An example must be a JSON object.")]
+    asked = example.get("input")
+    if not isinstance(asked, dict):
+        return [Finding("invalid_input", "A pair needs an input: an object with messages.")]
+    check = Check(rules)
+    messages = asked.get("messages")
+    if not isinstance(messages, list) or not messages:
+        check.add("no_messages", "The input needs a list of messages, with one at least.")
+        messages = None
+    if asked.keys() - {*_INPUT}:
+        # Legacy functions, for example.
+        check.add(
+            "unknown_input_field", f"The input of a pair holds nothing but {', '.join(_INPUT)}."
+        )
+    better, worse = (_answer(example.get(name)) for name in OUTPUTS)
+    for name, answer in zip(OUTPUTS, (better, worse), strict=True):
+        if answer is None:
+            check.add("invalid_output", f"{name} must be a list of one assistant message.")
+    if messages is not None:
+        if better is not None:
+            _check_chat(asked, better, check)
+        if worse is not None:
+            _check_chat(asked, _as_history(worse), check)
+    if better is not None and better == worse:
+        check.add("same_outputs", "Both answers are the same: nothing is preferred.")
+    # What is wrong with the input is found with either answer.
+    return list(dict.fromkeys(check.found))
+
+
+def _check_chat(asked: Mapping[str, Any], answer: Mapping[str, Any], check: Check) -> None:
+    chat = {name: asked[name] for name in _INPUT if name in asked}
+    chat["messages"] = [*map(_as_history, asked["messages"]), answer]
+    for finding in check_example(chat, check.rules):
+        # The worse answer is no target, and nothing is mended in pairs.
+        if finding.code != "no_target":
+            check.found.append(replace(finding, mend=None))
+    _check_text(chat["messages"], check)
+
+
+def _check_text(messages: Sequence[Any], check: Check) -> None:
+    for index, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "image_url":
+                check.add("image_in_preference", "A pair is text only: an image.", index)
+            elif kind != "text":
+                check.add("not_text", "A pair is text only: a part of another kind.", index)
+
+
+def _as_history(message: Any) -> Any:
+    """Return a message of the input as one of a supervised line that is only read."""
+    is_answer = isinstance(message, dict) and message.get("role") == "assistant"
+    return {**message, "weight": 0} if is_answer else message
+
+
+def _answer(output: Any) -> Mapping[str, Any] | None:
+    if not isinstance(output, list) or len(output) != 1:
+        return None
+    [answer] = output
+    is_answer = isinstance(answer, dict) and answer.get("role") == "assistant"
+    return answer if is_answer else None

@@ -1,0 +1,68 @@
+"""Runs of plain language models as lines of prompt and completion. Pure."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from langchain_core.chat_sessions import ChatSession
+
+from langchain_finetune.convert.rows import Example, Outcome, Row
+from langchain_finetune.convert.sources import read_each
+from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import wire_messages
+
+
+def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
+    """Yield the prompt and completion of each session that is one; chats are left out (`chat`).
+
+    Raises:
+        ConvertError: An item is no session.
+    """
+    for place, example in read_each(sessions, completion_example, outcome):
+        yield Row(place.id, place.source, example=example)
+
+
+def completion_example(session: ChatSession) -> Example:
+    """Return the line of a plain language model's run: what was sent and what came back.
+
+    Raises:
+        UnreadableChatError: The session is a chat, or more than one prompt.
+
+    Example:
+        >>> from langchain_core.messages import AIMessage, HumanMessage
+        >>> messages = [HumanMessage("Once upon"), AIMessage(" a time")]
+        >>> completion_example({"messages": messages, "source": {"kind": "completion"}})
+        {'prompt': 'Once upon', 'completion': ' a time'}
+    """
+    if not is_completion(session):
+        raise UnreadableChatError(
+            "chat", "A chat is no prompt and completion: convert it with method='supervised'."
+        )
+    messages = wire_messages(session)
+    if len(messages) != 2:  # noqa: PLR2004 - prompt and completion
+        raise UnreadableChatError(
+            "joined_completions", "Several prompts and completions, joined to a conversation."
+        )
+    prompt, completion = messages
+    return {"prompt": prompt["content"], "completion": completion["content"]}
+
+
+def is_completion(session: ChatSession) -> bool:
+    """Tell whether a session is a prompt and its completion: its messages are the two."""
+    source: Any = session.get("source") or {}
+    return bool(source.get("kind") == "completion")
+
+
+def require_chat(session: ChatSession) -> None:
+    """Refuse a session that is no chat.
+
+    A plain language model saw text without roles; as a chat, the example would not be what was
+    sent.
+
+    Raises:
+        UnreadableChatError: It is a prompt and its completion.
+    """
+    if is_completion(session):
+        raise UnreadableChatError(
+            "completion_run",
+            "The run of a plain language model is no chat: convert it with method='completion'.",
+        )

@@ -1,0 +1,141 @@
+"""Finds chats that were seen before, exactly or nearly, in little memory.
+
+The index is a temporary database of SQLite: it has no name, holds hashes and ids but no text, and
+goes when it is closed. Near duplicates are found by locality-sensitive hashing: signatures are cut
+into bands, and only chats that share a band are compared, by their shingles (Leskovec, Rajaraman,
+Ullman: Mining of Massive Datasets, chapter 3.4).
+"""
+
+import sqlite3
+import zlib
+from array import array
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, exact_key, shingles_of, signature
+from langchain_finetune.convert.rows import Row
+
+_MISSED = 1e-3
+"""Chance at most that a pair just as similar as the threshold shares no band."""
+
+_FEWEST_ROWS = 2
+_OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
+"""Not all chats of a band are looked at: a form letter may fill it with thousands."""
+
+_COMPARED = 50
+"""Chats that are compared at most: those that share the most bands."""
+
+_CACHE_KB = 16_384
+
+_TABLES = f"""
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -{_CACHE_KB};
+CREATE TABLE exact (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, shingles BLOB NOT NULL);
+CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
+BEGIN;
+"""
+
+
+class DuplicateIndex:
+    """Rows that were seen, to be asked whether another one repeats them.
+
+    Use as a context manager.
+
+    Args:
+        threshold: Similarity from 0.5 to 1 from which two chats are near duplicates, as the
+            Jaccard index of their `shingles_of`; None to find exact ones only.
+    """
+
+    def __init__(self, threshold: float | None = None) -> None:
+        self._threshold = threshold
+        self._rows_a_band = rows_a_band(threshold) if threshold is not None else 0
+        bands = PERMUTATIONS // self._rows_a_band if self._rows_a_band else 0
+        self._candidates = " UNION ALL ".join([_OF_A_BAND] * bands)
+        # An iterator may be handed from one thread to another, but is never in two at once.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_TABLES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:
+        """Tell which row that was added before repeats this one.
+
+        Args:
+            row: To look for.
+            add: Add it if there is none.
+
+        Returns:
+            The id of the row, and whether it is exactly the same; None where there is none.
+        """
+        key = exact_key(row.example)
+        found = self._database.execute("SELECT id FROM exact WHERE key = ?", (key,)).fetchone()
+        if found:
+            return found[0], True
+        if self._threshold is not None:
+            shingles = shingles_of(row.example)
+            keys = self._bands(signature(shingles))
+            hashes = {zlib.crc32(shingle.encode(errors="replace")) for shingle in shingles}
+            if (near := self._nearest(hashes, keys)) is not None:
+                return near, False
+            if add:
+                self._add_near(row.id, hashes, keys)
+        if add:
+            self._database.execute("INSERT INTO exact VALUES (?, ?)", (key, row.id))
+        return None
+
+    def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
+        assert self._threshold is not None
+        shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
+        best, likest = None, self._threshold
+        for candidate, _ in shared.most_common(_COMPARED):
+            name, stored = self._database.execute(
+                "SELECT id, shingles FROM near WHERE number = ?", (candidate,)
+            ).fetchone()
+            others = array("I", stored)
+            common = len(hashes.intersection(others))
+            alike = common / (len(hashes) + len(others) - common)
+            if alike > likest or (best is None and alike >= likest):
+                best, likest = name, alike
+        return best
+
+    def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
+        number = self._database.execute(
+            "INSERT INTO near (id, shingles) VALUES (?, ?)", (name, array("I", hashes).tobytes())
+        ).lastrowid
+        self._database.executemany(
+            "INSERT INTO band VALUES (?, ?)", [(key, number) for key in keys]
+        )
+
+    def _bands(self, numbers: list[int]) -> list[int]:
+        """Return a 64-bit number for each band; Python hashes integers the same in every run."""
+        step = self._rows_a_band
+        return [
+            hash((place, *numbers[place : place + step]))
+            for place in range(0, PERMUTATIONS - step + 1, step)
+        ]
+
+
+def rows_a_band(threshold: float) -> int:
+    """Return how many numbers make a band: as many as find all but a thousandth of the pairs.
+
+    Example:
+        >>> rows_a_band(0.9), rows_a_band(0.7)
+        (8, 4)
+    """
+    return next(
+        rows
+        for rows in range(PERMUTATIONS, 0, -1)
+        if rows <= _FEWEST_ROWS or (1 - threshold**rows) ** (PERMUTATIONS // rows) <= _MISSED
+    )

@@ -1,0 +1,98 @@
+"""Chats that come more than once, and chats of which one part of the data repeats another."""
+
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from typing import IO, Literal
+
+import orjson
+
+from langchain_finetune.convert.duplicate_index import DuplicateIndex
+from langchain_finetune.convert.rows import Outcome, Part, Row
+
+Duplicates = Literal["keep", "drop_exact", "drop_near"]
+
+_ABOVE: dict[Part, tuple[Part, ...]] = {
+    "train": ("test", "validation"),
+    "validation": ("test",),
+    "test": (),
+}
+"""The parts that a row must not repeat."""
+
+
+def unique_rows(
+    rows: Iterator[Row], outcome: Outcome, duplicates: Duplicates, near_threshold: float
+) -> Iterator[Row]:
+    """Yield the rows without those that repeat an earlier one.
+
+    Each of those is rejected with the code `duplicate`, which names the row that it repeats; where
+    they are kept, `duplicates` counts the exact ones.
+    """
+    near = near_threshold if duplicates == "drop_near" else None
+    with DuplicateIndex(near) as index:
+        for row in rows:
+            repeated = index.repeated(row, add=True)
+            if repeated is None:
+                yield row
+            elif duplicates == "keep":
+                outcome.counts["duplicates"] += 1
+                yield row
+            else:
+                outcome.reject(row.id, "duplicate", _reason(*repeated))
+
+
+def uncontaminated_rows(
+    rows: Iterator[Row], outcome: Outcome, near_threshold: float | None = None
+) -> Iterator[Row]:
+    """Yield the rows whose part repeats no other: what is measured on must not have been learnt.
+
+    The test part wins against validation, and both win against training: those that lose are
+    rejected with the code `contaminated`. So the held-out parts stay as they were drawn, and the
+    order of the rows does not matter. For that all rows are read before the first is yielded; they
+    wait in a temporary file.
+
+    Args:
+        rows: Split into their parts.
+        outcome: Takes the rejects.
+        near_threshold: Similarity from which rows count as repeated; None for exact ones only.
+    """
+    with (
+        TemporaryFile() as waiting,
+        DuplicateIndex(near_threshold) as test,
+        DuplicateIndex(near_threshold) as validation,
+    ):
+        indices = {"test": test, "validation": validation}
+        for row in rows:
+            if row.part != "train":
+                indices[row.part].repeated(row, add=True)
+            _write(row, waiting)
+        waiting.seek(0)
+        while header := waiting.readline():
+            row = _read(header, waiting)
+            for part in _ABOVE[row.part]:
+                if repeated := indices[part].repeated(row, add=False):
+                    reason = f"{_reason(*repeated)[:-1]} in the {part} part."
+                    outcome.reject(row.id, "contaminated", reason)
+                    break
+            else:
+                yield row
+
+
+def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` tells it
+    return f"It {'repeats' if exact else 'nearly repeats'} {name}."
+
+
+_FIELDS = [name for name in Row.__slots__ if not name.startswith("_")]
+
+
+def _write(row: Row, file: IO[bytes]) -> None:
+    fields = {name: getattr(row, name) for name in _FIELDS}
+    file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
+    file.write(row.line)
+
+
+def _read(header: bytes, file: IO[bytes]) -> Row:
+    fields = orjson.loads(header)
+    row = Row(fields["id"], fields["source"], line=file.readline())
+    for name in _FIELDS:
+        setattr(row, name, fields[name])
+    return row

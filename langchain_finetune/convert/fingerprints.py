@@ -1,0 +1,129 @@
+"""What makes two examples the same, or nearly the same."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from langchain_finetune.convert.rows import Example
+from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.errors import ConvertError
+
+PERMUTATIONS = 128
+"""Length of a signature."""
+
+_SHINGLE = 3
+_SEED = 1
+_PROMPTS = frozenset({"system", "developer"})
+# Scripts that put no spaces between words give a word for each letter: Thai, Lao, Myanmar, Khmer,
+# kana, Han.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+def exact_key(example: Example) -> bytes:
+    """Return 16 bytes that two examples share where the model sees the same in both.
+
+    Weights do not count, nor do the ids of calls, which are random, the form of the JSON of
+    arguments, or whether a text is one string or in parts.
+    """
+    request = request_of(example)
+    ids: dict[str, int] = {}
+    seen = [
+        [_bare(message, ids) for message in conversation] for conversation in conversations(example)
+    ]
+    rest = [request.get("tools"), request.get("functions")]
+    rest += [example.get("prompt"), example.get("completion")]
+    data = orjson.dumps([seen, rest], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def signature(shingles: Iterable[str]) -> list[int]:
+    """Return the MinHash signature of shingles: `PERMUTATIONS` numbers below 2 to the 32.
+
+    Raises:
+        ConvertError: The library is not installed.
+    """
+    try:
+        from rensa import RMinHash  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConvertError(
+            "Near duplicates need the library rensa: pip install 'langchain-finetune[dedup]'."
+        ) from error
+    minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
+    minhash.update(shingles)
+    digest: list[int] = minhash.digest()
+    return digest
+
+
+def shingles_of(example: Example) -> set[str]:
+    """Return every three words that follow each other in an example; case does not count.
+
+    They are of what was said, called and answered. System prompts and tools do not count: an app
+    sends the same ones with every chat, and long ones would make all of its chats look alike.
+
+    Example:
+        >>> sorted(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
+        ['hi there hello', 'there hello you']
+    """
+    words = _WORD.findall("\n".join(_said(example)).lower())
+    last = max(1, len(words) - _SHINGLE + 1)
+    return {" ".join(words[place : place + _SHINGLE]) for place in range(last)}
+
+
+def _said(example: Example) -> Iterator[str]:
+    for name in ("prompt", "completion"):
+        if example.get(name):
+            yield str(example[name])
+    for conversation in conversations(example):
+        for message in conversation:
+            role = message.get("role")
+            if role in _PROMPTS:
+                continue
+            yield str(role)
+            content = _content(message.get("content"))
+            yield content if isinstance(content, str) else orjson.dumps(content).decode()
+            yield message.get("refusal") or ""
+            for call in (*(message.get("tool_calls") or ()), {"function": message}):
+                function = call.get("function") or {}
+                function = function.get("function_call") or function
+                if "arguments" in function:
+                    yield f"{function.get('name')}\n{function['arguments']}"
+
+
+def _bare(message: Mapping[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+    bare = {key: value for key, value in message.items() if value is not None and key != "weight"}
+    if "content" in bare:
+        bare["content"] = _content(bare["content"])
+    if calls := bare.get("tool_calls"):
+        bare["tool_calls"] = [
+            {**call, "id": ids.setdefault(call.get("id"), len(ids)), "function": _call(call)}
+            for call in calls
+        ]
+    if "tool_call_id" in bare:
+        bare["tool_call_id"] = ids.setdefault(bare["tool_call_id"], len(ids))
+    return bare
+
+
+def _content(content: Any) -> Any:
+    """Return text in parts as one string; other content as it is."""
+    if isinstance(content, list) and all(_is_text(part) for part in content):
+        return "".join(part.get("text") or "" for part in content)
+    return content
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "text"
+
+
+def _call(call: Mapping[str, Any]) -> Any:
+    """Return the function of a call with its arguments in one form."""
+    function = call.get("function")
+    try:
+        arguments = json.loads(function["arguments"])  # type: ignore[index]
+        return {**function, "arguments": json.dumps(arguments, sort_keys=True)}  # type: ignore[dict-item]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return [function]  # So that no text looks like the JSON that it is not.

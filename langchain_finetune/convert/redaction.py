@@ -1,0 +1,42 @@
+"""Takes private text out of examples, by a function that the user gives."""
+
+from collections.abc import Callable, Iterator
+
+from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.convert.texts import change_texts
+from langchain_finetune.errors import ConvertError
+
+Redact = Callable[[str], str]
+"""Returns a text without what is private in it; what `langsmith.anonymizer` makes is one, too."""
+
+
+def redacted_rows(rows: Iterator[Row], outcome: Outcome, redact: Redact) -> Iterator[Row]:
+    """Yield the rows with every text redacted; `redacted` counts those that changed.
+
+    See `change_texts` for what a text is.
+
+    Args:
+        rows: What to redact.
+        outcome: Takes the count.
+        redact: Makes the new text of one; it may be called twice for the same.
+
+    Raises:
+        ConvertError: `redact` returned something other than text.
+    """
+
+    def change(text: str, _index: int | None) -> str:
+        changed = redact(text)
+        if not isinstance(changed, str):
+            raise ConvertError(
+                f"The redact function returned {type(changed).__name__} for a text: "
+                "it must take a str and return one."
+            )
+        return changed
+
+    for row in rows:
+        example = change_texts(row.example, change)
+        if example is row.example:
+            yield row
+        else:
+            outcome.counts["redacted"] += 1
+            yield row.changed(example)

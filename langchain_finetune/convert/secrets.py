@@ -1,0 +1,151 @@
+"""Finds API keys and other credentials in examples; it tells where, never what.
+
+The patterns are LangSmith's (`langsmith.anonymizer.DEFAULT_SECRET_RULES`): keys by the prefixes of
+their providers, tokens of known structure, and values that are assigned to a telling name.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
+
+from langchain_finetune.convert.rows import FoundSecret, Outcome, Row
+from langchain_finetune.convert.texts import change_texts
+
+SecretAction = Literal["report", "reject", "redact"]
+
+_KINDS = {
+    "sk-ant-": "anthropic",
+    "sk-": "openai",
+    "lsv2_": "langsmith",
+    "ls__": "langsmith",
+    "github_pat_": "github",
+    "gh": "github",
+    "glpat-": "gitlab",
+    "a3t": "aws",
+    "abia": "aws",
+    "acca": "aws",
+    "akia": "aws",
+    "asia": "aws",
+    "aiza": "google",
+    "ya29.": "google",
+    "xox": "slack",
+    "xapp-": "slack",
+    "https://hooks.slack.com/": "slack",
+    "sk_": "stripe",
+    "rk_": "stripe",
+    "npm_": "npm",
+    "pypi-": "pypi",
+    "sg.": "sendgrid",
+    "eyj": "jwt",
+    "-----begin": "private_key",
+    "bearer": "bearer_token",
+    "authorization": "bearer_token",
+}
+"""What a secret is, by how it begins, in lower case; the first that fits counts."""
+
+_ASSIGNED = re.compile(
+    r"(?:key|secret|token|passw(?:or)?d|salt)[\w.-]*[\"']?\s*[:=]"
+    r"|bearer\s|(?:authorization|x-api-key|x-auth-token)[\"']?\s*[:=]|:[^@/\s]+@"
+)
+"""Without this in a text in lower case, no rule that ignores case can match. It is looked for
+first since those rules take most of the time."""
+
+_MARKS = (
+    ("(?:AKIA|", ("AKIA", "ASIA", "ABIA", "ACCA", "A3T")),
+    ("(?:live|test)", ("_live_", "_test_")),
+    ("sk-[A-Za-z0-9]", ("sk-",)),
+)
+"""The same for other slow rules: a piece of the rule, and what a text must hold, one at least."""
+
+
+def _marks(pattern: re.Pattern[str]) -> tuple[str, ...]:
+    return next((marks for piece, marks in _MARKS if piece in pattern.pattern), ("",))
+
+
+_RULES = [
+    (rule["pattern"], rule["replace"] or SECRET_PLACEHOLDER, _marks(rule["pattern"]))
+    for rule in DEFAULT_SECRET_RULES
+]
+
+
+def masked(text: str) -> tuple[str, list[str]]:
+    """Return a text with its secrets masked, and the kinds of those.
+
+    Example:
+        >>> masked("It is AKIAIOSFODNN7EXAMPLE.")
+        ('It is [SECRET_DETECTED].', ['aws'])
+    """
+    kinds: list[str] = []
+    for pattern, replacement in _possible(text):
+
+        def mask(match: re.Match[str], replacement: str = replacement) -> str:
+            if SECRET_PLACEHOLDER in match[0]:
+                return match[0]  # An earlier rule has found what stands here.
+            kinds.append(_kind(match[0]))
+            return match.expand(replacement)
+
+        text = pattern.sub(mask, text)
+    return text, kinds
+
+
+def _possible(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
+    """Yield the rules that match somewhere in a text, and what they put there."""
+    assigned = _ASSIGNED.search(text.lower()) is not None
+    for pattern, replacement, marks in _RULES:
+        if pattern.flags & re.IGNORECASE:
+            worth_it = assigned
+        else:
+            worth_it = any(mark in text for mark in marks)
+        if worth_it and pattern.search(text):
+            yield pattern, replacement
+
+
+def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> Iterator[Row]:
+    """Yield the rows; what was found goes to `outcome.secrets` and its counts `secrets.<kind>`.
+
+    Args:
+        rows: Where to look.
+        outcome: Counts the messages that hold a secret of a kind.
+        action: `report` changes nothing, `redact` puts a placeholder in the secret's place,
+            `reject` rejects the example with the code `secret`.
+    """
+    for row in rows:
+        texts: list[str] = []
+        change_texts(row.example, lambda text, _, keep=texts: keep.append(text) or text)  # type: ignore[misc]
+        # All of an example at once: most have no secret, and a rule costs most to be started.
+        if next(_possible("\n".join(texts)), None) is None:
+            yield row
+            continue
+        found: dict[tuple[int | None, str], None] = {}
+
+        def note(text: str, index: int | None, found: dict[object, None] = found) -> str:  # type: ignore[assignment]
+            without, kinds = masked(text)
+            found.update(dict.fromkeys((index, kind) for kind in kinds))
+            return without
+
+        example = change_texts(row.example, note)
+        if not found:
+            yield row
+            continue
+        for index, kind in found:
+            outcome.counts[f"secrets.{kind}"] += 1
+            outcome.secrets.append(FoundSecret(row.id, index, kind))
+        if action == "reject":
+            outcome.reject(row.id, "secret", _reason(list(found)))
+        else:
+            yield row.changed(example) if action == "redact" else row
+
+
+def _kind(secret: str) -> str:
+    lower = secret.lower()
+    known = next((kind for start, kind in _KINDS.items() if lower.startswith(start)), None)
+    return known or ("url_password" if "://" in secret else "assigned")
+
+
+def _reason(found: list[tuple[int | None, str]]) -> str:
+    index, kind = found[0]
+    place = "its tools" if index is None else f"message {index}"
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"It holds a secret ({kind} in {place}{more})."

@@ -1,0 +1,172 @@
+"""The texts of an example: what people, models and tools said, wherever it stands.
+
+Examples come as chats (`messages`), preferences (`input`, `preferred_output`,
+`non_preferred_output`) and completions (`prompt`, `completion`).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_finetune.convert.rows import Example
+
+Change = Callable[[str, int | None], str]
+"""Takes a text and the position of its message (None where it has none); returns the new text."""
+
+_OUTPUTS = ("preferred_output", "non_preferred_output")
+
+
+def request_of(example: Example) -> Mapping[str, Any]:
+    """Return what holds an example's messages and tools: itself, or a preference's `input`."""
+    inner = example.get("input")
+    return inner if isinstance(inner, Mapping) else example
+
+
+def conversations(example: Example) -> list[list[Any]]:
+    """Return the chats of an example: one, or a preference's with each of its two answers.
+
+    Example:
+        >>> conversations({"input": {"messages": [1]}, "preferred_output": [2],
+        ...                "non_preferred_output": [3]})
+        [[1, 2], [1, 3]]
+    """
+    messages = request_of(example).get("messages") or []
+    outputs = [example[name] for name in _OUTPUTS if example.get(name)]
+    return [[*messages, *output] for output in outputs] or [messages]
+
+
+def change_texts(example: Example, change: Change) -> Example:
+    """Return an example with its texts changed; the very same one where nothing changes.
+
+    Texts are those of messages (also as parts, and refusals), the strings within the arguments of
+    calls, tools' descriptions at any depth, prompts and completions. Names of tools, ids, keys,
+    schemas' other values and the addresses of images stay: they are no prose. The `name` of a
+    person is left out if `change` would change it, since not every text can be a name.
+
+    Args:
+        example: Stays as it is.
+        change: Makes the new text. Messages of a preference count on from its input's.
+    """
+    changed = dict(example)
+    for name in ("prompt", "completion"):
+        if isinstance(example.get(name), str):
+            changed[name] = change(example[name], None)
+    if isinstance(inner := example.get("input"), Mapping):
+        changed["input"] = _request(inner, change)
+        place = len(inner.get("messages") or [])
+        for name in _OUTPUTS:
+            if isinstance(example.get(name), list):
+                changed[name] = _messages(example[name], change, place)
+                place += len(example[name])
+    else:
+        changed = _request(changed, change)
+    return example if changed == example else changed
+
+
+def _request(request: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    changed = dict(request)
+    if isinstance(request.get("messages"), list):
+        changed["messages"] = _messages(request["messages"], change, 0)
+    for name in ("tools", "functions"):
+        if isinstance(request.get(name), list):
+            changed[name] = _described(request[name], change)
+    return changed
+
+
+def _messages(messages: list[Any], change: Change, first: int) -> list[Any]:
+    return [
+        _message(message, lambda text, index=index: change(text, index))  # type: ignore[misc]
+        if isinstance(message, Mapping)
+        else message
+        for index, message in enumerate(messages, start=first)
+    ]
+
+
+def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    changed = dict(message)
+    for name in ("content", "refusal", "reasoning_content"):
+        if isinstance(value := message.get(name), str):
+            changed[name] = change(value)
+    if message.get("role") in {"tool", "function"} and isinstance(message.get("content"), str):
+        changed["content"] = _result(message["content"], change)
+    if isinstance(parts := message.get("content"), list):
+        changed["content"] = [_part(part, change) for part in parts]
+    if isinstance(calls := message.get("tool_calls"), list):
+        changed["tool_calls"] = [_call(call, change) for call in calls]
+    if isinstance(function := message.get("function_call"), Mapping):
+        changed["function_call"] = _function(function, change)
+    speaker = message.get("name") if message.get("role") not in {"tool", "function"} else None
+    if isinstance(speaker, str) and change(speaker) != speaker:
+        del changed["name"]
+    return changed
+
+
+def _part(part: Any, change: Callable[[str], str]) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    kept: dict[str, Any] = {
+        name: change(value)
+        for name, value in part.items()
+        if name in {"text", "refusal"} and isinstance(value, str)
+    }
+    file = part.get("file")
+    if isinstance(file, Mapping) and isinstance(file.get("filename"), str):
+        kept["file"] = {**file, "filename": change(file["filename"])}
+    return {**part, **kept}
+
+
+def _call(call: Any, change: Callable[[str], str]) -> Any:
+    if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
+        return call
+    return {**call, "function": _function(call["function"], change)}
+
+
+def _function(function: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        return dict(function)
+    return {**function, "arguments": _arguments(arguments, change)}
+
+
+def _arguments(arguments: str, change: Callable[[str], str]) -> str:
+    """Change the strings within a call's arguments; where none changes, the text stays as it is."""
+    try:
+        parsed = json.loads(arguments)
+        changed = _values(parsed, change)
+        if changed == parsed:
+            return arguments
+        return json.dumps(changed, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        # No JSON, or numbers that JSON can't say: then it is text like any other.
+        return change(arguments)
+
+
+def _result(text: str, change: Callable[[str], str]) -> str:
+    """Change what a tool said; where it is JSON with escapes, what they stand for, too."""
+    if "\\" in text and text.lstrip()[:1] in {"{", "["}:
+        text = _arguments(text, change)
+    return change(text)
+
+
+def _values(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_values(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _values(item, change) for key, item in value.items()}
+    return value
+
+
+def _described(value: Any, change: Change) -> Any:
+    """Change every `description` within tools."""
+    if isinstance(value, list):
+        return [_described(item, change) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: change(item, None)
+            if key == "description" and isinstance(item, str)
+            else _described(item, change)
+            for key, item in value.items()
+        }
+    return value

@@ -1,0 +1,136 @@
+"""Counts tokens for a local base: exactly those that the embedded engine trains on.
+
+It renders and encodes with the engine's own code, so what does not fit there is known here.
+"""
+
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_finetune.convert.rows import Example
+from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.tokens import Count, CountTokens, Unfit
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.bases import find_base, resolve_base
+
+if TYPE_CHECKING:
+    from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence
+
+
+def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
+    """Return the counter of a base of the embedded engine; None where it is not on this machine.
+
+    Args:
+        model: `nano`, a model's folder, or an id on the Hugging Face hub.
+        how: With `always`, a tokenizer that is not here is downloaded from the hub.
+        most: Tokens of an example at most, where that is less than the base takes.
+
+    Raises:
+        ConvertError: The base's tokenizer can't be read; or tokens are to be counted `always`, and
+            there is no such base, or the extra `local` is not installed.
+    """
+    try:
+        base = resolve_base(model) if how == "always" else find_base(model)
+        return None if base is None else LocalCounter(_encoder(base), most)
+    except ImportError as error:
+        if how == "offline":
+            return None
+        raise ConvertError(
+            f"The tokens of {model!r} can't be counted without the extra local:"
+            " pip install 'langchain-finetune[local]'."
+        ) from error
+    except ApiError as error:
+        if how == "offline":
+            return None  # The engine will say the same, if it comes to training.
+        raise ConvertError(error.message) from error
+    except (OSError, ValueError) as error:
+        raise ConvertError(
+            f"The tokens of {model!r} can't be counted: its tokenizer can't be read."
+        ) from error
+
+
+def _encoder(base: Path | str) -> "Encoder":
+    # Seconds: transformers brings torch.
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
+
+    from langchain_finetune.local.training.encoding import Encoder  # noqa: PLC0415
+
+    config = AutoConfig.from_pretrained(base)
+    try:
+        generation: Any = GenerationConfig.from_pretrained(base)
+    except OSError:
+        # Not every model has one; transformers then makes it like this.
+        generation = GenerationConfig.from_model_config(config)
+    return Encoder.of(AutoTokenizer.from_pretrained(base), config, generation)
+
+
+@dataclass(frozen=True)
+class LocalCounter:
+    """Counts examples for a base.
+
+    Attributes:
+        encoder: The base's.
+        most: Tokens of an example at most, where that is less than the base takes.
+    """
+
+    encoder: "Encoder"
+    most: int | None = None
+    exact: bool = True
+
+    @property
+    def limit(self) -> int | None:
+        """The tokens that an example may have."""
+        limits = [limit for limit in (self.encoder.max_length, self.most) if limit]
+        return min(limits, default=None)
+
+    def count(self, examples: Several[Example]) -> list[Count | Unfit]:
+        """Count each example; all texts go through the tokenizer at once."""
+        laid_out = [self._layout(example) for example in examples]
+        layouts = [each for each in laid_out if not isinstance(each, Unfit)]
+        encoded = iter(self.encoder.tokenized(layouts))
+        return [
+            each
+            if isinstance(each, Unfit)
+            else _count(next(encoded), is_pair="preferred_output" in example)
+            for example, each in zip(examples, laid_out, strict=True)
+        ]
+
+    def _layout(self, example: Example) -> "Layout | Unfit":
+        from langchain_finetune.local.training.encoding import UnfitExampleError  # noqa: PLC0415
+
+        if "prompt" in example:
+            parts = [(str(example["prompt"]), None), (str(example.get("completion")), True)]
+            return [parts]
+        request = {**request_of(example)}
+        is_pair = "preferred_output" in example
+        try:
+            return [
+                parts
+                for messages in conversations(example)
+                for parts in self.encoder.layout(
+                    {**request, "messages": _last_learnt(messages) if is_pair else messages}
+                )
+            ]
+        except UnfitExampleError as error:
+            place = "" if error.index is None else f" (message {error.index})"
+            return Unfit(error.code, error.message + place)
+
+
+def _last_learnt(messages: list[Any]) -> list[Any]:
+    """Let only the last answer of a pair's chat be learnt: the others are context."""
+    read = [
+        {**message, "weight": 0} if message["role"] == "assistant" else message
+        for message in messages[:-1]
+    ]
+    return [*read, {**messages[-1], "weight": 1}]
+
+
+def _count(sequences: list["Sequence"], *, is_pair: bool) -> Count | Unfit:
+    if not sequences:
+        return Unfit("no_answer", "It has no answer of the assistant to learn.")
+    # Of a pair, what the template puts behind an answer is left out.
+    total = sum(each.learnt_up_to if is_pair else len(each.input_ids) for each in sequences)
+    longest = max(len(each.input_ids) for each in sequences)
+    return Count(total, longest, sum(each.trained for each in sequences))

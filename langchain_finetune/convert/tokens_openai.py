@@ -1,0 +1,231 @@
+"""Counts tokens as OpenAI does, as far as that is known.
+
+Text is counted with tiktoken. What stands around it follows OpenAI's cookbook ("How to count tokens
+with tiktoken"): messages, names and tools; its examples give the cookbook's figures, 124 and 101
+for gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments and three tokens
+more, which others have measured (hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
+pixels. What OpenAI bills may differ by a few tokens an example.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from langchain_finetune.convert.rows import Example
+from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.token_limits import limit_of
+from langchain_finetune.convert.tokens import Count, CountTokens, Unfit
+from langchain_finetune.errors import ConvertError
+
+_A_MESSAGE, _A_NAME, _THE_REPLY, _A_CALL = 3, 1, 3, 3
+_TOOLS, _PROPERTIES, _A_PROPERTY, _ENUM, _A_VALUE = 12, 3, 3, -3, 3
+_A_TOOL = {"o200k_base": 7, "cl100k_base": 10}
+
+_IMAGE = {"gpt-4o-mini": (2_833, 25_501), "": (85, 765)}
+"""Tokens of an image in low detail, and of one of 1024 by 1024 pixels in high detail, by the
+beginning of the model's name (OpenAI's guide to images, November 2026)."""
+
+_LONGEST = 100_000
+"""Characters that tiktoken gets at once: a million spaces make it give up."""
+
+_VOCABULARIES = {
+    name: f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
+    for name in ("cl100k_base", "o200k_base")
+}
+"""Where tiktoken gets its vocabularies from; the hash of the address names the file in its cache.
+"""
+
+Measure = Callable[[str], int]
+
+_log = logging.getLogger(__name__)
+
+
+def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "OpenAICounter | None":
+    """Return the counter of one of OpenAI's models; None for any other model.
+
+    Where the vocabulary is not at hand and must not be downloaded, the counter gives upper bounds.
+
+    Raises:
+        ConvertError: The vocabulary can't be downloaded, and tokens are to be counted `always`.
+    """
+    import tiktoken  # noqa: PLC0415 - slow, and not needed without a model of OpenAI's
+
+    base = model.removeprefix("ft:")
+    try:
+        name = tiktoken.encoding_name_for_model(base)
+    except KeyError:
+        return None
+    limit = limit_of(base) if most is None else most
+    image = next(tokens for start, tokens in _IMAGE.items() if base.startswith(start))
+    a_tool = _A_TOOL.get(name, _A_TOOL["o200k_base"])
+    if how == "offline" and not _is_here(name):
+        return OpenAICounter(byte_length, limit, image, a_tool, exact=False)
+    if not _is_here(name):
+        _log.warning("Downloading tiktoken's vocabulary %s (some MB, once).", name)
+    try:
+        encoding = tiktoken.get_encoding(name)
+    except (OSError, ValueError) as error:
+        raise ConvertError(
+            f"The tokens of {model} can't be counted: tiktoken can't download its vocabulary"
+            f" {name}. Set TIKTOKEN_CACHE_DIR to a folder where tiktoken has put it before, or"
+            " leave count_tokens out: then only what is surely short enough passes."
+        ) from error
+
+    def measure(text: str) -> int:
+        pieces = range(0, len(text), _LONGEST)
+        return sum(len(encoding.encode_ordinary(text[at : at + _LONGEST])) for at in pieces)
+
+    return OpenAICounter(measure, limit, image, a_tool)
+
+
+def byte_length(text: str) -> int:
+    """Return the bytes of a text; it has no more tokens, since each covers one byte at least."""
+    return len(text.encode(errors="surrogatepass"))
+
+
+@dataclass(frozen=True)
+class OpenAICounter:
+    """Counts examples for a model of OpenAI.
+
+    Attributes:
+        measure: Returns the tokens of a text, or an upper bound.
+        limit: Most tokens of an example.
+        image_tokens: Tokens of an image in low and in high detail.
+        a_tool: Tokens around a tool.
+        exact: False if `measure` returns bounds.
+    """
+
+    measure: Measure
+    limit: int | None
+    image_tokens: tuple[int, int] = _IMAGE[""]
+    a_tool: int = _A_TOOL["cl100k_base"]
+    exact: bool = True
+
+    def count(self, examples: Sequence[Example]) -> list[Count | Unfit]:
+        """Count each example; what they share, such as their tools, is measured once."""
+        known: dict[str, int] = {}
+
+        def measure(text: str) -> int:
+            if text not in known:
+                known[text] = self.measure(text)
+            return known[text]
+
+        return [self._one(example, measure) for example in examples]
+
+    def _one(self, example: Example, measure: Measure) -> Count:
+        if "prompt" in example:
+            target = measure(str(example.get("completion") or ""))
+            total = measure(str(example["prompt"])) + target
+            return Count(total, total, target)
+        around = _THE_REPLY + _tools(request_of(example), measure, self.a_tool)
+        tallies = []
+        for messages in conversations(example):
+            tally = _Tally(measure, self.image_tokens, around)
+            for message in messages:
+                tally.add(message)
+            tallies.append(tally)
+        totals = [tally.total for tally in tallies]
+        return Count(sum(totals), max(totals), sum(tally.targets for tally in tallies))
+
+
+@dataclass
+class _Tally:
+    """The tokens of a conversation so far."""
+
+    measure: Measure
+    image_tokens: tuple[int, int]
+    total: int
+    targets: int = field(default=0)
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        measure = self.measure
+        said = sum(self._content(message)) + measure(message.get("refusal") or "")
+        functions = [call.get("function") for call in message.get("tool_calls") or ()]
+        for function in filter(None, [*functions, message.get("function_call")]):
+            said += _A_CALL + measure(function["name"]) + measure(function["arguments"])
+        self.total += _A_MESSAGE + measure(message["role"]) + said
+        if message.get("name"):
+            self.total += _A_NAME + measure(str(message["name"]))
+        if message["role"] == "assistant" and message.get("weight") != 0:
+            self.targets += said
+
+    def _content(self, message: Mapping[str, Any]) -> Iterator[int]:
+        content = message.get("content") or ""
+        if isinstance(content, str):
+            yield self.measure(content)
+            return
+        for part in content:
+            if part.get("type") == "image_url":
+                image = part.get("image_url")
+                low = isinstance(image, Mapping) and image.get("detail") == "low"
+                yield self.image_tokens[0 if low else 1]
+            else:
+                yield self.measure(str(part.get("text") or part.get("refusal") or ""))
+
+
+def _tools(request: Mapping[str, Any], measure: Measure, a_tool: int) -> int:
+    functions = [tool["function"] for tool in request.get("tools") or ()]
+    functions += request.get("functions") or ()
+    if not functions:
+        return 0
+    return _TOOLS + sum(
+        a_tool
+        + measure(f"{function['name']}:{_description(function)}")
+        + _schema(function.get("parameters") or {}, measure)
+        for function in functions
+    )
+
+
+def _schema(schema: Any, measure: Measure) -> int:
+    """Count the properties of a JSON schema, at any depth."""
+    if not isinstance(schema, Mapping):
+        return 0
+    total = 0
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and properties:
+        total += _PROPERTIES
+        for name, each in properties.items():
+            described = each if isinstance(each, Mapping) else {}
+            line = f"{name}:{described.get('type', '')}:{_description(described)}"
+            total += _A_PROPERTY + measure(line) + _schema(each, measure)
+    if isinstance(values := schema.get("enum"), list) and values:
+        total += _ENUM + sum(_A_VALUE + measure(str(value)) for value in values)
+    for inner in (schema.get("items"), *_list(schema.get("anyOf")), *_list(schema.get("oneOf"))):
+        total += _schema(inner, measure)
+    for definitions in ("$defs", "definitions"):
+        if isinstance(schema.get(definitions), Mapping):
+            total += sum(_schema(each, measure) for each in schema[definitions].values())
+    return total
+
+
+def _description(described: Mapping[str, Any]) -> str:
+    return str(described.get("description") or "").removesuffix(".")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_here(name: str) -> bool:
+    """Tell whether tiktoken has a vocabulary in memory or in its cache."""
+    from tiktoken import registry  # noqa: PLC0415 - see `openai_counter`
+
+    if name in registry.ENCODINGS:
+        return True
+    folder = next(
+        (
+            os.environ[key]
+            for key in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR")
+            if key in os.environ
+        ),
+        str(Path(tempfile.gettempdir(), "data-gym-cache")),
+    )
+    if not folder or name not in _VOCABULARIES:
+        return False
+    file = hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
+    return Path(folder, file).is_file()

@@ -1,0 +1,110 @@
+"""A fine-tuned model's contract with its training: found again, and watched over."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_openai import ChatOpenAI
+
+from langchain_finetune.convert.contract import TrainedContract, fingerprint
+from langchain_finetune.home import home_path
+
+
+class ContractWatch(BaseCallbackHandler):
+    """Warns once when a fine-tuned model is called with other tools than it was trained on.
+
+    Args:
+        contract: What the model was trained with.
+        model: The model's name, for the warning.
+    """
+
+    run_inline = True  # It only looks: no thread is needed for it.
+
+    def __init__(self, contract: TrainedContract, model: str) -> None:
+        self.contract = contract
+        self._model = model
+        self._warned = False
+
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[Any]], **kwargs: Any
+    ) -> None:
+        """Compare the tools of a call with those of the training."""
+        del serialized, messages
+        tools = (kwargs.get("invocation_params") or {}).get("tools") or []
+        if self._warned or not self.contract.tool_lists:
+            return
+        if fingerprint(tools) not in self.contract.tool_lists:
+            self._warned = True
+            warnings.warn(
+                f"{self._model} is called with tools that it was not trained with "
+                f"({difference(tools, self.contract.tools)}); it may answer worse. "
+                "trained_contract(model).tools are those of its training.",
+                stacklevel=2,
+            )
+
+
+def difference(tools: list[Any], trained: list[Any]) -> str:
+    """Return in words how two lists of tools differ; only names are told.
+
+    Example:
+        >>> difference([], [{"type": "function", "function": {"name": "add"}}])
+        'missing: add'
+    """
+    offered, known = _by_name(tools), _by_name(trained)
+    parts = {
+        "new": [name for name in offered if name not in known],
+        "missing": [name for name in known if name not in offered],
+        "changed": [
+            name
+            for name in offered
+            if name in known and fingerprint(offered[name]) != fingerprint(known[name])
+        ],
+    }
+    said = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+    return "; ".join(said) or "another order"
+
+
+def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedContract | None:
+    """Return what a fine-tuned model was trained with.
+
+    Args:
+        model: What `FineTune` returned; also one that was sent over HTTP or saved and loaded,
+            on the machine that trained it.
+        home: The home folder; by default the usual one.
+
+    Returns:
+        The contract, or None where this machine does not know it.
+    """
+    for handler in _handlers(model):
+        if isinstance(handler, ContractWatch):
+            return handler.contract
+    sha256 = (model.metadata or {}).get("training_sha256")
+    return load_contract(str(sha256), home or home_path()) if sha256 else None
+
+
+def contract_path(sha256: str, home: Path) -> Path:
+    """Return where the contract of a training file lies."""
+    return home / "spool" / f"{sha256[:16]}.contract.json"
+
+
+def load_contract(sha256: str, home: Path) -> TrainedContract | None:
+    """Return the contract of a training file, or None where it is not known here."""
+    path = contract_path(sha256, home)
+    if not sha256.isalnum() or not path.is_file():
+        return None
+    return TrainedContract.model_validate_json(path.read_bytes())
+
+
+def _handlers(model: ChatOpenAI) -> list[Any]:
+    callbacks = model.callbacks
+    return list(callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ()))
+
+
+def _by_name(tools: list[Any]) -> dict[str, Any]:
+    named = {}
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        name = (function or tool).get("name", "?") if isinstance(tool, dict) else "?"
+        named[str(name)] = tool
+    return named

@@ -1,0 +1,115 @@
+"""Azure: a fine-tuned model answers only once it is deployed under a name of its own.
+
+Sources of fact: Microsoft's guide "Deploy a fine-tuned model" (REST, API version 2024-10-21): a
+`PUT` of the deployment at the management plane, with a token of Microsoft Entra; the model of a
+request is then the deployment's name. A deployment costs by the hour while it exists.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from openai import OpenAIError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from langchain_finetune.errors import DeployError
+from langchain_finetune.finetune.engines.deploying import Pause, ask_until_ready
+from langchain_finetune.finetune.job import FinishedJob
+from langchain_finetune.finetune.steps import Call, Flow
+
+_API_VERSION = "2024-10-21"
+_FAILED = frozenset({"failed", "canceled", "deleting", "disabled"})
+
+
+class AzureDeployment(BaseModel):
+    """Where and how a fine-tuned model is deployed on Azure.
+
+    Attributes:
+        subscription_id: The Azure subscription.
+        resource_group: The resource group.
+        account: Name of the Azure OpenAI (or Foundry) resource.
+        name: Name of the deployment; apps call the model by it.
+        token: A token for the management plane, or a function that returns one, such as
+            `azure.identity.get_bearer_token_provider(DefaultAzureCredential(),
+            "https://management.azure.com/.default")`. A token lives an hour, a job may take longer.
+        sku: Type of the deployment: `Standard`, `GlobalStandard`, `DeveloperTier`, ...
+        capacity: Size of the deployment, in thousands of tokens a minute.
+        management_url: The management plane.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subscription_id: str = Field(min_length=1)
+    resource_group: str = Field(min_length=1)
+    account: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")
+    token: SecretStr | Callable[[], str] = Field(repr=False, exclude=True)
+    sku: str = "Standard"
+    capacity: int = Field(default=1, ge=1)
+    management_url: str = "https://management.azure.com"
+
+    @property
+    def url(self) -> str:
+        """Address of the deployment at the management plane."""
+        return (
+            f"{self.management_url}/subscriptions/{self.subscription_id}"
+            f"/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.CognitiveServices/accounts/{self.account}"
+            f"/deployments/{self.name}?api-version={_API_VERSION}"
+        )
+
+
+def deploy_on_azure(job: FinishedJob, deployment: AzureDeployment, pause: Pause) -> Flow[str]:
+    """Deploy a job's model and wait until it answers; return the deployment's name.
+
+    Doing it again does no harm: the management plane creates a deployment or leaves it as it is.
+
+    Args:
+        job: The job, with its model.
+        deployment: Where to.
+        pause: How long to wait.
+
+    Raises:
+        DeployError: Azure refused, gave up, or took too long.
+    """
+    body = {
+        "sku": {"name": deployment.sku, "capacity": deployment.capacity},
+        "properties": {"model": {"format": "OpenAI", "name": job.fine_tuned_model, "version": "1"}},
+    }
+    try:
+        yield Call(partial(_put, deployment, body))
+    except OpenAIError as error:
+        raise DeployError(
+            f"Azure did not take the deployment {deployment.name!r} of job {job.job_id}'s model "
+            f"({error}). The model is kept: deploy it by hand, or run the same again.",
+            job_id=job.job_id,
+        ) from error
+    yield from ask_until_ready(
+        partial(_get, deployment),
+        _state,
+        job_id=job.job_id,
+        what=f"Azure's deployment {deployment.name!r}",
+        pause=pause,
+    )
+    return deployment.name
+
+
+def _state(answer: Any) -> tuple[bool, str | None]:
+    properties = answer.get("properties") if isinstance(answer, dict) else None
+    state = str((properties or {}).get("provisioningState", ""))
+    return state.lower() == "succeeded", state if state.lower() in _FAILED else None
+
+
+def _put(deployment: AzureDeployment, body: dict[str, Any], client: Any) -> Any:
+    return client.put(deployment.url, cast_to=object, body=body, options=_options(deployment))
+
+
+def _get(deployment: AzureDeployment, client: Any) -> Any:
+    return client.get(deployment.url, cast_to=object, options=_options(deployment))
+
+
+def _options(deployment: AzureDeployment) -> dict[str, Any]:
+    token = deployment.token
+    said = token.get_secret_value() if isinstance(token, SecretStr) else token()
+    # In the place of the engine's key: the management plane has keys of its own.
+    return {"headers": {"Authorization": f"Bearer {said}"}}

@@ -1,0 +1,79 @@
+"""Waiting until a deployed model answers. No I/O."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from openai import APIConnectionError, APIStatusError, OpenAIError
+
+from langchain_finetune.errors import DeployError
+from langchain_finetune.finetune.steps import Call, Flow, Sleep
+
+_SERVER_ERROR = 500
+_MAY_PASS = frozenset({404, 408, 409, 429})  # What was just made may not be listed yet.
+
+
+@dataclass(frozen=True)
+class Pause:
+    """How to wait.
+
+    Attributes:
+        timeout_s: Seconds after which the wait ends.
+        every_s: Seconds between two questions.
+        clock: Seconds that only grow.
+    """
+
+    timeout_s: float = 3600.0
+    every_s: float = 10.0
+    clock: Callable[[], float] = time.monotonic
+
+
+def ask_until_ready(
+    ask: Callable[[Any], Any],
+    state: Callable[[Any], tuple[bool, str | None]],
+    *,
+    job_id: str,
+    what: str,
+    pause: Pause,
+) -> Flow[None]:
+    """Ask until a deployment answers; an engine that does not answer this time ends no wait.
+
+    Args:
+        ask: The question, given the SDK's client.
+        state: Says of an answer whether the deployment is ready, and how it failed or None.
+        job_id: The job whose model it is.
+        what: Names the deployment in errors.
+        pause: How long to wait.
+
+    Raises:
+        DeployError: It failed, the engine refuses to tell, or time is up.
+    """
+    give_up = pause.clock() + pause.timeout_s
+    while True:
+        try:
+            ready, failed = state((yield Call(ask)))
+        except OpenAIError as error:
+            if not _may_pass(error):
+                raise DeployError(
+                    f"{what} (job {job_id}) can't be asked about: {error}", job_id=job_id
+                ) from error
+            ready, failed = False, None
+        if ready:
+            return
+        if failed:
+            raise DeployError(f"{what} (job {job_id}) ended as {failed}.", job_id=job_id)
+        left = give_up - pause.clock()
+        if left <= 0:
+            raise DeployError(
+                f"{what} (job {job_id}) was not ready after {pause.timeout_s:g} s; it may be "
+                "later. Run the same again to wait on.",
+                job_id=job_id,
+            )
+        yield Sleep(min(pause.every_s, left))
+
+
+def _may_pass(error: OpenAIError) -> bool:
+    if isinstance(error, APIStatusError):
+        return error.status_code >= _SERVER_ERROR or error.status_code in _MAY_PASS
+    return isinstance(error, APIConnectionError)

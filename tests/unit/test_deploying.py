@@ -1,0 +1,183 @@
+"""A trained model is made to answer at the hosts that want a step of their own for it."""
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from openai import AsyncOpenAI, OpenAI
+
+from langchain_finetune.errors import DeployError
+from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
+from langchain_finetune.finetune.engines.deploying import Pause
+from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
+from langchain_finetune.finetune.job import FinishedJob
+from langchain_finetune.finetune.steps import arun_flow, run_flow
+from support.servers import served
+
+JOB = FinishedJob("ftjob-1", "gpt-4.1-mini.ft-abc", 10)
+
+
+class Host:
+    """A management plane and a model host, in the shapes of the providers' documents."""
+
+    def __init__(self, states):
+        self.states = list(states)
+        self.requests = []
+        self.models = []
+        self.app = FastAPI()
+        self.app.put("/subscriptions/{path:path}")(self.put)
+        self.app.get("/subscriptions/{path:path}")(self.get)
+        self.app.get("/v1/fine_tuning/jobs/{job_id}/checkpoints")(self.checkpoints)
+        self.app.get("/v0/models")(self.list_models)
+        self.app.post("/v0/models")(self.make_model)
+
+    def next_state(self):
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    async def note(self, request):
+        body = await request.json() if request.method in {"PUT", "POST"} else None
+        self.requests.append((request.method, str(request.url.path), body))
+        return request.headers["authorization"]
+
+    async def put(self, request: Request):
+        if await self.note(request) != "Bearer entra":
+            return JSONResponse({"error": {"code": "InvalidAuthenticationToken"}}, 401)
+        return JSONResponse({"properties": {"provisioningState": "Creating"}}, 201)
+
+    async def get(self, request: Request):
+        assert await self.note(request) == "Bearer entra"
+        state = self.next_state()
+        if isinstance(state, int):
+            return JSONResponse({"error": {"message": "later"}}, state)
+        return {"properties": {"provisioningState": state}}
+
+    async def checkpoints(self, request: Request):
+        await self.note(request)
+        steps = {"ftckpt_1": 5, "ftckpt_2": 10, "ftckpt_0": 1} if self.states else {}
+        data = [
+            {"id": name, "step_number": step, "object": "fine_tuning.job.checkpoint"}
+            for name, step in steps.items()
+        ]
+        return {"object": "list", "data": data, "has_more": False}
+
+    async def list_models(self, request: Request):
+        await self.note(request)
+        for model in self.models:
+            model["status"] = self.next_state()
+        return self.models
+
+    async def make_model(self, request: Request):
+        assert await self.note(request) == "Bearer k"
+        body = await request.json()
+        model = {**body, "name": f"{body['base_model']}-LoRa:{body['name']}", "status": "x"}
+        self.models.append(model)
+        return model
+
+
+@contextmanager
+def sync_runner(host):
+    with served(host.app) as url, OpenAI(base_url=f"{url}/v1", api_key="k") as client:
+
+        def run(flow):
+            return run_flow(flow(url), client.with_options(max_retries=0), print, lambda _: None)
+
+        yield run
+
+
+@contextmanager
+def async_runner(host):
+    @asynccontextmanager
+    async def opened(url):
+        async with AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client:
+            yield client
+
+    with served(host.app) as url:
+
+        def run(flow):
+            async def rest(_):
+                await asyncio.sleep(0)
+
+            async def go():
+                async with opened(url) as client:
+                    return await arun_flow(flow(url), client, rest, rest)
+
+            return asyncio.run(go())
+
+        yield run
+
+
+runners = pytest.mark.parametrize("runner", [sync_runner, async_runner])
+
+
+def azure(url, token="entra"):
+    deployment = AzureDeployment(
+        subscription_id="s",
+        resource_group="g",
+        account="a",
+        name="calc",
+        token=lambda: token,
+        management_url=url,
+    )
+    return deploy_on_azure(JOB, deployment, Pause())
+
+
+def nebius(url):
+    deployment = NebiusDeployment(name="calc", base_model="meta/llama-fast")
+    return deploy_on_nebius(JOB, "meta/llama", f"{url}/v1/", deployment, Pause())
+
+
+@runners
+def test_azure_deploys_with_a_token_of_its_own_and_answers_by_the_deployments_name(runner):
+    host = Host([404, "Creating", 503, "Succeeded"])
+    with runner(host) as run:
+        assert run(azure) == "calc"
+    path = (
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices"
+        "/accounts/a/deployments/calc"
+    )
+    model = {"format": "OpenAI", "name": "gpt-4.1-mini.ft-abc", "version": "1"}
+    body = {"sku": {"name": "Standard", "capacity": 1}, "properties": {"model": model}}
+    assert host.requests == [("PUT", path, body)] + [("GET", path, None)] * 4
+
+
+@runners
+def test_nebius_serves_the_last_checkpoint_once(runner):
+    host = Host(["validating", "validating", "active"])
+    with runner(host) as run:
+        assert run(nebius) == run(nebius) == "meta/llama-fast-LoRa:calc"
+    made = [body for method, _, body in host.requests if method == "POST"]
+    assert made == [{"name": "calc", "base_model": "meta/llama-fast", "source": "ftjob-1:ftckpt_2"}]
+
+
+def test_what_can_not_be_deployed_says_so_and_names_the_job():
+    with sync_runner(Host(["Failed"])) as run, pytest.raises(DeployError, match="Failed") as caught:
+        run(azure)
+    assert caught.value.job_id == "ftjob-1"
+    with sync_runner(Host(["Succeeded"])) as run, pytest.raises(DeployError, match="deploy it"):
+        run(lambda url: azure(url, token="old"))
+    with sync_runner(Host(["error"])) as run, pytest.raises(DeployError, match="ended as error"):
+        run(nebius)
+    with sync_runner(Host([])) as run, pytest.raises(DeployError, match="no checkpoint"):
+        run(nebius)
+
+
+def test_the_wait_has_an_end():
+    now = iter(range(0, 100000, 100))
+    deployment = AzureDeployment(
+        subscription_id="s", resource_group="g", account="a", name="calc", token="t"
+    )
+    pause = Pause(timeout_s=250, clock=lambda: next(now))
+    client = SimpleNamespace(put=lambda *_, **__: {}, get=lambda *_, **__: {})
+    with pytest.raises(DeployError, match="250 s"):
+        run_flow(deploy_on_azure(JOB, deployment, pause), client, print, lambda _: None)
+
+
+def test_a_token_is_not_shown():
+    deployment = AzureDeployment(
+        subscription_id="s", resource_group="g", account="a", name="calc", token="secret-1"
+    )
+    assert "secret-1" not in repr(deployment) + deployment.model_dump_json()
+    assert "token" not in deployment.model_dump()
