@@ -110,6 +110,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         keep = {*kept(state.log_history, self._epochs(state)), state.global_step}
         for step in checkpoint_steps(self._work):
             if step not in keep:
+                # A process that is killed in here must not leave half of one that counts.
+                (folder_of(self._work, step) / COMPLETE).unlink()
                 shutil.rmtree(folder_of(self._work, step), ignore_errors=True)
             elif step != state.global_step:
                 for name in _RESUMING:
