@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,7 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
 
     dtype = model.dtype
     half = plan.lora and has_fast_bfloat16()
-    encoded_validation = encode(validation) if validation else None
+    encoded_validation = _of_validation(lambda: encode(validation)) if validation else None
     processes = wanted(spec.processes, plan.hyperparameters.batch_size)
     with together(processes, Path(sys.argv[1])):
         fitted = fit(
@@ -109,6 +110,15 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
         step=chosen,
         checkpoints={step: measured_at(fitted.history, step) for step in steps},
     )
+
+
+def _of_validation(encode: Callable[[], Encoded]) -> Encoded:
+    """Say of a failure that it is the validation file's."""
+    try:
+        return encode()
+    except TrainingFailure as error:
+        code = error.code.replace("training_file", "validation_file")
+        raise TrainingFailure(code, f"Validation file: {error.message}") from error
 
 
 def _load(base: str) -> tuple[Any, Any]:
