@@ -11,6 +11,14 @@ from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start
 
 
+LONG = {
+    "messages": [
+        {"role": "user", "content": "secret" * 500},
+        {"role": "assistant", "content": "A"},
+    ]
+}
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("base"))
@@ -113,6 +121,7 @@ def test_it_stops_when_its_input_closes(tmp_path, base, after):
         ([example(1, 2), {"messages": []}], None, ("invalid_training_file", "Line 2: ")),
         ([], None, ("invalid_training_file", "no examples")),
         ([example(1, 2)], [{"secret": 1}], ("invalid_validation_file", "Line 1: ")),
+        ([example(1, 2)], [LONG], ("example_too_long", "Validation file: Line 1: ")),
     ],
 )
 def test_files_that_break_the_rules(tmp_path, base, examples, validation, expected):

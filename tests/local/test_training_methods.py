@@ -47,13 +47,9 @@ def test_lora_is_merged_and_its_matrices_kept(tmp_path, base):
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("method", ["supervised", "dpo"])
-def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base, method):
+def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
     examples = [example(n, n + 1) for n in range(12)]
-    validation = examples[:4]
-    if method == "dpo":
-        examples = validation = [preference(n) for n in range(12)]
-    options = {"validation": validation, "method": method, "n_epochs": 4, "batch_size": 4}
+    options = {"validation": examples[:4], "n_epochs": 4, "batch_size": 4}
     through, _, _ = finish(start(tmp_path / "through", base, examples, **options))
 
     process = start(tmp_path / "stopped", base, examples, **options)
