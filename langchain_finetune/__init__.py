@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+    from langchain_finetune.convert.report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
+    from langchain_finetune.convert.split import Split
     from langchain_finetune.errors import (
         BaseModelError,
+        BudgetError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseModelError",
+    "BudgetError",
+    "ConversionReport",
     "Convert",
     "ConvertError",
     "DeployError",
@@ -80,6 +85,7 @@ __all__ = [
     "RunRecorder",
     "Sessions",
     "Skip",
+    "Split",
     "WrittenFile",
     "check_file",
     "convert_messages_for_finetuning",
@@ -90,6 +96,8 @@ __all__ = [
 
 _PLACES = {
     "BaseModelError": "errors",
+    "BudgetError": "errors",
+    "ConversionReport": "convert.report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
     "DeployError": "errors",
@@ -122,6 +130,7 @@ _PLACES = {
     "RunRecorder": "recorder",
     "Sessions": "sessions",
     "Skip": "sessions",
+    "Split": "convert.split",
     "WrittenFile": "convert.jsonl",
     "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.messages_only",

@@ -4,6 +4,7 @@
 FineTuningError
 ├── LoadError               a source of chats can't be read
 ├── ConvertError            no training set can be made of the chats
+│   └── BudgetError         training on them would take more than it may
 ├── EngineError             a fine-tuning engine refused, or can't be reached
 │   ├── EngineUnreachableError
 │   ├── EngineAuthenticationError
@@ -32,6 +33,10 @@ class LoadError(FineTuningError):
 
 class ConvertError(FineTuningError):
     """The chats make no training set: none was selected, or too few passed the checks."""
+
+
+class BudgetError(ConvertError):
+    """Training would cost more, or take more tokens, than it may; nothing was sent."""
 
 
 class EngineError(FineTuningError):

@@ -39,7 +39,7 @@ class FineTuningSession(ChatSession, total=False):
     score: float
     """What the last message is worth, by the feedback that the loader was asked for."""
     source: Mapping[str, str]
-    """Where the chat came from, such as `{"run_id": ..., "trace_id": ...}`.
+    """Where the chat came from, such as `{"run_id": ..., "trace_id": ..., "thread_id": ...}`.
 
     A run's `answer` counts its answers from 0 where it has several, `dropped_reasoning` says how
     many parts of reasoning were left out, and `kind` is `completion` where the run is no chat but
@@ -69,6 +69,7 @@ class Sessions:
     Args:
         read: Yields the sessions, and hands what is left out to the function that it is given.
         strict: Raise after the last session if something was left out that is not folded.
+        origin: What was asked for, in JSON's terms: the loader and its query, without keys.
 
     Attributes:
         skipped: What the last iteration left out so far, in order.
@@ -85,9 +86,11 @@ class Sessions:
         read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]],
         *,
         strict: bool = False,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self._read = read
         self._strict = strict
+        self.origin = origin
         self.skipped: list[Skip] = []
         self.notes: Counter[str] = Counter()
 
@@ -143,7 +146,8 @@ def changed(
             if isinstance(source, Sessions):
                 result.notes.update(source.notes)
 
-    result = Sessions(read)
+    origin = source.origin if isinstance(source, Sessions) else None
+    result = Sessions(read, origin=origin)
     return result
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_finetune.convert.checks import (
+    CHECKS,
     PROFILES,
     Findings,
+    Method,
     RulesName,
     check_lines,
     check_size,
@@ -41,17 +43,20 @@ class FileCheck:
         return not self.findings.errors
 
 
-def check_file(path: str | os.PathLike[str], rules: RulesName = "openai") -> FileCheck:
-    """Check a file of supervised examples, one JSON object a line, as `Convert` would.
+def check_file(
+    path: str | os.PathLike[str], rules: RulesName = "openai", method: Method = "supervised"
+) -> FileCheck:
+    """Check a training file, one JSON object a line, as `Convert` checks its examples.
 
     The file is read line by line, so memory stays flat; blank lines are passed over.
 
     Args:
         path: The file.
         rules: Whose rules: `openai`, `azure`, `nebius` or `local`.
+        method: What the lines hold: `supervised` chats, `preference` pairs or `completion`.
 
     Raises:
-        ConvertError: There are no such rules, or the file can't be read.
+        ConvertError: There are no such rules or no such method, or the file can't be read.
 
     Example:
         ```python
@@ -62,13 +67,15 @@ def check_file(path: str | os.PathLike[str], rules: RulesName = "openai") -> Fil
     """
     if rules not in PROFILES:
         raise ConvertError(f"There are no rules {rules!r}; there are {', '.join(PROFILES)}.")
+    if method not in CHECKS:
+        raise ConvertError(f"There is no method {method!r}; there are {', '.join(CHECKS)}.")
     profile = PROFILES[rules]
     findings = Findings()
     examples = rejected = 0
     try:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as lines:
-            for _, found in check_lines(lines, profile):
+            for _, found in check_lines(lines, profile, method):
                 examples += 1
                 rejected += bool(errors_of(found))
                 for finding in found:

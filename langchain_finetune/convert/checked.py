@@ -12,6 +12,9 @@ from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
 
+_HELD_ELSEWHERE = frozenset({FOLDED, "duplicate"})
+"""Codes of chats that are left out and not lost."""
+
 _LISTED = 20
 """How many chats the error of the strict mode names; all are counted."""
 
@@ -41,7 +44,7 @@ def checked_rows(
             continue
         kept = row
         done: list[Finding] = []
-        if mend and errors_of(findings):
+        if mend and method == "supervised" and errors_of(findings):
             example, done, left = mended(row.example, findings, rules)
             # An example that stays broken is told as it came.
             if errors_of(left):
@@ -67,11 +70,12 @@ def strict_rows(
     """Yield the rows, and then fail if a chat was left out, by the loader or in conversion.
 
     Raises:
-        ConvertError: Chats were left out. Folded ones are none: another chat holds all of them.
+        ConvertError: Chats were left out. Folded ones and duplicates are not among them: another
+            chat holds what they hold.
     """
     yield from rows
     skipped = sessions.skipped if isinstance(sessions, Sessions) else []
-    lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code != FOLDED]
+    lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code not in _HELD_ELSEWHERE]
     if lost:
         raise ConvertError(_lost(lost))
 

@@ -10,6 +10,7 @@ from langchain_finetune.convert.duplicate_index import DuplicateIndex
 from langchain_finetune.convert.rows import Outcome, Part, Row
 
 Duplicates = Literal["keep", "drop_exact", "drop_near"]
+Contamination = Literal["exact", "near"]
 
 _ABOVE: dict[Part, tuple[Part, ...]] = {
     "train": ("test", "validation"),

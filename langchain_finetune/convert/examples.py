@@ -2,14 +2,20 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
-from langchain_finetune.convert.rows import Example, Outcome, Row, Target
+from langchain_finetune.convert.prices import Prices
+from langchain_finetune.convert.report import ConversionReport, make_report
+from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
+from langchain_finetune.convert.split import PARTS, Split
+from langchain_finetune.convert.tally import Tally
+from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import Sessions, Skip
 
 MakeRows = Callable[[Iterable[ChatSession], Outcome, Target], Iterator[Row]]
@@ -19,13 +25,18 @@ MakeRows = Callable[[Iterable[ChatSession], Outcome, Target], Iterator[Row]]
 class Examples:
     """Training examples, made anew each time they are iterated.
 
-    Iterating gives plain dicts: exactly the lines of the training file.
+    Iterating gives plain dicts, exactly the lines of a training file, of all parts together; see
+    `part`.
 
     Args:
         sessions: The chats.
         make_rows: Makes their rows.
+        split: How they are split.
+        settings: Those of the conversion, in JSON's terms.
 
     Attributes:
+        split: How they are split.
+        settings: Those of the conversion, in JSON's terms.
         outcome: What the last iteration left out and noticed so far.
 
     Example:
@@ -38,9 +49,14 @@ class Examples:
         self,
         sessions: Iterable[ChatSession],
         make_rows: MakeRows,
+        *,
+        split: Split = Split(),  # noqa: B008 - it is frozen
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._sessions = sessions
         self._make_rows = make_rows
+        self.split = split
+        self.settings = settings or {}
         self.outcome = Outcome()
 
     def __iter__(self) -> Iterator[Example]:
@@ -54,6 +70,97 @@ class Examples:
         """
         self.outcome = Outcome()
         yield from self._make_rows(self._sessions, self.outcome, target)
+
+    def part(self, name: Part) -> "Examples":
+        """Return the examples of one part, made anew each time they are iterated, too.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Raises:
+            ConvertError: There is no such part, or `Convert` keeps nothing for it.
+
+        Example:
+            ```python
+            examples = (loader | Convert(split=Split(test=0.1))).invoke({})
+            for example in examples.part("test"):
+                answer = model.invoke(example["messages"][:-1])
+            ```
+        """
+        if name not in PARTS:
+            raise ConvertError(f"Examples have the parts {', '.join(PARTS)}, not {name!r}.")
+        if not self.split.asks_for(name):
+            raise ConvertError(
+                f"Nothing is kept for {name}: say how much, Convert(split=Split({name}=0.1))."
+            )
+
+        def make_rows(
+            sessions: Iterable[ChatSession], outcome: Outcome, target: Target
+        ) -> Iterator[Row]:
+            rows = self._make_rows(sessions, outcome, target)
+            return (row for row in rows if row.part == name)
+
+        return Examples(self._sessions, make_rows, settings={**self.settings, "part": name})
+
+    def report(
+        self,
+        *,
+        engine: str | None = None,
+        model: str | None = None,
+        n_epochs: int | None = None,
+        prices: Prices | None = None,
+        text: bool = False,
+    ) -> ConversionReport:
+        """Read all chats once, in flat memory, and return what is to be said of them.
+
+        Args:
+            engine: The engine that it is for: `local` or `openai`.
+            model: The base that it is for; its costs are told first. By default the one that
+                `Convert` names.
+            n_epochs: How often each example will be seen; None leaves it to the engine.
+            prices: USD per million trained tokens, by base, in place of the known ones.
+            text: Quote the beginnings of the strangest examples. By default the report holds
+                numbers and ids only.
+
+        Example:
+            ```python
+            report = examples.report(engine="local", model="nano")
+            print(report.kept, report.tokens.median, report.skipped)
+            report.to_html("report.html")
+            ```
+        """
+        target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
+        tally = Tally(text=text)
+        for row in self.rows(target):
+            tally.add(row)
+        return self.summary(tally, target, prices)
+
+    def summary(
+        self, tally: Tally, target: Target, prices: Prices | None = None
+    ) -> ConversionReport:
+        """Return the report of the last iteration.
+
+        Args:
+            tally: What was counted in it.
+            target: What it was for.
+            prices: USD per million trained tokens, by base.
+        """
+        rejected = self.rejected
+        left_out_before = len(rejected) - len(self.outcome.rejected)
+        return make_report(
+            tally,
+            target,
+            sessions=self.outcome.sessions + left_out_before,
+            skipped=Counter(skip.code for skip in rejected),
+            notes=self.notes,
+            findings=self.findings,
+            prices=prices,
+        )
+
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """What the loader was asked for, where it tells; see `Sessions`."""
+        return self._sessions.origin if isinstance(self._sessions, Sessions) else None
 
     @property
     def rejected(self) -> list[Skip]:

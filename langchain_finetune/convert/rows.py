@@ -93,36 +93,21 @@ class Row:
         return row
 
 
-@dataclass(frozen=True, slots=True)
-class FoundSecret:
-    """Where an example holds a secret.
-
-    Attributes:
-        id: The chat, as in skips.
-        index: Position of the message, counted from 0; None for tools, prompts and completions.
-        kind: What it is, such as `openai`; see `secrets.py`.
-    """
-
-    id: str
-    index: int | None
-    kind: str
-
-
 @dataclass
 class Outcome:
     """What one pass over the data left out and noticed.
 
     Attributes:
+        sessions: How many chats came in.
         rejected: Chats that make no example, in order.
         counts: What else was noticed, by code, such as `trimmed_messages`.
         findings: What the checks found, errors and warnings.
-        secrets: Where examples hold API keys and the like, in order.
     """
 
+    sessions: int = 0
     rejected: list[Skip] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
-    secrets: list[FoundSecret] = field(default_factory=list)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
@@ -136,10 +121,14 @@ class Target:
     Attributes:
         engine: The engine that will train: its rules and prices count.
         model: The base: its tokenizer and limits count.
+        base_url: The engine's address, where it was given.
+        n_epochs: How often each example will be seen; None leaves it to the engine.
     """
 
     engine: str | None = None
     model: str | None = None
+    base_url: str | None = None
+    n_epochs: int | None = None
 
 
 def encode_line(example: Mapping[str, Any]) -> bytes:

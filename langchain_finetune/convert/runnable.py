@@ -8,20 +8,28 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.checked import checked_rows, strict_rows
 from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.completion import completion_rows
-from langchain_finetune.convert.duplicates import Duplicates, unique_rows
+from langchain_finetune.convert.duplicates import (
+    Contamination,
+    Duplicates,
+    uncontaminated_rows,
+    unique_rows,
+)
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
+from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
+from langchain_finetune.convert.split import Split, split_rows
 from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.convert.targets import Targets
 from langchain_finetune.convert.tokens import CountTokens, counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
-from langchain_finetune.loaders.base import composable, sessions_of
+from langchain_finetune.loaders.base import composable, named, sessions_of
 
 
 class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -67,11 +75,18 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
             arguments of calls, tool results, and tools' descriptions.
         secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
-            `outcome.secrets`), `reject` the example or `redact` the secret.
+            and a finding for each message), `reject` the example or `redact` the secret.
         duplicates: `keep` chats that come more than once, and count them; or drop all but the
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
             have in common, of all that they have.
+        contamination: What no part of a split may repeat of a part that it is measured on: `exact`
+            copies, or `near` ones, too. The repetition that trains is rejected, as `contaminated`.
+        split: Keeps some conversations from training, to validate and to test with; see `Split`.
+        max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
+            more. It counts once engine and base are known, as in `FineTune`.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
 
     Example:
         ```python
@@ -92,10 +107,15 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     secrets: SecretAction = "report"
     duplicates: Duplicates = "keep"
     near_threshold: float = Field(default=0.9, ge=0.5, le=1)
+    contamination: Contamination = "exact"
     model: str | None = Field(default=None, min_length=1)
     count_tokens: CountTokens = "offline"
     max_example_tokens: int | None = Field(default=None, gt=0)
     too_long: TooLong = "reject"
+    split: Split | None = None
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
@@ -136,7 +156,14 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         return await self._acall_with_config(self._aexamples, sessions_of(input), config, **kwargs)
 
     def _examples(self, sessions: Iterable[ChatSession]) -> Examples:
-        return Examples(sessions, self._rows)
+        return Examples(
+            sessions,
+            self._rows,
+            split=self.split or Split(),
+            settings=self.model_dump(
+                mode="json", exclude={"name"}, exclude_defaults=True, fallback=named
+            ),
+        )
 
     async def _aexamples(self, sessions: Iterable[ChatSession]) -> Examples:
         return self._examples(sessions)
@@ -145,8 +172,12 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
         """All steps of the conversion, in their order."""
+        # What is trained is paid for, whosever tokens are counted.
+        paid = replace(target, model=target.model or self.model)
         target = replace(target, model=self.model or target.model)
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
+        near = self.near_threshold if self.contamination == "near" else None
+        budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         rows = self._made_rows(sessions, outcome)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
@@ -155,7 +186,12 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter:
-            rows = fitting_rows(rows, outcome, counter, self.too_long)
+            rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
+        if self.split is not None:
+            rows = split_rows(rows, self.split, outcome)
+            rows = uncontaminated_rows(rows, outcome, near)
+        if budget.limits():
+            rows = within_budget(rows, budget, paid)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
 
     def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:

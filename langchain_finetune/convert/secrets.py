@@ -6,11 +6,13 @@ their providers, tokens of known structure, and values that are assigned to a te
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
 
-from langchain_finetune.convert.rows import FoundSecret, Outcome, Row
+from langchain_finetune.convert.checks import Finding
+from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.texts import change_texts
 
 SecretAction = Literal["report", "reject", "redact"]
@@ -103,15 +105,15 @@ def _possible(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
 
 
 def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> Iterator[Row]:
-    """Yield the rows; what was found goes to `outcome.secrets` and its counts `secrets.<kind>`.
+    """Yield the rows; what was found is told as a finding with the code `secret_<kind>`.
 
     Args:
         rows: Where to look.
-        outcome: Counts the messages that hold a secret of a kind.
-        action: `report` changes nothing, `redact` puts a placeholder in the secret's place,
-            `reject` rejects the example with the code `secret`.
+        outcome: Takes the findings; `secrets.<kind>` counts the messages that hold one.
+        action: `report` changes nothing and warns, `redact` puts a placeholder in the secret's
+            place, `reject` rejects the example.
     """
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         texts: list[str] = []
         change_texts(row.example, lambda text, _, keep=texts: keep.append(text) or text)  # type: ignore[misc]
         # All of an example at once: most have no secret, and a rule costs most to be started.
@@ -126,26 +128,30 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
             return without
 
         example = change_texts(row.example, note)
-        if not found:
-            yield row
-            continue
-        for index, kind in found:
+        findings = [_finding(kind, index, action) for index, kind in found]
+        for (_, kind), finding in zip(found, findings, strict=True):
             outcome.counts[f"secrets.{kind}"] += 1
-            outcome.secrets.append(FoundSecret(row.id, index, kind))
-        if action == "reject":
-            outcome.reject(row.id, "secret", _reason(list(found)))
+            outcome.findings.add(replace(finding, row=number, id=row.id, source=row.source))
+        if findings and action == "reject":
+            first = findings[0]
+            place = "" if first.index is None else f" (message {first.index})"
+            outcome.reject(row.id, first.code, first.message + place)
         else:
-            yield row.changed(example) if action == "redact" else row
+            yield row.changed(example) if findings and action == "redact" else row
+
+
+def _finding(kind: str, index: int | None, action: SecretAction) -> Finding:
+    return Finding(
+        f"secret_{kind}",
+        f"It holds what looks like a secret ({kind}).",
+        index,
+        severity="error" if action == "reject" else "warning",
+        mend="Convert(secrets='redact') masks it.",
+        mended=action == "redact",
+    )
 
 
 def _kind(secret: str) -> str:
     lower = secret.lower()
     known = next((kind for start, kind in _KINDS.items() if lower.startswith(start)), None)
     return known or ("url_password" if "://" in secret else "assigned")
-
-
-def _reason(found: list[tuple[int | None, str]]) -> str:
-    index, kind = found[0]
-    place = "its tools" if index is None else f"message {index}"
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"It holds a secret ({kind} in {place}{more})."

@@ -35,6 +35,7 @@ def read_each(
         ConvertError: An item is no session.
     """
     for position, session in enumerate(sessions):
+        outcome.sessions += 1
         try:
             source: Any = session.get("source") or {}
             place = Place(_id(source, position), source)

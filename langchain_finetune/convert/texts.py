@@ -87,7 +87,8 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
     for name in ("content", "refusal", "reasoning_content"):
         if isinstance(value := message.get(name), str):
             changed[name] = change(value)
-    if message.get("role") in {"tool", "function"} and isinstance(message.get("content"), str):
+    # A tuple: the role is not checked yet, and may be unhashable.
+    if message.get("role") in ("tool", "function") and isinstance(message.get("content"), str):
         changed["content"] = _result(message["content"], change)
     if isinstance(parts := message.get("content"), list):
         changed["content"] = [_part(part, change) for part in parts]
@@ -95,7 +96,7 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
         changed["tool_calls"] = [_call(call, change) for call in calls]
     if isinstance(function := message.get("function_call"), Mapping):
         changed["function_call"] = _function(function, change)
-    speaker = message.get("name") if message.get("role") not in {"tool", "function"} else None
+    speaker = message.get("name") if message.get("role") not in ("tool", "function") else None
     if isinstance(speaker, str) and change(speaker) != speaker:
         del changed["name"]
     return changed

@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import (
+    OPENAI,
+    Finding,
+    Profile,
+    check_example,
+    errors_of,
+)
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.texts import request_of
 from langchain_finetune.convert.tokens import Count, Counter, Unfit, counted
@@ -15,7 +21,11 @@ _ASKING = _PROMPTS | {"user"}
 
 
 def fitting_rows(
-    rows: Iterator[Row], outcome: Outcome, counter: Counter, too_long: TooLong
+    rows: Iterator[Row],
+    outcome: Outcome,
+    counter: Counter,
+    too_long: TooLong,
+    rules: Profile = OPENAI,
 ) -> Iterator[Row]:
     """Yield the rows that the model takes, counted where the counter is exact.
 
@@ -29,21 +39,25 @@ def fitting_rows(
         outcome: Takes rejects and counts.
         counter: Counts the tokens, and knows the limit.
         too_long: What to do.
+        rules: What a shortened example still has to meet.
     """
     limit = counter.limit
     for row, count in counted(rows, counter):
         if isinstance(count, Unfit):
-            outcome.reject(row.id, count.code, count.reason)
+            _reject(row, outcome, count.code, count.reason)
         elif limit is None or count.longest <= limit:
             yield row
         elif not counter.exact:
-            outcome.reject(
-                row.id,
+            _reject(
+                row,
+                outcome,
                 "length_unknown",
                 f"It may have more than {limit} tokens, and can't be counted with what is on this"
                 " machine: Convert(count_tokens='always') downloads what it takes.",
             )
-        elif too_long == "drop_oldest" and (shorter := shortened(row.example, limit, counter)):
+        elif too_long == "drop_oldest" and (
+            shorter := shortened(row.example, limit, counter, rules)
+        ):
             example, fewer, dropped = shorter
             outcome.counts["shortened"] += 1
             outcome.counts["dropped_turns"] += dropped
@@ -51,12 +65,13 @@ def fitting_rows(
             row.tokens, row.target_tokens = fewer.total, fewer.targets
             yield row
         else:
-            outcome.reject(
-                row.id, "too_long", f"It has {count.longest} tokens; the model takes {limit}."
-            )
+            reason = f"It has {count.longest} tokens; the model takes {limit}."
+            _reject(row, outcome, "too_long", reason)
 
 
-def shortened(example: Example, limit: int, counter: Counter) -> tuple[Example, Count, int] | None:
+def shortened(
+    example: Example, limit: int, counter: Counter, rules: Profile = OPENAI
+) -> tuple[Example, Count, int] | None:
     """Drop the fewest oldest turns that make an example fit.
 
     A turn begins where the user speaks, so no call is parted from its results and no answer from
@@ -82,9 +97,15 @@ def shortened(example: Example, limit: int, counter: Counter) -> tuple[Example, 
             found, high = (kept, count, middle + 1), middle
         else:
             low = middle + 1
-    if found is None or ("messages" in example and any(check_example(found[0]))):
+    # The answers that were to be learnt may all be among the dropped ones.
+    if found and "messages" in example and errors_of(check_example(found[0], rules)):
         return None
     return found
+
+
+def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
+    outcome.findings.add(Finding(code, reason, id=row.id, source=row.source))
+    outcome.reject(row.id, code, reason)
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[int]:

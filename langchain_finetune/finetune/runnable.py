@@ -17,7 +17,9 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError, EngineAuthenticationError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
@@ -57,8 +59,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         api_key: Its key; by default `OPENAI_API_KEY`.
         hyperparameters: Those that the engine shall not choose by itself.
         suffix: Goes into the new model's name; at most 64 characters.
-        seed: Of the training and of the choice of validation examples.
-        validation_share: Share of the examples that is kept from training, to validate with.
+        seed: Of the training.
+        max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
+            Where the engine chooses the epochs, its usual choice is assumed.
+        max_tokens: The same for the tokens to train on; each epoch counts.
+        prices: USD per million trained tokens, by base model, in place of the known ones.
         timeout_s: Seconds to wait for the job; it goes on afterwards.
         chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
             `{"temperature": 0}`.
@@ -81,7 +86,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
     seed: int | None = None
-    validation_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=0)
+    prices: Prices | None = None
     timeout_s: float = Field(default=_DAY, gt=0)
     # Settings may hold headers with keys.
     chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -110,6 +117,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
+            BudgetError: It would take more than it may; nothing was sent.
             EngineError: The engine can't be reached, refuses the key, the base or the data.
             JobError: The job failed, was cancelled, or did not end in time.
         """
@@ -187,13 +195,19 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 "loader | Convert() | FineTune(...)."
             )
         base = self._base()
-        training, validation = spool(
+        epochs = self.hyperparameters.n_epochs
+        spooled = spool(
             examples,
             ensure_home(home_path()) / "spool",
-            target=Target(self.engine, base),
-            validation_share=self.validation_share,
-            seed=self.seed,
+            target=Target(
+                self.engine,
+                base,
+                base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+                n_epochs=None if epochs == "auto" else epochs,
+            ),
+            budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
         )
+        training, validation = spooled.training, spooled.validation
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
         metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)

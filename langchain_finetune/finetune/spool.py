@@ -1,17 +1,47 @@
-"""The training file on disk, before anything is sent."""
+"""The training files on disk, before anything is sent."""
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from langchain_finetune.convert.checks import MIN_EXAMPLES
+import orjson
+
+from langchain_finetune.convert.budget import Budget
+from langchain_finetune.convert.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
-from langchain_finetune.convert.rows import Target
+from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
+from langchain_finetune.convert.report import ConversionReport
+from langchain_finetune.convert.rows import Part, Target
+from langchain_finetune.convert.split import PARTS
+from langchain_finetune.convert.tally import Tally
 from langchain_finetune.errors import ConvertError
 
 _NAMED_BY = 16
-"""Hex digits of the SHA-256 that name a spooled file."""
+"""Hex digits of the manifest's SHA-256 that name the folder of a set of files."""
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A set of training files on disk.
+
+    Attributes:
+        folder: Where they are, with `manifest.json`, `sources.jsonl` (where each example comes
+            from), `report.json` and `report.html`.
+        training: The training file.
+        validation: The validation file, if one was asked for.
+        test: The test file, if one was asked for. It is not for the engine.
+        report: What is to be said of the examples.
+    """
+
+    folder: Path
+    training: WrittenFile
+    validation: WrittenFile | None
+    test: WrittenFile | None
+    report: ConversionReport
 
 
 def spool(
@@ -19,62 +49,112 @@ def spool(
     folder: Path,
     *,
     target: Target,
-    validation_share: float,
-    seed: int | None,
-) -> tuple[WrittenFile, WrittenFile | None]:
-    """Write the examples to disk in one pass: a training file and perhaps a validation file.
+    budget: Budget = Budget(),  # noqa: B008 - it is frozen
+) -> Spooled:
+    """Write the examples to disk in one pass: a file for each part, and what is to be said of them.
 
-    Which examples are for validation depends on their content and the seed alone, so it stays the
-    same as the data grows. Files are named after their SHA-256; the same data gives the same
-    files.
+    A set of files has a folder of its own, named after the SHA-256 of its manifest: the same chats
+    and settings give the same files in the same place.
 
     Args:
         examples: What to write.
-        folder: Where the files go; it is made if it is not there, for its owner only.
+        folder: Where the sets' folders go; it is made if it is not there, for its owner only.
         target: What they are for.
-        validation_share: Expected share of examples kept from training, 0 to less than 1.
-        seed: Changes which ones these are.
-
-    Returns:
-        The training file, and the validation file or None where it would be empty.
+        budget: What the training may take.
 
     Raises:
-        ConvertError: There are fewer than ten training examples. Nothing is left behind then.
+        ConvertError: There are fewer than ten training examples, or none in a part that was asked
+            for, or a file is larger than the engine takes. Nothing is left behind then.
+        BudgetError: Training on them would take too much; likewise.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
+    tally = Tally()
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
-        with (
-            JsonlWriter(Path(fresh, "train")) as training,
-            JsonlWriter(Path(fresh, "validation")) as validation,
-        ):
-            for row in examples.rows(target):
-                held_out = _fraction(row.line, seed) < validation_share
-                (validation if held_out else training).write(row.line)
-        if training.examples < MIN_EXAMPLES:
-            raise ConvertError(_too_few(examples, training.examples, validation.examples))
-        kept = _placed(training.written(), folder)
-        return kept, _placed(validation.written(), folder) if validation.examples else None
+        made = Path(fresh, "set")
+        made.mkdir(mode=0o700)
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(JsonlWriter(made / f"{name}.jsonl"))
+                for name in (*PARTS, "sources")
+            }
+            for row in tally.passing(examples.rows(target)):
+                writers[row.part].write(row.line)
+                writers["sources"].write(source_line(row, writers[row.part].examples))
+            for line in left_out_lines(examples.rejected):
+                writers["sources"].write(line)
+        files = {name: writer.written() for name, writer in writers.items()}
+        _check_parts(examples, files)
+        _check_sizes(files, target)
+        report = examples.summary(tally, target, budget.prices)
+        if budget.limits():
+            budget.check(report.estimates[0])
+        for part in PARTS:
+            if not files[part].examples:
+                files.pop(part).path.unlink()
+        place = folder / _write_manifest(made, manifest(examples, target, files))
+        _write(made / "report.json", [report.model_dump_json(indent=2).encode()])
+        _write(made / "report.html", [report.to_html().encode()])
+        _place(made, place)
+    placed = {name: replace(file, path=place / file.path.name) for name, file in files.items()}
+    return Spooled(place, placed["train"], placed.get("validation"), placed.get("test"), report)
 
 
-def _placed(file: WrittenFile, folder: Path) -> WrittenFile:
-    path = folder / f"{file.sha256[:_NAMED_BY]}.jsonl"
-    file.path.replace(path)
-    return WrittenFile(path, file.examples, file.size, file.sha256)
+def _write_manifest(made: Path, said: dict[str, object]) -> str:
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    text = orjson.dumps(said, option=option)
+    _write(made / "manifest.json", [text])
+    return hashlib.sha256(text).hexdigest()[:_NAMED_BY]
 
 
-def _fraction(line: bytes, seed: int | None) -> float:
-    """Return a number from 0 to 1 that a line and the seed decide."""
-    digest = hashlib.sha256(f"{seed or 0}:".encode() + line).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
+    with JsonlWriter(path) as writer:
+        for chunk in chunks:
+            writer.write(chunk)
 
 
-def _too_few(examples: Examples, training: int, validation: int) -> str:
+def _place(made: Path, place: Path) -> None:
+    """Put a set of files where it belongs; an older one of the same name has the same examples."""
+    if not place.exists():
+        made.rename(place)
+        return
+    for path in made.iterdir():
+        path.replace(place / path.name)
+
+
+def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
+    rules = next((rules for rules in PROFILES.values() if rules.name == target.engine), OPENAI)
+    for part in ("train", "validation"):
+        file = files[part]
+        # How few examples there may be was looked at before; the test part stays here.
+        for finding in check_size(max(file.examples, rules.min_examples), file.size, rules):
+            raise ConvertError(
+                f"The {part} part can't be sent ({finding.code}): {finding.message} "
+                "Select fewer chats, or shorter ones."
+            )
+
+
+def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:
+    training = files["train"].examples
+    kept: dict[Part, int] = {
+        "validation": files["validation"].examples,
+        "test": files["test"].examples,
+    }
     counts = examples.rejected_by_reason()
     left_out = ", ".join(f"{count} {code}" for code, count in counts.items())
-    found = f"{training} training examples" if training else "no training example"
-    parts = [f"The selection gives {found}; at least {MIN_EXAMPLES} are needed."]
-    if validation:
-        parts.append(f"{validation} more were kept for validation (validation_share).")
-    parts.append(f"Left out: {left_out}." if left_out else "Nothing was left out.")
-    parts.append("Select more chats.")
-    return " ".join(parts)
+    if training < MIN_EXAMPLES:
+        found = f"{training} training examples" if training else "no training example"
+        parts = [f"The selection gives {found}; at least {MIN_EXAMPLES} are needed."]
+        for part, count in kept.items():
+            if count:
+                parts.append(f"{count} more were kept for {part} (Convert's split).")
+        parts.append(f"Left out: {left_out}." if left_out else "Nothing was left out.")
+        parts.append("Select more chats.")
+        raise ConvertError(" ".join(parts))
+    for part, count in kept.items():
+        if examples.split.asks_for(part) and not count:
+            share = getattr(examples.split, part)
+            raise ConvertError(
+                f"No example fell into the {part} part, though Split({part}={share:g}) asks for "
+                f"one: there are {training} training examples, and whole conversations are drawn. "
+                f"Select more chats, or raise the share."
+            )

@@ -2,16 +2,20 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
 
 from langchain_finetune.errors import ConvertError, LoadError
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+
+_NOT_TOLD = {"client", "loader", "name", "runs"}
+"""Settings that hold keys, foreign objects or training text."""
 
 Overrides = dict[str, Any] | BaseModel | None
 """Settings for one time: a `RunQuery`, or some of its fields."""
@@ -86,8 +90,23 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
         sessions: Sessions = Sessions(
             lambda skip: count_reasoning(self.read_sessions(changes, skip), sessions.notes),
             strict=self.strict,
+            origin=self.origin(changes),
         )
         return sessions
+
+    def origin(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is asked for in JSON's terms: the loader, its settings, those of this time.
+
+        Clients, run objects and functions are left out or named only, so no key or text is in it.
+        """
+        settings = self.model_dump(
+            mode="json", exclude=_NOT_TOLD, exclude_defaults=True, fallback=named
+        )
+        told = {"loader": type(self).__name__, **settings}
+        this_time = {key: value for key, value in overrides.items() if key not in _NOT_TOLD}
+        if this_time:
+            told["this_time"] = to_jsonable_python(this_time, fallback=named)
+        return told
 
     async def _asessions(self, overrides: Overrides) -> Sessions:
         return self._sessions(overrides)
@@ -101,6 +120,12 @@ def count_reasoning(
         if dropped := session.get("source", {}).get("dropped_reasoning"):
             notes["dropped_reasoning"] += int(dropped)
         yield session
+
+
+def named(value: Any) -> str:
+    """Return the name of a function or of another thing that JSON can't say."""
+    thing = value if hasattr(value, "__qualname__") else type(value)
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def as_changes(overrides: Overrides) -> dict[str, Any]:
@@ -131,6 +156,11 @@ class PlainLoader(SessionLoader):
                 f"{type(self.loader).__name__} takes no settings at call time: invoke with {{}}."
             )
         yield from self.loader.lazy_load()  # type: ignore[misc]
+
+    def origin(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the loader's name; its settings are its own."""
+        del overrides
+        return {"loader": type(self.loader).__name__}
 
 
 def composable(step: Any) -> Any:

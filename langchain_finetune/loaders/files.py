@@ -76,7 +76,9 @@ class RunFileChatLoader(SessionLoader):
     def _sessions(self, overrides: Overrides) -> Sessions:
         changes = as_changes(overrides)
         sessions: Sessions = Sessions(
-            lambda skip: self.read_sessions(changes, skip, sessions.notes), strict=self.strict
+            lambda skip: self.read_sessions(changes, skip, sessions.notes),
+            strict=self.strict,
+            origin=self.origin(changes),
         )
         return sessions
 

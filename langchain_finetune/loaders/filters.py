@@ -9,10 +9,9 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 
-Value = str | int | float | bool | dt.datetime
+from langchain_finetune.loaders.payloads.thread import THREAD_KEYS
 
-THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
-"""Metadata that says which conversation a trace belongs to (LangSmith's "Configure threads")."""
+Value = str | int | float | bool | dt.datetime
 
 
 def compare(operator: str, field: str, value: Value | Sequence[str]) -> str:

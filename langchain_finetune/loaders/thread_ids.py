@@ -6,11 +6,12 @@ from typing import Any
 from langsmith import Client
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.filters import THREAD_KEYS, all_of, compare
+from langchain_finetune.loaders.filters import all_of, compare
 from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
+from langchain_finetune.loaders.payloads.thread import THREAD_KEYS, thread_of
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_reader import NOT_SERVED, Projects, RunReader
-from langchain_finetune.loaders.run_requests import EPOCH, Run, RunRequest, choose_api
+from langchain_finetune.loaders.run_requests import EPOCH, RunRequest, choose_api
 
 _PAGE = 100
 """Most threads in one answer."""
@@ -90,16 +91,3 @@ def _on_roots(query: RunQuery) -> str | None:
     has_thread = compare("in", "metadata_key", THREAD_KEYS)
     before = [compare("lt", "start_time", query.end_time)] if query.end_time else []
     return all_of([*([condition] if condition else []), *before, has_thread])
-
-
-def thread_of(run: Run) -> str | None:
-    """Return the thread that a run belongs to, or None.
-
-    Example:
-        >>> thread_of({"extra": {"metadata": {"thread_id": "t1"}}})
-        't1'
-    """
-    if run.get("thread_id"):
-        return str(run["thread_id"])
-    metadata = (run.get("extra") or {}).get("metadata") or {}
-    return next((str(metadata[key]) for key in THREAD_KEYS if metadata.get(key)), None)

@@ -11,6 +11,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
+from langchain_finetune import LangSmithRunChatLoader
 from walkthrough.calculator import PROMPT, Calculator
 
 README = Path(__file__).parents[2] / "README.md"
@@ -22,6 +23,7 @@ def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
+    tested |= {"split", "report", "budget"}
     assert set(BLOCKS) == tested
 
 
@@ -78,6 +80,17 @@ def test_what_is_counted_and_taken_out(capsys):
     assert texts == ["I am <email>", "Hello", "Key?", "Use [SECRET_DETECTED]"]
     exec(BLOCKS["tokens"], {**names, "Convert": names["Convert"]})
     assert int(capsys.readouterr().out) > 50
+
+
+def test_the_examples_of_split_and_report_run(names, monkeypatch, capsys):
+    names["loader"] = LangSmithRunChatLoader(project_name="calculator")
+    exec(BLOCKS["split"], names)
+    assert 0 < len(list(names["examples"].part("test"))) < len(list(names["examples"])) / 3
+    exec(BLOCKS["report"], names)
+    assert f"\n{names['report'].kept} {{" in capsys.readouterr().out
+    assert "<h1>" in Path("report.html").read_text()
+    exec(BLOCKS["budget"], names)
+    assert names["fine_tune"].prices == {"my-base": 4.0}
 
 
 @pytest.mark.parametrize("name", ["dataset", "community"])

@@ -1,5 +1,6 @@
 """The calculator walkthrough, end to end, on the embedded engine with the real `nano`."""
 
+import hashlib
 import json
 from collections import Counter
 
@@ -88,8 +89,8 @@ def test_the_model_knows_where_it_comes_from(tuned, home, engine):
 def test_the_training_file_holds_what_was_sent_and_what_came_back(liked, tuned, home):
     [path] = [
         path
-        for path in (home / "spool").iterdir()
-        if path.stem == tuned.metadata["training_sha256"][:16]
+        for path in (home / "spool").glob("*/train.jsonl")
+        if hashlib.sha256(path.read_bytes()).hexdigest() == tuned.metadata["training_sha256"]
     ]
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     assert lines == list(Convert().invoke(liked.invoke({})))

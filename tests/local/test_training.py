@@ -10,7 +10,6 @@ from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start
 
-
 LONG = {
     "messages": [
         {"role": "user", "content": "secret" * 500},

@@ -206,3 +206,20 @@ def test_a_pattern_that_python_knows_and_json_schema_does_not():
     tool = {"type": "function", "function": {"name": "f", "parameters": pattern}}
     found = check_example(chat(USER, calling(call(name="f")), tools=[tool]))
     assert [finding.code for finding in found] == ["unchecked_tool_schema"]
+
+
+def test_files_of_other_methods(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    pair = {
+        "input": {"messages": [USER]},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [{**ANSWER, "content": "No."}],
+    }
+    path.write_bytes(b"\n".join([json.dumps(pair).encode()] * 10))
+    assert check_file(path, method="preference").ok
+    assert check_file(path).findings.errors == {"no_messages": 10}
+    path.write_bytes(b'{"prompt": "2+2", "completion": "4"}\n' * 9 + b'{"prompt": 5}')
+    checked = check_file(path, method="completion")
+    assert (checked.rejected, {finding.row for finding in checked.findings}) == (1, {10})
+    with pytest.raises(ConvertError, match="no method 'dpo'; there are supervised, preference"):
+        check_file(path, method="dpo")

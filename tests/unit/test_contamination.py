@@ -5,7 +5,9 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
 
+from langchain_finetune import Convert, Split
 from langchain_finetune.convert.duplicates import uncontaminated_rows
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Outcome, Row
@@ -95,6 +97,29 @@ def test_the_order_decides_nothing(drawn, shuffle: random.Random):
     keys = {part: {exact_key(r.example) for r in kept if r.part == part} for part in PARTS}
     assert not keys["train"] & keys["validation"]
     assert not (keys["train"] | keys["validation"]) & keys["test"]
+
+
+@pytest.mark.parametrize(("contamination", "kept"), [("exact", ["c", "d"]), ("near", ["d"])])
+def test_convert_refuses_it_where_it_splits(contamination, kept):
+    """Groups go where `by` and the seed say; `d` alone is held out."""
+    words = " ".join(f"word{number}" for number in range(100))
+    said = {"a": words, "b": words, "c": f"{words} more", "d": words}
+    sessions = [
+        {"messages": [HumanMessage(text), AIMessage("Yes")], "source": {"run_id": name}}
+        for name, text in said.items()
+    ]
+    split = Split(test=0.5, by=lambda source: source["run_id"])
+    seed = next(
+        seed
+        for seed in range(1000)
+        if [Split(test=0.5, seed=seed).part_of(name) for name in "abcd"]
+        == ["train", "train", "train", "test"]
+    )
+    convert = Convert(split=split.model_copy(update={"seed": seed}), contamination=contamination)
+    examples = convert.invoke(sessions)
+    assert [row.id for row in examples.rows()] == kept
+    assert {skip.id for skip in examples.rejected} == set("abcd") - set(kept)
+    assert set(examples.rejected_by_reason()) == {"contaminated"}
 
 
 @pytest.mark.parametrize("rows", [[], [row("a", "x", "train")]])

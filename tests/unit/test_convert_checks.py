@@ -7,7 +7,9 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError, LoadError, Sessions, Skip
-from langchain_finetune.convert.rows import Target
+from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.checks import OPENAI
+from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FOLDED
 from support.broken import ANSWER, RESULT, TOOL, USER, call, calling, picture, shown
@@ -165,3 +167,21 @@ def test_an_agents_chat_in_langchains_messages_has_no_finding():
     examples = Convert().invoke([{"messages": chat, "tools": [TOOL]}])
     assert len(list(examples)) == 1
     assert len(examples.findings) == 0
+
+
+def test_what_is_no_supervised_line_is_not_mended():
+    outcome = Outcome()
+    pair = {
+        "input": {"messages": [{**USER, "content": "\ud83d"}]},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [{**ANSWER, "content": "No."}],
+    }
+    rows = [Row("pair-1", {}, example=pair)]
+    assert not list(checked_rows(rows, outcome, OPENAI, method="preference", mend=True))
+    assert [skip.id for skip in outcome.rejected] == ["pair-1"]
+
+
+def test_a_chat_that_another_one_holds_is_not_lost():
+    examples = Convert(strict=True, duplicates="drop_exact").invoke([GOOD, GOOD])
+    assert len(list(examples)) == 1
+    assert examples.rejected_by_reason() == {"duplicate": 1}

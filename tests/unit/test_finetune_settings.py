@@ -35,7 +35,6 @@ from support.servers import served
         {"model": "nano", "hyperparameters": {"batch_size": 257}},
         {"model": "nano", "hyperparameters": {"learning_rate_multiplier": 0}},
         {"model": "nano", "suffix": "x" * 65},
-        {"model": "nano", "validation_share": 1.0},
         {"model": "nano", "timeout_s": 0},
         {"model": "nano", "engine": "other"},
         {"model": "nano", "engine": "local", "base_url": "http://127.0.0.1:1"},

@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langsmith.anonymizer import DEFAULT_SECRET_RULES
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.rows import FoundSecret, Outcome, Row
+from langchain_finetune.convert.checks import Finding
+from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.secrets import masked, secret_rows
 
 A = "Ab1" * 30
@@ -91,12 +92,17 @@ def test_no_short_cut_hides_what_a_rule_of_langsmith_finds(rule):
 
 
 def test_it_is_told_where_and_never_what():
-    kind, secret = SECRETS[0]
+    _, secret = SECRETS[0]
     [row], outcome = searched(chat("Hi", f"Use {secret}"))
     assert secret in row.line.decode()
-    assert outcome.secrets == [FoundSecret("r", 1, kind)]
+    [finding] = outcome.findings
+    assert str(finding) == (
+        "row 1, r, message 1: It holds what looks like a secret (openai). (secret_openai)"
+    )
+    assert isinstance(finding, Finding)
+    assert finding.severity == "warning"
     assert outcome.counts == {"secrets.openai": 1}
-    assert secret not in repr(outcome)
+    assert secret not in repr(outcome) + repr(finding)
 
 
 def test_secrets_hide_in_arguments_results_and_tools():
@@ -114,8 +120,9 @@ def test_secrets_hide_in_arguments_results_and_tools():
     }
     [row], outcome = searched(example)
     assert row.example is example
-    assert {each.index for each in outcome.secrets} == {1, 2, None}
-    [row], _ = searched(example, "redact")
+    assert {each.index for each in outcome.findings} == {1, 2, None}
+    [row], outcome = searched(example, "redact")
+    assert outcome.findings.mended == {"secret_github": 3}
     assert key not in row.line.decode()
     function = row.example["messages"][1]["tool_calls"][0]["function"]
     assert json.loads(function["arguments"]) == {"header": {"x": '"[SECRET_DETECTED]"'}}
@@ -133,8 +140,9 @@ def test_rejecting():
     rows, outcome = searched(chat(f"{secret} {SECRETS[7][1]}"), "reject")
     assert rows == []
     [skip] = outcome.rejected
-    assert (skip.id, skip.code) == ("r", "secret")
-    assert skip.reason == "It holds a secret (openai in message 0, and 1 more)."
+    assert (skip.id, skip.code) == ("r", "secret_openai")
+    assert skip.reason == "It holds what looks like a secret (openai). (message 0)"
+    assert outcome.findings.errors == {"secret_openai": 1, "secret_aws": 1}
 
 
 def test_convert_reports_by_default():

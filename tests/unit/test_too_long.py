@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.convert.checks import check_example, errors_of
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.tokens import BATCH, Count, Unfit
 from langchain_finetune.convert.too_long import fitting_rows, shortened
@@ -54,7 +54,8 @@ TURN_3 = [
     said("assistant"),
 ]
 PROMPT = [said("system", "be brief")]
-CHAT = {"messages": [*PROMPT, *TURN_1, *TURN_2, *TURN_3], "tools": []}
+TOOL = {"type": "function", "function": {"name": "find"}}
+CHAT = {"messages": [*PROMPT, *TURN_1, *TURN_2, *TURN_3], "tools": [TOOL]}
 
 
 def fitted(example, limit, too_long="drop_oldest"):
@@ -181,17 +182,18 @@ def conversations(draw):
 
 @given(conversations(), st.integers(1, 60))
 def test_whatever_is_dropped_the_rest_is_a_valid_chat(example, limit):
-    if any(check_example(example)):
+    if errors_of(check_example(example)):
         return
     rows, outcome = fitted(example, limit)
     if not rows:
         assert [skip.code for skip in outcome.rejected] == ["too_long"]
         return
     messages = rows[0].example["messages"]
-    assert not list(check_example(rows[0].example))
+    assert not errors_of(check_example(rows[0].example))
     assert rows[0].tokens == total(messages) <= limit
     kept = len(messages)
-    prompts = 1 if example["messages"][0]["role"] == "system" else 0
+    roles = [each["role"] for each in example["messages"]]
+    prompts = next(n for n, role in enumerate(roles) if role not in {"system", "developer"})
     assert messages[:prompts] == example["messages"][:prompts]
     assert messages[prompts:] == example["messages"][len(example["messages"]) - kept + prompts :]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.convert.checks.example import check_example
 from langchain_finetune.convert.checks.finding import Finding
+from langchain_finetune.convert.checks.methods import CHECKS, Method
 from langchain_finetune.convert.checks.profiles import OPENAI, Profile
 
 MIN_EXAMPLES = OPENAI.min_examples
@@ -39,15 +39,16 @@ def _parse_odd(line: bytes) -> Any:
 
 
 def check_lines(
-    lines: Iterable[bytes], rules: Profile, check: Callable[..., list[Finding]] = check_example
+    lines: Iterable[bytes], rules: Profile, method: Method = "supervised"
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Yield the number of each line that is not blank, counted from 1, and what is wrong with it.
 
     Args:
         lines: The lines of a file.
         rules: The provider's rules.
-        check: Finds the faults of a line; one of `CHECKS`.
+        method: What the lines hold.
     """
+    check = CHECKS[method]
     for number, line in enumerate(lines, start=1):
         if line.strip():
             found = _check_line(line, rules, check)

@@ -1,7 +1,8 @@
 """Safe mends: what can be put right without guessing what was meant.
 
-A mend never makes up text, and never changes what the model shall say; where an answer itself is
-at fault, it is kept as history (`weight: 0`) if another one is left to learn.
+A mend makes up no text. What the model shall say changes in form only: half a character, spaces
+around a tool's name, missing arguments as `{}`. Where an answer itself is at fault, it is kept as
+history (`weight: 0`) if another one is left to learn.
 """
 
 from collections.abc import Callable, Mapping

@@ -14,6 +14,7 @@ import orjson
 
 from langchain_finetune.content import UnreadableChatError, mapping
 from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.loaders.payloads.thread import thread_of
 
 _OPERATIONS = frozenset({None, "chat", "text_completion", "generate_content"})
 _ERRORS = frozenset({"ERROR", "2", "STATUS_CODE_ERROR"})
@@ -51,6 +52,7 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": span.get("id") or context.get("span_id") or span.get("spanId"),
         "trace_id": span.get("trace_id") or context.get("trace_id") or span.get("traceId"),
+        "thread_id": attributes.get("gen_ai.conversation.id") or thread_of(span),
         "run_type": kind if operation in _OPERATIONS else str(operation),
         "status": "error" if str(code).upper() in _ERRORS else "success",
         "error": span.get("error"),

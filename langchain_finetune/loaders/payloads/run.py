@@ -16,6 +16,7 @@ from langchain_finetune.loaders.payloads import (
 )
 from langchain_finetune.loaders.payloads.data import plain
 from langchain_finetune.loaders.payloads.messages import Reasoning, settle_reasoning
+from langchain_finetune.loaders.payloads.thread import thread_of
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
 _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
@@ -104,4 +105,7 @@ def _source(run: Mapping[str, Any]) -> dict[str, str]:
     source = {"run_id": str(run.get("id"))}
     if run.get("trace_id"):
         source["trace_id"] = str(run["trace_id"])
+    thread_id = thread_of(run)
+    if thread_id is not None:
+        source["thread_id"] = thread_id
     return source

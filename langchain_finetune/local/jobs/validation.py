@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from langchain_finetune.convert.checks import (
-    CHECKS,
     LOCAL,
     Finding,
+    Method,
     check_lines,
     check_size,
     errors_of,
@@ -28,12 +28,12 @@ def check_file(
         stop: Set by another thread when nobody wants the answer any more.
         method: What the examples are for: `dpo` takes preferences.
     """
-    check = CHECKS["preference" if method == "dpo" else "supervised"]
+    lines_of: Method = "preference" if method == "dpo" else "supervised"
     examples = 0
     try:
         size = path.stat().st_size
         with path.open("rb") as lines:
-            for number, found in check_lines(lines, LOCAL, check):
+            for number, found in check_lines(lines, LOCAL, lines_of):
                 if stop.is_set():
                     return None
                 if errors := errors_of(found):

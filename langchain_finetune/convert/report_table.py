@@ -1,0 +1,112 @@
+"""The report in a terminal."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from langchain_finetune.convert.report_words import (
+    duration,
+    footnotes,
+    money,
+    noted,
+    share,
+    short,
+    words,
+)
+from langchain_finetune.convert.spread import Spread
+
+if TYPE_CHECKING:
+    from langchain_finetune.convert.report import ConversionReport
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_TOOLS = 12
+
+
+def tables(report: "ConversionReport") -> Group:
+    """Return the report as tables of rich."""
+    parts: list[RenderableType] = [_counts(report), _spreads(report)]
+    if report.tools:
+        parts.append(_tools(report))
+    parts.append(_estimates(report))
+    if report.strange:
+        parts.append(_strange(report))
+    notes = footnotes(report.estimates, report.tokens_counted)
+    parts.extend(Text(note, style="dim") for note in notes)
+    return Group(*parts)
+
+
+def _counts(report: "ConversionReport") -> Table:
+    rows = [("chats that came in", report.sessions, "")]
+    rows.append(("examples kept", report.kept, share(report.kept, report.sessions)))
+    split = len([count for count in report.parts.values() if count]) > 1
+    for part, count in report.parts.items() if split else ():
+        rows.append((f"  {part}", count, share(count, report.kept)))
+    for code, count in report.skipped.items():
+        rows.append((f"left out: {words(code)}", count, share(count, report.sessions)))
+    rows += [(what, count, "") for what, count in noted(report)]
+    rows.append(("answers to learn", report.targets, ""))
+    rows.append(("  that call a tool", report.calls_to_learn, ""))
+    for script, count in report.scripts.items():
+        rows.append((f"mostly in {script} script", count, share(count, report.kept)))
+    return _table("Conversion", ("", "count>", "share>"), ((n, f"{c:,}", s) for n, c, s in rows))
+
+
+def _spreads(report: "ConversionReport") -> Table:
+    rows = []
+    for name, spread in (("tokens", report.tokens), ("messages", report.messages)):
+        figures = (spread.least, spread.median, spread.p90, spread.p99, spread.most)
+        rows.append((name, _sparkline(spread), *(f"{figure:,}" for figure in figures)))
+    headings = ("an example's", "spread", "least>", "median>", "90%>", "99%>", "most>")
+    return _table("Length", headings, rows)
+
+
+def _tools(report: "ConversionReport") -> Table:
+    rows = [
+        (tool.name, f"{tool.offered:,}", f"{tool.called:,}" if tool.called else "never")
+        for tool in report.tools[:_TOOLS]
+    ]
+    rest = len(report.tools) - _TOOLS
+    if rest > 0:
+        rows.append((f"{rest} more", "", ""))
+    return _table("Tools", ("tool", "offered in>", "calls>"), rows)
+
+
+def _estimates(report: "ConversionReport") -> Table:
+    rows = [
+        (
+            each.engine,
+            each.model,
+            money(each),
+            duration(each),
+            str(each.n_epochs),
+            short(each.trained_tokens),
+        )
+        for each in report.estimates
+    ]
+    headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
+    return _table("What training would take", headings, rows)
+
+
+def _strange(report: "ConversionReport") -> Table:
+    rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.strange]
+    return _table("Look at these first", ("chat", "deviations>", "why"), rows)
+
+
+def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in headings:
+        table.add_column(heading.rstrip(">"), justify="right" if ">" in heading else "left")
+    for row in rows:
+        # Names come from outside; brackets in them are no markup.
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _sparkline(spread: Spread) -> str:
+    highest = max((bar.count for bar in spread.histogram), default=1)
+    steps = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[-(-bar.count * steps // highest)] for bar in spread.histogram)

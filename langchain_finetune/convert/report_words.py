@@ -1,0 +1,93 @@
+"""Numbers of a report as people read them."""
+
+from typing import TYPE_CHECKING
+
+from langchain_finetune.convert.estimate import Estimate
+
+if TYPE_CHECKING:
+    from langchain_finetune.convert.report import ConversionReport
+
+_MINUTE, _HOUR = 60, 3600
+
+
+def short(number: float) -> str:
+    """Return a number with a unit where it is large.
+
+    Example:
+        >>> short(999), short(12_345), short(2_400_000)
+        ('999', '12.3k', '2.4M')
+    """
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= limit:
+            return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"
+    return f"{number:,.0f}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a part as percents of the whole.
+
+    Example:
+        >>> share(1, 3), share(1, 1000), share(0, 0)
+        ('33%', '0.1%', '-')
+    """
+    if not whole:
+        return "-"
+    percent = 100 * part / whole
+    few = 0 < percent < 1 or 99 < percent < 100  # noqa: PLR2004
+    return f"{percent:.1f}%" if few else f"{percent:.0f}%"
+
+
+def money(made: Estimate) -> str:
+    """Return what a training costs."""
+    if made.usd is None:
+        return "unknown"
+    if made.usd == 0:
+        return "$0"
+    return "< $0.01" if made.usd < 0.01 else f"${made.usd:,.2f}"  # noqa: PLR2004
+
+
+def duration(made: Estimate) -> str:
+    """Return how long a training takes, about."""
+    seconds = made.seconds
+    if seconds is None:
+        return "unknown"
+    if seconds < 2 * _MINUTE:
+        return f"{max(1, seconds):.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds / _HOUR:,.1f} h"
+
+
+def words(code: str) -> str:
+    """Return a code such as `no_final_answer` as words."""
+    return code.replace("_", " ")
+
+
+def noted(report: "ConversionReport") -> list[tuple[str, int]]:
+    """Return what was noticed beside what was left out: notes, and the checks' warnings."""
+    said = [(words(code), count) for code, count in report.notes.items()]
+    found = report.findings.warnings.items()
+    return said + [(f"warning: {words(code)}", count) for code, count in found]
+
+
+def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:
+    """Return what has to be said about the figures."""
+    said = []
+    if tokens_counted:
+        base = estimates[0].model
+        said.append(f"Tokens are counted with {base}'s tokenizer; other bases have their own.")
+    if tokens_counted < 1:
+        rest = "Tokens" if tokens_counted == 0 else f"Tokens of {1 - tokens_counted:.1%} of them"
+        said.append(f"{rest} are estimated as a quarter of an example's bytes, not counted.")
+    epochs = dict.fromkeys(each.epochs_basis for each in estimates)
+    said.append(f"Epochs: {'; '.join(epochs)}.")
+    prices = dict.fromkeys(
+        f"{each.price.source}, {each.price.as_of}" if each.price.as_of else each.price.source
+        for each in estimates
+        if each.price
+    )
+    said.append(f"Costs are of training only. Prices: {'; '.join(prices)}.")
+    speeds = dict.fromkeys(each.seconds_basis for each in estimates if each.seconds is not None)
+    if speeds:
+        said.append(f"Times are estimates: {'; '.join(speeds)}. Hosted engines tell none.")
+    return said

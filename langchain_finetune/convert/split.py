@@ -1,0 +1,109 @@
+"""Which examples train, validate and test: by conversation, and the same as data grows."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Self, get_args
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from langchain_finetune.convert.rows import Example, Outcome, Part, Row
+from langchain_finetune.errors import ConvertError
+
+Source = Mapping[str, str]
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_IDS: dict[str, tuple[str, ...]] = {
+    "auto": ("thread_id", "trace_id", "example_id"),
+    "thread": ("thread_id",),
+    "trace": ("trace_id",),
+}
+"""Where the group of a chat is looked for in its source, the first that is there."""
+
+
+class Split(BaseModel):
+    """Keep some conversations from training, to validate and to test with.
+
+    Whole groups go into one part, so that no conversation is trained on and tested with. The part
+    follows from a hash of the group and the seed alone: it stays when chats are added, left out or
+    reordered, and a chat of the test part stays there when the validation share changes.
+
+    Args:
+        validation: Expected share of the groups that validates, 0 to less than 1. The engine gets
+            these examples beside the training file.
+        test: Expected share that tests. These examples are never uploaded: see `Examples.part`.
+        by: What a group is. `thread` and `trace` take those of LangSmith; `auto` takes the thread,
+            or else the trace, or else the dataset's example. A function is given the chat's source
+            (`{"run_id": ..., "trace_id": ..., "thread_id": ...}`) and returns the group's name.
+            Chats without such an id are grouped by what the model was sent, so that several
+            answers to the same request stay together; they are counted in the notes as
+            `split_by_request`.
+        seed: Changes which groups are drawn.
+
+    Example:
+        >>> split = Split(test=0.2)
+        >>> split.part_of("thread_id:t-1"), split.part_of("thread_id:t-2")
+        ('test', 'train')
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    validation: float = Field(default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False)
+    test: float = Field(default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False)
+    by: Literal["auto", "thread", "trace"] | Callable[[Source], str] = "auto"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave something to train on")
+        return self
+
+    def part_of(self, group: str) -> Part:
+        """Return the part of a group."""
+        digest = hashlib.blake2b(f"{self.seed}:{group}".encode(), digest_size=8).digest()
+        place = int.from_bytes(digest) / 2**64
+        if place < self.test:
+            return "test"
+        # From the other end, so that another share of one part leaves the other as it is.
+        return "validation" if place >= 1 - self.validation else "train"
+
+    def asks_for(self, part: Part) -> bool:
+        """Tell whether some groups are to go into a part."""
+        return part == "train" or getattr(self, part) > 0
+
+
+def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[Row]:
+    """Yield the rows with their parts.
+
+    Raises:
+        ConvertError: The function that names groups returned no text.
+    """
+    for row in rows:
+        group = _named_group(row, split.by)
+        if group is None:
+            outcome.counts["split_by_request"] += 1
+            group = _request(row.example)
+        row.part = split.part_of(group)
+        yield row
+
+
+def _named_group(row: Row, by: str | Callable[[Source], str]) -> str | None:
+    if isinstance(by, str):
+        found = ((key, row.source.get(key)) for key in _IDS[by])
+        return next((f"{key}:{value}" for key, value in found if value), None)
+    group = by(row.source)
+    if not isinstance(group, str) or not group:
+        raise ConvertError(
+            f"Split's function `by` must name the group of {row.id} by a text that is not empty, "
+            f"not by {type(group).__name__}."
+        )
+    return group
+
+
+def _request(example: Example) -> str:
+    """Return a name of what the model was sent."""
+    # A pair of preferences and a completion have their request apart.
+    sent = example.get("input") or example.get("prompt") or example["messages"][:-1]
+    return hashlib.blake2b(orjson.dumps(sent), digest_size=16).hexdigest()

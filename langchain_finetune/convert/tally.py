@@ -1,0 +1,200 @@
+"""What a report says of the examples, counted as they pass by, in flat memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_finetune.convert.estimate import tokens_of
+from langchain_finetune.convert.rows import Example, Row
+from langchain_finetune.convert.scripts import scripts_of
+from langchain_finetune.convert.spread import SpreadCount
+from langchain_finetune.convert.strange import Candidate, StrangeFinder
+
+MOST_NAMES = 1000
+"""How many different tools are counted by name."""
+
+OTHER_TOOLS = "(other tools)"
+
+_EXCERPT = 600
+"""Characters of a question and of an answer that are shown where text is asked for."""
+
+
+class Tally:
+    """Counts rows.
+
+    Args:
+        text: Keep the beginnings of the strangest examples.
+
+    Attributes:
+        parts: How many examples each part has.
+        part_tokens: How many tokens.
+        counted: Examples whose tokens were counted, not estimated.
+        learnt_tokens: How many of the counted tokens are learnt from: those of the targets.
+        tokens: How tokens are spread over the examples.
+        messages: How messages are.
+        targets: Assistant messages that are learnt from.
+        calls_to_learn: How many of those call a tool.
+        offered: In how many examples each tool is offered.
+        called: How often each tool is called.
+        callers: In how many examples each tool is called.
+        scripts: How many examples are mostly in each script, as users and the assistant write.
+        also: How many examples have some of each script.
+    """
+
+    def __init__(self, *, text: bool = False) -> None:
+        self._text = text
+        self._strange = StrangeFinder()
+        self.parts: Counter[str] = Counter()
+        self.part_tokens: Counter[str] = Counter()
+        self.counted = 0
+        self.learnt_tokens = 0
+        self.tokens = SpreadCount()
+        self.messages = SpreadCount()
+        self.targets = 0
+        self.calls_to_learn = 0
+        self.offered: Counter[str] = Counter()
+        self.called: Counter[str] = Counter()
+        self.callers: Counter[str] = Counter()
+        self.scripts: Counter[str] = Counter()
+        self.also: Counter[str] = Counter()
+
+    @property
+    def examples(self) -> int:
+        """How many examples were counted."""
+        return self.parts.total()
+
+    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield rows as they are, and count them."""
+        for row in rows:
+            self.add(row)
+            yield row
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
+        example, tokens = row.example, tokens_of(row)
+        request, answers = messages_of(example)
+        number = self.examples
+        self.parts[row.part] += 1
+        self.part_tokens[row.part] += tokens
+        self.counted += row.tokens is not None
+        self.learnt_tokens += row.target_tokens or 0
+        self.tokens.add(tokens)
+        self.messages.add(len(request) + len(answers))
+        learnt = [message for message in [*request, *answers] if _is_target(message)]
+        if "input" in example:
+            learnt = learnt[-1:]  # Of a pair, the preferred answer.
+        self.targets += len(learnt)
+        self.calls_to_learn += sum(bool(calls_of(message)) for message in learnt)
+        tools = self._count_tools(example, request, answers)
+        script = self._count_scripts(
+            message
+            for message in (*request, *answers)
+            if message.get("role") in {"user", "assistant"}
+        )
+        self._strange.add(
+            Candidate(
+                number=number,
+                id=row.id,
+                part=row.part,
+                tokens=tokens,
+                messages=len(request) + len(answers),
+                tools=tools,
+                script=script,
+                text=_excerpt(request, answers) if self._text else None,
+            ),
+            most_names=MOST_NAMES,
+        )
+
+    def strangest(self) -> list[Any]:
+        """Return the strangest examples so far; see `StrangeFinder`."""
+        return self._strange.strangest(
+            self.tokens, self.messages, self.callers, self.scripts, self.examples
+        )
+
+    def _count_tools(
+        self, example: Example, request: Sequence[Any], answers: Sequence[Any]
+    ) -> tuple[str, ...]:
+        within = example.get("input") if "input" in example else example
+        for name in dict.fromkeys(_offered(within or {})):
+            self._count(self.offered, name)
+        called = [name for message in [*request, *answers] for name in calls_of(message)]
+        for name in called:
+            self._count(self.called, name)
+        callers = tuple(dict.fromkeys(called))
+        for name in callers:
+            self._count(self.callers, name)
+        return callers
+
+    def _count(self, counter: Counter[str], name: str) -> None:
+        known = name in counter or len(counter) < MOST_NAMES
+        counter[name if known else OTHER_TOOLS] += 1
+
+    def _count_scripts(self, messages: Iterable[Mapping[str, Any]]) -> str | None:
+        letters = scripts_of(" ".join(text for message in messages for text in texts_of(message)))
+        for script in letters:
+            self.also[script] += 1
+        if not letters:
+            return None
+        [(script, _)] = letters.most_common(1)
+        self.scripts[script] += 1
+        return script
+
+
+def messages_of(example: Example) -> tuple[list[Any], list[Any]]:
+    """Return what an example's model was sent, and what it should answer.
+
+    Of a pair of preferences, the preferred answer counts; a prompt counts as the user's message,
+    and its completion as the assistant's.
+
+    Example:
+        >>> messages_of({"messages": [{"role": "user"}, {"role": "assistant"}]})
+        ([{'role': 'user'}], [{'role': 'assistant'}])
+    """
+    if "input" in example:
+        return list(example["input"].get("messages") or []), list(example["preferred_output"])
+    if "prompt" in example:
+        sides = (("user", example["prompt"]), ("assistant", example["completion"]))
+        request, answer = ({"role": role, "content": text} for role, text in sides)
+        return [request], [answer]
+    messages = list(example.get("messages") or [])
+    return messages[:-1], messages[-1:]
+
+
+def calls_of(message: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tools that a message calls, in order."""
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    if message.get("function_call"):
+        calls.append(message["function_call"])
+    return [str(call.get("name")) for call in calls]
+
+
+def texts_of(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts of a message."""
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part.get("text"), str):
+            yield part["text"]
+
+
+def _offered(request: Mapping[str, Any]) -> Iterator[str]:
+    for tool in request.get("tools") or ():
+        yield str((tool.get("function") or {}).get("name"))
+    for function in request.get("functions") or ():
+        yield str(function.get("name"))
+
+
+def _is_target(message: Mapping[str, Any]) -> bool:
+    return message.get("role") == "assistant" and message.get("weight") != 0
+
+
+def _excerpt(request: Sequence[Any], answers: Sequence[Any]) -> str:
+    asked: Any = next((message for message in request if message.get("role") == "user"), {})
+    parts = []
+    for name, message in (("asked", asked), ("answered", answers[-1] if answers else {})):
+        text = " ".join(texts_of(message)) or ", ".join(
+            f"calls {tool}" for tool in calls_of(message)
+        )
+        parts.append(f"{name}: {text[:_EXCERPT]}{'...' if len(text) > _EXCERPT else ''}")
+    return "\n".join(parts)

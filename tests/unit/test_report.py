@@ -1,0 +1,276 @@
+"""The report: right figures, flat memory, no text unless asked, and a page that stands alone."""
+
+import io
+import itertools
+import json
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from rich.console import Console
+
+from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
+from langchain_finetune.convert.checks import Findings
+from langchain_finetune.convert.report import make_report
+from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.convert.scripts import scripts_of
+from langchain_finetune.convert.spread import SpreadCount
+from langchain_finetune.convert.tally import Tally
+from support.chats import chats, tool
+
+EXAMPLES = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(600))
+
+
+@pytest.fixture(scope="module")
+def report():
+    return EXAMPLES.report(engine="openai", model="gpt-4.1-mini")
+
+
+def test_it_agrees_with_the_examples(report):
+    examples = list(EXAMPLES)
+    answers = [m for e in examples for m in e["messages"] if m["role"] == "assistant"]
+    called = Counter(
+        call["function"]["name"] for message in answers for call in message.get("tool_calls") or ()
+    )
+    assert report.sessions == 600
+    assert report.kept == len(examples) == sum(report.parts.values())
+    assert report.skipped == {"no_assistant_message": 600 - len(examples)}
+    assert report.targets == len(answers)
+    assert report.calls_to_learn == sum(bool(m.get("tool_calls")) for m in answers)
+    assert {each.name: each.called for each in report.tools} == {**called, "lookup_vat": 0}
+    assert {each.offered for each in report.tools} == {len(examples)}
+    assert report.tools[-1].name == "lookup_vat"
+    lengths = sorted(len(e["messages"]) for e in examples)
+    assert (report.messages.least, report.messages.most) == (lengths[0], lengths[-1])
+    assert report.messages.total == sum(lengths)
+    assert report.messages.median == lengths[-(-len(lengths) // 2) - 1]
+    assert sum(bar.count for bar in report.tokens.histogram) == len(examples)
+
+
+def test_it_is_json_and_back(report):
+    assert ConversionReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_what_the_loader_skipped_came_in_too():
+    def read(skip):
+        skip(Skip("r-9", "errored_run", "The run ended with an error."))
+        yield from chats(5)
+
+    report = Convert().invoke(Sessions(read)).report()
+    assert (report.sessions, report.kept) == (6, 4)
+    assert report.skipped == {"errored_run": 1, "no_assistant_message": 1}
+
+
+def test_the_chosen_engine_comes_first_and_once(report):
+    first, *others = report.estimates
+    assert (first.engine, first.model) == ("openai", "gpt-4.1-mini")
+    assert first.examples == report.parts["train"]
+    assert first.usd == pytest.approx(first.tokens * first.n_epochs * 5 / 1e6, abs=1e-4)
+    assert {"nano", "gpt-4.1"} <= {each.model for each in others}
+    assert "gpt-4.1-mini" not in {each.model for each in others}
+    dated = EXAMPLES.report(engine="openai", model="gpt-4.1-2025-04-14", n_epochs=2)
+    assert [e.model for e in dated.estimates if e.model.startswith("gpt-4.1")] == [
+        "gpt-4.1-2025-04-14",
+        "gpt-4.1-mini",
+    ]
+    assert dated.estimates[0].n_epochs == 2
+
+
+def test_the_strangest_are_found_for_their_reason(report):
+    reasons = {each.id: each.reasons[0] for each in report.strange}
+    assert len(report.strange) == 10
+    assert report.strange[0].id == "run-00200"
+    assert reasons["run-00200"].endswith(f"(median {report.tokens.median:,})")
+    assert reasons["run-00311"] == "calls escalate: the only one"
+    scores = [each.score for each in report.strange]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_rare_script_is_strange():
+    usual = [
+        {"messages": [HumanMessage(f"Where is order {n}?"), AIMessage("On its way")]}
+        for n in range(200)
+    ]
+    odd = {"messages": [HumanMessage("Где мой заказ?"), AIMessage("Уже в пути")]}
+    report = Convert().invoke([*usual, odd]).report()
+    assert report.scripts == {"Latin": 200, "Cyrillic": 1}
+    assert [each.id for each in report.strange] == ["session 200"]
+    assert report.strange[0].reasons[0] == "mostly in Cyrillic script: the only one"
+
+
+def test_among_equals_nothing_is_strange():
+    same = [{"messages": [HumanMessage("Hi"), AIMessage("Hello")]}] * 100
+    assert Convert().invoke(same).report().strange == []
+
+
+def test_text_is_there_only_where_it_was_asked_for(report):
+    texts = [
+        message["content"]
+        for line in EXAMPLES
+        for message in line["messages"]
+        if message["content"]
+    ]
+    shown = report.to_html() + report.model_dump_json() + rendered(report)
+    assert not [text for text in texts if text[:40] in shown and len(text) > 20]
+    quoting = EXAMPLES.report(text=True)
+    assert "<blockquote>asked: " in quoting.to_html()
+    assert all(each.text for each in quoting.strange)
+
+
+def rendered(report, width=100):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(report)
+    return console.export_text()
+
+
+def test_a_terminal_shows_tables(report):
+    text = rendered(report)
+    for said in ("examples kept", "gpt-4.1-mini", "find_order", "never", "run-00200", "2026-11"):
+        assert said in text
+    assert "median" in rendered(report, 60)
+
+
+class Page(HTMLParser):
+    """What a page is made of; its tags must nest."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags = Counter()
+        self.attributes = []
+        self.open = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone_and_is_readable_without_plots(report):
+    page = Page(report.to_html())
+    names = [name for name, _ in page.attributes]
+    assert not page.tags.keys() & {"script", "link", "img", "iframe"}
+    assert not {"src", "href"} & set(names)
+    assert not [name for name in names if name.startswith("on")]
+    assert "http" not in report.to_html()
+    assert page.tags["h1"] == page.tags["main"] == 1
+    assert page.tags["svg"] >= 3
+    # Each plot says what it shows, or is hidden where a number stands beside it.
+    assert names.count("aria-label") + names.count("aria-hidden") == page.tags["svg"]
+    assert page.tags["table"] >= 7
+    assert ("name", "viewport") in page.attributes
+    assert "prefers-color-scheme: dark" in report.to_html()
+
+
+def test_names_from_outside_are_no_markup():
+    evil = "<script>alert(1)</script>[bold]"
+    tally = Tally(text=True)
+    said = [{"role": "user", "content": evil}, {"role": "assistant", "content": evil}]
+    tally.add(Row(evil, {}, example={"messages": said, "tools": [tool("f" + evil)]}))
+    for _ in range(40):
+        tally.add(Row("usual", {}, example={"messages": said * 40}))
+    report = make_report(
+        tally,
+        Target(model=evil),
+        sessions=41,
+        skipped=Counter({evil: 1}),
+        notes={evil: 1},
+        findings=Findings(),
+    )
+    assert report.strange[0].id == evil
+    assert not Page(report.to_html()).tags["script"]
+    assert "[bold]" in rendered(report, 200)
+
+
+def test_a_notebook_gets_the_page_without_its_frame(report):
+    shown = report._repr_html_()
+    assert shown.startswith("<style>")
+    assert "<html" not in shown
+    # Its style touches nothing around it.
+    style = shown.split("</style>")[0].removeprefix("<style>")
+    rules = [line for line in style.splitlines() if "{" in line and not line.startswith((" ", "@"))]
+    assert rules
+    assert all(line.startswith(".lcft") for line in rules)
+
+
+def test_no_examples_make_a_report_too():
+    report = Convert().invoke([]).report()
+    assert report.kept == report.sessions == 0
+    assert Page(report.to_html()).tags["h1"] == 1
+    assert "Conversion" in rendered(report)
+
+
+def test_the_page_is_written_where_asked(report, tmp_path):
+    html = report.to_html(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == html
+
+
+def test_the_json_holds_numbers_of_json(report):
+    json.loads(report.model_dump_json(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("values", [[5], [1, 1, 1], [3, 50, 400, 10**6], list(range(5000)), []])
+def test_a_spread_keeps_every_example(values):
+    count = SpreadCount()
+    for value in values:
+        count.add(value)
+    spread = count.spread()
+    assert spread.total == sum(values)
+    assert sum(bar.count for bar in spread.histogram) == len(values)
+    assert len(spread.histogram) <= 30
+    if values:
+        assert (spread.least, spread.most) == (min(values), max(values))
+        assert spread.median == pytest.approx(sorted(values)[(len(values) - 1) // 2], rel=0.005)
+        edges = [(bar.start, bar.end) for bar in spread.histogram]
+        assert all(end == after for (_, end), (after, _) in itertools.pairwise(edges))
+
+
+def test_a_spread_takes_flat_memory():
+    count = SpreadCount()
+    for value in range(200_000):
+        count.add(value)
+    assert len(count._counts) < 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "scripts"),
+    [
+        ("Hello, 42!", {"Latin": 5}),
+        ("Ünïcode ß", {"Latin": 8}),
+        ("ＦＵＬＬ 𝐛𝐨𝐥𝐝", {"Latin": 8}),
+        ("Ωμέγα Привет", {"Greek": 5, "Cyrillic": 6}),
+        ("漢字 かな カナ 한글", {"Han": 2, "Hiragana": 2, "Katakana": 2, "Hangul": 2}),
+        ("123 ... 🙂", {}),
+        ("שלום مرحبا नमस्ते", {"Hebrew": 4, "Arabic": 5, "Devanagari": 4}),
+    ],
+)
+def test_scripts(text, scripts):
+    assert scripts_of(text) == scripts
+
+
+def test_pairs_and_completions_are_counted_too():
+    tally = Tally(text=True)
+    asked, good, bad = ({"role": "user", "content": "Hi"}, *ANSWERS)
+    pair = {
+        "input": {"messages": [asked], "tools": [tool("wave")]},
+        "preferred_output": [good],
+        "non_preferred_output": [bad],
+    }
+    tally.add(Row("pair", {}, example=pair))
+    tally.add(Row("completion", {}, example={"prompt": "Однажды", "completion": " жила"}))
+    assert (tally.examples, tally.targets, tally.offered) == (2, 2, {"wave": 1})
+    assert tally.scripts == {"Latin": 1, "Cyrillic": 1}
+
+
+ANSWERS = [{"role": "assistant", "content": text} for text in ("Hello!", "What?")]
