@@ -92,7 +92,7 @@ def _job(client: OpenAI, data: Path) -> float:
         hyperparameters={"n_epochs": EPOCHS, "batch_size": BATCH},
     )
     while job.status not in {"succeeded", "failed"}:
-        time.sleep(0.1)
+        time.sleep(0.5)
         job = client.fine_tuning.jobs.retrieve(job.id)
     assert job.status == "succeeded", job.error
     return time.monotonic() - began
