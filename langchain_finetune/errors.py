@@ -8,13 +8,18 @@ FineTuningError
 ├── EngineError             a fine-tuning engine refused, or can't be reached
 │   ├── EngineUnreachableError
 │   ├── EngineAuthenticationError
-│   └── BaseModelError      the engine has no such base model
-└── JobError                a job did not end well (carries `job_id`)
+│   ├── BaseModelError      the engine has no such base model
+│   └── JobSubmissionError  no job was made, or it is not known (`outcome_unknown`)
+│       └── TrainingNotAvailableError   this account may not fine-tune here (any more)
+└── JobError                a job gives no model (carries `job_id`)
     ├── JobFailedError      (carries the engine's `code`)
     ├── JobCancelledError
     ├── JobTimeoutError
+    ├── ModelRetiredError   it did give one, which is not there any more
     └── DeployError         its model was made, but does not answer
 ```
+
+`ModelRetirementWarning` is warned with where the end of a model is announced.
 
 A message says what failed, which one (by id) and what to do next. It never holds training text
 or keys.
@@ -55,8 +60,26 @@ class BaseModelError(EngineError):
     """The engine has no base model of that name, or it can't be fine-tuned."""
 
 
+class JobSubmissionError(EngineError):
+    """No job was made, or it is not known whether one was.
+
+    Args:
+        message: What happened and what to do next.
+        outcome_unknown: Whether the engine may have made the job. The ledger remembers it: the
+            same chain, run again, looks for the job before it asks for one.
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class TrainingNotAvailableError(JobSubmissionError):
+    """The engine lets this account make no fine-tuning jobs, or no more of them."""
+
+
 class JobError(FineTuningError):
-    """A fine-tuning job did not end with a model.
+    """A fine-tuning job gives no model.
 
     Args:
         message: What happened and what to do next.
@@ -88,6 +111,17 @@ class JobCancelledError(JobError):
 
 class JobTimeoutError(JobError):
     """The job did not end before the deadline; it goes on at the engine."""
+
+
+class ModelRetiredError(JobError):
+    """The job's model was deleted or shut down; the same chain, run again, makes a new one."""
+
+
+class ModelRetirementWarning(UserWarning):
+    """A model, or an engine's fine-tuning, is announced to stop; the message says when.
+
+    Silence it with `warnings.filterwarnings("ignore", category=ModelRetirementWarning)`.
+    """
 
 
 class DeployError(JobError):

@@ -35,6 +35,7 @@ __all__ = [
     "WireMessages",
     "fields_to_wire",
     "message_to_wire",
+    "same_json",
     "wire_to_message",
 ]
 
@@ -269,7 +270,7 @@ def _calls(
     calls = []
     for call in fields.get("tool_calls") or ():
         text = written.get(call.get("id"))
-        said = text if _same_json(text, call["args"]) else call["args"]
+        said = text if same_json(text, call["args"]) else call["args"]
         calls.append(wire_call(call.get("id"), call.get("name"), said))
     # What did not parse was still said: it stays as it was.
     calls += [
@@ -283,7 +284,8 @@ def _calls(
     return calls or in_content
 
 
-def _same_json(text: Any, value: Any) -> bool:
+def same_json(text: Any, value: Any) -> bool:
+    """Tell whether a text is the JSON of a value."""
     try:
         return isinstance(text, str) and bool(json.loads(text) == value)
     except (ValueError, RecursionError):

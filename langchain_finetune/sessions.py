@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -63,6 +63,30 @@ class Skip:
     reason: str
 
 
+@dataclass(slots=True)
+class EncodedChat:
+    """A chat that is known to be fit for training, as its line of a supervised file.
+
+    Attributes:
+        id: The run that it came from.
+        line: The line, newline included.
+        source: As in `FineTuningSession`.
+        fit_for: Providers of whose rules (`checks.PROFILES`) it breaks none.
+    """
+
+    id: str
+    line: bytes
+    source: Mapping[str, str]
+    fit_for: tuple[str, ...]
+
+
+ReadEncoded = Callable[
+    [Callable[[Skip], None]],
+    Iterator[FineTuningSession] | Iterator[FineTuningSession | EncodedChat],
+]
+Chat = TypeVar("Chat", bound=FineTuningSession | EncodedChat)
+
+
 class Sessions:
     """Sessions that are read when they are iterated, anew each time.
 
@@ -70,6 +94,7 @@ class Sessions:
         read: Yields the sessions, and hands what is left out to the function that it is given.
         strict: Raise after the last session if something was left out that is not folded.
         origin: What was asked for, in JSON's terms: the loader and its query, without keys.
+        read_encoded: Reads as `read` does; what is at hand as a training line may come as it is.
 
     Attributes:
         skipped: What the last iteration left out so far, in order.
@@ -87,8 +112,10 @@ class Sessions:
         *,
         strict: bool = False,
         origin: Mapping[str, Any] | None = None,
+        read_encoded: ReadEncoded | None = None,
     ) -> None:
         self._read = read
+        self._read_encoded = read_encoded or read
         self._strict = strict
         self.origin = origin
         self.skipped: list[Skip] = []
@@ -100,13 +127,24 @@ class Sessions:
         Raises:
             LoadError: They can't be read; or they are strict, and a chat was left out.
         """
+        return self._begun(self._read)
+
+    def encoded(self) -> Iterator[FineTuningSession | EncodedChat]:
+        """Read the sessions for training; those that are known to be fit may come as lines.
+
+        Raises:
+            LoadError: As in iteration.
+        """
+        return self._begun(self._read_encoded)
+
+    def _begun(self, read: Callable[[Callable[[Skip], None]], Iterator[Chat]]) -> Iterator[Chat]:
         self.skipped = []
         self.notes = Counter()
-        sessions = self._read(self.skipped.append)
-        return self._all_or_error(sessions) if self._strict else sessions
+        chats = read(self.skipped.append)
+        return self._all_or_error(chats) if self._strict else chats
 
-    def _all_or_error(self, sessions: Iterator[FineTuningSession]) -> Iterator[FineTuningSession]:
-        yield from sessions
+    def _all_or_error(self, chats: Iterator[Chat]) -> Iterator[Chat]:
+        yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
             raise LoadError(_lost(lost))

@@ -26,6 +26,7 @@ ROOMS = {
     "loaders": 4,
     "convert": 5,
     "finetune.job": 6,
+    "finetune.job_status": 6,
     "finetune.steps": 6,
     "finetune.engines": 7,
     "finetune": 8,

@@ -38,6 +38,9 @@ def checked_rows(
     """
     check = CHECKS[method]
     for number, row in enumerate(rows, start=1):
+        if rules.name in row.fit_for:
+            yield row
+            continue
         findings = check(row.example, rules, line=_line(row))
         if not findings:
             yield row

@@ -28,6 +28,7 @@ class Row:
         source: Where the chat came from; see `FineTuningSession`.
         example: The example.
         line: Its line of JSON, newline included, where that is at hand.
+        fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
 
     Attributes:
         part: Train, validation or test.
@@ -44,6 +45,7 @@ class Row:
     __slots__ = (
         "_example",
         "_line",
+        "fit_for",
         "id",
         "part",
         "response_format",
@@ -59,11 +61,13 @@ class Row:
         *,
         example: Example | None = None,
         line: bytes | None = None,
+        fit_for: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         self.source = source
         self._example = example
         self._line = line
+        self.fit_for = fit_for
         self.part: Part = "train"
         self.tokens: int | None = None
         self.target_tokens: int | None = None

@@ -47,12 +47,17 @@ _KINDS = {
 }
 """What a secret is, by how it begins, in lower case; the first that fits counts."""
 
-_ASSIGNED = re.compile(
-    r"(?:key|secret|token|passw(?:or)?d|salt)[\w.-]*[\"']?\s*[:=]"
-    r"|bearer\s|(?:authorization|x-api-key|x-auth-token)[\"']?\s*[:=]|:[^@/\s]+@"
-)
-"""Without this in a text in lower case, no rule that ignores case can match. It is looked for
-first since those rules take most of the time."""
+_VALUE = r"[\"']?\s*[:=]"
+_ASSIGNED = [
+    *((word, re.compile(rf"{word}[\w.-]*{_VALUE}")) for word in ("key", "secret", "token", "salt")),
+    ("passw", re.compile(rf"passw(?:or)?d[\w.-]*{_VALUE}")),
+    ("bearer", re.compile(r"bearer\s")),
+    ("authorization", re.compile(rf"authorization{_VALUE}")),
+    ("@", re.compile(r":[^@/\s]+@")),
+]
+"""Without one of these in a text in lower case, no rule that ignores case can match. They are
+looked for first since those rules take most of the time; and first of all the words alone, which
+is several times as fast again."""
 
 _MARKS = (
     ("(?:AKIA|", ("AKIA", "ASIA", "ABIA", "ACCA", "A3T")),
@@ -94,7 +99,8 @@ def masked(text: str) -> tuple[str, list[str]]:
 
 def _possible(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
     """Yield the rules that match somewhere in a text, and what they put there."""
-    assigned = _ASSIGNED.search(text.lower()) is not None
+    lower = text.lower()
+    assigned = any(word in lower and pattern.search(lower) for word, pattern in _ASSIGNED)
     for pattern, replacement, marks in _RULES:
         if pattern.flags & re.IGNORECASE:
             worth_it = assigned

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.convert.rows import Outcome
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.sessions import EncodedChat
 
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """Where a session came from.
 
@@ -26,16 +27,33 @@ class Place:
     source: Mapping[str, str]
 
 
+@overload
 def read_each(
     sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
-) -> Iterator[tuple[Place, Made]]:
+) -> Iterator[tuple[Place, Made]]: ...
+@overload
+def read_each(
+    sessions: Iterable[ChatSession | EncodedChat],
+    make: Callable[[ChatSession], Made],
+    outcome: Outcome,
+) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]: ...
+def read_each(
+    sessions: Iterable[ChatSession | EncodedChat],
+    make: Callable[[ChatSession], Made],
+    outcome: Outcome,
+) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]:
     """Yield what `make` makes of each session; where it can't, the outcome notes why.
+
+    Chats that are training lines already stay as they are.
 
     Raises:
         ConvertError: An item is no session.
     """
     for position, session in enumerate(sessions):
         outcome.sessions += 1
+        if isinstance(session, EncodedChat):
+            yield session, session
+            continue
         try:
             source: Any = session.get("source") or {}
             place = Place(_id(source, position), source)

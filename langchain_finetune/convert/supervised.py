@@ -9,7 +9,7 @@ from langchain_finetune.convert.completion import require_chat
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.convert.targets import Targets, weighted
-from langchain_finetune.sessions import wire_messages
+from langchain_finetune.sessions import EncodedChat, Sessions, wire_messages
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
 """What a line of OpenAI's supervised file may hold beside its messages."""
@@ -31,7 +31,14 @@ def supervised_rows(
     Raises:
         ConvertError: An item is no session.
     """
-    for place, (example, trimmed, answer_format) in read_each(sessions, _read, outcome):
+    chats: Iterable[ChatSession | EncodedChat] = sessions
+    if targets == "all" and isinstance(sessions, Sessions):
+        chats = sessions.encoded()
+    for place, made in read_each(chats, _read, outcome):
+        if isinstance(made, EncodedChat):
+            yield Row(place.id, place.source, line=made.line, fit_for=made.fit_for)
+            continue
+        example, trimmed, answer_format = made
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
         # Not while the session is read: what the user's own function raises is the user's to see.

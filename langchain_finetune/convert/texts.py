@@ -53,7 +53,8 @@ def change_texts(example: Example, change: Change) -> Example:
             changed[name] = change(example[name], None)
     if isinstance(inner := example.get("input"), Mapping):
         changed["input"] = _request(inner, change)
-        place = len(inner.get("messages") or [])
+        messages = inner.get("messages")
+        place = len(messages) if isinstance(messages, list) else 0
         for name in _OUTPUTS:
             if isinstance(example.get(name), list):
                 changed[name] = _messages(example[name], change, place)
@@ -87,8 +88,9 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
     for name in ("content", "refusal", "reasoning_content"):
         if isinstance(value := message.get(name), str):
             changed[name] = change(value)
-    # A tuple: the role is not checked yet, and may be unhashable.
-    if message.get("role") in ("tool", "function") and isinstance(message.get("content"), str):
+    # Tuples: nothing is checked yet, so a role may be anything.
+    of_tool = message.get("role") in ("tool", "function")
+    if of_tool and isinstance(message.get("content"), str):
         changed["content"] = _result(message["content"], change)
     if isinstance(parts := message.get("content"), list):
         changed["content"] = [_part(part, change) for part in parts]
@@ -96,7 +98,7 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
         changed["tool_calls"] = [_call(call, change) for call in calls]
     if isinstance(function := message.get("function_call"), Mapping):
         changed["function_call"] = _function(function, change)
-    speaker = message.get("name") if message.get("role") not in ("tool", "function") else None
+    speaker = None if of_tool else message.get("name")
     if isinstance(speaker, str) and change(speaker) != speaker:
         del changed["name"]
     return changed

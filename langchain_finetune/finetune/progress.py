@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 PROGRESS_EVENT = "fine_tuning_progress"
 """Name of the LangChain custom event that tells how a job goes on.
 
-Its data: `{"job_id", "status", "message", "data"}`; `data` holds figures such as
+Its data: that of `JobProgress`, with `job_id`, `status`, `event_id`; `data` holds figures such as
 `{"step": 10, "total_steps": 100, "train_loss": 0.4}`.
 """
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,41 +15,31 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
-from openai import AsyncOpenAI, OpenAI
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.errors import ConvertError, EngineAuthenticationError
-from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
-from langchain_finetune.finetune.engines.openai import submit_job
-from langchain_finetune.finetune.job import (
-    EngineSilent,
-    FinishedJob,
-    Hyperparameters,
-    JobCreated,
-    JobSpec,
-    News,
-    progress_of,
-)
-from langchain_finetune.finetune.job_log import log_job
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.finetune.connection import Address, Connection
+from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
+from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
+from langchain_finetune.finetune.job import Hyperparameters, JobSpec
+from langchain_finetune.finetune.job_status import JobProgress
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.spool import spool
-from langchain_finetune.finetune.steps import Flow, Tell, arun_flow, run_flow
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.submission import asubmit_spec, job_of_id, submit_spec
 from langchain_finetune.home import ensure_home, home_path
-
-_DAY = 24 * 3600.0
 
 
 class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
 
-    Writes the training file to disk, uploads it, creates one job, waits for it and returns the
-    model. The job's id is on disk (`jobs.jsonl` in the home folder) before the wait begins.
-    Progress comes as LangChain custom events named `fine_tuning_progress`.
+    It is `submit`, then `Job.wait`, then `Job.model`. A job is made once: running the same chain
+    again attaches to the job that is there, also after a crash, and returns its model where it is
+    done. Progress comes as LangChain custom events named `fine_tuning_progress`.
 
     Args:
         model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
@@ -65,6 +56,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         max_tokens: The same for the tokens to train on; each epoch counts.
         prices: USD per million trained tokens, by base model, in place of the known ones.
         timeout_s: Seconds to wait for the job; it goes on afterwards.
+        reuse: Whether a job of the same data and settings will do. False asks for a new one.
+        on_cancel: What becomes of the job when the wait is cancelled, or interrupted with
+            Ctrl-C: `keep` lets it go on, `cancel` cancels it.
         chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
             `{"temperature": 0}`.
 
@@ -81,7 +75,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
 
     model: str = Field(min_length=1)
     engine: Literal["openai", "local"] = "openai"
-    base_url: str | None = None
+    base_url: Address | None = None
     api_key: SecretStr | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
@@ -89,7 +83,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=0)
     prices: Prices | None = None
-    timeout_s: float = Field(default=_DAY, gt=0)
+    timeout_s: float = Field(default=DAY_S, gt=0)
+    reuse: bool = True
+    on_cancel: Literal["keep", "cancel"] = "keep"
     # Settings may hold headers with keys.
     chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
 
@@ -118,7 +114,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.
             BudgetError: It would take more than it may; nothing was sent.
-            EngineError: The engine can't be reached, refuses the key, the base or the data.
+            EngineError: The engine can't be reached, refuses the key, the base or the data;
+                `JobSubmissionError` says whether the job may have been made.
             JobError: The job failed, was cancelled, or did not end in time.
         """
         return self._call_with_config(self._fine_tune, input, config, **kwargs)
@@ -131,29 +128,70 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     ) -> ChatOpenAI:
         """Fine-tune on the examples without blocking; as `invoke` otherwise.
 
-        Cancelling it ends the wait at once. A job that was created goes on at the engine; its id
-        is in `jobs.jsonl` in the home.
+        Cancelling it ends the wait at once; `on_cancel` says what becomes of the job. One that
+        was being asked for at that moment may have been made: with `cancel` it is looked for and
+        cancelled, with `keep` the same chain, run again, finds it.
         """
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
+
+    def submit(self, examples: Examples) -> Job:
+        """Have the job made, or find the one that is there, and return it without waiting.
+
+        Args:
+            examples: What `Convert` returns.
+
+        Raises:
+            ConvertError: Fewer than ten examples; nothing was sent.
+            BudgetError: It would take more than it may; nothing was sent.
+            JobSubmissionError: The engine refuses, or it is not known whether it made the job.
+            EngineError: The engine can't be reached, refuses the key or the base.
+        """
+        job = submit_spec(self._spooled(examples), self._connection(), **self._manners())
+        return self.attach(job)
+
+    async def asubmit(self, examples: Examples) -> Job:
+        """Have the job made without blocking; as `submit` otherwise."""
+        spec = await asyncio.to_thread(self._spooled, examples)
+        job = await asubmit_spec(spec, self._connection(), **self._manners())
+        return await asyncio.to_thread(self.attach, job)
+
+    def attach(self, job: Job) -> Job:
+        """Return a job, such as one read from JSON, that uses this step's key.
+
+        Args:
+            job: A job at this step's engine.
+
+        Raises:
+            FineTuningError: The job is somewhere else.
+        """
+        key = self._connection().key_for(job.engine, job.base_url)
+        return job.with_api_key(key) if key else job
+
+    def from_job_id(self, job_id: str) -> Job:
+        """Return a job of this step's engine by its id.
+
+        Raises:
+            EngineError: The engine has no such job, can't be reached, or refuses the key.
+        """
+        return self.attach(self._connection().run(partial(job_of_id, job_id)))
+
+    async def afrom_job_id(self, job_id: str) -> Job:
+        """Return a job of this step's engine by its id, without blocking."""
+        job = await self._connection().arun(partial(job_of_id, job_id))
+        return await asyncio.to_thread(self.attach, job)
 
     def _fine_tune(
         self, examples: Examples, run_manager: CallbackManagerForChainRun, config: RunnableConfig
     ) -> ChatOpenAI:
         del run_manager  # LangChain hands the config on only beside it.
-        spec = self._spooled(examples)
-        base_url, api_key = self._address()
 
-        def tell(news: News) -> None:
-            if isinstance(news, JobCreated):
-                log_job(news, home_path())
-                return
-            if isinstance(news, EngineSilent) and self.engine == "local":
-                ensure_engine(home_path())
-            dispatch_custom_event(PROGRESS_EVENT, asdict(progress_of(news)), config=config)
+        def tell(progress: JobProgress) -> None:
+            dispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        with _client(OpenAI, base_url, api_key) as client:
-            job = run_flow(self._flow(spec, str(client.base_url)), client, tell)
-            return self._chat_model(spec, job, str(client.base_url), client.api_key)
+        job = self.submit(examples)
+        with when_interrupted(job.cancel if self.on_cancel == "cancel" else None):
+            job.wait(timeout_s=self.timeout_s, on_progress=tell)
+        return job.model(**self.chat_settings)
 
     async def _afine_tune(
         self,
@@ -162,31 +200,14 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         config: RunnableConfig,
     ) -> ChatOpenAI:
         del run_manager  # LangChain hands the config on only beside it.
-        # Reading the examples and starting an engine block, so they run in a thread.
-        spec = await asyncio.to_thread(self._spooled, examples)
-        base_url, api_key = await asyncio.to_thread(self._address)
 
-        async def tell(news: News) -> None:
-            if isinstance(news, JobCreated):
-                log_job(news, home_path())
-                return
-            if isinstance(news, EngineSilent) and self.engine == "local":
-                await aensure_engine(home_path())
-            progress = asdict(progress_of(news))
-            await adispatch_custom_event(PROGRESS_EVENT, progress, config=config)
+        async def tell(progress: JobProgress) -> None:
+            await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        async with _client(AsyncOpenAI, base_url, api_key) as client:
-            job = await arun_flow(self._flow(spec, str(client.base_url)), client, tell)
-            return self._chat_model(spec, job, str(client.base_url), client.api_key)
-
-    def _flow(self, spec: JobSpec, base_url: str) -> Flow[FinishedJob]:
-        job_id = yield from submit_job(spec, base_url)
-        yield Tell(
-            JobCreated(job_id, base_url, spec.model, spec.training.sha256, spec.training.path)
-        )
-        local = self.engine == "local"
-        patience = Patience(self.timeout_s, 0.5 if local else 5.0, 1.0 if local else 60.0)
-        return (yield from wait_for_job(job_id, patience, base_url))
+        job = await self.asubmit(examples)
+        async with when_cancelled(job.cancel_async if self.on_cancel == "cancel" else None):
+            await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
+        return await job.model_async(**self.chat_settings)
 
     def _spooled(self, examples: Examples) -> JobSpec:
         if not isinstance(examples, Examples):
@@ -209,7 +230,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         )
         training, validation = spooled.training, spooled.validation
         chosen = self.hyperparameters.model_dump(exclude_defaults=True)
-        metadata = {"training_sha256": training.sha256, "examples": str(training.examples)}
+        metadata = {TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)}
         return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
 
     def _base(self) -> str:
@@ -219,41 +240,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             return str(folder.resolve())
         return self.model
 
-    def _address(self) -> tuple[str | None, SecretStr | None]:
-        if self.engine == "local":
-            address = ensure_engine(home_path())
-            return address.base_url, address.api_key
-        return self.base_url, self.api_key
+    def _manners(self) -> dict[str, Any]:
+        return {"reuse": self.reuse, "on_cancel": self.on_cancel}
 
-    def _chat_model(
-        self, spec: JobSpec, job: FinishedJob, base_url: str, api_key: str
-    ) -> ChatOpenAI:
-        lineage = {
-            "job_id": job.job_id,
-            "base_model": spec.model,
-            "training_sha256": spec.training.sha256,
-            "training_examples": spec.training.examples,
-        }
-        settings = dict(self.chat_settings)
-        metadata = {**(settings.pop("metadata", None) or {}), **lineage}
-        return ChatOpenAI(
-            model=job.fine_tuned_model,
-            base_url=base_url,
-            api_key=SecretStr(api_key),
-            metadata=metadata,
-            **settings,
-        )
-
-
-def _client(kind: Any, base_url: str | None, api_key: SecretStr | None) -> Any:
-    key = (api_key.get_secret_value() if api_key else os.environ.get("OPENAI_API_KEY", "")).strip()
-    if not key:
-        raise EngineAuthenticationError(
-            "The engine needs a key: give api_key, or set OPENAI_API_KEY."
-        )
-    if not (key.isascii() and key.isprintable()):
-        # The transport would quote such a key in its error, and so in a traceback and a trace.
-        raise EngineAuthenticationError(
-            "The key has characters that no key has: look at api_key or OPENAI_API_KEY."
-        )
-    return kind(base_url=base_url, api_key=key)
+    def _connection(self) -> Connection:
+        return Connection(self.engine, self.base_url, self.api_key)

@@ -1,22 +1,42 @@
 """Waiting for a job: when to ask, what an answer means, when to give up. No I/O."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from openai import APIConnectionError, APIStatusError, OpenAIError
+from openai import OpenAIError
 
-from langchain_finetune.errors import JobCancelledError, JobFailedError, JobTimeoutError
-from langchain_finetune.finetune.engines.openai import checked, explained
-from langchain_finetune.finetune.job import EngineSilent, FinishedJob, JobProgress
-from langchain_finetune.finetune.steps import Call, Flow, Sleep, Tell
+from langchain_finetune.errors import (
+    EngineError,
+    JobCancelledError,
+    JobFailedError,
+    JobTimeoutError,
+)
+from langchain_finetune.finetune.ask import JOB, Retry
+from langchain_finetune.finetune.engines.answers import (
+    GarbledError,
+    error_hint_s,
+    explained,
+    hinted_s,
+    may_pass,
+    parsed,
+)
+from langchain_finetune.finetune.engines.openai import retrieve_job
+from langchain_finetune.finetune.events import new_events
+from langchain_finetune.finetune.job_status import (
+    EngineSilent,
+    JobEvent,
+    JobProgress,
+    JobStatus,
+)
+from langchain_finetune.finetune.place import Place
+from langchain_finetune.finetune.steps import Call, Do, Flow, Sleep, Tell
 
 _GROWTH = 1.3
-_EVENTS_A_PAGE = 100
-_RETRIED_STATUS = frozenset({408, 409, 429})
-_SERVER_ERROR = 500
+_PAGES = Retry(attempts=3, first_s=0.5)
+_LAST_WORDS = 10
+"""How often an ended job's events are asked for before its model is returned without them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class Patience:
     Attributes:
         timeout_s: Seconds after which the wait ends; the job goes on.
         first_s: Seconds between the first two questions.
-        longest_s: Seconds between two questions at most.
+        longest_s: Seconds between two questions at most, where the server does not ask for more.
         clock: Seconds that only grow.
     """
 
@@ -36,16 +56,17 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-def wait_for_job(job_id: str, patience: Patience, base_url: str) -> Flow[FinishedJob]:
-    """Wait until a job has ended, and tell of each event once, in order.
+def wait_for_job(job_id: str, patience: Patience, place: Place) -> Flow[JobStatus]:
+    """Wait until a job has ended, and tell of each event once, in order, also across restarts.
 
     A state that is not known means that the job goes on. An engine that fails to answer does not
-    end the wait; one that refuses the key does.
+    end the wait; one that refuses the key does. The ledger remembers which events were
+    told. One that was being told when the process died is told again, under the same id.
 
     Args:
         job_id: The job.
         patience: How to wait.
-        base_url: The engine's address, for messages.
+        place: Where the job is.
 
     Raises:
         JobFailedError: The engine gave the job up.
@@ -55,78 +76,87 @@ def wait_for_job(job_id: str, patience: Patience, base_url: str) -> Flow[Finishe
     """
     give_up = patience.clock() + patience.timeout_s
     pause = patience.first_s
-    seen: set[str] = set()
+    told: set[str] = yield Do(partial(place.ledger.told, place.account, job_id))
+    last_words = _LAST_WORDS
     while True:
-        job = yield from _asked(lambda client: client.fine_tuning.jobs.retrieve(job_id), base_url)
-        if job is None:
-            yield Tell(EngineSilent(job_id))
-        else:
-            yield from _tell_events(job_id, job.status, seen, base_url)
-            if finished := _ended(job):
-                return finished
+        found = yield from _look(job_id, told, place)
+        yield from _tell(job_id, found, told, place)
+        if found.status is not None and found.status.ended:
+            last_words -= 1
+            if found.events is not None or not last_words:
+                return _outcome(found.status)
         left = give_up - patience.clock()
         if left <= 0:
             raise JobTimeoutError(
                 f"Job {job_id} had not ended after {patience.timeout_s:g} s; this ended the "
-                f"wait, not the job. Wait longer (timeout_s), or look at it at {base_url}.",
+                "wait, not the job. Run the same chain again, with a longer timeout_s, to wait on.",
                 job_id=job_id,
             )
-        yield Sleep(min(pause, left))
+        yield Sleep(min(max(pause, found.hint_s), left))
         pause = min(pause * _GROWTH, patience.longest_s)
 
 
-def _asked(request: Callable[[Any], Any], base_url: str) -> Generator[Call, Any, Any]:
-    """Return the engine's answer, or None where it gave none this time."""
+@dataclass(frozen=True)
+class _Found:
+    """What one look at a job gave.
+
+    Attributes:
+        status: How it stands; None where no answer came.
+        events: What is new; None where not all of it came.
+        hint_s: When the server wants to be asked again.
+    """
+
+    status: JobStatus | None
+    events: list[JobEvent] | None
+    hint_s: float
+
+
+def _look(job_id: str, told: set[str], place: Place) -> Flow[_Found]:
     try:
-        answer = yield Call(request)
+        answer = yield Call(partial(retrieve_job, job_id=job_id))
+        job = parsed(answer, JOB, place.base_url)
+        if job.id != job_id:
+            raise GarbledError(f"The answer is about {job.id}.")
     except OpenAIError as error:
-        if _may_pass(error):
-            return None
-        raise explained(error, base_url) from error
-    return checked(answer, base_url)
+        if not may_pass(error):
+            raise explained(error, place.base_url) from error
+        return _Found(None, None, error_hint_s(error))
+    status, hint = JobStatus.of(job), hinted_s(answer.headers)
+    try:
+        events = yield from new_events(job_id, told, place, _PAGES)
+    except EngineError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, OpenAIError) and may_pass(cause)):
+            raise
+        return _Found(status, None, max(hint, error_hint_s(cause)))
+    return _Found(status, events, hint)
 
 
-def _may_pass(error: OpenAIError) -> bool:
-    if isinstance(error, APIStatusError):
-        return error.status_code >= _SERVER_ERROR or error.status_code in _RETRIED_STATUS
-    return isinstance(error, APIConnectionError)
-
-
-def _tell_events(job_id: str, status: str, seen: set[str], base_url: str) -> Flow[None]:
-    """Tell of the events that are new; the engine lists the newest first, in pages."""
-    fresh: list[Any] = []
-    after: str | None = None
-    while True:
-        page = yield from _asked(partial(_list_events, job_id, after), base_url)
-        if page is None:
-            break
-        new = [event for event in page.data if event.id not in seen]
-        fresh += new
-        if not page.has_more or len(new) < len(page.data):
-            break
-        after = page.data[-1].id
-    for event in reversed(fresh):
-        seen.add(event.id)
-        data = event.data if isinstance(event.data, dict) else {}
-        yield Tell(JobProgress(job_id, status, event.message, data))
-    if not fresh:
+def _tell(job_id: str, found: _Found, told: set[str], place: Place) -> Flow[None]:
+    if found.status is None:
+        yield Tell(EngineSilent(job_id))
+        return
+    status = found.status.status
+    for event in found.events or ():
+        yield Tell(JobProgress(job_id, status, event.message, event.data, event.id))
+        told.add(event.id)
+        yield Do(partial(place.ledger.tell, place.account, job_id, event.id))
+    if not found.events:
         yield Tell(JobProgress(job_id, status))
 
 
-def _list_events(job_id: str, after: str | None, client: Any) -> Any:
-    where = {"limit": _EVENTS_A_PAGE} | ({"after": after} if after else {})
-    return client.fine_tuning.jobs.list_events(job_id, **where)
-
-
-def _ended(job: Any) -> FinishedJob | None:
-    """Return the finished job, None while it goes on; raise where it ended badly."""
-    if job.status == "succeeded" and job.fine_tuned_model:
-        return FinishedJob(job.id, job.fine_tuned_model, job.trained_tokens)
+def _outcome(job: JobStatus) -> JobStatus:
+    """Return a job that ended well; raise where it ended badly."""
     if job.status == "failed":
-        # An empty error object of a good job is truthy in the SDK, so the code decides.
-        code = job.error.code if job.error else None
-        why = (job.error.message if job.error else None) or "the engine gave no reason"
-        raise JobFailedError(f"Job {job.id} failed ({code}): {why}", job_id=job.id, code=code)
+        raise JobFailedError(
+            f"Job {job.job_id} failed ({job.error_code}): "
+            f"{job.error_message or 'the engine gave no reason'}",
+            job_id=job.job_id,
+            code=job.error_code,
+        )
     if job.status == "cancelled":
-        raise JobCancelledError(f"Job {job.id} was cancelled.", job_id=job.id)
-    return None
+        raise JobCancelledError(
+            f"Job {job.job_id} was cancelled. Running the same chain again makes a new one.",
+            job_id=job.job_id,
+        )
+    return job

@@ -7,7 +7,7 @@ file. A JSON document is one value and is read whole: for big data, JSON lines a
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,13 +17,19 @@ import orjson
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.parquet import parquet_rows
+from langchain_finetune.sessions import EncodedChat
 
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 14
+_BUFFER = 1 << 17
+"""Bytes read at once: some lines, so that few are put together of pieces."""
+
+Encode = Callable[[bytes], EncodedChat | None]
+"""Makes a chat of a line where it can."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
     """One value of a file.
 
@@ -36,12 +42,18 @@ class Row:
     data: Any
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def nothing(line: bytes) -> None:
+    """Take no line for a chat."""
+    del line
+
+
+def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[Row | EncodedChat]:
     """Yield the rows of a file one by one.
 
     Args:
         path: JSON lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet. JSON may be
             packed with gzip or zstd.
+        encoded: Tried on each of the JSON lines; what it returns takes the place of the row.
 
     Raises:
         LoadError: The file is missing, empty, cut off, damaged or of another format, or its
@@ -49,7 +61,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     count = 0
     try:
-        for count, data in _numbered(path):
+        for count, data in _numbered(path, encoded):
+            if isinstance(data, EncodedChat):
+                yield data
+                continue
             for value in _unwrapped(data):
                 yield Row(f"{path}:{count}", value)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -60,8 +75,9 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as packed:
+def _numbered(path: Path, encoded: Encode) -> Iterator[tuple[int, Any]]:
+    packed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
+    with packed:
         head = packed.peek(4)
         if head.startswith(_PARQUET):
             yield from enumerate(parquet_rows(path), 1)
@@ -69,7 +85,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, Any]]:
         with _unpacked(path, packed, head) as stream:
             if stream.peek(4).startswith(_PARQUET):
                 raise LoadError(f"{path} is packed Parquet, which can't be streamed: unpack it.")
-            yield from _json_rows(path, stream)
+            yield from _json_rows(path, stream, encoded)
 
 
 def _unpacked(path: Path, packed: io.BufferedReader, head: bytes) -> io.BufferedReader:
@@ -80,7 +96,7 @@ def _unpacked(path: Path, packed: io.BufferedReader, head: bytes) -> io.Buffered
     return packed
 
 
-def _json_rows(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, Any]]:
+def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterator[tuple[int, Any]]:
     """Yield numbered values; a line that is no JSON gives None."""
     head: list[tuple[int, bytes]] = []
     lines = enumerate(stream, 1)
@@ -98,7 +114,9 @@ def _json_rows(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, Any
         yield from _document(path, b"".join(text for _, text in head) + stream.read())
         return
     for number, line in chain(head, lines):
-        if line.strip():
+        if chat := encoded(line):
+            yield number, chat
+        elif line.strip():
             yield number, _parsed(line)
 
 

@@ -9,8 +9,14 @@ from typing import Any
 from pydantic import ConfigDict
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.base import Overrides, SessionLoader, as_changes, readable
-from langchain_finetune.loaders.file_formats import Row, read_rows
+from langchain_finetune.loaders.base import (
+    Overrides,
+    SessionLoader,
+    as_changes,
+    count_reasoning,
+    readable,
+)
+from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_rows
 from langchain_finetune.loaders.file_paths import find_files
 from langchain_finetune.loaders.payloads.file_row import (
     is_training_line,
@@ -20,8 +26,9 @@ from langchain_finetune.loaders.payloads.file_row import (
     tools_are_unknown,
 )
 from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.loaders.payloads.traced_line import traced_line
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -79,6 +86,7 @@ class RunFileChatLoader(SessionLoader):
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
             origin=self.origin(changes),
+            read_encoded=lambda skip: self._read(changes, skip, sessions.notes, traced_line),
         )
         return sessions
 
@@ -93,16 +101,33 @@ class RunFileChatLoader(SessionLoader):
         Raises:
             LoadError: A file is missing, empty, cut off, damaged or of another format.
         """
+        notes = Counter() if notes is None else notes
+        for chat in self._read(overrides, skip, notes, nothing):
+            assert not isinstance(chat, EncodedChat)
+            yield chat
+
+    def _read(
+        self,
+        overrides: dict[str, Any],
+        skip: Callable[[Skip], None],
+        notes: Counter[str],
+        encoded: Encode,
+    ) -> Iterator[FineTuningSession | EncodedChat]:
         unknown = set(overrides) - {"path", "where", "score"}
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
         where = overrides.get("where", self.where)
         score: str | None = overrides.get("score", self.score)
-        notes = Counter() if notes is None else notes
+        if where is not None or score is not None:
+            encoded = nothing  # Somebody looks at every run.
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
-            for row in read_rows(file):
-                yield from _sessions_of(row, where, score, skip, notes)
+            for row in read_rows(file, encoded):
+                if isinstance(row, EncodedChat):
+                    yield row
+                else:
+                    sessions = _sessions_of(row, where, score, skip, notes)
+                    yield from count_reasoning(sessions, notes)
 
 
 def _sessions_of(

@@ -54,7 +54,13 @@ def _measure(engine: EngineAddress, table: Table) -> None:
     base = ChatOpenAI(model="nano", base_url=engine.base_url, api_key=engine.api_key, temperature=0)
     table.add_row("base", *_cells(evaluate(base, held_out(HELD_OUT))), "")
     for seed in SEEDS:
-        step = FineTune(model="nano", engine="local", seed=seed, chat_settings={"temperature": 0})
+        step = FineTune(
+            model="nano",
+            engine="local",
+            seed=seed,
+            chat_settings={"temperature": 0},
+            reuse=False,
+        )
         began = time.monotonic()
         tuned = (loader | Convert() | step).invoke({})
         right = tools_chain(tuned).invoke({"input": "What's 56/7?"}) == 56 / 7

@@ -122,6 +122,7 @@ def _fine_tune(
         seed=1,
         hyperparameters=hyperparameters,
         chat_settings={"temperature": 0},
+        reuse=False,  # To show the training, also when the demo is run again.
     )
     with RichProgress(console) as progress:
         tuned = step.invoke(examples, {"callbacks": [progress]})

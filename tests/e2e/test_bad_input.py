@@ -1,8 +1,10 @@
 """Bad input on the command line: one clear sentence, no traceback, nothing half-made."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -123,7 +125,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert sentence in line
     assert result.stdout == ""
     assert "wrong-key" not in result.stderr
-    assert not (tmp_path / "home" / "jobs.jsonl").exists()
+    ledger = tmp_path / "home" / "ledger.sqlite"
+    if ledger.exists():
+        with closing(sqlite3.connect(ledger)) as database:
+            assert database.execute("SELECT count(*) FROM submissions").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
-    tested |= {"split", "report", "budget"}
+    tested |= {"split", "report", "budget", "jobs"}
     assert set(BLOCKS) == tested
 
 
@@ -43,6 +43,8 @@ def test_the_main_example_answers_the_question(names):
     assert Calculator(**call["args"]).calculate() == 8.0
     exec(BLOCKS["rejected"], names)
     assert names["written"].examples == names["model"].metadata["training_examples"]
+    exec(BLOCKS["jobs"], names)
+    assert names["job"].job_id == names["model"].metadata["job_id"]
     exec(BLOCKS["hosted"], names)
     assert names["fine_tune"].hyperparameters.n_epochs == 3
 

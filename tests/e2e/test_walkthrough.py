@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 
-import orjson
 import pytest
 from openai import OpenAI
 
@@ -70,15 +69,9 @@ async def test_the_tuned_model_answers_async_and_streamed(tuned):
     assert list(tools_chain(tuned).stream({"input": "What's 56/7?"}))[-1] == 8.0
 
 
-def test_the_model_knows_where_it_comes_from(tuned, home, engine):
+def test_the_model_knows_where_it_comes_from(tuned, engine):
     lineage = tuned.metadata
-    [line] = [
-        row
-        for row in map(orjson.loads, (home / "jobs.jsonl").read_bytes().splitlines())
-        if row["job_id"] == lineage["job_id"]
-    ]
-    assert lineage["base_model"] == line["model"] == "nano"
-    assert lineage["training_sha256"] == line["training_sha256"]
+    assert lineage["base_model"] == "nano"
     with OpenAI(base_url=engine.base_url, api_key=engine.api_key.get_secret_value()) as client:
         job = client.fine_tuning.jobs.retrieve(lineage["job_id"])
         uploaded = client.files.content(job.training_file).read()
@@ -122,7 +115,9 @@ async def test_ainvoke_gives_the_same_as_invoke(langsmith):
         chat_settings={"temperature": 0},
     )
     first = await (loader | Convert() | step).ainvoke({})
-    second = (loader | Convert() | step).invoke({})
+    again = step.model_copy(update={"reuse": False})
+    second = (loader | Convert() | again).invoke({})
+    assert first.metadata["job_id"] != second.metadata["job_id"]
     assert first.metadata["training_examples"] == len(SENTENCES) - 5
     assert first.metadata["training_sha256"] == second.metadata["training_sha256"]
     answers = [model.invoke(conversation(HELD_OUT)).content for model in (first, second)]

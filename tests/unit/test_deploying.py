@@ -13,11 +13,11 @@ from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
 from langchain_finetune.finetune.engines.deploying import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
-from langchain_finetune.finetune.job import FinishedJob
+from langchain_finetune.finetune.job_status import JobStatus
 from langchain_finetune.finetune.steps import arun_flow, run_flow
 from support.servers import served
 
-JOB = FinishedJob("ftjob-1", "gpt-4.1-mini.ft-abc", 10)
+JOB = JobStatus("ftjob-1", "succeeded", "gpt-4.1-mini.ft-abc", 10)
 
 
 class Host:

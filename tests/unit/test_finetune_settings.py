@@ -37,6 +37,12 @@ from support.servers import served
         {"model": "nano", "suffix": "x" * 65},
         {"model": "nano", "timeout_s": 0},
         {"model": "nano", "engine": "other"},
+        {"model": "m", "base_url": "127.0.0.1:8000"},
+        {"model": "m", "base_url": "ftp://host/v1"},
+        {"model": "m", "base_url": "http://[::1"},
+        {"model": "m", "base_url": "http://host:99999/v1"},
+        {"model": "m", "base_url": ""},
+        {"model": "m", "on_cancel": "other"},
         {"model": "nano", "engine": "local", "base_url": "http://127.0.0.1:1"},
     ],
 )

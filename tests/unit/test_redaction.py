@@ -185,6 +185,44 @@ def test_redaction_never_leaves_the_planted_text_and_never_breaks_a_chat(example
     assert not errors_of(check_example(changed))
 
 
+NAMES = st.sampled_from(
+    [
+        "messages",
+        "input",
+        "preferred_output",
+        "tools",
+        "prompt",
+        "role",
+        "content",
+        "tool_calls",
+        "function",
+        "name",
+        "arguments",
+        "function_call",
+        "description",
+        "text",
+        "file",
+        "filename",
+        "refusal",
+    ]
+)
+
+
+@given(
+    st.dictionaries(
+        NAMES,
+        st.recursive(
+            st.none() | st.integers() | st.text(max_size=3) | st.just("tool"),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+            max_leaves=12,
+        ),
+    )
+)
+def test_broken_examples_go_through_to_the_checks(example):
+    """Redaction and the search for secrets come before the checks."""
+    assert change_texts(example, lambda text, _: text) is example
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.deploying import Pause, ask_until_ready
-from langchain_finetune.finetune.job import FinishedJob
+from langchain_finetune.finetune.job_status import JobStatus
 from langchain_finetune.finetune.steps import Call, Flow
 
 _API_VERSION = "2024-10-21"
@@ -59,7 +59,7 @@ class AzureDeployment(BaseModel):
         )
 
 
-def deploy_on_azure(job: FinishedJob, deployment: AzureDeployment, pause: Pause) -> Flow[str]:
+def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -> Flow[str]:
     """Deploy a job's model and wait until it answers; return the deployment's name.
 
     Doing it again does no harm: the management plane creates a deployment or leaves it as it is.

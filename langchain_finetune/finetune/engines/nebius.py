@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.deploying import Pause, ask_until_ready
-from langchain_finetune.finetune.job import FinishedJob
+from langchain_finetune.finetune.job_status import JobStatus
 from langchain_finetune.finetune.steps import Call, Flow
 
 NEBIUS_URL = "https://api.tokenfactory.nebius.com/v1/"
@@ -37,7 +37,7 @@ class NebiusDeployment(BaseModel):
 
 
 def deploy_on_nebius(
-    job: FinishedJob, base: str, base_url: str, deployment: NebiusDeployment, pause: Pause
+    job: JobStatus, base: str, base_url: str, deployment: NebiusDeployment, pause: Pause
 ) -> Flow[str]:
     """Make the job's last checkpoint a custom model and wait until it answers; return its name.
 

@@ -1,116 +1,50 @@
-"""Every server that speaks OpenAI's fine-tuning API: what to ask, and what its errors mean."""
+"""The requests of OpenAI's fine-tuning API, as every server of its shape takes them.
 
-from contextlib import suppress
-from functools import partial
+Each is a function of the SDK's client, sync or async, and returns the raw answer: its headers say
+when to ask again, and a broken body is an answer that did not come, not an error of the SDK.
+"""
+
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    OpenAIError,
-)
-
-from langchain_finetune.errors import (
-    BaseModelError,
-    EngineAuthenticationError,
-    EngineError,
-    EngineUnreachableError,
-)
 from langchain_finetune.finetune.job import JobSpec
-from langchain_finetune.finetune.steps import Call, Flow
 
-_SERVER_ERROR = 500
-_TIMED_OUT = 408
+_POLL_TIMEOUT_S = 60.0
+"""A question that is asked again anyway need not wait as long as an upload."""
 
-
-def submit_job(spec: JobSpec, base_url: str) -> Flow[str]:
-    """Upload the files and create the job; return its id.
-
-    The job is asked for once and never again by itself: a second request could be a second bill.
-
-    Args:
-        spec: What the job is made from.
-        base_url: The engine's address, for messages.
-
-    Raises:
-        EngineError: The engine can't be reached or refuses; the uploaded files are deleted again.
-    """
-    uploaded: list[str] = []
-    creating = False
-    try:
-        for path in [file.path for file in (spec.training, spec.validation) if file]:
-            file = checked((yield Call(partial(_upload, path))), base_url)
-            uploaded.append(file.id)
-        creating = True
-        # The SDK repeats a POST by itself twice, which made two jobs of one.
-        request = _creation(spec, uploaded)
-        job = yield Call(
-            lambda client: client.with_options(max_retries=0).fine_tuning.jobs.create(**request)
-        )
-    except OpenAIError as error:
-        if creating and _outcome_unknown(error):
-            raise EngineError(
-                f"It is not known whether {base_url} created the job: {_reason(error)} "
-                "Look at its list of jobs before you try again."
-            ) from error
-        for file_id in uploaded:
-            with suppress(OpenAIError):  # The first error is the one to tell.
-                yield Call(partial(_delete, file_id))
-        raise explained(error, base_url) from error
-    return str(checked(job, base_url).id)
+PAGE = 100
+"""Entries that are asked for at once (OpenAI's largest page of jobs and events)."""
 
 
-def checked(answer: Any, base_url: str) -> Any:
-    """Return an answer of the SDK, if the server speaks OpenAI's API.
-
-    Raises:
-        EngineError: It answered with a page or text, which the SDK hands on as a string.
-    """
-    if isinstance(answer, str | bytes) or answer is None:
-        raise EngineError(
-            f"What answers at {base_url} does not speak OpenAI's API: does the address end in /v1?"
-        )
-    return answer
+def upload(client: Any, name: str, path: Path) -> Any:
+    """Upload a training file under a name; the async SDK reads it without blocking."""
+    return client.files.with_raw_response.create(file=(name, path), purpose="fine-tune")
 
 
-def explained(error: OpenAIError, base_url: str) -> EngineError:
-    """Return an error of the SDK as one of this package's, which says what to do.
-
-    Args:
-        error: What the SDK raised.
-        base_url: The engine's address.
-    """
-    if isinstance(error, APITimeoutError):
-        return EngineUnreachableError(f"The engine at {base_url} did not answer in time.")
-    if isinstance(error, APIConnectionError):
-        return EngineUnreachableError(
-            f"Nothing answers at {base_url}: is the address right, and is the engine running?"
-        )
-    if isinstance(error, AuthenticationError):
-        return EngineAuthenticationError(
-            f"The engine at {base_url} does not accept the key: give api_key, or set "
-            "OPENAI_API_KEY (for the embedded engine LANGCHAIN_FINETUNE_API_KEY)."
-        )
-    if isinstance(error, APIStatusError):
-        kind = BaseModelError if error.code == "model_not_found" else EngineError
-        return kind(f"The engine at {base_url} refused ({error.status_code}): {_reason(error)}")
-    return EngineError(f"The engine at {base_url} could not be used: {error}")
+def retrieve_file(client: Any, file_id: str) -> Any:
+    """Look at an uploaded file."""
+    return client.files.with_raw_response.retrieve(file_id, timeout=_POLL_TIMEOUT_S)
 
 
-def _upload(path: Path, client: Any) -> Any:
-    return client.files.create(file=path, purpose="fine-tune")
+def list_files(client: Any, after: str | None) -> Any:
+    """List the training files, newest first."""
+    return client.files.with_raw_response.list(
+        purpose="fine-tune", order="desc", limit=PAGE, timeout=_POLL_TIMEOUT_S, **_behind(after)
+    )
 
 
-def _delete(file_id: str, client: Any) -> Any:
-    return client.files.delete(file_id)
+def delete_file(client: Any, file_id: str) -> Any:
+    """Delete an uploaded file."""
+    return client.files.with_raw_response.delete(file_id, timeout=_POLL_TIMEOUT_S)
 
 
-def _creation(spec: JobSpec, file_ids: list[str]) -> dict[str, Any]:
-    """Return the arguments of the SDK's `fine_tuning.jobs.create`."""
+def read_file(client: Any, file_id: str) -> Any:
+    """Read a file's content."""
+    return client.files.with_raw_response.content(file_id, timeout=_POLL_TIMEOUT_S)
+
+
+def create_job(client: Any, spec: JobSpec, file_ids: list[str]) -> Any:
+    """Create a job from the uploaded training file and, if any, validation file."""
     request: dict[str, Any] = {
         "model": spec.model,
         "training_file": file_ids[0],
@@ -125,23 +59,45 @@ def _creation(spec: JobSpec, file_ids: list[str]) -> dict[str, Any]:
         request["suffix"] = spec.suffix
     if spec.seed is not None:
         request["seed"] = spec.seed
-    return request
+    return client.fine_tuning.jobs.with_raw_response.create(**request)
 
 
-def _outcome_unknown(error: OpenAIError) -> bool:
-    """Tell whether the engine may have carried out a request whose answer is missing."""
-    if isinstance(error, APIStatusError):
-        return error.status_code >= _SERVER_ERROR or error.status_code == _TIMED_OUT
-    if isinstance(error, APITimeoutError):
-        return True
-    # Where no connection was made, nothing was sent.
-    return isinstance(error, APIConnectionError) and not isinstance(
-        error.__cause__, httpx2.ConnectError
+def list_jobs(client: Any, metadata: dict[str, str] | None, after: str | None) -> Any:
+    """List the jobs, newest first; servers may pass over the condition on their metadata."""
+    condition = {"metadata": metadata} if metadata else {}
+    return client.fine_tuning.jobs.with_raw_response.list(
+        limit=PAGE, timeout=_POLL_TIMEOUT_S, **condition, **_behind(after)
     )
 
 
-def _reason(error: OpenAIError) -> str:
-    """Return the engine's own sentence, or what the SDK says."""
-    body = error.body if isinstance(error, APIStatusError) else None
-    said = body.get("message") if isinstance(body, dict) else None
-    return str(said or error)
+def retrieve_job(client: Any, job_id: str) -> Any:
+    """Look at a job."""
+    return client.fine_tuning.jobs.with_raw_response.retrieve(job_id, timeout=_POLL_TIMEOUT_S)
+
+
+def list_events(client: Any, job_id: str, after: str | None) -> Any:
+    """List a job's events, newest first."""
+    return client.fine_tuning.jobs.with_raw_response.list_events(
+        job_id, limit=PAGE, timeout=_POLL_TIMEOUT_S, **_behind(after)
+    )
+
+
+def list_checkpoints(client: Any, job_id: str, after: str | None) -> Any:
+    """List a job's checkpoints, newest first."""
+    return client.fine_tuning.jobs.checkpoints.with_raw_response.list(
+        job_id, limit=PAGE, timeout=_POLL_TIMEOUT_S, **_behind(after)
+    )
+
+
+def steer_job(client: Any, job_id: str, verb: str) -> Any:
+    """Cancel, pause or resume a job: `verb` is the SDK's name for it."""
+    return getattr(client.fine_tuning.jobs.with_raw_response, verb)(job_id, timeout=_POLL_TIMEOUT_S)
+
+
+def retrieve_model(client: Any, name: str) -> Any:
+    """Look at a model."""
+    return client.models.with_raw_response.retrieve(name, timeout=_POLL_TIMEOUT_S)
+
+
+def _behind(after: str | None) -> dict[str, str]:
+    return {"after": after} if after else {}

@@ -1,0 +1,203 @@
+"""The ledger: what was sent from this machine, so that nothing is paid for twice or lost.
+
+A SQLite file in the home, `ledger.sqlite`, with ids and hashes only: no key, no training text.
+Each note is on disk when the method returns.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.home import ensure_home
+
+NAME = "ledger.sqlite"
+_BUSY_S = 60.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS submissions (
+    submission TEXT PRIMARY KEY,     -- also in the job's metadata
+    fingerprint TEXT NOT NULL,
+    account TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    base_url TEXT NOT NULL,
+    base_model TEXT NOT NULL,
+    training_sha256 TEXT NOT NULL,
+    begun_at REAL NOT NULL,          -- seconds since 1970
+    asked_at REAL,                   -- when the job was asked for; NULL before
+    job_id TEXT                      -- the job, once its answer has come
+);
+CREATE INDEX IF NOT EXISTS by_fingerprint ON submissions (fingerprint, begun_at);
+CREATE TABLE IF NOT EXISTS files (
+    account TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    file_id TEXT,                    -- NULL while the upload's answer has not come
+    PRIMARY KEY (account, sha256)
+);
+CREATE TABLE IF NOT EXISTS told (
+    account TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,          -- an event that was told
+    PRIMARY KEY (account, job_id, event_id)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One attempt to have a job made.
+
+    Attributes:
+        submission: Names the attempt; it is in the job's metadata too.
+        fingerprint: What the job is made from.
+        begun_at: When, in seconds since 1970.
+        asked_at: When the engine was asked for the job; None where it was not yet.
+        job_id: The job; None where no answer came (yet).
+    """
+
+    submission: str
+    fingerprint: str
+    begun_at: float
+    asked_at: float | None = None
+    job_id: str | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the engine may have made a job that nobody here knows of."""
+        return self.asked_at is not None and self.job_id is None
+
+
+class Ledger:
+    """The ledger of one home. Every method opens the file anew, so threads may share it.
+
+    Args:
+        home: The folder; it is made where there is none.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / NAME
+
+    def begin(
+        self,
+        submission: str,
+        fingerprint: str,
+        *,
+        account: str,
+        engine: str,
+        base_url: str,
+        base_model: str,
+        training_sha256: str,
+    ) -> None:
+        """Note that a job is about to be made, before anything is sent."""
+        row = (submission, fingerprint, account, engine, base_url, base_model, training_sha256)
+        with self._open() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
+                "base_url, base_model, training_sha256, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, time.time()),
+            )
+
+    def ask(self, submission: str) -> None:
+        """Note that the job is asked for now: from here on it may exist."""
+        with self._open() as database:
+            database.execute(
+                "UPDATE submissions SET asked_at = ? WHERE submission = ?",
+                (time.time(), submission),
+            )
+
+    def take_back(self, submission: str) -> None:
+        """Note that the engine surely made no job when it was asked."""
+        with self._open() as database:
+            database.execute(
+                "UPDATE submissions SET asked_at = NULL WHERE submission = ?", (submission,)
+            )
+
+    def settle(self, submission: str, job_id: str) -> None:
+        """Note the job that was made."""
+        with self._open() as database:
+            database.execute(
+                "UPDATE submissions SET job_id = ? WHERE submission = ?", (job_id, submission)
+            )
+
+    def forget(self, *submissions: str) -> None:
+        """Strike out attempts that made no job."""
+        with self._open() as database:
+            database.executemany(
+                "DELETE FROM submissions WHERE submission = ?", [(one,) for one in submissions]
+            )
+
+    def forget_unasked(self, submission: str) -> bool:
+        """Strike an attempt out if the job was not asked for; return whether that was so."""
+        with self._open() as database:
+            struck = database.execute(
+                "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL", (submission,)
+            )
+            return struck.rowcount > 0
+
+    def submissions(self, fingerprint: str) -> list[Submission]:
+        """Return the attempts for a fingerprint, newest first."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT submission, fingerprint, begun_at, asked_at, job_id FROM submissions "
+                "WHERE fingerprint = ? ORDER BY begun_at DESC, rowid DESC",
+                (fingerprint,),
+            ).fetchall()
+        return [Submission(*row) for row in rows]
+
+    def begin_upload(self, account: str, sha256: str) -> None:
+        """Note that a file is about to be uploaded."""
+        with self._open() as database:
+            database.execute("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", (account, sha256))
+
+    def settle_upload(self, account: str, sha256: str, file_id: str | None) -> None:
+        """Note the id of an uploaded file; None strikes the file out."""
+        with self._open() as database:
+            database.execute(
+                "DELETE FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
+            )
+            if file_id is not None:
+                database.execute("INSERT INTO files VALUES (?, ?, ?)", (account, sha256, file_id))
+
+    def upload(self, account: str, sha256: str) -> tuple[bool, str | None]:
+        """Return whether a file's upload was begun, and its id once that is known."""
+        with self._open() as database:
+            row = database.execute(
+                "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
+            ).fetchone()
+        return (True, row[0]) if row else (False, None)
+
+    def tell(self, account: str, job_id: str, event_id: str) -> None:
+        """Note that an event of a job was told."""
+        with self._open() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO told VALUES (?, ?, ?)", (account, job_id, event_id)
+            )
+
+    def told(self, account: str, job_id: str) -> set[str]:
+        """Return the ids of a job's events that were told."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT event_id FROM told WHERE account = ? AND job_id = ?", (account, job_id)
+            ).fetchall()
+        return {row[0] for row in rows}
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        ensure_home(self.path.parent)
+        try:
+            # SQLite would make it with the rights of the umask.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as database:
+                database.executescript(_TABLES)
+                with database:
+                    yield database
+        except (OSError, sqlite3.Error) as error:
+            raise FineTuningError(
+                f"The ledger of jobs, {self.path}, can't be used: {error}. Without it the same "
+                "job could be paid for twice. Free the disk, or move the file away: jobs are "
+                "found at the engine too."
+            ) from error
