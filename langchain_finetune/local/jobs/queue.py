@@ -34,6 +34,7 @@ PAUSE_S = 30.0
 STOP_S = 5.0
 """The same when the engine stops."""
 
+_WAITING: tuple[Status, ...] = ("validating_files", "queued")
 _BROKEN = JobError(code="server_error", message="The engine failed; its log says where.")
 
 
@@ -58,10 +59,7 @@ class JobQueue:
         self._check = FileCheck(journal, files)
         self._training = Training(journal, files, models, folder, trainer)
         self._stop_training = asyncio.Event()
-        self._wake: dict[Status, asyncio.Event] = {
-            "validating_files": asyncio.Event(),
-            "queued": asyncio.Event(),
-        }
+        self._wake = {status: asyncio.Event() for status in _WAITING}
         self._stopping = False
         self._pausing: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
@@ -111,7 +109,7 @@ class JobQueue:
         Raises:
             ApiError: 400 where a file can't be trained on; 429 where too many jobs wait.
         """
-        if len(self._journal.with_status("validating_files", "queued")) >= MAX_WAITING:
+        if len(self._journal.with_status(*_WAITING)) >= MAX_WAITING:
             raise ApiError(
                 429,
                 f"{MAX_WAITING} jobs wait already: let some end, or cancel some.",
