@@ -19,6 +19,11 @@ class Hyperparameters(BaseModel):
         learning_rate_multiplier: Scales the engine's own learning rate.
         beta: Of preference pairs only: how closely the model keeps to its base, above 0 to 2; a
             greater one keeps closer.
+        lora_rank: Of the embedded engine: rank of LoRA's matrices; 0 trains all weights.
+        lora_alpha: Of the embedded engine: scales what LoRA's matrices add.
+        lora_targets: Of the embedded engine: names of the layers that get them.
+        early_stopping_patience: Of the embedded engine: ends after so many epochs without a lower
+            validation loss.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +32,10 @@ class Hyperparameters(BaseModel):
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
     beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
+    lora_rank: Auto | Annotated[int, Field(ge=0)] = "auto"
+    lora_alpha: Auto | Annotated[float, Field(gt=0)] = "auto"
+    lora_targets: Auto | str | tuple[str, ...] = "auto"
+    early_stopping_patience: Auto | Annotated[int, Field(ge=1)] = "auto"
 
 
 @dataclass(frozen=True)
