@@ -104,7 +104,7 @@ def shortened(
 
 
 def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
-    outcome.findings.add(Finding(code, reason, id=row.id, source=row.source))
+    outcome.findings.add(Finding(code, reason, row=row.number, id=row.id, source=row.source))
     outcome.reject(row.id, code, reason)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import MappingProxyType
 
 import pytest
 from langchain_core.chat_loaders import BaseChatLoader
@@ -10,7 +11,7 @@ from langchain_core.tracers.base import BaseTracer
 from langsmith.client import _dumps_json
 from pydantic import ValidationError
 
-from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip
+from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip, Split
 
 GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
 UNANSWERED = {"messages": [HumanMessage("Anybody there?")]}
@@ -143,3 +144,29 @@ def test_a_trace_of_plain_sessions_holds_no_text():
         list(step.invoke([GOOD], {"callbacks": [Tracer()]}))
     assert len(runs) == 2
     assert not any(b"Hello" in run for run in runs)
+
+
+def test_a_method_of_a_built_in_type_is_a_function_like_any_other():
+    examples = Convert(redact=str.lower).invoke([GOOD])
+    assert examples.settings == {"redact": "builtins.str.lower"}
+    [example] = examples
+    assert [message["content"] for message in example["messages"]] == ["hi", "hello"]
+
+
+@pytest.mark.parametrize(
+    "source", [{"run_id": object()}, {1: "x"}, MappingProxyType({"run_id": "x"})]
+)
+def test_a_source_of_any_values_is_told_as_text(source):
+    for settings in ({"split": Split(test=0.1)}, {"method": "preference"}):
+        chats = [{**GOOD, "source": source, "score": 1}]
+        examples = Convert(**settings).invoke(chats)
+        assert all(isinstance(key, str) for row in examples.rows() for key in row.source)
+        assert examples.outcome.sessions == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"messages": [{"role": "user", "content": "Hi"}]}, {**GOOD, "source": "run-1"}]
+)
+def test_what_is_almost_a_session_is_told_what_lacks(wrong):
+    with pytest.raises(ConvertError, match="LangChain messages .* `source`, if any, is a dict"):
+        list(Convert().invoke([wrong]))
