@@ -168,5 +168,38 @@ def test_a_source_of_any_values_is_told_as_text(source):
     "wrong", [{"messages": [{"role": "user", "content": "Hi"}]}, {**GOOD, "source": "run-1"}]
 )
 def test_what_is_almost_a_session_is_told_what_lacks(wrong):
-    with pytest.raises(ConvertError, match="LangChain messages .* `source`, if any, is a dict"):
+    with pytest.raises(ConvertError, match=r"LangChain messages .* `source`, if any, is a dict"):
         list(Convert().invoke([wrong]))
+
+
+def test_a_completion_of_nothing_is_split_like_others():
+    source = {"kind": "completion"}
+    chat = {"messages": [HumanMessage(""), AIMessage("Once")], "source": source}
+    examples = Convert(method="completion", split=Split(test=0.5)).invoke([chat])
+    assert len(list(examples)) + len(examples.rejected) == 1
+
+
+@pytest.mark.parametrize("step", [Convert(), MapSpeaker("Ada")])
+def test_a_step_can_be_drawn(step):
+    assert type(step).__name__ in step.get_graph().draw_mermaid()
+    assert step.get_input_jsonschema()["type"] == "array"
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_no_text_behind(tmp_path):
+    (tmp_path / "train.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError):
+        Convert().invoke([GOOD]).write_jsonl(tmp_path / "train.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_epochs": 0}, "n_epochs must be at least 1, not 0"),
+        ({"prices": {"my-base": -1}}, "price of my-base must be USD"),
+        ({"prices": {"my-base": "4"}}, "price of my-base must be USD"),
+    ],
+)
+def test_a_report_is_not_made_with_wrong_figures(wrong, message):
+    with pytest.raises(ConvertError, match=message):
+        Convert().invoke([GOOD]).report(**wrong)
