@@ -67,8 +67,8 @@ def read_each(
             # A list can hold anything.
             raise ConvertError(
                 f"Item {position} is no chat session: a dict is needed, whose `messages` are a "
-                "list of LangChain messages (langchain_core.messages.convert_to_messages makes them of "
-                "others) and whose `source`, if any, is a dict."
+                "list of LangChain messages (langchain_core.messages.convert_to_messages makes "
+                "them of others) and whose `source`, if any, is a dict."
             ) from error
         yield place, made
 
