@@ -57,7 +57,8 @@ def read_each(
             yield session, session
             continue
         try:
-            source = _plain(session.get("source") or {})
+            said: Any = session.get("source") or {}
+            source = _plain(said)
             place = Place(_id(source, position), source, position + 1)
             made = make(session)
         except UnreadableChatError as error:
