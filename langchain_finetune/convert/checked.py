@@ -62,7 +62,7 @@ def checked_rows(
         if errors := errors_of(findings):
             first = errors[0]
             place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject(row.id, first.code, first.message + place)
+            outcome.reject_row(row, first.code, first.message + place)
         else:
             yield kept
 

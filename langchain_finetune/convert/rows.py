@@ -121,6 +121,13 @@ class Outcome:
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
         self.rejected.append(Skip(id, code, reason))
 
+    def reject_row(self, row: Row, code: str, reason: str) -> None:
+        """Note that a row makes no example; of a pair, both chats that it was made of are told."""
+        self.reject(row.id, code, reason)
+        other = row.source.get("rejected_run_id", row.id)
+        if other != row.id:
+            self.reject(other, code, reason)
+
 
 @dataclass(frozen=True)
 class Target:

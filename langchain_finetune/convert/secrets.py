@@ -141,7 +141,7 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         if findings and action == "reject":
             first = findings[0]
             place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject(row.id, first.code, first.message + place)
+            outcome.reject_row(row, first.code, first.message + place)
         else:
             yield row.changed(example) if findings and action == "redact" else row
 
