@@ -17,6 +17,7 @@ from langchain_finetune.local.api.files import create_files_router
 from langchain_finetune.local.api.guard import Guard, install_error_handlers
 from langchain_finetune.local.api.jobs import create_jobs_router
 from langchain_finetune.local.api.models import Chat, create_models_router
+from langchain_finetune.local.api.uploads import create_uploads_router
 from langchain_finetune.local.bases import resolve_base
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
@@ -26,6 +27,7 @@ from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
 from langchain_finetune.local.store import RunStore, create_store_router
+from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def create_app(
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(home / "engine.sqlite")
     files = Files(database, home / "files")
+    uploads = Uploads(database, home / "uploads", files)
     models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
@@ -83,7 +86,8 @@ def create_app(
         return {"langchain_finetune": version("langchain-finetune"), "pid": os.getpid()}
 
     app.include_router(create_files_router(files), prefix="/v1")
-    app.include_router(create_jobs_router(queue, journal, models), prefix="/v1")
+    app.include_router(create_uploads_router(uploads), prefix="/v1")
+    app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
     return app

@@ -58,6 +58,10 @@ class Files:
         finally:
             fresh.unlink(missing_ok=True)
 
+    def adopt(self, path: Path, filename: str) -> FileRecord:
+        """Keep a training set that lies on the same disk already; it is moved."""
+        return self._keep(new_id("file"), path, filename, "fine-tune")
+
     def add_results(self, content: bytes, filename: str) -> FileRecord:
         """Keep a job's result file."""
         file_id = new_id("file")

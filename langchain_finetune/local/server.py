@@ -28,7 +28,15 @@ logger = logging.getLogger(__name__)
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
-_NEEDED = ("fastapi", "uvicorn", "python_multipart", "torch", "transformers", "trl")
+_NEEDED = (
+    "fastapi",
+    "llguidance",
+    "uvicorn",
+    "python_multipart",
+    "torch",
+    "transformers",
+    "trl",
+)
 _GRACE_S = 3
 
 

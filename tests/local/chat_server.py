@@ -25,6 +25,14 @@ class ChatServer:
         async def create(request: Request):
             return await self.service.create(await request.json())
 
+        @app.post("/v1/completions")
+        async def complete(request: Request):
+            return await self.service.complete(await request.json())
+
+        @app.post("/v1/responses")
+        async def respond(request: Request):
+            return await self.service.respond(await request.json())
+
         @app.exception_handler(ApiError)
         async def refuse(_, error):
             return JSONResponse(error.body(), error.status)

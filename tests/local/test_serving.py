@@ -209,18 +209,15 @@ def test_sampling(client, script, options, sampling):
 @pytest.mark.parametrize(
     ("options", "param"),
     [
-        ({"tool_choice": "required", "tools": [CALCULATOR]}, "tool_choice"),
-        (
-            {
-                "tool_choice": {"type": "function", "function": {"name": "calculator"}},
-                "tools": [CALCULATOR],
-            },
-            "tool_choice",
-        ),
-        ({"function_call": {"name": "f"}, "functions": [{"name": "f"}]}, "function_call"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "always", "tools": [CALCULATOR]}, "tool_choice"),
+        ({"tool_choice": {"type": "function"}, "tools": [CALCULATOR]}, "tool_choice"),
+        ({"function_call": {"name": "f"}, "functions": [{"name": "g"}]}, "function_call"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"frequency_penalty": 0.5}, "frequency_penalty"),
         ({"extra_body": {"speed": 1}}, "speed"),
         ({"temperature": 3}, "temperature"),

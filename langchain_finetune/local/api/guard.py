@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import MAX_FILE_BYTES
+from langchain_finetune.local.uploads import MAX_PART_BYTES
 
 OPEN_PATHS = frozenset({"/info", "/health"})
 """What anybody may GET: LangSmith's clients ask for `/info` before they have a key."""
 
-MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 2**20
-"""A file, and the form around it."""
+MAX_FORM_BYTES = 2**20
+"""What may stand around a file or a part."""
 
 MAX_BODY_BYTES = 64 * 2**20
 """Any other body; LangSmith's clients cut their batches at 20 MiB."""
@@ -42,7 +43,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        limit = MAX_UPLOAD_BYTES if scope["path"] == "/v1/files" else MAX_BODY_BYTES
+        limit = _limit(scope["path"])
         if not self._may_pass(scope, headers):
             await _response(_UNAUTHORIZED)(scope, receive, send)
         elif _length(headers) > limit:
@@ -99,6 +100,14 @@ def _response(error: ApiError) -> JSONResponse:
 
 def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"The body is larger than {limit // 2**20} MiB.", code="body_too_large")
+
+
+def _limit(path: str) -> int:
+    if path == "/v1/files":
+        return MAX_FILE_BYTES + MAX_FORM_BYTES
+    if path.startswith("/v1/uploads/"):
+        return MAX_PART_BYTES + MAX_FORM_BYTES
+    return MAX_BODY_BYTES
 
 
 def _length(headers: Headers) -> int:

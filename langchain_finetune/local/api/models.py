@@ -1,4 +1,4 @@
-"""`/v1/models` and `/v1/chat/completions` (OpenAI's Models and Chat Completions APIs)."""
+"""`/v1/models`, and what models answer: chat completions, completions and responses."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
@@ -14,6 +14,12 @@ class Chat(Protocol):
     async def create(self, body: dict[str, Any]) -> Response:
         """Answer a chat completion request."""
 
+    async def complete(self, body: dict[str, Any]) -> Response:
+        """Answer a request of the older Completions API."""
+
+    async def respond(self, body: dict[str, Any]) -> Response:
+        """Answer a request of the Responses API."""
+
     async def warm(self) -> None:
         """Load what the first answer needs."""
 
@@ -22,7 +28,7 @@ class Chat(Protocol):
 
 
 def create_models_router(models: Models, chat: Chat) -> APIRouter:
-    """Return the routes of the Models and Chat Completions APIs."""
+    """Return the routes of the Models API, and of those that models answer."""
     router = APIRouter()
 
     @router.get("/models")
@@ -40,11 +46,21 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
         chat.unload(name)
         return {"id": name, "object": "model", "deleted": True}
 
-    @router.post("/chat/completions")
-    async def complete(body: Annotated[dict[str, Any], Body()]) -> Response:
+    def named(body: dict[str, Any]) -> dict[str, Any]:
+        """Put what an alias stands for in its place."""
         name = body.get("model")
-        return await chat.create(
-            body | {"model": models.target(name)} if isinstance(name, str) else body
-        )
+        return body | {"model": models.target(name)} if isinstance(name, str) else body
+
+    @router.post("/chat/completions")
+    async def chat_completion(body: Annotated[dict[str, Any], Body()]) -> Response:
+        return await chat.create(named(body))
+
+    @router.post("/completions")
+    async def completion(body: Annotated[dict[str, Any], Body()]) -> Response:
+        return await chat.complete(named(body))
+
+    @router.post("/responses")
+    async def response(body: Annotated[dict[str, Any], Body()]) -> Response:
+        return await chat.respond(named(body))
 
     return router

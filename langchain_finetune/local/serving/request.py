@@ -1,11 +1,25 @@
 """Reads a chat completion request; what can't be done is refused, never left out in silence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.fields import (
+    Fields,
+    check_names,
+    invalid,
+    missing,
+    take,
+    take_integer,
+    take_max_tokens,
+    take_number,
+    take_stops,
+)
+from langchain_finetune.local.serving.sampling import Sampling
+from langchain_finetune.local.serving.shape import Shape, read_shape
+from langchain_finetune.local.serving.tool_choice import read_tool_choice
 
 _NOT_FOR_REQUESTS = {
     # These rules are about what is learnt; a request has its answer still to come, and its history
@@ -23,10 +37,11 @@ _NOT_FOR_REQUESTS = {
     "unasked_tool_result",
 }
 
-_WITHOUT_EFFECT = frozenset(
+WITHOUT_EFFECT = frozenset(
     {
-        # They change nothing about the answer.
+        # They change nothing about the answer. A prediction makes OpenAI's servers faster.
         "metadata",
+        "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
@@ -40,41 +55,45 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     # Fields that this engine can't carry out, with the values that ask for nothing special.
     "audio": (),
     "frequency_penalty": (0,),
-    "function_call": ("auto", "none"),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
-    "n": (1,),
-    "prediction": (),
     "presence_penalty": (0,),
     "reasoning_effort": (),
-    "response_format": ({"type": "text"},),
-    "tool_choice": ("auto", "none"),
-    "top_logprobs": (0,),
     "verbosity": (),
     "web_search_options": (),
 }
 
 _READ = frozenset(
     {
+        "function_call",
         "functions",
+        "logprobs",
         "max_completion_tokens",
         "max_tokens",
         "messages",
         "model",
+        "n",
         "parallel_tool_calls",
+        "response_format",
         "seed",
         "stop",
         "stream",
         "stream_options",
         "temperature",
+        "tool_choice",
         "tools",
+        "top_logprobs",
         "top_p",
     }
 )
 
-MAX_STOPS = 4
-"""Most stop strings of a request (OpenAI's API reference)."""
+_STREAM_OPTIONS = frozenset({"include_obfuscation", "include_usage"})
+
+MAX_CHOICES = 128
+"""Most answers of a request (OpenAI's API reference)."""
+
+MAX_TOP_LOGPROBS = 20
+"""Most alternatives of a token (OpenAI's API reference)."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +106,12 @@ class ChatRequest:
         legacy: It offers `functions`, so calls are answered in that form.
         calls: Tool calls may be made.
         parallel: More than one tool call may be made.
+        named: A single tool had to be called, by its name.
+        shape: The form that the answer must have; None for any text.
         stream: Answer piece by piece.
         include_usage: End the stream with a chunk about the tokens used.
-        max_tokens: Most tokens of the answer; None for the engine's own limit.
-        temperature: 0 for the likeliest token; None for what the model's makers advise.
-        top_p: Share of likeliest tokens to draw from; None as above.
-        seed: Start of the random numbers.
-        stop: Strings that end the answer.
+        n: How many answers.
+        sampling: How tokens are drawn.
     """
 
     model: str
@@ -101,13 +119,12 @@ class ChatRequest:
     legacy: bool
     calls: bool
     parallel: bool
+    named: bool
+    shape: Shape | None
     stream: bool
     include_usage: bool
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    seed: int | None
-    stop: tuple[str, ...]
+    n: int
+    sampling: Sampling
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "ChatRequest":
@@ -117,92 +134,74 @@ class ChatRequest:
             ApiError: 400; the field is malformed, unknown, or asks for what is not supported.
         """
         given = {name: value for name, value in body.items() if value is not None}
-        _check_names(given)
+        check_names(given, known=_READ | WITHOUT_EFFECT, only=_ONLY)
         _check_messages(given)
-        stream = _take(given, "stream", bool) or False
-        options = _take(given, "stream_options", dict) or {}
-        if options and not stream:
-            raise _invalid("stream_options", "is for streams only")
-        choices = {given.get("tool_choice"), given.get("function_call")}
-        offered = not given.get("tools") and bool(given.get("functions"))
-        calls = "none" not in choices
-        without = {"tools", "functions"} if not calls else set()
+        stream, include_usage = read_stream(given)
+        choice = read_tool_choice(given)
+        parallel = take(given, "parallel_tool_calls", bool) is not False
+        legacy = not given.get("tools") and bool(given.get("functions"))
+        shape = read_shape(given, choice, parallel=parallel and not legacy and not choice.named)
+        sampling = _sampling(given)
+        if sampling.stop and shape and not shape.free:
+            # It would cut the JSON in two.
+            raise invalid("stop", "can't be combined with a response format or a forced tool")
+        without = {"tools", "functions"} if choice.mode == "none" else set()
         return cls(
-            model=_take(given, "model", str) or "",
+            model=take(given, "model", str) or "",
             body={name: value for name, value in given.items() if name not in without},
-            legacy=offered,
-            calls=calls,
-            parallel=_take(given, "parallel_tool_calls", bool) is not False,
+            legacy=legacy,
+            calls=choice.mode != "none" and (shape is None or bool(shape.tools)),
+            parallel=parallel,
+            named=choice.named,
+            shape=shape,
             stream=stream,
-            include_usage=bool(options.get("include_usage")),
-            max_tokens=_max_tokens(given),
-            temperature=_number(given, "temperature", lambda value: 0 <= value <= 2),  # noqa: PLR2004
-            top_p=_number(given, "top_p", lambda value: 0 < value <= 1),
-            seed=_take(given, "seed", int),
-            stop=_stop(given),
+            include_usage=include_usage,
+            n=take_integer(given, "n", 1, MAX_CHOICES) or 1,
+            sampling=sampling,
         )
 
 
-def _check_names(given: Mapping[str, Any]) -> None:
-    for name, value in given.items():
-        if name in _ONLY:
-            if value not in _ONLY[name]:
-                raise ApiError(
-                    400,
-                    f"This engine does not support this value of '{name}'.",
-                    code="unsupported_value",
-                    param=name,
-                )
-        elif name not in _READ and name not in _WITHOUT_EFFECT:
+def read_stream(given: Fields) -> tuple[bool, bool]:
+    """Return whether the answer is a stream, and whether that ends with the tokens used.
+
+    Raises:
+        ApiError: 400; the fields are malformed or contradict each other.
+    """
+    stream = take(given, "stream", bool) or False
+    options = take(given, "stream_options", dict) or {}
+    if options and not stream:
+        raise invalid("stream_options", "is for streams only")
+    for name in options:
+        if name not in _STREAM_OPTIONS:
             raise ApiError(
-                400, f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
+                400,
+                f"Unknown parameter: 'stream_options.{name}'.",
+                code="unknown_parameter",
+                param=f"stream_options.{name}",
             )
+    return stream, take(options, "include_usage", bool) or False
 
 
-def _check_messages(given: Mapping[str, Any]) -> None:
+def _sampling(given: Fields) -> Sampling:
+    top = take_integer(given, "top_logprobs", 0, MAX_TOP_LOGPROBS)
+    wanted = take(given, "logprobs", bool)
+    if top and not wanted:
+        raise invalid("top_logprobs", "needs 'logprobs' to be true")
+    return Sampling(
+        max_tokens=take_max_tokens(given, "max_completion_tokens", "max_tokens"),
+        temperature=take_number(given, "temperature", lambda value: 0 <= value <= 2),  # noqa: PLR2004
+        top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
+        seed=take(given, "seed", int),
+        stop=take_stops(given),
+        logprobs=(top or 0) if wanted else None,
+    )
+
+
+def _check_messages(given: Fields) -> None:
+    if "messages" not in given:
+        raise missing("messages")
     for finding in errors_of(check_example(given, LOCAL)):
         if finding.code not in _NOT_FOR_REQUESTS:
             place = "" if finding.index is None else f"Message {finding.index}: "
             param = "messages" if finding.index is None else f"messages[{finding.index}]"
             raise ApiError(400, place + finding.message, code=finding.code, param=param)
-
-
-def _take(given: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = given.get(name)
-    # A bool is an int to Python, and none to anybody else.
-    if value is not None and (not isinstance(value, kind) or (kind is int and value is True)):
-        raise _invalid(name, f"must be of type {kind.__name__}")
-    return value
-
-
-def _number(given: Mapping[str, Any], name: str, is_valid: Callable[[float], bool]) -> float | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not is_valid(value):
-        raise _invalid(name, "is outside of its range")
-    return float(value)
-
-
-def _max_tokens(given: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        value: int | None = _take(given, name, int)
-        if value is not None:
-            if value < 1:
-                raise _invalid(name, "must be 1 at least")
-            return value
-    return None
-
-
-def _stop(given: Mapping[str, Any]) -> tuple[str, ...]:
-    stop = given.get("stop", [])
-    stop = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stop, list) or not all(isinstance(text, str) and text for text in stop):
-        raise _invalid("stop", "must be a string or a list of strings")
-    if len(stop) > MAX_STOPS:
-        raise _invalid("stop", f"takes at most {MAX_STOPS} strings")
-    return tuple(stop)
-
-
-def _invalid(name: str, fault: str) -> ApiError:
-    return ApiError(400, f"'{name}' {fault}.", code="invalid_value", param=name)

@@ -1,8 +1,8 @@
-"""The Chat Completions API over local models; light to import, since torch comes on first use."""
+"""OpenAI's APIs over local models; light to import, since torch comes on first use."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,27 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import share_the_cpu
+from langchain_finetune.local.serving.completion_request import (
+    DEFAULT_MAX_TOKENS,
+    CompletionRequest,
+)
+from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
+from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.request import ChatRequest
+from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
+from langchain_finetune.local.serving.response_wire import ResponseWriter
+from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.threads import in_daemon_thread
-from langchain_finetune.local.serving.wire import Envelope, Piece
+from langchain_finetune.local.serving.wire import Envelope
 
 if TYPE_CHECKING:
-    from langchain_finetune.local.serving.generation import LoadedModel
+    from langchain_finetune.local.serving.loading import LoadedModel
+    from langchain_finetune.local.serving.prompts import Prompt
 
 MAX_LOADED = 4
 """Most models in memory; the one that was not asked for the longest goes first."""
+
+Pieces = AsyncGenerator[tuple[int, Piece]]
 
 
 class ChatService:
@@ -55,28 +67,63 @@ class ChatService:
                 `model_not_found`; 500 where the model can't be loaded or broke off.
         """
         request = ChatRequest.read(body)
-        folder = await asyncio.to_thread(self._resolve, request.model)
-        if folder is None:
-            raise ApiError(
-                404,
-                f"The model '{request.model}' does not exist, or is not on this machine.",
-                code="model_not_found",
-                param="model",
-            )
-        loaded = await self._load(request.model, folder)
-        from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
-            prepare,
-            write,
+        loaded, prompt = await self._prepare(request)
+        envelope = Envelope(
+            request.model,
+            request.legacy,
+            request.named,
+            request.include_usage,
+            request.sampling.logprobs is not None,
+        )
+        one_call = request.legacy or not request.parallel or request.named
+        pieces = self._write(loaded, [prompt] * request.n, request.sampling, one_call=one_call)
+        if not request.stream:
+            return JSONResponse(envelope.completion(await _gathered(pieces, request.n)))
+        return _streaming(envelope.events(pieces), pieces)
+
+    async def complete(self, body: dict[str, Any]) -> Response:
+        """Answer `POST /v1/completions`, the older API that goes on with a text.
+
+        Raises:
+            ApiError: As `create`.
+        """
+        request = CompletionRequest.read(body)
+        loaded = await self._load(request.model)
+        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+            encode_text,
         )
 
-        prompt = prepare(loaded, request)
-        envelope = Envelope(request.model, request.legacy, request.include_usage)
-        pieces = write(self._manager, loaded, request, prompt)
-        if not request.stream:
-            return JSONResponse(envelope.completion([piece async for piece in pieces]))
-        return StreamingResponse(
-            _closing(envelope.events(pieces), pieces), media_type="text/event-stream"
+        max_tokens = request.sampling.max_tokens or DEFAULT_MAX_TOKENS
+        prompts = [encode_text(loaded, given, max_tokens) for given in request.prompts]
+        envelope = CompletionEnvelope(
+            request.model,
+            [prompt.text for prompt in prompts] if request.echo else [],
+            request.include_usage,
+            request.sampling.logprobs is not None,
+            request.n,
         )
+        answers = [prompt for prompt in prompts for _ in range(request.n)]
+        pieces = self._write(loaded, answers, request.sampling)
+        if not request.stream:
+            return JSONResponse(envelope.completion(await _gathered(pieces, len(answers))))
+        return _streaming(envelope.events(pieces), pieces)
+
+    async def respond(self, body: dict[str, Any]) -> Response:
+        """Answer `POST /v1/responses`; nothing of it is kept.
+
+        Raises:
+            ApiError: As `create`.
+        """
+        with errors_renamed():
+            request = ResponseRequest.read(body)
+            loaded, prompt = await self._prepare(request.chat)
+        writer = ResponseWriter(request.chat.model, request.echoed)
+        one_call = not request.chat.parallel or request.chat.named
+        pieces = self._write(loaded, [prompt], request.chat.sampling, one_call=one_call)
+        if not request.chat.stream:
+            async with aclosing(pieces):
+                return JSONResponse(await writer.whole(pieces))
+        return _streaming(writer.events(pieces), pieces)
 
     async def warm(self) -> None:
         """Import what answering needs; it takes seconds, once."""
@@ -88,7 +135,45 @@ class ChatService:
         for key in [key for key in self._loaded if key[0] == model]:
             del self._loaded[key]
 
-    async def _load(self, model: str, folder: Path) -> "LoadedModel":
+    async def _prepare(self, request: ChatRequest) -> tuple["LoadedModel", "Prompt"]:
+        loaded = await self._load(request.model)
+        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+            compile_grammar,
+            render_chat,
+        )
+
+        shape = request.shape
+        grammar = await asyncio.to_thread(compile_grammar, loaded, shape) if shape else None
+        return loaded, render_chat(loaded, request, grammar)
+
+    async def _write(
+        self,
+        loaded: "LoadedModel",
+        prompts: Sequence["Prompt"],
+        sampling: Sampling,
+        *,
+        one_call: bool = False,
+    ) -> Pieces:
+        """Yield the pieces of the answers to the prompts, each with the number of its answer."""
+        from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
+            write,
+        )
+
+        for index, prompt in enumerate(prompts):
+            pieces = write(self._manager, loaded, prompt, sampling, index=index, one_call=one_call)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield index, piece
+
+    async def _load(self, model: str) -> "LoadedModel":
+        folder = await asyncio.to_thread(self._resolve, model)
+        if folder is None:
+            raise ApiError(
+                404,
+                f"The model '{model}' does not exist, or is not on this machine.",
+                code="model_not_found",
+                param="model",
+            )
         key = (model, folder)
         if key not in self._loaded:
             async with self._loading:
@@ -114,13 +199,25 @@ def _make_manager() -> Any:
 
 
 def _load(folder: Path) -> "LoadedModel":
-    from langchain_finetune.local.serving.generation import load  # noqa: PLC0415 - seconds
+    from langchain_finetune.local.serving.loading import load  # noqa: PLC0415 - seconds
 
     return load(folder)
 
 
-async def _closing(events: AsyncIterator[str], pieces: AsyncGenerator[Piece]) -> AsyncIterator[str]:
+async def _gathered(pieces: Pieces, number: int) -> list[list[Piece]]:
+    answers: list[list[Piece]] = [[] for _ in range(number)]
+    async with aclosing(pieces):
+        async for index, piece in pieces:
+            answers[index].append(piece)
+    return answers
+
+
+def _streaming(events: AsyncIterator[str], pieces: Pieces) -> StreamingResponse:
+    return StreamingResponse(_closing(events, pieces), media_type="text/event-stream")
+
+
+async def _closing(events: AsyncIterator[str], pieces: Pieces) -> AsyncIterator[str]:
     """Yield the events; stop the model where the client went away."""
     async with aclosing(pieces):
-        async for event in events:
-            yield event
+        async for each in events:
+            yield each

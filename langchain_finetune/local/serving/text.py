@@ -1,6 +1,9 @@
 """The text of an answer as it may be shown while it is still being written."""
 
+from collections import deque
 from collections.abc import Sequence
+
+from langchain_finetune.local.serving.pieces import Text, Token
 
 
 class TextFilter:
@@ -19,24 +22,30 @@ class TextFilter:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._held = ""
+        self._tokens: deque[tuple[int, Token]] = deque()
+        self._came = 0
         self.stopped = False
 
-    def feed(self, text: str) -> str:
-        """Take more text and return what can be shown now."""
+    def feed(self, piece: Text) -> Text:
+        """Take more text and return what can be shown now, with the tokens that it begins."""
         if self.stopped:
-            return ""
-        self._held += text
+            return Text("")
+        self._tokens.extend((self._came, token) for token in piece.tokens)
+        self._came += len(piece.text)
+        self._held += piece.text
         places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if places:
+            self._came -= len(self._held) - min(places)
             self._held = self._held[: min(places)]
             self.stopped = True
             return self.end()
         return self._release(len(self._held[: self._begun()].rstrip()))
 
-    def end(self) -> str:
+    def end(self) -> Text:
         """Return what was held back and does belong to the answer, now that no text follows."""
         shown = self._release(len(self._held.rstrip()))
         self._held = ""
+        self._tokens.clear()
         return shown
 
     def _begun(self) -> int:
@@ -47,6 +56,10 @@ class TextFilter:
                 return place
         return len(held)
 
-    def _release(self, length: int) -> str:
+    def _release(self, length: int) -> Text:
+        until = self._came - len(self._held) + length
         shown, self._held = self._held[:length], self._held[length:]
-        return shown
+        tokens = []
+        while self._tokens and self._tokens[0][0] < until:
+            tokens.append(self._tokens.popleft()[1])
+        return Text(shown, tuple(tokens))

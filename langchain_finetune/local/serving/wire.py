@@ -1,57 +1,17 @@
-"""Answers in the shape of OpenAI's API: one object, or chunks as server-sent events."""
+"""Chat completions in the shape of OpenAI's API: one object, or chunks as server-sent events."""
 
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.events import DONE, event
+from langchain_finetune.local.serving.pieces import Call, End, Piece, Reasoning, Text, Token
 
-FinishReason = Literal["stop", "length", "tool_calls"]
-
-
-@dataclass(frozen=True)
-class Text:
-    """A piece of the answer's text."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Reasoning:
-    """A piece of what the model thinks before it answers."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """A whole call of a tool; `arguments` is JSON."""
-
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True)
-class End:
-    """The last piece of every answer."""
-
-    finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
-
-    def usage(self) -> dict[str, int]:
-        """Return the tokens used, in OpenAI's shape."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-        }
-
-
-Piece = Text | Reasoning | Call | End
+# OpenAI's API gives this for what is all but impossible; JSON knows no infinity.
+_LEAST = -9999.0
 
 
 @dataclass(frozen=True)
@@ -61,23 +21,36 @@ class Envelope:
     Attributes:
         model: Name of the model, as asked for.
         legacy: Calls are given as `function_call`, the form before tools.
+        named: The call was of a tool that the request named.
         include_usage: A stream ends with a chunk about the tokens used.
+        logprobs: Tokens come with their log-probabilities.
         id: Name of the answer.
         created: Seconds since 1970.
     """
 
     model: str
-    legacy: bool
-    include_usage: bool
+    legacy: bool = False
+    named: bool = False
+    include_usage: bool = False
+    logprobs: bool = False
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
-    def completion(self, pieces: Sequence[Piece]) -> dict[str, Any]:
-        """Return a whole answer: a `chat.completion` object."""
-        text = "".join(piece.text for piece in pieces if isinstance(piece, Text))
+    def completion(self, answers: Sequence[Sequence[Piece]]) -> dict[str, Any]:
+        """Return a whole answer: a `chat.completion` object with a choice for each."""
+        choices = [self._choice(index, pieces) for index, pieces in enumerate(answers)]
+        ends = [pieces[-1] for pieces in answers]
+        return self._head("chat.completion") | {
+            "choices": choices,
+            "usage": usage([end for end in ends if isinstance(end, End)]),
+        }
+
+    def _choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+        texts = [piece for piece in pieces if isinstance(piece, Text)]
+        text = "".join(piece.text for piece in texts)
         reasoning = "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
         calls = [piece for piece in pieces if isinstance(piece, Call)]
         end = next(piece for piece in pieces if isinstance(piece, End))
@@ -92,52 +65,101 @@ class Envelope:
             message["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments}
         elif calls:
             message["tool_calls"] = [_tool_call(call) for call in calls]
-        choice = {
-            "index": 0,
+        return {
+            "index": index,
             "message": message,
-            "logprobs": None,
+            "logprobs": self._logprobs([token for piece in texts for token in piece.tokens]),
             "finish_reason": self._reason(end),
         }
-        return self._head("chat.completion") | {"choices": [choice], "usage": end.usage()}
 
-    async def events(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[str]:
+    async def events(self, pieces: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[str]:
         """Yield an answer as server-sent events: `chat.completion.chunk` objects, then `[DONE]`.
 
         An error after the first event is an event too, which the openai SDK raises.
+
+        Args:
+            pieces: Each with the number of its choice.
         """
-        yield self._chunk({"role": "assistant", "content": "", "refusal": None})
-        calls = 0
+        calls: dict[int, int] = {}
+        ends = []
         try:
-            async for piece in pieces:
+            async for index, piece in pieces:
+                if index not in calls:
+                    calls[index] = 0
+                    yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
                 match piece:
                     case Text():
-                        yield self._chunk({"content": piece.text})
+                        yield self._chunk(index, {"content": piece.text}, tokens=piece.tokens)
                     case Reasoning():
-                        yield self._chunk({"reasoning_content": piece.text})
+                        yield self._chunk(index, {"reasoning_content": piece.text})
                     case Call() if self.legacy:
                         call = {"name": piece.name, "arguments": piece.arguments}
-                        yield self._chunk({"function_call": call})
+                        yield self._chunk(index, {"function_call": call})
                     case Call():
-                        call = {"index": calls} | _tool_call(piece)
-                        yield self._chunk({"tool_calls": [call]})
-                        calls += 1
+                        call = {"index": calls[index]} | _tool_call(piece)
+                        yield self._chunk(index, {"tool_calls": [call]})
+                        calls[index] += 1
                     case End():
-                        yield self._chunk({}, self._reason(piece))
-                        if self.include_usage:
-                            last = self._head("chat.completion.chunk")
-                            yield _event(last | {"choices": [], "usage": piece.usage()})
+                        ends.append(piece)
+                        yield self._chunk(index, {}, self._reason(piece))
+            if self.include_usage:
+                last = self._head("chat.completion.chunk")
+                yield event(last | {"choices": [], "usage": usage(ends)})
         except ApiError as error:
-            yield _event(error.body())
-        yield "data: [DONE]\n\n"
+            yield event(error.body())
+        yield DONE
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        finish_reason: str | None = None,
+        *,
+        tokens: Sequence[Token] = (),
+    ) -> str:
+        choice = {
+            "index": index,
+            "delta": delta,
+            "logprobs": self._logprobs(tokens) if tokens else None,
+            "finish_reason": finish_reason,
+        }
         chunk = self._head("chat.completion.chunk") | {"choices": [choice]}
-        return _event(chunk | {"usage": None} if self.include_usage else chunk)
+        return event(chunk | {"usage": None} if self.include_usage else chunk)
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+        if not self.logprobs:
+            return None
+        content = [
+            token_logprob(token) | {"top_logprobs": [token_logprob(other) for other in token.top]}
+            for token in tokens
+        ]
+        return {"content": content, "refusal": None}
 
     def _reason(self, end: End) -> str:
-        legacy = self.legacy and end.finish_reason == "tool_calls"
-        return "function_call" if legacy else end.finish_reason
+        if end.finish_reason != "tool_calls":
+            return end.finish_reason
+        # "stop" after a named tool is OpenAI's own rule (its guide on function calling).
+        return "stop" if self.named else "function_call" if self.legacy else "tool_calls"
+
+
+def usage(ends: Sequence[End]) -> dict[str, int]:
+    """Return the tokens used by answers to one prompt, in OpenAI's shape."""
+    prompt = ends[0].prompt_tokens
+    answers = sum(end.completion_tokens for end in ends)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": answers,
+        "total_tokens": prompt + answers,
+    }
+
+
+def token_logprob(token: Token) -> dict[str, Any]:
+    """Return a token and how likely it was, as chat completions and responses have it."""
+    return {
+        "token": token.data.decode(errors="replace"),
+        "bytes": list(token.data),
+        "logprob": max(token.logprob, _LEAST),
+    }
 
 
 def _tool_call(call: Call) -> dict[str, Any]:
@@ -146,7 +168,3 @@ def _tool_call(call: Call) -> dict[str, Any]:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def _event(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body)}\n\n"

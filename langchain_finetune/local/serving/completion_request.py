@@ -1,0 +1,137 @@
+"""Reads a request of the older Completions API: text that a model goes on with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_finetune.local.serving.fields import (
+    Fields,
+    check_names,
+    invalid,
+    missing,
+    take,
+    take_integer,
+    take_max_tokens,
+    take_number,
+    take_required,
+    take_stops,
+)
+from langchain_finetune.local.serving.request import MAX_CHOICES, read_stream
+from langchain_finetune.local.serving.sampling import Sampling
+
+DEFAULT_MAX_TOKENS = 16
+"""Most tokens of a completion, where the request does not say (OpenAI's API reference)."""
+
+MAX_LOGPROBS = 5
+"""Most alternatives of a token (OpenAI's API reference)."""
+
+_ONLY: Mapping[str, tuple[Any, ...]] = {
+    # Fields that this engine can't carry out, with the values that ask for nothing special.
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "suffix": ("",),
+}
+
+_KNOWN = frozenset(
+    {
+        "best_of",
+        "echo",
+        "logprobs",
+        "max_tokens",
+        "model",
+        "n",
+        "prompt",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "top_p",
+        "user",
+    }
+)
+
+PromptText = str | list[int]
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A request that can be carried out.
+
+    Attributes:
+        model: Name of the model.
+        prompts: Each a text, or its tokens; every one has `n` answers.
+        echo: The prompt comes back before the answer.
+        stream: Answer piece by piece.
+        include_usage: End the stream with a chunk about the tokens used.
+        n: How many answers to each prompt.
+        sampling: How tokens are drawn.
+    """
+
+    model: str
+    prompts: tuple[PromptText, ...]
+    echo: bool
+    stream: bool
+    include_usage: bool
+    n: int
+    sampling: Sampling
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> "CompletionRequest":
+        """Check a request's body.
+
+        Raises:
+            ApiError: 400; the field is malformed, unknown, or asks for what is not supported.
+        """
+        given = {name: value for name, value in body.items() if value is not None}
+        check_names(given, known=_KNOWN, only=_ONLY)
+        stream, include_usage = read_stream(given)
+        prompts = _prompts(given)
+        n = take_integer(given, "n", 1, MAX_CHOICES) or 1
+        if len(prompts) * n > MAX_CHOICES:
+            raise invalid("prompt", f"and 'n' ask for more than {MAX_CHOICES} answers")
+        best_of = take_integer(given, "best_of", 1, MAX_CHOICES)
+        if best_of not in {None, n}:
+            raise invalid("best_of", "can't be other than 'n' here")
+        echo = take(given, "echo", bool) or False
+        logprobs = take_integer(given, "logprobs", 0, MAX_LOGPROBS)
+        if echo and logprobs is not None:
+            raise invalid("echo", "can't be combined with 'logprobs' here")
+        return cls(
+            model=take_required(given, "model", str),
+            prompts=prompts,
+            echo=echo,
+            stream=stream,
+            include_usage=include_usage,
+            n=n,
+            sampling=Sampling(
+                max_tokens=take_max_tokens(given, "max_tokens") or DEFAULT_MAX_TOKENS,
+                temperature=take_number(given, "temperature", lambda value: 0 <= value <= 2),  # noqa: PLR2004
+                top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
+                seed=take(given, "seed", int),
+                stop=take_stops(given),
+                logprobs=logprobs,
+            ),
+        )
+
+
+def _prompts(given: Fields) -> tuple[PromptText, ...]:
+    prompt = given.get("prompt")
+    if prompt is None:
+        raise missing("prompt")
+    if isinstance(prompt, str) or _is_tokens(prompt):
+        prompt = [prompt]
+    if not isinstance(prompt, list) or not prompt:
+        raise invalid("prompt", "must be text, tokens, or a list of one of them")
+    if not all((isinstance(each, str) and each) or _is_tokens(each) for each in prompt):
+        raise invalid("prompt", "must be text, tokens, or a list of one of them")
+    return tuple(prompt)
+
+
+def _is_tokens(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+    )

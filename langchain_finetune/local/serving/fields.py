@@ -1,0 +1,147 @@
+"""Reads the fields of a request, with OpenAI's errors for those that are malformed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from langchain_finetune.local.api_error import ApiError
+
+Fields = Mapping[str, Any]
+
+MAX_STOPS = 4
+"""Most stop strings of a request (OpenAI's API reference)."""
+
+_KINDS = {bool: "a boolean", dict: "an object", int: "an integer", list: "a list", str: "a string"}
+
+
+def invalid(name: str, fault: str) -> ApiError:
+    """Return the error for a field whose value can't be."""
+    return ApiError(400, f"'{name}' {fault}.", code="invalid_value", param=name)
+
+
+def unsupported(name: str, reason: str) -> ApiError:
+    """Return the error for what OpenAI's API knows and this engine can't do."""
+    return ApiError(400, f"'{name}': {reason}.", code="unsupported_value", param=name)
+
+
+def missing(name: str) -> ApiError:
+    """Return the error for a field that has to be there."""
+    return ApiError(
+        400,
+        f"Missing required parameter: '{name}'.",
+        code="missing_required_parameter",
+        param=name,
+    )
+
+
+def check_names(
+    given: Fields,
+    *,
+    known: Iterable[str],
+    only: Mapping[str, tuple[Any, ...]],
+) -> None:
+    """Refuse fields that nobody knows, and values that this engine can't carry out.
+
+    Args:
+        given: The request's fields.
+        known: Names that are read, or that change nothing about the answer.
+        only: Names with the few values that ask for nothing special.
+
+    Raises:
+        ApiError: 400 with the code `unknown_parameter` or `unsupported_value`.
+    """
+    for name, value in given.items():
+        if name in only:
+            if value not in only[name]:
+                raise ApiError(
+                    400,
+                    f"This engine does not support this value of '{name}'.",
+                    code="unsupported_value",
+                    param=name,
+                )
+        elif name not in known:
+            raise ApiError(
+                400, f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
+            )
+
+
+def take(given: Fields, name: str, kind: type) -> Any:
+    """Return the field's value, or None where it is not given.
+
+    Raises:
+        ApiError: 400; it is of another type.
+    """
+    value = given.get(name)
+    # A bool is an int to Python, and none to anybody else.
+    if value is not None and (
+        not isinstance(value, kind) or (kind is int and isinstance(value, bool))
+    ):
+        raise invalid(name, f"must be {_KINDS[kind]}")
+    return value
+
+
+def take_required(given: Fields, name: str, kind: type, *, within: str = "") -> Any:
+    """Return the field's value.
+
+    Raises:
+        ApiError: 400; it is not given, or of another type.
+    """
+    place = f"{within}.{name}" if within else name
+    if given.get(name) is None:
+        raise missing(place)
+    return take({place: given[name]}, place, kind)
+
+
+def take_integer(given: Fields, name: str, low: int, high: int) -> int | None:
+    """Return a whole number within its bounds, or None.
+
+    Raises:
+        ApiError: 400; it is no such number.
+    """
+    value: int | None = take(given, name, int)
+    if value is not None and not low <= value <= high:
+        raise invalid(name, f"must be from {low} to {high}")
+    return value
+
+
+def take_number(given: Fields, name: str, is_valid: Callable[[float], bool]) -> float | None:
+    """Return a number, or None.
+
+    Raises:
+        ApiError: 400; it is none, or outside of its range.
+    """
+    value = given.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_valid(value):
+        raise invalid(name, "is outside of its range")
+    return float(value)
+
+
+def take_max_tokens(given: Fields, *names: str) -> int | None:
+    """Return the most tokens of an answer from the first of the fields that is given.
+
+    Raises:
+        ApiError: 400; it is no positive number.
+    """
+    for name in names:
+        value: int | None = take(given, name, int)
+        if value is not None:
+            if value < 1:
+                raise invalid(name, "must be 1 at least")
+            return value
+    return None
+
+
+def take_stops(given: Fields) -> tuple[str, ...]:
+    """Return the strings that end the answer.
+
+    Raises:
+        ApiError: 400; there are too many, or one is no text.
+    """
+    stop = given.get("stop", [])
+    stop = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stop, list) or not all(isinstance(text, str) and text for text in stop):
+        raise invalid("stop", "must be a string or a list of strings")
+    if len(stop) > MAX_STOPS:
+        raise invalid("stop", f"takes at most {MAX_STOPS} strings")
+    return tuple(stop)

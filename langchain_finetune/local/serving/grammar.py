@@ -1,0 +1,195 @@
+"""The grammar of a constrained answer, in llguidance's own language.
+
+See https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.fields import unsupported
+from langchain_finetune.local.serving.frame import AnswerFrame, CallFrame
+from langchain_finetune.local.serving.shape import JsonText, Schema, Shape, Tool
+
+_SEPARATORS = (", ", ": ")
+
+# Errors must not quote what was written; the text of the grammar is of no use to a caller either.
+_LIMITS = LLParserLimits(verbose_errors=False)
+
+
+def compile_shape(
+    shape: Shape,
+    frame: AnswerFrame,
+    tokenizer: LLTokenizer,
+    special: Mapping[str, int],
+) -> LLMatcher:
+    """Turn the form of an answer into what tells the tokens that may come next.
+
+    Args:
+        shape: The form.
+        frame: How the model's template writes answers.
+        tokenizer: llguidance's view of the model's tokenizer.
+        special: The tokens that text can't contain, by their texts.
+
+    Returns:
+        A matcher at its start; use `deep_copy` for each answer.
+
+    Raises:
+        ApiError: 400; a schema can't be enforced, or the model's template has no JSON calls.
+    """
+    call = frame.call
+    if shape.tools and call is None:
+        raise unsupported("tool_choice", "this model's chat template does not write calls as JSON")
+    options = _options(call.separators if call else _SEPARATORS)
+    alternatives, rules = [], []
+    if shape.json:
+        _check_json(shape.json, options, tokenizer)
+        alternatives.append("document")
+        rules.append(f"document: {_json(shape.json.schema, options)}")
+    if shape.tools and call:
+        for tool in shape.tools:
+            _check_tool(tool, options, tokenizer)
+        rules += _call_rules(shape, call, options, special)
+        alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
+    source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
+    matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(source), log_level=0, limits=_LIMITS)
+    if matcher.is_error():
+        raise ApiError(
+            400, "The schemas are too large together.", code="schema_too_complex", param=None
+        )
+    return matcher
+
+
+def _call_rules(
+    shape: Shape, call: CallFrame, options: Schema, special: Mapping[str, int]
+) -> list[str]:
+    again = ""
+    if shape.parallel and call.joint is not None:
+        again = f" ({_text(call.joint, special)} call)*"
+    bodies = [
+        f"call_{index}: {_text(f'{_in_json(tool.name)}{call.between}', special)} "
+        + _json(tool.schema, options if tool.strict else options | {"lenient": True})
+        for index, tool in enumerate(shape.tools)
+    ]
+    rules = [
+        f"calls: call{again} {_text(call.after, special)}",
+        "call: " + " | ".join(f"call_{index}" for index in range(len(shape.tools))),
+        *bodies,
+    ]
+    if shape.free:
+        rules += _free_rules(call.before.lstrip(), special)
+    return rules
+
+
+def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
+    """Return the rules of any text, with calls from where their opening stands."""
+    rules = [r"TEXT: /(.|\n)*/"]
+    marks = [token for token in special if opening.startswith(token)]
+    if not marks:
+        # Lazy: as soon as the opening stands there, it is one.
+        rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(opening)}/")
+        return [*rules, "answer: TEXT | text_before calls"]
+    # TEXT has no special tokens in it; others than the mark of a call, such as those around a
+    # thought, are the model's own affair.
+    others = ",".join(str(token) for text, token in special.items() if text not in marks)
+    text = f"TEXT (<[{others}]> TEXT)*" if others else "TEXT"
+    return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]
+
+
+def _check_json(json_text: JsonText, options: Schema, tokenizer: LLTokenizer) -> None:
+    fault = _fault(json_text.schema, options, tokenizer)
+    if fault:
+        raise ApiError(
+            400,
+            f"Invalid schema for {json_text.label}: {fault}.",
+            code="invalid_json_schema",
+            param=json_text.param,
+        )
+
+
+def _check_tool(tool: Tool, options: Schema, tokenizer: LLTokenizer) -> None:
+    # Of a tool that is not strict, what can't be enforced is left to the model.
+    options = options if tool.strict else options | {"lenient": True}
+    fault = _fault(tool.schema, options, tokenizer)
+    if fault:
+        raise ApiError(
+            400,
+            f"Invalid schema for function '{tool.name}': {fault}.",
+            code="invalid_function_parameters",
+            param=tool.param,
+        )
+
+
+def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:
+    """Say why a schema can't be enforced; None where it can."""
+    grammar = LLMatcher.grammar_from_json_schema(_closed(schema, options))
+    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
+    if matcher.is_error():
+        # Of a pattern, the lines between show where in it the fault is.
+        lines = matcher.get_error().strip().splitlines()
+        return (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
+    # A schema that only refers to itself compiles, but nothing satisfies it.
+    matcher.compute_bitmask()
+    if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
+        return "Unsatisfiable schema"
+    return None
+
+
+def _json(schema: Schema, options: Schema) -> str:
+    return f"%json {json.dumps(_closed(schema, options))}"
+
+
+def _options(separators: tuple[str, str]) -> Schema:
+    item, key = separators
+    # A weak model would go on with white space for ever.
+    return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+
+
+def _closed(schema: Schema, options: Schema) -> Schema:
+    """Add the options, and keep a model from inventing fields that the schema does not name.
+
+    Objects that say nothing about further fields get none: what is written still satisfies the
+    schema. Under `allOf` this would forbid the fields of the other parts, so it is left.
+    """
+    closed = schema if "allOf" in json.dumps(schema) else _close(schema)
+    return closed | {"x-guidance": options}
+
+
+def _close(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_close(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    closed = {
+        key: item if key in {"const", "enum", "default", "examples"} else _close(item)
+        for key, item in value.items()
+    }
+    open_by_name = {"additionalProperties", "patternProperties", "unevaluatedProperties"}
+    if isinstance(value.get("properties"), dict) and not open_by_name & value.keys():
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _text(text: str, special: Mapping[str, int]) -> str:
+    """Return text as the grammar writes it; a special token is named by its number."""
+    if not special:
+        return json.dumps(text)
+    parts = re.split(f"({'|'.join(map(re.escape, special))})", text)
+    written = [
+        f"<[{special[part]}]>" if part in special else json.dumps(part) for part in parts if part
+    ]
+    return " ".join(written) or '""'
+
+
+def _in_json(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)[1:-1]
+
+
+def _literal(text: str) -> str:
+    """Return text as a part of a regular expression between slashes."""
+    # `re.escape` puts a backslash before a line break, too.
+    return re.escape(text).replace("/", r"\/").replace("\n", "n")

@@ -1,0 +1,99 @@
+"""Loads models from local folders. Importing this module brings torch and transformers."""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from llguidance import LLTokenizer
+from llguidance.hf import from_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.cli.serving.utils import get_response_template
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
+from langchain_finetune.local.serving.frame import AnswerFrame, answer_frame
+
+logger = logging.getLogger(__name__)
+
+# transformers' server logs requests; prompts and answers must not come near a log.
+set_verbosity_error()
+disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory.
+
+    Attributes:
+        model: The model itself.
+        tokenizer: Its tokenizer.
+        response_template: How it writes tool calls; None where nobody knows.
+        context: Most tokens of prompt and answer together; None for no limit.
+        parameters: Its size.
+    """
+
+    model: Any
+    tokenizer: Any
+    response_template: dict[str, Any] | None
+    context: int | None
+    parameters: int
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Tokens that end an answer."""
+        advised = self.model.generation_config.eos_token_id
+        advised = advised if isinstance(advised, list) else [advised]
+        return sorted({*advised, self.tokenizer.eos_token_id} - {None})
+
+    @cached_property
+    def frame(self) -> AnswerFrame:
+        """What the chat template puts around an answer."""
+        return answer_frame(self.tokenizer, [self.tokenizer.decode([end]) for end in self.ends])
+
+    @cached_property
+    def vocabulary(self) -> LLTokenizer:
+        """The tokens as bytes; it takes up to a second to make."""
+        return from_tokenizer(self.tokenizer, eos_token=self.ends)
+
+    @cached_property
+    def special(self) -> dict[str, int]:
+        """Tokens that no text is made of, by what they stand for; without those that end it."""
+        return {
+            str(added): token
+            for token, added in self.tokenizer.added_tokens_decoder.items()
+            if self.vocabulary.is_special_token(token) and token not in self.ends
+        }
+
+
+def load(folder: Path) -> LoadedModel:
+    """Load a model from a local folder: safetensors only, and no code of its own.
+
+    Raises:
+        ApiError: 500 with the code `model_not_loadable`.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype="auto"
+        )
+    except (OSError, ValueError) as error:
+        logger.warning("A model folder could not be loaded: %s", type(error).__name__)
+        raise ApiError(
+            500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"
+        ) from error
+    parameters = model.num_parameters()
+    if device() == "cpu":
+        # Tiny models are no faster in 16 bits, and a CPU may have to emulate those.
+        half = parameters >= SMALL_MODEL and has_fast_bfloat16()
+        model = model.to(torch.bfloat16 if half else torch.float32)
+    return LoadedModel(
+        model=model.to(device()).eval(),
+        tokenizer=tokenizer,
+        response_template=get_response_template(tokenizer, model),
+        context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+        parameters=parameters,
+    )

@@ -1,0 +1,131 @@
+"""What form an answer must have: JSON of a schema, calls of certain tools, or any text."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_finetune.local.serving.fields import (
+    Fields,
+    invalid,
+    missing,
+    take,
+    take_required,
+    unsupported,
+)
+from langchain_finetune.local.serving.tool_choice import ToolChoice
+
+Schema = dict[str, Any]
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class JsonText:
+    """An answer that is a JSON document.
+
+    Attributes:
+        schema: What is in it.
+        param: The field of the request that asks for it, for errors.
+        label: What the schema is of, for errors.
+    """
+
+    schema: Schema
+    param: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that may be called.
+
+    Attributes:
+        name: Its name.
+        schema: What its arguments are: a JSON object.
+        strict: A schema that can't be enforced is an error.
+        param: The field of the request that has it, for errors.
+    """
+
+    name: str
+    schema: Schema
+    strict: bool
+    param: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The form of an answer; one of the three is there at least.
+
+    Attributes:
+        json: It may be this JSON document.
+        free: It may be any text, with calls of the tools after it.
+        tools: It may be calls of these.
+        parallel: There may be more than one call.
+    """
+
+    json: JsonText | None
+    free: bool
+    tools: tuple[Tool, ...]
+    parallel: bool
+
+
+def read_shape(given: Fields, choice: ToolChoice, *, parallel: bool) -> Shape | None:
+    """Return the form that a chat completion request asks for; None where any text will do.
+
+    Raises:
+        ApiError: 400; `response_format` or a tool is malformed.
+    """
+    json = _read_format(take(given, "response_format", dict) or {})
+    tools = _read_tools(given, choice)
+    if choice.forced:
+        return Shape(None, free=False, tools=tools, parallel=parallel)
+    if json:
+        return Shape(json, free=False, tools=tools, parallel=parallel)
+    if choice.restricted or any(tool.strict for tool in tools):
+        return Shape(None, free=True, tools=tools, parallel=parallel)
+    return None
+
+
+def _read_format(given: Fields) -> JsonText | None:
+    kind = given.get("type", "text")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return JsonText({"type": "object"}, "response_format", "response_format")
+    if kind != "json_schema":
+        raise unsupported("response_format.type", "this engine knows no such format")
+    if not isinstance(given.get("json_schema"), dict):
+        raise missing("response_format.json_schema")
+    place = "response_format.json_schema"
+    name = take_required(given["json_schema"], "name", str, within=place)
+    if not _NAME.fullmatch(name):
+        raise invalid(f"{place}.name", f"must match {_NAME.pattern}")
+    schema = take_required(given["json_schema"], "schema", dict, within=place)
+    return JsonText(schema, "response_format", f"response_format '{name}'")
+
+
+def _read_tools(given: Fields, choice: ToolChoice) -> tuple[Tool, ...]:
+    """Return the tools that may be called."""
+    if choice.mode == "none":
+        return ()
+    found = []
+    for field in ("tools", "functions"):
+        for index, tool in enumerate(given.get(field) or ()):
+            function = tool["function"] if field == "tools" else tool
+            if choice.allows(function["name"]):
+                inner = ".function" if field == "tools" else ""
+                found.append(_read_tool(function, f"{field}[{index}]{inner}.parameters"))
+    return tuple(found)
+
+
+def _read_tool(function: Mapping[str, Any], param: str) -> Tool:
+    schema = function.get("parameters")
+    if schema is None:
+        # Nothing said means no parameters (OpenAI's API reference).
+        schema = {"type": "object", "properties": {}}
+    if not isinstance(schema, dict):
+        raise invalid(param, "must be a JSON schema")
+    if schema.get("type", "object") != "object":
+        raise invalid(param, "must be a JSON schema of type object")
+    strict = take(function, "strict", bool) is True
+    return Tool(function["name"], {"type": "object"} | schema, strict, param)

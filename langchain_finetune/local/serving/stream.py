@@ -1,0 +1,123 @@
+"""From the tokens that a model draws to the pieces of an answer. Importing this brings torch."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from tokenizers.decoders import DecodeStream
+from transformers.cli.serving.utils import (
+    ReasoningText,
+    ToolCall,
+    response_events_to_chunks,
+)
+
+from langchain_finetune.local.serving.loading import LoadedModel
+from langchain_finetune.local.serving.parsing import LenientParser
+from langchain_finetune.local.serving.pieces import Call, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.processors import ScoreRecorder
+
+
+class CancelledAnswerError(Exception):
+    """Nobody wants the rest of the answer."""
+
+
+class TokenStream:
+    """Takes tokens from `generate` on its thread, and hands pieces over to the event loop.
+
+    `queue` gets pieces, and in the end the exception that broke the answer off, or None.
+
+    Args:
+        loaded: The model that writes.
+        parser: Finds calls and reasoning; None where all is text.
+        recorder: Knows how likely tokens were; None where nobody asks.
+        top: How many alternatives of each token to tell.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        parser: LenientParser | None,
+        recorder: ScoreRecorder | None,
+        top: int,
+    ) -> None:
+        self.queue: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
+        self.tokens: list[int] = []
+        self._loop = asyncio.get_running_loop()
+        self._loaded = loaded
+        self._parser = parser
+        self._recorder = recorder
+        self._top = top
+        # The parser looks for special tokens; nobody else should see them.
+        self._decoder = DecodeStream([], skip_special_tokens=parser is None)
+        self._unshown: list[Token] = []
+        self._prompt_seen = False
+        self._cancelled = threading.Event()
+        if parser is not None:
+            self._send(parser.initial_events)
+
+    def put(self, value: Any) -> None:
+        """Take the prompt, at first, and then token after token (called by `generate`)."""
+        if self._cancelled.is_set():
+            raise CancelledAnswerError
+        if not self._prompt_seen:
+            self._prompt_seen = True
+            return
+        for token in value.tolist():
+            self.tokens.append(token)
+            if self._recorder and token not in self._loaded.ends:
+                self._unshown.append(self._with_logprob(token, self._recorder))
+            text = self._decoder.step(self._loaded.tokenizer._tokenizer, token)  # noqa: SLF001
+            if text is None:
+                continue
+            if self._parser is None:
+                self._hand_over(self._text(text))
+            else:
+                self._send(self._parser.feed(text))
+
+    def end(self) -> None:
+        """Take note that no token follows (called by `generate`)."""
+        if self._parser is not None:
+            _, events = self._parser.finalize()
+            self._send(events)
+
+    def close(self, error: BaseException | None) -> None:
+        """Take note that `generate` has ended, with what it raised."""
+        self._hand_over(error)
+
+    def cancel(self) -> None:
+        """Make `generate` end with the next token."""
+        self._cancelled.set()
+
+    def _send(self, events: list[dict[str, Any]]) -> None:
+        for piece in self._pieces(events):
+            self._hand_over(piece)
+
+    def _pieces(self, events: list[dict[str, Any]]) -> Iterator[Piece]:
+        for item in response_events_to_chunks(events):
+            if isinstance(item, ToolCall):
+                self._unshown.clear()
+                yield Call(item.name, item.arguments)
+            elif isinstance(item, ReasoningText):
+                self._unshown.clear()
+                yield Reasoning(str(item))
+            else:
+                yield self._text(item)
+
+    def _text(self, text: str) -> Text:
+        tokens, self._unshown = tuple(self._unshown), []
+        return Text(text, tokens)
+
+    def _hand_over(self, item: Piece | BaseException | None) -> None:
+        # The server may have ended meanwhile; then there is nobody to tell.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.queue.put_nowait, item)
+
+    def _with_logprob(self, token: int, recorder: ScoreRecorder) -> Token:
+        logprob, likeliest = recorder.logprobs(token, self._top)
+        name = self._loaded.vocabulary.decode_bytes
+        return Token(
+            name([token]),
+            logprob,
+            tuple(Token(name([other]), likely) for other, likely in likeliest),
+        )
