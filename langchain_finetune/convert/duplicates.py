@@ -38,7 +38,7 @@ def unique_rows(
                 outcome.counts["duplicates"] += 1
                 yield row
             else:
-                outcome.reject(row.id, "duplicate", _reason(*repeated))
+                outcome.reject_row(row, "duplicate", _reason(*repeated))
 
 
 def uncontaminated_rows(
@@ -72,7 +72,7 @@ def uncontaminated_rows(
             for part in _ABOVE[row.part]:
                 if repeated := indices[part].repeated(row, add=False):
                     reason = f"{_reason(*repeated)[:-1]} in the {part} part."
-                    outcome.reject(row.id, "contaminated", reason)
+                    outcome.reject_row(row, "contaminated", reason)
                     break
             else:
                 yield row

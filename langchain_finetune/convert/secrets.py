@@ -119,7 +119,7 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         action: `report` changes nothing and warns, `redact` puts a placeholder in the secret's
             place, `reject` rejects the example.
     """
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         texts: list[str] = []
         change_texts(row.example, lambda text, _, keep=texts: keep.append(text) or text)  # type: ignore[misc]
         # All of an example at once: most have no secret, and a rule costs most to be started.
@@ -137,11 +137,11 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         findings = [_finding(kind, index, action) for index, kind in found]
         for (_, kind), finding in zip(found, findings, strict=True):
             outcome.counts[f"secrets.{kind}"] += 1
-            outcome.findings.add(replace(finding, row=number, id=row.id, source=row.source))
+            outcome.findings.add(replace(finding, row=row.number, id=row.id, source=row.source))
         if findings and action == "reject":
             first = findings[0]
             place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject(row.id, first.code, first.message + place)
+            outcome.reject_row(row, first.code, first.message + place)
         else:
             yield row.changed(example) if findings and action == "redact" else row
 
