@@ -31,6 +31,7 @@ class Row:
         fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
 
     Attributes:
+        key: By what exact duplicates are known, once it was asked for; see `row_key`.
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
         target_tokens: How many of those are learnt.
@@ -47,6 +48,7 @@ class Row:
         "_line",
         "fit_for",
         "id",
+        "key",
         "part",
         "response_format",
         "source",
@@ -68,6 +70,7 @@ class Row:
         self._example = example
         self._line = line
         self.fit_for = fit_for
+        self.key: bytes | None = None
         self.part: Part = "train"
         self.tokens: int | None = None
         self.target_tokens: int | None = None
