@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
+from msgspec.json import Decoder, Encoder
 
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
@@ -15,7 +16,8 @@ from langchain_finetune.errors import ConvertError
 PERMUTATIONS = 128
 """Length of a signature."""
 
-_ENCODE = json.JSONEncoder(sort_keys=True).encode
+_decode = Decoder().decode
+_encode = Encoder(order="sorted").encode
 _SHINGLE = 3
 _SEED = 1
 _PROMPTS = frozenset({"system", "developer"})
@@ -68,9 +70,14 @@ def plain_arguments(arguments: str) -> str:
 
     Example:
         >>> plain_arguments('{"b":2,"a":1}')
-        '{"a": 1, "b": 2}'
+        '{"a":1,"b":2}'
     """
-    return _ENCODE(json.loads(arguments))
+    try:
+        # Other than orjson, it keeps integers of any size.
+        return _encode(_decode(arguments)).decode()
+    except ValueError:
+        # Infinity, NaN and half characters, which other writers of JSON let through.
+        return json.dumps(json.loads(arguments), sort_keys=True)
 
 
 def signature(shingles: Iterable[str]) -> list[int]:
