@@ -27,7 +27,8 @@ _OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
 _COMPARED = 50
 """Chats that are compared at most: those that share the most bands."""
 
-_CACHE_KB = 16_384
+_CACHE_KB = 4_096
+"""What lies beyond is in the cache of the operating system, which takes no longer."""
 
 _TABLES = f"""
 PRAGMA journal_mode = OFF;

@@ -25,8 +25,8 @@ _UNCLEAR = (
 _FOLDED = r"\xe2\x84\xaa|\xc5\xbf|\xc4[\xb0\xb1]"
 """The Kelvin sign, the long s, and the Turkish i's in UTF-8: Python takes them for k, s and i."""
 
-_OTHER = r"[\x80-\xff]|\\+u[0-9A-Fa-f]{4}"
-"""A piece of a character that is not ASCII, or an escape that says one."""
+_OTHER = r"[\x80-\xff]+|(?:\\+u[0-9A-Fa-f]{4})+"
+"""Characters that are not ASCII, or the escapes that say one: two for a rare one."""
 
 _TOKEN = re.compile(
     r"""
