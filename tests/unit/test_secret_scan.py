@@ -39,10 +39,7 @@ def chat(text, place):
     """Return an example that holds a text at some place."""
     arguments = {"a": [{"b": text}]}
     written = {"escaped": f'{{"a": {escaped(text)}}}', "no json": f"{{{text}"}
-    if place == "result":
-        result = json.dumps(arguments)
-    else:
-        result = text if place == "content" else "Here"
+    results = {"result": json.dumps(arguments), "content": text}
     call = {"name": "find", "arguments": "{}"}
     if place in {"arguments", "escaped", "no json"}:
         call["arguments"] = written.get(place) or json.dumps(arguments, ensure_ascii=False)
@@ -58,7 +55,7 @@ def chat(text, place):
                 "role": "assistant",
                 "tool_calls": [{"id": "c", "type": "function", "function": call}],
             },
-            {"role": "tool", "tool_call_id": "c", "content": result},
+            {"role": "tool", "tool_call_id": "c", "content": results.get(place, "Here")},
         ],
         "tools": [{"type": "function", "function": tool}],
     }
@@ -158,10 +155,16 @@ def test_a_secret_after_the_same_tools_is_seen():
         "(?P<a>b)",
         "k.y",
         r"k\w",
-        '"key"',
         "[^n]",
-    ]
-    + [r"[^\\]", r"(a)\1", "(?i:key)", "k\u00e9y", r"\Akey", r"[\w]", "(?>a)"],
+        r"[^\\]",
+        r"(a)\1",
+        "(?i:key)",
+        "k\u00e9y",
+        '"key"',
+        r"\Akey",
+        r"[\w]",
+        "(?>a)",
+    ],
 )
 def test_a_rule_of_an_unknown_kind_makes_every_line_worth_a_look(pattern):
     assert in_line(re.compile(pattern)) is None
