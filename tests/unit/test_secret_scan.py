@@ -73,14 +73,13 @@ def test_every_rule_of_langsmith_can_be_looked_for(rule):
     assert in_line(rule)
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.pattern[:20])
-def test_what_a_rule_finds_is_seen_wherever_it_stands(rule, place):
+def test_what_a_rule_finds_is_seen_wherever_it_stands(rule):
     around = st.text(max_size=3)
 
-    @settings(MANY, max_examples=15)
-    @given(around, st.from_regex(rule, fullmatch=True), around)
-    def all_are_seen(before, secret, after):
+    @settings(MANY, max_examples=50)
+    @given(around, st.from_regex(rule, fullmatch=True), around, st.sampled_from(PLACES))
+    def all_are_seen(before, secret, after, place):
         text = f"{before} {secret}{after}"
         try:
             line = encode_line(chat(text, place))
