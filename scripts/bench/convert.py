@@ -75,7 +75,7 @@ def main() -> int:
     ours = times["bytes of a run to those of a line"]
     share, speed = ratio(ours, times["orjson"]), ratio(times["langchain-community"], ours)
     whole = ratio(times["all of loader | Convert()"], times["orjson"])
-    print(f"{share:.2f} x orjson (at most {AT_MOST}), all {whole:.2f} x (at most {ALL_AT_MOST}), ")
+    print(f"{share:.2f} x orjson (at most {AT_MOST}), all {whole:.2f} x (at most {ALL_AT_MOST}),")
     print(f"{speed:.1f} x community (at least {FASTER})")
     return 0 if share <= AT_MOST and whole <= ALL_AT_MOST and speed >= FASTER else 1
 
