@@ -32,6 +32,7 @@ class Row:
 
     Attributes:
         number: Place of the chat among those that came in, counted from 1; for findings.
+        key: By what exact duplicates are known, once it was asked for; see `row_key`.
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
         target_tokens: How many of those are learnt.
@@ -48,6 +49,7 @@ class Row:
         "_line",
         "fit_for",
         "id",
+        "key",
         "number",
         "part",
         "response_format",
@@ -71,6 +73,7 @@ class Row:
         self._line = line
         self.fit_for = fit_for
         self.number: int | None = None
+        self.key: bytes | None = None
         self.part: Part = "train"
         self.tokens: int | None = None
         self.target_tokens: int | None = None

@@ -13,6 +13,7 @@ from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
 
 from langchain_finetune.convert.checks import Finding
 from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.convert.secret_scan import line_scan
 from langchain_finetune.convert.texts import change_texts
 
 SecretAction = Literal["report", "reject", "redact"]
@@ -76,6 +77,8 @@ _RULES = [
     for rule in DEFAULT_SECRET_RULES
 ]
 
+_line_may_hold = line_scan(pattern for pattern, *_ in _RULES)
+
 
 def masked(text: str) -> tuple[str, list[str]]:
     """Return a text with its secrets masked, and the kinds of those.
@@ -120,6 +123,9 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
             place, `reject` rejects the example.
     """
     for row in rows:
+        if not _may_hold(row):
+            yield row
+            continue
         texts: list[str] = []
         change_texts(row.example, lambda text, _, keep=texts: keep.append(text) or text)  # type: ignore[misc]
         # All of an example at once: most have no secret, and a rule costs most to be started.
@@ -144,6 +150,13 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
             outcome.reject_row(row, first.code, first.message + place)
         else:
             yield row.changed(example) if findings and action == "redact" else row
+
+
+def _may_hold(row: Row) -> bool:
+    try:
+        return _line_may_hold(row.line)
+    except TypeError:
+        return True  # JSON can't say it; a later step tells that.
 
 
 def _finding(kind: str, index: int | None, action: SecretAction) -> Finding:
