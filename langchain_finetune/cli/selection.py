@@ -1,11 +1,8 @@
 """Which chats a command works on: the same options for all commands."""
 
-import functools
-import inspect
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -19,25 +16,6 @@ from langchain_finetune.loaders.runs import LangSmithRunChatLoader, updated
 
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
 _SAID = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
-
-
-def with_selection(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that select chats; it gets a loader as its first argument."""
-
-    @functools.wraps(command)
-    def selecting(**options: Any) -> None:
-        chosen = {name: options.pop(name) for name in _OPTIONS}
-        command(selected(**chosen), **options)
-
-    # Typer reads the options of a command from its signature.
-    own = list(inspect.signature(command).parameters.values())[1:]
-    selecting.__signature__ = inspect.Signature([*_OPTIONS.values(), *own])  # type: ignore[attr-defined]
-    hints = get_type_hints(command, include_extras=True)
-    selecting.__annotations__ = {
-        **{name: option.annotation for name, option in _OPTIONS.items()},
-        **{option.name: hints[option.name] for option in own},
-    }
-    return selecting
 
 
 def selected(
@@ -105,9 +83,6 @@ def selected(
         return RunFileChatLoader(file)
     whole = updated(_kept(query), given)
     return LangSmithRunChatLoader(query=whole, calls="last" if last_calls else "all")
-
-
-_OPTIONS = inspect.signature(selected).parameters
 
 
 def _kept(path: Path | None) -> RunQuery:

@@ -1,0 +1,224 @@
+"""`jobs`: those that were asked for from this machine, and any other by its id."""
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
+from langchain_finetune.cli.sharing import made_of, shares
+from langchain_finetune.errors import EngineError, FineTuningError
+from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
+from langchain_finetune.finetune.engines.embedded import find_engine
+from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.job_status import JobEvent, JobProgress, JobStatus
+from langchain_finetune.finetune.ledger import Entry, Ledger
+from langchain_finetune.finetune.look import statuses_of
+from langchain_finetune.finetune.place import Engine
+from langchain_finetune.finetune.progress import PROGRESS_EVENT, RichProgress
+from langchain_finetune.finetune.runnable import FineTune
+from langchain_finetune.home import home_path
+
+_EVENTS = 20
+"""How many events people are shown; programs get all."""
+
+app = typer.Typer(no_args_is_help=True)
+
+EngineOption = Annotated[
+    Engine | None, typer.Option(help="Where the job is; by default as this machine remembers.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Address of an engine that OPENAI_API_KEY is for.")
+]
+
+
+def found(
+    *,
+    job_id: Annotated[str, typer.Argument(help="As the engine names it.")],
+    engine: EngineOption = None,
+    base_url: AddressOption = None,
+) -> Job:
+    """Return the job that the options name.
+
+    Raises:
+        EngineError: The engine has none of that id, or can't be asked.
+        FineTuningError: The job is at an address that the key may not be for.
+    """
+    if engine is None and base_url is None:
+        entries = (one for one in Ledger(home_path()).entries() if one.job_id == job_id)
+        if entry := next(entries, None):
+            _check_key(entry, base_url)
+            engine = cast("Engine", entry.engine)
+    engine = engine or ("openai" if base_url else "local")
+    # Whatever the job's base is: the step is there for its engine alone.
+    return made_of(FineTune, model="any", engine=engine, base_url=base_url).from_job_id(job_id)
+
+
+@app.command("list")
+def list_jobs(
+    engine: Annotated[Engine | None, typer.Option(help="Only its jobs.")] = None,
+    base_url: AddressOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """List the jobs that were asked for from this machine, the newest first."""
+    entries = [
+        entry
+        for entry in Ledger(home_path()).entries()
+        if engine in {None, entry.engine}
+        and (base_url is None or same_address(entry.base_url, base_url))
+    ][:limit]
+    statuses, silent = _asked(entries, base_url)
+    rows = [_row(entry, statuses) for entry in entries]
+    print_rows(rows, as_json=as_json, none="No job was asked for from this machine.")
+    for error in silent:
+        Console(stderr=True).print(f"Note: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+@shares(found, into="job")
+def show(*, job: Job, as_json: AsJson = False) -> None:
+    """Show how a job stands, what has happened to it, and its figures."""
+    status, events, metrics = job.status(), job.events(), job.metrics()
+    checkpoints = job.checkpoints()
+    if as_json:
+        print_json(
+            {
+                "job": job.model_dump(),
+                "status": asdict(status),
+                "events": [asdict(event) for event in events],
+                "metrics": metrics,
+                "checkpoints": [asdict(checkpoint) for checkpoint in checkpoints],
+            }
+        )
+        return
+    print_result({**job.model_dump(), **asdict(status)}, as_json=False)
+    said = [event for event in events if event.type != "metrics"]
+    print_rows([_event(event) for event in said[-_EVENTS:]], as_json=False, none="No events.")
+    if metrics:
+        typer.echo(f"Figures of {len(metrics)} steps; the last: {_figures(metrics[-1])}.")
+    for kept in checkpoints:
+        typer.echo(f"Checkpoint at step {kept.step}: {kept.model}")
+
+
+@app.command()
+@shares(found, into="job")
+def watch(
+    *,
+    job: Job,
+    timeout: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to wait; the job goes on afterwards.")
+    ] = DAY_S,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a job goes on until it has ended; exit code 1 if it gave no model."""
+    with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
+
+        def tell(news: JobProgress) -> None:
+            progress.on_custom_event(PROGRESS_EVENT, asdict(news))
+
+        try:
+            status = job.wait(timeout_s=timeout, on_progress=tell)
+        except KeyboardInterrupt:
+            raise FineTuningError(f"Stopped watching; job {job.job_id} goes on.") from None
+    print_result(asdict(status), as_json=as_json)
+
+
+@app.command()
+@shares(found, into="job")
+def cancel(*, job: Job, as_json: AsJson = False) -> None:
+    """Cancel a job; one that has ended stays as it is."""
+    print_result(asdict(job.cancel()), as_json=as_json)
+
+
+@app.command()
+@shares(found, into="job")
+def resume(*, job: Job, as_json: AsJson = False) -> None:
+    """Let a paused job go on, where the engine can; the embedded one can't."""
+    print_result(asdict(job.resume()), as_json=as_json)
+
+
+def _asked(
+    entries: list[Entry], base_url: str | None
+) -> tuple[dict[tuple[str, str], JobStatus | None], list[FineTuningError]]:
+    """Return how jobs stand by engine's address and id, and why some engines did not tell."""
+    places: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        places[_place(entry)].append(entry)
+    statuses: dict[tuple[str, str], JobStatus | None] = {}
+    silent: list[FineTuningError] = []
+    for (_, address), jobs in places.items():
+        ids = [entry.job_id for entry in jobs if entry.job_id]
+        try:
+            connection = _connection(jobs[0], base_url)
+            told = connection.run(partial(statuses_of, ids))
+        except FineTuningError as error:
+            silent.append(error)
+        else:
+            statuses |= {(address, job_id): status for job_id, status in told.items()}
+    return statuses, silent
+
+
+def _place(entry: Entry) -> tuple[str, str]:
+    # The embedded engine listens elsewhere after each start.
+    return entry.engine, "" if entry.engine == "local" else entry.base_url
+
+
+def _connection(entry: Entry, base_url: str | None) -> Connection:
+    """Return the connection to a job's engine; the embedded one is not started for a list."""
+    _check_key(entry, base_url)
+    if entry.engine == "local" and find_engine(home_path()) is None:
+        raise EngineError(
+            "The embedded engine does not run, so the state of its jobs is not known; "
+            "`jobs show` starts it."
+        )
+    address = None if entry.engine == "local" else entry.base_url
+    return Connection(cast("Engine", entry.engine), address)
+
+
+def _check_key(entry: Entry, base_url: str | None) -> None:
+    """Refuse an address that the environment's key may not be for.
+
+    Raises:
+        FineTuningError: It is neither the environment's nor the one that was given.
+    """
+    address = entry.base_url
+    if entry.engine != "local" and not same_address(address, base_url or default_base_url()):
+        raise FineTuningError(
+            f"The key for {address} is not known here: give --base-url {address} if "
+            "OPENAI_API_KEY is for it."
+        )
+
+
+def _row(entry: Entry, statuses: dict[tuple[str, str], JobStatus | None]) -> dict[str, Any]:
+    place = _place(entry)[1], entry.job_id or ""
+    status = statuses.get(place)
+    if entry.job_id is None:
+        state = "may have been made: run the same chain again"
+    elif status is not None:
+        state = status.status
+    else:
+        state = "not there any more" if place in statuses else "unknown"
+    begun = dt.datetime.fromtimestamp(entry.begun_at, dt.UTC)
+    return {
+        "job_id": entry.job_id,
+        "status": state,
+        "fine_tuned_model": status and status.fine_tuned_model,
+        "base_model": entry.base_model,
+        "engine": entry.engine,
+        "base_url": place[0] or None,
+        "begun_at": begun.isoformat(timespec="seconds"),
+    }
+
+
+def _event(event: JobEvent) -> dict[str, str]:
+    when = dt.datetime.fromtimestamp(event.created_at, dt.UTC)
+    return {"at": when.isoformat(timespec="seconds"), "level": event.level, "event": event.message}
+
+
+def _figures(step: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in step.items())
