@@ -1,5 +1,6 @@
 """How a command makes examples of chats: the same options for all commands."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,42 +10,42 @@ from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong
 
+_option = partial(typer.Option, rich_help_panel="Conversion")
+
 
 def conversion(
     *,
     targets: Annotated[
-        Literal["all", "last"], typer.Option(help="Which answers of a chat are learnt.")
+        Literal["all", "last"], _option(help="Which answers of a chat are learnt.")
     ] = "all",
     rules: Annotated[
-        RulesName | None, typer.Option(help="Whose rules; by default those of the engine.")
+        RulesName | None, _option(help="Whose rules; by default those of the engine.")
     ] = None,
-    mend: Annotated[bool, typer.Option("--mend", help="Put right what needs no guessing.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if a chat had to be left out.")
-    ] = False,
+    mend: Annotated[bool, _option("--mend", help="Put right what needs no guessing.")] = False,
+    strict: Annotated[bool, _option("--strict", help="Fail if a chat had to be left out.")] = False,
     secrets: Annotated[
-        SecretAction, typer.Option(help="What to do about API keys and the like.")
+        SecretAction, _option(help="What to do about API keys and the like.")
     ] = "report",
     duplicates: Annotated[
-        Duplicates, typer.Option(help="What to do about chats that come more than once.")
+        Duplicates, _option(help="What to do about chats that come more than once.")
     ] = "keep",
     too_long: Annotated[
-        TooLong, typer.Option(help="What to do about chats that the model can't take.")
+        TooLong, _option(help="What to do about chats that the model can't take.")
     ] = "reject",
     max_example_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Limit of your own, instead of the model's.")
+        int | None, _option(min=1, help="Limit of your own, instead of the model's.")
     ] = None,
     validation: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of the conversations that validates.")
+        float, _option(min=0.0, max=1.0, help="Share of the conversations that validates.")
     ] = 0.0,
     test: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share that tests; it is never sent.")
+        float, _option(min=0.0, max=1.0, help="Share that tests; it is never sent.")
     ] = 0.0,
     split_by: Annotated[
         Literal["auto", "thread", "trace"] | None,
-        typer.Option(help="What stays together in one part; auto by default."),
+        _option(help="What stays together in one part; auto by default."),
     ] = None,
-    split_seed: Annotated[int | None, typer.Option(help="Draws other conversations.")] = None,
+    split_seed: Annotated[int | None, _option(help="Draws other conversations.")] = None,
 ) -> dict[str, Any]:
     """Return the arguments of `Convert` that the options describe.
 

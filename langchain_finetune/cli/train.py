@@ -67,6 +67,10 @@ def run(
     max_cost_usd: Annotated[
         float | None, typer.Option(min=0.0, help="Send nothing if it would cost more.")
     ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="USD per million trained tokens, where it is not known."),
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=0, help="Send nothing if it would train on more tokens.")
     ] = None,
@@ -94,6 +98,7 @@ def run(
         hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
         max_cost_usd=max_cost_usd,
         max_tokens=max_tokens,
+        prices=None if price is None else {model: price},
         timeout_s=timeout,
         reuse=reuse,
         on_cancel=on_cancel,

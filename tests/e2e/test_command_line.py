@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+
+from langchain_finetune.finetune.ledger import Ledger
+from support.command_line import write_chats
 
 
 @pytest.fixture
@@ -56,3 +60,56 @@ def test_models_lists_the_bases(command, engine):
     assert result.returncode == 0
     assert "nano" in [each["model"] for each in json.loads(result.stdout)]
     assert "nano" in command("models").stdout
+
+
+def test_a_job_is_left_found_again_and_cancelled(command, tmp_path):
+    chats = write_chats(tmp_path / "chats.jsonl", 200)
+    arguments = ("run", "--file", str(chats), "--model", "nano", "--epochs", "50")
+    left = command(*arguments, "--timeout", "0.1")
+    assert left.returncode == 1
+    [job_id] = re.findall(r"^Error: Job (\S+) had not ended", left.stderr, re.MULTILINE)
+    rows = json.loads(command("jobs", "list", "--json").stdout)
+    assert rows[0]["job_id"] == job_id
+    assert rows[0]["status"] not in {"unknown", "succeeded"}
+    assert (rows[0]["engine"], rows[0]["base_model"]) == ("local", "nano")
+    refused = command("jobs", "resume", job_id)
+    assert refused.returncode == 1
+    assert refused.stderr.count("Error: ") == 1
+    assert "Traceback" not in refused.stderr
+    cancelled = json.loads(command("jobs", "cancel", job_id, "--json").stdout)
+    assert (cancelled["job_id"], cancelled["status"]) == (job_id, "cancelled")
+    watched = command("jobs", "watch", job_id)
+    assert watched.returncode == 1
+    assert f"Error: Job {job_id} was cancelled." in watched.stderr
+
+
+def test_an_engine_that_is_down_is_not_started_for_a_list(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path))
+    ledger = Ledger(tmp_path)
+    ledger.begin(
+        "s", "f", account="local", engine="local", base_url="http://127.0.0.1:1/v1",
+        base_model="nano", training_sha256="0",
+    )  # fmt: skip
+    ledger.settle("s", "ftjob-1")
+    listed = command("jobs", "list", "--json")
+    assert listed.returncode == 0
+    [row] = json.loads(listed.stdout)
+    assert (row["job_id"], row["status"], row["base_url"]) == ("ftjob-1", "unknown", None)
+    assert "The embedded engine does not run" in listed.stderr
+    stopped = command("stop", "--json")
+    assert json.loads(stopped.stdout) == {"stopped": False}
+
+
+@pytest.mark.train
+def test_a_job_that_is_done_is_shown_and_watched(command, tuned):
+    job_id = tuned.metadata["job_id"]
+    listed = json.loads(command("jobs", "list", "--limit", "1000", "--json").stdout)
+    [row] = [row for row in listed if row["job_id"] == job_id]
+    assert (row["status"], row["fine_tuned_model"]) == ("succeeded", tuned.model_name)
+    shown = json.loads(command("jobs", "show", job_id, "--json").stdout)
+    assert shown["job"]["training_examples"] == tuned.metadata["training_examples"]
+    assert shown["metrics"][-1]["train_loss"] < shown["metrics"][0]["train_loss"]
+    told = command("jobs", "show", job_id).stdout
+    assert f"Figures of {len(shown['metrics'])} steps; the last: step" in told
+    watched = command("jobs", "watch", job_id)
+    assert (watched.returncode, tuned.model_name in watched.stdout) == (0, True)
