@@ -7,24 +7,32 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
 from langchain_finetune.cli.sharing import made_of, shares
 from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.finetune.connection import Connection, default_base_url, same_address
+from langchain_finetune.finetune.connection import Address, Connection, is_for, same_address
 from langchain_finetune.finetune.engines.embedded import find_engine
+from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.handle import DAY_S, Job
 from langchain_finetune.finetune.job_status import JobEvent, JobProgress, JobStatus
 from langchain_finetune.finetune.ledger import Entry, Ledger
 from langchain_finetune.finetune.look import statuses_of
-from langchain_finetune.finetune.place import Engine
 from langchain_finetune.finetune.progress import PROGRESS_EVENT, RichProgress
-from langchain_finetune.finetune.runnable import FineTune
+from langchain_finetune.finetune.submission import job_of_id
 from langchain_finetune.home import home_path
 
+_LOCAL = ""
+_DOWN = (
+    "The embedded engine does not run, so the state of its jobs is not known; "
+    "`jobs show` starts it."
+)
 _EVENTS = 20
 """How many events people are shown; programs get all."""
+
+_ADDRESS = TypeAdapter(Address)
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -32,7 +40,7 @@ EngineOption = Annotated[
     Engine | None, typer.Option(help="Where the job is; by default as this machine remembers.")
 ]
 AddressOption = Annotated[
-    str | None, typer.Option(help="Address of an engine that OPENAI_API_KEY is for.")
+    str | None, typer.Option(help="Address of an engine that the key in the environment is for.")
 ]
 
 
@@ -45,17 +53,25 @@ def found(
     """Return the job that the options name.
 
     Raises:
+        typer.BadParameter: The address is none, or no other than the engine's own can be.
         EngineError: The engine has none of that id, or can't be asked.
         FineTuningError: The job is at an address that the key may not be for.
     """
-    if engine is None and base_url is None:
-        entries = (one for one in Ledger(home_path()).entries() if one.job_id == job_id)
-        if entry := next(entries, None):
-            _check_key(entry, base_url)
-            engine = cast("Engine", entry.engine)
-    engine = engine or ("openai" if base_url else "local")
-    # Whatever the job's base is: the step is there for its engine alone.
-    return made_of(FineTune, model="any", engine=engine, base_url=base_url).from_job_id(job_id)
+    entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
+    if engine is None and (entry := next(entries, None)):
+        connection = _connection(entry, base_url)
+    else:
+        engine = engine or ("openai" if base_url else "local")
+        if base_url is None and profile_of(engine).needs_base_url:
+            raise typer.BadParameter(f"--engine {engine} needs --base-url.")
+        if base_url is not None and engine == "local":
+            raise typer.BadParameter("--engine local finds its address by itself.")
+        connection = Connection(
+            engine, base_url and made_of(partial(_ADDRESS.validate_python, base_url))
+        )
+    job = connection.run(partial(job_of_id, job_id))
+    key = connection.key_for(job.engine, job.base_url)
+    return job.with_api_key(key) if key else job
 
 
 @app.command("list")
@@ -137,8 +153,15 @@ def cancel(*, job: Job, as_json: AsJson = False) -> None:
 
 @app.command()
 @shares(found, into="job")
+def pause(*, job: Job, as_json: AsJson = False) -> None:
+    """Pause a job, where the engine can."""
+    print_result(asdict(job.pause()), as_json=as_json)
+
+
+@app.command()
+@shares(found, into="job")
 def resume(*, job: Job, as_json: AsJson = False) -> None:
-    """Let a paused job go on, where the engine can; the embedded one can't."""
+    """Let a paused job go on."""
     print_result(asdict(job.resume()), as_json=as_json)
 
 
@@ -154,8 +177,9 @@ def _asked(
     for (_, address), jobs in places.items():
         ids = [entry.job_id for entry in jobs if entry.job_id]
         try:
-            connection = _connection(jobs[0], base_url)
-            told = connection.run(partial(statuses_of, ids))
+            if address == _LOCAL and find_engine(home_path()) is None:
+                raise EngineError(_DOWN)
+            told = _connection(jobs[0], base_url).run(partial(statuses_of, ids))
         except FineTuningError as error:
             silent.append(error)
         else:
@@ -165,33 +189,25 @@ def _asked(
 
 def _place(entry: Entry) -> tuple[str, str]:
     # The embedded engine listens elsewhere after each start.
-    return entry.engine, "" if entry.engine == "local" else entry.base_url
+    return entry.engine, _LOCAL if entry.engine == "local" else entry.base_url
 
 
 def _connection(entry: Entry, base_url: str | None) -> Connection:
-    """Return the connection to a job's engine; the embedded one is not started for a list."""
-    _check_key(entry, base_url)
-    if entry.engine == "local" and find_engine(home_path()) is None:
-        raise EngineError(
-            "The embedded engine does not run, so the state of its jobs is not known; "
-            "`jobs show` starts it."
-        )
-    address = None if entry.engine == "local" else entry.base_url
-    return Connection(cast("Engine", entry.engine), address)
-
-
-def _check_key(entry: Entry, base_url: str | None) -> None:
-    """Refuse an address that the environment's key may not be for.
+    """Return the connection to a job's engine.
 
     Raises:
-        FineTuningError: It is neither the environment's nor the one that was given.
+        FineTuningError: The environment's key may be for another address: this one is neither
+            the environment's nor the one that was given.
     """
-    address = entry.base_url
-    if entry.engine != "local" and not same_address(address, base_url or default_base_url()):
+    engine, address = cast("Engine", entry.engine), entry.base_url
+    if engine == "local":
+        return Connection(engine)
+    if not is_for(engine, address) and not (base_url and same_address(address, base_url)):
         raise FineTuningError(
             f"The key for {address} is not known here: give --base-url {address} if "
-            "OPENAI_API_KEY is for it."
+            f"{profile_of(engine).key_variable} is for it."
         )
+    return Connection(engine, address)
 
 
 def _row(entry: Entry, statuses: dict[tuple[str, str], JobStatus | None]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from langchain_finetune.convert.checks import Method
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.handle import DAY_S
 from langchain_finetune.finetune.job import Hyperparameters
-from langchain_finetune.finetune.place import Engine
 from langchain_finetune.finetune.progress import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.spool import Spooled, write_training_files
@@ -59,7 +59,9 @@ def run(
     loader: SessionLoader,
     settings: dict[str, Any],
     model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
-    engine: Annotated[Engine, typer.Option(help="openai is any server of its API.")] = "local",
+    engine: Annotated[
+        Literal["local", "openai"], typer.Option(help="openai is any server of its API.")
+    ] = "local",
     base_url: Annotated[str | None, typer.Option(help="Address of that server.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,

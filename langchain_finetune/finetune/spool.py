@@ -11,6 +11,7 @@ import orjson
 
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
+from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
@@ -36,6 +37,7 @@ class Spooled:
         validation: The validation file, if one was asked for.
         test: The test file, if one was asked for. It is not for the engine.
         report: What is to be said of the examples.
+        contract: What the training examples have in common.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Spooled:
     validation: WrittenFile | None
     test: WrittenFile | None
     report: ConversionReport
+    contract: TrainedContract
 
 
 def spool(
@@ -105,6 +108,7 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
     """Write all files of a set to a new folder."""
     folder.mkdir(mode=0o700)
     tally = Tally()
+    contract = ContractBuilder()
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(JsonlWriter(folder / f"{name}.jsonl"))
@@ -112,6 +116,8 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
         }
         for row in tally.passing(examples.rows(target)):
             writers[row.part].write(row.line)
+            if row.part == "train":
+                contract.add(row)
             writers["sources"].write(source_line(row, writers[row.part].examples))
         for line in left_out_lines(examples.rejected):
             writers["sources"].write(line)
@@ -129,7 +135,14 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
     _write(folder / _MANIFEST, [orjson.dumps(said, option=option)])
     _write(folder / "report.json", [report.model_dump_json(indent=2).encode()])
     _write(folder / "report.html", [report.to_html().encode()])
-    return Spooled(folder, files["train"], files.get("validation"), files.get("test"), report)
+    return Spooled(
+        folder,
+        files["train"],
+        files.get("validation"),
+        files.get("test"),
+        report,
+        contract.contract(),
+    )
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:

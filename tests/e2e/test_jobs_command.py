@@ -84,7 +84,9 @@ def test_a_job_is_shown_paused_cancelled_and_watched(command, engine, job):
     told = command("jobs", "show", job).out
     assert engine.events[job][0]["message"] in told
     assert f"ft:m:o::{job}:ckpt-step-20" in told
-    engine.jobs[job]["status"] = "paused"
+    engine.ends_as = "running"
+    engine.jobs[job] |= {"status": "running", "fine_tuned_model": None}
+    assert command("jobs", "pause", job, "--json").json["status"] == "paused"
     assert command("jobs", "resume", job, "--json").json["status"] == "queued"
     assert command("jobs", "cancel", job, "--json").json["status"] == "cancelled"
     assert command("jobs", "cancel", job).code == 0
