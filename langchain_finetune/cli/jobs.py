@@ -1,98 +1,26 @@
-"""`jobs`: those that were asked for from this machine, and any other by its id."""
+"""`jobs`: looking at a job, waiting for it, steering it."""
 
 import datetime as dt
-from collections import defaultdict
 from dataclasses import asdict
-from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
 from rich.console import Console
 
+from langchain_finetune.cli.job_list import list_jobs
+from langchain_finetune.cli.job_options import found
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
-from langchain_finetune.cli.sharing import made_of, shares
-from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.finetune.connection import Address, Connection, is_for, same_address
-from langchain_finetune.finetune.engines.embedded import find_engine
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
+from langchain_finetune.cli.sharing import shares
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.handle import DAY_S, Job
-from langchain_finetune.finetune.job_status import JobEvent, JobProgress, JobStatus
-from langchain_finetune.finetune.ledger import Entry, Ledger
-from langchain_finetune.finetune.look import statuses_of
+from langchain_finetune.finetune.job_status import JobEvent, JobProgress
 from langchain_finetune.finetune.progress import PROGRESS_EVENT, RichProgress
-from langchain_finetune.finetune.submission import job_of_id
-from langchain_finetune.home import home_path
 
-_LOCAL = ""
-_DOWN = (
-    "The embedded engine does not run, so the state of its jobs is not known; "
-    "`jobs show` starts it."
-)
 _EVENTS = 20
 """How many events people are shown; programs get all."""
 
-_ADDRESS = TypeAdapter(Address)
-
 app = typer.Typer(no_args_is_help=True)
-
-EngineOption = Annotated[
-    Engine | None, typer.Option(help="Where the job is; by default as this machine remembers.")
-]
-AddressOption = Annotated[
-    str | None, typer.Option(help="Address of an engine that the key in the environment is for.")
-]
-
-
-def found(
-    *,
-    job_id: Annotated[str, typer.Argument(help="As the engine names it.")],
-    engine: EngineOption = None,
-    base_url: AddressOption = None,
-) -> Job:
-    """Return the job that the options name.
-
-    Raises:
-        typer.BadParameter: The address is none, or no other than the engine's own can be.
-        EngineError: The engine has none of that id, or can't be asked.
-        FineTuningError: The job is at an address that the key may not be for.
-    """
-    entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
-    if engine is None and (entry := next(entries, None)):
-        connection = _connection(entry, base_url)
-    else:
-        engine = engine or ("openai" if base_url else "local")
-        if base_url is None and profile_of(engine).needs_base_url:
-            raise typer.BadParameter(f"--engine {engine} needs --base-url.")
-        if base_url is not None and engine == "local":
-            raise typer.BadParameter("--engine local finds its address by itself.")
-        connection = Connection(
-            engine, base_url and made_of(partial(_ADDRESS.validate_python, base_url))
-        )
-    job = connection.run(partial(job_of_id, job_id))
-    key = connection.key_for(job.engine, job.base_url)
-    return job.with_api_key(key) if key else job
-
-
-@app.command("list")
-def list_jobs(
-    engine: Annotated[Engine | None, typer.Option(help="Only its jobs.")] = None,
-    base_url: AddressOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
-) -> None:
-    """List the jobs that were asked for from this machine, the newest first."""
-    entries = [
-        entry
-        for entry in Ledger(home_path()).entries()
-        if engine in {None, entry.engine}
-        and (base_url is None or same_address(entry.base_url, base_url))
-    ][:limit]
-    statuses, silent = _asked(entries, base_url)
-    rows = [_row(entry, statuses) for entry in entries]
-    print_rows(rows, as_json=as_json, none="No job was asked for from this machine.")
-    for error in silent:
-        Console(stderr=True).print(f"Note: {error}", markup=False, highlight=False, soft_wrap=True)
+app.command("list")(list_jobs)
 
 
 @app.command()
@@ -163,72 +91,6 @@ def pause(*, job: Job, as_json: AsJson = False) -> None:
 def resume(*, job: Job, as_json: AsJson = False) -> None:
     """Let a paused job go on."""
     print_result(asdict(job.resume()), as_json=as_json)
-
-
-def _asked(
-    entries: list[Entry], base_url: str | None
-) -> tuple[dict[tuple[str, str], JobStatus | None], list[FineTuningError]]:
-    """Return how jobs stand by engine's address and id, and why some engines did not tell."""
-    places: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        places[_place(entry)].append(entry)
-    statuses: dict[tuple[str, str], JobStatus | None] = {}
-    silent: list[FineTuningError] = []
-    for (_, address), jobs in places.items():
-        ids = [entry.job_id for entry in jobs if entry.job_id]
-        try:
-            if address == _LOCAL and find_engine(home_path()) is None:
-                raise EngineError(_DOWN)
-            told = _connection(jobs[0], base_url).run(partial(statuses_of, ids))
-        except FineTuningError as error:
-            silent.append(error)
-        else:
-            statuses |= {(address, job_id): status for job_id, status in told.items()}
-    return statuses, silent
-
-
-def _place(entry: Entry) -> tuple[str, str]:
-    # The embedded engine listens elsewhere after each start.
-    return entry.engine, _LOCAL if entry.engine == "local" else entry.base_url
-
-
-def _connection(entry: Entry, base_url: str | None) -> Connection:
-    """Return the connection to a job's engine.
-
-    Raises:
-        FineTuningError: The environment's key may be for another address: this one is neither
-            the environment's nor the one that was given.
-    """
-    engine, address = cast("Engine", entry.engine), entry.base_url
-    if engine == "local":
-        return Connection(engine)
-    if not is_for(engine, address) and not (base_url and same_address(address, base_url)):
-        raise FineTuningError(
-            f"The key for {address} is not known here: give --base-url {address} if "
-            f"{profile_of(engine).key_variable} is for it."
-        )
-    return Connection(engine, address)
-
-
-def _row(entry: Entry, statuses: dict[tuple[str, str], JobStatus | None]) -> dict[str, Any]:
-    place = _place(entry)[1], entry.job_id or ""
-    status = statuses.get(place)
-    if entry.job_id is None:
-        state = "may have been made: run the same chain again"
-    elif status is not None:
-        state = status.status
-    else:
-        state = "not there any more" if place in statuses else "unknown"
-    begun = dt.datetime.fromtimestamp(entry.begun_at, dt.UTC)
-    return {
-        "job_id": entry.job_id,
-        "status": state,
-        "fine_tuned_model": status and status.fine_tuned_model,
-        "base_model": entry.base_model,
-        "engine": entry.engine,
-        "base_url": place[0] or None,
-        "begun_at": begun.isoformat(timespec="seconds"),
-    }
 
 
 def _event(event: JobEvent) -> dict[str, str]:

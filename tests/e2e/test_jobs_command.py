@@ -145,6 +145,22 @@ def test_an_engine_that_does_not_answer_is_told_of_once(command, job, monkeypatc
     assert f"Nothing answers at {nowhere}" in listed.err
 
 
+def test_a_job_at_azure_needs_its_address_and_key(command, job, url, monkeypatch):
+    ledger = Ledger(home_path())
+    ledger.begin(
+        "b", "f", account="b", engine="azure", base_url=url, base_model="m", training_sha256="0"
+    )
+    ledger.settle("b", "ftjob-b")
+    refused = command("jobs", "show", "ftjob-b").error
+    assert f"give --base-url {url} if AZURE_OPENAI_API_KEY is for it" in refused
+    lacking = command("jobs", "show", "ftjob-b", "--base-url", url).error
+    assert "set AZURE_OPENAI_API_KEY" in lacking
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key")
+    shown = command("jobs", "show", job, "--engine", "azure", "--base-url", url, "--json").json
+    assert (shown["job"]["engine"], shown["job"]["base_url"]) == ("azure", url)
+    assert command("jobs", "show", job, "--engine", "azure").code == 2
+
+
 def test_a_job_that_is_not_known_is_one_sentence(command, url):
     asked = command("jobs", "show", "nope", "--base-url", url)
     assert asked.error == f"Error: The engine at {url} refused (404): Not found."
