@@ -153,7 +153,7 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _placed(made: Spooled, place: Path) -> Spooled:
     """Put a set of files where it belongs, in the place of an older one."""
-    if place.exists() and any(place.iterdir()):
+    if place.exists():
         names = {path.name for path in made.folder.iterdir()}
         for part in PARTS:
             if f"{part}.jsonl" not in names:

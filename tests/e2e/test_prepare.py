@@ -55,6 +55,13 @@ def test_a_newer_set_takes_the_place_of_an_older_one(command, chats):
     assert [path.name for path in Path("new").iterdir()] == ["set"]
 
 
+def test_the_folder_may_be_the_one_that_the_user_stands_in(command, chats, monkeypatch):
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    assert command("prepare", "--file", chats, "--out", ".").code == 0
+    assert check_file("train.jsonl").examples == 60
+
+
 def test_the_options_reach_the_conversion(command, chats):
     key = {"role": "assistant", "content": f"It is {KEY}"}
     lines = chats.read_text().splitlines()

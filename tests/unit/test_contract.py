@@ -56,6 +56,11 @@ def test_a_preference_example_has_its_request_below_input():
     assert (contract.tools, contract.system_prompt) == ([ADD], "Add.")
 
 
+def test_legacy_functions_count_as_tools():
+    contract = built(chat(tools=[ADD]), chat(functions=[ADD["function"]]), chat())
+    assert (contract.tools, len(contract.tool_lists)) == ([ADD], 2)
+
+
 def test_memory_is_bounded_however_many_prompts_there_are():
     contract = built(*(chat(f"It is {second}.") for second in range(1000)))
     assert contract.system_prompts == 256
