@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import doctor, engine, train
+from langchain_finetune.cli import check, doctor, engine, jobs, train
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -14,7 +14,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(train.prepare)
+app.command()(check.check)
 app.command()(train.run)
+app.add_typer(jobs.app, name="jobs", help="Look at fine-tuning jobs, and steer them.")
 app.command()(engine.models)
 app.command()(engine.serve)
 app.command()(engine.stop)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from openai import OpenAI, OpenAIError
 
-from langchain_finetune.cli.output import AsJson, print_rows
+from langchain_finetune.cli.output import AsJson, print_json, print_rows
 from langchain_finetune.finetune.engines.answers import explained
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
 from langchain_finetune.home import KEY_VARIABLE, home_path
@@ -32,9 +32,13 @@ def serve(
     serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()))
 
 
-def stop() -> None:
+def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     """Stop the embedded engine that runs in the background."""
-    typer.echo("Stopped." if stop_engine(home_path()) else "No engine runs on this home.")
+    stopped = stop_engine(home_path())
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        typer.echo("Stopped." if stopped else "No engine runs on this home.")
 
 
 def models(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option

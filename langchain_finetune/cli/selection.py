@@ -1,11 +1,9 @@
 """Which chats a command works on: the same options for all commands."""
 
-import functools
-import inspect
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -20,57 +18,38 @@ from langchain_finetune.loaders.runs import LangSmithRunChatLoader, updated
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
 _SAID = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
 
-
-def with_selection(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that select chats; it gets a loader as its first argument."""
-
-    @functools.wraps(command)
-    def selecting(**options: Any) -> None:
-        chosen = {name: options.pop(name) for name in _OPTIONS}
-        command(selected(**chosen), **options)
-
-    # Typer reads the options of a command from its signature.
-    own = list(inspect.signature(command).parameters.values())[1:]
-    selecting.__signature__ = inspect.Signature([*_OPTIONS.values(), *own])  # type: ignore[attr-defined]
-    hints = get_type_hints(command, include_extras=True)
-    selecting.__annotations__ = {
-        **{name: option.annotation for name, option in _OPTIONS.items()},
-        **{option.name: hints[option.name] for option in own},
-    }
-    return selecting
+_option = partial(typer.Option, rich_help_panel="Which chats")
 
 
 def selected(
     *,
     project: Annotated[
-        list[str] | None, typer.Option(help="LangSmith project with the runs. Repeatable.")
+        list[str] | None, _option(help="LangSmith project with the runs. Repeatable.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="LangSmith dataset instead of runs.")] = None,
+    dataset: Annotated[str | None, _option(help="LangSmith dataset instead of runs.")] = None,
     file: Annotated[
         list[str] | None,
-        typer.Option(help="File, folder or pattern of exported runs instead. Repeatable."),
+        _option(help="File, folder or pattern of exported runs instead. Repeatable."),
     ] = None,
     query: Annotated[
-        Path | None, typer.Option(help="JSON file with a RunQuery; other options add to it.")
+        Path | None, _option(help="JSON file with a RunQuery; other options add to it.")
     ] = None,
-    run_name: Annotated[list[str] | None, typer.Option(help="Name of the run.")] = None,
-    asked_model: Annotated[
-        list[str] | None, typer.Option(help="The model that the app called.")
-    ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag that the run has.")] = None,
-    metadata: Annotated[list[str] | None, typer.Option(help="key=value that the run has.")] = None,
+    run_name: Annotated[list[str] | None, _option(help="Name of the run.")] = None,
+    asked_model: Annotated[list[str] | None, _option(help="The model that the app called.")] = None,
+    tag: Annotated[list[str] | None, _option(help="Tag that the run has.")] = None,
+    metadata: Annotated[list[str] | None, _option(help="key=value that the run has.")] = None,
     feedback: Annotated[
         list[str] | None,
-        typer.Option(help="What users said, such as 'user_score>0'; also >=, <, <=, =."),
+        _option(help="What users said, such as 'user_score>0'; also >=, <, <=, =."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Began at this time or later.")] = None,
-    until: Annotated[str | None, typer.Option(help="Began before this time.")] = None,
-    filter: Annotated[str | None, typer.Option(help="Condition on the run.")] = None,  # noqa: A002
-    trace_filter: Annotated[str | None, typer.Option(help="Condition on the root run.")] = None,
-    sample: Annotated[float | None, typer.Option(help="Share of the traces to draw.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many runs.")] = None,
+    since: Annotated[str | None, _option(help="Began at this time or later.")] = None,
+    until: Annotated[str | None, _option(help="Began before this time.")] = None,
+    filter: Annotated[str | None, _option(help="Condition on the run.")] = None,  # noqa: A002
+    trace_filter: Annotated[str | None, _option(help="Condition on the root run.")] = None,
+    sample: Annotated[float | None, _option(help="Share of the traces to draw.")] = None,
+    limit: Annotated[int | None, _option(min=1, help="At most so many runs.")] = None,
     last_calls: Annotated[
-        bool, typer.Option("--last-calls", help="Leave out calls that a later one repeats.")
+        bool, _option("--last-calls", help="Leave out calls that a later one repeats.")
     ] = False,
 ) -> SessionLoader:
     """Return the loader that the options describe.
@@ -105,9 +84,6 @@ def selected(
         return RunFileChatLoader(file)
     whole = updated(_kept(query), given)
     return LangSmithRunChatLoader(query=whole, calls="last" if last_calls else "all")
-
-
-_OPTIONS = inspect.signature(selected).parameters
 
 
 def _kept(path: Path | None) -> RunQuery:

@@ -1,25 +1,63 @@
 """Commands that make training data and models."""
 
-from typing import Annotated, Literal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
-from langchain_finetune.cli.output import AsJson, print_result
-from langchain_finetune.cli.selection import with_selection
+from langchain_finetune.cli.conversion import conversion
+from langchain_finetune.cli.output import AsJson, print_json, print_result
+from langchain_finetune.cli.selection import selected
+from langchain_finetune.cli.sharing import made_of, shares
+from langchain_finetune.convert.checks import Method
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.engines.profiles import Engine
+from langchain_finetune.finetune.handle import DAY_S
 from langchain_finetune.finetune.job import Hyperparameters
 from langchain_finetune.finetune.progress import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
+from langchain_finetune.finetune.spool import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
 
 
-@with_selection
-def run(
-    loader: SessionLoader,
+@shares(selected, into="loader")
+@shares(conversion, into="settings")
+def prepare(
     *,
+    loader: SessionLoader,
+    settings: dict[str, Any],
+    out: Annotated[Path, typer.Option(help="Folder for the files; made if it is not there.")],
+    method: Annotated[Method, typer.Option(help="What the lines hold.")] = "supervised",
+    model: Annotated[
+        str | None, typer.Option(help="The base whose tokens and limits count.")
+    ] = None,
+    engine: Annotated[
+        Engine | None, typer.Option(help="Whose rules and limits hold; by default OpenAI's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load chats, convert them, and write training files and a report; nothing is sent."""
+    convert = made_of(Convert, **settings, method=method)
+    target = Target(engine, model)
+    made = write_training_files((loader | convert).invoke({}), out, target=target)
+    if as_json:
+        report = made.report.model_dump(mode="json")
+        print_json({"folder": str(made.folder), "files": _files(made), "report": report})
+    else:
+        Console().print(made.report)
+        typer.echo(f"The files are in {made.folder}; report.html has more than this.")
+
+
+@shares(selected, into="loader")
+@shares(conversion, into="settings")
+def run(
+    *,
+    loader: SessionLoader,
+    settings: dict[str, Any],
     model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
     engine: Annotated[
         Literal["local", "openai"], typer.Option(help="openai is any server of its API.")
@@ -28,29 +66,51 @@ def run(
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(min=0.0, help="Send nothing if it would cost more.")
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="USD per million trained tokens, where it is not known."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Send nothing if it would train on more tokens.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to wait; the job goes on afterwards.")
+    ] = DAY_S,
+    reuse: Annotated[
+        bool,
+        typer.Option("--reuse/--no-reuse", help="Whether a job of the same data will do."),
+    ] = True,
+    on_cancel: Annotated[
+        Literal["keep", "cancel"], typer.Option(help="What Ctrl-C does to the job.")
+    ] = "keep",
     as_json: AsJson = False,
 ) -> None:
     """Load chats, convert them, fine-tune, and print the new model's name."""
-    examples = (loader | Convert()).invoke({})
-    try:
-        step = FineTune(
-            model=model,
-            engine=engine,
-            base_url=base_url,
-            suffix=suffix,
-            seed=seed,
-            hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(fault) from None
+    examples = (loader | made_of(Convert, **settings)).invoke({})
+    step = made_of(
+        FineTune,
+        model=model,
+        engine=engine,
+        base_url=base_url,
+        suffix=suffix,
+        seed=seed,
+        hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
+        max_cost_usd=max_cost_usd,
+        max_tokens=max_tokens,
+        prices=None if price is None else {model: price},
+        timeout_s=timeout,
+        reuse=reuse,
+        on_cancel=on_cancel,
+    )
     # Progress goes to standard error, so that the result alone is on standard output.
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})
-        except KeyboardInterrupt:
-            job = f"job {progress.job_id} goes on" if progress.job_id else "no job was waited for"
-            raise FineTuningError(f"Stopped waiting; {job}.") from None
+        except KeyboardInterrupt as interrupt:
+            raise FineTuningError(_interrupted(interrupt, progress.job_id, on_cancel)) from None
     result = {
         "model": chat.model_name,
         "base_url": chat.openai_api_base,
@@ -58,3 +118,20 @@ def run(
         **(chat.metadata or {}),
     }
     print_result(result, as_json=as_json)
+
+
+def _files(made: Spooled) -> dict[str, dict[str, Any]]:
+    parts = {"train": made.training, "validation": made.validation, "test": made.test}
+    return {name: {**asdict(file), "path": str(file.path)} for name, file in parts.items() if file}
+
+
+def _interrupted(interrupt: KeyboardInterrupt, job_id: str | None, on_cancel: str) -> str:
+    """Return what became of the job when Ctrl-C ended the wait."""
+    # A job that could not be cancelled is told in a note.
+    notes = " ".join(getattr(interrupt, "__notes__", ()))
+    if notes:
+        return f"Stopped waiting. {notes}"
+    if job_id is None:
+        return "Stopped before a job was waited for; `jobs list` says whether one was made."
+    became = "was cancelled" if on_cancel == "cancel" else "goes on"
+    return f"Stopped waiting; job {job_id} {became}."

@@ -53,6 +53,12 @@ def same_address(one: str, other: str) -> bool:
     return one.rstrip("/") == other.rstrip("/")
 
 
+def is_for(engine: Engine, base_url: str) -> bool:
+    """Tell whether the environment's key for an engine is meant for this address."""
+    own = not profile_of(engine).needs_base_url
+    return own and same_address(base_url, default_base_url(engine))
+
+
 @dataclass(frozen=True)
 class Connection:
     """An engine, and how to reach it.
@@ -160,7 +166,7 @@ def connection_to(engine: Engine, base_url: str | None, api_key: SecretStr | Non
             it, and no other was given.
     """
     there = base_url or default_base_url(engine)
-    if engine != "local" and api_key is None and not _is_for(engine, there):
+    if engine != "local" and api_key is None and not is_for(engine, there):
         raise EngineAuthenticationError(
             f"The key for {there} is not known here: give it with job.with_api_key(...), or use "
             f"FineTune(engine={engine!r}, base_url=...).attach(job)."
@@ -172,12 +178,6 @@ def _progress(news: Any) -> JobProgress | None:
     if isinstance(news, EngineSilent):
         return JobProgress(news.job_id, _SILENT) if news.job_id else None
     return news if isinstance(news, JobProgress) else None
-
-
-def _is_for(engine: Engine, base_url: str) -> bool:
-    """Tell whether the environment's key for an engine is meant for this address."""
-    own = not profile_of(engine).needs_base_url
-    return own and same_address(base_url, default_base_url(engine))
 
 
 def _settings(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:

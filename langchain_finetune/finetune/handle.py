@@ -150,7 +150,7 @@ class Job(BaseModel):
         return await self._arun(partial(steer, self.job_id, "cancel"))
 
     def pause(self) -> JobStatus:
-        """Pause the job, where the engine can; the embedded one can't."""
+        """Pause the job, where the engine can."""
         return self._run(partial(steer, self.job_id, "pause"))
 
     async def pause_async(self) -> JobStatus:
@@ -158,7 +158,7 @@ class Job(BaseModel):
         return await self._arun(partial(steer, self.job_id, "pause"))
 
     def resume(self) -> JobStatus:
-        """Let a paused job go on, where the engine can; the embedded one can't."""
+        """Let a paused job go on, where the engine can."""
         return self._run(partial(steer, self.job_id, "resume"))
 
     async def resume_async(self) -> JobStatus:

@@ -71,6 +71,27 @@ class Submission:
         return self.asked_at is not None and self.job_id is None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A job that was asked for from this machine.
+
+    Attributes:
+        job_id: The job; None where no answer came, so that it is not known whether it was made.
+        engine: Kind of the engine, such as `local`.
+        base_url: Where the engine was; the embedded one may listen elsewhere now.
+        base_model: What is fine-tuned.
+        training_sha256: SHA-256 of the training file.
+        begun_at: When, in seconds since 1970.
+    """
+
+    job_id: str | None
+    engine: str
+    base_url: str
+    base_model: str
+    training_sha256: str
+    begun_at: float
+
+
 class Ledger:
     """The ledger of one home. Every method opens the file anew, so threads may share it.
 
@@ -147,6 +168,16 @@ class Ledger:
                 (fingerprint,),
             ).fetchall()
         return [Submission(*row) for row in rows]
+
+    def entries(self) -> list[Entry]:
+        """Return the jobs that were asked for, newest first, each once."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
+                "FROM submissions WHERE job_id IS NOT NULL OR asked_at IS NOT NULL "
+                "GROUP BY account, coalesce(job_id, submission) ORDER BY 6 DESC, rowid DESC"
+            ).fetchall()
+        return [Entry(*row) for row in rows]
 
     def begin_upload(self, account: str, sha256: str) -> None:
         """Note that a file is about to be uploaded."""

@@ -4,6 +4,7 @@ import base64
 import binascii
 import csv
 import io
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
-from langchain_finetune.finetune.ask import JOB, LIST, ask
+from langchain_finetune.finetune.ask import JOB, LIST, Retry, ask
+from langchain_finetune.finetune.engines.answers import is_missing
 from langchain_finetune.finetune.engines.openai import (
     list_checkpoints,
     read_file,
@@ -33,6 +35,24 @@ def job_status(job_id: str, place: Place) -> Flow[JobStatus]:
         partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
     )
     return JobStatus.of(job)
+
+
+def statuses_of(job_ids: Iterable[str], place: Place) -> Flow[dict[str, JobStatus | None]]:
+    """Return how several jobs stand now; None for one that the engine does not have.
+
+    Each is asked for once: where the engine does not answer, this fails soon.
+    """
+    found: dict[str, JobStatus | None] = {}
+    for job_id in job_ids:
+        job = yield from ask(
+            partial(retrieve_job, job_id=job_id),
+            place.base_url,
+            JOB,
+            none_if=is_missing,
+            retry=Retry(attempts=1),
+        )
+        found[job_id] = job and JobStatus.of(job)
+    return found
 
 
 def steer(job_id: str, verb: str, place: Place) -> Flow[JobStatus]:

@@ -21,6 +21,7 @@ from langchain_finetune.convert.split import PARTS
 from langchain_finetune.convert.tally import Tally
 from langchain_finetune.errors import ConvertError
 
+_MANIFEST = "manifest.json"
 _NAMED_BY = 16
 """Hex digits of the manifest's SHA-256 that name the folder of a set of files."""
 
@@ -71,52 +72,77 @@ def spool(
         BudgetError: Training on them would take too much; likewise.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
+        made = _write_set(examples, Path(fresh, "set"), target, budget)
+        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:_NAMED_BY]
+        return _placed(made, folder / name)
+
+
+def write_training_files(examples: Examples, folder: Path, *, target: Target) -> Spooled:
+    """Write to a folder what `FineTune` would send, and what lies beside it: see `spool`.
+
+    A set of files that is there already is replaced by the new one.
+
+    Args:
+        examples: What to write.
+        folder: Where the files go; it is made if it is not there, for its owner only.
+        target: What they are for.
+
+    Raises:
+        ConvertError: As `spool`, or the folder holds something else. Nothing is changed then.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ConvertError(f"{folder} is a file: name a folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MANIFEST).exists():
+        raise ConvertError(
+            f"{folder} holds other files than a set of training files: name an empty folder, or a "
+            "new one."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as fresh:
+        return _placed(_write_set(examples, Path(fresh, "set"), target, Budget()), folder)
+
+
+def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget) -> Spooled:
+    """Write all files of a set to a new folder."""
+    folder.mkdir(mode=0o700)
     tally = Tally()
     contract = ContractBuilder()
-    with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
-        made = Path(fresh, "set")
-        made.mkdir(mode=0o700)
-        with ExitStack() as stack:
-            writers = {
-                name: stack.enter_context(JsonlWriter(made / f"{name}.jsonl"))
-                for name in (*PARTS, "sources")
-            }
-            for row in tally.passing(examples.rows(target)):
-                writers[row.part].write(row.line)
-                if row.part == "train":
-                    contract.add(row)
-                writers["sources"].write(source_line(row, writers[row.part].examples))
-            for line in left_out_lines(examples.rejected):
-                writers["sources"].write(line)
-        files = {name: writer.written() for name, writer in writers.items()}
-        _check_parts(examples, files)
-        _check_sizes(files, target)
-        report = examples.summary(tally, target, budget.prices)
-        if budget.limits():
-            budget.check(report.estimates[0])
-        for part in PARTS:
-            if not files[part].examples:
-                files.pop(part).path.unlink()
-        place = folder / _write_manifest(made, manifest(examples, target, files))
-        _write(made / "report.json", [report.model_dump_json(indent=2).encode()])
-        _write(made / "report.html", [report.to_html().encode()])
-        _place(made, place)
-    placed = {name: replace(file, path=place / file.path.name) for name, file in files.items()}
+    with ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(JsonlWriter(folder / f"{name}.jsonl"))
+            for name in (*PARTS, "sources")
+        }
+        for row in tally.passing(examples.rows(target)):
+            writers[row.part].write(row.line)
+            if row.part == "train":
+                contract.add(row)
+            writers["sources"].write(source_line(row, writers[row.part].examples))
+        for line in left_out_lines(examples.rejected):
+            writers["sources"].write(line)
+    files = {name: writer.written() for name, writer in writers.items()}
+    _check_parts(examples, files)
+    _check_sizes(files, target)
+    report = examples.summary(tally, target, budget.prices)
+    if budget.limits():
+        budget.check(report.estimates[0])
+    for part in PARTS:
+        if not files[part].examples:
+            files.pop(part).path.unlink()
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    said = manifest(examples, target, files)
+    _write(folder / _MANIFEST, [orjson.dumps(said, option=option)])
+    _write(folder / "report.json", [report.model_dump_json(indent=2).encode()])
+    _write(folder / "report.html", [report.to_html().encode()])
     return Spooled(
-        place,
-        placed["train"],
-        placed.get("validation"),
-        placed.get("test"),
+        folder,
+        files["train"],
+        files.get("validation"),
+        files.get("test"),
         report,
         contract.contract(),
     )
-
-
-def _write_manifest(made: Path, said: dict[str, object]) -> str:
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    text = orjson.dumps(said, option=option)
-    _write(made / "manifest.json", [text])
-    return hashlib.sha256(text).hexdigest()[:_NAMED_BY]
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:
@@ -125,13 +151,28 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
             writer.write(chunk)
 
 
-def _place(made: Path, place: Path) -> None:
-    """Put a set of files where it belongs; an older one of the same name has the same examples."""
-    if not place.exists():
-        made.rename(place)
-        return
-    for path in made.iterdir():
-        path.replace(place / path.name)
+def _placed(made: Spooled, place: Path) -> Spooled:
+    """Put a set of files where it belongs, in the place of an older one."""
+    if place.exists():
+        names = {path.name for path in made.folder.iterdir()}
+        for part in PARTS:
+            if f"{part}.jsonl" not in names:
+                (place / f"{part}.jsonl").unlink(missing_ok=True)
+        for name in names:
+            (made.folder / name).replace(place / name)
+    else:
+        made.folder.replace(place)
+
+    def moved(file: WrittenFile | None) -> WrittenFile | None:
+        return file and replace(file, path=place / file.path.name)
+
+    return replace(
+        made,
+        folder=place,
+        training=replace(made.training, path=place / made.training.path.name),
+        validation=moved(made.validation),
+        test=moved(made.test),
+    )
 
 
 def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:

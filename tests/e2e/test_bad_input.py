@@ -108,6 +108,16 @@ NOWHERE = f"http://127.0.0.1:{free_port()}"
             {"OPENAI_API_KEY": ""},
             "Error: The engine needs a key",
         ),
+        (
+            ("--project", "twelve", "--model", "nano", "--max-tokens", "10"),
+            {},
+            "more than max_tokens=10.",
+        ),
+        (
+            ("--project", "twelve", "--model", "m", *HOSTED, "--max-cost-usd", "0", "--price", "9"),
+            {},
+            "more than max_cost_usd=0:",
+        ),
         (("--project", "twelve", "--model", "no-such-base", *HOSTED), {}, "no-such-base"),
         (("--project", "twelve", "--model", "who/knows-what", *HOSTED), {}, "who/knows-what"),
     ],
@@ -140,6 +150,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
         ("--project", "twelve", "--model", "nano", "--base-url", "http://127.0.0.1:1"),
         ("--project", "twelve", "--model", "nano", "--limit", "0"),
         ("--project", "twelve", "--model", "nano", "--suffix", "x" * 65),
+        ("--project", "twelve", "--model", "nano", "--timeout", "0"),
+        ("--project", "twelve", "--model", "nano", "--split-seed", "1"),
     ],
 )
 def test_a_wrong_command_is_a_usage_error(run, arguments):

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+
+from langchain_finetune.finetune.ledger import Ledger
+from support.command_line import runs_command, write_chats
 
 
 @pytest.fixture
@@ -24,6 +28,12 @@ def command(engine):
         )
 
     return run
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run a command in the engine's home and in this process, which is quicker."""
+    return runs_command(monkeypatch, capsys)
 
 
 def test_doctor_finds_all_that_is_there(command, engine):
@@ -56,3 +66,52 @@ def test_models_lists_the_bases(command, engine):
     assert result.returncode == 0
     assert "nano" in [each["model"] for each in json.loads(result.stdout)]
     assert "nano" in command("models").stdout
+
+
+def test_a_job_is_left_found_again_and_cancelled(here, engine, tmp_path):
+    chats = write_chats(tmp_path / "chats.jsonl", 200)
+    arguments = ("run", "--file", str(chats), "--model", "nano", "--epochs", "50")
+    left = here(*arguments, "--timeout", "0.1")
+    assert left.code == 1
+    [job_id] = re.findall(r"^Error: Job (\S+) had not ended", left.err, re.MULTILINE)
+    rows = here("jobs", "list", "--json").json
+    assert rows[0]["job_id"] == job_id
+    assert rows[0]["status"] not in {"unknown", "succeeded"}
+    assert (rows[0]["engine"], rows[0]["base_model"]) == ("local", "nano")
+    cancelled = here("jobs", "cancel", job_id, "--json").json
+    assert (cancelled["job_id"], cancelled["status"]) == (job_id, "cancelled")
+    watched = here("jobs", "watch", job_id)
+    assert watched.code == 1
+    assert f"Error: Job {job_id} was cancelled." in watched.err
+
+
+def test_an_engine_that_is_down_is_not_started_for_a_list(here, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path))
+    ledger = Ledger(tmp_path)
+    ledger.begin(
+        "s", "f", account="local", engine="local", base_url="http://127.0.0.1:1/v1",
+        base_model="nano", training_sha256="0",
+    )  # fmt: skip
+    ledger.settle("s", "ftjob-1")
+    listed = here("jobs", "list", "--json")
+    assert listed.code == 0
+    [row] = listed.json
+    assert (row["job_id"], row["status"], row["base_url"]) == ("ftjob-1", "unknown", None)
+    assert "The embedded engine does not run" in listed.err
+    stopped = here("stop", "--json")
+    assert stopped.json == {"stopped": False}
+
+
+@pytest.mark.train
+def test_a_job_that_is_done_is_shown_and_watched(here, tuned):
+    job_id = tuned.metadata["job_id"]
+    listed = here("jobs", "list", "--limit", "1000", "--json").json
+    [row] = [row for row in listed if row["job_id"] == job_id]
+    assert (row["status"], row["fine_tuned_model"]) == ("succeeded", tuned.model_name)
+    shown = here("jobs", "show", job_id, "--json").json
+    assert shown["job"]["training_examples"] == tuned.metadata["training_examples"]
+    assert shown["metrics"][-1]["train_loss"] < shown["metrics"][0]["train_loss"]
+    told = here("jobs", "show", job_id).out
+    assert f"Figures of {len(shown['metrics'])} steps; the last: step" in told
+    watched = here("jobs", "watch", job_id)
+    assert (watched.code, tuned.model_name in watched.out) == (0, True)
