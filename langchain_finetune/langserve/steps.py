@@ -105,7 +105,11 @@ class ServedStep(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        """Yield the answer piece by piece, where it comes in pieces."""
+        """Yield the answer piece by piece, where it comes in pieces.
+
+        Raises:
+            HTTPException: What went wrong; `{"error": {"status", "message"}}` is yielded before.
+        """
 
         async def once() -> AsyncIterator[Any]:
             yield input
@@ -133,9 +137,14 @@ class ServedStep(Runnable[Any, Any]):
     ) -> AsyncIterator[Any]:
         del run_manager
         async for each in given:
-            with as_http_errors():
-                async for piece in self.pieces(self._input_type.model_validate(each), config):
-                    yield piece
+            try:
+                with as_http_errors():
+                    async for piece in self.pieces(self._input_type.model_validate(each), config):
+                        yield piece
+            except HTTPException as error:
+                # Of an error in a stream LangServe tells nothing, and its playground shows nothing.
+                yield {"error": {"status": error.status_code, "message": error.detail}}
+                raise
 
 
 class Submit(ServedStep):
