@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from openai import NotFoundError
+from openai import DefaultAsyncHttpxClient, NotFoundError
 
 from support.servers import free_port
 from walkthrough.calculator import PROMPT, SYSTEM_PROMPT, Calculator, Operation, tools_chain
@@ -22,16 +22,52 @@ pytestmark = [
 
 
 @pytest.fixture
-def out_of_order():
-    """A model that nobody serves."""
-    address = f"http://127.0.0.1:{free_port()}/v1"
-    return ChatOpenAI(model="gpt-4.1", base_url=address, api_key="none", max_retries=0)
+async def http_async_client():
+    """Each test has an event loop of its own, and clients belong to one."""
+    async with DefaultAsyncHttpxClient() as client:
+        yield client
 
 
 @pytest.fixture
-def retired(tuned):
+def tuned(chain, tuned, http_async_client):
+    """The model of the walkthrough, as its job gives it."""
+    job = chain.steps[-1].from_job_id(tuned.metadata["job_id"])
+    return job.model(temperature=0, http_async_client=http_async_client)
+
+
+@pytest.fixture
+def base(base, http_async_client):
+    return ChatOpenAI(
+        model="nano",
+        base_url=base.openai_api_base,
+        api_key=base.openai_api_key,
+        temperature=0,
+        http_async_client=http_async_client,
+    )
+
+
+@pytest.fixture
+def out_of_order(http_async_client):
+    """A model that nobody serves."""
+    address = f"http://127.0.0.1:{free_port()}/v1"
+    return ChatOpenAI(
+        model="gpt-4.1",
+        base_url=address,
+        api_key="none",
+        max_retries=0,
+        http_async_client=http_async_client,
+    )
+
+
+@pytest.fixture
+def retired(base, http_async_client):
     """A fine-tuned model that was deleted at its engine."""
-    return tuned.model_copy(update={"model_name": "ft:nano::gone"})
+    return ChatOpenAI(
+        model="ft:nano::gone",
+        base_url=base.openai_api_base,
+        api_key=base.openai_api_key,
+        http_async_client=http_async_client,
+    )
 
 
 @tool("Calculator", args_schema=Calculator)
@@ -53,7 +89,7 @@ async def test_it_stands_in_for_a_model_that_fails(tuned, out_of_order):
     assert Calculator(**call["args"]).calculate() == 8.0
 
 
-async def test_others_stand_in_for_it(tuned, base, retired):
+async def test_others_stand_in_for_it(tuned, retired):
     with pytest.raises(NotFoundError):
         retired.invoke("Hi")
     app = tools_chain(retired).with_fallbacks(
@@ -65,8 +101,10 @@ async def test_others_stand_in_for_it(tuned, base, retired):
 
 async def test_it_is_chosen_by_configuration(tuned, base):
     field = ConfigurableField(id="model")
-    model = base.configurable_alternatives(field, default_key="base", tuned=tuned)
-    chain = PROMPT | model.bind_tools([Calculator])
+    # Tools are bound before: LangChain would bind them to the default alone.
+    chain = PROMPT | base.bind_tools([Calculator]).configurable_alternatives(
+        field, default_key="base", tuned=tuned.bind_tools([Calculator])
+    )
     chosen = {"configurable": {"model": "tuned"}}
     names = {
         chain.invoke(QUESTION).response_metadata["model_name"],

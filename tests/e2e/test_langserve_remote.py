@@ -13,6 +13,12 @@ from walkthrough.calculator import PROMPT, Calculator
 
 QUESTION = {"input": "What's 56/7?"}
 
+pytestmark = [
+    pytest.mark.train,
+    # LangServe reads a model's fields in a way that pydantic is to give up.
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute on the instance"),
+]
+
 
 @pytest.fixture
 def bare(url, job_id):
