@@ -1,6 +1,5 @@
 """The walkthrough on a real engine: traced once, fine-tuned once, looked at by many tests."""
 
-import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -90,18 +89,15 @@ def url(chain, tuned):
         if x_pass != "yes":
             raise HTTPException(401, "No pass.")
 
-    with warnings.catch_warnings():
-        # LangServe's own; pydantic is to give up how it reads a model's fields.
-        warnings.filterwarnings("ignore", "Accessing the 'model_fields' attribute")
-        add_finetune_routes(
-            app,
-            chain,
-            make_chain=lambda model: (
-                CALCULATOR_PROMPT | model.bind_tools([Calculator]) | StrOutputParser()
-            ),
-        )
-        add_finetune_routes(app, chain, path="/guarded", dependencies=[Depends(only_with_a_pass)])
-        add_finetune_routes(app, chain, path="/bare")
+    add_finetune_routes(
+        app,
+        chain,
+        make_chain=lambda model: (
+            CALCULATOR_PROMPT | model.bind_tools([Calculator]) | StrOutputParser()
+        ),
+    )
+    add_finetune_routes(app, chain, path="/guarded", dependencies=[Depends(only_with_a_pass)])
+    add_finetune_routes(app, chain, path="/bare")
     with served(app) as url:
         yield url
 
