@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_finetune.convert.check_file import FileCheck, check_file
     from langchain_finetune.convert.checks.finding import Finding, Findings
+    from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
     from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
@@ -37,8 +38,12 @@ if TYPE_CHECKING:
         LoadError,
         ModelRetiredError,
         ModelRetirementWarning,
+        TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.finetune.contract import trained_contract
+    from langchain_finetune.finetune.engines.azure import AzureDeployment
+    from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.handle import Job
     from langchain_finetune.finetune.job import Hyperparameters
     from langchain_finetune.finetune.job_status import (
@@ -61,6 +66,7 @@ if TYPE_CHECKING:
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
+    "AzureDeployment",
     "BaseModelError",
     "BudgetError",
     "ConversionReport",
@@ -98,6 +104,7 @@ __all__ = [
     "MetricsLogger",
     "ModelRetiredError",
     "ModelRetirementWarning",
+    "NebiusDeployment",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -105,6 +112,8 @@ __all__ = [
     "Sessions",
     "Skip",
     "Split",
+    "TrainedContract",
+    "TrainedContractWarning",
     "TrainingNotAvailableError",
     "WrittenFile",
     "check_file",
@@ -112,9 +121,11 @@ __all__ = [
     "map_ai_messages",
     "merge_chat_runs",
     "tensorboard_log",
+    "trained_contract",
 ]
 
 _PLACES = {
+    "AzureDeployment": "finetune.engines.azure",
     "BaseModelError": "errors",
     "BudgetError": "errors",
     "ConversionReport": "convert.report",
@@ -152,6 +163,7 @@ _PLACES = {
     "MetricsLogger": "finetune.metrics_logger",
     "ModelRetiredError": "errors",
     "ModelRetirementWarning": "errors",
+    "NebiusDeployment": "finetune.engines.nebius",
     "RichProgress": "finetune.progress",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
@@ -159,6 +171,8 @@ _PLACES = {
     "Sessions": "sessions",
     "Skip": "sessions",
     "Split": "convert.split",
+    "TrainedContract": "convert.contract",
+    "TrainedContractWarning": "errors",
     "TrainingNotAvailableError": "errors",
     "WrittenFile": "convert.jsonl",
     "check_file": "convert.check_file",
@@ -166,6 +180,7 @@ _PLACES = {
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
     "tensorboard_log": "finetune.metrics_logger",
+    "trained_contract": "finetune.contract",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine
 and its training processes import this package too, and need none of LangChain's or OpenAI's."""

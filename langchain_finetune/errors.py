@@ -126,3 +126,7 @@ class ModelRetirementWarning(UserWarning):
 
 class DeployError(JobError):
     """The job succeeded, but its model could not be deployed; the model is kept."""
+
+
+class TrainedContractWarning(UserWarning):
+    """A fine-tuned model is called with other tools than it was trained with."""

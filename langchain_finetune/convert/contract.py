@@ -70,7 +70,12 @@ class ContractBuilder:
         # A preference line holds its request one level lower.
         request = row.example.get("input", row.example)
         self._examples += 1
-        self._tools.add(request.get("tools") or [])
+        # Legacy functions are the same tools, in an older form.
+        functions = request.get("functions") or []
+        self._tools.add(
+            request.get("tools")
+            or [{"type": "function", "function": function} for function in functions]
+        )
         self._prompts.add(_system_prompt(request.get("messages")))
         self._formats.add(row.response_format)
         self._parallel.add(request.get("parallel_tool_calls"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import Findings
+from langchain_finetune.convert.checks import Findings, Method
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report import ConversionReport, make_report
@@ -61,6 +61,12 @@ class Examples:
 
     def __iter__(self) -> Iterator[Example]:
         return (row.example for row in self.rows())
+
+    @property
+    def method(self) -> Method:
+        """What the lines hold; see `Convert`."""
+        method: Method = self.settings.get("method", "supervised")
+        return method
 
     def rows(self, target: Target = Target()) -> Iterator[Row]:  # noqa: B008 - it is frozen
         """Yield the examples with what is known of them.

@@ -12,10 +12,11 @@ from pydantic import AfterValidator, SecretStr
 
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
+from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.fingerprint import account_of
 from langchain_finetune.finetune.job_status import EngineSilent, JobProgress
 from langchain_finetune.finetune.ledger import Ledger
-from langchain_finetune.finetune.place import Engine, Place
+from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Flow, arun_flow, run_flow
 from langchain_finetune.home import home_path
 
@@ -42,9 +43,9 @@ Address = Annotated[str, AfterValidator(_checked_address)]
 """The base URL of an API."""
 
 
-def default_base_url() -> str:
-    """Return the address that the environment means: `OPENAI_BASE_URL`, or OpenAI's own."""
-    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+def default_base_url(engine: Engine = "openai") -> str:
+    """Return an engine's own address: of OpenAI the environment's, `OPENAI_BASE_URL`, if any."""
+    return profile_of(engine).base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
 
 
 def same_address(one: str, other: str) -> bool:
@@ -59,7 +60,7 @@ class Connection:
     Attributes:
         engine: `local` is found, or started, by itself.
         base_url: The address of another one; None takes the environment's.
-        api_key: Its key; None takes `OPENAI_API_KEY`.
+        api_key: Its key; None takes the environment's, such as `OPENAI_API_KEY`.
     """
 
     engine: Engine
@@ -78,7 +79,7 @@ class Connection:
             hear: Is told of a job's progress.
         """
         address = ensure_engine(home_path()) if self.engine == "local" else self
-        with OpenAI(**_settings(address.base_url, address.api_key)) as client:
+        with OpenAI(**_settings(self.engine, address.base_url, address.api_key)) as client:
 
             def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent) and self.engine == "local":
@@ -95,7 +96,9 @@ class Connection:
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         address = await aensure_engine(home_path()) if self.engine == "local" else self
-        async with AsyncOpenAI(**_settings(address.base_url, address.api_key)) as client:
+        async with AsyncOpenAI(
+            **_settings(self.engine, address.base_url, address.api_key)
+        ) as client:
 
             async def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent) and self.engine == "local":
@@ -108,7 +111,7 @@ class Connection:
     def address(self) -> tuple[str, SecretStr]:
         """Return the address and key that a chat model needs; may start the embedded engine."""
         address = ensure_engine(home_path()) if self.engine == "local" else self
-        settings = _settings(address.base_url, address.api_key)
+        settings = _settings(self.engine, address.base_url, address.api_key)
         return settings["base_url"], SecretStr(settings["api_key"])
 
     async def aaddress(self) -> tuple[str, SecretStr]:
@@ -130,7 +133,7 @@ class Connection:
         if engine == "local":
             return None
         here, key = self.address()
-        there = base_url or default_base_url()
+        there = base_url or default_base_url(engine)
         if not same_address(there, here):
             raise FineTuningError(
                 f"The job is at {there}, this step's engine at {here}: give that base_url, with "
@@ -156,11 +159,11 @@ def connection_to(engine: Engine, base_url: str | None, api_key: SecretStr | Non
         EngineAuthenticationError: The address is not the environment's, so its key is not for
             it, and no other was given.
     """
-    there = base_url or default_base_url()
-    if engine != "local" and api_key is None and not same_address(there, default_base_url()):
+    there = base_url or default_base_url(engine)
+    if engine != "local" and api_key is None and not _is_for(engine, there):
         raise EngineAuthenticationError(
-            f"The key for {there} is not known here: give it with job.with_api_key(...), or set "
-            "OPENAI_BASE_URL to that address if OPENAI_API_KEY is for it."
+            f"The key for {there} is not known here: give it with job.with_api_key(...), or use "
+            f"FineTune(engine={engine!r}, base_url=...).attach(job)."
         )
     return Connection(engine, base_url, api_key)
 
@@ -171,16 +174,21 @@ def _progress(news: Any) -> JobProgress | None:
     return news if isinstance(news, JobProgress) else None
 
 
-def _settings(base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
-    key = (api_key.get_secret_value() if api_key else os.environ.get("OPENAI_API_KEY", "")).strip()
+def _is_for(engine: Engine, base_url: str) -> bool:
+    """Tell whether the environment's key for an engine is meant for this address."""
+    own = not profile_of(engine).needs_base_url
+    return own and same_address(base_url, default_base_url(engine))
+
+
+def _settings(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
+    variable = profile_of(engine).key_variable
+    key = (api_key.get_secret_value() if api_key else os.environ.get(variable, "")).strip()
     if not key:
-        raise EngineAuthenticationError(
-            "The engine needs a key: give api_key, or set OPENAI_API_KEY."
-        )
+        raise EngineAuthenticationError(f"The engine needs a key: give api_key, or set {variable}.")
     if not (key.isascii() and key.isprintable()):
         # The transport would quote such a key in its error, and so in a traceback and a trace.
         raise EngineAuthenticationError(
-            "The key has characters that no key has: look at api_key or OPENAI_API_KEY."
+            f"The key has characters that no key has: look at api_key or {variable}."
         )
     # The flows ask again by themselves, and know what may be asked twice.
-    return {"base_url": base_url or default_base_url(), "api_key": key, "max_retries": 0}
+    return {"base_url": base_url or default_base_url(engine), "api_key": key, "max_retries": 0}

@@ -4,10 +4,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 
 from langchain_finetune.convert.contract import TrainedContract, fingerprint
+from langchain_finetune.convert.jsonl import JsonlWriter
+from langchain_finetune.errors import FineTuningError, TrainedContractWarning
 from langchain_finetune.home import home_path
 
 
@@ -40,6 +43,7 @@ class ContractWatch(BaseCallbackHandler):
                 f"{self._model} is called with tools that it was not trained with "
                 f"({difference(tools, self.contract.tools)}); it may answer worse. "
                 "trained_contract(model).tools are those of its training.",
+                TrainedContractWarning,
                 stacklevel=2,
             )
 
@@ -80,20 +84,60 @@ def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedCont
         if isinstance(handler, ContractWatch):
             return handler.contract
     sha256 = (model.metadata or {}).get("training_sha256")
-    return load_contract(str(sha256), home or home_path()) if sha256 else None
+    return load_contract(str(sha256) if sha256 else None, home or home_path())
 
 
-def contract_path(sha256: str, home: Path) -> Path:
-    """Return where the contract of a training file lies."""
-    return home / "spool" / f"{sha256[:16]}.contract.json"
+def with_watch(settings: dict[str, Any], contract: TrainedContract, model: str) -> dict[str, Any]:
+    """Return a model's settings with a watch over its contract among the callbacks."""
+    given = settings.get("callbacks")
+    watch = ContractWatch(contract, model)
+    if isinstance(given, BaseCallbackManager):
+        manager = given.copy()
+        manager.add_handler(watch)
+        return {**settings, "callbacks": manager}
+    return {**settings, "callbacks": [*(given or ()), watch]}
 
 
-def load_contract(sha256: str, home: Path) -> TrainedContract | None:
+def bound_as_trained(model: ChatOpenAI) -> Runnable[Any, Any]:
+    """Return the model bound to the tools and the answer's format that it was trained with.
+
+    Raises:
+        FineTuningError: This machine does not know what it was trained with.
+    """
+    contract = trained_contract(model)
+    if contract is None:
+        raise FineTuningError(
+            f"It is not known here what {model.model_name} was trained with: its training files "
+            "were made on another machine, or in another home."
+        )
+    request: dict[str, Any] = {}
+    if contract.tools:
+        request["tools"] = contract.tools
+        if contract.parallel_tool_calls is not None:
+            request["parallel_tool_calls"] = contract.parallel_tool_calls
+    if contract.response_format is not None:
+        request["response_format"] = contract.response_format
+    return model.bind(**request) if request else model
+
+
+def save_contract(contract: TrainedContract, sha256: str, home: Path) -> None:
+    """Keep the contract of a training file, for its owner only."""
+    path = _path(sha256, home)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with JsonlWriter(path) as writer:
+        writer.write(contract.model_dump_json().encode())
+
+
+def load_contract(sha256: str | None, home: Path) -> TrainedContract | None:
     """Return the contract of a training file, or None where it is not known here."""
-    path = contract_path(sha256, home)
-    if not sha256.isalnum() or not path.is_file():
+    # The hash may come from outside: it must not become a path.
+    if not sha256 or not sha256.isalnum() or not _path(sha256, home).is_file():
         return None
-    return TrainedContract.model_validate_json(path.read_bytes())
+    return TrainedContract.model_validate_json(_path(sha256, home).read_bytes())
+
+
+def _path(sha256: str, home: Path) -> Path:
+    return home / "contracts" / f"{sha256[:16]}.json"
 
 
 def _handlers(model: ChatOpenAI) -> list[Any]:

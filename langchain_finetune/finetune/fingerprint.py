@@ -29,10 +29,11 @@ def fingerprint_of(spec: JobSpec, account: str) -> str:
         "validation": spec.validation.sha256 if spec.validation else None,
         "base": spec.model,
         "weights": _weights_of(spec.model),
-        "method": "supervised",
+        "method": spec.method,
         "hyperparameters": spec.hyperparameters,
         "suffix": spec.suffix,
         "seed": spec.seed,
+        **({"extra_body": spec.extra_body} if spec.extra_body else {}),
     }
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

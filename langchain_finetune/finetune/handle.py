@@ -8,6 +8,9 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from langchain_finetune.finetune.connection import Address, Connection, connection_to
+from langchain_finetune.finetune.contract import load_contract, with_watch
+from langchain_finetune.finetune.deploy import Deployment, answering_model
+from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.events import all_events
 from langchain_finetune.finetune.fingerprint import EXAMPLES, FINGERPRINT, TRAINING_SHA256
 from langchain_finetune.finetune.job import JobSpec
@@ -18,15 +21,15 @@ from langchain_finetune.finetune.job_status import (
     JobStatus,
 )
 from langchain_finetune.finetune.look import (
-    finished_model,
     job_checkpoints,
     job_metrics,
     job_status,
     steer,
 )
-from langchain_finetune.finetune.place import Engine, Place
+from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Flow
 from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.home import home_path
 
 DAY_S = 24 * 3600.0
 Result = TypeVar("Result")
@@ -189,23 +192,43 @@ class Job(BaseModel):
         """Do as `checkpoints` does, without blocking."""
         return await self._arun(partial(job_checkpoints, self.job_id))
 
-    def model(self, checkpoint: int | None = None, **settings: Any) -> ChatOpenAI:
+    def model(
+        self,
+        checkpoint: int | None = None,
+        *,
+        deployment: Deployment | None = None,
+        **settings: Any,
+    ) -> ChatOpenAI:
         """Return a `ChatOpenAI` of the model that the job gave.
+
+        It warns once when it is called with other tools than it was trained with, where this
+        machine knows them; see `trained_contract`.
 
         Args:
             checkpoint: Take the one that was kept at this step instead.
+            deployment: How to deploy it, at engines where it answers only then.
             settings: Further arguments of `ChatOpenAI`, such as `temperature=0`.
 
         Raises:
             JobError: The job has given no such model (yet).
             ModelRetiredError: The model was deleted or shut down.
         """
-        name = self._run(partial(finished_model, self.job_id, checkpoint))
+        name = self._run(
+            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+        )
         return self._chat(name, self._connection().address(), settings)
 
-    async def model_async(self, checkpoint: int | None = None, **settings: Any) -> ChatOpenAI:
+    async def model_async(
+        self,
+        checkpoint: int | None = None,
+        *,
+        deployment: Deployment | None = None,
+        **settings: Any,
+    ) -> ChatOpenAI:
         """Do as `model` does, without blocking."""
-        name = await self._arun(partial(finished_model, self.job_id, checkpoint))
+        name = await self._arun(
+            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+        )
         return self._chat(name, await self._connection().aaddress(), settings)
 
     def _waiting(self, timeout_s: float) -> Callable[[Place], Flow[JobStatus]]:
@@ -223,6 +246,9 @@ class Job(BaseModel):
         }
         metadata = {**(settings.pop("metadata", None) or {}), **lineage}
         base_url, api_key = address
+        contract = load_contract(self.training_sha256, home_path())
+        if contract is not None:
+            settings = with_watch(settings, contract, name)
         return ChatOpenAI(
             model=name, base_url=base_url, api_key=api_key, metadata=metadata, **settings
         )

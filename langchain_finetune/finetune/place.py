@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from langchain_finetune.finetune.ask import Retry
+from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.ledger import Ledger
-
-Engine = Literal["openai", "local"]
 
 _LOCAL_RETRY = Retry(first_s=0.2, longest_s=2.0)
 _MODEL_APPEARS_S = 900.0

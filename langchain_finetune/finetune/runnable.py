@@ -1,11 +1,9 @@
 """`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
 
 import asyncio
-import os
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -15,26 +13,19 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
-from pydantic import ConfigDict, Field, SecretStr, model_validator
 
-from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.prices import Prices
-from langchain_finetune.convert.rows import Target
-from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.connection import Address, Connection
-from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
-from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.connection import Connection
+from langchain_finetune.finetune.contract import bound_as_trained
+from langchain_finetune.finetune.handle import Job
 from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
-from langchain_finetune.finetune.job import Hyperparameters, JobSpec
 from langchain_finetune.finetune.job_status import JobProgress
 from langchain_finetune.finetune.progress import PROGRESS_EVENT
-from langchain_finetune.finetune.spool import spool
+from langchain_finetune.finetune.settings import FineTuneSettings
 from langchain_finetune.finetune.submission import asubmit_spec, job_of_id, submit_spec
-from langchain_finetune.home import ensure_home, home_path
 
 
-class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
+class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):
     """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
 
     It is `submit`, then `Job.wait`, then `Job.model`. A job is made once: running the same chain
@@ -45,12 +36,18 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
             what the server offers.
         engine: `local` is the embedded engine, started when none runs. `openai` is any server
-            that speaks OpenAI's fine-tuning API, by `base_url`.
-        base_url: The server's address; by default `OPENAI_BASE_URL`, or OpenAI's own.
-        api_key: Its key; by default `OPENAI_API_KEY`.
+            that speaks OpenAI's fine-tuning API, by `base_url`. `azure` and `nebius` are such
+            servers that deploy a model before it answers.
+        base_url: The server's address; by default `OPENAI_BASE_URL`, or OpenAI's own. Azure's
+            is `https://<resource>.openai.azure.com/openai/v1/`.
+        api_key: Its key; by default `OPENAI_API_KEY`, `AZURE_OPENAI_API_KEY` or
+            `NEBIUS_API_KEY`.
+        deployment: How the model is deployed, at engines where it answers only then.
         hyperparameters: Those that the engine shall not choose by itself.
         suffix: Goes into the new model's name; at most 64 characters.
         seed: Of the training.
+        extra_body: Further fields of the job's request, as the engine names them, such as Azure's
+            `{"trainingType": "GlobalStandard"}`.
         max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
             Where the engine chooses the epochs, its usual choice is assumed.
         max_tokens: The same for the tokens to train on; each epoch counts.
@@ -61,6 +58,10 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             Ctrl-C: `keep` lets it go on, `cancel` cancels it.
         chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
             `{"temperature": 0}`.
+        bind_trained_tools: Return the model bound to the tools and the answer's format that it
+            was trained with, instead of a bare `ChatOpenAI`.
+
+    Examples of `Convert(method="preference")` make a job of the method `dpo`.
 
     Example:
         ```python
@@ -71,32 +72,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
-
-    model: str = Field(min_length=1)
-    engine: Literal["openai", "local"] = "openai"
-    base_url: Address | None = None
-    api_key: SecretStr | None = None
-    hyperparameters: Hyperparameters = Hyperparameters()
-    suffix: str | None = Field(default=None, max_length=64)
-    seed: int | None = None
-    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    max_tokens: int | None = Field(default=None, ge=0)
-    prices: Prices | None = None
-    timeout_s: float = Field(default=DAY_S, gt=0)
-    reuse: bool = True
-    on_cancel: Literal["keep", "cancel"] = "keep"
-    # Settings may hold headers with keys.
-    chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
-
-    @model_validator(mode="after")
-    def _check_engine(self) -> "FineTune":
-        if self.engine == "local" and (self.base_url or self.api_key):
-            raise ValueError(
-                "engine='local' finds its address and key by itself; leave base_url and api_key "
-                "out, or use engine='openai' for a server that you name."
-            )
-        return self
+    # Runnables ignore what they don't know; a setting that is misspelt must not vanish.
+    model_config = FineTuneSettings.model_config
 
     def invoke(
         self,
@@ -146,12 +123,12 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             JobSubmissionError: The engine refuses, or it is not known whether it made the job.
             EngineError: The engine can't be reached, refuses the key or the base.
         """
-        job = submit_spec(self._spooled(examples), self._connection(), **self._manners())
+        job = submit_spec(self.spec_of(examples), self._connection(), **self._manners())
         return self.attach(job)
 
     async def asubmit(self, examples: Examples) -> Job:
         """Have the job made without blocking; as `submit` otherwise."""
-        spec = await asyncio.to_thread(self._spooled, examples)
+        spec = await asyncio.to_thread(self.spec_of, examples)
         job = await asubmit_spec(spec, self._connection(), **self._manners())
         return await asyncio.to_thread(self.attach, job)
 
@@ -191,7 +168,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         job = self.submit(examples)
         with when_interrupted(job.cancel if self.on_cancel == "cancel" else None):
             job.wait(timeout_s=self.timeout_s, on_progress=tell)
-        return job.model(**self.chat_settings)
+        model = job.model(deployment=self.deployment, **self.chat_settings)
+        return self._bound(model)
 
     async def _afine_tune(
         self,
@@ -207,38 +185,13 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         job = await self.asubmit(examples)
         async with when_cancelled(job.cancel_async if self.on_cancel == "cancel" else None):
             await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
-        return await job.model_async(**self.chat_settings)
+        model = await job.model_async(deployment=self.deployment, **self.chat_settings)
+        return self._bound(model)
 
-    def _spooled(self, examples: Examples) -> JobSpec:
-        if not isinstance(examples, Examples):
-            raise ConvertError(
-                f"FineTune takes what Convert returns, not {type(examples).__name__}: "
-                "loader | Convert() | FineTune(...)."
-            )
-        base = self._base()
-        epochs = self.hyperparameters.n_epochs
-        spooled = spool(
-            examples,
-            ensure_home(home_path()) / "spool",
-            target=Target(
-                self.engine,
-                base,
-                base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
-                n_epochs=None if epochs == "auto" else epochs,
-            ),
-            budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
-        )
-        training, validation = spooled.training, spooled.validation
-        chosen = self.hyperparameters.model_dump(exclude_defaults=True)
-        metadata = {TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)}
-        return JobSpec(base, training, validation, chosen, self.suffix, self.seed, metadata)
-
-    def _base(self) -> str:
-        """Return the base as the engine finds it: it does not run in this folder."""
-        folder = Path(self.model).expanduser()
-        if self.engine == "local" and self.model != "nano" and folder.is_dir():
-            return str(folder.resolve())
-        return self.model
+    def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
+        if not self.bind_trained_tools:
+            return model
+        return bound_as_trained(model)  # type: ignore[return-value]  # it is called alike
 
     def _manners(self) -> dict[str, Any]:
         return {"reuse": self.reuse, "on_cancel": self.on_cancel}

@@ -11,6 +11,7 @@ import orjson
 
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
+from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
@@ -35,6 +36,7 @@ class Spooled:
         validation: The validation file, if one was asked for.
         test: The test file, if one was asked for. It is not for the engine.
         report: What is to be said of the examples.
+        contract: What the training examples have in common.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Spooled:
     validation: WrittenFile | None
     test: WrittenFile | None
     report: ConversionReport
+    contract: TrainedContract
 
 
 def spool(
@@ -69,6 +72,7 @@ def spool(
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     tally = Tally()
+    contract = ContractBuilder()
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         made = Path(fresh, "set")
         made.mkdir(mode=0o700)
@@ -79,6 +83,8 @@ def spool(
             }
             for row in tally.passing(examples.rows(target)):
                 writers[row.part].write(row.line)
+                if row.part == "train":
+                    contract.add(row)
                 writers["sources"].write(source_line(row, writers[row.part].examples))
             for line in left_out_lines(examples.rejected):
                 writers["sources"].write(line)
@@ -96,7 +102,14 @@ def spool(
         _write(made / "report.html", [report.to_html().encode()])
         _place(made, place)
     placed = {name: replace(file, path=place / file.path.name) for name, file in files.items()}
-    return Spooled(place, placed["train"], placed.get("validation"), placed.get("test"), report)
+    return Spooled(
+        place,
+        placed["train"],
+        placed.get("validation"),
+        placed.get("test"),
+        report,
+        contract.contract(),
+    )
 
 
 def _write_manifest(made: Path, said: dict[str, object]) -> str:

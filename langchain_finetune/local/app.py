@@ -87,7 +87,7 @@ def create_app(
 
     app.include_router(create_files_router(files), prefix="/v1")
     app.include_router(create_uploads_router(uploads), prefix="/v1")
-    app.include_router(create_jobs_router(queue, journal, models), prefix="/v1")
+    app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
     return app

@@ -16,10 +16,12 @@ def share_the_cpu() -> None:
 
 
 def device() -> str:
-    """Return `cuda` where a GPU of that kind is there, else `cpu`."""
+    """Return `cuda` or `mps` where a GPU of that kind is there, else `cpu`."""
     import torch  # noqa: PLC0415 - seconds
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def has_fast_bfloat16() -> bool:
@@ -29,8 +31,9 @@ def has_fast_bfloat16() -> bool:
     """
     import torch  # noqa: PLC0415 - seconds
 
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+    if (where := device()) != "cpu":
+        # Apple's GPUs know the type, but most of them are no faster with it.
+        return where == "cuda" and bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 

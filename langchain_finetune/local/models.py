@@ -16,12 +16,19 @@ class FineTuned(Record):
     """A fine-tuned model; `id` is its name.
 
     Attributes:
-        job: The job that made it; its folder is called so too.
+        job: The job that made it.
         base: Name of the base under the first of its jobs, such as `nano`.
+        step: Step of the job that a checkpoint was made at; None for the job's model.
     """
 
     job: str
     base: str
+    step: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its weights."""
+        return self.job if self.step is None else f"{self.job}-step-{self.step}"
 
 
 class Models:
@@ -71,7 +78,7 @@ class Models:
         target = self.target(name)
         try:
             tuned = self._table.get(target)
-            return self._folder / tuned.job if tuned else self._resolve_base(target)
+            return self._folder / tuned.folder if tuned else self._resolve_base(target)
         except (OSError, ValueError):
             # No name of a model: too long, or with characters that neither a path nor UTF-8 holds.
             raise _unknown(name) from None
@@ -98,10 +105,29 @@ class Models:
         """
         base = self.base_of(model)
         name = model_name(base, suffix=suffix, job=job)
-        shutil.rmtree(self._folder / job, ignore_errors=True)
-        folder.replace(self._folder / job)
-        self._table.put(FineTuned(id=name, created_at=now(), job=job, base=base))
-        return name
+        return self._take_over(folder, FineTuned(id=name, created_at=now(), job=job, base=base))
+
+    def keep_checkpoint(self, folder: Path, *, model: str, step: int) -> str:
+        """Take over a checkpoint's folder and return its name.
+
+        Args:
+            folder: Where training has left it, on the same disk.
+            model: The fine-tuned model that came of the same job.
+            step: The step that it was made at.
+
+        Returns:
+            A name such as `ft:nano:local:my-bot:Ab3dEf9h:ckpt-step-20`.
+        """
+        tuned = self._table.get(model)
+        assert tuned
+        name = f"{model}:ckpt-step-{step}"
+        return self._take_over(folder, tuned.model_copy(update={"id": name, "step": step}))
+
+    def _take_over(self, folder: Path, tuned: FineTuned) -> str:
+        shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
+        folder.replace(self._folder / tuned.folder)
+        self._table.put(tuned)
+        return tuned.id
 
     def delete(self, name: str) -> None:
         """Forget a fine-tuned model and its weights.
@@ -114,7 +140,7 @@ class Models:
             self.card(name)
             raise ApiError(403, "Only fine-tuned models can be deleted.", param="model")
         self._table.remove(name)
-        shutil.rmtree(self._folder / tuned.job, ignore_errors=True)
+        shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
 
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's shape; `root` names what an alias stands for."""

@@ -77,7 +77,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make the changes inside happen together or not at all."""
+        """Make the changes inside happen together or not at all; one inside another is one."""
+        if self.connection.in_transaction:
+            yield
+            return
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield

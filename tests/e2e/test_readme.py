@@ -24,7 +24,8 @@ def test_every_python_block_is_run_here():
     assert TEXT.count("```python") == len(BLOCKS)
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
-    tested |= {"budget", "jobs", "report", "split", "structured", "http", "remote"}
+    tested |= {"budget", "jobs", "report", "split", "structured"}
+    tested |= {"azure", "contract", "watching", "http", "remote"}
     assert set(BLOCKS) == tested
 
 
@@ -48,6 +49,17 @@ def test_the_main_example_answers_the_question(names):
     assert names["written"].examples == names["model"].metadata["training_examples"]
     exec(BLOCKS["jobs"], names)
     assert names["job"].job_id == names["model"].metadata["job_id"]
+    logged = []
+    names["log_metrics"] = lambda metrics, step: logged.append(step)
+    names["chain"] = (
+        names["loader"] | names["Convert"]() | names["FineTune"](model="nano", engine="local")
+    )
+    exec(BLOCKS["watching"], names)
+    assert names["model"].metadata["job_id"] == names["job"].job_id
+    assert Path("loss.png").stat().st_size > 1000
+    exec(BLOCKS["contract"], names)
+    assert [tool["function"]["name"] for tool in names["contract"].tools] == ["Calculator"]
+    exec(BLOCKS["azure"], {**names, "get_token": lambda: "token"})
     exec(BLOCKS["hosted"], names)
     assert names["fine_tune"].hyperparameters.n_epochs == 3
 

@@ -143,6 +143,17 @@ def upload(client):
 
 
 @pytest.fixture
+def create(client, upload, way):
+    def create(**options):
+        options = {"model": "nano", "seed": way.SUCCEED} | options
+        if "training_file" not in options:
+            options["training_file"] = upload()
+        return client.fine_tuning.jobs.create(**options)
+
+    return create
+
+
+@pytest.fixture
 def ended(client):
     """Waits until a job has ended and returns it."""
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-SUCCEED, FAIL, CRASH, WAIT, KILLED, NO_MODEL, STUBBORN, NAN = range(8)
+SUCCEED, FAIL, CRASH, WAIT, KILLED, NO_MODEL, STUBBORN, NAN, SLOW = range(9)
 
 
 def report(event, **fields):
@@ -16,21 +16,30 @@ def report(event, **fields):
     sys.stdout.flush()
 
 
-def watch_stdin():
-    sys.stdin.read()
+def watch_stdin(work):
+    """Save and end in order when asked to, at once when the engine has gone."""
+    if os.read(0, 1024):
+        report("stopped", step=done_steps(work))
+    sys.stdout.flush()
     os._exit(0)
+
+
+def done_steps(work):
+    """The fake's checkpoint: a file with a number."""
+    return int((work / "step").read_text()) if (work / "step").exists() else 0
 
 
 def main():
     record, settings = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
-    job = Path(settings["work"]).parent.parent.name
+    work = Path(settings["work"])
+    job = work.parent.name
     with record.open("a") as out:
         out.write(f"{job} {os.getpid()}\n")
     seed = settings["seed"]
     if seed == STUBBORN:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        threading.Thread(target=watch_stdin, daemon=True).start()
+        threading.Thread(target=watch_stdin, args=[work], daemon=True).start()
     asked = settings["hyperparameters"]
     chosen = {"n_epochs": 3, "batch_size": 2, "learning_rate_multiplier": 1.5}
     chosen |= {name: value for name, value in asked.items() if value != "auto"}
@@ -38,19 +47,32 @@ def main():
     with Path(settings["train"]).open() as lines:
         examples = sum(1 for _ in lines)
     report("settings", hyperparameters=chosen, trained_tokens=90, total_steps=steps,
-           examples=examples, method="full")  # fmt: skip
+           examples=examples, method="full", resumed_from=done_steps(work) or None)  # fmt: skip
     sys.stdout.write("a library's chatter\n")
     sys.stderr.write("step by step\n")
+    checkpoints = [{"step": step, "train_loss": 1 / step} for step in range(1, steps + 1)][-3:]
     output = Path(settings["output"])
-    if seed != NO_MODEL:
-        output.mkdir()
-        (output / "config.json").write_text(json.dumps({"base": settings["base"]}))
-    for step in range(1, steps + 1):
+    for step in range(done_steps(work) + 1, steps + 1):
+        if seed == SLOW:
+            time.sleep(0.05)
         report("metrics", step=step, total_steps=steps, epoch=step / 2,
                train_loss=float("nan") if seed == NAN else 1 / step,
                train_mean_token_accuracy=step / 10,
                valid_loss=0.5 if settings["validation"] else None,
                valid_mean_token_accuracy=0.25 if settings["validation"] else None)  # fmt: skip
+        (work / "new").write_text(str(step))
+        (work / "new").replace(work / "step")
+    if seed != NO_MODEL:
+        for checkpoint in checkpoints:
+            last = checkpoint["step"] == steps
+            folder = output / ("model" if last else f"step-{checkpoint['step']}")
+            folder.mkdir(parents=True)
+            about = {
+                "base": settings["base"],
+                "method": settings["method"],
+                "step": checkpoint["step"],
+            }
+            (folder / "config.json").write_text(json.dumps(about))
     if seed == FAIL:
         report("failed", code="example_too_long", message="Example 3 is too long.")
         sys.exit(1)
@@ -61,7 +83,7 @@ def main():
     if seed in {WAIT, STUBBORN}:
         while not (record.parent / "go").exists():
             time.sleep(0.01)
-    report("done", trained_tokens=90)
+    report("done", trained_tokens=90, step=steps, checkpoints=checkpoints)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,6 @@ import openai
 import pytest
 
 
-@pytest.fixture
-def create(client, upload, way):
-    def create(**options):
-        options = {"model": "nano", "seed": way.SUCCEED} | options
-        if "training_file" not in options:
-            options["training_file"] = upload()
-        return client.fine_tuning.jobs.create(**options)
-
-    return create
-
-
 def test_success(engine, client, create, ended, upload):
     validation = upload()
     made = create(suffix="my bot/ü", validation_file=validation, metadata={"a": "b"})
@@ -29,6 +18,7 @@ def test_success(engine, client, create, ended, upload):
     assert made.hyperparameters.n_epochs == "auto"
     assert (made.fine_tuned_model, made.finished_at, made.trained_tokens) == (None, None, None)
     job = ended(made.id)
+    assert job.error is None
     assert (job.status, job.error, job.seed, job.metadata) == ("succeeded", None, 0, {"a": "b"})
     assert job.model == "nano"
     assert job.fine_tuned_model == f"ft:nano:local:my-bot-ü:{job.id[-8:]}"
@@ -178,7 +168,7 @@ def test_too_few_examples(create, ended, upload, jsonl):
     [
         ({"training_file": "file-nope"}, "invalid_training_file", "training_file"),
         ({"validation_file": "file-nope"}, "invalid_validation_file", "validation_file"),
-        ({"method": {"type": "dpo"}}, "unsupported_method", "method.type"),
+        ({"method": {"type": "grpo"}}, "unsupported_method", "method.type"),
         (
             {"method": {"type": "reinforcement", "reinforcement": {"grader": {}}}},
             "unsupported_method",
@@ -192,8 +182,16 @@ def test_too_few_examples(create, ended, upload, jsonl):
         ({"hyperparameters": {"n_epochs": 51}}, None, None),
         ({"hyperparameters": {"n_epoch": 2}}, None, "hyperparameters.n_epoch"),
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, None, None),
+        ({"hyperparameters": {"beta": 0.1}}, None, "hyperparameters.beta"),
+        ({"hyperparameters": {"lora_rank": 0, "lora_alpha": 4}}, None, "lora_rank"),
+        ({"hyperparameters": {"early_stopping_patience": 2}}, None, "validation_file"),
+        ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, None, None),
         ({"extra_body": {"trainingType": "x"}}, None, "trainingType"),
-        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, None, "integrations"),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
+            "unsupported_integration",
+            "integrations",
+        ),
     ],
 )
 def test_refused_requests(create, options, code, param):
@@ -220,7 +218,8 @@ def test_an_unknown_base(create):
 
 def test_an_unknown_job(client):
     jobs = client.fine_tuning.jobs
-    for call in (jobs.retrieve, jobs.cancel, jobs.list_events, jobs.checkpoints.list):
+    calls = (jobs.retrieve, jobs.cancel, jobs.pause, jobs.resume, jobs.list_events)
+    for call in (*calls, jobs.checkpoints.list):
         with pytest.raises(openai.NotFoundError) as refused:
             call("ftjob-nope")
         assert refused.value.code == "fine_tune_not_found"
@@ -246,11 +245,6 @@ def test_lists_jobs_in_pages_and_by_metadata(client, create, ended):
     page = client.fine_tuning.jobs.list(after=ids[1], limit=1)
     assert page.data[0].id == ids[0]
     ended(without.id)
-
-
-def test_checkpoints_are_an_empty_list(client, create, ended):
-    job = ended(create().id)
-    assert list(client.fine_tuning.jobs.checkpoints.list(job.id)) == []
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(client, create, ended):

@@ -1,10 +1,17 @@
 """The job queue over time: order, cancelling, restarts. Every engine here is a real process."""
 
+import base64
 import os
+import random
 import signal
+import time
 
 import openai
 import pytest
+
+EXAMPLES = b"\n".join(
+    [b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'] * 12
+)
 
 
 def alive(pid):
@@ -16,7 +23,7 @@ def alive(pid):
 
 
 def leftovers(home, job):
-    return [*home.glob(f"jobs/{job}/run-*"), *home.glob(f"models/{job}")]
+    return [*home.glob(f"jobs/{job}/*/"), *home.glob(f"models/{job}")]
 
 
 @pytest.fixture
@@ -114,6 +121,61 @@ def test_cancel_waiting_jobs(engine, drive, way, jsonl):
         assert d.started(first, queued, large, last) == [first, last]
 
 
+def test_pause_and_resume_a_running_job(engine, drive, way):
+    with drive(engine) as d:
+        job = d.waiting()
+        pid = dict(engine.started())[job]
+        paused = d.jobs.pause(job)
+        assert (paused.status, paused.estimated_finish) == ("paused", None)
+        assert not alive(pid)
+        assert d.messages(job)[-1] == "Fine-tuning job paused"
+        for call in (d.jobs.pause, lambda job: d.jobs.resume(d.create(way.SUCCEED))):
+            with pytest.raises(openai.BadRequestError, match="paused"):
+                call(job)
+        # Others go on meanwhile.
+        assert d.until(d.create(way.SUCCEED), "succeeded", "failed").status == "succeeded"
+        d.go()
+        assert d.jobs.resume(job).status == "queued"
+        assert d.until(job, "succeeded", "failed").status == "succeeded"
+        assert "Training on 12 examples in 3 steps (full), going on after step 3" in d.messages(job)
+        steps = base64.b64decode(
+            d.client.files.content(d.jobs.retrieve(job).result_files[0]).content
+        )
+        assert [line.split(b",")[0] for line in steps.splitlines()] == [b"step", b"1", b"2", b"3"]
+        assert leftovers(engine.home, job) == [engine.home / "models" / job]
+
+
+def test_pause_waiting_jobs(engine, drive, way, jsonl):
+    with drive(engine) as d:
+        first, queued = d.waiting(), d.create(way.SUCCEED)
+        d.until(queued, "queued")
+        validating = d.create(way.SUCCEED, jsonl(200_000))
+        assert [d.jobs.pause(job).status for job in (queued, validating)] == ["paused"] * 2
+        d.go()
+        d.until(first, "succeeded")
+        assert d.jobs.resume(validating).status == "validating_files"
+        assert d.jobs.resume(queued).status == "queued"
+        for job in (queued, validating):
+            assert d.until(job, "succeeded", "failed").status == "succeeded"
+        paused = d.create(way.SUCCEED, jsonl(200_000))
+        d.jobs.pause(paused)
+        assert d.jobs.cancel(paused).status == "cancelled"
+
+
+def test_too_many_jobs(engine, drive, way, monkeypatch):
+    with drive(engine) as d:
+        first = d.waiting()
+        file = d.jobs.retrieve(first).training_file
+        request = {"model": "nano", "training_file": file, "seed": way.SUCCEED}
+        made = [d.jobs.create(**request).id for _ in range(100)]
+        with pytest.raises(openai.RateLimitError) as refused:
+            d.jobs.create(**request)
+        assert refused.value.code == "rate_limit_exceeded"
+        for job in made:
+            d.jobs.cancel(job)
+        d.jobs.cancel(first)
+
+
 def test_a_file_deleted_while_its_job_waits(engine, drive, way):
     with drive(engine) as d:
         first, second = d.waiting(), d.create(way.SUCCEED)
@@ -147,18 +209,60 @@ def test_survives_sigkill_while_a_job_runs(start, drive, until, way):
         steps = d.client.files.content(d.jobs.retrieve(running).result_files[0])
         assert steps.content
         assert [file for file in d.client.files.list() if file in files] == files
-        assert not list(engine.home.glob("jobs/*/run-*"))
-        assert len(list(engine.home.glob("models/*"))) == 3
+        assert not list(engine.home.glob("jobs/*/*/"))
+        # Three jobs, each with its model and two checkpoints.
+        assert len(list(engine.home.glob("models/*"))) == 9
 
 
-def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way):
+@pytest.mark.parametrize("kind", ["WAIT", "STUBBORN"])
+def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way, kind):
     with start() as engine, drive(engine) as d:
-        job = d.waiting(way.STUBBORN)
+        job = d.waiting(getattr(way, kind))
         ((_, pid),) = engine.started()
         engine.process.send_signal(signal.SIGTERM)
         assert engine.process.wait(20) == 0
         assert not alive(pid)
-        assert leftovers(engine.home, job) == []
+        assert [path.name for path in leftovers(engine.home, job)] == ["work"]
     (engine.home / "go").touch()
     with start() as engine, drive(engine) as d:
         assert d.until(job, "succeeded", "failed").status == "succeeded"
+        assert any("going on after step 3" in message for message in d.messages(job))
+
+
+def test_sigkills_lose_nothing(start, drive, until, way):
+    """What was acknowledged is there after each kill, and in the end every job has succeeded."""
+    kills = int(os.environ.get("KILLS", "4"))
+    chance = random.Random(7)
+    files, jobs, cancelled = [], [], []
+    for _ in range(kills):
+        with start(stop=False) as engine, drive(engine) as d:
+            assert {file.id for file in d.client.files.list(limit=10_000)} >= set(files)
+            assert {job.id for job in d.jobs.list(limit=100)} >= set(jobs)
+            assert all(d.jobs.retrieve(job).status == "cancelled" for job in cancelled)
+            until_then = time.monotonic() + chance.uniform(0.05, 1.5)
+            while time.monotonic() < until_then:
+                files.append(_upload(d, files))
+                if len(jobs) - len(cancelled) < 3 * kills:
+                    made = d.jobs.create(model="nano", training_file=files[-1], seed=way.SLOW)
+                    jobs.append(made.id)
+                    if chance.random() < 0.3:
+                        d.jobs.cancel(made.id)
+                        cancelled.append(made.id)
+            engine.process.kill()
+            engine.process.wait()
+    with start() as engine, drive(engine) as d:
+        for job in jobs:
+            until(lambda: d.jobs.retrieve(job).status in {"succeeded", "failed", "cancelled"})  # noqa: B023
+            ended = d.jobs.retrieve(job)
+            expected = "cancelled" if job in cancelled else "succeeded"
+            assert (ended.status, ended.error) == (expected, None)
+        succeeded = set(jobs) - set(cancelled)
+        assert succeeded
+        assert not list(engine.home.glob("jobs/*/*/"))
+        assert len(list(engine.home.glob("models/*"))) == 3 * len(succeeded)
+        table = d.client.files.content(d.jobs.retrieve(min(succeeded)).result_files[0]).content
+        assert len(base64.b64decode(table).splitlines()) == 4
+
+
+def _upload(d, files):
+    return d.client.files.create(file=(f"{len(files)}.jsonl", EXAMPLES), purpose="fine-tune").id

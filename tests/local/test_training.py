@@ -1,60 +1,26 @@
 """The training process: its reports, its model, its end."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
-from tests.local.tiny_model import example, make_tiny_model, write_lines
+from tests.local.tiny_model import example, make_tiny_model
+from tests.local.training_process import finish, start
 
-TRAIN = [sys.executable, "-m", "langchain_finetune.local.training"]
-# A model of this size is trained in full; this makes LoRA's turn come earlier.
-TRAIN_LORA = [
-    sys.executable,
-    "-c",
-    (
-        "from langchain_finetune.local.training import plan; plan.SMALL_MODEL = 1\n"
-        "from langchain_finetune.local.training.__main__ import main; raise SystemExit(main())"
-    ),
-]
+LONG = {
+    "messages": [
+        {"role": "user", "content": "secret" * 500},
+        {"role": "assistant", "content": "A"},
+    ]
+}
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("base"))
-
-
-def start(folder, base, examples, *, validation=None, command=TRAIN, **hyperparameters):
-    folder.mkdir(exist_ok=True)
-    spec = {
-        "base": str(base),
-        "train": str(write_lines(folder / "train.jsonl", examples)),
-        "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
-        "output": str(folder / "model"),
-        "work": str(folder / "work"),
-        "hyperparameters": hyperparameters,
-        "seed": 3,
-    }
-    (folder / "spec.json").write_text(json.dumps(spec))
-    return subprocess.Popen(
-        [*command, str(folder / "spec.json")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process):
-    """Events, exit status and log of a process that is left alone."""
-    with process:
-        events = [json.loads(line) for line in process.stdout]
-        log = process.stderr.read()
-        return events, process.wait(), log
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +37,22 @@ def test_reports(trained):
     settings, *metrics, done = events
     assert settings == {
         "event": "settings",
-        "hyperparameters": {"n_epochs": 4, "batch_size": 5, "learning_rate_multiplier": 1.0},
+        "hyperparameters": {
+            "n_epochs": 4,
+            "batch_size": 5,
+            "learning_rate_multiplier": 1.0,
+            "lora_rank": 0,
+        },
         "trained_tokens": settings["trained_tokens"],
         "total_steps": 12,
         "examples": 12,
         "method": "full",
+        "resumed_from": None,
     }
     assert settings["trained_tokens"] > 4 * 12 * 500
-    assert done == {"event": "done", "trained_tokens": settings["trained_tokens"]}
+    assert (done["event"], done["trained_tokens"]) == ("done", settings["trained_tokens"])
+    assert [each["step"] for each in done["checkpoints"]] == [6, 9, 12]
+    assert done["step"] == min(done["checkpoints"], key=lambda each: each["valid_loss"])["step"]
     assert {each["event"] for each in metrics} == {"metrics"}
     assert [each["step"] for each in metrics] == list(range(1, 13))
     assert {each["total_steps"] for each in metrics} == {12}
@@ -86,7 +60,7 @@ def test_reports(trained):
     losses = [each["train_loss"] for each in metrics]
     assert losses[-1] < losses[0]
     assert all(0 <= each["train_mean_token_accuracy"] <= 1 for each in metrics)
-    validated = [each["step"] for each in metrics if each["valid_loss"] is not None]
+    validated = [each["step"] for each in metrics if "valid_loss" in each]
     assert validated == [3, 6, 9, 12]
     assert metrics[-1]["valid_mean_token_accuracy"] is not None
 
@@ -96,13 +70,17 @@ def test_the_model_is_whole_and_at_its_place(trained, base):
 
     folder = trained[0]
     assert not list(folder.glob(".*")), "nothing half-made is left"
-    files = {path.name for path in (folder / "model").iterdir()}
+    files = {path.name for path in (folder / "models" / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= files
     assert not any(name.endswith((".bin", ".pt", ".pth")) for name in files)
-    assert json.loads((folder / "model" / "config.json").read_text())["use_cache"] is True
-    assert str(base) not in "".join(p.read_text() for p in (folder / "model").glob("*.json"))
-    AutoModelForCausalLM.from_pretrained(folder / "model")
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert (
+        json.loads((folder / "models" / "model" / "config.json").read_text())["use_cache"] is True
+    )
+    assert str(base) not in "".join(
+        p.read_text() for p in (folder / "models" / "model").glob("*.json")
+    )
+    AutoModelForCausalLM.from_pretrained(folder / "models" / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "models" / "model")
     assert tokenizer.response_template
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
 
@@ -110,18 +88,6 @@ def test_the_model_is_whole_and_at_its_place(trained, base):
 def test_training_text_is_in_no_log(trained):
     assert "plus" not in trained[3]
     assert "calculator" not in trained[3]
-
-
-def test_lora_is_merged(tmp_path, base):
-    examples = [example(n, n + 1) for n in range(6)]
-    process = start(tmp_path, base, examples, command=TRAIN_LORA, n_epochs=1, batch_size=3)
-    events, status, log = finish(process)
-    assert status == 0, log
-    assert events[0]["method"] == "lora"
-    assert events[0]["total_steps"] == 2
-    files = {path.name for path in (tmp_path / "model").iterdir()}
-    assert "model.safetensors" in files
-    assert "adapter_config.json" not in files
 
 
 def test_the_seed_decides(trained, tmp_path, base):
@@ -144,7 +110,7 @@ def test_it_stops_when_its_input_closes(tmp_path, base, after):
         process.stdin.close()
         assert process.wait(10) != 0
         assert time.monotonic() - closed_at < 2
-    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "models").exists()
     assert not list(tmp_path.glob(".*"))
 
 
@@ -154,6 +120,7 @@ def test_it_stops_when_its_input_closes(tmp_path, base, after):
         ([example(1, 2), {"messages": []}], None, ("invalid_training_file", "Line 2: ")),
         ([], None, ("invalid_training_file", "no examples")),
         ([example(1, 2)], [{"secret": 1}], ("invalid_validation_file", "Line 1: ")),
+        ([example(1, 2)], [LONG], ("example_too_long", "Validation file: Line 1: ")),
     ],
 )
 def test_files_that_break_the_rules(tmp_path, base, examples, validation, expected):
@@ -170,7 +137,7 @@ def test_a_base_that_is_no_model(tmp_path):
     events, status, log = finish(start(tmp_path, tmp_path, [example(1, 2)]))
     assert status == 1
     assert events[0]["code"] == "base_model_unavailable"
-    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "models").exists()
     assert "plus" not in log
 
 
@@ -208,7 +175,7 @@ def test_ctrl_c_is_no_failure():
 
 def test_plans():
     tiny = make_plan(Asked(), examples=200, parameters=2_000_000)
-    assert tiny.method == "full"
+    assert not tiny.lora
     assert tiny.hyperparameters.n_epochs == 3
     few = make_plan(Asked(), examples=10, parameters=2_000_000)
     assert few.hyperparameters.n_epochs == 14
@@ -217,7 +184,11 @@ def test_plans():
     big = make_plan(
         Asked(batch_size=6, learning_rate_multiplier=0.5), examples=100, parameters=600_000_000
     )
-    assert big.method == "lora"
+    assert (big.hyperparameters.lora_rank, big.hyperparameters.lora_alpha) == (16, 32)
+    assert make_plan(Asked(), examples=9, parameters=7 * 10**9).hyperparameters.lora_rank == 32
+    assert make_plan(Asked(lora_rank=0), examples=9, parameters=10**9).learning_rate < 1e-4
+    preferences = make_plan(Asked(), examples=100, parameters=2_000_000, method="dpo")
+    assert preferences.learning_rate < tiny.learning_rate / 2
     assert big.hyperparameters.n_epochs == 3
     assert (big.device_batch_size, big.accumulation) == (2, 3)
     assert big.learning_rate == pytest.approx(1e-4)

@@ -82,7 +82,8 @@ class LightEngine:
             "id": job_id, "object": "fine_tuning.job", "created_at": int(self.now),
             "visible_at": self.now + self.lag_s, "model": asked["model"], "status": STEPS[0],
             "looks": 0, "metadata": asked.get("metadata"), "fine_tuned_model": None,
-            "finished_at": None, "trained_tokens": None, "error": {}, "result_files": [],
+            "method": asked.get("method"), "finished_at": None, "trained_tokens": None,
+            "error": {}, "result_files": [],
             "seed": 1, "organization_id": "o", "training_file": asked["training_file"],
         }  # fmt: skip
         self.events[job_id] = []

@@ -10,8 +10,8 @@ from langchain_finetune.convert.contract import ContractBuilder
 from langchain_finetune.convert.rows import Row
 from langchain_finetune.finetune.contract import (
     ContractWatch,
-    contract_path,
     difference,
+    save_contract,
     trained_contract,
 )
 
@@ -56,6 +56,11 @@ def test_a_preference_example_has_its_request_below_input():
     assert (contract.tools, contract.system_prompt) == ([ADD], "Add.")
 
 
+def test_legacy_functions_count_as_tools():
+    contract = built(chat(tools=[ADD]), chat(functions=[ADD["function"]]), chat())
+    assert (contract.tools, len(contract.tool_lists)) == ([ADD], 2)
+
+
 def test_memory_is_bounded_however_many_prompts_there_are():
     contract = built(*(chat(f"It is {second}.") for second in range(1000)))
     assert contract.system_prompts == 256
@@ -89,9 +94,7 @@ async def test_other_tools_warn_once_and_known_ones_never():
 
 def test_a_model_finds_its_contract_by_the_hash_of_its_training_file(tmp_path):
     contract = built(chat(tools=[ADD]))
-    path = contract_path("ab" * 32, tmp_path)
-    path.parent.mkdir()
-    path.write_text(contract.model_dump_json())
+    save_contract(contract, "ab" * 32, tmp_path)
     model = ChatOpenAI(model="x", api_key="k", metadata={"training_sha256": "ab" * 32})
     assert trained_contract(model, tmp_path) == contract
     assert trained_contract(ChatOpenAI(model="x", api_key="k"), tmp_path) is None

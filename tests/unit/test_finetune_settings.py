@@ -119,7 +119,7 @@ def test_a_relative_base_folder_is_made_absolute_for_the_embedded_engine(
     examples = Convert().invoke(chats())
 
     def sent(**settings):
-        return FineTune(**settings)._spooled(examples).model
+        return FineTune(**settings).spec_of(examples).model
 
     assert sent(model="./base", engine="local") == str(tmp_path / "base")
     assert sent(model="./base") == "./base"

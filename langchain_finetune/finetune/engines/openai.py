@@ -52,13 +52,15 @@ def create_job(client: Any, spec: JobSpec, file_ids: list[str]) -> Any:
     }
     if spec.validation is not None:
         request["validation_file"] = file_ids[1]
-    if spec.hyperparameters:
-        supervised = {"hyperparameters": spec.hyperparameters}
-        request["method"] = {"type": "supervised", "supervised": supervised}
+    if spec.hyperparameters or spec.method != "supervised":
+        settings = {"hyperparameters": spec.hyperparameters} if spec.hyperparameters else {}
+        request["method"] = {"type": spec.method, spec.method: settings}
     if spec.suffix is not None:
         request["suffix"] = spec.suffix
     if spec.seed is not None:
         request["seed"] = spec.seed
+    if spec.extra_body:
+        request["extra_body"] = spec.extra_body
     return client.fine_tuning.jobs.with_raw_response.create(**request)
 
 

@@ -1,20 +1,25 @@
-"""`/v1/fine_tuning/jobs`: create, follow, list and cancel jobs (OpenAI's Fine-tuning API)."""
+"""`/v1/fine_tuning/jobs`: create, follow, list, pause, cancel (OpenAI's Fine-tuning API)."""
 
 import asyncio
 import secrets
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.disk import require_space
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.records import Hyperparameters
+from langchain_finetune.local.jobs.records import Hyperparameters, MethodType
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.records import answer
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+_Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -24,24 +29,42 @@ class _Strict(BaseModel):
 
 
 class _Hyperparameters(_Strict):
-    """Bounds as in OpenAI's fine-tuning guide; null means "auto", as the SDK's types allow."""
+    """Bounds as in OpenAI's fine-tuning guide; null means "auto", as the SDK's types allow.
+
+    Those from `lora_rank` on are this engine's own.
+    """
 
     n_epochs: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
     batch_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] | None = None
-    learning_rate_multiplier: (
-        Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | Literal["auto"] | None
+    learning_rate_multiplier: _Positive | Literal["auto"] | None = None
+    lora_rank: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] | None = None
+    lora_alpha: _Positive | Literal["auto"] | None = None
+    lora_targets: (
+        Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=32)]
+        | Literal["auto", "all-linear"]
+        | None
     ) = None
+    early_stopping_patience: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
+
+
+class _DpoHyperparameters(_Hyperparameters):
+    beta: Annotated[float, Field(gt=0, le=2)] | Literal["auto"] | None = None
 
 
 class _Supervised(_Strict):
     hyperparameters: _Hyperparameters | None = None
 
 
+class _Dpo(_Strict):
+    hyperparameters: _DpoHyperparameters | None = None
+
+
 class _Method(BaseModel):
-    """Other methods than the supervised one are refused by name, whatever they carry."""
+    """A method that is not known is refused by name, whatever it carries."""
 
     type: str
     supervised: _Supervised | None = None
+    dpo: _Dpo | None = None
 
 
 class _Create(_Strict):
@@ -62,35 +85,77 @@ class _Create(_Strict):
         ]
         | None
     ) = None
-    integrations: Annotated[list[Any], Field(max_length=0)] | None = None
+    integrations: list[Any] | None = None
 
-    def requested(self) -> Hyperparameters:
-        """Return the hyperparameters; those under `method` count where both are given."""
-        if self.method and self.method.type != "supervised":
+    def asked(self) -> tuple[MethodType, Hyperparameters]:
+        """Return the method and its hyperparameters; those under `method` count where both are."""
+        kind: MethodType
+        part: _Supervised | _Dpo | None
+        match self.method:
+            case None:
+                kind, part = "supervised", None
+            case _Method(type="supervised"):
+                kind, part = "supervised", self.method.supervised
+            case _Method(type="dpo"):
+                kind, part = "dpo", self.method.dpo
+            case _:
+                raise ApiError(
+                    400,
+                    "This engine knows the methods 'supervised' and 'dpo' only.",
+                    code="unsupported_method",
+                    param="method.type",
+                )
+        given = (part.hyperparameters if part else None) or self.hyperparameters
+        asked = Hyperparameters(**given.model_dump(exclude_none=True) if given else {})
+        if isinstance(asked.early_stopping_patience, int) and not self.validation_file:
             raise ApiError(
                 400,
-                "This engine knows the method 'supervised' only.",
-                code="unsupported_method",
-                param="method.type",
+                "early_stopping_patience watches the validation loss: give a validation_file too.",
+                param="validation_file",
             )
-        supervised = self.method.supervised if self.method else None
-        given = (supervised.hyperparameters if supervised else None) or self.hyperparameters
-        return Hyperparameters(**given.model_dump(exclude_none=True) if given else {})
+        if asked.lora_rank == 0 and (asked.lora_alpha or asked.lora_targets):
+            raise ApiError(
+                400,
+                "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets.",
+                param="lora_rank",
+            )
+        return kind, asked
+
+    def refuse_integrations(self) -> None:
+        """Refuse what would send data away from this machine."""
+        if self.integrations:
+            raise ApiError(
+                400,
+                "This engine sends nothing to other services: leave integrations out, and read the"
+                " job's events or its result file.",
+                code="unsupported_integration",
+                param="integrations",
+            )
 
 
-def create_jobs_router(queue: JobQueue, journal: Journal, models: Models) -> APIRouter:
-    """Return the routes of the Fine-tuning API."""
+def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: Path) -> APIRouter:
+    """Return the routes of the Fine-tuning API.
+
+    Args:
+        queue: Takes the jobs on.
+        journal: Knows what became of them.
+        models: What can be fine-tuned.
+        home: Folder on the disk that a training fills.
+    """
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
     async def create(request: _Create) -> dict[str, Any]:
-        hyperparameters = request.requested()
+        method, hyperparameters = request.asked()
+        request.refuse_integrations()
         model = models.target(request.model)
-        await asyncio.to_thread(models.resolve, model)
+        base = await asyncio.to_thread(models.resolve, model)
+        await asyncio.to_thread(require_space, home, base)
         job = queue.create(
             model=model,
             training_file=request.training_file,
             validation_file=request.validation_file,
+            method=method,
             hyperparameters=hyperparameters,
             suffix=request.suffix,
             seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
@@ -110,14 +175,23 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models) -> API
     async def cancel(job_id: str) -> dict[str, Any]:
         return answer(await queue.cancel(job_id))
 
+    @router.post("/{job_id}/pause")
+    async def pause(job_id: str) -> dict[str, Any]:
+        return answer(await queue.pause(job_id))
+
+    @router.post("/{job_id}/resume")
+    async def resume(job_id: str) -> dict[str, Any]:
+        return answer(queue.resume(job_id))
+
     @router.get("/{job_id}/events")
     async def events(job_id: str, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
         return journal.events(job_id, limit=limit, after=after).body()
 
     @router.get("/{job_id}/checkpoints")
-    async def checkpoints(job_id: str) -> dict[str, Any]:
-        journal.get(job_id)
-        return {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+    async def checkpoints(
+        job_id: str, after: str | None = None, limit: Limit = 10
+    ) -> dict[str, Any]:
+        return journal.checkpoints(job_id, limit=limit, after=after).body()
 
     return router
 

@@ -33,19 +33,21 @@ class Settings(BaseModel):
     total_steps: int
     examples: int
     method: str
+    resumed_from: int | None = None
 
 
-class Metrics(BaseModel):
-    """How one step went."""
+class Measures(BaseModel):
+    """What was measured at one step; rewards are DPO's."""
 
-    event: Literal["metrics"]
     step: int
-    total_steps: int
-    epoch: float | None = None
     train_loss: float | None = None
     train_mean_token_accuracy: float | None = None
+    train_reward_accuracy: float | None = None
+    train_reward_margin: float | None = None
     valid_loss: float | None = None
     valid_mean_token_accuracy: float | None = None
+    valid_reward_accuracy: float | None = None
+    valid_reward_margin: float | None = None
 
     def data(self) -> dict[str, Any]:
         """Return the numbers that JSON can hold; a loss may have become infinite or NaN."""
@@ -56,11 +58,28 @@ class Metrics(BaseModel):
         }
 
 
+class Metrics(Measures):
+    """How one step went."""
+
+    event: Literal["metrics"]
+    total_steps: int
+    epoch: float | None = None
+
+
 class Done(BaseModel):
-    """The model lies in the output folder."""
+    """The models lie in the output folder: the model itself, and the other checkpoints."""
 
     event: Literal["done"]
     trained_tokens: int
+    step: int
+    checkpoints: list[Measures]
+
+
+class Stopped(BaseModel):
+    """The trainer has saved its state and ended, as it was asked to."""
+
+    event: Literal["stopped"]
+    step: int
 
 
 class Failed(BaseModel):
@@ -71,13 +90,17 @@ class Failed(BaseModel):
     message: str
 
 
-ChildEvent = Settings | Metrics | Done | Failed
+ChildEvent = Settings | Metrics | Done | Stopped | Failed
 
 _EVENTS: TypeAdapter[ChildEvent] = TypeAdapter(Annotated[ChildEvent, Field(discriminator="event")])
 
 
 async def run_child(
-    command: Sequence[str], settings: Path, log: Path, on_event: Callable[[ChildEvent], None]
+    command: Sequence[str],
+    settings: Path,
+    log: Path,
+    on_event: Callable[[ChildEvent], None],
+    stop: asyncio.Event,
 ) -> int:
     """Run the training process to its end; kill it when this task is cancelled.
 
@@ -86,6 +109,7 @@ async def run_child(
         settings: Its settings, a JSON file; the process works in that folder.
         log: Where its stderr goes.
         on_event: Called with each report.
+        stop: When it is set, the process is asked to save its state and to end.
 
     Returns:
         Its exit status; negative for the signal that killed it.
@@ -104,6 +128,7 @@ async def run_child(
             # A group of its own, so that its helpers can be killed with it.
             start_new_session=True,
         )
+    asking = asyncio.create_task(_ask_to_stop(process, stop))
     try:
         assert process.stdout
         async for line in process.stdout:
@@ -112,7 +137,16 @@ async def run_child(
                 on_event(_EVENTS.validate_json(line))
         return await process.wait()
     finally:
+        asking.cancel()
         await _end(process)
+
+
+async def _ask_to_stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
+    await stop.wait()
+    assert process.stdin
+    with suppress(OSError):
+        process.stdin.write(b"stop\n")
+        await process.stdin.drain()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

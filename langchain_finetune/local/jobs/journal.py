@@ -5,7 +5,14 @@ from typing import Any, Literal
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.records import ENDED, Event, Job, JobError, Status
+from langchain_finetune.local.jobs.records import (
+    ENDED,
+    Checkpoint,
+    Event,
+    Job,
+    JobError,
+    Status,
+)
 from langchain_finetune.local.records import Database, Page, Table, Where
 
 
@@ -20,6 +27,12 @@ class Journal:
         self.transaction = database.transaction
         self._jobs = Table(database, "jobs", Job, index="json_extract(body, '$.status')")
         self._events = Table(database, "events", Event, index="json_extract(body, '$.job')")
+        self._checkpoints = Table(
+            database,
+            "checkpoints",
+            Checkpoint,
+            index="json_extract(body, '$.fine_tuning_job_id')",
+        )
 
     def get(self, job_id: str) -> Job:
         """Return a job.
@@ -66,6 +79,27 @@ class Journal:
         """Return a part of a job's events, newest first."""
         where = [Where("json_extract(body, '$.job') = ?", (self.get(job_id).id,))]
         return self._events.page(limit=limit, after=after, where=where)
+
+    def metrics(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what was measured along a job, by step.
+
+        Steps that were done again, after the engine was killed, count as they went at last.
+        """
+        where = Where(
+            "json_extract(body, '$.job') = ? AND json_extract(body, '$.type') = 'metrics'",
+            (job_id,),
+        )
+        by_step = {event.data["step"]: event.data for event in self._events.all(where)}
+        return [by_step[step] for step in sorted(by_step)]
+
+    def checkpoints(self, job_id: str, *, limit: int, after: str | None) -> Page[Checkpoint]:
+        """Return a part of a job's checkpoints, newest first."""
+        where = [Where("json_extract(body, '$.fine_tuning_job_id') = ?", (self.get(job_id).id,))]
+        return self._checkpoints.page(limit=limit, after=after, where=where)
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint down."""
+        self._checkpoints.put(checkpoint)
 
     def save(self, job: Job) -> None:
         """Write a job down."""

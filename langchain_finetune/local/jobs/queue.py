@@ -2,22 +2,39 @@
 
 import asyncio
 import logging
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.identifiers import new_id, now
+from langchain_finetune.local.jobs.file_check import FileCheck
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.records import ENDED, Hyperparameters, Job, JobError, Status
+from langchain_finetune.local.jobs.records import (
+    ENDED,
+    Hyperparameters,
+    Job,
+    JobError,
+    MethodType,
+    Status,
+    method_object,
+)
 from langchain_finetune.local.jobs.training import Training
-from langchain_finetune.local.jobs.validation import Param, check_file
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.quiet_log import log_broken
 
 logger = logging.getLogger(__name__)
 
+MAX_WAITING = 100
+"""Most jobs that may wait; a client that creates more is most likely in a loop."""
+
+PAUSE_S = 30.0
+"""How long a training may take to save its state before it is killed."""
+
+STOP_S = 5.0
+"""The same when the engine stops."""
+
+_WAITING: tuple[Status, ...] = ("validating_files", "queued")
 _BROKEN = JobError(code="server_error", message="The engine failed; its log says where.")
 
 
@@ -39,17 +56,18 @@ class JobQueue:
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._journal = journal
-        self._files = files
+        self._check = FileCheck(journal, files)
         self._training = Training(journal, files, models, folder, trainer)
-        self._wake: dict[Status, asyncio.Event] = {
-            "validating_files": asyncio.Event(),
-            "queued": asyncio.Event(),
-        }
+        self._stop_training = asyncio.Event()
+        self._wake = {status: asyncio.Event() for status in _WAITING}
+        self._stopping = False
+        self._pausing: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._steps: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Begin to work; jobs that an earlier engine left in the middle go first."""
+        """Begin to work; a job that an earlier engine left in the middle goes on where it was."""
+        self._training.sweep()
         for job in self._journal.with_status("queued", "running"):
             job.status = "queued"
             job.estimated_finish = None
@@ -58,13 +76,18 @@ class JobQueue:
             )
         self._workers = [
             asyncio.create_task(self._work("validating_files", self._validate)),
-            asyncio.create_task(self._work("queued", self._training.run)),
+            asyncio.create_task(self._work("queued", self._train)),
         ]
         for worker in self._workers:
             worker.add_done_callback(_tell_if_broken)
 
     async def stop(self) -> None:
-        """Stop working; a running job goes back to the queue at the next start."""
+        """Stop working; a running job saves its state, and goes on from it at the next start."""
+        self._stopping = True
+        self._stop_training.set()
+        for job in self._journal.with_status("running"):
+            if step := self._steps.get(job.id):
+                await asyncio.wait([step], timeout=STOP_S)
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -75,6 +98,7 @@ class JobQueue:
         model: str,
         training_file: str,
         validation_file: str | None,
+        method: MethodType,
         hyperparameters: Hyperparameters,
         suffix: str | None,
         seed: int,
@@ -83,11 +107,17 @@ class JobQueue:
         """Take on a job for a model that exists.
 
         Raises:
-            ApiError: 400 where a file can't be trained on.
+            ApiError: 400 where a file can't be trained on; 429 where too many jobs wait.
         """
-        self._require_file(training_file, "training_file")
+        if len(self._journal.with_status(*_WAITING)) >= MAX_WAITING:
+            raise ApiError(
+                429,
+                f"{MAX_WAITING} jobs wait already: let some end, or cancel some.",
+                code="rate_limit_exceeded",
+            )
+        self._check.require(training_file, "training_file")
         if validation_file:
-            self._require_file(validation_file, "validation_file")
+            self._check.require(validation_file, "validation_file")
         job = Job(
             id=new_id("ftjob"),
             created_at=now(),
@@ -96,11 +126,11 @@ class JobQueue:
             validation_file=validation_file,
             hyperparameters=hyperparameters,
             requested=hyperparameters,
+            method=method_object(method, hyperparameters),
             user_provided_suffix=suffix,
             seed=seed,
             metadata=dict(metadata) if metadata is not None else None,
         )
-        job.settle(hyperparameters)
         self._journal.note(job, f"Created fine-tuning job: {job.id}")
         self._wake["validating_files"].set()
         return job
@@ -115,23 +145,55 @@ class JobQueue:
         if job.status in ENDED:
             raise ApiError(400, f"Job has already ended: {job_id}", code="job_already_ended")
         self._journal.end(job, "cancelled", "Fine-tuning job cancelled")
-        if step := self._steps.get(job_id):
-            step.cancel()
-            await asyncio.wait([step])
+        await self._break_off(job_id)
+        self._training.tidy(job)
         return job
 
-    def _require_file(self, file_id: str, param: Param) -> None:
-        try:
-            purpose = self._files.get(file_id).purpose
-        except ApiError:
-            purpose = None
-        if purpose != "fine-tune":
+    async def pause(self, job_id: str) -> Job:
+        """Pause a job; when this returns, its state is saved and nothing of it runs any more.
+
+        Raises:
+            ApiError: 404 where there is none, 400 where it has ended or is paused.
+        """
+        job = self._journal.get(job_id)
+        if job.status in ENDED or job.status == "paused":
             raise ApiError(
-                400,
-                f"{file_id} is no file uploaded with the purpose fine-tune.",
-                code=f"invalid_{param}",
-                param=param,
+                400, f"Job is {job.status}, so it can't be paused: {job_id}", code="invalid_status"
             )
+        if job.status == "running" and (step := self._steps.get(job_id)):
+            # The step itself writes this down: until it has ended, it writes the job's record.
+            self._pausing.add(job_id)
+            self._stop_training.set()
+            await asyncio.wait([step], timeout=PAUSE_S)
+        else:
+            self._note_paused(job)
+        await self._break_off(job_id)
+        # It may have come to its end while it was asked to stop.
+        return self._journal.get(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on; it takes its old place in the queue.
+
+        Raises:
+            ApiError: 404 where there is none, 400 where it is not paused.
+        """
+        job = self._journal.get(job_id)
+        if job.status != "paused":
+            raise ApiError(400, f"Job is not paused: {job_id}", code="invalid_status")
+        job.status = "queued" if job.validated else "validating_files"
+        self._journal.note(job, "Fine-tuning job resumed")
+        self._wake[job.status].set()
+        return job
+
+    async def _break_off(self, job_id: str) -> None:
+        if (step := self._steps.get(job_id)) and not step.done():
+            step.cancel()
+            await asyncio.wait([step])
+
+    def _note_paused(self, job: Job) -> None:
+        job.status = "paused"
+        job.estimated_finish = None
+        self._journal.note(job, "Fine-tuning job paused")
 
     async def _work(self, status: Status, step: Callable[[Job], Awaitable[None]]) -> None:
         while True:
@@ -151,40 +213,36 @@ class JobQueue:
             if isinstance(outcome, Exception):
                 log_broken(logger, f"Job {job.id}", outcome)
             left = self._journal.get(job.id)
+            if self._stopping:
+                return
             if left.status == status or (left.status == "running" and status == "queued"):
                 self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
+            self._training.tidy(left)
 
     async def _step(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
         logger.info("Job %s: %s", job.id, job.status)
-        await step(job)
+        try:
+            await step(job)
+        finally:
+            if job.id in self._pausing:
+                self._pausing.discard(job.id)
+                left = self._journal.get(job.id)
+                if left.status not in ENDED:
+                    self._note_paused(left)
         logger.info("Job %s: %s", job.id, job.status)
 
+    async def _train(self, job: Job) -> None:
+        self._stop_training.clear()
+        await self._training.run(job, self._stop_training)
+
     async def _validate(self, job: Job) -> None:
-        files: list[tuple[Param, str | None]] = [
-            ("training_file", job.training_file),
-            ("validation_file", job.validation_file),
-        ]
-        for param, file_id in files:
-            if file_id is None:
-                continue
-            self._journal.note(job, f"Validating {param.replace('_', ' ')}: {file_id}")
-            if fault := await self._fault_of(file_id, param):
-                self._journal.end(job, "failed", fault.message, fault)
-                return
+        if fault := await self._check.fault_of(job):
+            self._journal.end(job, "failed", fault.message, fault)
+            return
         job.status = "queued"
+        job.validated = True
         self._journal.note(job, "Files validated, moving job to queued state")
         self._wake["queued"].set()
-
-    async def _fault_of(self, file_id: str, param: Param) -> JobError | None:
-        stop = threading.Event()
-        try:
-            path = self._files.path(file_id)
-            return await asyncio.to_thread(check_file, path, param, stop)
-        except ApiError as error:
-            return JobError(code=f"invalid_{param}", message=error.message, param=param)
-        finally:
-            # A thread can't be cancelled; it looks at this instead.
-            stop.set()
 
 
 def _tell_if_broken(worker: asyncio.Task[None]) -> None:

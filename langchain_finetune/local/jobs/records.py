@@ -2,21 +2,37 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from langchain_finetune.local.records import Record
 
-Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+Status = Literal[
+    "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
+]
+MethodType = Literal["supervised", "dpo"]
 
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Hyperparameters(BaseModel):
-    """What steers the training; "auto" until the trainer has chosen."""
+    """What steers the training; "auto" until the trainer has chosen.
+
+    Those below the first three are shown where they were given or chosen; `beta` is DPO's, and the
+    others are this engine's own (see `langchain_finetune.local.training.plan.Asked`).
+    """
 
     n_epochs: int | Literal["auto"] = "auto"
     batch_size: int | Literal["auto"] = "auto"
     learning_rate_multiplier: float | Literal["auto"] = "auto"
+    beta: float | Literal["auto"] | None = None
+    lora_rank: int | Literal["auto"] | None = None
+    lora_alpha: float | Literal["auto"] | None = None
+    lora_targets: list[str] | str | None = None
+    early_stopping_patience: int | Literal["auto"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class JobError(BaseModel):
@@ -32,6 +48,7 @@ class Job(Record):
 
     Attributes:
         requested: The hyperparameters as they were asked for, kept for a second start.
+        validated: The files were found to be fit.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -41,7 +58,8 @@ class Job(Record):
     validation_file: str | None = None
     hyperparameters: Hyperparameters
     requested: Hyperparameters = Field(json_schema_extra={"private": True})
-    method: dict[str, Any] = Field(default_factory=dict)
+    validated: bool = Field(default=False, json_schema_extra={"private": True})
+    method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None
     metadata: dict[str, str] | None = None
@@ -57,10 +75,18 @@ class Job(Record):
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Show these hyperparameters, in both places where OpenAI's API has them."""
         self.hyperparameters = hyperparameters
-        self.method = {
-            "type": "supervised",
-            "supervised": {"hyperparameters": hyperparameters.model_dump()},
-        }
+        self.method = method_object(self.method_type, hyperparameters)
+
+    @property
+    def method_type(self) -> MethodType:
+        """What the job learns from."""
+        kind: MethodType = self.method["type"]
+        return kind
+
+
+def method_object(kind: MethodType, hyperparameters: Hyperparameters) -> dict[str, Any]:
+    """Return the `method` of OpenAI's job object."""
+    return {"type": kind, kind: {"hyperparameters": hyperparameters.model_dump()}}
 
 
 class Event(Record):
@@ -76,3 +102,17 @@ class Event(Record):
     type: Literal["message", "metrics"] = "message"
     message: str
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Checkpoint(Record):
+    """A model of an earlier epoch, with the fields of OpenAI's checkpoint object.
+
+    Attributes:
+        fine_tuned_model_checkpoint: The name under which it answers.
+    """
+
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str
+    step_number: int
+    metrics: dict[str, float]

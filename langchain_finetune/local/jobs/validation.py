@@ -7,28 +7,33 @@ from typing import Literal
 from langchain_finetune.convert.checks import (
     LOCAL,
     Finding,
+    Method,
     check_lines,
     check_size,
     errors_of,
 )
-from langchain_finetune.local.jobs.records import JobError
+from langchain_finetune.local.jobs.records import JobError, MethodType
 
 Param = Literal["training_file", "validation_file"]
 
 
-def check_file(path: Path, param: Param, stop: threading.Event) -> JobError | None:
-    """Return the first fault of a file of supervised examples, or None.
+def check_file(
+    path: Path, param: Param, stop: threading.Event, method: MethodType = "supervised"
+) -> JobError | None:
+    """Return the first fault of a file of examples, or None.
 
     Args:
         path: The file: one JSON object a line; empty lines are passed over.
         param: Which file of the job it is.
         stop: Set by another thread when nobody wants the answer any more.
+        method: What the examples are for: `dpo` takes preferences.
     """
+    lines_of: Method = "preference" if method == "dpo" else "supervised"
     examples = 0
     try:
         size = path.stat().st_size
         with path.open("rb") as lines:
-            for number, found in check_lines(lines, LOCAL):
+            for number, found in check_lines(lines, LOCAL, lines_of):
                 if stop.is_set():
                     return None
                 if errors := errors_of(found):

@@ -4,68 +4,121 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from filelock import FileLock
+
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
+from langchain_finetune.local.training.checkpoints import best, folder_of, kept, measured_at
 from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.local.training.preferences import Encoded, encode_preferences
+from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
+from langchain_finetune.local.training.stopping import listen_to_the_engine
 
-STOPPED = 130
-"""Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
+LOCK_SECONDS = 60
+"""How long to wait for the process of an engine that was killed to let go of the checkpoints."""
 
 
 def main() -> int:
     """Train what the specification named on the command line asks for; return the exit status."""
     spec = Spec.read(Path(sys.argv[1]))
-    _stop_with_the_engine(spec)
+    asked_to_stop = listen_to_the_engine(spec.partial)
     _settle(spec)
     reporter = Reporter(_own_stdout())
-    with reporter:
-        trained_tokens = _train(spec, reporter)
-        reporter.done(trained_tokens=trained_tokens)
+    lock = FileLock(spec.work / ".lock", timeout=LOCK_SECONDS) if is_first() else nullcontext()
+    with reporter, lock:
+        _train(spec, reporter, asked_to_stop)
         return 0
     return 1
 
 
-def _train(spec: Spec, reporter: Reporter) -> int:
-    """Train, put the model at its place, and return how many tokens were trained on."""
-    examples = read_examples(spec.train, code="invalid_training_file")
+def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> None:
+    """Train, and put the models at their place."""
+    examples = read_examples(spec.train, method=spec.method, code="invalid_training_file")
     validation = (
-        read_examples(spec.validation, code="invalid_validation_file") if spec.validation else None
+        read_examples(spec.validation, method=spec.method, code="invalid_validation_file")
+        if spec.validation
+        else None
     )
     model, tokenizer = _load(spec.base)
-    plan = make_plan(spec.asked, examples=len(examples), parameters=model.num_parameters())
+    plan = make_plan(
+        spec.asked,
+        examples=len(examples),
+        parameters=model.num_parameters(),
+        method=spec.method,
+    )
     encoder = _encoder(model, tokenizer)
-    encoded = encoder.encode(examples)
-    trained_tokens = plan.hyperparameters.n_epochs * sum(len(each.input_ids) for each in encoded)
-    encoded_validation = encoder.encode(validation) if validation else None
+    encode = partial(encode_preferences, encoder) if spec.method == "dpo" else encoder.encode
+    encoded: Encoded = encode(examples)
+    tokens = sum(each.length for each in encoded)
 
     # Only now: these take seconds to import, and most faults of a file are known by here.
-    from langchain_finetune.local.training.fit import fit, save  # noqa: PLC0415
+    from langchain_finetune.local.training.export import export  # noqa: PLC0415
+    from langchain_finetune.local.training.fit import fit  # noqa: PLC0415
 
     dtype = model.dtype
-    half = plan.method == "lora" and has_fast_bfloat16()
-    model = model.bfloat16() if half else model.float()
-    model = fit(
-        model,
-        tokenizer,
-        encoded,
-        encoded_validation,
-        plan=plan,
-        seed=spec.seed,
-        work=spec.work,
-        on_start=lambda total_steps: reporter.settings(
-            plan, trained_tokens=trained_tokens, total_steps=total_steps, examples=len(examples)
-        ),
-        on_metrics=reporter.metrics,
-    )
+    half = plan.lora and has_fast_bfloat16()
+    encoded_validation = _of_validation(lambda: encode(validation)) if validation else None
+    processes = wanted(spec.processes, plan.hyperparameters.batch_size)
+    with together(processes, Path(sys.argv[1])):
+        fitted = fit(
+            model.bfloat16() if half else model.float(),
+            tokenizer,
+            encoded,
+            encoded_validation,
+            plan=plan.shared_by(processes),
+            seed=spec.seed,
+            work=spec.work,
+            asked_to_stop=asked_to_stop,
+            on_start=lambda total_steps, resumed_from: reporter.settings(
+                plan,
+                trained_tokens=plan.hyperparameters.n_epochs * tokens,
+                total_steps=total_steps,
+                examples=len(examples),
+                resumed_from=resumed_from,
+            ),
+            on_metrics=reporter.metrics,
+        )
+    if not is_first():
+        return
+    if not fitted.finished:
+        reporter.stopped(step=fitted.steps)
+        return
+    steps = kept(fitted.history, fitted.epochs)
+    chosen = best(fitted.history) or steps[-1]
     shutil.rmtree(spec.partial, ignore_errors=True)
-    save(model, tokenizer, spec.partial, dtype)
+    for step in steps:
+        export(
+            folder_of(spec.work, step),
+            spec.partial / ("model" if step == chosen else f"step-{step}"),
+            tokenizer,
+            base=spec.base,
+            name=spec.name,
+            dtype=dtype,
+            lora=plan.lora,
+        )
     spec.partial.rename(spec.output)
-    return trained_tokens
+    reporter.done(
+        trained_tokens=len(fitted.epochs) * tokens,
+        step=chosen,
+        checkpoints={step: measured_at(fitted.history, step) for step in steps},
+    )
+
+
+def _of_validation(encode: Callable[[], Encoded]) -> Encoded:
+    """Say of a failure that it is the validation file's."""
+    try:
+        return encode()
+    except TrainingFailure as error:
+        code = error.code.replace("training_file", "validation_file")
+        raise TrainingFailure(code, f"Validation file: {error.message}") from error
 
 
 def _load(base: str) -> tuple[Any, Any]:
@@ -98,22 +151,6 @@ def _own_stdout() -> TextIO:
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return stream
-
-
-def _stop_with_the_engine(spec: Spec) -> None:
-    """End this process at once when standard input closes.
-
-    That works on every system, and also where the engine was killed: its end of the pipe closes.
-    """
-
-    def watch() -> None:
-        # Not through `sys.stdin`: its lock, held by this thread, would break an orderly end.
-        while os.read(0, 1024):
-            pass
-        shutil.rmtree(spec.partial, ignore_errors=True)
-        os._exit(STOPPED)
-
-    threading.Thread(target=watch, name="stop-with-the-engine", daemon=True).start()
 
 
 def _settle(spec: Spec) -> None:

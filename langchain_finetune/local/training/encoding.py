@@ -38,6 +38,11 @@ class Sequence:
     input_ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
 
+    @property
+    def length(self) -> int:
+        """How many tokens they are."""
+        return len(self.input_ids)
+
     def add(self, text: str, tokens: list[int], trained: int) -> None:
         """Append text and its tokens, of which the first `trained` are trained."""
         self.text += text

@@ -2,23 +2,27 @@
 
 ```text
 {"event": "settings", "hyperparameters": {"n_epochs": 3, ...}, "trained_tokens": 5400,
- "total_steps": 39, "examples": 100, "method": "full"}
+ "total_steps": 39, "examples": 100, "method": "full", "resumed_from": null}
 {"event": "metrics", "step": 1, "total_steps": 39, "epoch": 0.08, "train_loss": 2.1,
- "train_mean_token_accuracy": 0.5, "valid_loss": null, "valid_mean_token_accuracy": null}
-{"event": "done", "trained_tokens": 5400}
+ "train_mean_token_accuracy": 0.5}
+{"event": "done", "trained_tokens": 5400, "step": 26, "checkpoints": [{"step": 13,
+ "train_loss": 0.4, ...}, ...]}
+{"event": "stopped", "step": 20}
 {"event": "failed", "code": "example_too_long", "message": "Line 7 ..."}
 ```
 
-The last line is `done`, with exit status 0, or `failed`, with another. A process that was killed
-says neither.
+The last line is `done` or `stopped`, with exit status 0, or `failed`, with another. A process that
+was killed says none of them.
 """
 
+import errno
 import json
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from langchain_finetune.local.training.plan import Plan
 
@@ -47,43 +51,63 @@ class Reporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def settings(self, plan: Plan, *, trained_tokens: int, total_steps: int, examples: int) -> None:
-        """Tell what will be done; what was `auto` is a number here."""
+    def settings(
+        self,
+        plan: Plan,
+        *,
+        trained_tokens: int,
+        total_steps: int,
+        examples: int,
+        resumed_from: int | None,
+    ) -> None:
+        """Tell what will be done; what was `auto` is a number here.
+
+        Args:
+            plan: How it is trained.
+            trained_tokens: Tokens of all epochs.
+            total_steps: Steps of all epochs.
+            examples: Lines of the training file.
+            resumed_from: Steps that an earlier process had done; None for a new training.
+        """
         self._write(
             "settings",
-            hyperparameters=asdict(plan.hyperparameters),
+            hyperparameters=_given(asdict(plan.hyperparameters)),
             trained_tokens=trained_tokens,
             total_steps=total_steps,
             examples=examples,
-            method=plan.method,
+            method="lora" if plan.lora else "full",
+            resumed_from=resumed_from,
         )
 
     def metrics(
-        self,
-        *,
-        step: int,
-        total_steps: int,
-        epoch: float,
-        train_loss: float,
-        train_mean_token_accuracy: float,
-        valid_loss: float | None,
-        valid_mean_token_accuracy: float | None,
+        self, *, step: int, total_steps: int, epoch: float, **measures: float | None
     ) -> None:
-        """Tell how far training is, and how well it goes since the metrics before."""
-        self._write(
-            "metrics",
-            step=step,
-            total_steps=total_steps,
-            epoch=epoch,
-            train_loss=train_loss,
-            train_mean_token_accuracy=train_mean_token_accuracy,
-            valid_loss=valid_loss,
-            valid_mean_token_accuracy=valid_mean_token_accuracy,
-        )
+        """Tell how far training is, and how well it goes since the metrics before.
 
-    def done(self, *, trained_tokens: int) -> None:
-        """Tell that the model lies at its place."""
-        self._write("done", trained_tokens=trained_tokens)
+        Args:
+            step: Steps that are done.
+            total_steps: Steps of all epochs.
+            epoch: Epochs that are done.
+            **measures: What was measured, as `checkpoints.measures` names it.
+        """
+        self._write("metrics", step=step, total_steps=total_steps, epoch=epoch, **_given(measures))
+
+    def stopped(self, *, step: int) -> None:
+        """Tell that the training has saved its state and ended, as it was asked to."""
+        self._write("stopped", step=step)
+
+    def done(
+        self, *, trained_tokens: int, step: int, checkpoints: Mapping[int, Mapping[str, Any]]
+    ) -> None:
+        """Tell that the model lies at its place.
+
+        Args:
+            trained_tokens: Tokens that were trained on, repeats counted.
+            step: Step of the checkpoint that became the model.
+            checkpoints: Steps of all checkpoints that are kept, and what was measured there.
+        """
+        told = [{"step": step, **_given(measured)} for step, measured in checkpoints.items()]
+        self._write("done", trained_tokens=trained_tokens, step=step, checkpoints=told)
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +122,7 @@ class Reporter:
         if isinstance(error, TrainingFailure):
             self._write("failed", code=error.code, message=error.message)
         elif isinstance(error, Exception):
-            code = "out_of_memory" if _is_memory(error) else "internal_error"
-            told = "ran out of memory: take a smaller base model, or smaller batches"
-            if code == "internal_error":
-                told = f"stopped on an error ({type(error).__name__}); the engine's log has more"
+            code, told = _explained(error)
             self._write("failed", code=code, message=f"Training {told}.")
             _log(error, trace)
         return isinstance(error, Exception)
@@ -111,9 +132,19 @@ class Reporter:
         self._stream.flush()
 
 
-def _is_memory(error: Exception) -> bool:
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """Return a code and the end of a sentence that begins with `Training`."""
     # torch's class is named, not imported: the error may come before torch does.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out_of_memory", "ran out of memory: take a smaller base model, or smaller batches"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "insufficient_disk_space", "filled the disk: delete files or models"
+    name = type(error).__name__
+    return "internal_error", f"stopped on an error ({name}); the job's trainer.log has more"
 
 
 def _log(error: Exception, trace: TracebackType | None) -> None:

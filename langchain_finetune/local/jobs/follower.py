@@ -1,0 +1,94 @@
+"""Turns the reports of a job's training process into events, and remembers what the end needs."""
+
+import signal
+import time
+from pathlib import Path
+
+from langchain_finetune.local.identifiers import now
+from langchain_finetune.local.jobs.child import (
+    ChildEvent,
+    Done,
+    Failed,
+    Metrics,
+    Settings,
+    Stopped,
+)
+from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.records import Job, JobError
+
+
+class Follower:
+    """Follows one training process.
+
+    Args:
+        journal: Where the events go.
+        job: The job; what the trainer chose is written into it.
+
+    Attributes:
+        done: What was reported of the finished model; None before.
+        stopped: The process has saved its state and ended, as it was asked to.
+    """
+
+    def __init__(self, journal: Journal, job: Job) -> None:
+        self._journal = journal
+        self._job = job
+        self._started_at = time.monotonic()
+        self._first_step = 0
+        self._failure: Failed | None = None
+        self.done: Done | None = None
+        self.stopped = False
+
+    def take(self, event: ChildEvent) -> None:
+        """Take a report."""
+        match event:
+            case Settings():
+                self._take_settings(event)
+            case Metrics():
+                self._take_metrics(event)
+            case Done():
+                self.done = event
+            case Stopped():
+                self.stopped = True
+            case Failed():
+                self._failure = event
+
+    def fault(self, status: int, model: Path) -> JobError | None:
+        """Return why the training failed, or None where it left a model.
+
+        Args:
+            status: Exit status of the process.
+            model: Where the model should be.
+        """
+        if self._failure:
+            return JobError(code=self._failure.code, message=self._failure.message)
+        if status < 0:
+            name = signal.Signals(-status).name
+            hint = "; the machine may lack memory" if status == -signal.SIGKILL else ""
+            message = f"The training process was ended by {name}{hint}."
+        elif status or not self.done or not model.is_dir():
+            message = f"The training process ended too early, with status {status}."
+        else:
+            return None
+        return JobError(code="server_error", message=f"{message} Its log is in the job's folder.")
+
+    def _take_settings(self, event: Settings) -> None:
+        self._started_at = time.monotonic()
+        self._first_step = event.resumed_from or 0
+        self._job.settle(event.hyperparameters)
+        again = f", going on after step {self._first_step}" if self._first_step else ""
+        self._journal.note(
+            self._job,
+            f"Training on {event.examples} examples in {event.total_steps} steps "
+            f"({event.method}){again}",
+        )
+
+    def _take_metrics(self, event: Metrics) -> None:
+        if event.step > self._first_step:
+            spent = time.monotonic() - self._started_at
+            left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)
+            self._job.estimated_finish = now() + round(spent * left)
+        loss = "" if event.train_loss is None else f": training loss={event.train_loss:.4g}"
+        if event.valid_loss is not None:
+            loss += f", validation loss={event.valid_loss:.4g}"
+        message = f"Step {event.step}/{event.total_steps}{loss}"
+        self._journal.note(self._job, message, metrics=event.data())

@@ -1,0 +1,106 @@
+"""The checkpoints of a training on disk, and what was measured at each; pure, without torch.
+
+They are transformers' own folders, `checkpoint-N` after step N. One counts only once it holds the
+file `complete`: a process may be killed while it writes.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COMPLETE = "complete"
+
+LAST_EPOCHS = 3
+"""Epochs whose checkpoints are offered as models (OpenAI's fine-tuning guide)."""
+
+_MEASURES = {
+    "loss": "loss",
+    "mean_token_accuracy": "mean_token_accuracy",
+    "rewards/accuracies": "reward_accuracy",
+    "rewards/margins": "reward_margin",
+}
+"""What TRL calls a measure, and what we do; the last two are DPO's."""
+
+History = Sequence[Mapping[str, Any]]
+"""What transformers logs: `{"step", "epoch", "loss", ...}` and `{"step", "eval_loss", ...}`."""
+
+
+def folder_of(work: Path, step: int) -> Path:
+    """Return where the checkpoint after a step lies."""
+    return work / f"checkpoint-{step}"
+
+
+def checkpoint_steps(work: Path) -> list[int]:
+    """Return the steps after which there is a whole checkpoint, in order."""
+    return sorted(int(mark.parent.name[11:]) for mark in work.glob(f"checkpoint-*/{COMPLETE}"))
+
+
+def last_checkpoint(work: Path) -> int | None:
+    """Return the step of the last whole checkpoint; others that were begun are removed."""
+    steps = checkpoint_steps(work)
+    for folder in work.glob("checkpoint-*"):
+        if not (folder / COMPLETE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    return steps[-1] if steps else None
+
+
+def read_history(work: Path, step: int) -> History:
+    """Return what was logged up to a checkpoint."""
+    state = json.loads((folder_of(work, step) / "trainer_state.json").read_text())
+    history: History = state["log_history"]
+    return history
+
+
+def best(history: History) -> int | None:
+    """Return the step with the lowest validation loss; None where nothing was validated.
+
+    Example:
+        >>> best([{"step": 2, "eval_loss": 0.5}, {"step": 4, "eval_loss": 0.7}])
+        2
+    """
+    validated = [entry for entry in history if "eval_loss" in entry]
+    return min(validated, key=lambda entry: entry["eval_loss"])["step"] if validated else None
+
+
+def kept(history: History, epochs: Sequence[int]) -> list[int]:
+    """Return the steps whose checkpoints are worth keeping: the last epochs' and the best.
+
+    Args:
+        history: What was logged.
+        epochs: The last step of each epoch so far.
+    """
+    found = {best(history), *epochs[-LAST_EPOCHS:]}
+    return sorted(step for step in found if step is not None)
+
+
+def ran_out_of_patience(history: History, patience: int | None) -> bool:
+    """Tell whether the best validation is as many epochs ago as one wants to wait at most."""
+    validated = [entry["step"] for entry in history if "eval_loss" in entry]
+    if patience is None or not validated:
+        return False
+    return len(validated) - 1 - validated.index(best(history)) >= patience
+
+
+def measures(
+    training: Mapping[str, float], validation: Mapping[str, float]
+) -> dict[str, float | None]:
+    """Return what was measured, under our names: `train_loss`, `valid_loss` and so on.
+
+    Example:
+        >>> measures({"loss": 0.5}, {})["train_loss"]
+        0.5
+    """
+    return {f"train_{ours}": training.get(theirs) for theirs, ours in _MEASURES.items()} | {
+        f"valid_{ours}": validation.get(f"eval_{theirs}") for theirs, ours in _MEASURES.items()
+    }
+
+
+def measured_at(history: History, step: int) -> dict[str, float | None]:
+    """Return what was measured at one step."""
+    return measures(_entry(history, step, "loss"), _entry(history, step, "eval_loss"))
+
+
+def _entry(history: Iterable[Mapping[str, Any]], step: int, name: str) -> Mapping[str, Any]:
+    return next((entry for entry in history if entry["step"] == step and name in entry), {})

@@ -1,0 +1,86 @@
+"""Several GPUs: one process for each, of which the training process itself is the first.
+
+The others are started here with the variables that `torchrun` would set; accelerate, in the
+trainer, does the rest. They end with the first one, since their standard input closes then.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def is_first() -> bool:
+    """Tell whether this process reports and exports, rather than only trains along."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def wanted(given: int | None, batch_size: int) -> int:
+    """Return how many processes should train together: each GPU's, as far as a batch can be shared.
+
+    Args:
+        given: What the specification says; None for the number of GPUs.
+        batch_size: Examples of one step.
+    """
+    import torch  # noqa: PLC0415 - seconds
+
+    most = given or max(torch.cuda.device_count(), 1)
+    return max(number for number in range(1, most + 1) if batch_size % number == 0)
+
+
+@contextmanager
+def together(number: int, specification: Path) -> Iterator[None]:
+    """Let `number` processes, this one among them, train inside.
+
+    Args:
+        number: How many; with one, or in a process that was started here, nothing is done.
+        specification: What they train, as this process.
+    """
+    if number == 1 or not is_first():
+        yield
+        return
+    shared = {
+        "WORLD_SIZE": str(number),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+    }
+    helpers = [_start(specification, shared, rank) for rank in range(1, number)]
+    os.environ.update(shared, RANK="0", LOCAL_RANK="0")
+    done = threading.Event()
+    for helper in helpers:
+        threading.Thread(target=_watch, args=(helper, done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        for helper in helpers:
+            assert helper.stdin
+            helper.stdin.close()
+            helper.wait()
+
+
+def _start(specification: Path, shared: dict[str, str], rank: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - this very program
+        [sys.executable, "-m", "langchain_finetune.local.training", str(specification)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+    )
+
+
+def _watch(helper: "subprocess.Popen[bytes]", done: threading.Event) -> None:
+    """End all where one has failed; the others would wait for it for ever."""
+    if helper.wait() and not done.is_set():
+        sys.stderr.write("A process of another GPU failed; see above.\n")
+        os._exit(1)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,141 @@
+"""LoRA, DPO, early stop, and going on after a stop, in the training process by itself."""
+
+import json
+
+import pytest
+
+from tests.local.tiny_model import example, make_tiny_model
+from tests.local.training_process import finish, preference, start
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
+def test_lora_is_merged_and_its_matrices_kept(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(6)]
+    process = start(tmp_path, base, examples, n_epochs=1, batch_size=3, lora_rank=4)
+    events, status, log = finish(process)
+    assert status == 0, log
+    assert events[0]["method"] == "lora"
+    assert events[0]["total_steps"] == 2
+    expected = {"n_epochs": 1, "batch_size": 3, "learning_rate_multiplier": 1.0, "lora_rank": 4}
+    expected |= {"lora_alpha": 8, "lora_targets": "all-linear"}
+    assert events[0]["hyperparameters"] == expected
+    folder = tmp_path / "models" / "model"
+    files = {path.name for path in folder.iterdir()}
+    assert "model.safetensors" in files
+    assert "adapter_config.json" not in files
+
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["r"]) == ("tiny", 4)
+    merged = AutoModelForCausalLM.from_pretrained(folder)
+    untrained = AutoModelForCausalLM.from_pretrained(base)
+    text = torch.arange(20)[None]
+    with torch.no_grad():
+        before = untrained(text).logits
+        apart = PeftModel.from_pretrained(untrained, folder / "adapter")(text).logits
+        assert torch.allclose(merged(text).logits, apart, atol=1e-5)
+        assert not torch.equal(before, apart)
+
+
+@pytest.mark.train
+def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(12)]
+    options = {"validation": examples[:4], "n_epochs": 4, "batch_size": 4}
+    through, _, _ = finish(start(tmp_path / "through", base, examples, **options))
+
+    process = start(tmp_path / "stopped", base, examples, **options)
+    with process:
+        seen = [json.loads(process.stdout.readline()) for _ in range(5)]
+        process.stdin.write("stop\n")
+        process.stdin.flush()
+        *_, stopped = [*seen, *map(json.loads, process.stdout)]
+        assert process.wait() == 0
+    assert stopped["event"] == "stopped"
+    assert 4 <= stopped["step"] < 12
+    assert not (tmp_path / "stopped" / "models").exists()
+
+    again, status, log = finish(start(tmp_path / "stopped", base, examples, **options))
+    assert status == 0, log
+    assert again[0]["resumed_from"] == stopped["step"]
+    steps = [event["step"] for event in again if event["event"] == "metrics"]
+    assert steps == list(range(stopped["step"] + 1, 13))
+    for first, second in zip(through[-1]["checkpoints"], again[-1]["checkpoints"], strict=True):
+        assert second == pytest.approx(first, rel=1e-4)
+
+
+@pytest.mark.train
+def test_early_stop_and_the_best_epoch(tmp_path, base):
+    """A rate that wrecks the model: every epoch is worse than the one before."""
+    examples = [example(n, n + 1) for n in range(12)]
+    options = {"n_epochs": 20, "batch_size": 4, "learning_rate_multiplier": 900.0}
+    process = start(
+        tmp_path, base, examples, validation=examples, early_stopping_patience=2, **options
+    )
+    events, status, log = finish(process)
+    assert status == 0, log
+    validated = {each["step"]: each["valid_loss"] for each in events[1:-1] if "valid_loss" in each}
+    best = min(validated, key=validated.get)
+    assert max(validated) == best + 2 * 3 < 60
+    done = events[-1]
+    assert done["step"] == best
+    kept = sorted({best, *list(validated)[-3:]})
+    assert [each["step"] for each in done["checkpoints"]] == kept
+    folders = {f"step-{step}" for step in kept if step != best} | {"model"}
+    assert {path.name for path in (tmp_path / "models").iterdir()} == folders
+    assert done["trained_tokens"] == events[0]["trained_tokens"] * len(validated) // 20
+
+
+@pytest.mark.train
+def test_dpo_prefers_what_it_is_told_to(tmp_path, base):
+    pairs = [preference(n) for n in range(16)]
+    events, status, log = finish(
+        start(tmp_path, base, pairs, validation=pairs, method="dpo", n_epochs=3, lora_rank=0)
+    )
+    assert status == 0, log
+    assert events[0]["hyperparameters"]["beta"] == 0.1
+    first, *_, last = [event for event in events if "valid_loss" in event]
+    assert last["valid_loss"] < first["valid_loss"]
+    assert last["valid_reward_accuracy"] == 1
+    assert "plus" not in log
+
+
+def test_preferences_without_a_difference(tmp_path, base):
+    same = preference(1)
+    same["non_preferred_output"] = same["preferred_output"]
+    events, status, _ = finish(start(tmp_path, base, [preference(0), same], method="dpo"))
+    assert status == 1
+    assert events[0]["code"] == "invalid_training_file"
+    assert "Line 2: Both answers are the same" in events[0]["message"]
+
+
+def test_layers_that_the_model_does_not_have(tmp_path, base):
+    process = start(tmp_path, base, [example(1, 2)] * 3, lora_rank=2, lora_targets=["nope"])
+    events, status, _ = finish(process)
+    assert status == 1
+    assert events[-1]["code"] == "invalid_hyperparameters"
+
+
+@pytest.mark.train
+def test_two_processes_train_as_one_does(tmp_path, base):
+    """On a CPU, as on two GPUs: each takes half of every batch."""
+    examples = [example(n, n + 1) for n in range(16)]
+    options = {"validation": examples[:4], "n_epochs": 2, "batch_size": 8}
+    alone, _, _ = finish(start(tmp_path / "alone", base, examples, **options))
+    both, status, log = finish(start(tmp_path / "both", base, examples, processes=2, **options))
+    assert status == 0, log
+    assert [event["event"] for event in both] == [event["event"] for event in alone]
+    assert both[0] == alone[0]
+    for one, two in zip(alone[1:-1], both[1:-1], strict=True):
+        assert (one.pop("event"), two.pop("event")) == ("metrics", "metrics")
+        assert two == pytest.approx(one, rel=0.01, abs=0.02)
+    folders = {path.name for path in (tmp_path / "both" / "models").iterdir()}
+    assert folders == {path.name for path in (tmp_path / "alone" / "models").iterdir()}

@@ -1,0 +1,60 @@
+"""Starts the training process by itself, without an engine."""
+
+import json
+import subprocess
+import sys
+
+from tests.local.tiny_model import example, write_lines
+
+TRAIN = [sys.executable, "-m", "langchain_finetune.local.training"]
+
+
+def start(
+    folder,
+    base,
+    examples,
+    *,
+    validation=None,
+    method="supervised",
+    processes=None,
+    **hyperparameters,
+):
+    folder.mkdir(exist_ok=True)
+    spec = {
+        "base": str(base),
+        "name": "tiny",
+        "train": str(write_lines(folder / "train.jsonl", examples)),
+        "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
+        "method": method,
+        "processes": processes,
+        "output": str(folder / "models"),
+        "work": str(folder / "work"),
+        "hyperparameters": hyperparameters,
+        "seed": 3,
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return subprocess.Popen(
+        [*TRAIN, str(folder / "spec.json")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def preference(n):
+    """The longer answer is better."""
+    given = example(n, n + 1)
+    return {
+        "input": {"messages": given["messages"][:1], "tools": given["tools"]},
+        "preferred_output": given["messages"][1:],
+        "non_preferred_output": [{"role": "assistant", "content": "No."}],
+    }
+
+
+def finish(process):
+    """Events, exit status and log of a process that is left alone."""
+    with process:
+        events = [json.loads(line) for line in process.stdout]
+        log = process.stderr.read()
+        return events, process.wait(), log
