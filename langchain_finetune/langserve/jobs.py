@@ -8,6 +8,7 @@ from fastapi import HTTPException
 from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_openai import ChatOpenAI
 
+from langchain_finetune.finetune.contract import bound_as_trained
 from langchain_finetune.finetune.handle import Job
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.finetune.runnable import FineTune
@@ -76,11 +77,18 @@ class ServedJobs:
         self._models = {key: kept for key, kept in self._models.items() if now - kept[0] < _MODEL_S}
         if job_id not in self._models:
             job = await self._fine_tune.afrom_job_id(job_id)
-            model = await job.model_async(**self._fine_tune.chat_settings)
+            model = await job.model_async(
+                deployment=self._fine_tune.deployment, **self._fine_tune.chat_settings
+            )
             if len(self._models) >= _MODELS:
                 self._models.pop(next(iter(self._models)))
             self._models[job_id] = now, model
         return self._models[job_id][1]
+
+    async def chain_model(self, job_id: str) -> Any:
+        """Return the model as `FineTune` returns it: bound to its training's tools, if asked."""
+        model = await self.model(job_id)
+        return bound_as_trained(model) if self._fine_tune.bind_trained_tools else model
 
     async def _submit(self, query: dict[str, Any]) -> Job:
         # No callbacks: through them a caller could watch the steps, and so read the chats.

@@ -60,7 +60,7 @@ def add_finetune_routes(
         path: Stands before all routes.
         query_type: What `/submit` takes; its fields that are set go to the loader. One with
             `limit` alone lets callers choose nothing else.
-        make_chain: Puts a finished model into the chain that `/chain` serves, such as
+        make_chain: Puts a finished model, as `FineTune` returns it, into the chain of `/chain`:
             `lambda model: prompt | model`.
         dependencies: FastAPI's, such as `[Depends(check_key)]`; they guard all routes.
 

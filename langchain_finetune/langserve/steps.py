@@ -248,7 +248,7 @@ class FinishedChain(ServedStep):
             yield piece
 
     async def _chain(self, job_id: str) -> Runnable[Any, Any]:
-        return self._make_chain(await self._jobs.model(job_id))
+        return self._make_chain(await self._jobs.chain_model(job_id))
 
 
 def fitting(chain: Runnable[Any, Any], given: Any) -> Any:

@@ -157,6 +157,7 @@ async def test_its_answers_are_objects(tuned):
     assert last.calculate() == 8.0
 
 
+@pytest.mark.filterwarnings("ignore::langchain_finetune.TrainedContractWarning")
 async def test_its_answers_follow_a_schema(tuned):
     """It was never taught to write JSON: only the shape is sure."""
     structured = PROMPT | tuned.with_structured_output(Calculator, method="json_schema")

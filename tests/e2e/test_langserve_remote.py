@@ -2,13 +2,15 @@
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langserve import RemoteRunnable
 
-from langchain_finetune.langserve import FineTuneSerializer
+from langchain_finetune.langserve import FineTuneSerializer, add_finetune_routes
+from support.servers import served
 from walkthrough.calculator import PROMPT, Calculator
 
 QUESTION = {"input": "What's 56/7?"}
@@ -17,6 +19,8 @@ pytestmark = [
     pytest.mark.train,
     # LangServe reads a model's fields in a way that pydantic is to give up.
     pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute on the instance"),
+    # The bare model was trained with a tool, and is asked without.
+    pytest.mark.filterwarnings("ignore::langchain_finetune.TrainedContractWarning"),
 ]
 
 
@@ -104,6 +108,19 @@ async def test_the_steps_of_its_chain_can_be_watched(url, job_id):
     assert all(isinstance(chunk, AIMessageChunk) for chunk in chunks)
     [call] = sum(chunks[1:], chunks[0]).tool_calls
     assert Calculator(**call["args"]).calculate() == 8.0
+
+
+def test_a_chain_may_bind_what_the_model_was_trained_with(chain, job_id):
+    *before, fine_tune = chain.steps
+    bound = fine_tune.model_copy(update={"bind_trained_tools": True})
+    app = FastAPI()
+    add_finetune_routes(
+        app, before[0] | before[1] | bound, path="/bound", make_chain=lambda model: PROMPT | model
+    )
+    with served(app) as url:
+        assert RemoteRunnable(f"{url}/bound/submit").invoke({})["job_id"] == job_id
+        answer = RemoteRunnable(f"{url}/bound/chain").invoke({"job_id": job_id, "input": QUESTION})
+    assert Calculator(**answer.tool_calls[0]["args"]).calculate() == 8.0
 
 
 def test_what_the_chain_does_not_take_is_said(url, job_id):

@@ -66,6 +66,7 @@ def test_the_main_example_answers_the_question(names):
 
 @pytest.mark.train
 @pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute on the instance")
+@pytest.mark.filterwarnings("ignore::langchain_finetune.TrainedContractWarning")
 def test_the_chain_is_served(names, engine, tuned, liked, capsys):
     names |= {"loader": liked, "only_colleagues": lambda: None, "prompt": PROMPT}
     exec(BLOCKS["http"], names)
