@@ -31,6 +31,7 @@ ROOMS = {
     "finetune.engines": 7,
     "finetune": 8,
     "cli": 9,
+    "langserve": 9,
     "": 10,
 }
 LOCAL_MAY_IMPORT = {"errors", "home", "convert.checks", "local"}

@@ -37,7 +37,7 @@ def checked_rows(
         mend: Put right what can safely be put right in supervised lines; see `checks.mends`.
     """
     check = CHECKS[method]
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         if rules.name in row.fit_for:
             yield row
             continue
@@ -56,13 +56,13 @@ def checked_rows(
                 kept, findings = row.changed(example), left
         for finding in done:
             outcome.counts[f"mended.{finding.code}"] += 1
-            outcome.findings.add(_placed(replace(finding, mended=True), number, row))
+            outcome.findings.add(_placed(replace(finding, mended=True), row))
         for finding in findings:
-            outcome.findings.add(_placed(finding, number, row))
+            outcome.findings.add(_placed(finding, row))
         if errors := errors_of(findings):
             first = errors[0]
             place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject(row.id, first.code, first.message + place)
+            outcome.reject_row(row, first.code, first.message + place)
         else:
             yield kept
 
@@ -90,8 +90,8 @@ def _line(row: Row) -> bytes | None:
         return None  # JSON can't say it; the check of the text says where.
 
 
-def _placed(finding: Finding, number: int, row: Row) -> Finding:
-    return replace(finding, row=number, id=row.id, source=row.source)
+def _placed(finding: Finding, row: Row) -> Finding:
+    return replace(finding, row=row.number, id=row.id, source=row.source)
 
 
 def _lost(lost: Sequence[Skip]) -> str:

@@ -18,7 +18,9 @@ def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
         ConvertError: An item is no session.
     """
     for place, example in read_each(sessions, completion_example, outcome):
-        yield Row(place.id, place.source, example=example)
+        row = Row(place.id, place.source, example=example)
+        row.number = place.number
+        yield row
 
 
 def completion_example(session: ChatSession) -> Example:

@@ -13,7 +13,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from langchain_finetune.convert.fingerprints import PERMUTATIONS, exact_key, shingles_of, signature
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, shingles_of, signature
+from langchain_finetune.convert.row_key import row_key
 from langchain_finetune.convert.rows import Row
 
 _MISSED = 1e-3
@@ -26,7 +27,8 @@ _OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
 _COMPARED = 50
 """Chats that are compared at most: those that share the most bands."""
 
-_CACHE_KB = 16_384
+_CACHE_KB = 4_096
+"""What lies beyond is in the cache of the operating system, which takes no longer."""
 
 _TABLES = f"""
 PRAGMA journal_mode = OFF;
@@ -79,7 +81,9 @@ class DuplicateIndex:
         Returns:
             The id of the row, and whether it is exactly the same; None where there is none.
         """
-        key = exact_key(row.example)
+        key = row_key(row)
+        if add and self._threshold is None and self._added(key, row.id):
+            return None
         found = self._database.execute("SELECT id FROM exact WHERE key = ?", (key,)).fetchone()
         if found:
             return found[0], True
@@ -92,8 +96,13 @@ class DuplicateIndex:
             if add:
                 self._add_near(row.id, hashes, keys)
         if add:
-            self._database.execute("INSERT INTO exact VALUES (?, ?)", (key, row.id))
+            self._added(key, row.id)
         return None
+
+    def _added(self, key: bytes, name: str) -> bool:
+        """Add a row, and tell whether there was none of its key."""
+        insert = "INSERT OR IGNORE INTO exact VALUES (?, ?)"
+        return self._database.execute(insert, (key, name)).rowcount > 0
 
     def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
         assert self._threshold is not None

@@ -7,6 +7,7 @@ from typing import IO, Literal
 import orjson
 
 from langchain_finetune.convert.duplicate_index import DuplicateIndex
+from langchain_finetune.convert.row_key import row_key
 from langchain_finetune.convert.rows import Outcome, Part, Row
 
 Duplicates = Literal["keep", "drop_exact", "drop_near"]
@@ -38,7 +39,7 @@ def unique_rows(
                 outcome.counts["duplicates"] += 1
                 yield row
             else:
-                outcome.reject(row.id, "duplicate", _reason(*repeated))
+                outcome.reject_row(row, "duplicate", _reason(*repeated))
 
 
 def uncontaminated_rows(
@@ -72,7 +73,7 @@ def uncontaminated_rows(
             for part in _ABOVE[row.part]:
                 if repeated := indices[part].repeated(row, add=False):
                     reason = f"{_reason(*repeated)[:-1]} in the {part} part."
-                    outcome.reject(row.id, "contaminated", reason)
+                    outcome.reject_row(row, "contaminated", reason)
                     break
             else:
                 yield row
@@ -82,18 +83,19 @@ def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex
     return f"It {'repeats' if exact else 'nearly repeats'} {name}."
 
 
-_FIELDS = [name for name in Row.__slots__ if not name.startswith("_")]
+_FIELDS = [name for name in Row.__slots__ if not name.startswith("_") and name != "key"]
 
 
 def _write(row: Row, file: IO[bytes]) -> None:
     fields = {name: getattr(row, name) for name in _FIELDS}
-    file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
+    file.write(orjson.dumps([fields, row_key(row).hex()], option=orjson.OPT_APPEND_NEWLINE))
     file.write(row.line)
 
 
 def _read(header: bytes, file: IO[bytes]) -> Row:
-    fields = orjson.loads(header)
+    fields, key = orjson.loads(header)
     row = Row(fields["id"], fields["source"], line=file.readline())
     for name in _FIELDS:
         setattr(row, name, fields[name])
+    row.key = bytes.fromhex(key)
     return row

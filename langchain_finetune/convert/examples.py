@@ -128,6 +128,9 @@ class Examples:
             text: Quote the beginnings of the strangest examples. By default the report holds
                 numbers and ids only.
 
+        Raises:
+            ConvertError: `n_epochs` is below 1, or a price below 0.
+
         Example:
             ```python
             report = examples.report(engine="local", model="nano")
@@ -135,6 +138,13 @@ class Examples:
             report.to_html("report.html")
             ```
         """
+        if n_epochs is not None and n_epochs < 1:
+            raise ConvertError(f"n_epochs must be at least 1, not {n_epochs}.")
+        for base, usd in (prices or {}).items():
+            if not isinstance(usd, int | float) or not 0 <= usd < float("inf"):
+                raise ConvertError(
+                    f"The price of {base} must be USD per million tokens, at least 0, not {usd!r}."
+                )
         target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
         tally = Tally(text=text)
         for row in self.rows(target):

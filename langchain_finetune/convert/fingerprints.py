@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
+from msgspec.json import Decoder, Encoder
 
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
@@ -15,6 +16,8 @@ from langchain_finetune.errors import ConvertError
 PERMUTATIONS = 128
 """Length of a signature."""
 
+_decode = Decoder().decode
+_encode = Encoder(order="sorted").encode
 _SHINGLE = 3
 _SEED = 1
 _PROMPTS = frozenset({"system", "developer"})
@@ -31,14 +34,50 @@ def exact_key(example: Example) -> bytes:
     arguments, or whether a text is one string or in parts.
     """
     request = request_of(example)
-    ids: dict[str, int] = {}
+    ids: dict[str | None, int] = {}
     seen = [
         [_bare(message, ids) for message in conversation] for conversation in conversations(example)
     ]
     rest = [request.get("tools"), request.get("functions")]
     rest += [example.get("prompt"), example.get("completion")]
-    data = orjson.dumps([seen, rest], option=orjson.OPT_SORT_KEYS)
+    return joint_key(
+        orjson.dumps(seen, option=orjson.OPT_SORT_KEYS),
+        digest(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
+    )
+
+
+def joint_key(seen: bytes, rest: bytes) -> bytes:
+    """Return the key of an example.
+
+    Args:
+        seen: The JSON of its conversations, as `exact_key` sees them.
+        rest: The digest of what counts beside them; it is often that of other examples, too.
+    """
+    return digest(rest + seen)
+
+
+def digest(data: bytes) -> bytes:
+    """Return 16 bytes of a cryptographic hash: no one can make two rows that seem the same."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def plain_arguments(arguments: str) -> str:
+    """Return the JSON of arguments in one form.
+
+    Raises:
+        ValueError: They are no JSON.
+        RecursionError: They are too deep.
+
+    Example:
+        >>> plain_arguments('{"b":2,"a":1}')
+        '{"a":1,"b":2}'
+    """
+    try:
+        # Other than orjson, it keeps integers of any size.
+        return _encode(_decode(arguments)).decode()
+    except ValueError:
+        # Infinity, NaN and half characters, which other writers of JSON let through.
+        return json.dumps(json.loads(arguments), sort_keys=True)
 
 
 def signature(shingles: Iterable[str]) -> list[int]:
@@ -55,8 +94,8 @@ def signature(shingles: Iterable[str]) -> list[int]:
         ) from error
     minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
     minhash.update(shingles)
-    digest: list[int] = minhash.digest()
-    return digest
+    numbers: list[int] = minhash.digest()
+    return numbers
 
 
 def shingles_of(example: Example) -> set[str]:
@@ -94,7 +133,7 @@ def _said(example: Example) -> Iterator[str]:
                     yield f"{function.get('name')}\n{function['arguments']}"
 
 
-def _bare(message: Mapping[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> dict[str, Any]:
     bare = {key: value for key, value in message.items() if value is not None and key != "weight"}
     if "content" in bare:
         bare["content"] = _content(bare["content"])
@@ -123,7 +162,6 @@ def _call(call: Mapping[str, Any]) -> Any:
     """Return the function of a call with its arguments in one form."""
     function = call.get("function")
     try:
-        arguments = json.loads(function["arguments"])  # type: ignore[index]
-        return {**function, "arguments": json.dumps(arguments, sort_keys=True)}  # type: ignore[dict-item]
+        return {**function, "arguments": plain_arguments(function["arguments"])}  # type: ignore[dict-item,index]
     except (KeyError, TypeError, ValueError, RecursionError):
         return [function]  # So that no text looks like the JSON that it is not.

@@ -52,11 +52,13 @@ class JsonlWriter:
         self.size += len(line)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._fresh.replace(self.path)
-        else:
-            self._fresh.unlink()
+        try:
+            self._file.close()
+            if kind is None:
+                self._fresh.replace(self.path)
+        finally:
+            # A full disk, or a folder in the file's place, must leave no text behind either.
+            self._fresh.unlink(missing_ok=True)
 
     def written(self) -> WrittenFile:
         """Return what was written."""

@@ -208,13 +208,13 @@ def _pair(rivals: _Rivals, shelf: Shelf, outcome: Outcome) -> Iterator[Row]:
 
 def _shelved(place: Place, judged: Judged, shelf: Shelf) -> _Candidate:
     assert judged.score is not None, "answers are compared by their scores"
-    held = [place.id, dict(place.source), judged.answer]
+    held = [place.id, dict(place.source), place.number, judged.answer]
     return _Candidate(judged.score, shelf.put(orjson.dumps(held)))
 
 
 def _taken(candidate: _Candidate, shelf: Shelf) -> tuple[Place, WireMessage]:
-    place_id, source, answer = orjson.loads(shelf.get(candidate.shelved))
-    return Place(place_id, source), answer
+    place_id, source, number, answer = orjson.loads(shelf.get(candidate.shelved))
+    return Place(place_id, source, number), answer
 
 
 def _line(asked: Example, better: WireMessage, worse: WireMessage) -> Example:
@@ -224,6 +224,7 @@ def _line(asked: Example, better: WireMessage, worse: WireMessage) -> Example:
 def _row(better: Place, worse: Place, line: Example, response_format: dict[str, Any] | None) -> Row:
     source = {**better.source, "rejected_run_id": worse.source.get("run_id", worse.id)}
     row = Row(better.id, source, example=line)
+    row.number = better.number
     row.response_format = response_format
     return row
 

@@ -101,9 +101,14 @@ def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -
     for heading in headings:
         table.add_column(heading.rstrip(">"), justify="right" if ">" in heading else "left")
     for row in rows:
-        # Names come from outside; brackets in them are no markup.
-        table.add_row(*(escape(cell) for cell in row))
+        # Brackets are no markup.
+        table.add_row(*(escape(_printable(cell)) for cell in row))
     return table
+
+
+def _printable(text: str) -> str:
+    """Return a text that can't steer a terminal: names come from outside."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _sparkline(spread: Spread) -> str:

@@ -31,6 +31,8 @@ class Row:
         fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
 
     Attributes:
+        number: Place of the chat among those that came in, counted from 1; for findings.
+        key: By what exact duplicates are known, once it was asked for; see `row_key`.
         part: Train, validation or test.
         tokens: How many tokens the example has, once they are counted.
         target_tokens: How many of those are learnt.
@@ -47,6 +49,8 @@ class Row:
         "_line",
         "fit_for",
         "id",
+        "key",
+        "number",
         "part",
         "response_format",
         "source",
@@ -68,6 +72,8 @@ class Row:
         self._example = example
         self._line = line
         self.fit_for = fit_for
+        self.number: int | None = None
+        self.key: bytes | None = None
         self.part: Part = "train"
         self.tokens: int | None = None
         self.target_tokens: int | None = None
@@ -92,6 +98,7 @@ class Row:
     def changed(self, example: Example) -> "Row":
         """Return the row with another example in its place; its tokens have to be counted anew."""
         row = Row(self.id, self.source, example=example)
+        row.number = self.number
         row.part = self.part
         row.response_format = self.response_format
         return row
@@ -116,6 +123,13 @@ class Outcome:
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
         self.rejected.append(Skip(id, code, reason))
+
+    def reject_row(self, row: Row, code: str, reason: str) -> None:
+        """Note that a row makes no example; of a pair, both chats that it was made of are told."""
+        self.reject(row.id, code, reason)
+        other = row.source.get("rejected_run_id", row.id)
+        if other != row.id:
+            self.reject(other, code, reason)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
         return self
 
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - Runnable's name for it
+        """Any iterable: pydantic can't read core's `ChatSession` before Python 3.12."""
+        return Iterable[Any]
+
     def __ror__(self, other: Any) -> Any:
         """Compose with a Runnable, or with any `BaseChatLoader`, on the left."""
         return super().__ror__(composable(other))

@@ -13,6 +13,7 @@ from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
 
 from langchain_finetune.convert.checks import Finding
 from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.convert.secret_scan import line_scan
 from langchain_finetune.convert.texts import change_texts
 
 SecretAction = Literal["report", "reject", "redact"]
@@ -76,6 +77,8 @@ _RULES = [
     for rule in DEFAULT_SECRET_RULES
 ]
 
+_line_may_hold = line_scan(pattern for pattern, *_ in _RULES)
+
 
 def masked(text: str) -> tuple[str, list[str]]:
     """Return a text with its secrets masked, and the kinds of those.
@@ -119,7 +122,10 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         action: `report` changes nothing and warns, `redact` puts a placeholder in the secret's
             place, `reject` rejects the example.
     """
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
+        if not _may_hold(row):
+            yield row
+            continue
         texts: list[str] = []
         change_texts(row.example, lambda text, _, keep=texts: keep.append(text) or text)  # type: ignore[misc]
         # All of an example at once: most have no secret, and a rule costs most to be started.
@@ -137,13 +143,20 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         findings = [_finding(kind, index, action) for index, kind in found]
         for (_, kind), finding in zip(found, findings, strict=True):
             outcome.counts[f"secrets.{kind}"] += 1
-            outcome.findings.add(replace(finding, row=number, id=row.id, source=row.source))
+            outcome.findings.add(replace(finding, row=row.number, id=row.id, source=row.source))
         if findings and action == "reject":
             first = findings[0]
             place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject(row.id, first.code, first.message + place)
+            outcome.reject_row(row, first.code, first.message + place)
         else:
             yield row.changed(example) if findings and action == "redact" else row
+
+
+def _may_hold(row: Row) -> bool:
+    try:
+        return _line_may_hold(row.line)
+    except TypeError:
+        return True  # JSON can't say it; a later step tells that.
 
 
 def _finding(kind: str, index: int | None, action: SecretAction) -> Finding:

@@ -21,10 +21,12 @@ class Place:
     Attributes:
         id: Names it in skips and findings.
         source: The session's `source`.
+        number: Its place among the sessions, counted from 1.
     """
 
     id: str
     source: Mapping[str, str]
+    number: int
 
 
 @overload
@@ -55,8 +57,9 @@ def read_each(
             yield session, session
             continue
         try:
-            source: Any = session.get("source") or {}
-            place = Place(_id(source, position), source)
+            said: Any = session.get("source") or {}
+            source = _plain(said)
+            place = Place(_id(source, position), source, position + 1)
             made = make(session)
         except UnreadableChatError as error:
             outcome.reject(place.id, error.code, str(error))
@@ -64,9 +67,18 @@ def read_each(
         except (AttributeError, KeyError, TypeError) as error:
             # A list can hold anything.
             raise ConvertError(
-                f"Item {position} is no chat session: a dict with `messages` is needed."
+                f"Item {position} is no chat session: a dict is needed, whose `messages` are a "
+                "list of LangChain messages (langchain_core.messages.convert_to_messages makes "
+                "them of others) and whose `source`, if any, is a dict."
             ) from error
         yield place, made
+
+
+def _plain(source: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return a session's source as JSON can say it; a loader's own is so already."""
+    if all(type(key) is str and type(value) is str for key, value in source.items()):
+        return source if type(source) is dict else dict(source)
+    return {str(key): str(value) for key, value in source.items()}
 
 
 def _id(source: Mapping[str, str], position: int) -> str:

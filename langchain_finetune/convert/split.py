@@ -105,5 +105,8 @@ def _named_group(row: Row, by: str | Callable[[Source], str]) -> str | None:
 def _request(example: Example) -> str:
     """Return a name of what the model was sent."""
     # A pair of preferences and a completion have their request apart.
-    sent = example.get("input") or example.get("prompt") or example["messages"][:-1]
+    if "messages" in example:
+        sent = example["messages"][:-1]
+    else:
+        sent = example["input"] if "input" in example else example["prompt"]
     return hashlib.blake2b(orjson.dumps(sent), digest_size=16).hexdigest()

@@ -36,7 +36,9 @@ def supervised_rows(
         chats = sessions.encoded()
     for place, made in read_each(chats, _read, outcome):
         if isinstance(made, EncodedChat):
-            yield Row(place.id, place.source, line=made.line, fit_for=made.fit_for)
+            row = Row(place.id, place.source, line=made.line, fit_for=made.fit_for)
+            row.number = outcome.sessions
+            yield row
             continue
         example, trimmed, answer_format = made
         if trimmed:
@@ -44,6 +46,7 @@ def supervised_rows(
         # Not while the session is read: what the user's own function raises is the user's to see.
         example["messages"] = weighted(example["messages"], targets)
         row = Row(place.id, place.source, example=example)
+        row.number = outcome.sessions
         row.response_format = answer_format
         yield row
 

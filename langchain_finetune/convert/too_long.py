@@ -104,8 +104,8 @@ def shortened(
 
 
 def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
-    outcome.findings.add(Finding(code, reason, id=row.id, source=row.source))
-    outcome.reject(row.id, code, reason)
+    outcome.findings.add(Finding(code, reason, row=row.number, id=row.id, source=row.source))
+    outcome.reject_row(row, code, reason)
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[int]:

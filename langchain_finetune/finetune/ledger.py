@@ -44,6 +44,11 @@ CREATE TABLE IF NOT EXISTS told (
     event_id TEXT NOT NULL,          -- an event that was told
     PRIMARY KEY (account, job_id, event_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS served (
+    route TEXT NOT NULL,
+    job_id TEXT NOT NULL,            -- a job that the route's callers may reach
+    PRIMARY KEY (route, job_id)
+) WITHOUT ROWID;
 """
 
 
@@ -215,6 +220,19 @@ class Ledger:
                 "SELECT event_id FROM told WHERE account = ? AND job_id = ?", (account, job_id)
             ).fetchall()
         return {row[0] for row in rows}
+
+    def serve(self, route: str, job_id: str) -> None:
+        """Note that a job was submitted by a route's callers."""
+        with self._open() as database:
+            database.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (route, job_id))
+
+    def is_served(self, route: str, job_id: str) -> bool:
+        """Return whether a job was submitted by a route's callers."""
+        with self._open() as database:
+            found = database.execute(
+                "SELECT 1 FROM served WHERE route = ? AND job_id = ?", (route, job_id)
+            )
+            return found.fetchone() is not None
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

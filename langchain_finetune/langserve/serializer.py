@@ -1,13 +1,19 @@
 """A fine-tuned model on its way over HTTP: its name and lineage, never a key."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
+from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 from langserve.serialization import Serializer, WellKnownLCSerializer
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.connection import default_base_url, same_address
 
 _KIND = "langchain_finetune.chat_model"
+_LINEAGE = ("job_id", "base_model", "training_sha256", "training_examples")
 
 
 class ModelManifest(BaseModel):
@@ -16,8 +22,9 @@ class ModelManifest(BaseModel):
     Attributes:
         kind: Tells such an object from others.
         model: Its name.
-        base_url: Address of the engine that serves it.
-        metadata: Where it comes from, such as `{"job_id": ..., "base_model": ...}`.
+        base_url: Address of the engine that serves it, without a user's name or password.
+        metadata: Where it comes from: `job_id`, `base_model`, `training_sha256` and
+            `training_examples`; no other metadata is sent.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -25,19 +32,31 @@ class ModelManifest(BaseModel):
     kind: str = _KIND
     model: str
     base_url: str | None = None
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, str | int | None] = {}
+
+    @classmethod
+    def of(cls, model: ChatOpenAI) -> "ModelManifest":
+        """Return what may be told of a model."""
+        known = model.metadata or {}
+        return cls(
+            model=model.model_name,
+            base_url=_without_user(model.openai_api_base),
+            metadata={name: known[name] for name in _LINEAGE if name in known},
+        )
 
 
 class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types are not read
     """Sends a fine-tuned `ChatOpenAI` as data, and makes one with the receiver's own key.
 
-    Only names travel: no key, no headers, and nothing is revived from what the server sends.
+    Only names travel: no key, no headers, no settings, and nothing is revived from what the
+    server sends.
 
     Args:
         api_key: The receiver's key for the engine that serves the model. Without it, what is
-            received stays a plain `dict`: a key from the environment would go to whatever
-            address the server names.
-        base_url: Address of the engine as the receiver reaches it, instead of the server's own.
+            received stays a plain `dict`.
+        base_url: Address of the engine that the key is for, as the receiver reaches it; by
+            default `OPENAI_BASE_URL`, or OpenAI's own. The key goes there and nowhere else: an
+            address that the server names is never asked with it.
         settings: Further arguments of the receiver's `ChatOpenAI`.
 
     Example:
@@ -62,19 +81,51 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types
         self._known = WellKnownLCSerializer()
 
     def dumps(self, obj: Any) -> bytes:
-        """Return an object as JSON; models in it as manifests."""
+        """Return an object as JSON; models in it as manifests.
+
+        Raises:
+            TypeError: Something in it is no data, such as another Runnable: its settings could
+                hold keys.
+        """
         return orjson.dumps(obj, default=_plain)
 
     def loadd(self, obj: Any) -> Any:
-        """Return what JSON means; a manifest becomes a `ChatOpenAI` where there is a key."""
-        if not (isinstance(obj, dict) and obj.get("kind") == _KIND):
-            return self._known.loadd(obj)
-        manifest = ModelManifest.model_validate(obj)
+        """Return what JSON means; each manifest becomes a `ChatOpenAI` where there is a key.
+
+        Raises:
+            FineTuningError: A manifest is broken, or its model is at an engine that the key is
+                not for.
+        """
+        return self._filled(self._known.loadd(obj))
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._filled(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("kind") == _KIND:
+            return self._model(value)
+        return {key: self._filled(each) for key, each in value.items()}
+
+    def _model(self, sent: dict[str, Any]) -> Any:
+        try:
+            manifest = ModelManifest.model_validate(sent)
+        except ValidationError as error:
+            raise FineTuningError(
+                "The server sent a model that can't be understood: another version?"
+            ) from error
         if self._api_key is None:
             return manifest.model_dump()
+        base_url = self._base_url or default_base_url()
+        there = manifest.base_url or base_url
+        if self._base_url is None and not same_address(there, base_url):
+            raise FineTuningError(
+                f"The model is at {there}, and the key is for {base_url}: give "
+                f"FineTuneSerializer(api_key, base_url={there!r}) if the key is for that engine."
+            )
         return ChatOpenAI(
             model=manifest.model,
-            base_url=self._base_url or manifest.base_url,
+            base_url=base_url,
             api_key=self._api_key,
             metadata=manifest.metadata,
             **self._settings,
@@ -83,10 +134,14 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types
 
 def _plain(value: Any) -> Any:
     if isinstance(value, ChatOpenAI):
-        manifest = ModelManifest(
-            model=value.model_name, base_url=value.openai_api_base, metadata=value.metadata or {}
-        )
-        return manifest.model_dump()
-    if isinstance(value, BaseModel):
+        return ModelManifest.of(value).model_dump()
+    if isinstance(value, BaseModel) and not isinstance(value, Runnable):
         return value.model_dump()
     raise TypeError(f"An object of type {type(value).__name__} can't be sent.")
+
+
+def _without_user(address: str | None) -> str | None:
+    if address is None or "@" not in address:
+        return address
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

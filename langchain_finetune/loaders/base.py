@@ -125,7 +125,9 @@ def count_reasoning(
 def named(value: Any) -> str:
     """Return the name of a function or of another thing that JSON can't say."""
     thing = value if hasattr(value, "__qualname__") else type(value)
-    return f"{thing.__module__}.{thing.__qualname__}"
+    # Methods of built-in types, such as `str.lower`, have no module.
+    module = getattr(thing, "__module__", None) or "builtins"
+    return f"{module}.{thing.__qualname__}"
 
 
 def as_changes(overrides: Overrides) -> dict[str, Any]:

@@ -141,7 +141,8 @@ class RunQuery(BaseModel):
 
     project_name: str | tuple[str, ...] | None = None
     project_id: UUID | tuple[UUID, ...] | None = None
-    run_ids: tuple[UUID, ...] | None = None
+    # An empty choice must not become the choice of all runs.
+    run_ids: tuple[UUID, ...] | None = Field(default=None, min_length=1)
     trace_id: UUID | None = None
     run_name: Several[str] = ()
     model: Several[str] = ()

@@ -111,7 +111,8 @@ class LangSmithRunChatLoader(SessionLoader):
         folder = Folder() if self.calls == "last" else None
         for run_id, run, judgement in self._found(overrides):
             if run is None:
-                skip(Skip(run_id, "unknown_run", "LangSmith has no llm run of this id."))
+                reason = "LangSmith has no llm run of this id that meets the conditions."
+                skip(Skip(run_id, "unknown_run", reason))
                 continue
             read = partial(read_chats, run, judgement, folder, self.reasoning)
             yield from readable(run_id, read, skip)
@@ -168,15 +169,23 @@ class LangSmithRunChatLoader(SessionLoader):
         return islice(self._selected(query), query.limit)
 
     def _selected(self, query: RunQuery) -> Iterator[Found]:
-        """Yield the runs of the sample that are wanted, with what is said of them."""
+        """Yield the runs of the sample that are wanted, with what is said of them.
+
+        Ids that were asked for and are not there come last, without a run.
+        """
+        missing = dict.fromkeys(map(str, query.run_ids or ()))
         used: set[str] = set()
         compared = any(said.comparative_experiment for said in query.feedback)
         for page in self._pages(query):
+            for run in page.runs:
+                missing.pop(str(run["id"]), None)
             for run, judgement in page.judged(
                 lambda run: query.draws(trace_of(run)) and self._is_wanted(run), used
             ):
                 if not compared or judgement.score is not None:
                     yield str(run["id"]), run, judgement
+        for run_id in missing:
+            yield run_id, None, UNJUDGED
 
     def _is_wanted(self, run: Run) -> bool:
         return self.where is None or self.where(run)
@@ -228,7 +237,9 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise LoadError(f"The run query is not right at {place!r}: {fault['msg']}.") from error
+        at = f" at {place!r}" if place else ""
+        said = fault["msg"].removeprefix("Value error, ")
+        raise LoadError(f"The run query is not right{at}: {said}.") from error
 
 
 def read_chats(

@@ -62,7 +62,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
     )
 
-    thread_ids: tuple[str, ...] | None = None
+    # An empty choice must not become the choice of all threads.
+    thread_ids: tuple[str, ...] | None = Field(default=None, min_length=1)
     client: Client | None = None
     query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
@@ -112,6 +113,8 @@ class LangSmithThreadChatLoader(SessionLoader):
         used: set[str] = set()
         keep = self.where or (lambda _: True)
         runs = [found for page in pages for found in page.judged(keep, used)]
+        if self.thread_ids and not any(page.runs for page in pages):
+            skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))
         calls: list[FineTuningSession] = []
         for run, judgement in sorted(runs, key=_began):
             read = partial(read_chats, run, judgement, None, self.reasoning)

@@ -6,9 +6,9 @@ Every way reads the same files of made-up runs of an agent (`agent_runs.py`): te
 or four calls, six tools. Ratios are of CPU times in this process, file by file; the median counts.
 
 - orjson: `orjson.dumps(orjson.loads(line))` of each line. The promise: at most 0.8 x of it, from
-  the bytes of a run to those of a line that breaks no rule. What the loader's and the steps'
-  iterators add, and what `Convert` does beside by default (secrets, duplicates), are shown as
-  rows of their own.
+  the bytes of a run to those of a line that breaks no rule; and at most 2 x with all that a
+  loader and `Convert` do by default (secrets, duplicates). What the loader's and the steps'
+  iterators add is a row of its own.
 - langchain-community: its loader and its converter, with Python's `json` as LangSmith's client
   uses it, and the runs in a list as its guide has it; also fed run by run. The promise: 14 x as
   fast as its guide. Its loader fails on today's runs, so it gets them in the shape of 2023
@@ -37,7 +37,7 @@ from langchain_finetune.convert.rows import Outcome
 from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.loaders.payloads.traced_line import traced_line
 
-AT_MOST, FASTER = 0.8, 14
+AT_MOST, ALL_AT_MOST, FASTER = 0.8, 2, 14
 PER_FILE = 2_500
 ROUNDS = 2
 
@@ -74,8 +74,10 @@ def main() -> int:
         print(f"{name:36}{median(each):9.1f}{ratio(each, times['orjson']):10.2f}")
     ours = times["bytes of a run to those of a line"]
     share, speed = ratio(ours, times["orjson"]), ratio(times["langchain-community"], ours)
-    print(f"{share:.2f} x orjson (at most {AT_MOST}), {speed:.1f} x community (at least {FASTER})")
-    return 0 if share <= AT_MOST and speed >= FASTER else 1
+    whole = ratio(times["all of loader | Convert()"], times["orjson"])
+    print(f"{share:.2f} x orjson (at most {AT_MOST}), all {whole:.2f} x (at most {ALL_AT_MOST}),")
+    print(f"{speed:.1f} x community (at least {FASTER})")
+    return 0 if share <= AT_MOST and whole <= ALL_AT_MOST and speed >= FASTER else 1
 
 
 def ratio(times: list[float], others: list[float]) -> float:

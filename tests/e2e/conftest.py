@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Header, HTTPException
+from langchain_core.output_parsers import StrOutputParser
 from langchain_openai import ChatOpenAI
+from langserve import RemoteRunnable
 from langsmith import Client, tracing_context
 
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.langserve import add_finetune_routes
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.servers import served
+from walkthrough.calculator import PROMPT as CALCULATOR_PROMPT
+from walkthrough.calculator import Calculator
 from walkthrough.teacher import RuleBasedTeacher
 from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
@@ -58,19 +63,53 @@ def liked(langsmith, traffic):
 
 
 @pytest.fixture(scope="session")
-def tuned(liked) -> ChatOpenAI:
-    chain = (
-        liked
-        | Convert()
-        | FineTune(
-            model="nano",
-            engine="local",
-            suffix="calculator",
-            seed=1,
-            chat_settings={"temperature": 0},
-        )
+def chain(liked):
+    """The walkthrough's chain."""
+    fine_tune = FineTune(
+        model="nano",
+        engine="local",
+        suffix="calculator",
+        seed=1,
+        chat_settings={"temperature": 0},
     )
+    return liked | Convert() | fine_tune
+
+
+@pytest.fixture(scope="session")
+def tuned(chain) -> ChatOpenAI:
     return chain.invoke({})
+
+
+@pytest.fixture(scope="session")
+def url(chain, tuned):
+    """The walkthrough's chain over HTTP, open, guarded, and with the bare model."""
+    app = FastAPI()
+
+    def only_with_a_pass(x_pass: str = Header(default="")):
+        if x_pass != "yes":
+            raise HTTPException(401, "No pass.")
+
+    add_finetune_routes(
+        app,
+        chain,
+        make_chain=lambda model: (
+            CALCULATOR_PROMPT | model.bind_tools([Calculator]) | StrOutputParser()
+        ),
+    )
+    add_finetune_routes(app, chain, path="/guarded", dependencies=[Depends(only_with_a_pass)])
+    add_finetune_routes(app, chain, path="/bare")
+    with served(app) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def job_id(url, tuned):
+    """The job that made the model of the walkthrough: it is found, not made anew."""
+    for path in ("finetune", "bare"):
+        job = RemoteRunnable(f"{url}/{path}/submit").invoke({})
+        assert job["job_id"] == tuned.metadata["job_id"]
+        assert job["training_sha256"] == tuned.metadata["training_sha256"]
+    return job["job_id"]
 
 
 @pytest.fixture

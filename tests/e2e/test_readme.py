@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_finetune import LangSmithRunChatLoader
 from langchain_finetune.cli.app import app
+from support.servers import served
 from walkthrough.calculator import PROMPT, Calculator
 
 README = Path(__file__).parents[2] / "README.md"
@@ -26,7 +27,7 @@ def test_every_python_block_is_run_here():
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
     tested |= {"budget", "jobs", "report", "split", "structured"}
-    tested |= {"azure", "contract", "watching"}
+    tested |= {"azure", "contract", "watching", "http", "remote"}
     assert set(BLOCKS) == tested
 
 
@@ -63,6 +64,21 @@ def test_the_main_example_answers_the_question(names):
     exec(BLOCKS["azure"], {**names, "get_token": lambda: "token"})
     exec(BLOCKS["hosted"], names)
     assert names["fine_tune"].hyperparameters.n_epochs == 3
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute on the instance")
+@pytest.mark.filterwarnings("ignore::langchain_finetune.TrainedContractWarning")
+def test_the_chain_is_served(names, engine, tuned, liked, capsys):
+    names |= {"loader": liked, "only_colleagues": lambda: None, "prompt": PROMPT}
+    exec(BLOCKS["http"], names)
+    theirs = {"key": engine.api_key, "base_url": engine.base_url}
+    with served(names["app"]) as url:
+        exec(BLOCKS["remote"].replace("https://finetune.example", url), theirs)
+    assert theirs["model"].metadata["job_id"] == theirs["job"]["job_id"]
+    assert theirs["model"].metadata["training_examples"] > 10
+    assert theirs["answer"].response_metadata["model_name"] == theirs["model"].model_name
+    assert "model" in capsys.readouterr().out
 
 
 def test_what_is_chosen_is_read(names):

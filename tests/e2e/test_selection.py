@@ -196,6 +196,20 @@ def test_run_ids_are_found_with_and_without_their_project(langsmith):
         sessions = LangSmithRunChatLoader([ids[2], unknown, ids[0]], langsmith, **place).invoke({})
         assert [session["source"]["run_id"] for session in sessions] == [ids[2], ids[0]]
         assert [(skip.id, skip.code) for skip in sessions.skipped] == [(unknown, "unknown_run")]
+    sessions = LangSmithRunChatLoader(client=langsmith, run_ids=[unknown, ids[2]]).invoke({})
+    assert [session["source"]["run_id"] for session in sessions] == [ids[2]]
+    assert [(skip.id, skip.code) for skip in sessions.skipped] == [(unknown, "unknown_run")]
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"run_ids": []}, {"start_time": "2026-12-01", "end_time": "2026-11-01"}]
+)
+def test_a_wrong_choice_is_refused_and_never_taken_for_all(langsmith, chosen):
+    with pytest.raises(
+        LoadError, match=r"^The run query is not right( at 'run_ids')?: \w"
+    ) as raised:
+        LangSmithRunChatLoader(project_name="app", client=langsmith, **chosen)
+    assert "Value error" not in str(raised.value)
 
 
 def test_the_real_tracer_tells_model_tags_and_metadata(langsmith):

@@ -5,6 +5,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
+from pydantic import ValidationError
 
 from langchain_finetune import (
     Convert,
@@ -150,3 +151,12 @@ def test_reasoning_of_a_thread_is_counted_or_kept(filled):
     kept = LangSmithThreadChatLoader(filled, project_name="thoughts", reasoning="keep").load()
     thoughts = [m.additional_kwargs.get("reasoning_content") for m in kept[0]["messages"]]
     assert thoughts == [None, "b?", None, "d?"]
+
+
+def test_a_thread_that_is_not_there_is_told(filled):
+    loader = LangSmithThreadChatLoader(project_name="talks", client=filled, thread_ids=["nope"])
+    sessions = loader.invoke({})
+    assert list(sessions) == []
+    assert [(skip.id, skip.code) for skip in sessions.skipped] == [("nope", "unknown_thread")]
+    with pytest.raises(ValidationError, match="thread_ids"):
+        LangSmithThreadChatLoader(project_name="talks", client=filled, thread_ids=[])

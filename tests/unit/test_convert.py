@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import MappingProxyType
 
 import pytest
 from langchain_core.chat_loaders import BaseChatLoader
@@ -10,7 +11,7 @@ from langchain_core.tracers.base import BaseTracer
 from langsmith.client import _dumps_json
 from pydantic import ValidationError
 
-from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip
+from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip, Split
 
 GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
 UNANSWERED = {"messages": [HumanMessage("Anybody there?")]}
@@ -143,3 +144,62 @@ def test_a_trace_of_plain_sessions_holds_no_text():
         list(step.invoke([GOOD], {"callbacks": [Tracer()]}))
     assert len(runs) == 2
     assert not any(b"Hello" in run for run in runs)
+
+
+def test_a_method_of_a_built_in_type_is_a_function_like_any_other():
+    examples = Convert(redact=str.lower).invoke([GOOD])
+    assert examples.settings == {"redact": "builtins.str.lower"}
+    [example] = examples
+    assert [message["content"] for message in example["messages"]] == ["hi", "hello"]
+
+
+@pytest.mark.parametrize(
+    "source", [{"run_id": object()}, {1: "x"}, MappingProxyType({"run_id": "x"})]
+)
+def test_a_source_of_any_values_is_told_as_text(source):
+    for settings in ({"split": Split(test=0.1)}, {"method": "preference"}):
+        chats = [{**GOOD, "source": source, "score": 1}]
+        examples = Convert(**settings).invoke(chats)
+        assert all(isinstance(key, str) for row in examples.rows() for key in row.source)
+        assert examples.outcome.sessions == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"messages": [{"role": "user", "content": "Hi"}]}, {**GOOD, "source": "run-1"}]
+)
+def test_what_is_almost_a_session_is_told_what_lacks(wrong):
+    with pytest.raises(ConvertError, match=r"LangChain messages .* `source`, if any, is a dict"):
+        list(Convert().invoke([wrong]))
+
+
+def test_a_completion_of_nothing_is_split_like_others():
+    source = {"kind": "completion"}
+    chat = {"messages": [HumanMessage(""), AIMessage("Once")], "source": source}
+    examples = Convert(method="completion", split=Split(test=0.5)).invoke([chat])
+    assert len(list(examples)) + len(examples.rejected) == 1
+
+
+@pytest.mark.parametrize("step", [Convert(), MapSpeaker("Ada")])
+def test_a_step_can_be_drawn(step):
+    assert type(step).__name__ in step.get_graph().draw_mermaid()
+    assert step.get_input_jsonschema()["type"] == "array"
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_no_text_behind(tmp_path):
+    (tmp_path / "train.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError):
+        Convert().invoke([GOOD]).write_jsonl(tmp_path / "train.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_epochs": 0}, "n_epochs must be at least 1, not 0"),
+        ({"prices": {"my-base": -1}}, "price of my-base must be USD"),
+        ({"prices": {"my-base": "4"}}, "price of my-base must be USD"),
+    ],
+)
+def test_a_report_is_not_made_with_wrong_figures(wrong, message):
+    with pytest.raises(ConvertError, match=message):
+        Convert().invoke([GOOD]).report(**wrong)

@@ -185,3 +185,20 @@ def test_a_chat_that_another_one_holds_is_not_lost():
     examples = Convert(strict=True, duplicates="drop_exact").invoke([GOOD, GOOD])
     assert len(list(examples)) == 1
     assert examples.rejected_by_reason() == {"duplicate": 1}
+
+
+@pytest.mark.parametrize("settings", [{}, {"secrets": "reject"}, {"redact": str.lower}])
+def test_a_findings_row_is_the_chats_place_whatever_was_left_out_before(settings):
+    leaking = session(USER, {"role": "assistant", "content": "sk-ant-api03-" + "a" * 95})
+    no_chat = {**session(USER), "source": {"kind": "completion"}}
+    examples = Convert(**settings).invoke([no_chat, leaking, GOOD, WRONG])
+    list(examples)
+    rows = {finding.code: finding.row for finding in examples.findings}
+    assert rows == {"secret_anthropic": 2, "arguments_against_schema": 4}
+
+
+def test_a_finding_of_the_length_has_a_row_too():
+    examples = Convert(model="nano", max_example_tokens=1).invoke([GOOD])
+    assert list(examples) == []
+    [finding] = examples.findings
+    assert (finding.code, finding.row) == ("too_long", 1)

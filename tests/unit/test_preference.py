@@ -222,3 +222,21 @@ def test_many_texts_wait_on_disk(monkeypatch):
     found, skips = pairs(asked)
     assert found == [(str(n), f"answer {n + 50}", f"answer {n}") for n in range(50)]
     assert skips == []
+
+
+@pytest.mark.parametrize(
+    ("better", "settings"), [("", {}), ("Yes", {"max_example_tokens": 1, "model": "nano"})]
+)
+def test_of_a_pair_that_is_left_out_both_chats_are_told(better, settings):
+    chats = [
+        {
+            "messages": [HumanMessage("Open?"), AIMessage(answer)],
+            "source": {"run_id": run_id},
+            "score": score,
+        }
+        for answer, run_id, score in ((better, "r-1", 1), ("No", "r-2", 0))
+    ]
+    examples = Convert(method="preference", **settings).invoke(chats)
+    assert list(examples) == []
+    one, other = examples.rejected
+    assert (one.id, other.id, one.code) == ("r-1", "r-2", other.code)

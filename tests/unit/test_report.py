@@ -174,7 +174,7 @@ def test_the_page_stands_alone_and_is_readable_without_plots(report):
 
 
 def test_names_from_outside_are_no_markup():
-    evil = "<script>alert(1)</script>[bold]"
+    evil = "<script>alert(1)</script>[bold]\x1b[2J"
     tally = Tally(text=True)
     said = [{"role": "user", "content": evil}, {"role": "assistant", "content": evil}]
     tally.add(Row(evil, {}, example={"messages": said, "tools": [tool("f" + evil)]}))
@@ -191,6 +191,7 @@ def test_names_from_outside_are_no_markup():
     assert report.strange[0].id == evil
     assert not Page(report.to_html()).tags["script"]
     assert "[bold]" in rendered(report, 200)
+    assert "\x1b" not in rendered(report, 200)
 
 
 def test_a_notebook_gets_the_page_without_its_frame(report):

@@ -56,7 +56,9 @@ def chat(text, answer="Yes"):
 
 def searched(example, action="report"):
     outcome = Outcome()
-    rows = list(secret_rows(iter([Row("r", {}, example=example)]), outcome, action))
+    row = Row("r", {}, example=example)
+    row.number = 1
+    rows = list(secret_rows(iter([row]), outcome, action))
     return rows, outcome
 
 

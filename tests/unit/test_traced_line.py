@@ -257,3 +257,10 @@ def test_sessions_of_a_file_read_as_ever(tmp_path):
     assert session["messages"][-1].tool_calls[0]["args"] == {"beds": 2}
     assert session["tools"] == CALLING["tools"]
     assert len(TELLING["messages"]) == len(session["messages"]) + 2
+
+
+def test_a_schema_that_names_itself_is_left_to_the_plain_way():
+    tool = copy.deepcopy(TOOL)
+    tool["function"]["parameters"]["$defs"] = {"itself": {"$ref": "#"}}
+    run = changed("extra.invocation_params.tools", [tool])
+    assert [agrees(data) for data in encodings(run)] == [False] * 3

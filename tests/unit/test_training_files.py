@@ -45,6 +45,9 @@ def test_the_preferred_answers_of_pairs_can_be_learnt_first(converted):
         ({"input": {}, "preferred_output": [WIRE_ANSWER]}, "malformed"),
         ({**PAIR, "non_preferred_output": [WIRE_ANSWER]}, "no_pair"),
         ({"prompt": ["Once"], "completion": 5}, "no_chat"),
+        ({"messages": [{"role": "user", "content": "Anybody?"}]}, "no_answer"),
+        ({"messages": []}, "no_answer"),
+        ({"messages": "Hi"}, "no_chat"),
     ],
 )
 def test_broken_lines_are_skipped(converted, line, code):

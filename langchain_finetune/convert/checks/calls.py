@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.convert.checks.check import Check
+from langchain_finetune.convert.checks.check import Check, Tangled, Validator
 from langchain_finetune.convert.checks.finding import Severity
+from langchain_finetune.convert.checks.schema_cost import takes_too_long
 from langchain_finetune.convert.checks.text import HALVES
 
 _NAMED = 3
@@ -64,14 +65,21 @@ def _check_function(index: int, function: Any, severity: Severity, check: Check)
     if validators is None:
         _check_name(index, name, severity, check)
     elif arguments is not None:
-        for validator in validators:
+        usable: list[Validator] = []
+        for each in validators:
+            if isinstance(each, Tangled) and takes_too_long(each.schema, arguments):
+                text = "Holding a call's arguments to the tool's JSON schema would take too long."
+                check.add("unchecked_tool_schema", text, index, "warning")
+                return
+            validator = each.validator if isinstance(each, Tangled) else each
             if validator is None or validator.is_valid(arguments):
                 return
-        _tell_broken(index, validators[0], arguments, severity, check)
+            usable.append(validator)
+        _tell_broken(index, usable[0], arguments, severity, check)
 
 
 def _tell_broken(
-    index: int, validator: Any, arguments: Any, severity: Severity, check: Check
+    index: int, validator: Validator, arguments: Any, severity: Severity, check: Check
 ) -> None:
     """Say which keywords of the schema are broken; the values are training text."""
     paths = [error.schema_path for error in validator.iter_errors(arguments)]

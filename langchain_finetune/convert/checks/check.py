@@ -17,6 +17,14 @@ class Validator(Protocol):
 
 
 @dataclass(frozen=True)
+class Tangled:
+    """A compiled schema that may take too long for some arguments; see `takes_too_long`."""
+
+    validator: Validator
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Toolbox:
     """What may be called.
 
@@ -27,7 +35,7 @@ class Toolbox:
         known: Whether the definitions could be read: if not, calls can't be held to them.
     """
 
-    validators: Mapping[str, tuple[Validator | None, ...]]
+    validators: Mapping[str, tuple[Validator | Tangled | None, ...]]
     findings: tuple[Finding, ...] = ()
     known: bool = True
 

@@ -24,7 +24,7 @@ class Finding:
         mend: What `Convert(mend=True)` does about it, where that is safe.
         mended: Whether it was done.
         row: Number of the example, counted from 1: of a file its line, of `Convert` the chat's
-            place among those that it could read. None for a whole file.
+            place among those that came in. None for a whole file.
         id: Names the chat, such as its run id.
         source: Where the chat came from; see `FineTuningSession`.
 

@@ -8,8 +8,9 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from langchain_finetune.convert.checks.check import NOTHING, Check, Toolbox, Validator
+from langchain_finetune.convert.checks.check import NOTHING, Check, Tangled, Toolbox, Validator
 from langchain_finetune.convert.checks.profiles import Profile
+from langchain_finetune.convert.checks.schema_cost import is_tangled
 
 _UNREADABLE = Toolbox({}, known=False)
 _UNUSABLE = (
@@ -67,7 +68,7 @@ def _toolbox(data: bytes, field: str, rules: Profile) -> Toolbox:
             f"too_many_{field}",
             f"{len(tools)} {field}; at most {rules.max_tools} are allowed.",
         )
-    validators: dict[str, tuple[Validator | None, ...]] = {}
+    validators: dict[str, tuple[Validator | Tangled | None, ...]] = {}
     for tool in tools:
         function = _function_of(tool, field, check)
         if function is None:
@@ -106,7 +107,7 @@ def _function_of(tool: Any, field: str, check: Check) -> dict[str, Any] | None:
     return fields
 
 
-def _compiled(function: dict[str, Any], field: str, check: Check) -> Validator | None:
+def _compiled(function: dict[str, Any], field: str, check: Check) -> Validator | Tangled | None:
     """Return the compiled schema of a function's arguments; None where there is none to use."""
     schema = function.get("parameters")
     if schema is None:
@@ -116,7 +117,8 @@ def _compiled(function: dict[str, Any], field: str, check: Check) -> Validator |
         return None
     try:
         # Nothing is ever fetched, and a format is a remark: that is how JSON schema has it.
-        return jsonschema_rs.validator_for(schema, validate_formats=False, offline=True)
+        validator = jsonschema_rs.validator_for(schema, validate_formats=False, offline=True)
+        return Tangled(validator, schema) if is_tangled(schema) else validator
     except jsonschema_rs.ValidationError as error:
         kind = error.kind
     if isinstance(kind, _UNUSABLE):

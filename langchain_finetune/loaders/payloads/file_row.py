@@ -87,6 +87,8 @@ def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSes
     """
     if "messages" in row:
         messages = row["messages"]
+        if isinstance(messages, list) and len(messages) < 2:  # noqa: PLR2004 - question and answer
+            raise UnreadableChatError("no_answer", "The line holds no question with an answer.")
         # The line says in one list what a dataset's example says in two.
         [session] = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
     elif "prompt" in row:
