@@ -190,7 +190,9 @@ class Examples:
     def notes(self) -> dict[str, int]:
         """What was noticed in the last iteration, counted, by the loader and in conversion.
 
-        `trimmed_messages` counts messages after a chat's last answer: they teach nothing.
+        `trimmed_messages` counts messages after a chat's last answer: they teach nothing;
+        `response_format_left_out` the chats whose request asked for a format of the answer, for
+        which a training file has no place (`trained_contract` knows it).
         """
         noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
         return dict(Counter(noticed) + self.outcome.counts)
