@@ -144,7 +144,7 @@ def test_a_model_that_was_just_trained_answers(server, tmp_path, folder):
     )
     events, _, log = finish(process)
     assert events[-1]["event"] == "done", log
-    server.models["ft:tiny"] = tmp_path / "model"
+    server.models["ft:tiny"] = tmp_path / "models" / "model"
     with server.client() as client:
         answer = client.chat.completions.create(**body("ft:tiny", max_tokens=20))
     assert answer.choices[0].message.content == "ahoy!"
