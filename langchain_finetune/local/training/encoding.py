@@ -5,7 +5,8 @@ rendering the chat up to it, once with and once without it: that needs no knowle
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,48 +181,60 @@ class Encoder:
         """
         return self.tokenized([self.layout(example)])[0]
 
-    def layout(self, example: Mapping[str, Any]) -> Layout:
+    def layout(
+        self,
+        example: Mapping[str, Any],
+        *,
+        last_only: bool = False,
+        enough: Callable[[Layout], bool] | None = None,
+    ) -> Layout:
         """Render one supervised example.
 
         Most templates give one sequence. Some render an earlier turn otherwise than the last one
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
 
+        All that comes before an answer is rendered for it, so the work grows with the square of the
+        answers. What need not be known to the end can be had sooner:
+
+        Args:
+            example: Has `messages` and maybe `tools`.
+            last_only: Render for the last answer that is trained only: that is all the text of a
+                sequence up to there.
+            enough: Called after each answer with what there is so far; stop where it says so.
+
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        try:
-            return self._layout(example)
-        except RenderingError as error:
-            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-        except TemplateError as error:
-            raise UnfitExampleError(
-                "unsupported_chat_template",
-                "The base model's chat template does not take such a chat.",
-            ) from error
-
-    def _layout(self, example: Mapping[str, Any]) -> Layout:
-        chat = to_template_input(
-            example, keep_developer=knows_developer(self.tokenizer.chat_template)
-        )
-        found: Layout = []
-        rendered = ""
-        for index, message in enumerate(chat.messages):
+        with _unfit():
+            chat = to_template_input(
+                example, keep_developer=knows_developer(self.tokenizer.chat_template)
+            )
+            found: Layout = []
+            rendered = ""
             # A greeting that opens the chat answers nothing, and templates want a message.
-            if message["role"] != "assistant" or index == 0:
-                continue
-            before = TemplateInput(chat.messages[:index], chat.tools)
-            through = TemplateInput(chat.messages[: index + 1], chat.tools)
-            prompt = render(self.tokenizer, before, add_generation_prompt=True)
-            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-            _check_tools(chat, message, prompt, turn)
-            if not rendered or not prompt.startswith(rendered):
-                rendered = ""
-                found.append([])
-            weight = example["messages"][index].get("weight")
-            found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
-            rendered = prompt + turn
-        return found
+            places = [
+                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
+            ]
+            weights = [example["messages"][place].get("weight") for place in places]
+            answers = list(zip(places, weights, strict=True))
+            if last_only:
+                answers = [each for each in answers if each[1] != 0][-1:]
+            for index, weight in answers:
+                message = chat.messages[index]
+                before = TemplateInput(chat.messages[:index], chat.tools)
+                through = TemplateInput(chat.messages[: index + 1], chat.tools)
+                prompt = render(self.tokenizer, before, add_generation_prompt=True)
+                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+                _check_tools(chat, message, prompt, turn)
+                if not rendered or not prompt.startswith(rendered):
+                    rendered = ""
+                    found.append([])
+                found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
+                rendered = prompt + turn
+                if enough and enough(found):
+                    break
+            return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.
@@ -258,6 +271,19 @@ class Encoder:
         """Count the tokens up to the one that ends the turn; what follows is the template's."""
         stops = [place for place, token in enumerate(tokens) if token in self.stop_ids]
         return stops[-1] + 1 if stops else len(tokens)
+
+
+@contextmanager
+def _unfit() -> Iterator[None]:
+    try:
+        yield
+    except RenderingError as error:
+        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+    except TemplateError as error:
+        raise UnfitExampleError(
+            "unsupported_chat_template",
+            "The base model's chat template does not take such a chat.",
+        ) from error
 
 
 def _turn(prompt: str, whole: str) -> str:
