@@ -116,7 +116,7 @@ class LocalCounter:
         ]
 
     def _layout(self, example: Example) -> "Layout | Over | Unfit":
-        from langchain_finetune.local.training.encoding import UnfitExampleError  # noqa: PLC0415
+        from langchain_finetune.local.training.unfit import UnfitExampleError  # noqa: PLC0415
 
         if "prompt" in example:
             layout: Layout = [

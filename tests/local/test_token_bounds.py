@@ -1,13 +1,19 @@
 """What is surely too long is not counted to its end, and what may fit is counted as ever."""
 
+from copy import copy
+from dataclasses import replace
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
+from trl.chat_template_utils import qwen3_chat_template
 
 from langchain_finetune import Convert
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.tokens import Count, Over, Unfit, counter_of
+from langchain_finetune.convert.tokens_local import LocalCounter
 from langchain_finetune.local.training import encoding
 from langchain_finetune.local.training.least_tokens import LeastTokens
 
@@ -124,6 +130,36 @@ def test_a_long_chat_that_fits_has_the_engines_count(counter):
     assert counter.count([chat]) == [Count(total, total, sequence.trained)]
     with_limit = counter_of(Target("local", "nano"), "offline", most=total)
     assert with_limit.count([chat]) == counter.count([chat])
+
+
+@st.composite
+def weighted(draw):
+    chat = {"messages": wire(*draw(st.lists(st.text(max_size=20), min_size=2, max_size=12)))}
+    for message in chat["messages"][1::2]:
+        message["weight"] = draw(st.integers(0, 1))
+    return chat
+
+
+@pytest.mark.parametrize("rewrites", [False, True])
+@settings(deadline=None, max_examples=60)
+@given(chat=weighted(), limit=st.integers(5, 150))
+def test_only_what_is_over_is_not_counted(counter, rewrites, chat, limit):
+    """Also where the template rewrites earlier turns, so that a chat is many sequences."""
+    encoder = counter.encoder
+    if rewrites:
+        tokenizer = copy(encoder.tokenizer)
+        tokenizer.chat_template = qwen3_chat_template
+        encoder = replace(encoder, tokenizer=tokenizer)
+    [exact] = LocalCounter(replace(encoder, max_length=None)).count([chat])
+    with (
+        patch("langchain_finetune.convert.tokens_local._MANY", 0),
+        patch("langchain_finetune.convert.tokens_local._STEP", 1),
+    ):
+        [found] = LocalCounter(encoder, most=limit).count([chat])
+    if isinstance(found, Over):
+        assert exact.longest > limit
+    else:
+        assert found == exact
 
 
 ADDED = ["<|im_start|>", "</tool_response>", '", "parameters": {"properties": {"', '": {"type": "']

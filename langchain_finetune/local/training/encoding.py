@@ -6,20 +6,17 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
-
 from langchain_finetune.local.rendering import (
-    RenderingError,
     TemplateInput,
     knows_developer,
     render,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.unfit import UnfitExampleError, unfit_if_not_rendered
 
 IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
@@ -60,23 +57,6 @@ class Sequence:
         """How many tokens there are up to the last one that is trained."""
         behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
         return len(self.labels) - behind
-
-
-class UnfitExampleError(ValueError):
-    """An example that the base model can't be trained on.
-
-    Args:
-        code: Stable name of the reason: `unsupported_content`, `unsupported_chat_template`,
-            `template_without_tools`, `no_answer` or `too_long`.
-        message: One sentence that never quotes training text.
-        index: Position of the message at fault, counted from 0; None for the whole example.
-    """
-
-    def __init__(self, code: str, message: str, index: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.index = index
 
 
 _JOB_CODES = {
@@ -206,21 +186,19 @@ class Encoder:
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        with _unfit():
+        with unfit_if_not_rendered():
             chat = to_template_input(
                 example, keep_developer=knows_developer(self.tokenizer.chat_template)
             )
             found: Layout = []
             rendered = ""
             # A greeting that opens the chat answers nothing, and templates want a message.
-            places = [
+            answers = [
                 n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
             ]
-            weights = [example["messages"][place].get("weight") for place in places]
-            answers = list(zip(places, weights, strict=True))
             if last_only:
-                answers = [each for each in answers if each[1] != 0][-1:]
-            for index, weight in answers:
+                answers = [n for n in answers if example["messages"][n].get("weight") != 0][-1:]
+            for index in answers:
                 message = chat.messages[index]
                 before = TemplateInput(chat.messages[:index], chat.tools)
                 through = TemplateInput(chat.messages[: index + 1], chat.tools)
@@ -230,6 +208,7 @@ class Encoder:
                 if not rendered or not prompt.startswith(rendered):
                     rendered = ""
                     found.append([])
+                weight = example["messages"][index].get("weight")
                 found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
                 rendered = prompt + turn
                 if enough and enough(found):
@@ -271,19 +250,6 @@ class Encoder:
         """Count the tokens up to the one that ends the turn; what follows is the template's."""
         stops = [place for place, token in enumerate(tokens) if token in self.stop_ids]
         return stops[-1] + 1 if stops else len(tokens)
-
-
-@contextmanager
-def _unfit() -> Iterator[None]:
-    try:
-        yield
-    except RenderingError as error:
-        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-    except TemplateError as error:
-        raise UnfitExampleError(
-            "unsupported_chat_template",
-            "The base model's chat template does not take such a chat.",
-        ) from error
 
 
 def _turn(prompt: str, whole: str) -> str:
