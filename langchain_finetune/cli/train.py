@@ -63,6 +63,10 @@ def run(
         Literal["local", "openai"], typer.Option(help="openai is any server of its API.")
     ] = "local",
     base_url: Annotated[str | None, typer.Option(help="Address of that server.")] = None,
+    method: Annotated[
+        Literal["supervised", "preference"],
+        typer.Option(help="What is learnt; pairs of preference make a job of the method dpo."),
+    ] = "supervised",
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
@@ -89,7 +93,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Load chats, convert them, fine-tune, and print the new model's name."""
-    examples = (loader | made_of(Convert, **settings)).invoke({})
+    examples = (loader | made_of(Convert, **settings, method=method)).invoke({})
     step = made_of(
         FineTune,
         model=model,

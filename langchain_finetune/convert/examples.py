@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import Findings, Method
+from langchain_finetune.convert.checks import PROFILES, Findings, Method
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report import ConversionReport, make_report
@@ -120,7 +120,7 @@ class Examples:
         """Read all chats once, in flat memory, and return what is to be said of them.
 
         Args:
-            engine: The engine that it is for: `local` or `openai`.
+            engine: The engine that it is for: `openai`, `azure`, `nebius` or `local`.
             model: The base that it is for; its costs are told first. By default the one that
                 `Convert` names.
             n_epochs: How often each example will be seen; None leaves it to the engine.
@@ -145,6 +145,8 @@ class Examples:
                 raise ConvertError(
                     f"The price of {base} must be USD per million tokens, at least 0, not {usd!r}."
                 )
+        if engine is not None and engine not in PROFILES:
+            raise ConvertError(f"Engines are {', '.join(PROFILES)}, not {engine!r}.")
         target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
         tally = Tally(text=text)
         for row in self.rows(target):
@@ -188,7 +190,9 @@ class Examples:
     def notes(self) -> dict[str, int]:
         """What was noticed in the last iteration, counted, by the loader and in conversion.
 
-        `trimmed_messages` counts messages after a chat's last answer: they teach nothing.
+        `trimmed_messages` counts messages after a chat's last answer: they teach nothing;
+        `response_format_left_out` the chats whose request asked for a format of the answer, for
+        which a training file has no place (`trained_contract` knows it).
         """
         noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
         return dict(Counter(noticed) + self.outcome.counts)
@@ -213,7 +217,15 @@ class Examples:
 
         Returns:
             Count, size and SHA-256 of what was written.
+
+        Raises:
+            ConvertError: The examples are split: a file with all parts would train on the test.
         """
+        if any(self.split.asks_for(part) for part in PARTS if part != "train"):
+            raise ConvertError(
+                "These examples are split: say which part the file is for, such as "
+                "examples.part('train').write_jsonl(path)."
+            )
         with JsonlWriter(Path(path)) as writer:
             for row in self.rows():
                 writer.write(row.line)

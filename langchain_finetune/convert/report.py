@@ -9,6 +9,7 @@ from rich.console import Group
 
 from langchain_finetune.convert.checks import Findings
 from langchain_finetune.convert.estimate import Estimate, estimate, known_targets
+from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report_page import page, sections
 from langchain_finetune.convert.report_table import tables
@@ -106,7 +107,9 @@ class ConversionReport(BaseModel):
         """
         html = page(self)
         if path is not None:
-            Path(path).write_text(html, encoding="utf-8")
+            # It may quote training text, which is for its owner only.
+            with JsonlWriter(Path(path)) as writer:
+                writer.write(html.encode())
         return html
 
     def _repr_html_(self) -> str:

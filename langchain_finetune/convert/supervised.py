@@ -48,6 +48,9 @@ def supervised_rows(
         row = Row(place.id, place.source, example=example)
         row.number = outcome.sessions
         row.response_format = answer_format
+        if answer_format is not None:
+            # A line has no place for it; the trained contract keeps it.
+            outcome.counts["response_format_left_out"] += 1
         yield row
 
 

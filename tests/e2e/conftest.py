@@ -98,6 +98,14 @@ def url(chain, tuned):
     )
     add_finetune_routes(app, chain, path="/guarded", dependencies=[Depends(only_with_a_pass)])
     add_finetune_routes(app, chain, path="/bare")
+    *before, fine_tune = chain.steps
+    bound = fine_tune.model_copy(update={"bind_trained_tools": True})
+    add_finetune_routes(
+        app,
+        before[0] | before[1] | bound,
+        path="/bound",
+        make_chain=lambda model: CALCULATOR_PROMPT | model,
+    )
     with served(app) as url:
         yield url
 

@@ -2,15 +2,13 @@
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langserve import RemoteRunnable
 
-from langchain_finetune.langserve import FineTuneSerializer, add_finetune_routes
-from support.servers import served
+from langchain_finetune.langserve import FineTuneSerializer
 from walkthrough.calculator import PROMPT, Calculator
 
 QUESTION = {"input": "What's 56/7?"}
@@ -110,16 +108,9 @@ async def test_the_steps_of_its_chain_can_be_watched(url, job_id):
     assert Calculator(**call["args"]).calculate() == 8.0
 
 
-def test_a_chain_may_bind_what_the_model_was_trained_with(chain, job_id):
-    *before, fine_tune = chain.steps
-    bound = fine_tune.model_copy(update={"bind_trained_tools": True})
-    app = FastAPI()
-    add_finetune_routes(
-        app, before[0] | before[1] | bound, path="/bound", make_chain=lambda model: PROMPT | model
-    )
-    with served(app) as url:
-        assert RemoteRunnable(f"{url}/bound/submit").invoke({})["job_id"] == job_id
-        answer = RemoteRunnable(f"{url}/bound/chain").invoke({"job_id": job_id, "input": QUESTION})
+def test_a_chain_may_bind_what_the_model_was_trained_with(url, job_id):
+    assert RemoteRunnable(f"{url}/bound/submit").invoke({})["job_id"] == job_id
+    answer = RemoteRunnable(f"{url}/bound/chain").invoke({"job_id": job_id, "input": QUESTION})
     assert Calculator(**answer.tool_calls[0]["args"]).calculate() == 8.0
 
 

@@ -75,7 +75,6 @@ MESSAGES = [
         "unsupported_part",
         0,
         chat(shown({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}), ANSWER),
-        severity="warning",
     ),
     Broken(
         "an image for a text model",

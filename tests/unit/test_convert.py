@@ -203,3 +203,10 @@ def test_a_file_that_cannot_be_put_in_place_leaves_no_text_behind(tmp_path):
 def test_a_report_is_not_made_with_wrong_figures(wrong, message):
     with pytest.raises(ConvertError, match=message):
         Convert().invoke([GOOD]).report(**wrong)
+
+
+def test_a_format_that_a_line_has_no_place_for_is_counted():
+    examples = Convert().invoke([{**GOOD, "response_format": {"type": "json_object"}}, GOOD])
+    one, other = examples
+    assert one == other
+    assert examples.notes["response_format_left_out"] == 1

@@ -105,7 +105,7 @@ def test_maps_are_objects(tmp_path):
             ]
         }
     ]
-    assert skipped == [(f"{path}:1", "no_chat")]
+    assert skipped == [(f"{path}:1", "no_answer")]
 
 
 def test_columns_may_be_missing(tmp_path):

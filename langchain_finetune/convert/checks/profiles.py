@@ -90,7 +90,7 @@ class Profile:
         return frozenset(self.keys)
 
 
-_UNPROVEN = frozenset({"consecutive_answers", "late_system", "unsupported_part"})
+_UNPROVEN = frozenset({"consecutive_answers", "late_system"})
 """Accepted or refused: no source says."""
 
 _OPEN_MODELS = frozenset(
@@ -123,7 +123,7 @@ NEBIUS = Profile(
     max_file_bytes=50 * 1024 * _MB,
     max_example_bytes=16 * _MB,
     text_answer_last=True,
-    warnings=_UNPROVEN - {"unsupported_part"} | _OPEN_MODELS | {"call_last", "special_token"},
+    warnings=_UNPROVEN | _OPEN_MODELS | {"call_last", "special_token"},
 )
 
 LOCAL = Profile(
@@ -133,7 +133,7 @@ LOCAL = Profile(
     max_images=0,
     special_tokens=_CHATML,
     max_example_bytes=16 * _MB,
-    warnings=_UNPROVEN - {"unsupported_part"} | _OPEN_MODELS,
+    warnings=_UNPROVEN | _OPEN_MODELS,
 )
 
 PROFILES: Mapping[RulesName, Profile] = {
