@@ -31,6 +31,11 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """An example that surely has more tokens than the limit; how many, was not counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfit:
     """An example that the model can't be trained on, seen when it is counted.
 
@@ -57,7 +62,7 @@ class Counter(Protocol):
     @property
     def exact(self) -> bool: ...  # noqa: D102
 
-    def count(self, examples: Sequence[Example]) -> list[Count | Unfit]:
+    def count(self, examples: Sequence[Example]) -> list[Count | Over | Unfit]:
         """Count each of some examples that break no rule."""
         ...
 
@@ -104,7 +109,7 @@ def _unknown(model: str | None) -> ConvertError:
     )
 
 
-def counted(rows: Iterator[Row], counter: Counter) -> Iterator[tuple[Row, Count | Unfit]]:
+def counted(rows: Iterator[Row], counter: Counter) -> Iterator[tuple[Row, Count | Over | Unfit]]:
     """Yield each row with its count, which is noted in the row if it is exact."""
     while batch := list(islice(rows, BATCH)):
         counts = counter.count([row.example for row in batch])

@@ -5,18 +5,26 @@ It renders and encodes with the engine's own code, so what does not fit there is
 
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
-from langchain_finetune.convert.tokens import Count, CountTokens, Unfit
+from langchain_finetune.convert.tokens import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.bases import find_base, resolve_base
 
 if TYPE_CHECKING:
     from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence
+    from langchain_finetune.local.training.least_tokens import LeastTokens
+
+_MANY = 32
+"""Messages from which on a chat is looked at with a bound first: rendering it takes long."""
+
+_STEP = 16
+"""Answers after which the tokens so far are counted."""
 
 
 def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
@@ -85,37 +93,99 @@ class LocalCounter:
         limits = [limit for limit in (self.encoder.max_length, self.most) if limit]
         return min(limits, default=None)
 
-    def count(self, examples: Several[Example]) -> list[Count | Unfit]:
-        """Count each example; all texts go through the tokenizer at once."""
+    @cached_property
+    def _least(self) -> "LeastTokens | None":
+        from langchain_finetune.local.training.least_tokens import LeastTokens  # noqa: PLC0415
+
+        return LeastTokens.of(self.encoder.tokenizer)
+
+    def count(self, examples: Several[Example]) -> list[Count | Over | Unfit]:
+        """Count each example; all texts go through the tokenizer at once.
+
+        What is surely over the limit is not counted to its end. Then what the template can't
+        express further on is not seen either.
+        """
         laid_out = [self._layout(example) for example in examples]
-        layouts = [each for each in laid_out if not isinstance(each, Unfit)]
+        layouts = [each for each in laid_out if not isinstance(each, Over | Unfit)]
         encoded = iter(self.encoder.tokenized(layouts))
         return [
             each
-            if isinstance(each, Unfit)
+            if isinstance(each, Over | Unfit)
             else _count(next(encoded), is_pair="preferred_output" in example)
             for example, each in zip(examples, laid_out, strict=True)
         ]
 
-    def _layout(self, example: Example) -> "Layout | Unfit":
-        from langchain_finetune.local.training.encoding import UnfitExampleError  # noqa: PLC0415
+    def _layout(self, example: Example) -> "Layout | Over | Unfit":
+        from langchain_finetune.local.training.unfit import UnfitExampleError  # noqa: PLC0415
 
         if "prompt" in example:
-            parts = [(str(example["prompt"]), None), (str(example.get("completion")), True)]
-            return [parts]
+            layout: Layout = [
+                [(str(example["prompt"]), None), (str(example.get("completion")), True)]
+            ]
+            return Over() if self._is_over(layout) else layout
         request = {**request_of(example)}
         is_pair = "preferred_output" in example
+        layout = []
         try:
-            return [
-                parts
-                for messages in conversations(example)
-                for parts in self.encoder.layout(
-                    {**request, "messages": _last_learnt(messages) if is_pair else messages}
-                )
-            ]
+            for messages in conversations(example):
+                learnt = _last_learnt(messages) if is_pair else messages
+                found = self._conversation({**request, "messages": learnt})
+                if isinstance(found, Over):
+                    return found
+                layout += found
         except UnfitExampleError as error:
             place = "" if error.index is None else f" (message {error.index})"
             return Unfit(error.code, error.message + place)
+        return layout
+
+    def _conversation(self, example: Example) -> "Layout | Over":
+        if self.limit is None or len(example["messages"]) <= _MANY:
+            layout = self.encoder.layout(example)
+            return Over() if self._is_over(layout) else layout
+        if self._is_over(self.encoder.layout(example, last_only=True)):
+            return Over()
+        so_far = _SoFar(self.encoder, self.limit)
+        layout = self.encoder.layout(example, enough=so_far.is_over)
+        return Over() if so_far.tokens > self.limit or self._is_over(layout) else layout
+
+    def _is_over(self, layout: "Layout") -> bool:
+        """Tell whether a sequence that is trained surely is too long, by its text."""
+        limit, least = self.limit, self._least
+        return (
+            limit is not None
+            and least is not None
+            and any(
+                least.is_over("".join(text for text, _ in parts), limit)
+                for parts in layout
+                # One in which nothing is trained is left out, however long it is.
+                if any(trained and text for text, trained in parts)
+            )
+        )
+
+
+@dataclass
+class _SoFar:
+    """Counts the last sequence while it grows, every few answers.
+
+    Parts are put into tokens one by one, so what is counted stays as it is. Where nothing is
+    trained in what is new, it is not counted: the sequence might be left out.
+    """
+
+    encoder: "Encoder"
+    limit: int
+    tokens: int = 0
+    sequences: int = 0
+    parts: int = 0
+
+    def is_over(self, layout: "Layout") -> bool:
+        if len(layout) > self.sequences:
+            self.tokens, self.sequences, self.parts = 0, len(layout), 0
+        new = layout[-1][self.parts :]
+        if len(new) >= 2 * _STEP:
+            [sequences] = self.encoder.tokenized([[new]])
+            self.tokens += sum(each.length for each in sequences)
+            self.parts = len(layout[-1])
+        return self.tokens > self.limit
 
 
 def _last_learnt(messages: list[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
 from langchain_finetune.convert.token_limits import limit_of
-from langchain_finetune.convert.tokens import Count, CountTokens, Unfit
+from langchain_finetune.convert.tokens import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 
 _A_MESSAGE, _A_NAME, _THE_REPLY, _A_CALL = 3, 1, 3, 3
@@ -106,7 +106,7 @@ class OpenAICounter:
     a_tool: int = _A_TOOL["cl100k_base"]
     exact: bool = True
 
-    def count(self, examples: Sequence[Example]) -> list[Count | Unfit]:
+    def count(self, examples: Sequence[Example]) -> list[Count | Over | Unfit]:
         """Count each example; what they share, such as their tools, is measured once."""
         known: dict[str, int] = {}
 

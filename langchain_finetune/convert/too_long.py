@@ -12,7 +12,7 @@ from langchain_finetune.convert.checks import (
 )
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.texts import request_of
-from langchain_finetune.convert.tokens import Count, Counter, Unfit, counted
+from langchain_finetune.convert.tokens import Count, Counter, Over, Unfit, counted
 
 TooLong = Literal["reject", "drop_oldest"]
 
@@ -45,7 +45,7 @@ def fitting_rows(
     for row, count in counted(rows, counter):
         if isinstance(count, Unfit):
             _reject(row, outcome, count.code, count.reason)
-        elif limit is None or count.longest <= limit:
+        elif limit is None or (isinstance(count, Count) and count.longest <= limit):
             yield row
         elif not counter.exact:
             _reject(
@@ -65,7 +65,8 @@ def fitting_rows(
             row.tokens, row.target_tokens = fewer.total, fewer.targets
             yield row
         else:
-            reason = f"It has {count.longest} tokens; the model takes {limit}."
+            has = f"more than {limit}" if isinstance(count, Over) else count.longest
+            reason = f"It has {has} tokens; the model takes {limit}."
             _reject(row, outcome, "too_long", reason)
 
 

@@ -14,13 +14,14 @@ from filelock import FileLock
 
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
 from langchain_finetune.local.training.checkpoints import best, folder_of, kept, measured_at
-from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
+from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.local.training.preferences import Encoded, encode_preferences
 from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
 from langchain_finetune.local.training.stopping import listen_to_the_engine
+from langchain_finetune.local.training.unfit import UnfitExampleError
 
 LOCK_SECONDS = 60
 """How long to wait for the process of an engine that was killed to let go of the checkpoints."""

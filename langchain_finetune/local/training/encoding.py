@@ -5,20 +5,18 @@ rendering the chat up to it, once with and once without it: that needs no knowle
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
-
 from langchain_finetune.local.rendering import (
-    RenderingError,
     TemplateInput,
     knows_developer,
     render,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.unfit import UnfitExampleError, unfit_if_not_rendered
 
 IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
@@ -59,23 +57,6 @@ class Sequence:
         """How many tokens there are up to the last one that is trained."""
         behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
         return len(self.labels) - behind
-
-
-class UnfitExampleError(ValueError):
-    """An example that the base model can't be trained on.
-
-    Args:
-        code: Stable name of the reason: `unsupported_content`, `unsupported_chat_template`,
-            `template_without_tools`, `no_answer` or `too_long`.
-        message: One sentence that never quotes training text.
-        index: Position of the message at fault, counted from 0; None for the whole example.
-    """
-
-    def __init__(self, code: str, message: str, index: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.index = index
 
 
 _JOB_CODES = {
@@ -180,48 +161,59 @@ class Encoder:
         """
         return self.tokenized([self.layout(example)])[0]
 
-    def layout(self, example: Mapping[str, Any]) -> Layout:
+    def layout(
+        self,
+        example: Mapping[str, Any],
+        *,
+        last_only: bool = False,
+        enough: Callable[[Layout], bool] | None = None,
+    ) -> Layout:
         """Render one supervised example.
 
         Most templates give one sequence. Some render an earlier turn otherwise than the last one
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
 
+        All that comes before an answer is rendered for it, so the work grows with the square of the
+        answers. What need not be known to the end can be had sooner:
+
+        Args:
+            example: Has `messages` and maybe `tools`.
+            last_only: Render for the last answer that is trained only: that is all the text of a
+                sequence up to there.
+            enough: Called after each answer with what there is so far; stop where it says so.
+
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        try:
-            return self._layout(example)
-        except RenderingError as error:
-            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-        except TemplateError as error:
-            raise UnfitExampleError(
-                "unsupported_chat_template",
-                "The base model's chat template does not take such a chat.",
-            ) from error
-
-    def _layout(self, example: Mapping[str, Any]) -> Layout:
-        chat = to_template_input(
-            example, keep_developer=knows_developer(self.tokenizer.chat_template)
-        )
-        found: Layout = []
-        rendered = ""
-        for index, message in enumerate(chat.messages):
+        with unfit_if_not_rendered():
+            chat = to_template_input(
+                example, keep_developer=knows_developer(self.tokenizer.chat_template)
+            )
+            found: Layout = []
+            rendered = ""
             # A greeting that opens the chat answers nothing, and templates want a message.
-            if message["role"] != "assistant" or index == 0:
-                continue
-            before = TemplateInput(chat.messages[:index], chat.tools)
-            through = TemplateInput(chat.messages[: index + 1], chat.tools)
-            prompt = render(self.tokenizer, before, add_generation_prompt=True)
-            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-            _check_tools(chat, message, prompt, turn)
-            if not rendered or not prompt.startswith(rendered):
-                rendered = ""
-                found.append([])
-            weight = example["messages"][index].get("weight")
-            found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
-            rendered = prompt + turn
-        return found
+            answers = [
+                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
+            ]
+            if last_only:
+                answers = [n for n in answers if example["messages"][n].get("weight") != 0][-1:]
+            for index in answers:
+                message = chat.messages[index]
+                before = TemplateInput(chat.messages[:index], chat.tools)
+                through = TemplateInput(chat.messages[: index + 1], chat.tools)
+                prompt = render(self.tokenizer, before, add_generation_prompt=True)
+                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+                _check_tools(chat, message, prompt, turn)
+                if not rendered or not prompt.startswith(rendered):
+                    rendered = ""
+                    found.append([])
+                weight = example["messages"][index].get("weight")
+                found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
+                rendered = prompt + turn
+                if enough and enough(found):
+                    break
+            return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.
