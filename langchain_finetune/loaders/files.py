@@ -25,6 +25,7 @@ from langchain_finetune.loaders.payloads.file_row import (
     run_of_row,
     tools_are_unknown,
 )
+from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.payloads.traced_line import traced_line
 from langchain_finetune.messages import UnreadableChatError
@@ -57,6 +58,8 @@ class RunFileChatLoader(SessionLoader):
         where: Says of a run (its JSON) whether to load it; all by default.
         score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
             itself (its `feedback_stats`); what users said of the root is not in the run's row.
+        reasoning: What becomes of the models' reasoning: `drop`, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
 
     Raises:
         LoadError: When read: a file is missing, empty, cut off or of another format.
@@ -75,6 +78,7 @@ class RunFileChatLoader(SessionLoader):
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
+    reasoning: Reasoning = "drop"
 
     def __init__(self, path: Paths, **fields: Any) -> None:
         fields["path"] = path
@@ -113,20 +117,21 @@ class RunFileChatLoader(SessionLoader):
         notes: Counter[str],
         encoded: Encode,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        unknown = set(overrides) - {"path", "where", "score"}
+        unknown = set(overrides) - {"path", "where", "score", "reasoning"}
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
         where = overrides.get("where", self.where)
         score: str | None = overrides.get("score", self.score)
-        if where is not None or score is not None:
+        reasoning: Reasoning = overrides.get("reasoning", self.reasoning)
+        if where is not None or score is not None or reasoning == "keep":
             encoded = nothing  # Somebody looks at every run.
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file, encoded):
                 if isinstance(row, EncodedChat):
                     yield row
                 else:
-                    sessions = _sessions_of(row, where, score, skip, notes)
+                    sessions = _sessions_of(row, where, score, reasoning, skip, notes)
                     yield from count_reasoning(sessions, notes)
 
 
@@ -134,6 +139,7 @@ def _sessions_of(
     row: Row,
     where: Callable[[Mapping[str, Any]], bool] | None,
     score: str | None,
+    reasoning: Reasoning,
     skip: Callable[[Skip], None],
     notes: Counter[str],
 ) -> Iterator[FineTuningSession]:
@@ -142,7 +148,9 @@ def _sessions_of(
         skip(Skip(row.place, "broken_line", "The line is no JSON object."))
         return
     if is_training_line(data):
-        yield from readable(row.place, partial(read_training_line, data, row.place), skip)
+        yield from readable(
+            row.place, partial(read_training_line, data, row.place, reasoning), skip
+        )
         return
     if str(data.get("run_type") or "llm").lower() != "llm":
         # A trace has many of them: a skip for each would fill the memory.
@@ -156,7 +164,7 @@ def _sessions_of(
     # Outside of `readable`: what the caller's own function raises is the caller's to see.
     if where is not None and not where(run):
         return
-    for session in readable(_id(run, row), partial(read_run, run), skip):
+    for session in readable(_id(run, row), partial(read_run, run, reasoning), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
         mean = mean_score(run, score) if score else None

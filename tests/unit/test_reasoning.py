@@ -1,8 +1,10 @@
 """A model's reasoning is left out and counted, or kept, wherever it stands."""
 
+import json
+
 import pytest
 
-from langchain_finetune import LangSmithRunChatLoader
+from langchain_finetune import LangSmithRunChatLoader, RunFileChatLoader
 from langchain_finetune.loaders.payloads.run import read_run
 from support.dialects import ITEM_TOLD, ITEMS, THINKING, THOUGHT, ai, chat, traced, wrapped
 
@@ -42,3 +44,28 @@ def test_reasoning_is_found_wherever_it_stands(data):
     kept = {"role": "assistant", "content": "x", "reasoning_content": "Two beds."}
     [session] = read_run(data, "keep")
     assert session["messages"].wire[-1] == kept
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        chat({"role": "assistant", "content": "x", "reasoning_content": "Two beds."}),
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "x", "reasoning_content": "Two beds."},
+            ]
+        },
+    ],
+    ids=["run", "training line"],
+)
+def test_files_drop_and_count_it_or_keep_it(tmp_path, row):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    sessions = RunFileChatLoader(path).invoke({})
+    [session] = sessions
+    assert "reasoning_content" not in session["messages"].wire[-1]
+    assert sessions.notes["dropped_reasoning"] == 1
+    kept = RunFileChatLoader(path, reasoning="keep").invoke({})
+    assert [each["messages"].wire[-1]["reasoning_content"] for each in kept] == ["Two beds."]
+    assert list(RunFileChatLoader(path).invoke({"reasoning": "keep"})) == list(kept)

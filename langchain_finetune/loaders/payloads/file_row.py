@@ -14,6 +14,7 @@ import orjson
 from langchain_finetune.content import mapping
 from langchain_finetune.loaders.payloads.chat_example import read_example
 from langchain_finetune.loaders.payloads.completions import read_chats
+from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 
@@ -71,10 +72,17 @@ def mean_score(run: Mapping[str, Any], key: str) -> float | None:
     return float(average) if isinstance(average, int | float) else None
 
 
-def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSession]:
+def read_training_line(
+    row: Mapping[str, Any], place: str, reasoning: Reasoning = "drop"
+) -> list[FineTuningSession]:
     """Return the chat of a line of a training file.
 
     The chat of a pair of preference ends with the preferred answer; the other is its `rejected`.
+
+    Args:
+        row: The line.
+        place: Where it stands.
+        reasoning: What becomes of the model's reasoning; see `read_example`.
 
     Raises:
         UnreadableChatError: It holds no chat, or one that the wire form can't say.
@@ -90,15 +98,17 @@ def read_training_line(row: Mapping[str, Any], place: str) -> list[FineTuningSes
         if isinstance(messages, list) and len(messages) < 2:  # noqa: PLR2004 - question and answer
             raise UnreadableChatError("no_answer", "The line holds no question with an answer.")
         # The line says in one list what a dataset's example says in two.
-        [session] = read_example({**row, "messages": messages[:-1]}, {"message": messages[-1]})
+        [session] = read_example(
+            {**row, "messages": messages[:-1]}, {"message": messages[-1]}, reasoning
+        )
     elif "prompt" in row:
         [session] = read_chats(
             {"inputs": row, "outputs": {"choices": [{"text": row["completion"]}]}}
         )
     else:
         [[preferred], [rejected]] = row["preferred_output"], row["non_preferred_output"]
-        [session] = read_example(row["input"], {"message": preferred})
-        [worse] = read_example(row["input"], {"message": rejected})
+        [session] = read_example(row["input"], {"message": preferred}, reasoning)
+        [worse] = read_example(row["input"], {"message": rejected}, reasoning)
         session["rejected"] = wire_messages(worse)[-1]
     session["source"] = {**session.get("source", {}), "line": place}
     return [session]
