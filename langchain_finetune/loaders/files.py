@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -121,25 +122,34 @@ class RunFileChatLoader(SessionLoader):
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
-        where = overrides.get("where", self.where)
-        score: str | None = overrides.get("score", self.score)
-        reasoning: Reasoning = overrides.get("reasoning", self.reasoning)
-        if where is not None or score is not None or reasoning == "keep":
+        wanted = _Wanted(
+            overrides.get("where", self.where),
+            overrides.get("score", self.score),
+            overrides.get("reasoning", self.reasoning),
+        )
+        if wanted != _Wanted():
             encoded = nothing  # Somebody looks at every run.
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file, encoded):
                 if isinstance(row, EncodedChat):
                     yield row
                 else:
-                    sessions = _sessions_of(row, where, score, reasoning, skip, notes)
+                    sessions = _sessions_of(row, wanted, skip, notes)
                     yield from count_reasoning(sessions, notes)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the loader's arguments of these names ask for."""
+
+    where: Callable[[Mapping[str, Any]], bool] | None = None
+    score: str | None = None
+    reasoning: Reasoning = "drop"
 
 
 def _sessions_of(
     row: Row,
-    where: Callable[[Mapping[str, Any]], bool] | None,
-    score: str | None,
-    reasoning: Reasoning,
+    wanted: _Wanted,
     skip: Callable[[Skip], None],
     notes: Counter[str],
 ) -> Iterator[FineTuningSession]:
@@ -148,9 +158,8 @@ def _sessions_of(
         skip(Skip(row.place, "broken_line", "The line is no JSON object."))
         return
     if is_training_line(data):
-        yield from readable(
-            row.place, partial(read_training_line, data, row.place, reasoning), skip
-        )
+        read = partial(read_training_line, data, row.place, wanted.reasoning)
+        yield from readable(row.place, read, skip)
         return
     if str(data.get("run_type") or "llm").lower() != "llm":
         # A trace has many of them: a skip for each would fill the memory.
@@ -162,12 +171,12 @@ def _sessions_of(
         skip(Skip(_id(data, row), error.code, str(error)))
         return
     # Outside of `readable`: what the caller's own function raises is the caller's to see.
-    if where is not None and not where(run):
+    if wanted.where is not None and not wanted.where(run):
         return
-    for session in readable(_id(run, row), partial(read_run, run, reasoning), skip):
+    for session in readable(_id(run, row), partial(read_run, run, wanted.reasoning), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
-        mean = mean_score(run, score) if score else None
+        mean = mean_score(run, wanted.score) if wanted.score else None
         if mean is not None:
             session["score"] = mean
         yield session

@@ -98,9 +98,8 @@ def read_training_line(
         if isinstance(messages, list) and len(messages) < 2:  # noqa: PLR2004 - question and answer
             raise UnreadableChatError("no_answer", "The line holds no question with an answer.")
         # The line says in one list what a dataset's example says in two.
-        [session] = read_example(
-            {**row, "messages": messages[:-1]}, {"message": messages[-1]}, reasoning
-        )
+        inputs = {**row, "messages": messages[:-1]}
+        [session] = read_example(inputs, {"message": messages[-1]}, reasoning)
     elif "prompt" in row:
         [session] = read_chats(
             {"inputs": row, "outputs": {"choices": [{"text": row["completion"]}]}}
