@@ -100,7 +100,7 @@ def test_a_client_that_goes_away_loses_nothing(liked, langsmith, engine):
                 return sent.json()["output"]["job_id"]
 
         with pytest.raises(httpx.TimeoutException):
-            asyncio.run(submit(0.2))
+            asyncio.run(submit(0.05))
         first, second = asyncio.run(submit(60)), asyncio.run(submit(60))
         assert first == second
         cancelled = httpx.post(
