@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 
 def as_form(model: type[BaseModel]) -> type[BaseModel]:
@@ -18,6 +18,14 @@ def as_form(model: type[BaseModel]) -> type[BaseModel]:
 
 
 class _Form(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, given: Any) -> Any:
+        # A form sends an empty list for what nobody filled in.
+        if isinstance(given, dict):
+            return {name: value for name, value in given.items() if value != []}
+        return given
+
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the schema without null; of several types the first."""
@@ -27,6 +35,8 @@ class _Form(BaseModel):
 
 def plain_schema(schema: Any) -> Any:
     """Return a JSON schema with one type for each value, which is not null.
+
+    Lists may be empty: that is how a form says that nothing is given.
 
     Example:
         >>> plain_schema({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None})
@@ -43,5 +53,5 @@ def plain_schema(schema: Any) -> Any:
     return {
         key: plain_schema(value)
         for key, value in schema.items()
-        if not (key == "default" and value is None)
+        if key != "minItems" and not (key == "default" and value is None)
     }
