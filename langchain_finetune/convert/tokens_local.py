@@ -7,6 +7,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from langchain_finetune.convert.rows import Example
@@ -26,6 +27,9 @@ _MANY = 32
 _STEP = 16
 """Answers after which the tokens so far are counted."""
 
+_LOADING = Lock()
+"""transformers' first import fails in all threads but one where several begin it at once."""
+
 
 def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
     """Return the counter of a base of the embedded engine; None where it is not on this machine.
@@ -41,7 +45,10 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
     """
     try:
         base = resolve_base(model) if how == "always" else find_base(model)
-        return None if base is None else LocalCounter(_encoder(base), most)
+        if base is None:
+            return None
+        with _LOADING:
+            return LocalCounter(_encoder(base), most)
     except ImportError as error:
         if how == "offline":
             return None

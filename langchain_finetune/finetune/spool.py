@@ -153,15 +153,19 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _placed(made: Spooled, place: Path) -> Spooled:
     """Put a set of files where it belongs, in the place of an older one."""
-    if place.exists():
+    try:
+        made.folder.replace(place)
+    except OSError:
+        # A folder with files in it is never replaced whole. It is there since long, or another
+        # process has just put the same set in this place.
+        if not place.is_dir():
+            raise
         names = {path.name for path in made.folder.iterdir()}
         for part in PARTS:
             if f"{part}.jsonl" not in names:
                 (place / f"{part}.jsonl").unlink(missing_ok=True)
         for name in names:
             (made.folder / name).replace(place / name)
-    else:
-        made.folder.replace(place)
 
     def moved(file: WrittenFile | None) -> WrittenFile | None:
         return file and replace(file, path=place / file.path.name)

@@ -153,7 +153,8 @@ def test_pause_waiting_jobs(engine, drive, way, jsonl):
         assert [d.jobs.pause(job).status for job in (queued, validating)] == ["paused"] * 2
         d.go()
         d.until(first, "succeeded")
-        assert d.jobs.resume(validating).status == "validating_files"
+        # Nobody waited for it: a fast machine has read its file before it was paused.
+        assert d.jobs.resume(validating).status in ("validating_files", "queued")
         assert d.jobs.resume(queued).status == "queued"
         for job in (queued, validating):
             assert d.until(job, "succeeded", "failed").status == "succeeded"

@@ -5,7 +5,10 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from threading import Barrier
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -59,6 +62,23 @@ def test_the_same_data_gives_the_same_files(tmp_path):
     assert spooled(tmp_path, validation=0.3) == first
     assert {path: path.read_bytes() for path in first.folder.iterdir()} == kept
     assert list(tmp_path.iterdir()) == [first.folder]
+
+
+def test_many_at_once_give_one_set(tmp_path, monkeypatch):
+    together = Barrier(8)
+    replace_path = Path.replace
+
+    def replace_together(path, target):
+        if path.is_dir():
+            together.wait(60)
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_together)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: spooled(tmp_path, validation=0.3), range(8)))
+    assert made == [made[0]] * 8
+    assert list(tmp_path.iterdir()) == [made[0].folder]
+    assert len(lines(made[0].training)) == made[0].training.examples
 
 
 def test_parts_are_files(tmp_path):
