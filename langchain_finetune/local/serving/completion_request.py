@@ -11,8 +11,10 @@ from langchain_finetune.local.serving.fields import (
     missing,
     take,
     take_integer,
+    take_logit_bias,
     take_max_tokens,
     take_number,
+    take_penalty,
     take_required,
     take_stops,
 )
@@ -27,9 +29,6 @@ MAX_LOGPROBS = 5
 
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     # Fields that this engine can't carry out, with the values that ask for nothing special.
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
     "suffix": ("",),
 }
 
@@ -37,10 +36,13 @@ _KNOWN = frozenset(
     {
         "best_of",
         "echo",
+        "frequency_penalty",
+        "logit_bias",
         "logprobs",
         "max_tokens",
         "model",
         "n",
+        "presence_penalty",
         "prompt",
         "seed",
         "stop",
@@ -112,6 +114,9 @@ class CompletionRequest:
                 seed=take(given, "seed", int),
                 stop=take_stops(given),
                 logprobs=logprobs,
+                presence_penalty=take_penalty(given, "presence_penalty"),
+                frequency_penalty=take_penalty(given, "frequency_penalty"),
+                logit_bias=take_logit_bias(given),
             ),
         )
 

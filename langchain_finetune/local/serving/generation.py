@@ -17,6 +17,7 @@ from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.parsing import LenientParser
 from langchain_finetune.local.serving.pieces import Call, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.processors import (
+    Adjustment,
     Constraint,
     ConstraintError,
     ScoreRecorder,
@@ -61,6 +62,7 @@ async def write(
         ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
     config = _generation_config(loaded, sampling, prompt.room)
+    adjustment = Adjustment(sampling) if sampling.adjusts else None
     recorder = ScoreRecorder() if sampling.logprobs is not None else None
     constraint = None
     if prompt.grammar:
@@ -82,7 +84,7 @@ async def write(
             streamer=stream,
             generation_config=config,
             tokenizer=loaded.tokenizer,
-            logits_processor=[step for step in (recorder, constraint) if step],
+            logits_processor=[step for step in (recorder, adjustment, constraint) if step],
         )
 
     manager.submit(generate).add_done_callback(lambda done: stream.close(done.exception()))

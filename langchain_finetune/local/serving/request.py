@@ -13,8 +13,10 @@ from langchain_finetune.local.serving.fields import (
     missing,
     take,
     take_integer,
+    take_logit_bias,
     take_max_tokens,
     take_number,
+    take_penalty,
     take_stops,
 )
 from langchain_finetune.local.serving.sampling import Sampling
@@ -54,10 +56,7 @@ WITHOUT_EFFECT = frozenset(
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     # Fields that this engine can't carry out, with the values that ask for nothing special.
     "audio": (),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
     "modalities": (["text"],),
-    "presence_penalty": (0,),
     "reasoning_effort": (),
     "verbosity": (),
     "web_search_options": (),
@@ -65,8 +64,10 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 
 _READ = frozenset(
     {
+        "frequency_penalty",
         "function_call",
         "functions",
+        "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_tokens",
@@ -74,6 +75,7 @@ _READ = frozenset(
         "model",
         "n",
         "parallel_tool_calls",
+        "presence_penalty",
         "response_format",
         "seed",
         "stop",
@@ -194,6 +196,9 @@ def _sampling(given: Fields) -> Sampling:
         seed=take(given, "seed", int),
         stop=take_stops(given),
         logprobs=(top or 0) if wanted else None,
+        presence_penalty=take_penalty(given, "presence_penalty"),
+        frequency_penalty=take_penalty(given, "frequency_penalty"),
+        logit_bias=take_logit_bias(given),
     )
 
 

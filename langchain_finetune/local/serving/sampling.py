@@ -1,6 +1,7 @@
 """How the tokens of an answer are drawn; chats, completions and responses share it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,9 @@ class Sampling:
         seed: Start of the random numbers.
         stop: Strings that end the answer.
         logprobs: Tell each token's log-probability, beside so many alternatives; None for not.
+        presence_penalty: Taken from the score of each token that the answer has already.
+        frequency_penalty: The same, for each time that the answer has it.
+        logit_bias: Added to the scores of these tokens.
     """
 
     max_tokens: int | None = None
@@ -22,3 +26,11 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+    presence_penalty: float = 0
+    frequency_penalty: float = 0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def adjusts(self) -> bool:
+        """Scores are to be changed before a token is drawn."""
+        return bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)

@@ -11,10 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import share_the_cpu
-from langchain_finetune.local.serving.completion_request import (
-    DEFAULT_MAX_TOKENS,
-    CompletionRequest,
-)
+from langchain_finetune.local.serving.completion_request import CompletionRequest
 from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.request import ChatRequest
@@ -93,8 +90,7 @@ class ChatService:
             encode_text,
         )
 
-        max_tokens = request.sampling.max_tokens or DEFAULT_MAX_TOKENS
-        prompts = [encode_text(loaded, given, max_tokens) for given in request.prompts]
+        prompts = [encode_text(loaded, given, request.sampling) for given in request.prompts]
         envelope = CompletionEnvelope(
             request.model,
             [prompt.text for prompt in prompts] if request.echo else [],
