@@ -14,11 +14,11 @@ from tests.local.conftest import until
 
 
 class ChatServer:
-    """Serves the folders in `models`, by name."""
+    """Serves the folders in `models`, by name, with so many bytes of `memory`."""
 
-    def __init__(self):
+    def __init__(self, memory=None):
         self.models = {}
-        self.service = ChatService(self.models.get)
+        self.service = ChatService(self.models.get, memory=memory)
         app = FastAPI()
 
         @app.post("/v1/chat/completions")

@@ -34,7 +34,7 @@ class FakeChat:
     async def warm(self):
         pass
 
-    def unload(self, model):
+    async def unload(self, model):
         if model in self._loaded:
             self._loaded.remove(model)
 

@@ -23,7 +23,7 @@ class Chat(Protocol):
     async def warm(self) -> None:
         """Load what the first answer needs."""
 
-    def unload(self, model: str) -> None:
+    async def unload(self, model: str) -> None:
         """Let go of a model's memory."""
 
 
@@ -43,7 +43,7 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
     @router.delete("/models/{name:path}")
     async def delete(name: str) -> Mapping[str, Any]:
         models.delete(name)
-        chat.unload(name)
+        await chat.unload(name)
         return {"id": name, "object": "model", "deleted": True}
 
     def named(body: dict[str, Any]) -> dict[str, Any]:
