@@ -14,11 +14,28 @@ from langchain_finetune.local.server import serve as serve_engine
 
 
 def serve(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     alias: Annotated[
         list[str] | None,
         typer.Option(help="Another name of a base, such as gpt-3.5-turbo=nano. Repeatable."),
+    ] = None,
+    model_memory: Annotated[
+        str | None,
+        typer.Option(help="Most that models in memory may take, such as 4GB.", metavar="SIZE"),
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="A server of OpenAI's API, such as vLLM, that writes the answers; its key is in "
+            "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY.",
+            metavar="URL",
+        ),
+    ] = None,
+    upstream_model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model's name there, where it is another.", metavar="NAME=THEIRS"),
     ] = None,
 ) -> None:
     """Run the embedded engine here until it is stopped."""
@@ -29,7 +46,15 @@ def serve(
         f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
         err=True,
     )
-    serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()))
+    serve_engine(
+        home,
+        host=host,
+        port=port,
+        aliases=parse_aliases(alias or ()),
+        model_memory=model_memory,
+        upstream=upstream,
+        upstream_models=parse_aliases(upstream_model or ()),
+    )
 
 
 def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option

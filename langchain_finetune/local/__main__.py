@@ -15,6 +15,9 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 or localhost")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--alias", action="append", default=[], metavar="NAME=MODEL")
+    parser.add_argument("--model-memory", metavar="SIZE", help="most that models may take: 4GB")
+    parser.add_argument("--upstream", metavar="URL", help="a server that writes the answers")
+    parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
     parser.add_argument("--log-file", type=Path, help="where the log goes instead of stderr")
     given = parser.parse_args()
     try:
@@ -23,6 +26,9 @@ def main() -> int:
             host=given.host,
             port=given.port,
             aliases=parse_aliases(given.alias),
+            model_memory=given.model_memory,
+            upstream=given.upstream,
+            upstream_models=parse_aliases(given.upstream_model),
             log_file=given.log_file,
         )
     except FineTuningError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
+UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
 
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
 _NEEDED = (
@@ -53,6 +54,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     aliases: Mapping[str, str] | None = None,
+    model_memory: str | None = None,
+    upstream: str | None = None,
+    upstream_models: Mapping[str, str] | None = None,
     log_file: Path | None = None,
     **parts: Any,
 ) -> None:
@@ -65,19 +69,34 @@ def serve(
             otherwise, so that models made before keep their address. `engine.json` tells it.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
             those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
+        model_memory: How much the models in memory may take, such as `4GB`; default:
+            `$LANGCHAIN_FINETUNE_MODEL_MEMORY`, or half of the memory that is there.
+        upstream: Address of a server that writes the answers; default:
+            `$LANGCHAIN_FINETUNE_UPSTREAM`, or the engine itself.
+        upstream_models: Its names of models by this engine's; they come on top of those in
+            `$LANGCHAIN_FINETUNE_UPSTREAM_MODELS` (`a=b,c=d`).
         log_file: Where the log goes; default: stderr.
         **parts: Passed on to `create_app`, for tests.
 
     Raises:
         AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, the host is not this machine, an alias is malformed, or
-            the extra `[local]` is not installed.
+        EngineError: The port is taken, the host is not this machine, an alias or another
+            setting is malformed, or the extra `[local]` is not installed.
     """
     if host not in _HOSTS:
         raise EngineError(
             f"The engine serves this machine only: the host must be 127.0.0.1, not {host!r}."
         )
     require_extra()
+    from langchain_finetune.local.serving import read_settings  # noqa: PLC0415 needs the extra
+
+    theirs = parse_aliases(os.environ.get(UPSTREAM_MODELS_VARIABLE, "").split(","))
+    serving = read_settings(
+        os.environ,
+        memory=model_memory,
+        upstream=upstream,
+        upstream_models=theirs | dict(upstream_models or {}),
+    )
     names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
     home = (home or home_path()).absolute()
     ensure_home(home)
@@ -86,7 +105,7 @@ def serve(
     with _only_engine(home), _listening(port or _port_before(home)) as listener:
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
 
-        app = create_app(home, ensure_key(home), aliases=names, **parts)
+        app = create_app(home, ensure_key(home), aliases=names, serving=serving, **parts)
         _run(app, listener, home, log_file)
 
 
@@ -102,7 +121,9 @@ def parse_aliases(given: Iterable[str]) -> dict[str, str]:
             continue
         name, _, target = (part.strip() for part in alias.partition("="))
         if not name or not target:
-            raise EngineError(f"An alias has the form name=model, unlike {alias!r}.")
+            raise EngineError(
+                f"A model's other name is given in the form name=model, unlike {alias!r}."
+            )
         aliases[name] = target
     return aliases
 

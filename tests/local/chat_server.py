@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from openai import OpenAI
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving import ChatService
+from langchain_finetune.local.serving import ChatService, WhileConnected
 from tests.local.conftest import until
 
 
@@ -23,15 +23,15 @@ class ChatServer:
 
         @app.post("/v1/chat/completions")
         async def create(request: Request):
-            return await self.service.create(await request.json())
+            return WhileConnected(self.service.create(await request.json()))
 
         @app.post("/v1/completions")
         async def complete(request: Request):
-            return await self.service.complete(await request.json())
+            return WhileConnected(self.service.complete(await request.json()))
 
         @app.post("/v1/responses")
         async def respond(request: Request):
-            return await self.service.respond(await request.json())
+            return WhileConnected(self.service.respond(await request.json()))
 
         @app.exception_handler(ApiError)
         async def refuse(_, error):

@@ -1,6 +1,7 @@
 """A real engine process, with a fake trainer and a fake chat part: `fake_engine.py HOME [PORT]`."""
 
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi.responses import JSONResponse
@@ -11,17 +12,18 @@ from langchain_finetune.local.server import serve
 
 
 class FakeChat:
-    def __init__(self, resolve):
-        self._resolve = resolve
+    def __init__(self, models, _settings):
+        self._resolve = models.servable
         self._loaded = []
 
+    @asynccontextmanager
     async def create(self, body):
         folder = self._resolve(body["model"])
         if folder is None:
             raise ApiError(404, "No such model.", code="model_not_found")
         self._loaded.append(body["model"])
         message = {"role": "assistant", "content": (folder / "config.json").read_text()}
-        return JSONResponse(
+        yield JSONResponse(
             {
                 "id": "chatcmpl-1",
                 "object": "chat.completion",
@@ -37,6 +39,12 @@ class FakeChat:
     async def unload(self, model):
         if model in self._loaded:
             self._loaded.remove(model)
+
+    async def cards(self):
+        return []
+
+    async def close(self):
+        pass
 
 
 if __name__ == "__main__":

@@ -1,23 +1,29 @@
 """`/v1/models`, and what models answer: chat completions, completions and responses."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Body, Response
 
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.serving import WhileConnected
 
 
 class Chat(Protocol):
-    """What answers chats; `ChatService` in `langchain_finetune.local.serving` is one."""
+    """What answers chats; those in `langchain_finetune.local.serving` do.
 
-    async def create(self, body: dict[str, Any]) -> Response:
+    A response can be sent, or read, until its context is left; then the model stops.
+    """
+
+    def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a chat completion request."""
 
-    async def complete(self, body: dict[str, Any]) -> Response:
+    def complete(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a request of the older Completions API."""
 
-    async def respond(self, body: dict[str, Any]) -> Response:
+    def respond(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a request of the Responses API."""
 
     async def warm(self) -> None:
@@ -26,6 +32,12 @@ class Chat(Protocol):
     async def unload(self, model: str) -> None:
         """Let go of a model's memory."""
 
+    async def cards(self) -> list[dict[str, Any]]:
+        """Return models that it knows and the engine does not, in OpenAI's shape."""
+
+    async def close(self) -> None:
+        """Let go of all that it holds."""
+
 
 def create_models_router(models: Models, chat: Chat) -> APIRouter:
     """Return the routes of the Models API, and of those that models answer."""
@@ -33,12 +45,21 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     @router.get("/models")
     async def page() -> Mapping[str, Any]:
-        return {"object": "list", "data": models.cards()}
+        own = models.cards()
+        known = {card["id"] for card in own}
+        others = [card for card in await chat.cards() if card["id"] not in known]
+        return {"object": "list", "data": own + others}
 
     # A name may hold a slash, where the base is one of the Hugging Face hub.
     @router.get("/models/{name:path}")
     async def retrieve(name: str) -> Mapping[str, Any]:
-        return models.card(name)
+        try:
+            return models.card(name)
+        except ApiError:
+            for card in await chat.cards():
+                if card["id"] == name:
+                    return card
+            raise
 
     @router.delete("/models/{name:path}")
     async def delete(name: str) -> Mapping[str, Any]:
@@ -53,14 +74,14 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     @router.post("/chat/completions")
     async def chat_completion(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.create(named(body))
+        return WhileConnected(chat.create(named(body)))
 
     @router.post("/completions")
     async def completion(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.complete(named(body))
+        return WhileConnected(chat.complete(named(body)))
 
     @router.post("/responses")
     async def response(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.respond(named(body))
+        return WhileConnected(chat.respond(named(body)))
 
     return router

@@ -13,7 +13,6 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
 from langchain_finetune.local.serving.completion_request import CompletionRequest
 from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
-from langchain_finetune.local.serving.connected import WhileConnected
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.pool import Lease, ModelPool
 from langchain_finetune.local.serving.request import ChatRequest
@@ -64,52 +63,23 @@ class ChatService:
         self._importing = asyncio.Lock()
         self._parts: Parts | None = None
 
-    async def create(self, body: dict[str, Any]) -> Response:
+    @asynccontextmanager
+    async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
         """Answer `POST /v1/chat/completions`.
+
+        The model stays in memory, and writes, until the context is left.
 
         Args:
             body: The request.
 
-        Returns:
-            A JSON object, or a stream of server-sent events where the request asks for one. The
-            model writes while that is sent, and stops when the client goes away.
+        Yields:
+            A JSON object, or a stream of server-sent events where the request asks for one.
 
         Raises:
-            ApiError: When the response is sent: 400 for what is malformed or not supported, or a
-                model that is too large; 404 with the code `model_not_found`; 500 where the model
-                can't be loaded or broke off.
+            ApiError: 400 for what is malformed or not supported, or a model that is too large;
+                404 with the code `model_not_found`; 500 where the model can't be loaded or broke
+                off.
         """
-        return WhileConnected(self._create(body))
-
-    async def complete(self, body: dict[str, Any]) -> Response:
-        """Answer `POST /v1/completions`, the older API that goes on with a text.
-
-        Raises:
-            ApiError: As `create`.
-        """
-        return WhileConnected(self._complete(body))
-
-    async def respond(self, body: dict[str, Any]) -> Response:
-        """Answer `POST /v1/responses`; nothing of it is kept.
-
-        Raises:
-            ApiError: As `create`.
-        """
-        return WhileConnected(self._respond(body))
-
-    async def warm(self) -> None:
-        """Import what answering needs; it takes seconds, once."""
-        async with self._importing:
-            if self._parts is None:
-                self._parts = await in_daemon_thread(lambda: _import(self._memory))
-
-    async def unload(self, model: str) -> None:
-        """Forget a model; an answer that it is writing now is still finished."""
-        if self._parts:
-            await self._parts.pool.forget(model)
-
-    @asynccontextmanager
-    async def _create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
         request = ChatRequest.read(body)
         async with self._model(request.model) as lease:
             prompt = await _render(lease.model, request)
@@ -130,7 +100,8 @@ class ChatService:
                     yield JSONResponse(envelope.completion(answers))
 
     @asynccontextmanager
-    async def _complete(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    async def complete(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+        """Answer `POST /v1/completions`, the older API that goes on with a text; see `create`."""
         request = CompletionRequest.read(body)
         async with self._model(request.model) as lease:
             from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
@@ -154,7 +125,8 @@ class ChatService:
                     yield JSONResponse(envelope.completion(written))
 
     @asynccontextmanager
-    async def _respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+        """Answer `POST /v1/responses`, of which nothing is kept; see `create`."""
         with errors_renamed():
             request = ResponseRequest.read(body)
         chat = request.chat
@@ -168,6 +140,24 @@ class ChatService:
                     yield _streaming(writer.events(pieces))
                 else:
                     yield JSONResponse(await writer.whole(pieces))
+
+    async def warm(self) -> None:
+        """Import what answering needs; it takes seconds, once."""
+        async with self._importing:
+            if self._parts is None:
+                self._parts = await in_daemon_thread(lambda: _import(self._memory))
+
+    async def unload(self, model: str) -> None:
+        """Forget a model; an answer that it is writing now is still finished."""
+        if self._parts:
+            await self._parts.pool.forget(model)
+
+    async def cards(self) -> list[dict[str, Any]]:
+        """Return the models that only this service knows of: none."""
+        return []
+
+    async def close(self) -> None:
+        """Do nothing: the models go with the process."""
 
     @asynccontextmanager
     async def _model(self, name: str) -> AsyncIterator[Lease["LoadedModel"]]:
