@@ -1,6 +1,7 @@
 """OpenAI's APIs over local models; light to import, since torch comes on first use."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -226,6 +227,9 @@ def _import(memory: int | None) -> Parts:
     from langchain_finetune.local.serving import loading  # noqa: PLC0415 - seconds
     from langchain_finetune.local.serving.generation import make_manager  # noqa: PLC0415 - seconds
 
+    # What was imported stays; looking through it would take most of the time of `loading.free`.
+    gc.collect()
+    gc.freeze()
     limit = model_memory() if memory is None else memory
     pool = ModelPool(limit, weigh=loading.weigh, load=loading.load, free=loading.free)
     return Parts(make_manager(), pool)
