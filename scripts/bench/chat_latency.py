@@ -1,7 +1,8 @@
 """The engine's chat latency against transformers' own server, `transformers serve`.
 
 The same model, prompts and most tokens, without chance; each round asks all servers, in turns, so
-that a busy machine hits all alike. transformers' server runs as it comes, and on one thread as the
+that a busy machine hits all alike. Told are the median round and its ratio, and the ratio of the best
+times, which other load changes least: of each prompt's best in all rounds. transformers' server runs as it comes, and on one thread as the
 engine does for small models, which leaves only what either adds to the model's work.
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/chat_latency.py [ROUNDS] [MODEL]
@@ -96,17 +97,15 @@ def bodies(model: str) -> list[Body]:
     return requests + [request | {"tools": tools} for request in requests]
 
 
-MEASURES: dict[str, Callable[[Server, list[Body]], float]] = {
-    "whole answer": lambda server, asks: _mean(_timed(server.whole, ask) for ask in asks),
-    "streamed answer": lambda server, asks: _mean(_timed(server.first, ask) for ask in asks),
-    "first of a stream": lambda server, asks: _mean(server.first(ask) for ask in asks),
+Measure = Callable[[Server, list[Body]], list[float]]
+
+MEASURES: dict[str, Measure] = {
+    "whole answer": lambda server, asks: [_timed(server.whole, ask) for ask in asks],
+    "streamed answer": lambda server, asks: [_timed(server.first, ask) for ask in asks],
+    "first of a stream": lambda server, asks: [server.first(ask) for ask in asks],
     f"{CLIENTS} clients": lambda server, asks: _together(server.whole, asks),
     f"{CLIENTS} clients, streams": lambda server, asks: _together(server.first, asks),
 }
-
-
-def _mean(seconds: Iterator[float]) -> float:
-    return statistics.mean(seconds)
 
 
 def _timed(ask: Callable[[Body], object], body: Body) -> float:
@@ -115,21 +114,28 @@ def _timed(ask: Callable[[Body], object], body: Body) -> float:
     return time.perf_counter() - began
 
 
-def _together(ask: Callable[[Body], object], asks: list[Body]) -> float:
+def _together(ask: Callable[[Body], object], asks: list[Body]) -> list[float]:
     """Return the seconds an answer takes when several clients ask at once."""
     began = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(ask, asks))
-    return (time.perf_counter() - began) / len(asks)
+    return [(time.perf_counter() - began) / len(asks)]
 
 
-def measure(servers: dict[str, Server], asks: list[Body], rounds: int) -> dict[str, Any]:
-    """Return of every measure the servers' seconds by round, and CPU seconds of the rounds."""
+Rounds = list[list[float]]
+
+
+def measure(
+    servers: dict[str, Server], asks: list[Body], rounds: int
+) -> dict[str, dict[str, Rounds]]:
+    """Return of every measure and server the seconds of each round, by prompt; and of CPU."""
     for server in servers.values():
         for ask in asks:
             server.whole(ask)
-    seconds: dict[str, Any] = {name: {each: [] for each in servers} for name in [*MEASURES, "CPU"]}
     names = list(servers)
+    seconds: dict[str, dict[str, Rounds]] = {
+        measured: {name: [] for name in names} for measured in [*MEASURES, "CPU"]
+    }
     for number in range(rounds):
         cpu = dict.fromkeys(names, 0.0)
         for measured, take in MEASURES.items():
@@ -139,8 +145,23 @@ def measure(servers: dict[str, Server], asks: list[Body], rounds: int) -> dict[s
                 seconds[measured][name].append(take(servers[name], asks))
                 cpu[name] += servers[name].cpu() - before
         for name in names:
-            seconds["CPU"][name].append(cpu[name] / len(asks) / len(MEASURES))
+            seconds["CPU"][name].append([cpu[name] / len(asks) / len(MEASURES)])
     return seconds
+
+
+def _median(rounds: Rounds) -> float:
+    return statistics.median(statistics.mean(each) for each in rounds)
+
+
+def _ratio(ours: Rounds, theirs: Rounds) -> float:
+    """Return the median of the rounds' ratios."""
+    pairs = zip(ours, theirs, strict=True)
+    return statistics.median(statistics.mean(a) / statistics.mean(b) for a, b in pairs)
+
+
+def _best(rounds: Rounds) -> float:
+    """Return the mean of the prompts' best times."""
+    return statistics.mean(min(prompt) for prompt in zip(*rounds, strict=True))
 
 
 @contextmanager
@@ -222,14 +243,18 @@ def main() -> None:
         differ = _differences(servers, asks)
     load = os.getloadavg()[0]
     print(f"{len(asks)} prompts, {rounds} rounds, load {load:.1f}, {differ} answers differ")
-    for name, taken in seconds.items():
-        ours = taken["engine"]
-        line = f"{name:22} engine {statistics.median(ours) * 1000:7.1f} ms"
-        for other in list(taken)[1:]:
-            ratio = statistics.median(a / b for a, b in zip(ours, taken[other], strict=True))
-            median = statistics.median(taken[other]) * 1000
-            line += f" | {other} {median:7.1f} ms, ratio {ratio:.2f}"
-        print(line)
+    for measured, taken in seconds.items():
+        ours, *others = taken
+        print(f"{measured}: {ours} {_median(taken[ours]) * 1000:.1f} ms")
+        for name in others:
+            ratio, best = (
+                _ratio(taken[ours], taken[name]),
+                _best(taken[ours]) / _best(taken[name]),
+            )
+            print(
+                f"    {name} {_median(taken[name]) * 1000:.1f} ms,"
+                f" ratio {ratio:.2f}, of the best times {best:.2f}"
+            )
 
 
 if __name__ == "__main__":
