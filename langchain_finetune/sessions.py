@@ -156,6 +156,10 @@ class Sessions:
     def __repr__(self) -> str:
         return "Sessions(<read when iterated>)"
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: Any, __: Any) -> dict[str, Any]:
+        return {"title": cls.__name__, "type": "array", "items": {"type": "object"}}
+
 
 def changed(
     source: Iterable[ChatSession], change: Callable[[ChatSession], ChatSession]

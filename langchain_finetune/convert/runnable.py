@@ -144,7 +144,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         Args:
             input: Sessions, or a loader.
             config: LangChain's run configuration.
-            kwargs: Not used.
+            kwargs: There are none.
 
         Raises:
             ConvertError: The input is nothing that sessions can be read from.

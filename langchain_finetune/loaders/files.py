@@ -85,8 +85,8 @@ class RunFileChatLoader(SessionLoader):
         fields["path"] = path
         super().__init__(**fields)
 
-    def _sessions(self, overrides: Overrides) -> Sessions:
-        changes = as_changes(overrides)
+    def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
+        changes = {**settings, **as_changes(overrides)}
         sessions: Sessions = Sessions(
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
