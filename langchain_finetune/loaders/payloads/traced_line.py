@@ -152,7 +152,7 @@ def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a th
         ValueError: A result answers no call.
     """
     wire: list[WireMessage] = []
-    used: list[str] = []
+    used: list[str | None] = []
     waiting: list[str | None] = []
     before = ""
     for message in messages:
@@ -263,12 +263,12 @@ def _fits_of(toolbox: Toolbox) -> Fits:
     fits: Fits = {}
     for name, validators in toolbox.validators.items():
         match validators:
-            case [None]:
+            case (None,):
                 fits[name] = _anything_fits
-            case [Tangled()]:
-                pass  # May take too long: left to the plain path, which looks first.
-            case [validator]:
+            case (validator,) if validator and not isinstance(validator, Tangled):
                 fits[name] = validator.is_valid
+            case _:
+                pass  # Several, or one that may take too long: the plain path sees to it.
     return fits
 
 
