@@ -14,7 +14,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving import ChatService, service
 from langchain_finetune.local.serving.pieces import Text
 from langchain_finetune.local.serving.text import TextFilter
-from tests.local.chat_server import ChatServer, Script
+from tests.local.chat_server import ChatServer
 from tests.local.conftest import until
 from tests.local.test_training import finish, start
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
@@ -30,19 +30,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    server = ChatServer()
-    server.models["tiny"] = folder
-    with server.running():
+    with ChatServer(tiny=folder).running() as server:
         yield server
-
-
-@pytest.fixture
-def script(monkeypatch):
-    from transformers import LlamaForCausalLM
-
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
-    return script
 
 
 def body(model="tiny", **fields):
