@@ -111,7 +111,7 @@ def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True):
             yield Engine(home, process, running.url, read_key(home).get_secret_value())
             if stop:
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0
+                assert process.wait(60) == 0
         finally:
             process.kill()
 
