@@ -233,5 +233,5 @@ def test_ten_thousand_runs_answer_in_few_steps(store):
     store._database._connection.set_progress_handler(lambda: thousands.append(1), 1000)
     assert found(store, **asked) == []
     assert len(found(store, trace_filter=asked["trace_filter"], limit=100)) == 100
-    # Less than a hundred for each run: none is compared with all others.
-    assert len(thousands) < 1000
+    # It takes 175; without the index, 613.
+    assert len(thousands) < 500
