@@ -191,7 +191,7 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
     ) as process:
         assert process.stderr.readline().startswith("ftjob-")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=240)
     [(job_id, job)] = engine.jobs.items()
     assert (process.returncode, out) == (1, "")
     became = {"keep": "goes on", "cancel": "was cancelled"}[on_cancel]
