@@ -72,8 +72,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
             their beginning, never the prompt, and never the last turn.
         redact: Takes a text and returns it without what is private, such as what
-            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
-            arguments of calls, tool results, and tools' descriptions.
+            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, tool results, the
+            strings in the arguments of calls, and tools' prose and values; see `change_texts`.
         secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
             and a finding for each message), `reject` the example or `redact` the secret.
         duplicates: `keep` chats that come more than once, and count them; or drop all but the

@@ -103,14 +103,72 @@ def test_what_holds_nothing_private_stays_as_it_was():
     assert not outcome.counts
 
 
-def test_keys_ids_names_of_tools_and_schemas_stay():
-    given_example = with_arguments(json.dumps({PLANTED: "x"}))
+def tool(name, **schema):
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def test_ids_and_names_of_tools_and_their_properties_stay():
+    given_example = with_arguments(json.dumps({PLANTED: {"at": {f"{PLANTED} 2": "x"}}}))
     given_example["messages"][0]["tool_calls"][0]["id"] = PLANTED
     given_example["messages"][0]["tool_calls"][0]["function"]["name"] = PLANTED
-    parameters = {"type": "object", "properties": {"who": {"enum": [PLANTED]}}}
+    below = {"type": "object", "properties": {f"{PLANTED} 2": {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            PLANTED: {"type": "object", "properties": {"at": {"$ref": f"#/$defs/{PLANTED}"}}}
+        },
+        "required": [PLANTED],
+        "$defs": {PLANTED: below},
+    }
+    given_example["tools"] = [tool(PLANTED, **schema)]
+    assert not errors_of(check_example(given_example))
+    assert redacted(given_example)[0] is given_example
+
+
+def test_data_in_a_schema_is_redacted_like_the_arguments_and_fits_them_still():
+    who = {
+        "title": f"Of {PLANTED}",
+        "enum": [PLANTED, "NAME", 1, True],
+        "default": PLANTED,
+        "examples": [PLANTED],
+    }
+    more = {"const": {PLANTED: [PLANTED]}}
+    given_example = with_arguments(json.dumps({"who": PLANTED, "more": {PLANTED: [PLANTED]}}))
     given_example["tools"] = [
-        {"type": "function", "function": {"name": PLANTED, "parameters": parameters}}
+        tool("find", type="object", properties={"who": who, "more": more, "enum": who})
     ]
+    assert not errors_of(check_example(given_example))
+    example, _ = redacted(given_example)
+    assert not errors_of(check_example(example))
+    assert PLANTED not in json.dumps(example)
+    properties = example["tools"][0]["function"]["parameters"]["properties"]
+    assert properties["who"]["enum"] == ["NAME", 1, True]
+    assert properties["enum"] == properties["who"]
+    assert properties["more"] == {"const": {"NAME": ["NAME"]}}
+
+
+@pytest.mark.parametrize(
+    ("tools", "arguments", "becomes"),
+    [
+        # A tool that takes anything: its keys are data, and stay apart.
+        (
+            [tool("find", type="object", additionalProperties={"type": "integer"})],
+            {PLANTED: 1, f"{PLANTED}": 2, f"{PLANTED} x": 3, "NAME": 4},
+            {"NAME 2": 2, "NAME x": 3, "NAME": 4},
+        ),
+        # Nothing is known of the tool: what it is called with by name, stays.
+        ([], {f"of {PLANTED}": {PLANTED: 1}}, {f"of {PLANTED}": {"NAME": 1}}),
+    ],
+)
+def test_keys_that_are_data_are_redacted(tools, arguments, becomes):
+    given_example = {**with_arguments(json.dumps(arguments)), "tools": tools}
+    example, _ = redacted(given_example)
+    function = example["messages"][0]["tool_calls"][0]["function"]
+    assert json.loads(function["arguments"]) == becomes
+
+
+def test_an_enum_that_nothing_private_is_in_stays_as_it_was():
+    given_example = {"messages": [], "tools": [tool("find", enum=["a", "a", 1, True])]}
     assert redacted(given_example)[0] is given_example
 
 
@@ -200,6 +258,10 @@ NAMES = st.sampled_from(
         "arguments",
         "function_call",
         "description",
+        "enum",
+        "default",
+        "properties",
+        "parameters",
         "text",
         "file",
         "filename",
