@@ -130,3 +130,18 @@ class DeployError(JobError):
 
 class TrainedContractWarning(UserWarning):
     """A fine-tuned model is called with other tools than it was trained with."""
+
+
+def raised_by(function: str, chat_id: str, kind: type[FineTuningError]) -> FineTuningError:
+    """Return the error of a user's own function, to be raised from what it raised.
+
+    Args:
+        function: What it is given as, such as `redact`.
+        chat_id: Names the chat that it was called for.
+        kind: Which error of this package.
+    """
+    # What the function said may hold the chat's text: only the cause has it.
+    return kind(
+        f"Your function `{function}` failed for the chat {chat_id}: its own error is the cause "
+        "of this one."
+    )

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
-from langchain_finetune.errors import ConvertError, LoadError
+from langchain_finetune.errors import ConvertError, LoadError, raised_by
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -224,3 +224,17 @@ def readable(
         skip(Skip(source_id, "malformed", "The data has no shape that is known."))
     else:
         yield from sessions
+
+
+def is_wanted(
+    run: Mapping[str, Any], where: Callable[[Any], bool] | None, run_id: str | None = None
+) -> bool:
+    """Tell whether the user's function takes a run; `run_id` names one that has no id.
+
+    Raises:
+        LoadError: It failed.
+    """
+    try:
+        return where is None or bool(where(run))
+    except Exception as error:
+        raise raised_by("where", run_id or str(run.get("id")), LoadError) from error

@@ -12,7 +12,7 @@ from langsmith.schemas import Run as RunObject
 from pydantic import ConfigDict, Field
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.base import readable
+from langchain_finetune.loaders.base import is_wanted, readable
 from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.fold import Folder
@@ -188,7 +188,7 @@ class LangSmithRunChatLoader(QueryLoader):
             yield run_id, None, UNJUDGED
 
     def _is_wanted(self, run: Run) -> bool:
-        return self.where is None or self.where(run)
+        return is_wanted(run, self.where)
 
     def _pages(self, query: RunQuery) -> Iterator[Page]:
         """Yield the runs of a query, page after page."""

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.ahead import Source, in_order
-from langchain_finetune.loaders.base import readable
+from langchain_finetune.loaders.base import is_wanted, readable
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filters import in_thread
 from langchain_finetune.loaders.langsmith_client import reading_client
@@ -111,7 +111,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         self, thread_id: str, pages: list[Page], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
         used: set[str] = set()
-        keep = self.where or (lambda _: True)
+        keep = partial(is_wanted, where=self.where)
         runs = [found for page in pages for found in page.judged(keep, used)]
         if self.thread_ids and not any(page.runs for page in pages):
             skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))
