@@ -80,8 +80,9 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
             have in common, of all that they have.
-        contamination: What no part of a split may repeat of a part that it is measured on: `exact`
-            copies, or `near` ones, too. The repetition that trains is rejected, as `contaminated`.
+        contamination: What no part of a split repeats of another: `exact` copies, which all go
+            into one part, or `near` ones, too: of those the one that trains is rejected, as
+            `contaminated`.
         split: Keeps some conversations from training, to validate and to test with; see `Split`.
         max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
             more. It counts once engine and base are known, as in `FineTune`.
@@ -194,7 +195,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
-            rows = uncontaminated_rows(rows, outcome, near)
+            rows = uncontaminated_rows(rows, self.split, outcome, near)
         if budget.limits():
             rows = within_budget(rows, budget, paid)
         return strict_rows(rows, outcome, sessions) if self.strict else rows

@@ -27,7 +27,9 @@ class Split(BaseModel):
 
     Whole groups go into one part, so that no conversation is trained on and tested with. The part
     follows from a hash of the group and the seed alone: it stays when chats are added, left out or
-    reordered, and a chat of the test part stays there when the validation share changes.
+    reordered, and a chat of the test part stays there when the validation share changes. Only
+    chats that come in groups of several parts, word for word, are a group of their own; see
+    `uncontaminated_rows`.
 
     Args:
         validation: Expected share of the groups that validates, 0 to less than 1. The engine gets
