@@ -147,7 +147,7 @@ class Sessions:
         yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
-            raise LoadError(_lost(lost))
+            raise LoadError(_lost(lost), skipped=lost)
 
     def skipped_by_reason(self) -> dict[str, int]:
         """Return how many were left out for each reason code, most frequent first."""

@@ -63,7 +63,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             tools or an answer that must not be learnt beside others that can; counted in
             `Examples.notes` as `mended.<code>`.
         strict: Raise a `ConvertError` after the last example if a chat was left out, by the
-            loader or here. It names the first twenty and counts all.
+            loader or here. It names the first twenty; its `rejected` has all.
         model: Whose tokens and limits count; by default the model that `FineTune` trains.
         count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
             for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
