@@ -37,15 +37,22 @@ def serve(
         list[str] | None,
         typer.Option(help="A model's name there, where it is another.", metavar="NAME=THEIRS"),
     ] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Run the embedded engine here until it is stopped."""
+    """Run the embedded engine here until it is stopped; JSON comes once it answers."""
     home = home_path()
-    where = f"http://127.0.0.1:{port}" if port else "an address that the log tells"
-    typer.echo(
-        f"Serving at {where}: OpenAI's API under /v1, LangSmith's at the root.\n"
-        f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
-        err=True,
-    )
+
+    def tell(url: str) -> None:
+        key_file = str(home / "api_key")
+        print_json({"base_url": f"{url}/v1", "langsmith": url, "api_key_file": key_file})
+
+    if not as_json:
+        where = f"http://127.0.0.1:{port}" if port else "an address that the log tells"
+        typer.echo(
+            f"Serving at {where}: OpenAI's API under /v1, LangSmith's at the root.\n"
+            f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
+            err=True,
+        )
     serve_engine(
         home,
         host=host,
@@ -54,6 +61,7 @@ def serve(
         model_memory=model_memory,
         upstream=upstream,
         upstream_models=parse_aliases(upstream_model or ()),
+        on_start=tell if as_json else None,
     )
 
 

@@ -16,8 +16,8 @@ from tests.local.conftest import until
 class ChatServer:
     """Serves the folders in `models`, by name, with so many bytes of `memory`."""
 
-    def __init__(self, memory=None):
-        self.models = {}
+    def __init__(self, *, memory=None, **models):
+        self.models = models
         self.service = ChatService(self.models.get, memory=memory)
         app = FastAPI()
 

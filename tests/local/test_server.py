@@ -1,16 +1,19 @@
 """The engine's process: start, stop, lock, address and refusals."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from openai import OpenAI
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.home import RunningEngine
+from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.server import parse_aliases, serve
 
 ENGINE = (sys.executable, "-m", "langchain_finetune.local", "--home")
@@ -26,20 +29,37 @@ def test_start_kill_start_stop(start):
         assert RunningEngine.read(again.home).pid == again.process.pid
         assert again.key == engine.key
         again.process.send_signal(signal.SIGINT)
-        assert again.process.wait(20) == 0
+        assert again.process.wait(60) == 0
     assert RunningEngine.read(again.home) is None
     assert "Traceback" not in engine.log()
 
 
 def test_a_second_engine_on_the_same_home_names_the_first(engine):
     second = subprocess.run(
-        [*ENGINE, str(engine.home)], capture_output=True, text=True, check=False, timeout=30
+        [*ENGINE, str(engine.home)], capture_output=True, text=True, check=False, timeout=120
     )
     assert second.returncode == 3
     assert second.stderr == (
         f"Another engine serves this home at {engine.url}; stop it or choose another home.\n"
     )
     assert RunningEngine.read(engine.home).url == engine.url
+
+
+def test_serve_tells_its_address_as_json_once_it_answers(tmp_path):
+    command = [sys.executable, "-m", "langchain_finetune.cli", "serve", "--json"]
+    environment = {**os.environ, HOME_VARIABLE: str(tmp_path / "home")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    ) as server:
+        try:
+            told = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")
+            key = Path(told["api_key_file"]).read_text().strip()
+            with OpenAI(base_url=told["base_url"], api_key=key) as client:
+                assert "nano" in [model.id for model in client.models.list()]
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+        assert server.stdout.read() == ""
 
 
 def test_a_port_that_is_taken(tmp_path):
@@ -94,7 +114,7 @@ def test_command_line(tmp_path):
                 assert process.poll() is None
                 time.sleep(0.05)
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     assert "The engine is at http://127.0.0.1:" in log.read_text()

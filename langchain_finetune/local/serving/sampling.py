@@ -3,6 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from langchain_finetune.local.serving.fields import (
+    Fields,
+    take,
+    take_logit_bias,
+    take_number,
+    take_penalty,
+    take_stops,
+)
+
+_HOTTEST = 2
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -34,3 +45,22 @@ class Sampling:
     def adjusts(self) -> bool:
         """Scores are to be changed before a token is drawn."""
         return bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)
+
+
+def read_sampling(given: Fields, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+    """Return how the tokens are drawn, from the fields that requests have in common.
+
+    Raises:
+        ApiError: 400; a field is malformed or outside of its range.
+    """
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=take_number(given, "temperature", lambda value: 0 <= value <= _HOTTEST),
+        top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
+        seed=take(given, "seed", int),
+        stop=take_stops(given),
+        logprobs=logprobs,
+        presence_penalty=take_penalty(given, "presence_penalty"),
+        frequency_penalty=take_penalty(given, "frequency_penalty"),
+        logit_bias=take_logit_bias(given),
+    )
