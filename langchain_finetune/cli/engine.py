@@ -37,7 +37,7 @@ def serve(
         list[str] | None,
         typer.Option(help="A model's name there, where it is another.", metavar="NAME=THEIRS"),
     ] = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Run the embedded engine here until it is stopped; JSON comes once it answers."""
     home = home_path()
