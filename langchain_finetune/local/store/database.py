@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.local.store.sql_functions import add_functions
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS projects (
     id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, start_time INTEGER NOT NULL,
@@ -66,8 +68,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = _as_dict
-        # SQLite's own lower() knows ASCII only.
-        self._connection.create_function("casefold", 1, _casefold, deterministic=True)
+        add_functions(self._connection)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(SCHEMA)
@@ -122,7 +123,3 @@ class Database:
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()

@@ -10,9 +10,9 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.filter_sql import json_text
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.sql import Where, all_of, one_of
+from langchain_finetune.local.store.sql_functions import json_text
 from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.wire import dumps
 
