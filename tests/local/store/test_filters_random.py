@@ -40,7 +40,7 @@ def found(store, **query):
         asked["cursor"] = cursor_after(page.runs[-1].row)
 
 
-def expected(runs, filter=None, trace_filter=None, tree_filter=None):
+def expected(runs, filter=None, trace_filter=None, tree_filter=None):  # noqa: A002 the API's name
     by_id = {run["id"]: run for run in runs}
     traces = {}
     for run in runs:
