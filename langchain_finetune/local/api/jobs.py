@@ -67,7 +67,7 @@ class _Method(BaseModel):
     dpo: _Dpo | None = None
 
 
-class _Create(_Strict):
+class _CreateJob(_Strict):
     model: Annotated[str, Field(min_length=1, max_length=512)]
     training_file: Annotated[str, Field(max_length=64)]
     validation_file: Annotated[str, Field(max_length=64)] | None = None
@@ -145,7 +145,7 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
-    async def create(request: _Create) -> dict[str, Any]:
+    async def create(request: _CreateJob) -> dict[str, Any]:
         method, hyperparameters = request.asked()
         request.refuse_integrations()
         model = models.target(request.model)
