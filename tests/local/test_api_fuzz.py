@@ -89,7 +89,16 @@ def test_no_request_breaks_the_engine(start):
                 fault = json.loads(body)["error"] if status != 400 or body[:1] == b"{" else {}
                 assert not fault or fault.keys() == {"message", "type", "param", "code"}, where
             statuses[status] = statuses.get(status, 0) + 1
-            import collections; C=globals().setdefault("C",collections.Counter()); C[(sent.method, re.sub("[0-9a-f-]{30,}|file-[^/]*","ID",sent.target.split("?")[0])[:60], status)]+=1
+            import collections
+
+            C = globals().setdefault("C", collections.Counter())
+            C[
+                (
+                    sent.method,
+                    re.sub("[0-9a-f-]{30,}|file-[^/]*", "ID", sent.target.split("?")[0])[:60],
+                    status,
+                )
+            ] += 1
             fresh = _ID.findall(body[:20_000].decode(errors="replace"))
             ids = [*ids, *(each for each in fresh if not each.startswith("ft:"))][-60:]
         assert sender.send("GET", "/health")[0] == 200
@@ -99,4 +108,5 @@ def test_no_request_breaks_the_engine(start):
         assert "Traceback" not in engine.log()
         assert "broke" not in engine.log()
         print(statuses)
-        for k,v in sorted(C.items()): print(k,v) if v>3 else None
+        for k, v in sorted(C.items()):
+            print(k, v) if v > 3 else None

@@ -126,6 +126,12 @@ def test_hub_model_without_safetensors(hub):
     assert "safetensors" in refused("old/Pickle").message
 
 
+def test_hub_model_with_code(hub):
+    page = {"siblings": [{"rfilename": "model.safetensors"}], "tags": ["custom_code"]}
+    hub["/api/models/odd/Coded"] = (200, page)
+    assert "brings Python code" in refused("odd/Coded").message
+
+
 def test_hub_in_trouble(hub):
     hub["/api/models/Qwen/Tiny"] = (503, {})
     assert "can't be reached" in refused("Qwen/Tiny").message

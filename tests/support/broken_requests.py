@@ -15,17 +15,48 @@ from support.request_templates import BODIES, FILTER, FORMS, of_path
 PREFIXES = ("/api/v1", "/api", "/v1", "")
 ODD_IDS = [
     *("x" * 3000, "%00", "..%2f..%2fapi_key", "%2e%2e", "-1", "9" * 40, "%ff%fe", "%F0%9F%98%80"),
-    *("'%20OR%201=1--", "null", "{}", "file-%0d%0aX:%20y", "ftjob-1%00", uid(9).upper(), "%ed%a0%80"),
+    *(
+        "'%20OR%201=1--",
+        "null",
+        "{}",
+        "file-%0d%0aX:%20y",
+        "ftjob-1%00",
+        uid(9).upper(),
+        "%ed%a0%80",
+    ),
 ]
 QUERY_VALUES = [
-    *("", "0", "1", "-1", "10", "101", "9" * 30, "1.5", "nan", "true", "asc", "null", uid(1), uid(4)),
+    *(
+        "",
+        "0",
+        "1",
+        "-1",
+        "10",
+        "101",
+        "9" * 30,
+        "1.5",
+        "nan",
+        "true",
+        "asc",
+        "null",
+        uid(1),
+        uid(4),
+    ),
     *("%00", "%ff", "%ed%a0%80", "a" * 5000, "..%2f..", "fine-tune", quote('{"a": 1}'), "[1]"),
     *(quote(FILTER), quote('search("'), "latest", "2026-11-01T12:00:00", "%2B" * 9, "success"),
 ]
 SCALARS = [
     *(None, True, False, 0, 1, -1, 3, 1.5, -0.0, 1e308, 2**31, 2**53, 2**63, -(2**63) - 1, 10**40),
     *("", "x", "nano", "auto", "0", "\x00", "\ud800", "a\x00b", "../../etc/passwd", "é" * 300),
-    *("x" * 20_000, uid(1), uid(2), uid(4), "2026-11-01", "0001-01-01T00:00:00+14:00", "9999-12-31"),
+    *(
+        "x" * 20_000,
+        uid(1),
+        uid(2),
+        uid(4),
+        "2026-11-01",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31",
+    ),
     *("text", "user", "assistant", "object", "<|im_end|>", "$ref", "(a+)+$", "NaN"),
 ]
 WORDS = ["type", "name", "model", "filter", "id", "messages", "content", "$ref", "lc", "", "\x00"]
@@ -88,7 +119,9 @@ def _query(random, parameters, ids):
             value = random.choice([*QUERY_VALUES, quote(random.choice(ids))])
             pairs.append(f"{name}={value}")
     if random.random() < 0.05:
-        pairs.append(random.choice(["what=1", "=", "&&", "limit", "metadata[a]=b", "metadata=null"]))
+        pairs.append(
+            random.choice(["what=1", "=", "&&", "limit", "metadata[a]=b", "metadata=null"])
+        )
     return "?" + "&".join(pairs) if pairs else ""
 
 
@@ -176,10 +209,21 @@ def _form(random, form):
         if random.random() < 0.05:
             value = random.choice([*RAW, value * 2])
         if random.random() < 0.1:
-            name = random.choice(["", "x", "post.", "a.b.c.d", "file", "purpose", "\x00", "_charset_"])
+            name = random.choice(
+                ["", "x", "post.", "a.b.c.d", "file", "purpose", "\x00", "_charset_"]
+            )
         if filename and random.random() < 0.3:
             filename = random.choice(
-                [b"../../api_key", b"/etc/passwd", b"a\x00b", b"", b"a" * 3000, b"\xff", b"x\ty", b"%00"]
+                [
+                    b"../../api_key",
+                    b"/etc/passwd",
+                    b"a\x00b",
+                    b"",
+                    b"a" * 3000,
+                    b"\xff",
+                    b"x\ty",
+                    b"%00",
+                ]
             )
         parts += [(name, filename, value)] * random.choice([1, 1, 1, 1, 1, 2, 30])
     body = b"".join(_part(random, *part) for part in parts) + b"--" + BOUNDARY + b"--\r\n"
@@ -193,7 +237,12 @@ def _form(random, form):
 def _part(random, name, filename, value):
     head = b'--%s\r\nContent-Disposition: form-data; name="%s"' % (BOUNDARY, name.encode())
     head += b'; filename="%s"' % filename if filename is not None else b""
-    odd = [b"Content-Type: x", b"Content-Transfer-Encoding: base64", b"X: " + b"y" * 9000, b"no colon"]
+    odd = [
+        b"Content-Type: x",
+        b"Content-Transfer-Encoding: base64",
+        b"X: " + b"y" * 9000,
+        b"no colon",
+    ]
     extra = random.choice(odd) + b"\r\n" if random.random() < 0.1 else b""
     return head + b"\r\n" + extra + b"\r\n" + value + b"\r\n"
 
