@@ -15,7 +15,7 @@ from langchain_finetune.local.server import parse_aliases
 from langchain_finetune.local.server import serve as serve_engine
 
 
-def serve(
+def serve(  # noqa: PLR0917 - options
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     host: Annotated[
         str, typer.Option(help="Where to listen. One that others reach takes a certificate.")
@@ -28,7 +28,7 @@ def serve(
         Path | None, typer.Option(help="Certificate with its chain, a PEM file.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, a PEM file.")] = None,
-    insecure_public: Annotated[
+    insecure_public: Annotated[  # noqa: FBT002 - an option
         bool,
         typer.Option(
             "--insecure-public",

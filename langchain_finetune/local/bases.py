@@ -60,8 +60,9 @@ def find_base(name: str) -> Path | None:
     """
     if name == NANO:
         return Path(__file__).with_name("nano")
-    if (folder := Path(name).expanduser()).is_dir():
-        return _checked(folder.resolve())
+    with contextlib.suppress(RuntimeError):  # "~name", where nobody has that name.
+        if (folder := Path(name).expanduser()).is_dir():
+            return _checked(folder.resolve())
     return _cached(name) if _HUB_ID.fullmatch(name) else None
 
 

@@ -34,7 +34,7 @@ class Certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
             # An empty password, so that nobody is asked for one.
-            context.load_cert_chain(self.chain, self.key, password="")  # noqa: S106
+            context.load_cert_chain(self.chain, self.key, password="")
         except OSError as error:
             raise EngineError(
                 f"{self.chain} and {self.key} are no certificate with its key, both PEM files"

@@ -10,11 +10,11 @@ import os
 import random
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.broken_requests import broken_request
-from support.random_filters import uid
+from support.broken_requests import broken_request, collection_of
 
 CASES = int(os.environ.get("API_CASES", "400"))
 SEED = int(os.environ.get("API_SEED", "0"))
@@ -73,40 +73,39 @@ def operations(sender):
     ]
 
 
+def keep(ids, path, body):
+    """Remember the ids in an answer by what they are of."""
+    fresh = _ID.findall(body[:20_000].decode(errors="replace"))
+    collection = collection_of(path)
+    # What the stand-in trainer makes is no model that can be loaded.
+    kept = [each for each in fresh if not each.startswith("ft:")]
+    ids[collection] = [*ids.get(collection, ()), *kept][-20:]
+
+
 @pytest.mark.timeout(3600)
 def test_no_request_breaks_the_engine(start):
     with start(command=ENGINE) as engine:
         sender = Sender(engine)
         routes = operations(sender)
-        ids = [uid(number) for number in range(1, 7)] + ["nano"]
-        statuses = {}
+        ids, statuses, done = {}, Counter(), set()
         for number in range(SEED, SEED + CASES):
-            sent = broken_request(random.Random(number), routes, ids)
+            sent, path = broken_request(random.Random(number), routes, ids)
             status, body = sender.send(sent.method, sent.target, sent.headers, sent.body)
             where = f"{number}: {status} {sent}\n{body[:500]!r}\n{engine.log()[-3000:]}"
             assert status < 500, where
-            if status >= 400 and sent.method != "HEAD" and body:
-                fault = json.loads(body)["error"] if status != 400 or body[:1] == b"{" else {}
-                assert not fault or fault.keys() == {"message", "type", "param", "code"}, where
-            statuses[status] = statuses.get(status, 0) + 1
-            import collections
-
-            C = globals().setdefault("C", collections.Counter())
-            C[
-                (
-                    sent.method,
-                    re.sub("[0-9a-f-]{30,}|file-[^/]*", "ID", sent.target.split("?")[0])[:60],
-                    status,
-                )
-            ] += 1
-            fresh = _ID.findall(body[:20_000].decode(errors="replace"))
-            ids = [*ids, *(each for each in fresh if not each.startswith("ft:"))][-60:]
+            if status >= 400 and body.startswith(b"{"):
+                fault = json.loads(body)["error"]
+                assert fault.keys() == {"message", "type", "param", "code"}, where
+                assert fault["message"], where
+            statuses[status] += 1
+            if status < 300:
+                done.add((sent.method, path))
+                keep(ids, path, body)
         assert sender.send("GET", "/health")[0] == 200
         sender.close()
-        assert statuses[200] > CASES / 20, statuses
+        # Requests that all fail at the door would show nothing.
+        assert statuses[200] + statuses[202] > CASES / 5, statuses
         assert "my secret" not in engine.log()
         assert "Traceback" not in engine.log()
         assert "broke" not in engine.log()
-        print(statuses)
-        for k, v in sorted(C.items()):
-            print(k, v) if v > 3 else None
+        print(statuses, len(routes), {(m, p) for m, p, _ in routes} - done)

@@ -87,9 +87,13 @@ class Sent:
 def broken_request(random, operations, ids):
     """A request to one of the operations of an OpenAPI description.
 
-    `operations` are (method, path, query parameters); `ids` are such as the engine gave before.
+    `operations` are (method, path, query parameters); `ids` are such as the engine gave before, by
+    the name of their collection in paths, such as `files`.
     """
     method, path, parameters = random.choice(operations)
+    if method == "DELETE" and random.random() < 0.7:
+        # What is deleted at once leads no further.
+        method, path, parameters = random.choice(operations)
     if random.random() < 0.02:
         method = random.choice(["PUT", "OPTIONS", "HEAD", "TRACE", "POST", "DELETE", "BREW"])
     headers, body = {}, b""
@@ -98,7 +102,19 @@ def broken_request(random, operations, ids):
         headers = {"Content-Type": kind}
         headers, body = _encoded(random, headers, body)
     target = _filled(random, path, ids) + _query(random, parameters, ids)
-    return Sent(method, target, headers, body)
+    return Sent(method, target, headers, body), path
+
+
+def collection_of(path):
+    """The name in a path that says what its ids are of: `/v1/files/{file_id}` has `files`."""
+    return [part for part in path.split("/") if part and not part.startswith("{")][-1]
+
+
+def _one_of(random, ids, collection):
+    fit = ids.get(collection)
+    if fit and random.random() < 0.85:
+        return random.choice(fit)
+    return random.choice([*(each for some in ids.values() for each in some), uid(1), "nano"])
 
 
 def _filled(random, path, ids):
@@ -107,8 +123,8 @@ def _filled(random, path, ids):
     parts = path.split("/")
     for place, part in enumerate(parts):
         if part.startswith("{"):
-            odd = random.random() < 0.25
-            parts[place] = random.choice(ODD_IDS) if odd else quote(random.choice(ids), safe="")
+            known = quote(_one_of(random, ids, collection_of("/".join(parts[:place]))), safe="")
+            parts[place] = random.choice(ODD_IDS) if random.random() < 0.1 else known
     return "/".join(parts)
 
 
@@ -116,7 +132,8 @@ def _query(random, parameters, ids):
     pairs = []
     for name in parameters:
         for _ in range(random.choice([0, 0, 1, 1, 2])):
-            value = random.choice([*QUERY_VALUES, quote(random.choice(ids))])
+            known = quote(_one_of(random, ids, f"{name}s"))
+            value = known if random.random() < 0.3 else random.choice(QUERY_VALUES)
             pairs.append(f"{name}={value}")
     if random.random() < 0.05:
         pairs.append(
@@ -133,7 +150,7 @@ def _body(random, path, ids):
         return "application/json", random.choice(RAW)
     body = copy.deepcopy(random.choice(of_path(BODIES, path) or [{}, {"a": 1}]))
     body = _with_ids(random, body, ids)
-    for _ in range(random.choice([0, 1, 1, 1, 2, 3])):
+    for _ in range(random.choice([0, 0, 1, 1, 1, 2, 3])):
         body = _mutated(random, body)
     text = json.dumps(_bounded(body)).encode()
     if random.random() < 0.04:
@@ -143,14 +160,28 @@ def _body(random, path, ids):
     return kind, text
 
 
+_NAMES = {
+    "training_file": "files",
+    "validation_file": "files",
+    "dataset_id": "datasets",
+    "reference_dataset_id": "datasets",
+    "run_id": "runs",
+    "session": "sessions",
+    "project_id": "sessions",
+    "project_ids": "sessions",
+    "experiment_ids": "sessions",
+    "part_ids": "parts",
+}
+
+
 def _with_ids(random, body, ids):
     """Name what is there, so that a request comes further."""
-    if isinstance(body, dict):
-        for name in ("training_file", "validation_file", "dataset_id", "run_id", "session"):
-            if name in body and random.random() < 0.7:
-                fit = [each for each in ids if each.startswith("file-") == name.endswith("_file")]
-                found = random.choice(fit or ids)
-                body[name] = [found] if name == "session" else found
+    for place in places(body):
+        for name in _NAMES.keys() & place if isinstance(place, dict) else ():
+            found = _one_of(random, ids, _NAMES[name])
+            place[name] = [found] if isinstance(place[name], list) else found
+        if isinstance(place, dict) and "id" in place and random.random() < 0.5:
+            place["id"] = uid(random.randrange(1, 10**6))
     return body
 
 
@@ -198,17 +229,17 @@ def _bounded(body):
 
 def _form(random, form):
     parts = []
-    for name, filename, value in form:
+    for part in form:
         if random.random() < 0.05:
             continue
+        name, filename, value = part
         if isinstance(value, dict):
-            value = copy.deepcopy(value)
-            if random.random() < 0.4:
-                value = _mutated(random, value)
-            value = json.dumps(value).encode()
-        if random.random() < 0.05:
+            content = copy.deepcopy(value)
+            mutated = _mutated(random, content) if random.random() < 0.3 else content
+            value = json.dumps(mutated).encode()
+        if random.random() < 0.03:
             value = random.choice([*RAW, value * 2])
-        if random.random() < 0.1:
+        if random.random() < 0.04:
             name = random.choice(
                 ["", "x", "post.", "a.b.c.d", "file", "purpose", "\x00", "_charset_"]
             )

@@ -128,7 +128,7 @@ BODIES = {
     "/uploads": [
         {"filename": "a.jsonl", "bytes": 3, "mime_type": "text/jsonl", "purpose": "fine-tune"}
     ],
-    "/complete": [{"part_ids": ["part-1"], "md5": "0" * 32}],
+    "/complete": [{"part_ids": ["part-1"], "md5": "0" * 32}, {"part_ids": ["part-1"]}],
     "/runs/batch": [{"post": [RUN], "patch": [{"id": uid(1), "outputs": {"a": 1}}]}],
     "/runs": [RUN, [uid(1)], [{"run_id": uid(1)}]],
     "/runs/{run_id}": [{"outputs": {"a": 1}, "end_time": "2026-11-01T12:00:02Z"}],
@@ -147,7 +147,7 @@ BODIES = {
     "/examples/{example_id}": [EXAMPLE],
 }
 FORMS = {
-    "/v1/files": [("file", b"train.jsonl", LINE), ("purpose", None, b"fine-tune")],
+    "/v1/files": [("file", b"train.jsonl", LINE * 12), ("purpose", None, b"fine-tune")],
     "/parts": [("data", b"part", b"abc")],
     "/runs/multipart": [
         (f"post.{uid(1)}", None, RUN),

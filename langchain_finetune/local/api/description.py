@@ -69,7 +69,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             if path in OPEN_PATHS:
                 operation["security"] = []
             if method in {"post", "patch", "put"} and "requestBody" not in operation:
-                operation |= _body(path)
+                operation.update(_body(path))
     schemas = found.get("components", {}).get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

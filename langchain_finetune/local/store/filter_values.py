@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.filters import Scalar
+from langchain_finetune.local.store.filters import MAX_CONDITIONS, Scalar
 from langchain_finetune.local.store.sql_functions import json_text
 from langchain_finetune.local.store.timestamps import micros
 
@@ -55,10 +55,14 @@ def metadata_object(value: Any) -> dict[str, Any]:
     """
     try:
         found = orjson.loads(value) if isinstance(value, str) else None
-    except orjson.JSONDecodeError:
+        # What is nested too deep to be written can't be compared.
+        orjson.dumps(found)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         found = None
     if not isinstance(found, dict):
         raise refused("has(metadata, ...) takes a JSON object in quotes.")
+    if len(found) > MAX_CONDITIONS:
+        raise refused(f"has(metadata, ...) takes at most {MAX_CONDITIONS} keys.")
     return found
 
 

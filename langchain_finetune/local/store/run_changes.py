@@ -158,7 +158,7 @@ def uuid_text(value: Any, name: str) -> str | None:
     if value is None:
         return None
     try:
-        return str(UUID(str(value)))
+        return str(UUID(value if isinstance(value, str) else ""))
     except ValueError:
         raise ApiError(400, f"{name} must be a UUID.", param=name) from None
 
