@@ -4,6 +4,7 @@
 number that `API_SEED` begins at.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,10 +15,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from support.broken_requests import broken_request, collection_of
 
 CASES = int(os.environ.get("API_CASES", "400"))
 SEED = int(os.environ.get("API_SEED", "0"))
+ENOUGH = 5000
+"""From so many requests on, nearly every route was reached to its end."""
+
 SLOWEST_S = 120
 """No request takes anywhere near as long, unless the engine hangs."""
 
@@ -42,10 +47,9 @@ class Sender:
         given = {"Authorization": f"Bearer {self._key}", "Content-Length": str(len(body))}
         for name, value in (given | dict(headers)).items():
             connection.putheader(name, value)
-        try:
+        # It may have answered before all was sent.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.endheaders(body)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # It may have answered before all was sent.
         answer = connection.getresponse()
         found = answer.status, answer.read()
         if answer.will_close:
@@ -108,4 +112,5 @@ def test_no_request_breaks_the_engine(start):
         assert "my secret" not in engine.log()
         assert "Traceback" not in engine.log()
         assert "broke" not in engine.log()
-        print(statuses, len(routes), {(m, p) for m, p, _ in routes} - done)
+        if CASES >= ENOUGH:
+            assert len(done) > 0.85 * len(routes), [each for each in routes if each[:2] not in done]

@@ -10,13 +10,13 @@ import urllib.request
 
 import pytest
 from openai import OpenAI
-from support.certificates import write_certificate
 
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import KEY_VARIABLE, RunningEngine, ensure_key
 from langchain_finetune.local.listening import Certificate, certificate_of, choose_places, url_of
 from langchain_finetune.local.server import serve
+from support.certificates import write_certificate
 
 ENGINE = (sys.executable, "-m", "langchain_finetune.local")
 
@@ -30,7 +30,7 @@ def running(home, until, *options):
         try:
             until(lambda: RunningEngine.read(home) or process.poll() is not None)
             assert process.returncode is None, process.stderr.read().decode()
-            yield lambda: log.read_text()
+            yield log.read_text
             process.terminate()
             assert process.wait(30) == 0
         finally:
@@ -62,7 +62,7 @@ def test_an_address_that_others_reach_takes_a_certificate(tmp_path, host):
 
 @pytest.mark.parametrize("host", ["", "no such host", "x" * 300, "a..b", "\x00", "[::1]"])
 def test_a_host_that_is_none(tmp_path, host):
-    with pytest.raises(EngineError, match="is none: take 127.0.0.1"):
+    with pytest.raises(EngineError, match=r"is none: take 127\.0\.0\.1"):
         serve(tmp_path, host=host)
 
 

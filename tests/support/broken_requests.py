@@ -45,6 +45,7 @@ QUERY_VALUES = [
     *("%00", "%ff", "%ed%a0%80", "a" * 5000, "..%2f..", "fine-tune", quote('{"a": 1}'), "[1]"),
     *(quote(FILTER), quote('search("'), "latest", "2026-11-01T12:00:00", "%2B" * 9, "success"),
 ]
+DEEP = "(deeper than Python calls)"
 SCALARS = [
     *(None, True, False, 0, 1, -1, 3, 1.5, -0.0, 1e308, 2**31, 2**53, 2**63, -(2**63) - 1, 10**40),
     *("", "x", "nano", "auto", "0", "\x00", "\ud800", "a\x00b", "../../etc/passwd", "é" * 300),
@@ -56,6 +57,13 @@ SCALARS = [
         "2026-11-01",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31",
+    ),
+    *(
+        "~nobody/x",
+        "eyJhIjoxfQ==",
+        "WzFlMzAsIngiXQ==",
+        "WzkyMjMzNzIwMzY4NTQ3NzU4MDgsIngiXQ==",
+        DEEP,
     ),
     *("text", "user", "assistant", "object", "<|im_end|>", "$ref", "(a+)+$", "NaN"),
 ]
@@ -152,7 +160,8 @@ def _body(random, path, ids):
     body = _with_ids(random, body, ids)
     for _ in range(random.choice([0, 0, 1, 1, 1, 2, 3])):
         body = _mutated(random, body)
-    text = json.dumps(_bounded(body)).encode()
+    deep = b"[" * 1000 + b"]" * 1000
+    text = json.dumps(_bounded(body)).encode().replace(b'"%s"' % DEEP.encode(), deep)
     if random.random() < 0.04:
         place = random.randrange(len(text))
         text = text[:place] + random.choice([b"", b"\xff", b"\x00", b'"', b"}"]) + text[place + 1 :]
