@@ -152,3 +152,7 @@ def test_offline_mode(hub, monkeypatch):
 
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     assert "can't be reached" in refused("Qwen/Tiny").message
+
+
+def test_a_home_that_nobody_has():
+    assert refused("~nobody-has-this-name/model").status == 404

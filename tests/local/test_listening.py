@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from langsmith import Client
 from openai import OpenAI
 
 from langchain_finetune.errors import EngineError, FineTuningError
@@ -119,6 +120,20 @@ def test_others_come_by_tls_and_programs_here_as_ever(tmp_path, until):
         home_url = engine.url
     with running(tmp_path, until):
         assert find_engine(tmp_path).url == home_url
+
+
+def test_clients_trust_a_certificate_by_the_environment(tmp_path, until, monkeypatch):
+    """As the README says it."""
+    chain, secret = write_certificate(tmp_path)
+    options = ("--host", "0.0.0.0", "--tls-cert", str(chain), "--tls-key", str(secret))
+    with running(tmp_path, until, *options) as log:
+        url, key = public_url(log), find_engine(tmp_path).api_key.get_secret_value()
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+            assert client.models.retrieve("nano").id == "nano"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(chain))
+        with contextlib.closing(Client(api_url=url, api_key=key)) as client:
+            assert client.read_project(project_name="default").name == "default"
 
 
 def test_others_come_without_tls_where_that_is_asked_for(tmp_path, until):
