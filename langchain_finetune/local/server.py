@@ -49,6 +49,9 @@ _NEEDED = (
 )
 _GRACE_S = 3
 
+_SAFE_KEY = 24
+"""Characters of a key that nobody guesses; the engine's own has 37."""
+
 
 class AnotherEngineError(EngineError):
     """Another engine serves this home already."""
@@ -99,6 +102,11 @@ def serve(
     # Runs, uploads and models are private, whoever may enter the home.
     os.umask(0o077)
     key = ensure_key(home)
+    if places.public and len(key) < _SAFE_KEY:
+        raise EngineError(
+            f"The key is too short for an address that others reach: {_SAFE_KEY} characters at"
+            " least."
+        )
     with _only_engine(home), _sockets(places, home) as (listener, public):
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
 

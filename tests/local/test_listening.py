@@ -144,6 +144,12 @@ def test_others_come_without_tls_where_that_is_asked_for(tmp_path, until):
         assert "not encrypted" in log()
 
 
+def test_a_key_that_others_would_guess(tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "secret")
+    with pytest.raises(EngineError, match="too short"):
+        serve(tmp_path, host="0.0.0.0", insecure_public=True)
+
+
 def test_a_key_that_others_can_read(tmp_path, monkeypatch):
     key = ensure_key(tmp_path)
     kept = tmp_path / "api_key"

@@ -73,7 +73,7 @@ class Threads:
             if text
         ]
         where, after = all_of(conditions), _after(asked.cursor)
-        rows = self._database.rows(
+        rows = self._database.search(
             "SELECT r.thread_id, count(*) AS count, min(r.start_time) AS first, "  # noqa: S608
             "max(r.start_time) AS last FROM runs AS r "
             "WHERE r.posted AND r.parent_run_id IS NULL AND r.thread_id IS NOT NULL "

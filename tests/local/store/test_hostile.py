@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import wire
+from langchain_finetune.local.store import database, wire
 from langchain_finetune.local.store.wire import MAX_PARTS, MAX_VALUES, loads, multipart, unpacked
 
 RUN, DATASET = str(UUID(int=1)), str(UUID(int=4))
@@ -126,6 +126,23 @@ def test_a_long_order_is_read_at_once(server):
     run = {"id": RUN, "name": "a", "run_type": "llm"}
     for order, status in ((".".join([part] * 20_000), 202), ((part + ".") * 20_000 + "x", 400)):
         assert ask(server, "POST", "/runs", json=run | {"dotted_order": order})[0] == status
+
+
+def test_a_query_that_takes_long_is_given_up(server, monkeypatch):
+    runs = [{"id": str(UUID(int=n)), "name": "a", "run_type": "llm"} for n in range(1, 300)]
+    body = {"post": [run | {"inputs": {"text": "x" * 1000}} for run in runs]}
+    assert ask(server, "POST", "/runs/batch", json=body)[0] == 202
+    slow = "or(" + ", ".join(f'search("{n} is nowhere")' for n in range(150)) + ")"
+    asked = {"id": [run["id"] for run in runs], "filter": slow}
+    assert ask(server, "POST", "/runs/query", json=asked)[0] == 200
+    monkeypatch.setattr(database, "MAX_SEARCH_S", 0)
+    status, message = ask(server, "POST", "/runs/query", json=asked)
+    assert (status, message) == (
+        400,
+        "The query takes longer than 0 s: narrow it, such as by time.",
+    )
+    monkeypatch.undo()
+    assert ask(server, "POST", "/runs/query", json={"id": [RUN]})[0] == 200
 
 
 def test_bodies_may_be_packed_on_every_route(server):
