@@ -108,7 +108,7 @@ def test_no_request_breaks_the_engine(start):
         assert sender.send("GET", "/health")[0] == 200
         sender.close()
         # Requests that all fail at the door would show nothing.
-        assert statuses[200] + statuses[202] > CASES / 5, statuses
+        assert statuses[200] + statuses[202] > CASES / 10, statuses
         assert "my secret" not in engine.log()
         assert "Traceback" not in engine.log()
         assert "broke" not in engine.log()

@@ -9,8 +9,6 @@ import uvicorn
 
 from langchain_finetune.local import patience
 
-WAIT_S = 0.3
-
 
 async def app(scope, receive, send):
     """Tells how much came, after a while."""
@@ -26,8 +24,13 @@ async def app(scope, receive, send):
 
 
 @pytest.fixture
-def address(monkeypatch):
-    monkeypatch.setattr(patience, "WAIT_S", WAIT_S)
+def wait_s():
+    return 0.3
+
+
+@pytest.fixture
+def address(monkeypatch, wait_s):
+    monkeypatch.setattr(patience, "WAIT_S", wait_s)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             app, http=patience.PatientProtocol, loop="asyncio", ws="none", lifespan="off",
@@ -78,8 +81,10 @@ def test_who_says_too_little_is_hung_up_on(address, begun, dripped):
         assert closed(connection, dripped)
 
 
-def test_who_has_much_to_say_is_heard_to_the_end(address):
-    pause, chunk = WAIT_S / 3, b"x" * 2000
+@pytest.mark.parametrize("wait_s", [4.0])
+def test_who_has_much_to_say_is_heard_to_the_end(address, wait_s):
+    """A pause of all of `wait_s` would end it, so it is long enough for a busy machine."""
+    pause, chunk = wait_s / 8, b"x" * 2000
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n")
         for _ in range(10):
