@@ -72,12 +72,6 @@ def test_a_port_that_is_taken(tmp_path):
         serve(tmp_path, port=99999)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
-def test_another_host_is_refused(tmp_path, host):
-    with pytest.raises(EngineError, match="this machine only"):
-        serve(tmp_path, host=host)
-
-
 def test_the_extra_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
     with pytest.raises(EngineError, match=r"needs trl: run pip install 'langchain-finetune\[local"):
