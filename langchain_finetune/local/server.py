@@ -70,8 +70,8 @@ def serve(
 
     Raises:
         AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, the host is not this machine, an alias is malformed, or
-            the extra `[local]` is not installed.
+        EngineError: The port is taken, the host is not this machine, an alias or a limit of the
+            run store is malformed, or the extra `[local]` is not installed.
     """
     if host not in _HOSTS:
         raise EngineError(
@@ -85,8 +85,9 @@ def serve(
     os.umask(0o077)
     with _only_engine(home), _listening(port or _port_before(home)) as listener:
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
+        from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 as above
 
-        app = create_app(home, ensure_key(home), aliases=names, **parts)
+        app = create_app(home, ensure_key(home), aliases=names, limits=limits_of(), **parts)
         _run(app, listener, home, log_file)
 
 

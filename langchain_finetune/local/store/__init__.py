@@ -4,7 +4,8 @@ Point an app at it with `LANGSMITH_ENDPOINT=http://127.0.0.1:<port>`; read it ba
 `langsmith` client. What it does not have answers 404.
 """
 
+from langchain_finetune.local.store.retention import Limits
 from langchain_finetune.local.store.routes import create_store_router
 from langchain_finetune.local.store.store import RunStore
 
-__all__ = ["RunStore", "create_store_router"]
+__all__ = ["Limits", "RunStore", "create_store_router"]

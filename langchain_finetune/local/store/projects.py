@@ -95,10 +95,7 @@ class Projects:
         """
         project_id = self.get(project_id)["id"]
         with self._database.transaction():
-            self._database.run(
-                "DELETE FROM feedback WHERE run_id IN (SELECT id FROM runs WHERE project_id = ?)",
-                (project_id,),
-            )
+            # A trigger takes away what belongs to a run.
             self._database.run("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._database.run("DELETE FROM projects WHERE id = ?", (project_id,))
 

@@ -60,7 +60,7 @@ def create_queues_router(store: RunStore) -> APIRouter:
 
 def _queued(store: RunStore, run_id: str, added_at: str) -> dict[str, Any]:
     found = store.runs.get(run_id)
-    return {**v1_run(found.row, found.stats, None), "added_at": added_at}
+    return {**v1_run(found.row, found.stats, None, found.attachments), "added_at": added_at}
 
 
 def _id(text: Any) -> str:

@@ -21,6 +21,7 @@ class Part:
 
     name: str
     data: bytes
+    content_type: str = ""
 
 
 async def read_body(request: Request) -> bytes:
@@ -116,6 +117,7 @@ class _Collector:
         self.ended = False
         self._header = [b"", b""]
         self._name = ""
+        self._type = ""
         self._data: list[bytes] = []
 
     def callbacks(self) -> Any:
@@ -130,7 +132,7 @@ class _Collector:
         }
 
     def _begin(self) -> None:
-        self._name, self._data = "", []
+        self._name, self._type, self._data = "", "", []
 
     def _more_header(self, place: int, data: bytes) -> None:
         self._header[place] += data
@@ -140,10 +142,12 @@ class _Collector:
         if field.lower() == b"content-disposition":
             options = parse_options_header(value)[1]
             self._name = options.get(b"name", b"").decode(errors="replace")
+        elif field.lower() == b"content-type":
+            self._type = parse_options_header(value)[0].decode(errors="replace")
         self._header = [b"", b""]
 
     def _end_part(self) -> None:
-        self.parts.append(Part(self._name, b"".join(self._data)))
+        self.parts.append(Part(self._name, b"".join(self._data), self._type))
 
     def _end(self) -> None:
         self.ended = True
