@@ -29,6 +29,10 @@ def create_runs_router(store: RunStore) -> APIRouter:
         runs = [_v1(found, query.fields) for found in page.runs]
         return answer({"runs": runs, "cursors": {"next": _next(page)}})
 
+    @router.post("/runs/stats")
+    def tell_stats(body: Json) -> Response:
+        return answer(store.runs.stats(v1_query(body).where))
+
     @router.get("/runs/{run_id}")
     def read_run(run_id: str) -> Response:
         found = store.runs.get(uuid_text(run_id, "run_id") or "")

@@ -13,6 +13,8 @@ from langchain_finetune.local.store.projects import Projects
 from langchain_finetune.local.store.run_answers import heavy_columns
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunQuery
+from langchain_finetune.local.store.run_stats import run_stats
+from langchain_finetune.local.store.sql import Where
 
 _LIGHT = (
     "id, project_id, trace_id, parent_run_id, dotted_order, name, run_type, start_time, end_time, "
@@ -124,6 +126,10 @@ class Runs:
             raise ApiError(404, f"There is no run {run_id}.", code="run_not_found")
         stats = self._feedback.stats([run_id]).get(run_id)
         return FoundRun(row, stats, self._attachments.of([run_id]).get(run_id, {}))
+
+    def stats(self, where: Where) -> dict[str, Any]:
+        """Return the figures of all runs that meet a condition on `runs AS r`."""
+        return run_stats(self._database, where)
 
     def _apply(self, change: RunChange) -> None:
         old = self._row(change.run_id) or {}

@@ -9,6 +9,8 @@ from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import Examples
 from langchain_finetune.local.store.feedback import Feedback
+from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
+from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
 from langchain_finetune.local.store.projects import Projects
 from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
@@ -30,6 +32,8 @@ class RunStore:
         retention: Lets old runs go.
         attachments: Files of runs and examples.
         feedback: What users said of runs.
+        feedback_configs: How feedback is to be read.
+        feedback_tokens: By which feedback may come without the key.
         runs: The runs.
         threads: Conversations that runs belong to.
         queues: Runs that somebody is to look at.
@@ -45,6 +49,8 @@ class RunStore:
         self.attachments = Attachments(self._database)
         self.projects = Projects(self._database)
         self.feedback = Feedback(self._database)
+        self.feedback_configs = FeedbackConfigs(self._database)
+        self.feedback_tokens = FeedbackTokens(self._database, self.feedback)
         self.runs = Runs(
             self._database,
             self.projects,

@@ -99,7 +99,8 @@ def test_what_differs_between_two_versions(client, dataset):
     same = client.diff_dataset_versions(
         dataset_name="teas", from_version=second, to_version="latest"
     )
-    assert not (same.examples_modified or same.examples_removed or same.examples_added)
+    changed = [*same.examples_modified, *same.examples_removed, *same.examples_added]
+    assert changed == []
 
 
 def test_examples_move_between_splits(client, dataset):
