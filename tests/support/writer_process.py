@@ -36,5 +36,5 @@ def write(url, project, traces):
 
 
 if __name__ == "__main__":
-    for run_id in write(sys.argv[1], sys.argv[2], int(sys.argv[3])):
-        print(run_id)
+    written = write(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    sys.stdout.writelines(f"{run_id}\n" for run_id in written)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.routes_datasets import create_datasets_router
 from langchain_finetune.local.store.routes_examples import create_examples_router
+from langchain_finetune.local.store.routes_exports import create_exports_router
 from langchain_finetune.local.store.routes_feedback import create_feedback_router
 from langchain_finetune.local.store.routes_ingest import create_ingest_router
 from langchain_finetune.local.store.routes_projects import create_projects_router
@@ -44,6 +45,7 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_versions_router(store),
         create_examples_router(store),
         create_public_router(store),
+        create_exports_router(store),
     )
     for prefix in PREFIXES:
         for part in parts:

@@ -8,6 +8,7 @@ from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import Examples
+from langchain_finetune.local.store.exports import Exports
 from langchain_finetune.local.store.feedback import Feedback
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
 from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
@@ -16,6 +17,9 @@ from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.threads import Threads
+
+EXPORTS_FOLDER = "exports"
+"""Lies beside the store's file."""
 
 NO_LIMITS = Limits()
 
@@ -40,6 +44,7 @@ class RunStore:
         datasets: The datasets.
         versions: Their versions.
         examples: Their examples, in all versions.
+        exports: Files that its runs were written to.
         comparisons: Which experiments were compared with each other.
     """
 
@@ -63,9 +68,12 @@ class RunStore:
         self.datasets = Datasets(self._database)
         self.versions = Versions(self._database)
         self.examples = Examples(self._database, self.datasets, self.attachments, self.versions)
+        folder = path.parent / EXPORTS_FOLDER
+        self.exports = Exports(self._database, self.projects, self.runs, folder)
         self.comparisons = Comparisons(self._database, self.projects)
 
     def close(self) -> None:
         """Close the file; nothing works after."""
         self.retention.stop()
+        self.exports.stop()
         self._database.close()

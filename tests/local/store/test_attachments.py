@@ -78,7 +78,8 @@ async def test_the_new_api_gives_addresses_that_need_no_key(client):
     )
     [run] = [run async for run in pages]
     assert run.id == str(run_id)
-    answer = httpx.get(run.attachments["photo"])
+    async with httpx.AsyncClient() as browser:
+        answer = await browser.get(run.attachments["photo"])
     assert answer.content == PNG
     assert answer.headers["content-type"] == "image/png"
     await client.runs._client.close()

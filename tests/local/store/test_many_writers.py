@@ -21,10 +21,9 @@ LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 FIELDS = ["id", "name", "outputs", "status"]
 
 
-@pytest.mark.timeout(1200)
-@pytest.mark.filterwarnings("ignore:list_runs.. is deprecated")
-async def test_runs_of_four_processes_are_all_there_once(server, client):
-    command = [sys.executable, "-m", "support.writer_process", server.url, "app"]
+def written_by_processes(url):
+    """Write runs from several processes at once; return exit code, output and errors of each."""
+    command = [sys.executable, "-m", "support.writer_process", url, "app"]
     environment = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
     writers = [
         subprocess.Popen(
@@ -37,9 +36,15 @@ async def test_runs_of_four_processes_are_all_there_once(server, client):
         for _ in range(PROCESSES)
     ]
     told = [writer.communicate() for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * PROCESSES, told
-    assert [errors for _, errors in told] == [""] * PROCESSES
-    written = Counter(line for ids, _ in told for line in ids.split())
+    return [(writer.returncode, *said) for writer, said in zip(writers, told, strict=True)]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore:list_runs.. is deprecated")
+async def test_runs_of_four_processes_are_all_there_once(server, client):
+    told = written_by_processes(server.url)
+    assert [(code, errors) for code, _, errors in told] == [(0, "")] * PROCESSES
+    written = Counter(line for _, ids, _ in told for line in ids.split())
     assert written.total() == len(written) == RUNS
 
     project = str(client.read_project(project_name="app").id)
