@@ -137,29 +137,29 @@ class Retention:
                 logger.warning("Old runs could not be let go: %s", error.message)
             self._ended.wait(_LOOK_EVERY_S)
 
-    def _let_go(self, before: int, down_to: int | None = None) -> int:
+    def _let_go(self, before: int, down_to: int = 0) -> int:
         traces = runs = 0
         for batch in self._oldest(before):
-            if self._ended.is_set() or (
-                down_to is not None and self._database.used_bytes() <= down_to
-            ):
+            if self._ended.is_set() or self._database.used_bytes() <= down_to:
                 break
             with self._database.transaction():
                 listed = orjson.dumps(batch).decode()
                 kept = {row["trace"] for row in self._database.rows(_KEPT_MEANWHILE, (listed,))}
-                for trace in set(batch) - kept:
+                for trace in batch:
+                    if trace in kept or self._database.used_bytes() <= down_to:
+                        continue
+                    traces += 1
                     runs += self._database.run(
                         "DELETE FROM runs WHERE trace_id = ? OR (trace_id IS NULL AND id = ?)",
                         (trace, trace),
                     )
-            traces += len(batch) - len(kept)
         if runs:
             self._database.give_back()
             logger.info(
                 "The run store let the %d oldest traces go, with %d runs: %s.",
                 traces,
                 runs,
-                "it was full" if down_to is not None else "they were too old",
+                "it was full" if down_to else "they were too old",
             )
         return runs
 
