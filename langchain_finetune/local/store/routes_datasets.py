@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, Response
 
+from langchain_finetune.local.store.csv_examples import csv_upload
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,
+    Parts,
     Texts,
     answer,
     json_object,
@@ -23,6 +25,14 @@ def create_datasets_router(store: RunStore) -> APIRouter:
     @router.post("/datasets")
     def create_dataset(body: Json) -> Response:
         return answer(store.datasets.create(body))
+
+    @router.post("/datasets/upload")
+    def upload_csv(parts: Parts) -> Response:
+        dataset, examples = csv_upload(parts())
+        with store.together():
+            made = store.datasets.create(dataset)
+            store.examples.add(made["id"], examples)
+        return answer(store.datasets.get(made["id"]))
 
     @router.get("/datasets", dependencies=[known_only(*_LISTED_BY)])
     def list_datasets(

@@ -1,5 +1,6 @@
 """The run store: one SQLite file with projects, runs, feedback, queues, datasets and examples."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from langchain_finetune.local.store.attachments import Attachments
@@ -71,6 +72,10 @@ class RunStore:
         folder = path.parent / EXPORTS_FOLDER
         self.exports = Exports(self._database, self.projects, self.runs, folder)
         self.comparisons = Comparisons(self._database, self.projects)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make the changes inside happen together or not at all."""
+        return self._database.transaction()
 
     def close(self) -> None:
         """Close the file; nothing works after."""

@@ -22,6 +22,8 @@ class Part:
     name: str
     data: bytes
     content_type: str = ""
+    filename: str = ""
+    """As the client calls it; it is never a path here."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -118,6 +120,7 @@ class _Collector:
         self._header = [b"", b""]
         self._name = ""
         self._type = ""
+        self._filename = ""
         self._data: list[bytes] = []
 
     def callbacks(self) -> Any:
@@ -132,7 +135,7 @@ class _Collector:
         }
 
     def _begin(self) -> None:
-        self._name, self._type, self._data = "", "", []
+        self._name, self._type, self._filename, self._data = "", "", "", []
 
     def _more_header(self, place: int, data: bytes) -> None:
         self._header[place] += data
@@ -142,12 +145,14 @@ class _Collector:
         if field.lower() == b"content-disposition":
             options = parse_options_header(value)[1]
             self._name = options.get(b"name", b"").decode(errors="replace")
+            self._filename = options.get(b"filename", b"").decode(errors="replace")
         elif field.lower() == b"content-type":
             self._type = parse_options_header(value)[0].decode(errors="replace")
         self._header = [b"", b""]
 
     def _end_part(self) -> None:
-        self.parts.append(Part(self._name, b"".join(self._data), self._type))
+        data = b"".join(self._data)
+        self.parts.append(Part(self._name, data, self._type, self._filename))
 
     def _end(self) -> None:
         self.ended = True
