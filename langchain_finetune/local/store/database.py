@@ -99,8 +99,13 @@ class Database:
         return (pages - free) * size
 
     def give_back(self) -> None:
-        """Give the disk what is no longer in use, so that the file gets smaller."""
+        """Give the disk what is no longer in use, so that the file gets smaller.
+
+        Inside a transaction nothing happens: what is deleted there may yet come back.
+        """
         with self._lock:
+            if self._connection.in_transaction:
+                return
             # Each step gives one page back, and `execute` would make only one.
             self._connection.executescript("PRAGMA incremental_vacuum")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -119,6 +119,7 @@ class Datasets:
             self.get(dataset_id)
             # A trigger takes away what belongs to it.
             self._database.run("DELETE FROM datasets WHERE id = ?", (dataset_id,))
+        self._database.give_back()
 
 
 def has_metadata(alias: str, wanted: Mapping[str, Any]) -> Where:

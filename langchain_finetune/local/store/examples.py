@@ -117,6 +117,7 @@ class Examples(ExampleReader):
                 sql = "DELETE FROM example_versions WHERE id = ?"
                 if not self._database.run(sql, (example_id,)):
                     raise unknown_example(example_id)
+        self._database.give_back()
 
     def move(
         self, dataset_id: str, split: str, example_ids: Iterable[str], *, remove: bool = False

@@ -130,6 +130,7 @@ class Projects:
             # A trigger takes away what belongs to a run.
             self._database.run("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._database.run("DELETE FROM projects WHERE id = ?", (project_id,))
+        self._database.give_back()
 
     def _add(self, body: dict[str, Any]) -> str:
         project_id = uuid_text(body.get("id"), "id") or str(uuid4())

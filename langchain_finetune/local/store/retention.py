@@ -35,18 +35,17 @@ _ROOM = 0.9
 
 _OLDEST = """
 WITH kept AS (
-    SELECT coalesce(trace_id, id) AS trace FROM runs WHERE id IN (
+    SELECT trace_id FROM runs WHERE trace_id IS NOT NULL AND id IN (
         SELECT run_id FROM feedback UNION SELECT trace_id FROM feedback
         UNION SELECT run_id FROM queued_runs UNION SELECT source_run_id FROM example_versions
     )
 )
-SELECT coalesce(trace_id, id) AS trace, max(coalesce(end_time, start_time)) AS last FROM runs
-GROUP BY 1 HAVING last < ? AND trace NOT IN kept ORDER BY last LIMIT ?
+SELECT trace_id, max(coalesce(end_time, start_time)) AS last FROM runs
+WHERE trace_id IS NOT NULL
+GROUP BY trace_id HAVING last < ? AND trace_id NOT IN kept ORDER BY last LIMIT ?
 """
 _KEPT_MEANWHILE = """
-SELECT DISTINCT coalesce(r.trace_id, r.id) AS trace FROM runs AS r
-WHERE (r.trace_id IN (SELECT value FROM json_each(?1))
-    OR (r.trace_id IS NULL AND r.id IN (SELECT value FROM json_each(?1))))
+SELECT DISTINCT r.trace_id FROM runs AS r WHERE r.trace_id IN (SELECT value FROM json_each(?))
 AND (EXISTS (SELECT 1 FROM feedback AS f WHERE f.run_id = r.id)
     OR EXISTS (SELECT 1 FROM feedback AS f WHERE f.trace_id = r.trace_id)
     OR EXISTS (SELECT 1 FROM queued_runs AS q WHERE q.run_id = r.id)
@@ -144,15 +143,13 @@ class Retention:
                 break
             with self._database.transaction():
                 listed = orjson.dumps(batch).decode()
-                kept = {row["trace"] for row in self._database.rows(_KEPT_MEANWHILE, (listed,))}
+                rows = self._database.rows(_KEPT_MEANWHILE, (listed,))
+                kept = {row["trace_id"] for row in rows}
                 for trace in batch:
                     if trace in kept or self._database.used_bytes() <= down_to:
                         continue
                     traces += 1
-                    runs += self._database.run(
-                        "DELETE FROM runs WHERE trace_id = ? OR (trace_id IS NULL AND id = ?)",
-                        (trace, trace),
-                    )
+                    runs += self._database.run("DELETE FROM runs WHERE trace_id = ?", (trace,))
         if runs:
             self._database.give_back()
             logger.info(
@@ -167,7 +164,7 @@ class Retention:
         while True:
             rows = self._database.rows(_OLDEST, (before, _LISTED))
             for start in range(0, len(rows), _AT_ONCE):
-                yield [row["trace"] for row in rows[start : start + _AT_ONCE]]
+                yield [row["trace_id"] for row in rows[start : start + _AT_ONCE]]
             if len(rows) < _LISTED:
                 return
 

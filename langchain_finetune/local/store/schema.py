@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS runs (
     extra TEXT, events TEXT, serialized TEXT, inputs TEXT, outputs TEXT
 );
 CREATE INDEX IF NOT EXISTS runs_by_project ON runs (project_id, start_time, id);
-CREATE INDEX IF NOT EXISTS runs_by_trace ON runs (trace_id, start_time, id);
+DROP INDEX IF EXISTS runs_by_trace;
+CREATE INDEX IF NOT EXISTS runs_of_trace ON runs (trace_id, start_time, id, end_time);
 CREATE INDEX IF NOT EXISTS runs_by_parent ON runs (parent_run_id);
 CREATE TABLE IF NOT EXISTS feedback (
     id TEXT PRIMARY KEY, run_id TEXT, trace_id TEXT, key TEXT NOT NULL, score REAL, value TEXT,

@@ -179,6 +179,22 @@ def test_the_store_keeps_its_size_and_gives_the_disk_its_room_back(opened, tmp_p
     assert "it was full" in caplog.text
 
 
+def test_what_is_deleted_by_hand_is_given_back_too(opened, tmp_path):
+    store, path = opened(), tmp_path / "runs.sqlite"
+    photo = [Attachment("photo", "image/png", bytes(4 * MIB))]
+    trace(store, 0, files=photo)
+    store.projects.delete(store.projects.ensure("app"))
+    assert path.stat().st_size < MIB
+    dataset = store.datasets.create({"name": "photos"})["id"]
+    for _ in range(2):
+        change = ExampleChange(str(uuid4()), inputs="{}", attachments=tuple(photo))
+        store.examples.add(dataset, [change])
+    store.examples.erase([change.id])
+    assert 4 * MIB < path.stat().st_size < 5 * MIB
+    store.datasets.delete(dataset)
+    assert path.stat().st_size < MIB
+
+
 def test_a_store_full_of_what_has_to_stay_refuses_more(opened):
     store = opened()
     for days in range(5):
