@@ -33,8 +33,7 @@ class FeedbackConfigs:
         Raises:
             ApiError: 400 where it is malformed, or the key has another one.
         """
-        record = {**_checked(body), "is_lower_score_better": body.get("is_lower_score_better")}
-        record["is_enforced"] = body.get("is_enforced") is True
+        record = _checked(body) | {"is_enforced": body.get("is_enforced") is True}
         with self._database.transaction():
             known = self.all(keys=[record["feedback_key"]])
             if not known:
@@ -111,4 +110,9 @@ def _checked(body: Any) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("type") not in _TYPES:
         kinds = ", ".join(_TYPES)
         raise ApiError(400, f"The type must be one of {kinds}.", param="feedback_config")
-    return {"feedback_key": key, "feedback_config": config}
+    lower = body.get("is_lower_score_better")
+    if lower is not None and not isinstance(lower, bool):
+        raise ApiError(
+            400, "is_lower_score_better must be true or false.", param="is_lower_score_better"
+        )
+    return {"feedback_key": key, "feedback_config": config, "is_lower_score_better": lower}

@@ -53,15 +53,16 @@ class Projects:
         """Change what is named: `{name?, description?, extra?, end_time?}`.
 
         Raises:
-            ApiError: 404 where there is none, 409 where another has the name, 400 where the time
-                is none.
+            ApiError: 404 where there is none, 409 where another has the name, 400 where a field
+                is not what it should be.
         """
         if not isinstance(body, dict):
             raise ApiError(400, "A change of a project must be a JSON object.")
         end_time = body.get("end_time")
         if end_time is not None and micros(end_time) is None:
             raise ApiError(400, "end_time must be a time in ISO 8601.", param="end_time")
-        name, description, extra = (body.get(each) for each in ("name", "description", "extra"))
+        name, description = (body.get(each) for each in ("name", "description"))
+        extra = _extra(body)
         with self._database.transaction():
             self.get(project_id)
             taken = "SELECT 1 FROM projects WHERE name = ? AND id <> ?"
@@ -140,7 +141,7 @@ class Projects:
             "name": body["name"],
             "start_time": now(),
             "description": description if isinstance(description, str) else None,
-            "extra": dumps(body.get("extra"), "extra"),
+            "extra": dumps(_extra(body), "extra"),
             "reference_dataset_id": uuid_text(
                 body.get("reference_dataset_id"), "reference_dataset_id"
             ),
@@ -149,6 +150,13 @@ class Projects:
             raise ApiError(409, "There is a project of this id already.", param="id")
         self._database.put("projects", row)
         return project_id
+
+
+def _extra(body: dict[str, Any]) -> dict[str, Any] | None:
+    extra = body.get("extra")
+    if extra is not None and not isinstance(extra, dict):
+        raise ApiError(400, "extra must be an object.", param="extra")
+    return extra
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from langchain_finetune.local.store.routes_feedback import create_feedback_route
 from langchain_finetune.local.store.routes_ingest import create_ingest_router
 from langchain_finetune.local.store.routes_projects import create_projects_router
 from langchain_finetune.local.store.routes_public import create_public_router
+from langchain_finetune.local.store.routes_queue_items import create_queue_items_router
 from langchain_finetune.local.store.routes_queues import create_queues_router
 from langchain_finetune.local.store.routes_runs import create_runs_router, create_v2_router
 from langchain_finetune.local.store.routes_shared import answer
@@ -41,6 +42,7 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_projects_router(store),
         create_feedback_router(store),
         create_queues_router(store),
+        create_queue_items_router(store),
         create_datasets_router(store),
         create_versions_router(store),
         create_examples_router(store),

@@ -96,8 +96,9 @@ def _add_runs(router: APIRouter, store: RunStore) -> None:
         ids = body.get("run_ids") if isinstance(body, dict) else None
         if not isinstance(ids, list):
             raise ApiError(400, "run_ids must be a list.", param="run_ids")
-        for run_id in ids:
-            queues.remove(_id(queue_id), _id(run_id))
+        with store.together():
+            for run_id in ids:
+                queues.remove(_id(queue_id), _id(run_id))
         return answer({"message": "Runs removed"})
 
     @router.post("/{queue_id}/runs")

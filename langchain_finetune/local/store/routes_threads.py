@@ -17,7 +17,7 @@ from langchain_finetune.local.store.run_answers import v2_run
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after, v2_fields, v2_query, validated
 from langchain_finetune.local.store.store import RunStore
-from langchain_finetune.local.store.threads import ThreadTraces
+from langchain_finetune.local.store.threads import ThreadTraces, TracesQuery
 
 _LONG_AGO = "0001-01-02T00:00:00Z"
 _TRACE_BY = ("project_id", "cursor", "filter", "trace_filter", "page_size", "selects")
@@ -52,6 +52,27 @@ def create_threads_router(store: RunStore) -> APIRouter:
         }
         rows, after = store.threads.traces(thread_id, validated(ThreadTraces, asked))
         items = [_trace(row, selects or []) for row in rows]
+        return answer({"items": items, "next_cursor": after})
+
+    @router.post("/traces/query")
+    def query_traces(body: Json, root: Root) -> Response:
+        asked = validated(TracesQuery, body)
+        selects = asked.selects or []
+        query = v2_query(asked.as_runs(), dt.datetime.now(dt.UTC))
+        page = store.runs.find(query)
+        tokens = store.runs.tokens_of([found.row["trace_id"] for found in page.runs])
+        items = [
+            {
+                "root_run": v2_run(
+                    found.row, found.stats, v2_fields(selects), found.attachments, root
+                ),
+                "trace_aggregates": {"total_tokens": tokens.get(found.row["trace_id"])}
+                if "TOTAL_TOKENS" in selects
+                else None,
+            }
+            for found in page.runs
+        ]
+        after = cursor_after(page.runs[-1].row) if page.has_more else None
         return answer({"items": items, "next_cursor": after})
 
     @router.get("/traces/{trace_id}/runs", dependencies=[known_only(*_RUNS_BY)])

@@ -12,7 +12,6 @@ from langchain_finetune.local.store.openai_lines import openai_line
 from langchain_finetune.local.store.routes_shared import Json, Page, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
-from langchain_finetune.local.store.timestamps import iso, now
 
 _BLOCK = 1 << 16
 """Bytes of a download that are sent at once."""
@@ -79,7 +78,8 @@ def _download(
 ) -> Response:
     """Stream one version of a dataset as JSON lines."""
     # A version stays as it is, so that what was looked at is what is sent.
-    version = as_of or iso(now())
+    newest = store.versions.all(dataset_id, limit=1)
+    version = as_of or (newest[0]["as_of"] if newest else None)
     for row in store.examples.each(dataset_id, version):
         line_of(row)  # An error must come before the first line is on its way.
 

@@ -1,6 +1,6 @@
 """The runs of a store."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from langchain_finetune.local.store.run_answers import heavy_columns
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunQuery
 from langchain_finetune.local.store.run_stats import run_stats
-from langchain_finetune.local.store.sql import Where
+from langchain_finetune.local.store.sql import Where, one_of
 
 _LIGHT = (
     "id, project_id, trace_id, parent_run_id, dotted_order, name, run_type, start_time, end_time, "
@@ -126,6 +126,16 @@ class Runs:
             raise ApiError(404, f"There is no run {run_id}.", code="run_not_found")
         stats = self._feedback.stats([run_id]).get(run_id)
         return FoundRun(row, stats, self._attachments.of([run_id]).get(run_id, {}))
+
+    def tokens_of(self, trace_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many tokens all runs of some traces took, where they say so."""
+        asked = one_of("trace_id", trace_ids)
+        rows = self._database.rows(
+            "SELECT trace_id, sum(total_tokens) AS tokens FROM runs "  # noqa: S608 constants and "?"
+            f"WHERE posted AND {asked.sql} GROUP BY trace_id HAVING tokens IS NOT NULL",
+            asked.values,
+        )
+        return {row["trace_id"]: row["tokens"] for row in rows}
 
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of all runs that meet a condition on `runs AS r`."""

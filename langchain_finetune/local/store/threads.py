@@ -52,6 +52,32 @@ class ThreadTraces(BaseModel):
     page_size: int = Field(default=20, ge=1, le=100)
 
 
+class TracesQuery(BaseModel):
+    """What is asked of traces."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project_id: UUID
+    trace_ids: list[UUID] | None = None
+    min_start_time: str | None = None
+    max_start_time: str | None = None
+    trace_filter: str | None = None
+    tree_filter: str | None = None
+    cursor: str | None = None
+    page_size: int = Field(default=20, ge=1, le=100)
+    selects: list[str] | None = None
+
+    def as_runs(self) -> dict[str, Any]:
+        """Return the same as a query of root runs."""
+        told = self.model_dump(mode="json", exclude={"project_id", "trace_ids"})
+        return told | {
+            "project_ids": [str(self.project_id)],
+            "ids": [str(each) for each in self.trace_ids or []] or None,
+            "selects": self.selects or [],
+            "is_root": True,
+        }
+
+
 class Threads:
     """All threads of a store.
 

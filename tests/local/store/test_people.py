@@ -87,6 +87,8 @@ def test_feedback_is_configured(client, recorded):
         client.update_feedback_config("rating", feedback_config=SCALE)
     with pytest.raises(LangSmithNotFoundError):
         client.delete_feedback_config("rating")
+    with pytest.raises(LangSmithError, match="must be true or false"):
+        client.create_feedback_config("x", feedback_config=SCALE, is_lower_score_better="no")
     with pytest.raises(LangSmithError, match="type must be one of"):
         client.create_feedback_config("x", feedback_config={"type": "tea"})
 
@@ -197,3 +199,57 @@ async def test_a_thread_has_traces_and_a_trace_has_runs(client, recorded):
     old = client.read_thread(thread_id="t", project_name="app")
     assert [run.id for run in old] == [root.id, second.id]
     await client.threads._client.close()
+
+
+async def test_items_are_the_newer_way_to_queued_runs(client, recorded):
+    project = client.read_project(project_name="app").id
+    queue = str(client.create_annotation_queue(name="to check").id)
+    items = client.annotation_queues.items
+    ids = [str(run.id) for run in recorded]
+    added = [{"item_type": "RUN", "run_id": each, "project_id": str(project)} for each in ids]
+    made = await items.create(queue, items=added)
+    assert [each.run_id for each in made.items] == ids
+
+    async def listed(status):
+        pages = items.list(queue, status=status, page_size=1)
+        return [each.run_id async for each in pages]
+
+    assert await listed("needs_my_review") == ids
+    await items.update(ids[0], queue_id=queue, last_reviewed_time=NOON)
+    assert (await listed("archived"), await listed("needs_my_review")) == (ids[:1], ids[1:])
+    assert (await items.retrieve_count(queue, status="all")).count == 2
+    await items.delete_all(queue, item_ids=ids[1:])
+    assert (await items.retrieve_count(queue, status="needs_my_review")).count == 0
+    for query in ("status=seen", "status=archived&cursor=x", "status=archived&page_size=0", ""):
+        url = f"{client.api_url}/v1/platform/annotation-queues/{queue}/items?{query}"
+        async with httpx.AsyncClient() as plain:
+            assert (await plain.get(url)).status_code == 400
+    await items._client.close()
+
+
+async def test_traces_are_queried_by_root_and_tree(client):
+    usage = {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+    counted = {"metadata": {"usage_metadata": usage}}
+    for at in range(3):
+        made = record(client, "Tea?", "White.", at=at, name=f"model {at}", extra=counted)
+    client.flush()
+    project = str(client.read_project(project_name="app").id)
+
+    async def query(**conditions):
+        pages = client.traces.query(
+            project_id=project,
+            min_start_time=NOON,
+            page_size=2,
+            selects=["NAME", "TOTAL_TOKENS"],
+            **conditions,
+        )
+        return [trace async for trace in pages]
+
+    found = await query()
+    assert [trace.root_run.name for trace in found] == ["app"] * 3
+    assert found[0].root_run.id == str(made[0].id)
+    assert found[0].trace_aggregates.total_tokens == 3
+    assert len(await query(tree_filter='eq(name, "model 1")')) == 1
+    assert len(await query(trace_filter='eq(name, "model 1")')) == 0
+    assert len(await query(trace_ids=[str(made[0].id)])) == 1
+    await client.traces._client.close()
