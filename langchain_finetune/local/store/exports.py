@@ -138,12 +138,12 @@ class Exports:
                     exported_runs=count,
                 )
         except _EndedError:
-            pass
+            shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
             log_broken(logger, "An export", error)
-            self._fail(export_id, error)
-        finally:
+            # Who sees that it failed finds no files any more.
             shutil.rmtree(part, ignore_errors=True)
+            self._fail(export_id, error)
 
     def _write_files(self, record: dict[str, Any], part: Path) -> int:
         root = part / f"tenant_id={TENANT_ID}" / f"session_id={record['session_id']}" / "runs"
