@@ -26,15 +26,13 @@ from langchain_finetune.local.models import Models
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
-from langchain_finetune.local.store import Limits, RunStore, create_store_router
+from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
 from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
 TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
 """The command that trains one job."""
-
-NO_LIMITS = Limits()
 
 
 def create_app(
