@@ -28,7 +28,7 @@ from langchain_finetune.local.models import Models
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
-from langchain_finetune.local.store import RunStore, create_store_router
+from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
 from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def create_app(
     key: SecretStr,
     *,
     aliases: Mapping[str, str] | None = None,
+    limits: Limits = NO_LIMITS,
     trainer: Sequence[str] = TRAINER,
     chat: Callable[[Callable[[str], Path | None]], Chat] = ChatService,
 ) -> FastAPI:
@@ -51,6 +52,7 @@ def create_app(
         home: Where its state lies; no other engine may use it at the same time.
         key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
+        limits: How long runs stay, and how much room they may take.
         trainer: The command that trains; the path of its settings follows.
         chat: Makes what answers chats; it is given a function from a model's name to its folder.
     """
@@ -61,7 +63,7 @@ def create_app(
     models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
-    store = RunStore(home / "runs.sqlite")
+    store = RunStore(home / "runs.sqlite", limits)
     chats = chat(models.servable)
 
     @asynccontextmanager

@@ -92,8 +92,8 @@ def serve(
 
     Raises:
         AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, others could read what is sent, an alias is malformed, or
-            the extra `[local]` is not installed.
+        EngineError: The port is taken, others could read what is sent, an alias or a limit of the
+            run store is malformed, or the extra `[local]` is not installed.
         FineTuningError: The home can't be used, or others can read the key in it.
     """
     places = choose_places(host, port, certificate=certificate, insecure_public=insecure_public)
@@ -111,8 +111,9 @@ def serve(
         )
     with _only_engine(home), _sockets(places, home) as (listener, public):
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
+        from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 as above
 
-        app = create_app(home, key, aliases=names, **parts)
+        app = create_app(home, key, aliases=names, limits=limits_of(), **parts)
         _run(
             app,
             home,

@@ -72,6 +72,13 @@ def test_a_port_that_is_taken(tmp_path):
         serve(tmp_path, port=99999)
 
 
+def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_KEEP_RUNS_DAYS", "many")
+    with pytest.raises(EngineError, match="KEEP_RUNS_DAYS must be a number above zero"):
+        serve(tmp_path)
+    assert not (tmp_path / "engine.json").exists()
+
+
 def test_the_extra_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
     with pytest.raises(EngineError, match=r"needs trl: run pip install 'langchain-finetune\[local"):

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import MAX_FILE_BYTES
+from langchain_finetune.local.store.routes_public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
 OPEN_PATHS = frozenset({"/info", "/health"})
@@ -57,6 +58,8 @@ class Guard:
 
     def _may_pass(self, scope: Scope, headers: Headers) -> bool:
         if scope["path"] in OPEN_PATHS and scope["method"] in {"GET", "HEAD"}:
+            return True
+        if is_presigned(scope["method"], scope["path"]):
             return True
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = [headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""]

@@ -50,6 +50,14 @@ Json = Annotated[Any, Depends(_json_body)]
 Parts = Annotated[Callable[[], list[Part]], Depends(_raw_body)]
 """Splits the body into its parts."""
 
+
+def _root(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+Root = Annotated[str, Depends(_root)]
+"""The server's address as the client wrote it."""
+
 Page = Annotated[_Page, Depends(_page)]
 """Which part of a list is asked for."""
 

@@ -168,7 +168,7 @@ def v1_query(body: Any) -> RunQuery:
         )
     ascending = asked.order == "asc"
     return RunQuery(
-        where=all_of([*asked.conditions(), *_after(asked.cursor, ascending=ascending)]),
+        where=all_of([*asked.conditions(), *after_run(asked.cursor, ascending=ascending)]),
         fields=None if asked.select is None else frozenset(asked.select),
         limit=asked.limit,
         ascending=ascending,
@@ -183,7 +183,7 @@ def v2_query(body: Any, now: dt.datetime) -> RunQuery:
     """
     asked = validated(_V2Query, body)
     return RunQuery(
-        where=all_of([*asked.conditions(now), *_after(asked.cursor, ascending=False)]),
+        where=all_of([*asked.conditions(now), *after_run(asked.cursor, ascending=False)]),
         fields=v2_fields(asked.selects),
         limit=asked.page_size,
     )
@@ -199,7 +199,12 @@ def cursor_after(run: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([run["start_time"], run["id"]])).decode()
 
 
-def _after(cursor: str | None, *, ascending: bool) -> list[Where]:
+def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
+    """Return the condition that runs come behind a cursor, if there is one.
+
+    Raises:
+        ApiError: 400 where the cursor is not one of this server.
+    """
     if not cursor:
         return []
     try:

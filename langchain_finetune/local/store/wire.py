@@ -37,6 +37,9 @@ class Part:
 
     name: str
     data: bytes
+    content_type: str = ""
+    filename: str = ""
+    """As the client calls it; it is never a path here."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -148,6 +151,8 @@ class _Collector:
         self.ended = False
         self._header = [b"", b""]
         self._name = ""
+        self._type = ""
+        self._filename = ""
         self._data: list[bytes] = []
 
     def callbacks(self) -> Any:
@@ -164,7 +169,7 @@ class _Collector:
     def _begin(self) -> None:
         if len(self.parts) >= MAX_PARTS:
             raise ApiError(413, f"The body has more than {MAX_PARTS} parts.", code="body_too_large")
-        self._name, self._data = "", []
+        self._name, self._type, self._filename, self._data = "", "", "", []
 
     def _more_header(self, place: int, data: bytes) -> None:
         self._header[place] += data
@@ -176,10 +181,14 @@ class _Collector:
         if field.lower() == b"content-disposition":
             options = parse_options_header(value)[1]
             self._name = options.get(b"name", b"").decode(errors="replace")
+            self._filename = options.get(b"filename", b"").decode(errors="replace")
+        elif field.lower() == b"content-type":
+            self._type = parse_options_header(value)[0].decode(errors="replace")
         self._header = [b"", b""]
 
     def _end_part(self) -> None:
-        self.parts.append(Part(self._name, b"".join(self._data)))
+        data = b"".join(self._data)
+        self.parts.append(Part(self._name, data, self._type, self._filename))
 
     def _end(self) -> None:
         self.ended = True
