@@ -176,6 +176,7 @@ _NAMES = {
     "reference_dataset_id": "datasets",
     "run_id": "runs",
     "session": "sessions",
+    "session_id": "sessions",
     "project_id": "sessions",
     "project_ids": "sessions",
     "experiment_ids": "sessions",

@@ -109,6 +109,33 @@ LINE = (
     b'{"role": "assistant", "content": "yes"}]}\n'
 )
 
+TOKEN = {
+    "run_id": uid(1),
+    "feedback_key": "user_score",
+    "expires_in": {"days": 0, "hours": 3, "minutes": 0},
+}
+CONFIG = {
+    "feedback_key": "user_score",
+    "feedback_config": {"type": "continuous", "min": 0.0, "max": 1.0},
+    "is_lower_score_better": False,
+}
+RUBRIC = {"name": "one", "rubric_instructions": SECRET, "rubric_items": [{"feedback_key": "a"}]}
+REVIEWED = {"last_reviewed_time": "2026-11-01T12:00:00Z"}
+TRACES = {
+    "project_id": uid(2),
+    "min_start_time": "2026-01-01T00:00:00Z",
+    "selects": ["NAME", "TOTAL_TOKENS"],
+    "trace_filter": FILTER,
+}
+EXPORT = {
+    "session_id": uid(2),
+    "start_time": "2026-01-01T00:00:00Z",
+    "filter": FILTER,
+    "format": "JSONL",
+    "compression": "none",
+    "export_fields": ["id", "inputs"],
+}
+
 BODIES = {
     "/chat/completions": [
         CHAT,
@@ -145,6 +172,23 @@ BODIES = {
     "/examples": [EXAMPLE],
     "/examples/bulk": [[EXAMPLE, EXAMPLE | {"id": uid(5)}]],
     "/examples/{example_id}": [EXAMPLE],
+    "/examples/delete": [{"example_ids": [uid(3)], "hard_delete": True}],
+    "/tags": [{"as_of": "2026-11-01T12:00:00Z", "tag": "prod"}],
+    "/splits": [{"split_name": "test", "examples": [uid(3)], "remove": False}],
+    "/sessions/{project_id}": [NAMED | {"end_time": "2026-11-01T12:00:00Z"}],
+    "/runs/stats": [QUERY],
+    "/traces/query": [TRACES],
+    "/feedback/tokens": [TOKEN, [TOKEN]],
+    "/feedback/tokens/{token}": [{"score": 1, "comment": SECRET, "metadata": {"a": 1}}],
+    "/feedback-configs": [CONFIG],
+    "/annotation-queues/{queue_id}": [RUBRIC],
+    "/{queue_id}/runs/{run_id}": [REVIEWED],
+    "/{queue_id}/runs/delete": [{"run_ids": [uid(1)]}],
+    "/items": [{"items": [{"item_type": "RUN", "run_id": uid(1)}]}],
+    "/items/{item_id}": [REVIEWED],
+    "/items/delete": [{"item_ids": [uid(1)]}],
+    "/bulk-exports": [EXPORT, {"session_id": uid(2)}],
+    "/bulk-exports/{export_id}": [{"status": "Cancelled"}],
 }
 FORMS = {
     "/v1/files": [("file", b"train.jsonl", LINE * 12), ("purpose", None, b"fine-tune")],
@@ -160,6 +204,14 @@ FORMS = {
         (uid(3), None, {"metadata": {"a": 1}, "split": "base"}),
         (f"{uid(3)}.inputs", None, EXAMPLE["inputs"]),
         (f"{uid(3)}.outputs", None, EXAMPLE["outputs"]),
+        (f"{uid(3)}.attachment.photo", b"photo", b"\x00\xff"),
+        (f"{uid(3)}.attachments_operations", None, {"rename": {"a": "b"}, "retain": ["photo"]}),
+    ],
+    "/datasets/upload": [
+        ("file", b"teas.csv", b"tea,mild\nwhite,yes\n"),
+        ("name", None, b"teas"),
+        ("input_keys", None, b"tea"),
+        ("output_keys", None, b"mild"),
     ],
 }
 

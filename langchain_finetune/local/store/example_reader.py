@@ -90,7 +90,7 @@ class ExampleReader:
         if filter_text:
             conditions.append(filter_condition(parse_filter(filter_text), EXAMPLE_FILTERS, "e"))
         where = all_of(conditions)
-        rows = self._database.rows(
+        rows = self._database.search(
             f"SELECT * FROM example_versions AS e WHERE {where.sql} "  # noqa: S608
             "ORDER BY e.place LIMIT ? OFFSET ?",
             (*where.values, limit, offset),

@@ -56,7 +56,7 @@ def _percentiles(
 
 
 def _feedback(database: Database, source: str, where: Where) -> dict[str, Any]:
-    rows = database.rows(
+    rows = database.search(
         "SELECT key, score, value, comment FROM feedback WHERE run_id IN "  # noqa: S608
         f"(SELECT r.id {source})",
         where.values,
