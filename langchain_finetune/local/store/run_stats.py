@@ -23,14 +23,13 @@ def run_stats(database: Database, where: Where) -> dict[str, Any]:
         Counts, tokens, latencies in seconds; costs are not known here, and are absent.
     """
     source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
-    row = database.row(
+    [found] = database.search(
         f"SELECT count(*) AS run_count, avg(r.error IS NOT NULL) AS error_rate, "
         "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens, "
         f"sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last {source}",
         where.values,
     )
-    found = dict(row or {})
-    last = found.pop("last", None)
+    last = found.pop("last")
     return {
         **found,
         "last_run_start_time": None if last is None else iso(last),
@@ -43,15 +42,14 @@ def run_stats(database: Database, where: Where) -> dict[str, Any]:
 def _percentiles(
     database: Database, source: str, where: Where, name: str, value: str
 ) -> dict[str, float | None]:
-    counted = database.row(f"SELECT count({value}) AS n {source}", where.values)
-    count = counted["n"] if counted else 0
+    [counted] = database.search(f"SELECT count({value}) AS n {source}", where.values)
     found: dict[str, float | None] = {}
     for label, share in _PERCENTILES.items():
-        row = database.row(
+        rows = database.search(
             f"SELECT {value} AS time {source} AND {value} IS NOT NULL ORDER BY 1 LIMIT 1 OFFSET ?",
-            (*where.values, int(share * max(count - 1, 0))),
+            (*where.values, int(share * max(counted["n"] - 1, 0))),
         )
-        found[f"{name}_{label}"] = row["time"] / 1e6 if row else None
+        found[f"{name}_{label}"] = rows[0]["time"] / 1e6 if rows else None
     return found
 
 
