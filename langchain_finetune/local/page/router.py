@@ -27,7 +27,7 @@ def create_page_router(store: RunStore, sessions: Sessions, key: SecretStr) -> A
 
     # The last route: it takes what no other took.
     @router.get("/ui/{_rest:path}")
-    def show_nothing() -> Response:
+    def show_nothing(_rest: str) -> Response:
         raise ApiError(404, "There is no such page.")
 
     return router
