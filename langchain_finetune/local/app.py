@@ -1,4 +1,4 @@
-"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's run store at the root."""
+"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's at the root, the page."""
 
 import asyncio
 import logging
@@ -23,6 +23,7 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.page import Sessions, create_page_router
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
@@ -47,7 +48,8 @@ def create_app(
 
     Args:
         home: Where its state lies; no other engine may use it at the same time.
-        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`.
+        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`, and what signs
+            in to the page.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
         trainer: The command that trains; the path of its settings follows.
         chat: Makes what answers chats; it is given a function from a model's name to its folder.
@@ -61,6 +63,7 @@ def create_app(
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite")
     chats = chat(models.servable)
+    sessions = Sessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +80,7 @@ def create_app(
     app = FastAPI(
         title="langchain-finetune", lifespan=lifespan, openapi_url=None, redirect_slashes=False
     )
-    app.add_middleware(Guard, key=key)
+    app.add_middleware(Guard, key=key, sessions=sessions)
     install_error_handlers(app)
 
     @app.get("/health")
@@ -90,6 +93,7 @@ def create_app(
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
+    app.include_router(create_page_router(store, sessions, key))
     return app
 
 

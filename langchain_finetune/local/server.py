@@ -30,6 +30,7 @@ ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
 _NEEDED = (
     "fastapi",
+    "jinja2",
     "llguidance",
     "uvicorn",
     "python_multipart",
