@@ -23,7 +23,7 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.page import Sessions, create_page_router
+from langchain_finetune.local.page import EngineParts, Sessions, create_page_router
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
@@ -93,7 +93,8 @@ def create_app(
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
-    app.include_router(create_page_router(store, sessions, key))
+    parts = EngineParts(queue, journal, files, models, chats, home)
+    app.include_router(create_page_router(store, sessions, key, parts))
     return app
 
 

@@ -177,8 +177,11 @@ def _rows(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[int, str, st
     every = max(1, math.ceil(len(metrics) / MAX_ROWS))
     # Counted from the end, so that the newest is always there.
     kept = list(metrics[::-1][::every])[::-1]
-    rows = [(int(row["step"]), *(_cell(row.get(key)) for key in _CURVES)) for row in kept]
-    return [(step, train, valid) for step, train, valid in rows], every > 1
+    shown = [
+        (int(row["step"]), _cell(row.get("train_loss")), _cell(row.get("valid_loss")))
+        for row in kept
+    ]
+    return shown, every > 1
 
 
 def _cell(value: Any) -> str:

@@ -58,6 +58,11 @@ def page(
     return HTMLResponse(_TEMPLATES.get_template(template).render(shown | values), status)
 
 
+def fragment(template: str, **values: Any) -> Response:
+    """Return a part of a page, which a script puts in its place; notices wait for a whole page."""
+    return HTMLResponse(_TEMPLATES.get_template(template).render(values))
+
+
 def back(request: Request, path: str, notice: str = "", *, failed: bool = False) -> Response:
     """Return the redirect that follows a form, so that reloading does not send it again.
 

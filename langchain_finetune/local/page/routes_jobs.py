@@ -5,11 +5,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.files import Files
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.jobs.records import ENDED, Job
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_views import (
     STATUS_WORDS,
     Progress,
@@ -31,14 +29,9 @@ _NEWEST = 5
 """Events that are looked through for the newest step."""
 
 
-def create_jobs_pages(queue: JobQueue, journal: Journal, files: Files) -> APIRouter:
-    """Return the pages of jobs.
-
-    Args:
-        queue: Cancels, pauses and resumes.
-        journal: Knows what became of the jobs.
-        files: The files that they were made of, and those that they left.
-    """
+def create_jobs_pages(engine: EngineParts) -> APIRouter:
+    """Return the pages of jobs."""
+    queue, journal, files = engine.queue, engine.journal, engine.files
     router = APIRouter(route_class=PageRoute)
 
     # The engine's memory belongs to the event loop's thread, so none of these is run in another.
@@ -48,7 +41,7 @@ def create_jobs_pages(queue: JobQueue, journal: Journal, files: Files) -> APIRou
         rows = [
             {
                 "job": job,
-                "progress": _newest_progress(job),
+                "progress": _newest_progress(engine, job),
                 "age": age(now() - job.created_at),
             }
             for job in found.records
@@ -65,11 +58,11 @@ def create_jobs_pages(queue: JobQueue, journal: Journal, files: Files) -> APIRou
 
     @router.get("/ui/jobs/{job_id}")
     async def show_job(job_id: str, request: Request) -> Response:
-        return page(request, "job.html", section="Jobs", **_shown(journal.get(job_id)))
+        return page(request, "job.html", section="Jobs", **_shown(engine, journal.get(job_id)))
 
     @router.get("/ui/jobs/{job_id}/live")
     async def show_live(job_id: str) -> Response:
-        return fragment("_job_live.html", **_shown(journal.get(job_id)))
+        return fragment("_job_live.html", **_shown(engine, journal.get(job_id)))
 
     @router.get("/ui/jobs/{job_id}/events")
     async def list_events(job_id: str, request: Request, after: str | None = None) -> Response:
@@ -105,40 +98,43 @@ def create_jobs_pages(queue: JobQueue, journal: Journal, files: Files) -> APIRou
             return back(request, f"/ui/jobs/{job_id}", error.message, failed=True)
         return back(request, f"/ui/jobs/{job_id}", f"The job is {STATUS_WORDS[job.status]}.")
 
-    def _newest_progress(job: Job) -> Progress | None:
-        if job.status in ENDED:
-            return None
-        newest = journal.events(job.id, limit=_NEWEST, after=None).records
-        return progress(event.data for event in newest)
-
-    def _shown(job: Job) -> dict[str, Any]:
-        events = journal.events(job.id, limit=_EVENTS, after=None)
-        metrics = journal.metrics(job.id)
-        left = job.estimated_finish and job.estimated_finish - now()
-        return {
-            "job": job,
-            "status": STATUS_WORDS[job.status],
-            "live": job.status not in ENDED,
-            "progress": progress(reversed(metrics)) if job.status != "succeeded" else None,
-            "left": time_left(left) if left is not None and job.status == "running" else None,
-            "settings": settings(job),
-            "training_file": _file(job.training_file),
-            "validation_file": _file(job.validation_file),
-            "plot": loss_plot(metrics, job.method_type),
-            "box": (WIDTH, HEIGHT),
-            "events": events.records,
-            "has_older": events.has_more,
-            "checkpoints": journal.checkpoints(job.id, limit=_CHECKPOINTS, after=None).records,
-            "actions": actions(job),
-        }
-
-    def _file(file_id: str | None) -> dict[str, Any] | None:
-        if file_id is None:
-            return None
-        try:
-            return files.get(file_id).model_dump()
-        except ApiError:
-            # It was deleted since.
-            return {"id": file_id, "filename": None, "bytes": None}
-
     return router
+
+
+def _newest_progress(engine: EngineParts, job: Job) -> Progress | None:
+    if job.status in ENDED:
+        return None
+    newest = engine.journal.events(job.id, limit=_NEWEST, after=None).records
+    return progress(event.data for event in newest)
+
+
+def _shown(engine: EngineParts, job: Job) -> dict[str, Any]:
+    events = engine.journal.events(job.id, limit=_EVENTS, after=None)
+    metrics = engine.journal.metrics(job.id)
+    left = job.estimated_finish and job.estimated_finish - now()
+    return {
+        "job": job,
+        "state": STATUS_WORDS[job.status],
+        "live": job.status not in ENDED,
+        "progress": progress(reversed(metrics)) if job.status != "succeeded" else None,
+        "left": time_left(left) if left is not None and job.status == "running" else None,
+        "settings": settings(job),
+        "training_file": _file(engine, job.training_file),
+        "validation_file": _file(engine, job.validation_file),
+        "plot": loss_plot(metrics, job.method_type),
+        "box": (WIDTH, HEIGHT),
+        "events": events.records,
+        "has_older": events.has_more,
+        "checkpoints": engine.journal.checkpoints(job.id, limit=_CHECKPOINTS, after=None).records,
+        "actions": actions(job),
+    }
+
+
+def _file(engine: EngineParts, file_id: str | None) -> dict[str, Any] | None:
+    if file_id is None:
+        return None
+    try:
+        return engine.files.get(file_id).model_dump()
+    except ApiError:
+        # It was deleted since.
+        return {"id": file_id, "filename": None, "bytes": None}

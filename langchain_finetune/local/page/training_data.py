@@ -25,8 +25,8 @@ _PAIR = ("preferred_output", "non_preferred_output")
 
 async def dataset_files(
     store: RunStore, files: Files, dataset_id: str, method: MethodType, share: float
-) -> tuple[FileRecord, FileRecord | None]:
-    """Keep a dataset's examples as files: one to train on, and one to validate with.
+) -> list[FileRecord]:
+    """Keep a dataset's examples as files: one to train on, and for a share one to validate with.
 
     Args:
         store: Knows the dataset.
@@ -43,7 +43,13 @@ async def dataset_files(
     lines = await asyncio.to_thread(_lines, store, dataset_id, method)
     train, validation = split(lines, share)
     kept = await _keep(files, train, f"{name}.jsonl")
-    return kept, await _keep(files, validation, f"{name}-validation.jsonl") if share else None
+    if not share:
+        return [kept]
+    try:
+        return [kept, await _keep(files, validation, f"{name}-validation.jsonl")]
+    except BaseException:
+        files.delete(kept.id)
+        raise
 
 
 async def require_fit(files: Files, file: FileRecord, param: Param, method: MethodType) -> None:

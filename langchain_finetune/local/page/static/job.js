@@ -12,13 +12,13 @@
     shown = html;
     const open = [...live.querySelectorAll("details[open]")].map((each) => each.id);
     const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
-    const before = state().dataset.status;
+    const before = state().dataset.state;
     live.innerHTML = html;
     showLocalTimes(live);
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus();
     // Only what matters is read aloud, not every step.
-    if (state().dataset.status !== before) told.textContent = `The job is ${state().dataset.status}.`;
+    if (state().dataset.state !== before) told.textContent = `The job is ${state().dataset.state}.`;
   };
 
   const follow = async () => {
