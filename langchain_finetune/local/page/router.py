@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.assets import create_assets_router
 from langchain_finetune.local.page.rendering import PageRoute
+from langchain_finetune.local.page.routes_datasets import create_datasets_router
 from langchain_finetune.local.page.routes_runs import create_runs_router
 from langchain_finetune.local.page.routes_sign_in import create_sign_in_router
 from langchain_finetune.local.page.sessions import Sessions
@@ -24,6 +25,7 @@ def create_page_router(store: RunStore, sessions: Sessions, key: SecretStr) -> A
     router.include_router(create_assets_router())
     router.include_router(create_sign_in_router(sessions, key))
     router.include_router(create_runs_router(store))
+    router.include_router(create_datasets_router(store))
 
     # The last route: it takes what no other took.
     @router.get("/ui/{_rest:path}")
