@@ -101,12 +101,13 @@ def _run_page(
     if answering is None and calls:
         answering = store.runs.get(calls[0].row["id"]).row
     sent, answers = run_views.conversation(answering) if answering else ([], [])
+    own = run_views.own_votes(store, [row["id"]]).get(row["id"], "")
     feedback = store.feedback.all(run_ids=[row["id"]], limit=_MOST)
     shown: dict[str, Any] = {
         "run": row,
         "project": store.projects.get(row["project_id"])["name"],
-        "said": run_views.said_of(found.stats),
-        "vote": run_views.own_votes(store, [row["id"]]).get(row["id"], ""),
+        "said": run_views.said_of(found.stats, own),
+        "vote": own,
         "answering": answering,
         "model": run_views.model_of(answering) if answering else "",
         "seconds": run_views.seconds_of(row),

@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.messages import convert_to_messages, messages_to_dict
 
-from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
+from langchain_finetune.convert.checks import check_example, errors_of
 from langchain_finetune.local.page.traced import TracedChat, field_of, mapping, traced_chat
 from langchain_finetune.local.page.wire_messages import (
     ANSWERED,
@@ -60,7 +60,7 @@ def run_example(row: Mapping[str, Any], correction: Any = None) -> dict[str, Any
         **_settings(chat),
     }
     line = {**inputs, "messages": [*inputs["messages"], answer]}
-    if faults := errors_of(check_example(line, LOCAL)):
+    if faults := errors_of(check_example(line)):
         raise NoExampleError(f"it can't be learnt from ({faults[0]})")
     return {"inputs": inputs, "outputs": {"message": answer}, "source_run_id": row["id"]}
 

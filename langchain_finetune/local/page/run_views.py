@@ -118,10 +118,17 @@ def model_of(row: Row) -> str:
     return str(field_of(row, "metadata").get("ls_model_name") or "")
 
 
-def said_of(stats: Mapping[str, Any] | None) -> list[Said]:
-    """Return what a run's `feedback_stats` say."""
+def said_of(stats: Mapping[str, Any] | None, vote: str = "") -> list[Said]:
+    """Return what a run's `feedback_stats` say.
+
+    Args:
+        stats: Counts and means by key.
+        vote: What this page's buttons show already.
+    """
     said = []
     for key, stat in sorted((stats or {}).items()):
+        if vote and key == SCORE_KEY and stat["n"] == 1:
+            continue
         score, several = stat["avg"], f" ({stat['n']})" if stat["n"] > 1 else ""
         if key == CORRECTION_KEY:
             said.append(Said("corrected" + several, "good"))
@@ -165,7 +172,7 @@ def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
         question,
         str(row["error"] or answer),
         sum(counts) if counts else None,
-        said_of(run.stats),
+        said_of(run.stats, vote),
         vote,
     )
 
