@@ -1,6 +1,7 @@
 """How templates show values. Pure functions."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -63,10 +64,21 @@ def shortened(text: str, most: int = 160) -> str:
     return line if len(line) <= most and len(text) <= 4 * most else line[: most - 1].rstrip() + "…"
 
 
+def shown_python(text: str) -> str:
+    """Return a text as Python writes it.
+
+    Example:
+        >>> print(shown_python("it's"))
+        "it's"
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "time": shown_time,
     "number": shown_number,
     "seconds": shown_seconds,
     "shortened": shortened,
+    "python": shown_python,
 }
 """By their names in templates."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.page.door import is_page
 from langchain_finetune.local.page.filters import FILTERS
 from langchain_finetune.local.page.sessions import Session
 
@@ -63,7 +65,15 @@ def fragment(template: str, **values: Any) -> Response:
     return HTMLResponse(_TEMPLATES.get_template(template).render(values))
 
 
-def back(request: Request, path: str, notice: str = "", *, failed: bool = False) -> Response:
+def back(
+    request: Request,
+    path: str,
+    notice: str = "",
+    *,
+    failed: bool = False,
+    came_from: bool = False,
+    place: str = "",
+) -> Response:
     """Return the redirect that follows a form, so that reloading does not send it again.
 
     Args:
@@ -71,11 +81,22 @@ def back(request: Request, path: str, notice: str = "", *, failed: bool = False)
         path: Where to go, an address of this page.
         notice: What the next page is to tell.
         failed: Whether the notice is of a failure.
+        came_from: Go to where the form stood instead, if that is known.
+        place: The id of the element there that the form was about.
     """
+    if notice:
+        tell(request, notice, failed=failed)
+    referer = urlsplit(request.headers.get("referer", ""))
+    if came_from and referer.netloc == request.headers.get("host") and is_page(referer.path):
+        path = f"{referer.path}?{referer.query}" if referer.query else referer.path
+    return RedirectResponse(f"{path}#{place}" if place else path, 303)
+
+
+def tell(request: Request, notice: str, *, failed: bool = False) -> None:
+    """Let the next page of this browser tell something; it never stands in an address."""
     session = session_of(request)
-    if notice and session is not None:
+    if session is not None:
         session.notices.append(("failed" if failed else "done", notice))
-    return RedirectResponse(path, 303)
 
 
 def session_of(request: Request) -> Session | None:

@@ -7,6 +7,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.assets import create_assets_router
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.rendering import PageRoute
+from langchain_finetune.local.page.routes_datasets import create_datasets_router
 from langchain_finetune.local.page.routes_job_form import create_job_form_pages
 from langchain_finetune.local.page.routes_jobs import create_jobs_pages
 from langchain_finetune.local.page.routes_models import create_models_pages
@@ -32,6 +33,7 @@ def create_page_router(
     router.include_router(create_assets_router())
     router.include_router(create_sign_in_router(sessions, key))
     router.include_router(create_runs_router(store))
+    router.include_router(create_datasets_router(store))
     router.include_router(create_job_form_pages(engine, store))
     router.include_router(create_jobs_pages(engine))
     router.include_router(create_models_pages(engine))

@@ -10,3 +10,12 @@ function showLocalTimes(part) {
   }
 }
 showLocalTimes(document);
+
+for (const button of document.querySelectorAll("[data-pick-all]")) {
+  const boxes = [...button.form.querySelectorAll("input[type=checkbox][name=run]")];
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const all = boxes.every((box) => box.checked);
+    for (const box of boxes) box.checked = !all;
+  });
+}
