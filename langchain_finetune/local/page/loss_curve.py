@@ -22,6 +22,10 @@ MAX_ROWS = 40
 """Most rows of the table; the result file has them all."""
 
 _MAX_DOTS = 60
+_LOGARITHMIC_FROM = 50
+"""Highest value by the lowest, from which a linear axis would show a floor and no more."""
+
+_MOST_DECADES = 6
 _CURVES = {"train_loss": "training", "valid_loss": "validation"}
 _UNITS = {"supervised": "nats per token", "dpo": "nats per pair"}
 
@@ -67,8 +71,8 @@ class LossPlot:
     Attributes:
         lines: What was measured; training first.
         across: Ticks of the steps.
-        down: Ticks of the loss.
-        unit: Unit of the loss.
+        down: Ticks of the loss, from the floor up.
+        unit: Unit of the loss, and the kind of the axis.
         summary: The same in a sentence, for those who can't see it.
         rows: Step, training loss and validation loss; an empty text where nothing was measured.
         thinned: The rows are not all.
@@ -103,16 +107,14 @@ def loss_plot(metrics: Sequence[Mapping[str, Any]], method: str) -> LossPlot | N
         return None
     done = max(step for points in series.values() for step, _ in points)
     steps = max(done, *(int(row.get("total_steps") or 0) for row in metrics))
-    highest = max(value for points in series.values() for _, value in points)
-    down = _ticks(highest)
-    top = down[-1]
-    lines = [_line(name, points, steps, top) for name, points in series.items()]
+    axis = _axis([value for points in series.values() for _, value in points])
+    lines = [_line(name, points, steps, axis) for name, points in series.items()]
     rows, thinned = _rows(metrics)
     return LossPlot(
         lines=lines,
         across=[Tick(100 * step / steps, f"{step:,}") for step in _step_ticks(steps)],
-        down=[Tick(HEIGHT * (1 - value / top), figure(value)) for value in down],
-        unit=_UNITS.get(method, "nats"),
+        down=[Tick(axis.place(value), figure(value)) for value in axis.ticks],
+        unit=_UNITS.get(method, "nats") + (", logarithmic" if axis.logarithmic else ""),
         summary=_summary(lines, done, steps),
         rows=rows,
         thinned=thinned,
@@ -127,6 +129,32 @@ def figure(value: float) -> str:
         ('0.1234', '12', '1.23e-05')
     """
     return f"{value:.4g}" if not value or abs(value) >= 1e-4 else f"{value:.3g}"  # noqa: PLR2004
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The axis of the loss, with its ticks from the lowest to the highest."""
+
+    ticks: list[float]
+    logarithmic: bool
+
+    def place(self, value: float) -> float:
+        """Return how many pixels below the highest tick a value is."""
+        low, high = self.ticks[0], self.ticks[-1]
+        if self.logarithmic:
+            value, low, high = math.log10(value), math.log10(low), math.log10(high)
+        return round(HEIGHT * (high - value) / (high - low), 2)
+
+
+def _axis(values: Sequence[float]) -> _Axis:
+    lowest, highest = min(values), max(values)
+    if lowest <= 0 or highest / lowest < _LOGARITHMIC_FROM:
+        return _Axis(_ticks(highest), logarithmic=False)
+    first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    every = math.ceil((last - first) / _MOST_DECADES)
+    # Counted from the top, so that the highest tick is always there; the floor may lie deeper.
+    decades = list(range(last, first - every, -every))[::-1]
+    return _Axis([float(f"1e{decade}") for decade in decades], logarithmic=True)
 
 
 def _ticks(highest: float) -> list[float]:
@@ -146,9 +174,9 @@ def _step_ticks(steps: int) -> list[int]:
     return list(range(0, steps + 1, step))
 
 
-def _line(name: str, points: list[tuple[int, float]], steps: int, top: float) -> Line:
+def _line(name: str, points: list[tuple[int, float]], steps: int, axis: _Axis) -> Line:
     lowest_step, lowest = min(points, key=lambda point: point[1])
-    drawn = [(step / steps, HEIGHT * (1 - value / top)) for step, value in _thinned(points)]
+    drawn = [(step / steps, axis.place(value)) for step, value in _thinned(points)]
     return Line(
         name=name,
         points=" ".join(f"{WIDTH * across:.1f},{down:.1f}" for across, down in drawn),

@@ -18,7 +18,7 @@
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus();
     // Only what matters is read aloud, not every step.
-    if (state().dataset.state !== before) told.textContent = `The job is ${state().dataset.state}.`;
+    if (state().dataset.state !== before) told.textContent = `The job: ${state().dataset.state}.`;
   };
 
   const follow = async () => {
