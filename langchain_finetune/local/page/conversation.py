@@ -108,10 +108,7 @@ class Playground:
     def request(self, column: Column) -> dict[str, Any]:
         """Return the chat completion request that asks a column's model; `say` found it sound."""
         system = [{"role": "system", "content": self.system}] if self.system.strip() else []
-        messages = [
-            {name: message[name] for name in _SENT if message.get(name) is not None}
-            for message in column.messages
-        ]
+        messages = [_sent(message) for message in column.messages]
         tools = _tools(self)
         numbers = _numbers(self)
         if "max_tokens" in numbers:
@@ -166,6 +163,12 @@ def take_answer(column: Column, body: Mapping[str, Any]) -> None:
     column.messages.append({name: value for name, value in message.items() if value is not None})
     if choice.get("finish_reason") == "length":
         column.note = "The answer was cut off: the most tokens were reached."
+
+
+def _sent(message: Mapping[str, Any]) -> dict[str, Any]:
+    sent = {name: message[name] for name in _SENT if message.get(name) is not None}
+    # A model may have answered nothing; only calls may stand without a text.
+    return sent if "tool_calls" in sent or "content" in sent else sent | {"content": ""}
 
 
 def _replies(column: Column, message: str) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def settings(job: Job) -> list[Setting]:
     shown = [
         Setting(
             HYPERPARAMETER_WORDS.get(name, name),
-            "chosen at the start" if value == "auto" else _text(value),
+            _text(value),
             chosen=value != "auto" and asked.get(name, "auto") == "auto",
         )
         for name, value in job.hyperparameters.model_dump().items()

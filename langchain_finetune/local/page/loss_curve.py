@@ -26,6 +26,9 @@ _LOGARITHMIC_FROM = 50
 """Highest value by the lowest, from which a linear axis would show a floor and no more."""
 
 _MOST_DECADES = 6
+_LEAST = 1e-12
+"""Less is as good as nothing."""
+
 _CURVES = {"train_loss": "training", "valid_loss": "validation"}
 _UNITS = {"supervised": "nats per token", "dpo": "nats per pair"}
 
@@ -148,7 +151,7 @@ class _Axis:
 
 def _axis(values: Sequence[float]) -> _Axis:
     lowest, highest = min(values), max(values)
-    if lowest <= 0 or highest / lowest < _LOGARITHMIC_FROM:
+    if lowest < _LEAST or highest / lowest < _LOGARITHMIC_FROM:
         return _Axis(_ticks(highest), logarithmic=False)
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
     every = math.ceil((last - first) / _MOST_DECADES)
@@ -159,10 +162,11 @@ def _axis(values: Sequence[float]) -> _Axis:
 
 def _ticks(highest: float) -> list[float]:
     """Return round numbers from 0 to the highest value or above it: three to five."""
-    rough = (highest or 1) / 4
+    highest = highest if highest > _LEAST else 1
+    rough = highest / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
-    number = math.ceil(highest / step) if highest else 4
+    number = math.ceil(highest / step)
     # Products of floats are not round; the sums would be less so.
     return [float(f"{step * index:.6g}") for index in range(number + 1)]
 
