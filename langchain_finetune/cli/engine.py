@@ -34,7 +34,7 @@ def serve(
 
 
 def page(
-    open_browser: Annotated[
+    open_browser: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--open", help="Open it in this machine's browser.")
     ] = False,
     as_json: AsJson = False,  # noqa: FBT002 - an option

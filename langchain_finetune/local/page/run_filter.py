@@ -1,6 +1,7 @@
 """The conditions of the list of runs: a form's fields in, a query of the store out."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -166,7 +167,7 @@ def _number(text: str, field: str) -> float:
     try:
         number = float(text.replace(",", "."))
     except ValueError:
-        raise FieldFaultError(field, "The score must be a number.") from None
-    if abs(number) > 1e15:  # noqa: PLR2004 - the language writes no larger ones; nan is refused next
-        raise FieldFaultError(field, "The score is too large.")
+        number = math.nan
+    if not math.isfinite(number):
+        raise FieldFaultError(field, "The score must be a number.")
     return number
