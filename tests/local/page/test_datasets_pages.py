@@ -20,9 +20,7 @@ def name():
 @pytest.fixture
 def examples(langsmith, name):
     """The sessions that the dataset's loader reads."""
-    return lambda: list(
-        LangSmithDatasetChatLoader(dataset_name=name, client=langsmith).lazy_load()
-    )
+    return lambda: list(LangSmithDatasetChatLoader(dataset_name=name, client=langsmith).lazy_load())
 
 
 def refused(page):
@@ -38,7 +36,9 @@ def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project
     assert [wire_messages(each) for each in examples()] == [wire_messages(each) for each in runs]
     assert [each.get("tools") for each in examples()] == [each.get("tools") for each in runs]
     dataset = langsmith.read_dataset(dataset_name=name)
-    assert [str(each.source_run_id) for each in langsmith.list_examples(dataset_id=dataset.id)] == ids
+    assert [
+        str(each.source_run_id) for each in langsmith.list_examples(dataset_id=dataset.id)
+    ] == ids
     [download] = [each["href"] for each in page.all("a") if "download" in each]
     lines = [json.loads(line) for line in visitor.get(download).html.splitlines()]
     assert [line["messages"] for line in lines] == [wire_messages(each) for each in runs]

@@ -119,7 +119,9 @@ def test_the_key_needs_no_origin(engine, ask):
     assert ask("GET", "/v1/models", headers)[0] == 200
 
 
-@pytest.mark.parametrize("cookie", ["", "langchain_finetune=x", "=", "a=b;;c", "\x01=2", "x" * 9000])
+@pytest.mark.parametrize(
+    "cookie", ["", "langchain_finetune=x", "=", "a=b;;c", "\x01=2", "x" * 9000]
+)
 def test_cookies_that_are_none(ask, cookie):
     assert ask("GET", "/", {"Cookie": cookie})[0] == 303
 
@@ -128,7 +130,9 @@ def test_cookies_that_are_none(ask, cookie):
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_every_answer_says_what_it_may_do(ask, cookie, path, signed_in):
     status, headers, text = ask("GET", path, {"Cookie": cookie} if signed_in else {})
-    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    policy = dict(
+        part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";")
+    )
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     for name in ("script-src", "style-src", "connect-src", "img-src", "form-action"):
         assert policy[name] == "'self'"

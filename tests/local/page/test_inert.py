@@ -73,17 +73,26 @@ def test_runs(visitor, trace, judge, langsmith, attack):
     assert_inert(page, attack)
     assert_inert(visitor.get("/"), attack)
     assert_inert(visitor.post(f"/ui/runs/{run_id}/correction", text=attack, calls=attack), attack)
-    plain = {"run_type": "chain", "name": attack, "inputs": {attack: attack}, "outputs": {"x": attack}}
+    plain = {
+        "run_type": "chain",
+        "name": attack,
+        "inputs": {attack: attack},
+        "outputs": {"x": attack},
+    }
     assert_inert(visitor.get(f"/ui/runs/{trace(plain)}"), attack)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_datasets_and_notices(visitor, trace, langsmith, attack):
     name = f"{attack} {uuid.uuid4().hex[:6]}"
-    page = visitor.post("/ui/datasets/pick", run=[trace(), trace(name=attack, error="x")], new_name=name)
+    page = visitor.post(
+        "/ui/datasets/pick", run=[trace(), trace(name=attack, error="x")], new_name=name
+    )
     assert_inert(page, name, f"{attack} (")
     dataset = langsmith.create_dataset(f"{name} 2", description=attack)
-    langsmith.create_example(inputs={attack: attack}, reference_outputs={attack: attack}, dataset_id=dataset.id)
+    langsmith.create_example(
+        inputs={attack: attack}, reference_outputs={attack: attack}, dataset_id=dataset.id
+    )
     assert_inert(visitor.get(f"/ui/datasets/{dataset.id}"), attack)
     assert_inert(visitor.get("/ui/datasets"), name, attack)
     assert_inert(visitor.get("/"), name)

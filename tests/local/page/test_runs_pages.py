@@ -169,7 +169,10 @@ def test_where_a_vote_was_cast_elsewhere_nobody_is_sent_there(visitor, trace, en
     for referer in ("https://evil.example/", "//evil.example", "/v1/models"):
         headers = {"Referer": referer if ":" in referer else engine.url + referer}
         answer = visitor._client.post(
-            f"/ui/runs/{run_id}/vote", data={"vote": "like"}, headers=headers, follow_redirects=False
+            f"/ui/runs/{run_id}/vote",
+            data={"vote": "like"},
+            headers=headers,
+            follow_redirects=False,
         )
         assert answer.headers["location"] == f"/ui/runs/{run_id}#run-{run_id}"
 
@@ -177,7 +180,9 @@ def test_where_a_vote_was_cast_elsewhere_nobody_is_sent_there(visitor, trace, en
 def test_a_correction_takes_the_answers_place(visitor, trace, langsmith, project):
     run_id = trace(run(answer=said("Room 8.")))
     corrected = LangSmithRunChatLoader(
-        client=langsmith, project_name=project, feedback={"key": "correction", "use_correction": True}
+        client=langsmith,
+        project_name=project,
+        feedback={"key": "correction", "use_correction": True},
     )
     address = f"/ui/runs/{run_id}/correction"
     assert ">Room 8.</textarea>" in visitor.get(f"/ui/runs/{run_id}").html
@@ -199,7 +204,9 @@ def test_calls_are_corrected_too(visitor, trace, langsmith, project):
     calls = '[{"name": "find_room", "arguments": {"beds": 3}, "id": "call_5"}]'
     visitor.post(f"/ui/runs/{run_id}/correction", text=" ", calls=calls)
     loader = LangSmithRunChatLoader(
-        client=langsmith, project_name=project, feedback={"key": "correction", "use_correction": True}
+        client=langsmith,
+        project_name=project,
+        feedback={"key": "correction", "use_correction": True},
     )
     [session] = loader.load()
     [call] = session["messages"][-1].tool_calls

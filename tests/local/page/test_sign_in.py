@@ -61,7 +61,7 @@ def test_signing_out_ends_the_session(engine, ask, cookie):
     assert ask("GET", "/", {"Cookie": cookie})[0] == 200
     status, headers, _ = ask("POST", "/ui/sign-out", {"Cookie": cookie, "Origin": engine.url}, {})
     assert (status, headers["location"]) == (303, "/ui/sign-in")
-    assert 'Max-Age=0' in headers["set-cookie"]
+    assert "Max-Age=0" in headers["set-cookie"]
     assert ask("GET", "/", {"Cookie": cookie})[0] == 303
 
 
