@@ -2,30 +2,42 @@
 // Shows a job as it goes on: asks for the part of the page that changes, until the job has ended.
 {
   const LEAST_MS = 1500;
+  const REACHED = "a, button, summary";
   const live = document.getElementById("live");
   const told = document.getElementById("told");
   const state = () => live.firstElementChild;
-  let shown = "";
+  let shown = [];
+
+  // Puts a new section in the place of an old one; what was open or had the focus keeps it.
+  const renew = (old, section) => {
+    const open = [...old.querySelectorAll("details")].map((each) => each.open);
+    const focused = [...old.querySelectorAll(REACHED)].indexOf(document.activeElement);
+    showLocalTimes(section);
+    old.replaceWith(section);
+    section.querySelectorAll("details").forEach((each, place) => (each.open = open[place] ?? false));
+    if (focused >= 0) section.querySelectorAll(REACHED)[focused]?.focus();
+  };
 
   const show = (html) => {
-    if (html === shown) return;
-    shown = html;
-    const open = [...live.querySelectorAll("details[open]")].map((each) => each.id);
-    const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
+    const fresh = new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
+    const sections = [...fresh.children];
+    const texts = sections.map((section) => section.outerHTML);
     const before = state().dataset.state;
-    live.innerHTML = html;
-    showLocalTimes(live);
-    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    if (focused) document.getElementById(focused)?.focus();
+    state().dataset.state = fresh.dataset.state;
+    state().toggleAttribute("data-live", "live" in fresh.dataset);
+    [...state().children].forEach((old, place) => {
+      if (texts[place] !== shown[place]) renew(old, sections[place]);
+    });
+    shown = texts;
     // Only what matters is read aloud, not every step.
-    if (state().dataset.state !== before) told.textContent = `The job: ${state().dataset.state}.`;
+    if (fresh.dataset.state !== before) told.textContent = `The job: ${fresh.dataset.state}.`;
   };
 
   const follow = async () => {
     while ("live" in state().dataset) {
       const began = performance.now();
       try {
-        const answer = await fetch(live.dataset.address, { credentials: "same-origin" });
+        const answer = await fetch(live.dataset.address);
         if (answer.status === 401 || answer.status === 403 || answer.redirected) {
           location.reload();
           return;
