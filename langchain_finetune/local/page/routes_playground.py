@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,13 +21,14 @@ from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.rendering import PageRoute, fragment, page
 from langchain_finetune.local.page.run_prompt import run_prompt
+from langchain_finetune.local.page.run_views import model_calls
 from langchain_finetune.local.store import RunStore
 
 _PATH = "/ui/playground"
 _SETTING_WORDS: dict[str, tuple[str, str]] = dict(
     zip(
         SETTINGS,
-        [("Temperature", "1"), ("Most tokens", "to the limit"), ("Seed", "random")],
+        [("Temperature", "the model's own"), ("Most tokens", "to the limit"), ("Seed", "random")],
         strict=True,
     )
 )
@@ -48,8 +50,7 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
     ) -> Response:
         names = (model or _usual(engine))[:MOST_MODELS]
         if run:
-            found = await asyncio.to_thread(store.runs.get, run)
-            state = run_prompt(found.row, names)
+            state = run_prompt(await asyncio.to_thread(_model_call, store, run), names)
         else:
             state = Playground([Column(name) for name in names])
         state.columns += [Column() for _ in range(MOST_MODELS - len(state.columns))]
@@ -76,6 +77,13 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         return JSONResponse({"html": bytes(drawn.body).decode(), "requests": requests})
 
     return router
+
+
+def _model_call(store: RunStore, run_id: str) -> Mapping[str, Any]:
+    """Return the row of a run; one that is no call of a model stands for the last one inside."""
+    row = store.runs.get(run_id).row
+    calls = [] if row["run_type"] == "llm" else model_calls(store, row)
+    return store.runs.get(calls[0].row["id"]).row if calls else row
 
 
 async def _turn(request: Request) -> tuple[Playground, list[Column]]:

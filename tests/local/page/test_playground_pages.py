@@ -1,6 +1,8 @@
 """The playground: as a form without a script, and what its script asks for."""
 
+import datetime as dt
 import json
+import uuid
 
 import pytest
 
@@ -168,6 +170,26 @@ def test_a_run_fills_it(visitor, trace):
     assert "A room with two beds?" in page.text
     assert "find_room" in page.text
     assert chosen(page)[:2] == ["nano", "gpt-3.5-turbo"]
+
+
+def test_a_trace_stands_for_its_last_call_of_a_model(visitor, trace, langsmith):
+    parent = str(uuid.uuid4())
+    begun = dt.datetime(2026, 11, 1, 9, tzinfo=dt.UTC)
+    order = f"{begun:%Y%m%dT%H%M%S%f}Z{parent}"
+    langsmith.create_run(
+        id=parent, trace_id=parent, dotted_order=order, name="chain", run_type="chain",
+        inputs={"input": "x"}, outputs={"output": "y"}, start_time=begun, project_name="chains",
+    )  # fmt: skip
+    child = str(uuid.uuid4())
+    data = run()
+    langsmith.create_run(
+        id=child, trace_id=parent, parent_run_id=parent, name="ChatOpenAI", run_type="llm",
+        dotted_order=f"{order}.{begun:%Y%m%dT%H%M%S%f}Z{child}", start_time=begun,
+        inputs=data["inputs"], outputs=data["outputs"], project_name="chains",
+    )  # fmt: skip
+    assert "A room with two beds?" in visitor.get(PATH, run=parent).text
+    link = {"href": f"{PATH}?run={parent}"}
+    assert visitor.get(f"/ui/runs/{parent}").all("a", **link) != []
 
 
 def test_a_run_amid_a_tool_call_can_be_answered(visitor, trace, turn):

@@ -181,9 +181,8 @@ def test_the_curve_follows_a_job_and_stops_at_its_end(engine, open_page, create,
 
 
 def requests_of(browser):
-    return browser.execute_script(
-        "return performance.getEntriesByType('resource').filter(e => e.name.endsWith('/live')).length"
-    )
+    asked_for = "performance.getEntriesByType('resource').map((each) => each.name)"
+    return browser.execute_script(f"return {asked_for}.filter((name) => name.endsWith('/live'))")
 
 
 def test_an_answer_can_be_stopped_and_errors_are_told(engine, open_page, until):

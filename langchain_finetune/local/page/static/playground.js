@@ -113,7 +113,12 @@
     stop = new AbortController();
     try {
       const requests = await turn(action);
-      if (!requests.length) return;
+      if (!requests.length) {
+        const wrong = form.querySelector("[aria-invalid=true]");
+        wrong?.focus();
+        told.textContent = wrong ? "Something is still to be put right." : "";
+        return;
+      }
       busy(true);
       told.textContent = "The models answer.";
       const outcomes = await Promise.all(requests.map((request) => ask(request, stop.signal)));
@@ -135,6 +140,7 @@
     }
   };
 
+  form.classList.add("scripted");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     play(event.submitter?.value === "clear" ? "clear" : "say");
