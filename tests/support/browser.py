@@ -26,6 +26,7 @@ def browsing():
     for flag in _QUIET:
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(3 * WAIT_S)
     try:
         yield driver
     finally:

@@ -7,9 +7,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from langchain_finetune.local.page.messages import Message, as_json, read_message
-from langchain_finetune.local.page.opinions import own_correction
 from langchain_finetune.local.page.traced import mapping
-from langchain_finetune.local.store import RunStore
 
 
 class FormFaultError(Exception):
@@ -30,9 +28,8 @@ class CorrectionForm(BaseModel):
     undo: bool = False
 
     @classmethod
-    def of_run(cls, store: RunStore, run: Any, answers: list[Message]) -> Self:
-        """Return the form as it opens: with the correction that is there, or with the answer."""
-        kept = own_correction(store, run["id"])
+    def of_answer(cls, kept: Any, answers: list[Message]) -> Self:
+        """Return the form as it opens: with the correction that is kept, or with the answer."""
         answer = read_message(kept) if kept is not None else answers[0] if answers else None
         if answer is None:
             return cls()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.messages import as_json, read_message
-from langchain_finetune.local.page.picking import pick
+from langchain_finetune.local.page.picking import keep, pick
 from langchain_finetune.local.page.rendering import PageRoute, back, page, tell
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import uuid_text
@@ -40,16 +40,18 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         if fault:
             return back(request, "/", fault, failed=True, came_from=True)
         run_ids = [uuid_text(each, "run") or "" for each in run or []]
-        if new_name.strip():
-            chosen = store.datasets.create({"name": new_name.strip(), "data_type": "kv"})
-        else:
-            chosen = store.datasets.get(uuid_text(dataset, "dataset") or "")
-        picked = pick(store, run_ids, chosen)
-        if picked.added:
-            count = f"{picked.added} example{'' if picked.added == 1 else 's'}"
+        chosen = store.datasets.get(uuid_text(dataset, "dataset") or "") if dataset else None
+        picked = pick(store, run_ids)
+        if picked.examples:
+            if chosen is None:
+                chosen = store.datasets.create({"name": new_name.strip(), "data_type": "kv"})
+            keep(store, picked, chosen)
+            count = f"{len(picked.examples)} example{'' if len(picked.examples) == 1 else 's'}"
             tell(request, f"{count} in the dataset {chosen['name']} now come from the picked runs.")
         for name, reason in picked.refused:
             tell(request, f"{name} makes no example: {reason}.", failed=True)
+        if chosen is None:
+            return back(request, "/", came_from=True)
         return back(request, f"/ui/datasets/{chosen['id']}")
 
     @router.get("/ui/datasets/{dataset_id}")

@@ -6,7 +6,15 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from langchain_finetune.local.page import run_views
 from langchain_finetune.local.page.corrections import CorrectionForm, FormFaultError
-from langchain_finetune.local.page.opinions import CORRECTION_KEY, SCORE_KEY, Vote, correct, vote
+from langchain_finetune.local.page.messages import read_message
+from langchain_finetune.local.page.opinions import (
+    CORRECTION_KEY,
+    SCORE_KEY,
+    Vote,
+    correct,
+    own_correction,
+    vote,
+)
 from langchain_finetune.local.page.rendering import PageRoute, back, page
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldFaultError, RunFilter
 from langchain_finetune.local.store import RunStore
@@ -101,6 +109,7 @@ def _run_page(
     if answering is None and calls:
         answering = store.runs.get(calls[0].row["id"]).row
     sent, answers = run_views.conversation(answering) if answering else ([], [])
+    kept = own_correction(store, row["id"])
     own = run_views.own_votes(store, [row["id"]]).get(row["id"], "")
     feedback = store.feedback.all(run_ids=[row["id"]], limit=_MOST)
     shown: dict[str, Any] = {
@@ -113,10 +122,10 @@ def _run_page(
         "seconds": run_views.seconds_of(row),
         "sent": sent,
         "answers": answers,
+        "correction": kept and read_message(kept),
         "settings": run_views.settings_of(answering) if answering else {},
         "feedback": feedback,
-        "form": form or CorrectionForm.of_run(store, row, answers),
-        "corrected": any(each["key"] == CORRECTION_KEY for each in feedback),
+        "form": form or CorrectionForm.of_answer(kept, answers),
         "fault": fault,
         "tree": run_views.trace_runs(store, row),
         "tags": run_views.tags_of(row),

@@ -1,5 +1,6 @@
 """The page as browsers without a script use it, on a real engine with runs of a real client."""
 
+import copy
 import datetime as dt
 import http.client
 import re
@@ -151,7 +152,7 @@ def trace(langsmith, project):
     def keep(data=None, **changes):
         nonlocal count
         count += 1
-        data = {**(data or run()), **changes}
+        data = copy.deepcopy({**(data or run()), **changes})  # The client adds to it.
         run_id = str(uuid.uuid4())
         started = begun + dt.timedelta(minutes=count)
         langsmith.create_run(
@@ -170,6 +171,17 @@ def trace(langsmith, project):
         return run_id
 
     return keep
+
+
+@pytest.fixture
+def own_runs(langsmith, project):
+    """Returns the address of the list of this test's runs."""
+
+    def address(**conditions):
+        project_id = str(langsmith.read_project(project_name=project).id)
+        return "/?" + urlencode({"project": project_id, **conditions})
+
+    return address
 
 
 @pytest.fixture

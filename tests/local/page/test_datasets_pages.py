@@ -24,7 +24,7 @@ def examples(langsmith, name):
 
 
 def refused(page):
-    return [text for text in page.text.split(" makes no example: ")[1:]]
+    return page.text.split(" makes no example: ")[1:]
 
 
 def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project, name, examples):
@@ -63,6 +63,27 @@ def test_what_makes_no_example_is_named(visitor, trace, name, examples):
         assert told, reason
         assert run_id[-8:] in page.text
     assert len(examples()) == 1
+
+
+def test_where_nothing_makes_an_example_there_is_no_dataset(visitor, trace, langsmith, name):
+    run_id = trace(error="TimeoutError")
+    page = visitor.post("/ui/datasets/pick", came_from="/?kind=llm", run=run_id, new_name=name)
+    assert (page.address, len(refused(page))) == ("/?kind=llm", 1)
+    assert not langsmith.has_dataset(dataset_name=name)
+
+
+def test_runs_of_no_known_shape(visitor, trace, name):
+    """No shape breaks the pages: whatever it is, it is named."""
+    shapes = [
+        {"messages": [[{"lc": 1, "type": "constructor", "id": 5, "kwargs": []}]]},
+        {"messages": [{"role": ["user"], "content": {"a": 1}, "tool_calls": 7}]},
+        {"messages": [{"role": "assistant", "content": [{"type": ["x"]}], "tool_calls": [3]}]},
+        {"messages": 7},
+    ]
+    ids = [trace(run(inputs=shape)) for shape in shapes]
+    for run_id in ids:
+        assert visitor.get(f"/ui/runs/{run_id}").status == 200
+    assert len(refused(visitor.post("/ui/datasets/pick", run=ids, new_name=name))) == 4
 
 
 def test_a_dataset_that_is_there_is_chosen(visitor, trace, langsmith, name, examples):

@@ -39,7 +39,7 @@ def assert_inert(page, *attacks):
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_runs(visitor, trace, judge, langsmith, attack):
+def test_runs(visitor, trace, judge, own_runs, attack):
     call = {"name": attack, "args": {attack: attack}, "id": attack, "type": "tool_call"}
     sent = [
         constructor("SystemMessage", content=attack, type="system"),
@@ -71,7 +71,7 @@ def test_runs(visitor, trace, judge, langsmith, attack):
     page = visitor.get(f"/ui/runs/{run_id}")
     assert page.status == 200
     assert_inert(page, attack)
-    assert_inert(visitor.get("/"), attack)
+    assert_inert(visitor.get(own_runs()), attack)
     assert_inert(visitor.post(f"/ui/runs/{run_id}/correction", text=attack, calls=attack), attack)
     plain = {
         "run_type": "chain",
@@ -83,7 +83,7 @@ def test_runs(visitor, trace, judge, langsmith, attack):
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_datasets_and_notices(visitor, trace, langsmith, attack):
+def test_datasets_and_notices(visitor, trace, langsmith, own_runs, attack):
     name = f"{attack} {uuid.uuid4().hex[:6]}"
     page = visitor.post(
         "/ui/datasets/pick", run=[trace(), trace(name=attack, error="x")], new_name=name
@@ -95,7 +95,7 @@ def test_datasets_and_notices(visitor, trace, langsmith, attack):
     )
     assert_inert(visitor.get(f"/ui/datasets/{dataset.id}"), attack)
     assert_inert(visitor.get("/ui/datasets"), name, attack)
-    assert_inert(visitor.get("/"), name)
+    assert_inert(visitor.get(own_runs()), name)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

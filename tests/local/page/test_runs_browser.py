@@ -4,6 +4,7 @@ import httpx2
 import pytest
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langsmith import tracing_context
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -89,6 +90,25 @@ def row_of(browser, question):
     return row
 
 
+def pressed(browser, question):
+    """The votes that a row shows."""
+    try:
+        row = row_of(browser, question)
+        return [each.text for each in row.find_elements(By.CSS_SELECTOR, "[aria-pressed=true]")]
+    except StaleElementReferenceException:  # It is just being replaced.
+        return []
+
+
+def vote(browser, question, opinion):
+    [button] = row_of(browser, question).find_elements(By.CSS_SELECTOR, f".{opinion.lower()}")
+    name = button.accessible_name
+    assert name.startswith(f"{opinion} RunnableSequence")
+    button.send_keys(Keys.ENTER)
+    until(browser, lambda: pressed(browser, question) == [opinion])
+    # The page stays, and so does the place of who uses the keyboard.
+    until(browser, lambda: browser.switch_to.active_element.accessible_name == name)
+
+
 def show(browser, project):
     """Show the traces of a project, by the form."""
     options = browser.find_elements(By.CSS_SELECTOR, "#project option")
@@ -100,14 +120,10 @@ def test_from_traces_to_examples(browser, engine, langsmith, project, traced, tm
     good, bad, corrected = traced
     browser.get(engine.url)
     show(browser, project)
+    row_of(browser, bad).find_element(By.NAME, "run").click()
     for question, opinion in ((good, "Like"), (bad, "Dislike")):
-        row = row_of(browser, question)
-        [button] = row.find_elements(By.CSS_SELECTOR, f".{opinion.lower()}")
-        assert button.accessible_name.startswith(f"{opinion} RunnableSequence")
-        press(browser, button.accessible_name, row)
-        [button] = row_of(browser, question).find_elements(
-            By.CSS_SELECTOR, f".{opinion.lower()}[aria-pressed=true]"
-        )
+        vote(browser, question, opinion)
+    assert row_of(browser, bad).find_element(By.NAME, "run").is_selected()
     screenshot(browser, tmp_path / "judged.png")
 
     row_of(browser, corrected).find_element(By.TAG_NAME, "a").click()
@@ -124,6 +140,8 @@ def test_from_traces_to_examples(browser, engine, langsmith, project, traced, tm
     text.send_keys("I'd rather not say.")
     press(browser, "Keep the correction")
     assert "The correction is kept." in browser.find_element(By.CSS_SELECTOR, ".notice").text
+    shown = browser.find_elements(By.CSS_SELECTOR, ".message")[-1].text
+    assert shown.lower().split("\n") == ["answer, corrected", "i'd rather not say."]
     screenshot(browser, tmp_path / "corrected.png")
 
     browser.find_element(By.LINK_TEXT, project).click()
@@ -131,9 +149,8 @@ def test_from_traces_to_examples(browser, engine, langsmith, project, traced, tm
     press_all = browser.find_element(By.CSS_SELECTOR, "[data-pick-all]")
     press_all.click()
     row_of(browser, bad).find_element(By.NAME, "run").click()
-    browser.find_element(By.ID, "new_name").send_keys(f"set of {project}")
-    press(browser, "Add to the dataset")
-    assert heading(browser) == f"set of {project}"
+    browser.find_element(By.ID, "new_name").send_keys(f"set of {project}", Keys.ENTER)
+    until(browser, lambda: heading(browser) == f"set of {project}")
     assert "2 examples in the dataset" in browser.find_element(By.CSS_SELECTOR, ".notice").text
     screenshot(browser, tmp_path / "dataset.png")
     assert complaints(browser) == []
@@ -199,9 +216,9 @@ def test_every_page_can_be_read_by_all(
         assert told == [], name
 
 
-def test_all_of_it_works_from_the_keyboard(browser, engine, trace):
+def test_all_of_it_works_from_the_keyboard(browser, engine, trace, own_runs):
     trace()
-    browser.get(engine.url)
+    browser.get(engine.url + own_runs())
     focused = browser.switch_to.active_element
     focused.send_keys(Keys.TAB)
     skip = browser.switch_to.active_element

@@ -15,12 +15,11 @@ def rows(page):
 
 
 @pytest.fixture
-def listed(visitor, project, langsmith):
+def listed(visitor, own_runs):
     """The ids that the list shows, with conditions."""
 
     def read(**conditions):
-        project_id = str(langsmith.read_project(project_name=project).id)
-        page = visitor.get("/", project=project_id, **conditions)
+        page = visitor.get(own_runs(**conditions))
         assert page.status == 200
         return rows(page)
 
@@ -31,12 +30,11 @@ def said(text, **kwargs):
     return constructor("AIMessage", content=text, type="ai", **kwargs)
 
 
-def test_a_run_is_listed_with_what_was_asked_and_answered(visitor, trace, langsmith, project):
+def test_a_run_is_listed_with_what_was_asked_and_answered(visitor, trace, own_runs):
     usage = {"input_tokens": 1034, "output_tokens": 22, "total_tokens": 1056}
     metadata = {"ls_model_name": "gpt-4.1-mini", "usage_metadata": usage}
     run_id = trace(run(answer=said("Room 7.")), extra={"metadata": metadata})
-    project_id = langsmith.read_project(project_name=project).id
-    page = visitor.get("/", project=str(project_id))
+    page = visitor.get(own_runs())
     assert rows(page) == [run_id]
     for shown in ("A room with two beds?", "Room 7.", "gpt-4.1-mini", "1,056", "2.0 s"):
         assert shown in page.text
@@ -68,7 +66,7 @@ def test_every_condition(listed, trace, judge):
     assert listed(filter='eq(name, "find")', kind="llm") == []
 
 
-def test_conditions_of_a_whole_trace(visitor, listed, langsmith, judge, project):
+def test_conditions_of_a_whole_trace(visitor, listed, langsmith, judge, project, own_runs):
     root, child = str(uuid.uuid4()), str(uuid.uuid4())
     orders = [f"20261101T100000000000Z{root}"]
     orders.append(f"{orders[0]}.20261101T100001000000Z{child}")
@@ -91,7 +89,7 @@ def test_conditions_of_a_whole_trace(visitor, listed, langsmith, judge, project)
     # What users say lies at the root; the call inside is found by it, too.
     assert listed(kind="llm", feedback_key="user_score", at_least="1") == [child]
     assert listed(kind="llm", feedback_key="user_score", at_most="0") == []
-    line = visitor.get("/", name="agent").text
+    line = visitor.get(own_runs(name="agent")).text
     assert "Two beds? Room 7 11" in line
     page = visitor.get(f"/ui/runs/{root}")
     assert "Of the last call of a model inside, ChatOpenAI" in page.text
@@ -125,11 +123,10 @@ def test_addresses_that_nobody_clicked(visitor, query):
     assert visitor.get(f"/?{query}").status in {200, 400}
 
 
-def test_pages_follow_each_other(visitor, listed, trace, langsmith, project):
+def test_pages_follow_each_other(visitor, listed, trace, own_runs):
     ids = [trace(name=f"chat {number}") for number in range(27)]
     assert listed() == ids[:1:-1]
-    project_id = langsmith.read_project(project_name=project).id
-    page = visitor.get("/", project=str(project_id), name="chat")
+    page = visitor.get(own_runs(name="chat"))
     [older] = [each["href"] for each in page.all("a") if each.get("rel") == "next"]
     page = visitor.get(older)
     assert rows(page) == ids[1::-1]
@@ -154,6 +151,8 @@ def test_votes_are_feedback_that_loaders_select_by(visitor, trace, langsmith, pr
     assert (feedback.key, feedback.score, str(feedback.trace_id)) == ("user_score", 0, run_id)
     assert len(liked.load()) == 0
     pressed = visitor.get(f"/ui/runs/{run_id}").all("button", name="vote")
+    # In the list, Enter in another field must not cast a vote: they have a form of their own.
+    assert {each["form"] for each in visitor.get("/").all("button", name="vote")} == {"vote"}
     assert [(each["aria-pressed"], each["value"]) for each in pressed] == [
         ("false", "like"),
         ("true", ""),
