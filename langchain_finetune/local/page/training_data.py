@@ -73,7 +73,7 @@ async def require_fit(files: Files, file: FileRecord, param: Param, method: Meth
 def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes], list[bytes]]:
     """Part lines into those to train on and those to validate with.
 
-    An example stays on its side whatever comes before or after it, since its id decides.
+    The ids decide: the same set is parted the same way each time, whatever its order.
 
     Args:
         lines: Ids of examples, and their lines.

@@ -231,7 +231,7 @@ def test_other_sites_can_start_no_job(ask, cookie, upload, client):
     assert client.fine_tuning.jobs.list(limit=1).data[0].id == before
 
 
-def test_an_example_stays_on_its_side():
+def test_the_same_set_is_parted_the_same_way_in_any_order():
     lines = [(str(number), b"%d" % number) for number in range(50)]
     _, first = split(lines, 0.2)
     _, again = split(lines[::-1], 0.2)
