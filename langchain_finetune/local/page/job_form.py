@@ -107,7 +107,7 @@ def read_job_form(given: Mapping[str, str]) -> JobForm:
     except ValidationError as error:
         errors |= _sentences(error)
     except ApiError as error:
-        errors |= errors_of(error)
+        errors |= errors_of(error, given)
     if errors:
         raise FormError(errors)
     return JobForm("dataset" if kind == "dataset" else "file", source_id, share, request)
@@ -128,8 +128,10 @@ def job_key(given: Mapping[str, str]) -> str:
     return hashlib.sha256(orjson.dumps([token, *fields])).hexdigest()[:32]
 
 
-def errors_of(error: ApiError) -> dict[str, str]:
+def errors_of(error: ApiError, given: Mapping[str, str]) -> dict[str, str]:
     """Return an error of the engine by the form's field."""
+    if error.param == "model" and given.get("other_model", "").strip():
+        return {"other_model": error.message}
     parts = [_FIELD_OF.get(part, part) for part in (error.param or "").split(".")]
     return {next((part for part in parts if part in FIELDS), ""): error.message}
 

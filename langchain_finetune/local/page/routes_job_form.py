@@ -57,7 +57,7 @@ def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         except FormError as error:
             return await _form(engine, store, request, given, error.errors)
         except ApiError as error:
-            return await _form(engine, store, request, given, errors_of(error))
+            return await _form(engine, store, request, given, errors_of(error, given))
         return back(request, f"/ui/jobs/{job.id}")
 
     return router

@@ -13,9 +13,9 @@
     const fields = new URLSearchParams(new FormData(form));
     fields.set("action", action);
     const answer = await fetch("/ui/playground/turn", { method: "POST", body: fields });
+    // Not a reload: it would lose what was typed in.
     if (answer.status === 401 || answer.redirected) {
-      location.reload();
-      throw new Error("signed out");
+      throw new Error("The session has ended: sign in in another tab, then send again.");
     }
     const body = await answer.json();
     if (!answer.ok) throw new Error(body.error.message);
