@@ -21,7 +21,7 @@ def create_page_router(store: RunStore, sessions: Sessions, key: SecretStr) -> A
         sessions: Who is signed in; the guard has the same.
         key: What signs in.
     """
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter(route_class=PageRoute, include_in_schema=False)
     router.include_router(create_assets_router())
     router.include_router(create_sign_in_router(sessions, key))
     router.include_router(create_runs_router(store))
