@@ -1,7 +1,6 @@
 """What stands before the routes: key or session, the size of bodies, errors in OpenAI's shape."""
 
 import secrets
-from collections.abc import Collection
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -38,16 +37,12 @@ class Guard:
         app: What comes behind.
         key: The key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith).
         sessions: Who is signed in to the page.
-        hosts: Names under which browsers may reach this engine besides this machine's own.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, key: SecretStr, sessions: Sessions, hosts: Collection[str] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, key: SecretStr, sessions: Sessions) -> None:
         self._app = app
         self._key = key.get_secret_value().encode()
         self._sessions = sessions
-        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -77,10 +72,10 @@ class Guard:
             return None
         if not scope["path"].startswith("/v1/") or not self._has_session(scope, headers):
             return _response(_UNAUTHORIZED)
-        return self._door_refusal(scope, headers)
+        return _door_refusal(scope, headers)
 
     def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        refusal = self._door_refusal(scope, headers)
+        refusal = _door_refusal(scope, headers)
         if refusal or self._has_session(scope, headers) or door.is_open(scope["path"]):
             return refusal
         if scope["method"] not in door.SAFE_METHODS:
@@ -88,10 +83,6 @@ class Guard:
         # Without the query: it may hold a filter with users' text.
         target = URL(door.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
-
-    def _door_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        fault = door.fault(scope, headers, self._hosts)
-        return None if fault is None else _response(ApiError(403, fault, code="forbidden"))
 
     def _has_session(self, scope: Scope, headers: Headers) -> bool:
         session = self._sessions.find(door.session_token(headers))
@@ -136,6 +127,11 @@ _UNAUTHORIZED = ApiError(
 
 def _response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), error.status)
+
+
+def _door_refusal(scope: Scope, headers: Headers) -> Response | None:
+    fault = door.fault(scope, headers)
+    return None if fault is None else _response(ApiError(403, fault, code="forbidden"))
 
 
 def _with_page_headers(send: Send) -> Send:

@@ -6,7 +6,6 @@ and `SameSite` know no ports, so that other servers of this machine count as ano
 """
 
 import ipaddress
-from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -67,16 +66,15 @@ def session_token(headers: Headers) -> str | None:
     return found.value if found else None
 
 
-def fault(scope: Scope, headers: Headers, hosts: Collection[str] = ()) -> str | None:
+def fault(scope: Scope, headers: Headers) -> str | None:
     """Return why a browser's request must not pass, or None where it may.
 
     Args:
         scope: The request; `server` is the address that the connection came in at.
         headers: Its headers.
-        hosts: Names of this engine besides this machine's own.
     """
     host = headers.get("host", "")
-    if not _is_served(host, scope, hosts):
+    if not _is_served(host, scope, headers):
         # Or else any name that resolves to this machine would be a door to it (DNS rebinding).
         return "The engine does not serve this host name."
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -92,7 +90,7 @@ def fault(scope: Scope, headers: Headers, hosts: Collection[str] = ()) -> str | 
     return None if is_own else "Only the engine's own page may send this."
 
 
-def _is_served(host: str, scope: Scope, hosts: Collection[str]) -> bool:
+def _is_served(host: str, scope: Scope, headers: Headers) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
@@ -100,7 +98,10 @@ def _is_served(host: str, scope: Scope, hosts: Collection[str]) -> bool:
     server = scope.get("server")
     if name is None or server is None:
         return False
-    if name == "localhost" or name in hosts:
+    # With TLS the browser has held the name against the certificate. But anybody can write a
+    # header that makes plain HTTP look like TLS.
+    by_tls = scope["scheme"] == "https" and "x-forwarded-proto" not in headers
+    if name == "localhost" or by_tls:
         return True
     try:
         # Another port may be that of a tunnel; only names can be made to mean another machine.

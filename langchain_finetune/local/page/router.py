@@ -29,7 +29,7 @@ def create_page_router(
         key: What signs in.
         engine: What trains and answers.
     """
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter(route_class=PageRoute, include_in_schema=False)
     router.include_router(create_assets_router())
     router.include_router(create_sign_in_router(sessions, key))
     router.include_router(create_runs_router(store))

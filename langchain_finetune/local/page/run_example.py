@@ -86,7 +86,7 @@ def corrected_answer(correction: Any) -> Wire:
             return corrected_answer(correction[name])
     if "role" not in correction and "type" not in correction:
         correction = {"role": "assistant", **correction}
-    answer = wire_message(correction, ANSWERED)
+    answer = wire_message(correction, Manner(as_written=True))
     if answer["role"] == "assistant" and (answer["content"] or answer.get("tool_calls")):
         return answer
     raise NoExampleError("its correction holds no answer")

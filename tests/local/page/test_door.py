@@ -3,6 +3,9 @@
 import json
 
 import pytest
+from starlette.datastructures import Headers
+
+from langchain_finetune.local.page import door
 
 PAGES = ["/", "/ui/datasets", "/ui/nowhere"]
 
@@ -88,6 +91,22 @@ def test_this_machine_is_served_also_through_a_tunnel(engine, ask, host):
     assert status == 303
     cookie = headers["set-cookie"].partition(";")[0]
     assert ask("GET", "/", {"Host": host, "Cookie": cookie})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("scheme", "forwarded", "is_served"),
+    [("https", None, True), ("http", None, False), ("https", "https", False)],
+)
+def test_with_tls_the_browser_has_checked_the_name(scheme, forwarded, is_served):
+    given = {"host": "engine.example:8443", "sec-fetch-site": "none"}
+    headers = Headers(given | ({"x-forwarded-proto": forwarded} if forwarded else {}))
+    scope = {"method": "GET", "path": "/", "scheme": scheme, "server": ("10.0.0.7", 8443)}
+    assert (door.fault(scope, headers) is None) == is_served
+
+
+def test_a_header_does_not_make_a_name_ours(engine, ask):
+    headers = {"Host": "evil.example", "X-Forwarded-Proto": "https"}
+    assert ask("GET", "/ui/sign-in", headers)[0] == 403
 
 
 def test_scripts_of_the_page_reach_the_api(engine, ask, cookie):

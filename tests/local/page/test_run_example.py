@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from langchain_finetune.content import UnreadableChatError
+from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.payloads.chat_example import read_example
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.local.page.messages import read_message
@@ -18,6 +19,7 @@ from langchain_finetune.local.store.openai_lines import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
 from support.dialects import RUNS
 from support.mutations import ANYTHING, mutated_runs
+from support.runs import CALL, WIRE_CALL, constructor
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -66,6 +68,33 @@ def test_every_dialect_is_read_alike_or_refused(name):
     assert [each["role"] for each in read_back(chat)[0]] == [
         each["role"] for each in wire_messages(session)
     ]
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        "Room 9.",
+        {"output": "Room 9."},
+        {"message": {"role": "assistant", "content": [{"type": "text", "text": "Room 9."}]}},
+        {"answer": {"content": None, "tool_calls": [WIRE_CALL]}},
+        constructor("AIMessage", content="", type="ai", tool_calls=[CALL]),
+        {"type": "ai", "data": {"content": "Room 9."}},
+        ["Room 9."],
+        {},
+        {"role": "user", "content": "Room 9."},
+        7,
+    ],
+)
+def test_corrections_are_read_alike_or_refused(correction):
+    found = RUNS["tracer"][0]
+    [session] = read_run(found)
+    try:
+        expected = told(corrected(session, correction))
+    except UnreadableChatError:
+        with pytest.raises(NoExampleError):
+            run_example(row_of(found), correction)
+    else:
+        assert read_back(run_example(row_of(found), correction)) == expected
 
 
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
