@@ -190,16 +190,20 @@ def test_an_answer_can_be_stopped_and_errors_are_told(engine, open_page, until):
     one(browser, "#message").send_keys("for ever", Keys.ENTER)
     until(lambda: text_of(browser, "[data-column='0'] [data-answer] .said") == "for ever")
     one(browser, "#stop").click()
-    until(lambda: text_of(browser, "[data-column='0'] [data-note]") == "Stopped.")
+    until(lambda: text_of(browser, "#told") == "Not all models could answer.")
+    assert text_of(browser, "[data-column='0'] [data-note]") == "Stopped."
     assert text_of(browser, "[data-column='1'] [data-fault]") == "No such model."
     assert text_of(browser, "[data-column='0'] .turn:last-child .said") == "for ever"
     # What was written so far is part of the conversation.
     assert [each["role"] for each in conversation(browser)] == ["user", "assistant"]
 
     one(browser, "#message").send_keys("break", Keys.ENTER)
-    until(lambda: text_of(browser, "[data-column='0'] [data-fault]") == "The fake broke.")
+    until(lambda: text_of(browser, "#told") == "Not all models could answer.")
+    assert text_of(browser, "[data-column='0'] [data-fault]") == "The fake broke."
+    # Nothing of it is kept, so that sending again asks again.
+    assert [each["role"] for each in conversation(browser)] == ["user", "assistant", "user"]
     one(browser, "#clear").click()
-    until(lambda: conversation(browser) == [])
+    until(lambda: conversation(browser) == [] and text_of(browser, "#told") == "")
     one(browser, "#message").send_keys("<img src=x onerror=alert(1)>", Keys.ENTER)
     until(lambda: len(conversation(browser)) == 2)
     until(lambda: text_of(browser, "#told") == "Not all models could answer.")

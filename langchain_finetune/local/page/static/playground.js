@@ -66,6 +66,12 @@
     said.textContent = [message.content ?? message.refusal ?? "", ...calls].filter(Boolean).join("\n");
   };
 
+  // Says below a conversation why there is no answer, or what about it is worth knowing.
+  const tell = ({ place, fault, note }) => {
+    column(place).querySelector("[data-fault]").textContent = fault ?? "";
+    column(place).querySelector("[data-note]").textContent = note ?? "";
+  };
+
   // Streams one answer; returns what is to be said about it.
   const ask = async ({ column: place, body }, signal) => {
     const message = { role: "assistant", content: null };
@@ -93,12 +99,16 @@
       if (signal.aborted) outcome.note = "Stopped.";
       else outcome.fault = error instanceof TypeError ? "The engine can't be reached." : error.message;
     }
-    // Half a call can't be carried out, half a text can be read.
+    // Half a call can't be carried out; half a text can be read, if its end was asked for.
     if (!ended) delete message.tool_calls;
-    if (ended || message.content) {
+    if (ended || (signal.aborted && message.content)) {
       const kept = column(place).querySelector("[name=conversation]");
       kept.value = JSON.stringify([...JSON.parse(kept.value || "[]"), message]);
+    } else {
+      column(place).querySelector("[data-answer]").remove();
     }
+    // The others may go on for long.
+    tell(outcome);
     return outcome;
   };
 
@@ -124,10 +134,7 @@
       const outcomes = await Promise.all(requests.map((request) => ask(request, stop.signal)));
       busy(false);
       await turn("show");
-      for (const { place, fault, note } of outcomes) {
-        column(place).querySelector("[data-fault]").textContent = fault ?? "";
-        column(place).querySelector("[data-note]").textContent = note ?? "";
-      }
+      outcomes.forEach(tell);
       told.textContent = outcomes.some((each) => each.fault) ? "Not all models could answer." : "All models have answered.";
     } catch (error) {
       const notice = document.createElement("p");
