@@ -26,6 +26,7 @@ HYPERPARAMETER_WORDS = {
     "lora_alpha": "LoRA alpha",
     "lora_targets": "LoRA targets",
     "early_stopping_patience": "Early stopping patience",
+    "packing": "Packing",
     "beta": "DPO beta",
 }
 
@@ -128,4 +129,6 @@ def results_csv(content: bytes) -> bytes:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ", ".join(value) if isinstance(value, list) else f"{value}"
