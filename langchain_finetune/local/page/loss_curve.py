@@ -53,15 +53,15 @@ class Line:
     Attributes:
         name: `training` or `validation`.
         points: What an SVG polyline takes, in a box of `WIDTH` x `HEIGHT`.
-        dots: The points as percent from the left and pixels from the top; none where they are
-            many.
+        dots: The points as percent from the left, pixels from the top, and words; none where they
+            are many.
         last: The newest value.
         lowest: The lowest value, and the step it was measured at.
     """
 
     name: str
     points: str
-    dots: list[tuple[float, float]]
+    dots: list[tuple[float, float, str]]
     last: str
     lowest: str
     lowest_step: int
@@ -180,11 +180,14 @@ def _step_ticks(steps: int) -> list[int]:
 
 def _line(name: str, points: list[tuple[int, float]], steps: int, axis: _Axis) -> Line:
     lowest_step, lowest = min(points, key=lambda point: point[1])
-    drawn = [(step / steps, axis.place(value)) for step, value in _thinned(points)]
+    drawn = [
+        (step / steps, axis.place(value), f"{name}, step {step:,}: {figure(value)}")
+        for step, value in _thinned(points)
+    ]
     return Line(
         name=name,
-        points=" ".join(f"{WIDTH * across:.1f},{down:.1f}" for across, down in drawn),
-        dots=[(round(100 * across, 3), round(down, 1)) for across, down in drawn]
+        points=" ".join(f"{WIDTH * across:.1f},{down:.1f}" for across, down, _ in drawn),
+        dots=[(round(100 * across, 3), round(down, 1), words) for across, down, words in drawn]
         if len(drawn) <= _MAX_DOTS
         else [],
         last=figure(points[-1][1]),

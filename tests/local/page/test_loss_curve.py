@@ -36,6 +36,7 @@ def test_places_are_those_of_the_axes():
     training, validation = plot.lines
     assert points(training) == [(250, 0), (500, HEIGHT / 2), (750, HEIGHT * 3 / 4)]
     assert points(validation) == [(500, HEIGHT / 4)]
+    assert validation.dots == [(50, HEIGHT / 4, "validation, step 2: 1.5")]
     assert [(tick.place, tick.label) for tick in plot.down][::2] == [
         (HEIGHT, "0"),
         (HEIGHT / 2, "1"),
