@@ -21,7 +21,7 @@ OPEN_PATHS = frozenset({"/info", "/health"})
 """What anybody may GET: LangSmith's clients ask for `/info` before they have a key."""
 
 MAX_FORM_BYTES = 2**20
-"""What may stand around a file or a part."""
+"""What may stand around a file or a part; also what may come from who is not signed in."""
 
 MAX_BODY_BYTES = 64 * 2**20
 """Any other body; LangSmith's clients cut their batches at 20 MiB."""
@@ -150,6 +150,8 @@ def _too_large(limit: int) -> ApiError:
 
 
 def _limit(path: str) -> int:
+    if path == door.SIGN_IN:
+        return MAX_FORM_BYTES  # Anybody may send it.
     if path == "/v1/files":
         return MAX_FILE_BYTES + MAX_FORM_BYTES
     if path.startswith("/v1/uploads/"):

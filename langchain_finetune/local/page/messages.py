@@ -66,12 +66,15 @@ def read_message(raw: Any) -> Message:
 
     Args:
         raw: A message as LangChain's tracer writes it (`{"lc", "id", "kwargs"}`), as chat
-            datasets hold it (`{"type", "data"}`), or as a provider takes it (`{"role", ...}`).
+            datasets hold it (`{"type", "data"}`), as a provider takes it (`{"role", ...}`), or an
+            item of the Responses API (`{"type": "function_call", ...}`).
 
     Example:
         >>> read_message({"role": "user", "content": "Hi"}).text
         'Hi'
     """
+    if item := _item(mapping(raw)):
+        return item
     role, fields = role_and_fields(raw)
     if not role:
         return Message("unknown", [Part("other", as_json(raw))], [])
@@ -82,6 +85,24 @@ def read_message(raw: Any) -> Message:
         str(fields.get("name") or ""),
         str(fields.get("tool_call_id") or ""),
     )
+
+
+def _item(raw: Mapping[str, Any]) -> Message | None:
+    """Return an item of the Responses API that is no message; None for all else."""
+    kind = raw.get("type")
+    if "role" in raw or "data" in raw or "lc" in raw:
+        return None
+    if kind == "function_call":
+        return Message("assistant", [], [_call(raw)])
+    if kind == "function_call_output":
+        return Message("tool", _parts(raw.get("output")), [], call_id=str(raw.get("call_id")))
+    if kind == "reasoning":
+        summary = raw.get("summary")
+        parts = summary if isinstance(summary, list) else []
+        texts = [mapping(part).get("text") for part in parts]
+        told = "\n\n".join(text for text in texts if isinstance(text, str))
+        return Message("assistant", [Part("reasoning", told or "(hidden)")], [])
+    return None
 
 
 def role_and_fields(raw: Any) -> tuple[str, Mapping[str, Any]]:

@@ -43,6 +43,8 @@ def run_example(row: Mapping[str, Any], correction: Any = None) -> dict[str, Any
     chat = traced_chat(row)
     if chat is None:
         raise NoExampleError("it holds no chat that the page can read; the loaders read more")
+    if chat.items:
+        raise NoExampleError("it is of the Responses API, which only the loaders read")
     if _ESCAPE in (row["extra"] or "") or any(
         _is_foreign(each) for each in (chat.sent, chat.answers, chat.settings)
     ):

@@ -1,7 +1,8 @@
 """Where the chat stands in a run's JSON. Pure functions; any value may have any shape.
 
 Shapes: LangChain's tracer (`inputs.messages = [[message, ...]]`, `outputs.generations`, flat in
-2023), and OpenAI's chat form as `wrap_openai` and `@traceable` write it.
+2023), OpenAI's chat form as `wrap_openai` and `@traceable` write it, and the items of OpenAI's
+Responses API (`inputs.input`, `inputs.instructions`, `outputs.output`).
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ class TracedChat:
         metadata: The run's metadata.
         by_langchain: Whether LangChain's tracer wrote it.
         alone: Whether the run holds no other chat.
+        items: Whether its messages are items of the Responses API.
     """
 
     sent: list[Any]
@@ -32,6 +34,7 @@ class TracedChat:
     metadata: Mapping[str, Any]
     by_langchain: bool = False
     alone: bool = True
+    items: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -59,6 +62,9 @@ def traced_chat(row: Mapping[str, Any]) -> TracedChat | None:
             return None
         alone = _is_one(inputs.get("messages")) and _is_one(outputs.get("generations"))
         return TracedChat(sent, answers, params, metadata, by_langchain=True, alone=alone)
+    if "input" in inputs and _is_items(outputs.get("output")):
+        sent = _asked_by_items(inputs)
+        return TracedChat(sent, outputs["output"], {**params, **inputs}, metadata, items=True)
     sent = _first(inputs.get("messages") or inputs.get("input"))
     if not all(isinstance(each, dict) and ("role" in each or "type" in each) for each in sent):
         return None
@@ -79,6 +85,20 @@ def field_of(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a JSON object, or an empty one where the value is none."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_items(output: Any) -> bool:
+    return (
+        isinstance(output, list)
+        and bool(output)
+        and all("type" in mapping(item) for item in output)
+    )
+
+
+def _asked_by_items(inputs: Mapping[str, Any]) -> list[Any]:
+    asked, instructions = inputs["input"], inputs.get("instructions")
+    system = [{"role": "system", "content": instructions}] if instructions else []
+    return [*system, *(asked if isinstance(asked, list) else [{"role": "user", "content": asked}])]
 
 
 def _first(batch: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from langchain_finetune import LangSmithRunChatLoader
+from support.dialects import RUNS
 from support.runs import constructor, run
 
 
@@ -255,6 +256,20 @@ def test_images_are_told_and_not_fetched(visitor, trace):
     assert "Image at https://evil.example/pixel.png" in page.text
     assert "Image (image/webp, 3 bytes)" in page.text
     assert page.all("img") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["wrap_openai, Responses", "openai-agents", "wrap_anthropic, result"]
+)
+def test_other_shapes_are_shown_as_conversations(visitor, trace, name):
+    page = visitor.get(f"/ui/runs/{trace(RUNS[name][0])}")
+    shown = page.text
+    places = [shown.index(text) for text in ("You run a hotel.", "two beds?", "find_room")]
+    assert places == sorted(places)
+    assert "no chat that this page can read" not in shown
+    messages = page.all("article")
+    assert len(messages) >= 3
+    assert not [each for each in messages if each["class"] == "message other"]
 
 
 def test_runs_that_hold_no_chat_are_shown_as_they_are(visitor, trace, engine):

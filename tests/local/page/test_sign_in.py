@@ -28,6 +28,11 @@ def test_another_key_does_not(engine, ask, key):
     assert key == "" or key not in text
 
 
+def test_who_is_not_signed_in_sends_no_large_form(engine, ask):
+    form = {"api_key": "x" * 2**21}
+    assert ask("POST", "/ui/sign-in", {"Origin": engine.url}, form)[0] == 413
+
+
 @pytest.mark.parametrize(
     ("asked", "sent_to"),
     [
