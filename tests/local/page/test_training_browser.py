@@ -149,8 +149,8 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
 
         one(browser, "#result-1-0").send_keys("8")
         one(browser, "#send").send_keys(Keys.ENTER)
-        until(lambda: len(all_of(browser, "[data-column='1'] .turn")) == 4, seconds=120)
-        assert len(all_of(browser, "[data-column='0'] .turn")) == 2
+        until(lambda: len(conversation(browser, 1)) == 4, seconds=120)
+        assert len(conversation(browser, 0)) == 2
         open_page(engine, "/ui/models")
         looked_at(browser, tmp_path, "models")
         assert complaints(browser) == []
@@ -198,8 +198,8 @@ def test_an_answer_can_be_stopped_and_errors_are_told(engine, open_page, until):
     assert [each["role"] for each in conversation(browser)] == ["user", "assistant"]
 
     one(browser, "#message").send_keys("break", Keys.ENTER)
+    until(lambda: text_of(browser, "[data-column='0'] [data-fault]") == "The fake broke.")
     until(lambda: text_of(browser, "#told") == "Not all models could answer.")
-    assert text_of(browser, "[data-column='0'] [data-fault]") == "The fake broke."
     # Nothing of it is kept, so that sending again asks again.
     assert [each["role"] for each in conversation(browser)] == ["user", "assistant", "user"]
     one(browser, "#clear").click()
@@ -211,9 +211,9 @@ def test_an_answer_can_be_stopped_and_errors_are_told(engine, open_page, until):
     assert {line for line in complaints(browser) if "404" not in line} == set()
 
 
-def conversation(browser):
+def conversation(browser, place=0):
     script = "return document.querySelector(arguments[0]).value"
-    kept = browser.execute_script(script, "[data-column='0'] [name=conversation]")
+    kept = browser.execute_script(script, f"[data-column='{place}'] [name=conversation]")
     return json.loads(kept or "[]")
 
 
