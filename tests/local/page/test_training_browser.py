@@ -151,6 +151,7 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
         one(browser, "#send").send_keys(Keys.ENTER)
         until(lambda: len(conversation(browser, 1)) == 4, seconds=120)
         assert len(conversation(browser, 0)) == 2
+        assert complaints(browser) == []
         open_page(engine, "/ui/models")
         looked_at(browser, tmp_path, "models")
         assert complaints(browser) == []
