@@ -1,8 +1,9 @@
 """Commands of the embedded engine."""
 
+import webbrowser
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 from openai import OpenAI, OpenAIError
@@ -61,11 +62,36 @@ def serve(  # noqa: PLR0917 - options
     known = port and not (certificate or insecure_public)
     where = url_of(host, port) if known else "the address that the log tells"
     typer.echo(
-        f"Serving at {where}: OpenAI's API under /v1, LangSmith's at the root.\n"
+        f"Serving at {where}: the page at /, OpenAI's API under /v1, LangSmith's at the root.\n"
         f"The key is in {home / 'api_key'} (or in {KEY_VARIABLE}). Ctrl-C stops the engine.",
         err=True,
     )
     run()
+
+
+def page(
+    open_browser: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--open", help="Open it in this machine's browser.")
+    ] = False,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Print a link that signs a browser in to the engine's page: once, and for some minutes."""
+    address = ensure_engine(home_path())
+    key = address.api_key.get_secret_value()
+    with OpenAI(base_url=address.url, api_key=key) as client:
+        try:
+            given = cast("dict[str, Any]", client.post("/ui/tickets", cast_to=object, body={}))
+        except OpenAIError as error:
+            raise explained(error, address.url) from error
+    link = f"{address.url}/ui/sign-in?ticket={given['ticket']}"
+    opened = open_browser and webbrowser.open(link)
+    if as_json:
+        print_json({"url": link, "expires_in": given["expires_in"], "opened": opened})
+        return
+    if open_browser and not opened:
+        typer.echo("No browser could be opened: open this link in one.", err=True)
+    typer.echo(link)
+    typer.echo(f"It works once, within {given['expires_in'] // 60} minutes.", err=True)
 
 
 def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option

@@ -1,4 +1,4 @@
-"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's run store at the root."""
+"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's at the root, the page."""
 
 import asyncio
 import logging
@@ -25,6 +25,7 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.page import EngineParts, Sessions, create_page_router
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ChatService
@@ -50,7 +51,8 @@ def create_app(
 
     Args:
         home: Where its state lies; no other engine may use it at the same time.
-        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`.
+        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`, and what signs
+            in to the page.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
         limits: How long runs stay, and how much room they may take.
         trainer: The command that trains; the path of its settings follows.
@@ -65,6 +67,7 @@ def create_app(
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)
     chats = chat(models.servable)
+    sessions = Sessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -89,7 +92,7 @@ def create_app(
     )
     # As FastAPI's guide "Extending OpenAPI" does it.
     app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
-    app.add_middleware(Guard, key=key)
+    app.add_middleware(Guard, key=key, sessions=sessions)
     install_error_handlers(app)
 
     @app.get("/health")
@@ -102,6 +105,8 @@ def create_app(
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
+    parts = EngineParts(queue, journal, files, models, chats, home)
+    app.include_router(create_page_router(store, sessions, key, parts))
     return app
 
 

@@ -142,6 +142,10 @@ class Models:
         self._table.remove(name)
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
 
+    def fine_tuned(self) -> list[FineTuned]:
+        """Return the fine-tuned models and checkpoints, oldest first."""
+        return self._table.all()
+
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's shape; `root` names what an alias stands for."""
         return [
@@ -150,7 +154,7 @@ class Models:
                 _card(name, self._started_at) | {"root": target}
                 for name, target in self._aliases.items()
             ),
-            *(_card(tuned.id, tuned.created_at) for tuned in self._table.all()),
+            *(_card(tuned.id, tuned.created_at) for tuned in self.fine_tuned()),
         ]
 
     def card(self, name: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 
 _NEEDED = (
     "fastapi",
+    "jinja2",
     "llguidance",
     "uvicorn",
     "python_multipart",

@@ -12,7 +12,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.disk import require_space
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.records import Hyperparameters, MethodType
+from langchain_finetune.local.jobs.records import Hyperparameters, Job, MethodType
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.records import answer
 
@@ -70,7 +70,9 @@ class _Method(BaseModel):
     dpo: _Dpo | None = None
 
 
-class _CreateJob(_Strict):
+class CreateJob(_Strict):
+    """What a request for a job asks for; the engine's page asks in the same way."""
+
     model: Annotated[str, Field(min_length=1, max_length=512)]
     training_file: Annotated[str, Field(max_length=64)]
     validation_file: Annotated[str, Field(max_length=64)] | None = None
@@ -136,6 +138,29 @@ class _CreateJob(_Strict):
             )
 
 
+async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: Path) -> Job:
+    """Check a request, and take the job on; see `create_jobs_router` for the arguments.
+
+    Raises:
+        ApiError: 400, 404 or 429; nothing was taken on.
+    """
+    method, hyperparameters = request.asked()
+    request.refuse_integrations()
+    model = models.target(request.model)
+    base = await asyncio.to_thread(models.resolve, model)
+    await asyncio.to_thread(require_space, home, base)
+    return queue.create(
+        model=model,
+        training_file=request.training_file,
+        validation_file=request.validation_file,
+        method=method,
+        hyperparameters=hyperparameters,
+        suffix=request.suffix,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        metadata=request.metadata,
+    )
+
+
 def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: Path) -> APIRouter:
     """Return the routes of the Fine-tuning API.
 
@@ -148,23 +173,8 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
-    async def create(request: _CreateJob) -> dict[str, Any]:
-        method, hyperparameters = request.asked()
-        request.refuse_integrations()
-        model = models.target(request.model)
-        base = await asyncio.to_thread(models.resolve, model)
-        await asyncio.to_thread(require_space, home, base)
-        job = queue.create(
-            model=model,
-            training_file=request.training_file,
-            validation_file=request.validation_file,
-            method=method,
-            hyperparameters=hyperparameters,
-            suffix=request.suffix,
-            seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
-            metadata=request.metadata,
-        )
-        return answer(job)
+    async def create(request: CreateJob) -> dict[str, Any]:
+        return answer(await create_job(request, queue, models, home))
 
     @router.get("")
     async def page(request: Request, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
