@@ -21,9 +21,18 @@ def serve(
         list[str] | None,
         typer.Option(help="Another name of a base, such as gpt-3.5-turbo=nano. Repeatable."),
     ] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Run the embedded engine here until it is stopped."""
+    """Run the embedded engine here until it is stopped; JSON comes once it answers."""
     home = home_path()
+
+    def tell(url: str) -> None:
+        key_file = str(home / "api_key")
+        print_json({"base_url": f"{url}/v1", "langsmith": url, "api_key_file": key_file})
+
+    if as_json:
+        serve_engine(home, host=host, port=port, aliases=parse_aliases(alias or ()), on_start=tell)
+        return
     where = f"http://127.0.0.1:{port}" if port else "an address that the log tells"
     typer.echo(
         f"Serving at {where}: the page at /, OpenAI's API under /v1, LangSmith's at the root.\n"

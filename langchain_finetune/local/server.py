@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +55,7 @@ def serve(
     port: int = 0,
     aliases: Mapping[str, str] | None = None,
     log_file: Path | None = None,
+    on_start: Callable[[str], None] | None = None,
     **parts: Any,
 ) -> None:
     """Run an engine until SIGTERM or SIGINT.
@@ -67,6 +68,7 @@ def serve(
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
             those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
         log_file: Where the log goes; default: stderr.
+        on_start: Called with the address once the engine answers.
         **parts: Passed on to `create_app`, for tests.
 
     Raises:
@@ -88,7 +90,7 @@ def serve(
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
 
         app = create_app(home, ensure_key(home), aliases=names, **parts)
-        _run(app, listener, home, log_file)
+        _run(app, listener, home, log_file, on_start)
 
 
 def parse_aliases(given: Iterable[str]) -> dict[str, str]:
@@ -165,7 +167,13 @@ def _listening(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _run(app: "FastAPI", listener: socket.socket, home: Path, log_file: Path | None) -> None:
+def _run(
+    app: "FastAPI",
+    listener: socket.socket,
+    home: Path,
+    log_file: Path | None,
+    on_start: Callable[[str], None] | None,
+) -> None:
     import uvicorn  # noqa: PLC0415 needs the extra
 
     from langchain_finetune.local.quiet_log import log_config  # noqa: PLC0415 with the above
@@ -179,6 +187,8 @@ def _run(app: "FastAPI", listener: socket.socket, home: Path, log_file: Path | N
                 url = f"http://127.0.0.1:{port}"
                 RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
                 logger.info("The engine is at %s; its home is %s", url, home)
+                if on_start:
+                    on_start(url)
 
     server = Server(
         uvicorn.Config(

@@ -1,16 +1,19 @@
 """The engine's process: start, stop, lock, address and refusals."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from openai import OpenAI
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.home import RunningEngine
+from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.server import parse_aliases, serve
 
 ENGINE = (sys.executable, "-m", "langchain_finetune.local", "--home")
@@ -40,6 +43,23 @@ def test_a_second_engine_on_the_same_home_names_the_first(engine):
         f"Another engine serves this home at {engine.url}; stop it or choose another home.\n"
     )
     assert RunningEngine.read(engine.home).url == engine.url
+
+
+def test_serve_tells_its_address_as_json_once_it_answers(tmp_path):
+    command = [sys.executable, "-m", "langchain_finetune.cli", "serve", "--json"]
+    environment = {**os.environ, HOME_VARIABLE: str(tmp_path / "home")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    ) as server:
+        try:
+            told = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")
+            key = Path(told["api_key_file"]).read_text().strip()
+            with OpenAI(base_url=told["base_url"], api_key=key) as client:
+                assert "nano" in [model.id for model in client.models.list()]
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+        assert server.stdout.read() == ""
 
 
 def test_a_port_that_is_taken(tmp_path):
