@@ -42,6 +42,7 @@ def test_reports(trained):
             "batch_size": 5,
             "learning_rate_multiplier": 1.0,
             "lora_rank": 0,
+            "packing": False,
         },
         "trained_tokens": settings["trained_tokens"],
         "total_steps": 12,

@@ -45,6 +45,7 @@ class _Hyperparameters(_Strict):
         | None
     ) = None
     early_stopping_patience: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
+    packing: bool | Literal["auto"] | None = None
 
 
 class _DpoHyperparameters(_Hyperparameters):

@@ -34,6 +34,7 @@ class Follower:
         self._job = job
         self._started_at = time.monotonic()
         self._first_step = 0
+        self._known = {entry["step"] for entry in journal.metrics(job.id)}
         self._failure: Failed | None = None
         self.done: Done | None = None
         self.stopped = False
@@ -74,15 +75,20 @@ class Follower:
     def _take_settings(self, event: Settings) -> None:
         self._started_at = time.monotonic()
         self._first_step = event.resumed_from or 0
+        if self._first_step > self._job.reached:
+            self._job.reached, self._job.starts = self._first_step, 1
         self._job.settle(event.hyperparameters)
         again = f", going on after step {self._first_step}" if self._first_step else ""
+        packed = ", packed" if event.hyperparameters.packing else ""
         self._journal.note(
             self._job,
             f"Training on {event.examples} examples in {event.total_steps} steps "
-            f"({event.method}){again}",
+            f"({event.method}{packed}){again}",
         )
 
     def _take_metrics(self, event: Metrics) -> None:
+        if event.step <= self._first_step and event.step in self._known:
+            return
         if event.step > self._first_step:
             spent = time.monotonic() - self._started_at
             left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)
