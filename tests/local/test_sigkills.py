@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from langchain_finetune.local.jobs.training import MAX_STARTS
-from tests.local.sigkill_load import Book, finish, under_load
+from tests.local.sigkill_load import ENDED, Book, finish, under_load
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SEED = int(os.environ.get("KILLS_SEED", "7"))
@@ -44,10 +44,9 @@ def test_sigkills_lose_nothing(start, until):
                 assert wish == "paused" or job in book.unsure
                 jobs.resume(job)
         for job in book.jobs:
-            until(lambda: jobs.retrieve(job).status in {"succeeded", "failed", "cancelled"})  # noqa: B023
+            until(lambda: jobs.retrieve(job).status in ENDED, seconds=240)  # noqa: B023
         check(book, client, store)
         succeeded = [job for job in book.jobs if ended_well(book, client, job)]
-        print({name: len(getattr(book, name)) for name in vars(book)}, len(succeeded), "succeeded")
         assert succeeded
         assert nothing_is_left_over(engine.home, client)
 

@@ -1,11 +1,12 @@
 """The training process: its reports, its model, its end."""
 
+import errno
 import json
 import time
 
 import pytest
 
-from langchain_finetune.local.training.events import Reporter, TrainingFailure
+from langchain_finetune.local.training.events import OUT_OF_MEMORY, Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start
@@ -158,13 +159,19 @@ class Lines:
     [
         (TrainingFailure("example_too_long", "Line 3."), "example_too_long"),
         (MemoryError(), "out_of_memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "out_of_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "out_of_memory"),
+        (RuntimeError("shapes differ"), "internal_error"),
         (ValueError("training text"), "internal_error"),
     ],
 )
 def test_an_error_is_reported_and_quotes_nothing(error, code, capsys):
     lines = Lines()
-    with Reporter(lines):
+    with (reporter := Reporter(lines)):
         raise error
+    assert reporter.status == {"out_of_memory": OUT_OF_MEMORY}.get(code, 1)
     assert lines.events[0]["code"] == code
     assert "training text" not in lines.events[0]["message"] + capsys.readouterr().err
 

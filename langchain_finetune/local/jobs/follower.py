@@ -15,6 +15,7 @@ from langchain_finetune.local.jobs.child import (
 )
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.records import Job, JobError
+from langchain_finetune.local.training.events import LESS_MEMORY, OUT_OF_MEMORY
 
 
 class Follower:
@@ -62,10 +63,13 @@ class Follower:
         """
         if self._failure:
             return JobError(code=self._failure.code, message=self._failure.message)
+        if status == OUT_OF_MEMORY:
+            return JobError(code="out_of_memory", message=f"Memory ran out: {LESS_MEMORY}.")
+        if status == -signal.SIGKILL:
+            message = "The training process was killed, most likely since memory ran out"
+            return JobError(code="out_of_memory", message=f"{message}: {LESS_MEMORY}.")
         if status < 0:
-            name = signal.Signals(-status).name
-            hint = "; the machine may lack memory" if status == -signal.SIGKILL else ""
-            message = f"The training process was ended by {name}{hint}."
+            message = f"The training process was ended by {signal.Signals(-status).name}."
         elif status or not self.done or not model.is_dir():
             message = f"The training process ended too early, with status {status}."
         else:

@@ -20,6 +20,7 @@ from langchain_finetune.local.jobs.records import ENDED, Checkpoint, Job, JobErr
 from langchain_finetune.local.jobs.results import result_file
 from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.events import LESS_MEMORY
 
 _FULL = {
     "valid_loss": "full_valid_loss",
@@ -34,8 +35,7 @@ with the engine's own end, training it may be what ends it (memory, most likely)
 _INTERRUPTED = JobError(
     code="training_interrupted",
     message=f"The engine ended {MAX_STARTS} times while it trained this job, each time before"
-    " there was a new checkpoint, so it is given up: the machine may lack memory for it. Take a"
-    " smaller batch_size, LoRA (lora_rank 8) or a smaller base model.",
+    f" there was a new checkpoint, so it is given up. Where memory is short, {LESS_MEMORY}.",
 )
 
 

@@ -37,8 +37,7 @@ def main() -> int:
     lock = FileLock(spec.work / ".lock", timeout=LOCK_SECONDS) if is_first() else nullcontext()
     with reporter, lock:
         _train(spec, reporter, asked_to_stop)
-        return 0
-    return 1
+    return reporter.status
 
 
 def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> None:

@@ -60,8 +60,8 @@ def by_length(order: Sequence[int], lengths: Sequence[int], step: int) -> Iterat
         step: Examples of a step.
 
     Example:
-        >>> list(by_length([3, 0, 1, 2], [9, 5, 7, 6], 2))
-        [3, 0, 2, 1]
+        >>> list(by_length([3, 0, 2, 1], [9, 5, 7, 6], 2))
+        [3, 0, 1, 2]
     """
     for start in range(0, len(order), step):
         yield from sorted(order[start : start + step], key=lambda place: lengths[place])

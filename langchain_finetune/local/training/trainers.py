@@ -79,13 +79,15 @@ def make_trainer(
             reference = None if plan.lora else copy.deepcopy(model)
             options = {"beta": plan.hyperparameters.beta, "loss_weights": [1.0, ANCHOR]}
             arguments = DPOConfig(loss_type=["sigmoid", "sft"], **options, **settings)
-            return _Preferring(args=arguments, ref_model=reference, **parts)
+            return _Preferring(args=_on_one_gpu(arguments), ref_model=reference, **parts)
         return _Supervised(
             # The examples are tokens already.
-            args=SFTConfig(
-                dataset_kwargs={"skip_prepare_dataset": True},
-                padding_free=bool(plan.hyperparameters.packing),
-                **settings,
+            args=_on_one_gpu(
+                SFTConfig(
+                    dataset_kwargs={"skip_prepare_dataset": True},
+                    padding_free=bool(plan.hyperparameters.packing),
+                    **settings,
+                )
             ),
             **parts,
         )
@@ -128,6 +130,16 @@ def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path
         # No example is longer than the model takes.
         "max_length": None,
     }
+
+
+def _on_one_gpu(arguments: Any) -> Any:
+    """Keep a process by itself from taking all GPUs, which it would where no batch can be shared.
+
+    transformers then cuts batches up by threads, and the number of steps is another.
+    """
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # noqa: SLF001 - there is no other way
+    return arguments
 
 
 def _lora(plan: Plan) -> LoraConfig:
