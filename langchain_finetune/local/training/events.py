@@ -31,9 +31,7 @@ from langchain_finetune.local.training.plan import Plan
 OUT_OF_MEMORY = errno.ENOMEM
 """Exit status of a training process for which memory did not suffice."""
 
-LESS_MEMORY = (
-    "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a smaller base model"
-)
+LESS_MEMORY = "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a smaller base model"
 """What to do where memory does not suffice."""
 
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
