@@ -10,8 +10,6 @@ import sqlite3
 import zlib
 from array import array
 from collections import Counter
-from types import TracebackType
-from typing import Self
 
 from langchain_finetune.convert.fingerprints import PERMUTATIONS, shingles_of, signature
 from langchain_finetune.convert.row_key import row_key
@@ -42,9 +40,7 @@ BEGIN;
 
 
 class DuplicateIndex:
-    """Rows that were seen, to be asked whether another one repeats them.
-
-    Use as a context manager.
+    """Rows that were seen, to be asked whether another one repeats them, until it is closed.
 
     Args:
         threshold: Similarity from 0.5 to 1 from which two chats are near duplicates, as the
@@ -60,15 +56,8 @@ class DuplicateIndex:
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_TABLES)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget all rows."""
         self._database.close()
 
     def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:

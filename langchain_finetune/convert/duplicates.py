@@ -1,6 +1,7 @@
 """Chats that come more than once, and chats of which one part of the data repeats another."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from tempfile import TemporaryFile
 from typing import IO, Literal
 
@@ -30,7 +31,7 @@ def unique_rows(
     they are kept, `duplicates` counts the exact ones.
     """
     near = near_threshold if duplicates == "drop_near" else None
-    with DuplicateIndex(near) as index:
+    with closing(DuplicateIndex(near)) as index:
         for row in rows:
             repeated = index.repeated(row, add=True)
             if repeated is None:
@@ -59,8 +60,8 @@ def uncontaminated_rows(
     """
     with (
         TemporaryFile() as waiting,
-        DuplicateIndex(near_threshold) as test,
-        DuplicateIndex(near_threshold) as validation,
+        closing(DuplicateIndex(near_threshold)) as test,
+        closing(DuplicateIndex(near_threshold)) as validation,
     ):
         indices = {"test": test, "validation": validation}
         for row in rows:

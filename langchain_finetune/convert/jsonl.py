@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Self
 
 
@@ -32,15 +33,16 @@ class JsonlWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fresh = path.with_name(f"{path.name}.{os.getpid()}.part")
         self._hash = hashlib.sha256()
         self.examples = 0
         self.size = 0
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Training text is private: only its owner may read the file.
-        descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Training text is private: only its owner may read the file. Each writer has a file of its
+        # own: the same one may be written by another thread or process now.
+        descriptor, fresh = mkstemp(".part", f"{self.path.name}.", self.path.parent)
+        self._fresh = Path(fresh)
         self._file = os.fdopen(descriptor, "wb")
         return self
 

@@ -11,6 +11,7 @@ on each side, text only).
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +72,7 @@ def preference_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
         ConvertError: An item is no session.
     """
     rivals: dict[bytes, _Rivals] = {}
-    with Shelf() as shelf:
+    with closing(Shelf()) as shelf:
         for place, judged in read_each(sessions, judge, outcome):
             if judged.trimmed:
                 outcome.counts["trimmed_messages"] += judged.trimmed

@@ -1,8 +1,7 @@
 """Texts that wait for something later, on disk where there are many."""
 
 from tempfile import SpooledTemporaryFile
-from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, cast
 
 _IN_MEMORY = 16 * 2**20
 """Bytes that stay in memory; beyond them all texts go into a temporary file."""
@@ -15,10 +14,10 @@ class Shelf:
     """Keeps texts out of memory until they are wanted.
 
     Their file is only its owner's to read, and is gone when the shelf is closed or the process
-    ends. Use as a context manager.
+    ends.
 
     Example:
-        >>> with Shelf() as shelf:
+        >>> with closing(Shelf()) as shelf:
         ...     place = shelf.put(b"later")
         ...     shelf.get(place)
         b'later'
@@ -43,13 +42,6 @@ class Shelf:
         self._file.seek(start)
         return self._file.read(length)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget all texts."""
         self._file.close()

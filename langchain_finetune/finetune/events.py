@@ -2,11 +2,13 @@
 
 from collections.abc import Set as AbstractSet
 from functools import partial
+from typing import Any
 
-from langchain_finetune.finetune.ask import LIST, Retry, ask
+from langchain_finetune.finetune.ask import Retry
 from langchain_finetune.finetune.engines.answers import is_missing
 from langchain_finetune.finetune.engines.openai import list_events
 from langchain_finetune.finetune.job_status import JobEvent
+from langchain_finetune.finetune.pages import Pages
 from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Flow
 
@@ -34,21 +36,13 @@ def new_events(
     Raises:
         EngineError: Not all pages came; what came alone would leave a gap.
     """
-    found: dict[str, JobEvent] = {}
-    after: str | None = None
-    while True:
-        page = yield from ask(
-            partial(list_events, job_id=job_id, after=after),
-            place.base_url,
-            LIST,
-            none_if=is_missing,
-            retry=retry,
-        )
-        # A server of this shape need not keep events. A page may hold an event twice.
-        events = {one.id: JobEvent.of(one) for one in page.data} if page else {}
-        behind = events.keys() & told
-        more = bool(events.keys() - found.keys()) and getattr(page, "has_more", False)
-        found = {**found, **{name: one for name, one in events.items() if name not in told}}
-        if behind or not more:
-            return list(reversed(found.values()))
-        after = page.data[-1].id
+    found: list[Any] = []
+    # A server of this shape need not keep events.
+    pages = Pages(partial(list_events, job_id=job_id), place, none_if=is_missing, retry=retry)
+    while pages.more:
+        page = yield from pages.following()
+        new = [one for one in page if one.id not in told]
+        found += new
+        if len(new) < len(page):
+            break
+    return [JobEvent.of(one) for one in reversed(found)]

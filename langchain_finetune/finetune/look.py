@@ -12,7 +12,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
-from langchain_finetune.finetune.ask import JOB, LIST, Retry, ask
+from langchain_finetune.finetune.ask import JOB, Retry, ask
 from langchain_finetune.finetune.engines.answers import is_missing
 from langchain_finetune.finetune.engines.openai import (
     list_checkpoints,
@@ -23,6 +23,7 @@ from langchain_finetune.finetune.engines.openai import (
 from langchain_finetune.finetune.events import all_events
 from langchain_finetune.finetune.job_status import JobCheckpoint, JobStatus
 from langchain_finetune.finetune.lookup import model_is_gone
+from langchain_finetune.finetune.pages import Pages
 from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Call, Flow
 
@@ -77,20 +78,12 @@ def steer(job_id: str, verb: str, place: Place) -> Flow[JobStatus]:
 
 def job_checkpoints(job_id: str, place: Place) -> Flow[list[JobCheckpoint]]:
     """Return the checkpoints that a job has kept, by step."""
-    found: dict[str, JobCheckpoint] = {}
-    after: str | None = None
-    while True:
-        page = yield from ask(
-            partial(list_checkpoints, job_id=job_id, after=after),
-            place.base_url,
-            LIST,
-            retry=place.retry,
-        )
-        fresh = {one.id: JobCheckpoint.of(one) for one in page.data if one.id not in found}
-        found |= fresh
-        if not fresh or not getattr(page, "has_more", False):
-            return sorted(found.values(), key=lambda checkpoint: checkpoint.step)
-        after = page.data[-1].id
+    found: list[JobCheckpoint] = []
+    pages = Pages(partial(list_checkpoints, job_id=job_id), place)
+    while pages.more:
+        page = yield from pages.following()
+        found += [JobCheckpoint.of(one) for one in page]
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
 def job_metrics(job_id: str, place: Place) -> Flow[list[dict[str, float]]]:

@@ -6,10 +6,11 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.finetune.ask import JOB, LIST, ask
+from langchain_finetune.finetune.ask import JOB, ask
 from langchain_finetune.finetune.engines.answers import is_missing, model_is_missing
 from langchain_finetune.finetune.engines.openai import list_jobs, retrieve_job, retrieve_model
 from langchain_finetune.finetune.job_status import JobStatus
+from langchain_finetune.finetune.pages import Pages
 from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Flow
 
@@ -50,24 +51,15 @@ def find_job(
     """
     oldest = since - _CLOCKS_DIFFER_S if since is not None else None
     condition = metadata if since is None else None
-    after: str | None = None
-    for _ in range(_PAGES):
-        page = yield from ask(
-            partial(list_jobs, metadata=condition, after=after),
-            place.base_url,
-            LIST,
-            retry=place.retry,
-        )
-        for job in page.data:
+    pages = Pages(partial(list_jobs, metadata=condition), place, most=_PAGES)
+    while pages.more:
+        for job in (yield from pages.following()):
             if oldest is not None and (getattr(job, "created_at", None) or oldest) < oldest:
                 return None
             if not _carries(job, metadata):
                 continue
             if in_any_state or (yield from _usable(job, place)):
                 return job
-        if not page.data or not getattr(page, "has_more", False):
-            return None
-        after = page.data[-1].id
     return None
 
 

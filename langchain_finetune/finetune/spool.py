@@ -153,13 +153,7 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _placed(made: Spooled, place: Path) -> Spooled:
     """Put a set of files where it belongs, in the place of an older one."""
-    try:
-        made.folder.replace(place)
-    except OSError:
-        # A folder with files in it is never replaced whole. It is there since long, or another
-        # process has just put the same set in this place.
-        if not place.is_dir():
-            raise
+    if not _renamed(made.folder, place):
         names = {path.name for path in made.folder.iterdir()}
         for part in PARTS:
             if f"{part}.jsonl" not in names:
@@ -216,3 +210,17 @@ def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:
                 f"one: there are {training} training examples, and whole conversations are drawn. "
                 f"Select more chats, or raise the share."
             )
+
+
+def _renamed(folder: Path, place: Path) -> bool:
+    """Give a folder its place, unless there is one: it may be the one that the user stands in."""
+    if place.exists():
+        return False
+    try:
+        folder.replace(place)
+    except OSError:
+        # Another process may just have put the same set there.
+        if not place.is_dir():
+            raise
+        return False
+    return True

@@ -6,7 +6,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.convert.jsonl import WrittenFile
-from langchain_finetune.finetune.ask import LIST, answered, ask
+from langchain_finetune.finetune.ask import answered, ask
 from langchain_finetune.finetune.engines.answers import (
     error_hint_s,
     explained,
@@ -20,6 +20,7 @@ from langchain_finetune.finetune.engines.openai import (
     retrieve_file,
     upload,
 )
+from langchain_finetune.finetune.pages import Pages
 from langchain_finetune.finetune.place import Place
 from langchain_finetune.finetune.steps import Do, Flow, Sleep
 
@@ -87,17 +88,11 @@ def _upload(file: WrittenFile, place: Place) -> Flow[str]:
 
 
 def _find(file: WrittenFile, place: Place) -> Flow[str | None]:
-    after: str | None = None
-    for _ in range(_PAGES):
-        page = yield from ask(
-            partial(list_files, after=after), place.base_url, LIST, retry=place.retry
-        )
-        for uploaded in page.data:
+    pages = Pages(list_files, place, most=_PAGES)
+    while pages.more:
+        for uploaded in (yield from pages.following()):
             if _is(uploaded, file):
                 return str(uploaded.id)
-        if not page.data or not getattr(page, "has_more", False):
-            return None
-        after = page.data[-1].id
     return None
 
 

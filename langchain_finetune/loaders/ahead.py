@@ -3,9 +3,9 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -85,7 +85,8 @@ class _Lane(Generic[T]):
 
     def fill(self, stop: threading.Event) -> None:
         """Read the source, no further ahead than there is room."""
-        with self:
+        with ExitStack() as ending:
+            ending.push(self._end)
             for value in self._source(stop):
                 self._items.put(_Item(value))
                 self._room.acquire()
@@ -107,15 +108,7 @@ class _Lane(Generic[T]):
         """Let a reader that waits for room go on, to its end."""
         self._room.release(self._ahead)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
+    def _end(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         # Also an error goes to the other side, and is raised there.
         self._items.put(_End(error))
         return True

@@ -13,8 +13,8 @@ from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.langserve import add_finetune_routes
-from langchain_finetune.local.store import RunStore, create_store_router
 from support.servers import served
+from support.store import Gate, store_client
 from walkthrough.calculator import PROMPT as CALCULATOR_PROMPT
 from walkthrough.calculator import Calculator
 from walkthrough.teacher import RuleBasedTeacher
@@ -128,9 +128,18 @@ def base(engine) -> ChatOpenAI:
 @pytest.fixture
 def run_store(tmp_path):
     """A client of a fresh run store, which speaks LangSmith's API."""
-    app = FastAPI()
-    app.include_router(create_store_router(RunStore(tmp_path / "runs.db")))
-    with served(app) as url:
-        client = Client(api_url=url, api_key="any")
+    with store_client(tmp_path / "runs.db") as client:
         yield client
-        client.cleanup()
+
+
+@pytest.fixture(scope="module")
+def gate():
+    """Stands before the run store of a file's tests."""
+    return Gate(None)
+
+
+@pytest.fixture(scope="module")
+def filled(gate, tmp_path_factory):
+    """A client of a run store that a file's tests share."""
+    with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
+        yield client

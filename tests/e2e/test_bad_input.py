@@ -47,7 +47,7 @@ def run(engine, projects, tmp_path):
             env={**os.environ, **addresses, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

@@ -23,7 +23,7 @@ def command(engine):
             env={**os.environ, **here, "NO_COLOR": "1", **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

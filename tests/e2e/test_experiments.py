@@ -8,28 +8,14 @@ from langsmith.evaluation import evaluate_comparative
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
 from support.pairs import made
-from support.store import Gate, store_client
 
 V2 = "/api/v2/runs/query"
 
 
-@pytest.fixture(scope="module")
-def gate():
-    return Gate(None)
-
-
-@pytest.fixture(scope="module")
-def filled(gate, tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
-        yield client
-
-
 @pytest.fixture(params=["new API", "old API"])
 def langsmith(request, filled, gate):
-    gone = {V2} if request.param == "old API" else set()
-    gate.answers = lambda path, count: (404, {}) if path in gone else None
-    yield filled
-    gate.answers = lambda path, count: None
+    with gate.without({V2} if request.param == "old API" else set()):
+        yield filled
 
 
 EXAMPLES = [

@@ -9,22 +9,16 @@ from urllib3.util import Retry
 from langchain_finetune import LangSmithRunChatLoader, LoadError
 from langchain_finetune.loaders import langsmith_client
 from support.servers import free_port
-from support.store import NOON, SECOND, Gate, bulk, store_client
+from support.store import NOON, SECOND, bulk
 
 COUNT = 1230
 V1, V2 = "/runs/query", "/api/v2/runs/query"
 
 
 @pytest.fixture(scope="module")
-def gate():
-    return Gate(None)
-
-
-@pytest.fixture(scope="module")
-def filled(gate, tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
-        bulk(client, COUNT)
-        yield client
+def filled(filled):
+    bulk(filled, COUNT)
+    return filled
 
 
 @pytest.fixture

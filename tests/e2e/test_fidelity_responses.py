@@ -129,11 +129,9 @@ def wrapped(run_store, output, ask):
     with (
         served(server.app) as url,
         tracing_context(enabled=True, client=run_store, project_name="app"),
+        OpenAI(base_url=f"{url}/v1", api_key="x") as client,
     ):
-        client = wrap_openai(
-            OpenAI(base_url=f"{url}/v1", api_key="x"), tracing_extra={"client": run_store}
-        )
-        ask(client.responses)
+        ask(wrap_openai(client, tracing_extra={"client": run_store}).responses)
         run_store.flush()
     return server, LangSmithRunChatLoader(project_name="app", client=run_store)
 

@@ -64,9 +64,9 @@ def test_the_chat_api(run_store, name, stream):
     server = ModelServer([answer])
 
     def ask(url):
-        client = wrap_openai(OpenAI(base_url=f"{url}/v1", api_key="x"))
-        given = client.chat.completions.create(model="m", stream=stream, **inputs)
-        list(given) if stream else given
+        with OpenAI(base_url=f"{url}/v1", api_key="x") as client:
+            given = wrap_openai(client).chat.completions.create(model="m", stream=stream, **inputs)
+            list(given) if stream else given
 
     loader = wrapped(run_store, server, ask)
     [request] = server.requests
@@ -83,8 +83,9 @@ def test_a_class_as_format_is_a_skip_since_its_schema_is_not_in_the_run(run_stor
     server = ModelServer([text('{"guests": 2}')])
 
     def ask(url):
-        client = wrap_openai(OpenAI(base_url=f"{url}/v1", api_key="x"))
-        client.chat.completions.parse(model="m", messages=SENT, response_format=Booking)
+        with OpenAI(base_url=f"{url}/v1", api_key="x") as client:
+            parse = wrap_openai(client).chat.completions.parse
+            parse(model="m", messages=SENT, response_format=Booking)
 
     sessions = wrapped(run_store, server, ask).invoke({})
     assert list(sessions) == []
@@ -128,8 +129,8 @@ def test_anthropics_api(run_store, name):
     server = AnthropicServer([output])
 
     def ask(url):
-        client = wrap_anthropic(Anthropic(base_url=url, api_key="x"))
-        client.messages.create(model="claude-test", max_tokens=2000, **inputs)
+        with Anthropic(base_url=url, api_key="x") as client:
+            wrap_anthropic(client).messages.create(model="claude-test", max_tokens=2000, **inputs)
 
     loader = wrapped(run_store, server, ask)
     expected = chat_form_of_anthropic(server.requests[0], output)
@@ -141,9 +142,10 @@ def test_anthropics_api_streamed(run_store):
     server = AnthropicServer([output])
 
     def ask(url):
-        client = wrap_anthropic(Anthropic(base_url=url, api_key="x"))
-        with client.messages.stream(model="claude-test", max_tokens=2000, **inputs) as stream:
-            list(stream.text_stream)
+        with Anthropic(base_url=url, api_key="x") as client:
+            messages = wrap_anthropic(client).messages
+            with messages.stream(model="claude-test", max_tokens=2000, **inputs) as stream:
+                list(stream.text_stream)
 
     loader = wrapped(run_store, server, ask)
     expected = chat_form_of_anthropic(server.requests[0], output)

@@ -169,12 +169,21 @@ def test_a_job_that_is_not_known_is_one_sentence(command, url):
     assert command("jobs", "list", "--limit", 0).code == 2
 
 
+# A test run in the background of a shell ignores SIGINT, and its children would too.
+_HEARS_CTRL_C = """
+import signal
+from langchain_finetune.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 @pytest.mark.parametrize("on_cancel", ["keep", "cancel"])
 def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats, on_cancel):
     engine.ends_as = "running"
     arguments = ("run", "--engine", "openai", "--model", "m", "--file", str(chats))
     with subprocess.Popen(
-        [sys.executable, "-m", "langchain_finetune.cli", *arguments, "--on-cancel", on_cancel],
+        [sys.executable, "-c", _HEARS_CTRL_C, *arguments, "--on-cancel", on_cancel],
         env=dict(os.environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -182,7 +191,7 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
     ) as process:
         assert process.stderr.readline().startswith("ftjob-")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=240)
     [(job_id, job)] = engine.jobs.items()
     assert (process.returncode, out) == (1, "")
     became = {"keep": "goes on", "cancel": "was cancelled"}[on_cancel]

@@ -23,7 +23,7 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--window-size=1100,1600",
 )
-WAIT_S = 40
+WAIT_S = 120
 
 pytestmark = [
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver is installed"),

@@ -23,7 +23,7 @@ def test_pairs_train_and_the_model_answers(engine):
     )
     examples = Convert(method="preference").invoke(list(chats()))
     job = step.submit(examples)
-    job.wait(timeout_s=120)
+    job.wait(timeout_s=300)
     model = job.model(temperature=0, max_tokens=8)
     assert "polite" in model.model_name
     assert isinstance(model.invoke("Is 3 a number?").content, str)

@@ -12,28 +12,15 @@ from langchain_finetune import (
 )
 from support.pairs import made
 from support.runs import TOOL
-from support.store import Gate, record, say, store_client
+from support.store import record, say
 
 V2 = "/api/v2/runs/query"
 
 
-@pytest.fixture(scope="module")
-def gate():
-    return Gate(None)
-
-
-@pytest.fixture(scope="module")
-def filled(gate, tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
-        yield client
-
-
 @pytest.fixture(params=["new API", "old API"])
 def langsmith(request, filled, gate):
-    gone = {V2} if request.param == "old API" else set()
-    gate.answers = lambda path, count: (404, {}) if path in gone else None
-    yield filled
-    gate.answers = lambda path, count: None
+    with gate.without({V2} if request.param == "old API" else set()):
+        yield filled
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def browse(tmp_path, html, *options):
         [*command, (tmp_path / "page.html").as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=True,
     ).stdout
 

@@ -13,30 +13,22 @@ from langchain_finetune import (
     LangSmithThreadChatLoader,
     LoadError,
 )
-from support.store import NOON, SECOND, Gate, chat, record, say, store_client
+from support.store import NOON, SECOND, chat, record, say
 
 V2_RUNS, V2_THREADS = "/api/v2/runs/query", "/api/v2/threads/query"
 
 
 @pytest.fixture(scope="module")
-def gate():
-    return Gate(None)
-
-
-@pytest.fixture(scope="module")
-def filled(gate, tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
-        fill(client)
-        yield client
+def filled(filled):
+    fill(filled)
+    return filled
 
 
 @pytest.fixture(params=["threads API", "new runs API", "old runs API"])
 def langsmith(request, filled, gate):
     missing = {"new runs API": {V2_THREADS}, "old runs API": {V2_THREADS, V2_RUNS}}
-    gone = missing.get(request.param, set())
-    gate.answers = lambda path, count: (404, {}) if path in gone else None
-    yield filled
-    gate.answers = lambda path, count: None
+    with gate.without(missing.get(request.param, set())):
+        yield filled
 
 
 def fill(client):

@@ -16,8 +16,8 @@ from tests.local.conftest import until
 class ChatServer:
     """Serves the folders in `models`, by name."""
 
-    def __init__(self):
-        self.models = {}
+    def __init__(self, **models):
+        self.models = models
         self.service = ChatService(self.models.get)
         app = FastAPI()
 

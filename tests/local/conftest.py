@@ -33,6 +33,18 @@ def way():
 
 
 @pytest.fixture
+def script(monkeypatch):
+    """What every served model writes; see `chat_server.Script`."""
+    from transformers import LlamaForCausalLM
+
+    from tests.local.chat_server import Script
+
+    script = Script()
+    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
+    return script
+
+
+@pytest.fixture
 def tiny_model(tmp_path):
     """A folder with a base that knows nothing."""
     return _load("tiny_model").make_tiny_model(tmp_path / "tiny")
@@ -101,7 +113,7 @@ def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True):
             yield Engine(home, process, running.url, read_key(home).get_secret_value())
             if stop:
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0
+                assert process.wait(60) == 0
         finally:
             process.kill()
 

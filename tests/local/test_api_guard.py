@@ -15,7 +15,7 @@ def send(engine, method, path, body=None, *, headers=(), key=True):
     given |= dict(headers)
     request = urllib.request.Request(engine.url + path, data=body, method=method, headers=given)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -127,7 +127,7 @@ def test_a_form_without_a_boundary(engine):
 
 @pytest.mark.parametrize("path", ["/v1/fine_tuning/jobs", "/v1/files", "/runs/batch"])
 def test_a_body_that_says_it_is_too_large(engine, path):
-    connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=60)
     connection.putrequest("POST", path)
     connection.putheader("Authorization", f"Bearer {engine.key}")
     connection.putheader("Content-Length", str(10**12))
@@ -143,7 +143,7 @@ def test_a_body_that_turns_out_too_large(engine):
         for _ in range(65):
             yield b"x" * 2**20
 
-    connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=60)
     headers = {"X-API-Key": engine.key, "Content-Type": "application/json"}
     connection.request("POST", "/v1/fine_tuning/jobs", chunks(), headers, encode_chunked=True)
     answer = connection.getresponse()

@@ -215,7 +215,7 @@ def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way, kind):
         job = d.waiting(getattr(way, kind))
         ((_, pid),) = engine.started()
         engine.process.send_signal(signal.SIGTERM)
-        assert engine.process.wait(20) == 0
+        assert engine.process.wait(60) == 0
         assert not alive(pid)
         assert [path.name for path in leftovers(engine.home, job)] == ["work"]
     (engine.home / "go").touch()

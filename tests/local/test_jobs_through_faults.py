@@ -103,7 +103,7 @@ def test_two_processes_at_once_make_one_job(engine, client, tmp_path):
         client_process(engine, engine.url, home, heard[0], "Two at once") as one,
         client_process(engine, engine.url, home, heard[1], "Two at once") as two,
     ):
-        names = [process.communicate(timeout=90)[0] for process in (one, two)]
+        names = [process.communicate(timeout=240)[0] for process in (one, two)]
     assert names[0] == names[1]
     told = max((Path(path).read_text().split() for path in heard), key=len)
     check(client, home, names[0], told)
@@ -117,15 +117,15 @@ def test_the_client_is_killed(engine, client, tmp_path, number, when):
     def kill(at, _line):
         if at == number and process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
     hooks = {"choose": kill} if when == "before" else {"after": kill}
     with FaultProxy(engine.url, **hooks) as proxy:
         arguments = engine, proxy.url, home, str(heard), f"Killed {when} {number}"
         with client_process(*arguments) as process:
-            assert process.wait(60) == -signal.SIGKILL
+            assert process.wait(240) == -signal.SIGKILL
         with client_process(*arguments) as process:
-            model_name = process.communicate(timeout=60)[0]
+            model_name = process.communicate(timeout=240)[0]
     told = heard.read_text().split()
     # An event that was being told when the process died is told again, under the same id.
     once = [name for name, before in zip(told, [None, *told], strict=False) if name != before]

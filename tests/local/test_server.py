@@ -26,14 +26,14 @@ def test_start_kill_start_stop(start):
         assert RunningEngine.read(again.home).pid == again.process.pid
         assert again.key == engine.key
         again.process.send_signal(signal.SIGINT)
-        assert again.process.wait(20) == 0
+        assert again.process.wait(60) == 0
     assert RunningEngine.read(again.home) is None
     assert "Traceback" not in engine.log()
 
 
 def test_a_second_engine_on_the_same_home_names_the_first(engine):
     second = subprocess.run(
-        [*ENGINE, str(engine.home)], capture_output=True, text=True, check=False, timeout=30
+        [*ENGINE, str(engine.home)], capture_output=True, text=True, check=False, timeout=120
     )
     assert second.returncode == 3
     assert second.stderr == (
@@ -94,7 +94,7 @@ def test_command_line(tmp_path):
                 assert process.poll() is None
                 time.sleep(0.05)
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     assert "The engine is at http://127.0.0.1:" in log.read_text()

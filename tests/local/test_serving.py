@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import pytest
 
-from tests.local.chat_server import ChatServer, Script
+from tests.local.chat_server import ChatServer
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
 
 ASK = [{"role": "user", "content": "5 plus 8?"}]
@@ -24,9 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    server = ChatServer()
-    server.models["tiny"] = folder
-    with server.running():
+    with ChatServer(tiny=folder).running() as server:
         yield server
 
 
@@ -34,15 +32,6 @@ def server(folder):
 def client(server):
     with server.client() as client:
         yield client
-
-
-@pytest.fixture
-def script(monkeypatch):
-    from transformers import LlamaForCausalLM
-
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
-    return script
 
 
 def ask(client, messages=ASK, model="tiny", **options):

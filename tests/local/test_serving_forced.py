@@ -14,10 +14,8 @@ LOOSE = [CALCULATOR, {"type": "function", "function": {"name": "ping"}}]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = ChatServer()
-    server.models["tiny"] = make_tiny_model(tmp_path_factory.mktemp("tiny"))
-    server.models["nano"] = NANO
-    with server.running():
+    tiny = make_tiny_model(tmp_path_factory.mktemp("tiny"))
+    with ChatServer(tiny=tiny, nano=NANO).running() as server:
         yield server
 
 

@@ -50,9 +50,7 @@ def search(query: str) -> str:
 
 @pytest.fixture(scope="module")
 def server():
-    server = ChatServer()
-    server.models["nano"] = NANO
-    with server.running():
+    with ChatServer(nano=NANO).running() as server:
         yield server
 
 

@@ -14,7 +14,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving import ChatService, service
 from langchain_finetune.local.serving.pieces import Text
 from langchain_finetune.local.serving.text import TextFilter
-from tests.local.chat_server import ChatServer, Script
+from tests.local.chat_server import ChatServer
 from tests.local.conftest import until
 from tests.local.test_training import finish, start
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
@@ -30,19 +30,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    server = ChatServer()
-    server.models["tiny"] = folder
-    with server.running():
+    with ChatServer(tiny=folder).running() as server:
         yield server
-
-
-@pytest.fixture
-def script(monkeypatch):
-    from transformers import LlamaForCausalLM
-
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
-    return script
 
 
 def body(model="tiny", **fields):
@@ -70,12 +59,12 @@ def test_chat_openai(server, script):
 
 def test_a_client_that_leaves_stops_the_model(server, script):
     script.text = "x" * 5000
-    script.pause = 0.02
+    script.pause = 0.2  # 1,000 tokens would take minutes.
     with server.client() as client:
         stream = client.chat.completions.create(stream=True, max_tokens=1000, **body())
         assert next(chunk for chunk in stream if chunk.choices[0].delta.content)
         stream.close()
-    until(script.stopped.is_set, 5)
+    until(script.stopped.is_set)
 
 
 def test_a_model_that_breaks_off(server, monkeypatch, caplog):

@@ -10,7 +10,7 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from tests.local.chat_server import ChatServer, Script
+from tests.local.chat_server import ChatServer
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
 
 ARGUMENTS = '{"first": 5, "operation": "add", "second": 8}'
@@ -26,9 +26,8 @@ class Sum(BaseModel):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = ChatServer()
-    server.models["tiny"] = make_tiny_model(tmp_path_factory.mktemp("tiny"), context=1024)
-    with server.running():
+    tiny = make_tiny_model(tmp_path_factory.mktemp("tiny"), context=1024)
+    with ChatServer(tiny=tiny).running() as server:
         yield server
 
 
@@ -36,15 +35,6 @@ def server(tmp_path_factory):
 def client(server):
     with server.client() as client:
         yield client
-
-
-@pytest.fixture
-def script(monkeypatch):
-    from transformers import LlamaForCausalLM
-
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
-    return script
 
 
 def respond(client, given="5 plus 8?", **options):

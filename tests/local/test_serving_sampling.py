@@ -6,7 +6,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.local.chat_server import ChatServer, Script
+from tests.local.chat_server import ChatServer
 from tests.local.forms import NANO
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
 
@@ -17,10 +17,8 @@ CALL = f'<tool_call>\n{{"name": "calculator", "arguments": {ARGUMENTS}}}\n</tool
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = ChatServer()
-    server.models["tiny"] = make_tiny_model(tmp_path_factory.mktemp("tiny"), context=256)
-    server.models["nano"] = NANO
-    with server.running():
+    tiny = make_tiny_model(tmp_path_factory.mktemp("tiny"), context=256)
+    with ChatServer(tiny=tiny, nano=NANO).running() as server:
         yield server
 
 
@@ -28,15 +26,6 @@ def server(tmp_path_factory):
 def client(server):
     with server.client() as client:
         yield client
-
-
-@pytest.fixture
-def script(monkeypatch):
-    from transformers import LlamaForCausalLM
-
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
-    return script
 
 
 def ask(client, model="tiny", **options):

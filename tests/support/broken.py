@@ -6,6 +6,7 @@ from typing import Any
 SYSTEM = {"role": "system", "content": "You run a small hotel's front desk."}
 USER = {"role": "user", "content": "Is a double room free tonight?"}
 ANSWER = {"role": "assistant", "content": "Yes, one on the second floor."}
+LEGACY = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": '{"free": 1}'}
 TOOL = {
     "type": "function",

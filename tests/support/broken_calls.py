@@ -4,6 +4,7 @@ import json
 
 from support.broken import (
     ANSWER,
+    LEGACY,
     RESULT,
     TOOL,
     USER,
@@ -15,10 +16,7 @@ from support.broken import (
     defined,
 )
 
-UNTYPED = {"function": TOOL["function"]}
-LEGACY = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
 WRONG = call('{"beds": "two"}')
-DRAFT = {"type": "object", "properties": {"beds": {"$ref": "#/$defs/beds"}}}
 
 CALLS = [
     Broken(

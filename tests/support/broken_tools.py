@@ -2,6 +2,7 @@
 
 from support.broken import (
     ANSWER,
+    LEGACY,
     TOOL,
     USER,
     Broken,
@@ -15,8 +16,6 @@ from support.broken import (
 )
 
 UNTYPED = {"function": TOOL["function"]}
-LEGACY = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
-WRONG = call('{"beds": "two"}')
 DRAFT = {"type": "object", "properties": {"beds": {"$ref": "#/$defs/beds"}}}
 
 TOOLS = [

@@ -1,6 +1,7 @@
 """A proxy on a real socket that breaks HTTP as it is told to: `with FaultProxy(url, choose)`."""
 
 import asyncio
+import contextlib
 import re
 import threading
 from urllib.parse import urlsplit
@@ -38,12 +39,12 @@ class FaultProxy:
 
     def __enter__(self):
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -98,9 +99,10 @@ class FaultProxy:
 
     async def _asked(self, request):
         reader, writer = await asyncio.open_connection(*self._server)
-        writer.write(re.sub(rb"(?i)\r\nconnection: [^\r]*", b"\r\nConnection: close", request))
-        answer = await reader.read()
-        writer.close()
+        # It may be cancelled here, when the proxy ends.
+        with contextlib.closing(writer):
+            writer.write(re.sub(rb"(?i)\r\nconnection: [^\r]*", b"\r\nConnection: close", request))
+            answer = await reader.read()
         return re.sub(rb"(?i)\r\nconnection: close", b"", answer, count=1)
 
 

@@ -30,6 +30,13 @@ class Gate:
         self.paths = []
         self.bodies = []
 
+    @contextmanager
+    def without(self, paths):
+        """Answer that these paths are not there."""
+        self.answers = lambda path, count: (404, {}) if path in paths else None
+        yield
+        self.answers = lambda path, count: None
+
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             await self.app(scope, receive, send)

@@ -37,7 +37,7 @@ def test_items_come_in_the_order_of_their_sources(workers, ahead):
 
 
 def test_sources_are_read_side_by_side():
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=60)
     sources = [source(number, before=meeting.wait) for number in range(3)]
     assert list(in_order(sources, workers=3)) == [0, 1, 2]
 

@@ -192,7 +192,7 @@ def test_a_schema_never_makes_the_check_fetch_anything(keyword):
             asked.append(self.path)
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         schema = {keyword: f"http://127.0.0.1:{server.server_port}/a", "allOf": [{"$ref": "b"}]}
         tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
         found = check_example(chat(USER, calling(call(name="f")), tools=[tool]))

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -188,7 +189,7 @@ def test_signatures_are_the_same_in_every_run():
 
 def test_the_index_only_adds_what_it_is_told_to():
     row = Row("1", {}, example=chat("a"))
-    with DuplicateIndex(0.9) as index:
+    with closing(DuplicateIndex(0.9)) as index:
         assert index.repeated(row, add=False) is None
         assert index.repeated(row, add=True) is None
         assert index.repeated(row, add=False) == ("1", True)

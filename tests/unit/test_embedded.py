@@ -41,7 +41,7 @@ def home(tmp_path, monkeypatch):
 def ask(address, path="/v1/models"):
     key = {"Authorization": f"Bearer {address.api_key.get_secret_value()}"}
     with urllib.request.urlopen(
-        urllib.request.Request(address.url + path, headers=key), timeout=10
+        urllib.request.Request(address.url + path, headers=key), timeout=60
     ) as answer:
         return json.load(answer)
 
@@ -107,11 +107,9 @@ class Stranger(http.server.BaseHTTPRequestHandler):
 def test_a_stranger_at_the_engines_address(home, answer):
     with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
         server.answer = answer
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         home.mkdir()
         RunningEngine(f"http://127.0.0.1:{server.server_port}", os.getpid(), "1").write(home)
         assert find_engine(home) is None
         assert stop_engine(home) is False
         server.shutdown()
-        thread.join()

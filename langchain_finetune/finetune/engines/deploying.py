@@ -5,13 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from openai import APIConnectionError, APIStatusError, OpenAIError
+from openai import NotFoundError, OpenAIError
 
 from langchain_finetune.errors import DeployError
+from langchain_finetune.finetune.engines.answers import may_pass
 from langchain_finetune.finetune.steps import Call, Flow, Sleep
-
-_SERVER_ERROR = 500
-_MAY_PASS = frozenset({404, 408, 409, 429})  # What was just made may not be listed yet.
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,8 @@ def ask_until_ready(
         try:
             ready, failed = state((yield Call(ask)))
         except OpenAIError as error:
-            if not _may_pass(error):
+            # What was just made may not be listed yet.
+            if not (may_pass(error) or isinstance(error, NotFoundError)):
                 raise DeployError(
                     f"{what} (job {job_id}) can't be asked about: {error}", job_id=job_id
                 ) from error
@@ -71,9 +70,3 @@ def ask_until_ready(
                 job_id=job_id,
             )
         yield Sleep(min(pause.every_s, left))
-
-
-def _may_pass(error: OpenAIError) -> bool:
-    if isinstance(error, APIStatusError):
-        return error.status_code >= _SERVER_ERROR or error.status_code in _MAY_PASS
-    return isinstance(error, APIConnectionError)

@@ -6,18 +6,16 @@ from typing import Any
 
 from langchain_finetune.local.serving.fields import (
     Fields,
-    check_names,
+    fields_given,
     invalid,
     missing,
     take,
     take_integer,
     take_max_tokens,
-    take_number,
     take_required,
-    take_stops,
 )
 from langchain_finetune.local.serving.request import MAX_CHOICES, read_stream
-from langchain_finetune.local.serving.sampling import Sampling
+from langchain_finetune.local.serving.sampling import Sampling, read_sampling
 
 DEFAULT_MAX_TOKENS = 16
 """Most tokens of a completion, where the request does not say (OpenAI's API reference)."""
@@ -84,8 +82,7 @@ class CompletionRequest:
         Raises:
             ApiError: 400; the field is malformed, unknown, or asks for what is not supported.
         """
-        given = {name: value for name, value in body.items() if value is not None}
-        check_names(given, known=_KNOWN, only=_ONLY)
+        given = fields_given(body, known=_KNOWN, only=_ONLY)
         stream, include_usage = read_stream(given)
         prompts = _prompts(given)
         n = take_integer(given, "n", 1, MAX_CHOICES) or 1
@@ -105,12 +102,9 @@ class CompletionRequest:
             stream=stream,
             include_usage=include_usage,
             n=n,
-            sampling=Sampling(
+            sampling=read_sampling(
+                given,
                 max_tokens=take_max_tokens(given, "max_tokens") or DEFAULT_MAX_TOKENS,
-                temperature=take_number(given, "temperature", lambda value: 0 <= value <= 2),  # noqa: PLR2004
-                top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
-                seed=take(given, "seed", int),
-                stop=take_stops(given),
                 logprobs=logprobs,
             ),
         )

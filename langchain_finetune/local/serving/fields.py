@@ -33,22 +33,25 @@ def missing(name: str) -> ApiError:
     )
 
 
-def check_names(
-    given: Fields,
+def fields_given(
+    body: Fields,
     *,
     known: Iterable[str],
     only: Mapping[str, tuple[Any, ...]],
-) -> None:
-    """Refuse fields that nobody knows, and values that this engine can't carry out.
+) -> dict[str, Any]:
+    """Return the fields that are not null.
+
+    Fields that nobody knows are refused, and values that this engine can't carry out.
 
     Args:
-        given: The request's fields.
+        body: The request.
         known: Names that are read, or that change nothing about the answer.
         only: Names with the few values that ask for nothing special.
 
     Raises:
         ApiError: 400 with the code `unknown_parameter` or `unsupported_value`.
     """
+    given = {name: value for name, value in body.items() if value is not None}
     for name, value in given.items():
         if name in only:
             if value not in only[name]:
@@ -62,6 +65,7 @@ def check_names(
             raise ApiError(
                 400, f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
             )
+    return given
 
 
 def take(given: Fields, name: str, kind: type) -> Any:

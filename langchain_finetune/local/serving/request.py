@@ -8,16 +8,14 @@ from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.fields import (
     Fields,
-    check_names,
+    fields_given,
     invalid,
     missing,
     take,
     take_integer,
     take_max_tokens,
-    take_number,
-    take_stops,
 )
-from langchain_finetune.local.serving.sampling import Sampling
+from langchain_finetune.local.serving.sampling import Sampling, read_sampling
 from langchain_finetune.local.serving.shape import Shape, read_shape
 from langchain_finetune.local.serving.tool_choice import read_tool_choice
 
@@ -133,8 +131,7 @@ class ChatRequest:
         Raises:
             ApiError: 400; the field is malformed, unknown, or asks for what is not supported.
         """
-        given = {name: value for name, value in body.items() if value is not None}
-        check_names(given, known=_READ | WITHOUT_EFFECT, only=_ONLY)
+        given = fields_given(body, known=_READ | WITHOUT_EFFECT, only=_ONLY)
         _check_messages(given)
         stream, include_usage = read_stream(given)
         choice = read_tool_choice(given)
@@ -187,12 +184,9 @@ def _sampling(given: Fields) -> Sampling:
     wanted = take(given, "logprobs", bool)
     if top and not wanted:
         raise invalid("top_logprobs", "needs 'logprobs' to be true")
-    return Sampling(
+    return read_sampling(
+        given,
         max_tokens=take_max_tokens(given, "max_completion_tokens", "max_tokens"),
-        temperature=take_number(given, "temperature", lambda value: 0 <= value <= 2),  # noqa: PLR2004
-        top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
-        seed=take(given, "seed", int),
-        stop=take_stops(given),
         logprobs=(top or 0) if wanted else None,
     )
 

@@ -1,6 +1,7 @@
 """The items of a response: messages, thoughts and function calls, and the events that tell them."""
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from langchain_finetune.local.serving.wire import token_logprob
 Event = dict[str, Any]
 
 
-class _TextItem:
+class _TextItem(ABC):
     """An item with one part of text, which comes piece by piece.
 
     Args:
@@ -30,13 +31,13 @@ class _TextItem:
     def _place(self) -> Event:
         return {"item_id": self._id, "output_index": self._index, "content_index": 0}
 
+    @abstractmethod
     def part(self) -> dict[str, Any]:
         """Return the text in the API's shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body(self, status: str) -> dict[str, Any]:
         """Return the item in the API's shape."""
-        raise NotImplementedError
 
     def _logprobs(self, tokens: list[Token]) -> dict[str, Any]:
         del tokens

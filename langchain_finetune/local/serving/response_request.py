@@ -11,7 +11,7 @@ from typing import Any
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.fields import (
     Fields,
-    check_names,
+    fields_given,
     invalid,
     missing,
     take,
@@ -80,8 +80,7 @@ class ResponseRequest:
         Raises:
             ApiError: 400; the field is malformed, unknown, or asks for what is not supported.
         """
-        given = {name: value for name, value in body.items() if value is not None}
-        check_names(given, known=_READ | WITHOUT_EFFECT, only=_ONLY)
+        given = fields_given(body, known=_READ | WITHOUT_EFFECT, only=_ONLY)
         chat = {name: given[name] for name in _SAME if name in given}
         chat["messages"] = _messages(given)
         text_format = (take(given, "text", dict) or {}).get("format")

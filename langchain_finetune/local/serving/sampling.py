@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from langchain_finetune.local.serving.fields import Fields, take, take_number, take_stops
+
+_HOTTEST = 2
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -22,3 +26,19 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+
+
+def read_sampling(given: Fields, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+    """Return how the tokens are drawn, from the fields that requests have in common.
+
+    Raises:
+        ApiError: 400; a field is malformed or outside of its range.
+    """
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=take_number(given, "temperature", lambda value: 0 <= value <= _HOTTEST),
+        top_p=take_number(given, "top_p", lambda value: 0 < value <= 1),
+        seed=take(given, "seed", int),
+        stop=take_stops(given),
+        logprobs=logprobs,
+    )

@@ -1,6 +1,5 @@
 """The filter language: what it selects, and how it refuses."""
 
-import time
 from uuid import UUID
 
 import pytest
@@ -217,7 +216,7 @@ def test_a_filter_is_parsed_to_a_tree():
     )
 
 
-def test_ten_thousand_runs_answer_at_once(store):
+def test_ten_thousand_runs_answer_in_few_steps(store):
     runs = (
         {**run, "id": uid(10**6 + index), "parent_run_id": uid(10), "trace_id": uid(10)}
         for index in range(10_000)
@@ -229,8 +228,10 @@ def test_ten_thousand_runs_answer_at_once(store):
         "filter": 'and(eq(run_type, "llm"), eq(metadata_key, "none"))',
         "trace_filter": 'and(eq(feedback_key, "user_score"), gt(feedback_score, 0))',
     }
-    began = time.perf_counter()
+    thousands = []
+    # Steps of SQLite's machine; seconds would tell of other processes, too.
+    store._database._connection.set_progress_handler(lambda: thousands.append(1), 1000)
     assert found(store, **asked) == []
     assert len(found(store, trace_filter=asked["trace_filter"], limit=100)) == 100
-    # It takes a fraction of this; other processes may be at work too.
-    assert time.perf_counter() - began < 2
+    # It takes 175; without the index, 613.
+    assert len(thousands) < 500
