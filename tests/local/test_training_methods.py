@@ -1,11 +1,12 @@
 """LoRA, DPO, early stop, and going on after a stop, in the training process by itself."""
 
 import json
+import time
 
 import pytest
 
 from tests.local.tiny_model import example, make_tiny_model
-from tests.local.training_process import finish, preference, start
+from tests.local.training_process import finish, preference, start, weights
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,27 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
     assert again[1] == pytest.approx(through[1], rel=1e-4)
     for first, second in zip(through[-1]["checkpoints"], again[-1]["checkpoints"], strict=True):
         assert second == pytest.approx(first, rel=1e-4)
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "through")
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
+def test_a_killed_lora_training_ends_with_the_same_weights(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(12)]
+    options = {"n_epochs": 4, "batch_size": 4, "lora_rank": 4}
+    finish(start(tmp_path / "through", base, examples, **options))
+
+    killed = tmp_path / "killed"
+    with start(killed, base, examples, **options) as process:
+        while not list((killed / "work").glob("checkpoint-*/complete")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    events, status, log = finish(start(killed, base, examples, **options))
+    assert status == 0, log
+    assert events[0]["resumed_from"] >= 3
+    assert len(weights(killed)) == 6
+    assert weights(killed) == weights(tmp_path / "through")
 
 
 @pytest.mark.train

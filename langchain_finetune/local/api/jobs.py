@@ -127,8 +127,9 @@ class _Create(_Strict):
         if self.integrations:
             raise ApiError(
                 400,
-                "This engine sends nothing to other services: leave integrations out, and read the"
-                " job's events or its result file.",
+                "This engine sends nothing to other services: leave integrations out, and log the"
+                " metrics of the job's events or its result file yourself (in LangChain with"
+                " MetricsLogger).",
                 code="unsupported_integration",
                 param="integrations",
             )
