@@ -27,7 +27,6 @@ from typing import Any, Self, TextIO
 
 from langchain_finetune.local.training.plan import Plan
 
-
 OUT_OF_MEMORY = errno.ENOMEM
 """Exit status of a training process for which memory did not suffice."""
 
@@ -35,7 +34,7 @@ LESS_MEMORY = "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a
 """What to do where memory does not suffice."""
 
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
-"""How PyTorch says so, where it has no class for it: of the CPU, Apple's GPUs and CUDA's libraries."""
+"""How PyTorch says so without a class of its own: for CPUs, Apple's GPUs, CUDA's libraries."""
 
 
 class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
