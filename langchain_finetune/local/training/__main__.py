@@ -59,7 +59,9 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
         parameters=model.num_parameters(),
         method=spec.method,
     )
-    plan = sized(plan, lengths, spec.seed)
+    if plan.method == "supervised":
+        # DPO's loss is a mean over each batch, so smaller ones would weigh the pairs otherwise.
+        plan = sized(plan, lengths, spec.seed)
 
     # Only now: these take seconds to import, and most faults of a file are known by here.
     from langchain_finetune.local.training.export import export  # noqa: PLC0415

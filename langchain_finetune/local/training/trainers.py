@@ -194,21 +194,16 @@ class _ByLength(Sampler[int]):
         return by_length(order, self._lengths, self._step)
 
 
-class _StepsByLength:
-    args: Any
-    train_dataset: Dataset
-
+class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         settings = self.args
         parts = settings.gradient_accumulation_steps * settings.world_size
         return _ByLength(
-            [sum(map(len, example.values())) for example in self.train_dataset],
+            [len(example["input_ids"]) for example in self.train_dataset],
             step=settings.per_device_train_batch_size * parts,
             seed=settings.seed,
         )
 
-
-class _Supervised(_StepsByLength, _NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     def get_eval_dataloader(self, *arguments: Any) -> Any:
         # A batch counts by its rows, so a mean over packed ones would depend on the packing.
         training = self.data_collator
@@ -219,7 +214,7 @@ class _Supervised(_StepsByLength, _NoCard, SFTTrainer):  # type: ignore[misc]  #
             self.data_collator = training
 
 
-class _Preferring(_StepsByLength, _NoCard, DPOTrainer):  # type: ignore[misc]
+class _Preferring(_NoCard, DPOTrainer):  # type: ignore[misc]
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         # TRL would put texts into tokens here; these are tokens already.
         return dataset
