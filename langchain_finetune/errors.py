@@ -25,6 +25,9 @@ A message says what failed, which one (by id) and what to do next. It never hold
 or keys.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from langchain_core.exceptions import LangChainException
 
 
@@ -33,11 +36,29 @@ class FineTuningError(LangChainException):
 
 
 class LoadError(FineTuningError):
-    """A source of chats could not be read: unreachable, unknown, or refused."""
+    """A source of chats could not be read: unreachable, unknown, or refused.
+
+    Attributes:
+        skipped: Every chat that was left out (`Skip`), where that is the error (`strict`); the
+            message names the first.
+    """
+
+    def __init__(self, message: str, *, skipped: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 class ConvertError(FineTuningError):
-    """The chats make no training set: none was selected, or too few passed the checks."""
+    """The chats make no training set: none was selected, or too few passed the checks.
+
+    Attributes:
+        rejected: Every chat that was left out (`Skip`), where that is the error (`strict`); the
+            message names the first.
+    """
+
+    def __init__(self, message: str, *, rejected: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.rejected = tuple(rejected)
 
 
 class BudgetError(ConvertError):
@@ -130,3 +151,18 @@ class DeployError(JobError):
 
 class TrainedContractWarning(UserWarning):
     """A fine-tuned model is called with other tools than it was trained with."""
+
+
+def raised_by(function: str, chat_id: str, kind: type[FineTuningError]) -> FineTuningError:
+    """Return the error of a user's own function, to be raised from what it raised.
+
+    Args:
+        function: What it is given as, such as `redact`.
+        chat_id: Names the chat that it was called for.
+        kind: Which error of this package.
+    """
+    # What the function said may hold the chat's text: only the cause has it.
+    return kind(
+        f"Your function `{function}` failed for the chat {chat_id}: its own error is the cause "
+        "of this one."
+    )

@@ -147,7 +147,7 @@ class Sessions:
         yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
-            raise LoadError(_lost(lost))
+            raise LoadError(_lost(lost), skipped=lost)
 
     def skipped_by_reason(self) -> dict[str, int]:
         """Return how many were left out for each reason code, most frequent first."""
@@ -155,6 +155,10 @@ class Sessions:
 
     def __repr__(self) -> str:
         return "Sessions(<read when iterated>)"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: Any, __: Any) -> dict[str, Any]:
+        return {"title": cls.__name__, "type": "array", "items": {"type": "object"}}
 
 
 def changed(

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from langchain_finetune.cli.output import AsJson, print_json
 from langchain_finetune.errors import EngineError, FineTuningError, LoadError
+from langchain_finetune.finetune.connection import default_base_url
 from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
@@ -105,11 +106,15 @@ def _langsmith() -> Iterator[Finding]:
 
 def _openai() -> Iterator[Finding]:
     # A key is not tried out: that would be a request to somebody's account.
-    if os.environ.get("OPENAI_API_KEY"):
-        where = os.environ.get("OPENAI_BASE_URL", "OpenAI's own API")
-        yield Finding("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
-    else:
+    if not os.environ.get("OPENAI_API_KEY"):
         yield Finding("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
+        return
+    try:
+        where = default_base_url()
+    except FineTuningError as error:
+        yield Finding("hosted engine", "bad", str(error))
+    else:
+        yield Finding("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
 
 
 def _package(name: str, *, missing: Literal["note", "bad"]) -> Finding:

@@ -13,7 +13,8 @@ from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
-from langchain_finetune.loaders.runs import LangSmithRunChatLoader, updated
+from langchain_finetune.loaders.query_loader import updated
+from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
 _SAID = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.cli.conversion import conversion
+from langchain_finetune.cli.deployment import DeploymentOptions, deployment_options
 from langchain_finetune.cli.output import AsJson, print_json, print_result
 from langchain_finetune.cli.selection import selected
 from langchain_finetune.cli.sharing import made_of, shares
@@ -54,15 +55,20 @@ def prepare(
 
 @shares(selected, into="loader")
 @shares(conversion, into="settings")
+@shares(deployment_options, into="deploying")
 def run(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
+    deploying: DeploymentOptions,
     model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
     engine: Annotated[
-        Literal["local", "openai"], typer.Option(help="openai is any server of its API.")
+        Engine, typer.Option(help="openai is any server of its API; azure and nebius deploy, too.")
     ] = "local",
-    base_url: Annotated[str | None, typer.Option(help="Address of that server.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of the server.")] = None,
+    training_type: Annotated[
+        str | None, typer.Option(help="At azure: Standard, GlobalStandard or Developer.")
+    ] = None,
     method: Annotated[
         Literal["supervised", "preference"],
         typer.Option(help="What is learnt; pairs of preference make a job of the method dpo."),
@@ -99,6 +105,8 @@ def run(
         model=model,
         engine=engine,
         base_url=base_url,
+        deployment=deploying.for_engine(engine),
+        extra_body=_extra_body(engine, training_type),
         suffix=suffix,
         seed=seed,
         hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
@@ -122,6 +130,14 @@ def run(
         **(chat.metadata or {}),
     }
     print_result(result, as_json=as_json)
+
+
+def _extra_body(engine: Engine, training_type: str | None) -> dict[str, Any]:
+    if training_type is None:
+        return {}
+    if engine != "azure":
+        raise typer.BadParameter("--training-type is for --engine azure.")
+    return {"trainingType": training_type}
 
 
 def _files(made: Spooled) -> dict[str, dict[str, Any]]:

@@ -80,7 +80,7 @@ def strict_rows(
     skipped = sessions.skipped if isinstance(sessions, Sessions) else []
     lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code not in _HELD_ELSEWHERE]
     if lost:
-        raise ConvertError(_lost(lost))
+        raise ConvertError(_lost(lost), rejected=lost)
 
 
 def _line(row: Row) -> bytes | None:

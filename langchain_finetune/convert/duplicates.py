@@ -10,6 +10,8 @@ import orjson
 from langchain_finetune.convert.duplicate_index import DuplicateIndex
 from langchain_finetune.convert.row_key import row_key
 from langchain_finetune.convert.rows import Outcome, Part, Row
+from langchain_finetune.convert.shared_chats import SharedChats
+from langchain_finetune.convert.split import Split
 
 Duplicates = Literal["keep", "drop_exact", "drop_near"]
 Contamination = Literal["exact", "near"]
@@ -44,40 +46,65 @@ def unique_rows(
 
 
 def uncontaminated_rows(
-    rows: Iterator[Row], outcome: Outcome, near_threshold: float | None = None
+    rows: Iterator[Row], split: Split, outcome: Outcome, near_threshold: float | None = None
 ) -> Iterator[Row]:
     """Yield the rows whose part repeats no other: what is measured on must not have been learnt.
 
-    The test part wins against validation, and both win against training: those that lose are
-    rejected with the code `contaminated`. So the held-out parts stay as they were drawn, and the
-    order of the rows does not matter. For that all rows are read before the first is yielded; they
-    wait in a temporary file.
+    Chats that are the same word for word share one part, or what users ask most often would all be
+    held out, since one of many copies surely is. Where the groups of the copies were drawn for
+    several parts, the chat itself is drawn; `split_by_repetition` counts the rows that this moves.
+
+    Of near repetitions the test part wins against validation, and both win against training: those
+    that lose are rejected with the code `contaminated`.
+
+    The order of the rows does not matter. For that all rows are read before the first is yielded;
+    they wait in a temporary file.
 
     Args:
         rows: Split into their parts.
+        split: Draws the parts.
         outcome: Takes the rejects.
         near_threshold: Similarity from which rows count as repeated; None for exact ones only.
     """
-    with (
-        TemporaryFile() as waiting,
-        closing(DuplicateIndex(near_threshold)) as test,
-        closing(DuplicateIndex(near_threshold)) as validation,
-    ):
-        indices = {"test": test, "validation": validation}
+    with TemporaryFile() as waiting, closing(SharedChats()) as chats:
         for row in rows:
-            if row.part != "train":
-                indices[row.part].repeated(row, add=True)
+            chats.add(row_key(row), row.part)
             _write(row, waiting)
-        waiting.seek(0)
-        while header := waiting.readline():
-            row = _read(header, waiting)
-            for part in _ABOVE[row.part]:
-                if repeated := indices[part].repeated(row, add=False):
-                    reason = f"{_reason(*repeated)[:-1]} in the {part} part."
-                    outcome.reject_row(row, "contaminated", reason)
-                    break
-            else:
-                yield row
+        if near_threshold is None:
+            yield from _settled(waiting, chats, split, outcome)
+            return
+        with (
+            closing(DuplicateIndex(near_threshold)) as test,
+            closing(DuplicateIndex(near_threshold)) as validation,
+        ):
+            indices = {"test": test, "validation": validation}
+            for row in _settled(waiting, chats, split, Outcome()):
+                if row.part != "train":
+                    indices[row.part].repeated(row, add=True)
+            for row in _settled(waiting, chats, split, outcome):
+                for part in _ABOVE[row.part]:
+                    if repeated := indices[part].repeated(row, add=False):
+                        reason = f"{_reason(*repeated)[:-1]} in the {part} part."
+                        outcome.reject_row(row, "contaminated", reason)
+                        break
+                else:
+                    yield row
+
+
+def _settled(
+    waiting: IO[bytes], chats: SharedChats, split: Split, outcome: Outcome
+) -> Iterator[Row]:
+    """Yield the rows that wait, the copies of a chat in one part."""
+    waiting.seek(0)
+    while header := waiting.readline():
+        row = _read(header, waiting)
+        key = row_key(row)
+        if chats.are_in_several(key):
+            part = split.part_of(f"chat:{key.hex()}")
+            if part != row.part:
+                outcome.counts["split_by_repetition"] += 1
+                row.part = part
+        yield row
 
 
 def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` tells it

@@ -233,3 +233,7 @@ class Examples:
 
     def __repr__(self) -> str:
         return "Examples(<made when iterated>)"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: Any, __: Any) -> dict[str, Any]:
+        return {"title": cls.__name__, "type": "array", "items": {"type": "object"}}

@@ -21,7 +21,13 @@ _AS_OF = "2026-11"
 OPENAI_PRICES: Mapping[str, float] = MappingProxyType(
     {"gpt-4.1": 25.0, "gpt-4.1-mini": 5.0, "gpt-4o": 25.0, "gpt-4o-mini": 3.0}
 )
-"""USD per million trained tokens of OpenAI's supervised fine-tuning (price list, November 2026)."""
+"""USD per million trained tokens of OpenAI's fine-tuning (price list, November 2026).
+
+These are all bases that can still be trained: gpt-4.1-nano (1.50), gpt-3.5-turbo (8) and the
+completion models were shut down by October 2026, and o4-mini was paid by the hour. Azure's prices
+depend on the region and the type of training, and Nebius' on the size of the base: they are for the
+user to give.
+"""
 
 
 class Price(BaseModel):

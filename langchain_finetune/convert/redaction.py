@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.texts import change_texts
-from langchain_finetune.errors import ConvertError
+from langchain_finetune.errors import ConvertError, raised_by
 
 Redact = Callable[[str], str]
 """Returns a text without what is private in it; what `langsmith.anonymizer` makes is one, too."""
@@ -21,11 +21,14 @@ def redacted_rows(rows: Iterator[Row], outcome: Outcome, redact: Redact) -> Iter
         redact: Makes the new text of one; it may be called twice for the same.
 
     Raises:
-        ConvertError: `redact` returned something other than text.
+        ConvertError: `redact` failed, or returned something other than text.
     """
 
     def change(text: str, _index: int | None) -> str:
-        changed = redact(text)
+        try:
+            changed = redact(text)
+        except Exception as error:
+            raise raised_by("redact", row.id, ConvertError) from error
         if not isinstance(changed, str):
             raise ConvertError(
                 f"The redact function returned {type(changed).__name__} for a text: "

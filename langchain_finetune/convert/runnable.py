@@ -63,7 +63,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             tools or an answer that must not be learnt beside others that can; counted in
             `Examples.notes` as `mended.<code>`.
         strict: Raise a `ConvertError` after the last example if a chat was left out, by the
-            loader or here. It names the first twenty and counts all.
+            loader or here. It names the first twenty; its `rejected` has all.
         model: Whose tokens and limits count; by default the model that `FineTune` trains.
         count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
             for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
@@ -72,16 +72,17 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
             their beginning, never the prompt, and never the last turn.
         redact: Takes a text and returns it without what is private, such as what
-            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, the strings in the
-            arguments of calls, tool results, and tools' descriptions.
+            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, tool results, the
+            strings in the arguments of calls, and tools' prose and values; see `change_texts`.
         secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
             and a finding for each message), `reject` the example or `redact` the secret.
         duplicates: `keep` chats that come more than once, and count them; or drop all but the
             first: `drop_exact`, or `drop_near` for those nearly the same, too.
         near_threshold: How similar near duplicates are: the share of runs of three words that they
             have in common, of all that they have.
-        contamination: What no part of a split may repeat of a part that it is measured on: `exact`
-            copies, or `near` ones, too. The repetition that trains is rejected, as `contaminated`.
+        contamination: What no part of a split repeats of another: `exact` copies, which all go
+            into one part, or `near` ones, too: of those the one that trains is rejected, as
+            `contaminated`.
         split: Keeps some conversations from training, to validate and to test with; see `Split`.
         max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
             more. It counts once engine and base are known, as in `FineTune`.
@@ -144,7 +145,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         Args:
             input: Sessions, or a loader.
             config: LangChain's run configuration.
-            kwargs: Not used.
+            kwargs: There are none.
 
         Raises:
             ConvertError: The input is nothing that sessions can be read from.
@@ -194,7 +195,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
-            rows = uncontaminated_rows(rows, outcome, near)
+            rows = uncontaminated_rows(rows, self.split, outcome, near)
         if budget.limits():
             rows = within_budget(rows, budget, paid)
         return strict_rows(rows, outcome, sessions) if self.strict else rows

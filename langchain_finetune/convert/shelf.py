@@ -17,6 +17,7 @@ class Shelf:
     ends.
 
     Example:
+        >>> from contextlib import closing
         >>> with closing(Shelf()) as shelf:
         ...     place = shelf.put(b"later")
         ...     shelf.get(place)

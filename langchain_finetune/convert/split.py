@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row
-from langchain_finetune.errors import ConvertError
+from langchain_finetune.errors import ConvertError, raised_by
 
 Source = Mapping[str, str]
 
@@ -27,7 +27,9 @@ class Split(BaseModel):
 
     Whole groups go into one part, so that no conversation is trained on and tested with. The part
     follows from a hash of the group and the seed alone: it stays when chats are added, left out or
-    reordered, and a chat of the test part stays there when the validation share changes.
+    reordered, and a chat of the test part stays there when the validation share changes. Only
+    chats that come in groups of several parts, word for word, are a group of their own; see
+    `uncontaminated_rows`.
 
     Args:
         validation: Expected share of the groups that validates, 0 to less than 1. The engine gets
@@ -78,7 +80,7 @@ def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[
     """Yield the rows with their parts.
 
     Raises:
-        ConvertError: The function that names groups returned no text.
+        ConvertError: The function that names groups failed, or returned no text.
     """
     for row in rows:
         group = _named_group(row, split.by)
@@ -93,7 +95,10 @@ def _named_group(row: Row, by: str | Callable[[Source], str]) -> str | None:
     if isinstance(by, str):
         found = ((key, row.source.get(key)) for key in _IDS[by])
         return next((f"{key}:{value}" for key, value in found if value), None)
-    group = by(row.source)
+    try:
+        group = by(row.source)
+    except Exception as error:
+        raise raised_by("by", row.id, ConvertError) from error
     if not isinstance(group, str) or not group:
         raise ConvertError(
             f"Split's function `by` must name the group of {row.id} by a text that is not empty, "

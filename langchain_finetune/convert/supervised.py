@@ -9,6 +9,8 @@ from langchain_finetune.convert.completion import require_chat
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.convert.targets import Targets, weighted
+from langchain_finetune.errors import ConvertError, raised_by
+from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import EncodedChat, Sessions, wire_messages
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
@@ -29,7 +31,7 @@ def supervised_rows(
         targets: The answers to learn; see `weighted`.
 
     Raises:
-        ConvertError: An item is no session.
+        ConvertError: An item is no session, or the function `targets` failed.
     """
     chats: Iterable[ChatSession | EncodedChat] = sessions
     if targets == "all" and isinstance(sessions, Sessions):
@@ -43,8 +45,8 @@ def supervised_rows(
         example, trimmed, answer_format = made
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
-        # Not while the session is read: what the user's own function raises is the user's to see.
-        example["messages"] = weighted(example["messages"], targets)
+        # Not while the session is read: what the user's own function raises is no broken session.
+        example["messages"] = _weighted(example["messages"], targets, place.id)
         row = Row(place.id, place.source, example=example)
         row.number = outcome.sessions
         row.response_format = answer_format
@@ -52,6 +54,15 @@ def supervised_rows(
             # A line has no place for it; the trained contract keeps it.
             outcome.counts["response_format_left_out"] += 1
         yield row
+
+
+def _weighted(messages: list[WireMessage], targets: Targets, chat_id: str) -> list[WireMessage]:
+    if isinstance(targets, str):
+        return weighted(messages, targets)
+    try:
+        return weighted(messages, targets)
+    except Exception as error:
+        raise raised_by("targets", chat_id, ConvertError) from error
 
 
 def _read(session: ChatSession) -> tuple[Example, int, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_finetune.convert.rows import Example
+from langchain_finetune.convert.schema_texts import changed_data, changed_tools, property_names
 
 Change = Callable[[str, int | None], str]
 """Takes a text and the position of its message (None where it has none); returns the new text."""
@@ -38,10 +39,11 @@ def conversations(example: Example) -> list[list[Any]]:
 def change_texts(example: Example, change: Change) -> Example:
     """Return an example with its texts changed; the very same one where nothing changes.
 
-    Texts are those of messages (also as parts, and refusals), the strings within the arguments of
-    calls, tools' descriptions at any depth, prompts and completions. Names of tools, ids, keys,
-    schemas' other values and the addresses of images stay: they are no prose. The `name` of a
-    person is left out if `change` would change it, since not every text can be a name.
+    Texts are those of messages (also as parts, and refusals), prompts and completions; in the
+    arguments of calls the strings, and the keys that no tool of the example names (where no tool is
+    known, those below the first level); in tools see `changed_tools`. Names of tools and their
+    properties, ids and the addresses of images stay: they are no prose. The `name` of a person is
+    left out if `change` would change it, since not every text can be a name.
 
     Args:
         example: Stays as it is.
@@ -55,9 +57,10 @@ def change_texts(example: Example, change: Change) -> Example:
         changed["input"] = _request(inner, change)
         messages = inner.get("messages")
         place = len(messages) if isinstance(messages, list) else 0
+        names = _names(inner)
         for name in _OUTPUTS:
             if isinstance(example.get(name), list):
-                changed[name] = _messages(example[name], change, place)
+                changed[name] = _messages(example[name], change, place, names)
                 place += len(example[name])
     else:
         changed = _request(changed, change)
@@ -67,23 +70,34 @@ def change_texts(example: Example, change: Change) -> Example:
 def _request(request: Mapping[str, Any], change: Change) -> dict[str, Any]:
     changed = dict(request)
     if isinstance(request.get("messages"), list):
-        changed["messages"] = _messages(request["messages"], change, 0)
+        changed["messages"] = _messages(request["messages"], change, 0, _names(request))
     for name in ("tools", "functions"):
         if isinstance(request.get(name), list):
-            changed[name] = _described(request[name], change)
+            changed[name] = changed_tools(request[name], lambda text: change(text, None))
     return changed
 
 
-def _messages(messages: list[Any], change: Change, first: int) -> list[Any]:
+def _names(request: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the names of all properties of a request's tools; None where no tool is known."""
+    lists = [request.get(name) for name in ("tools", "functions")]
+    tools = [tool for given in lists if isinstance(given, list) for tool in given]
+    return frozenset(property_names(tools)) if tools else None
+
+
+def _messages(
+    messages: list[Any], change: Change, first: int, names: frozenset[str] | None
+) -> list[Any]:
     return [
-        _message(message, lambda text, index=index: change(text, index))  # type: ignore[misc]
+        _message(message, lambda text, index=index: change(text, index), names)  # type: ignore[misc]
         if isinstance(message, Mapping)
         else message
         for index, message in enumerate(messages, start=first)
     ]
 
 
-def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+def _message(
+    message: Mapping[str, Any], change: Callable[[str], str], names: frozenset[str] | None
+) -> dict[str, Any]:
     changed = dict(message)
     for name in ("content", "refusal", "reasoning_content"):
         if isinstance(value := message.get(name), str):
@@ -95,9 +109,9 @@ def _message(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[s
     if isinstance(parts := message.get("content"), list):
         changed["content"] = [_part(part, change) for part in parts]
     if isinstance(calls := message.get("tool_calls"), list):
-        changed["tool_calls"] = [_call(call, change) for call in calls]
+        changed["tool_calls"] = [_call(call, change, names) for call in calls]
     if isinstance(function := message.get("function_call"), Mapping):
-        changed["function_call"] = _function(function, change)
+        changed["function_call"] = _function(function, change, names)
     speaker = None if of_tool else message.get("name")
     if isinstance(speaker, str) and change(speaker) != speaker:
         del changed["name"]
@@ -118,24 +132,31 @@ def _part(part: Any, change: Callable[[str], str]) -> Any:
     return {**part, **kept}
 
 
-def _call(call: Any, change: Callable[[str], str]) -> Any:
+def _call(call: Any, change: Callable[[str], str], names: frozenset[str] | None) -> Any:
     if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
         return call
-    return {**call, "function": _function(call["function"], change)}
+    return {**call, "function": _function(call["function"], change, names)}
 
 
-def _function(function: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+def _function(
+    function: Mapping[str, Any], change: Callable[[str], str], names: frozenset[str] | None
+) -> dict[str, Any]:
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         return dict(function)
-    return {**function, "arguments": _arguments(arguments, change)}
+    return {**function, "arguments": _arguments(arguments, change, names)}
 
 
-def _arguments(arguments: str, change: Callable[[str], str]) -> str:
-    """Change the strings within a call's arguments; where none changes, the text stays as it is."""
+def _arguments(
+    arguments: str, change: Callable[[str], str], names: frozenset[str] | None = frozenset()
+) -> str:
+    """Change the texts within a call's arguments; where none changes, all stays as it is."""
     try:
         parsed = json.loads(arguments)
-        changed = _values(parsed, change)
+        if names is None:
+            # Keys of the first level are surely a tool's own names.
+            names = frozenset(parsed) if isinstance(parsed, dict) else frozenset()
+        changed = changed_data(parsed, change, names.__contains__)
         if changed == parsed:
             return arguments
         return json.dumps(changed, ensure_ascii=False, allow_nan=False)
@@ -149,27 +170,3 @@ def _result(text: str, change: Callable[[str], str]) -> str:
     if "\\" in text and text.lstrip()[:1] in {"{", "["}:
         text = _arguments(text, change)
     return change(text)
-
-
-def _values(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [_values(item, change) for item in value]
-    if isinstance(value, dict):
-        return {key: _values(item, change) for key, item in value.items()}
-    return value
-
-
-def _described(value: Any, change: Change) -> Any:
-    """Change every `description` within tools."""
-    if isinstance(value, list):
-        return [_described(item, change) for item in value]
-    if isinstance(value, dict):
-        return {
-            key: change(item, None)
-            if key == "description" and isinstance(item, str)
-            else _described(item, change)
-            for key, item in value.items()
-        }
-    return value

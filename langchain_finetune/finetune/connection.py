@@ -28,13 +28,16 @@ _OPENAI = "https://api.openai.com/v1"
 _SILENT = "the engine does not answer, trying again"
 
 
-def _checked_address(text: str) -> str:
+def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # Brackets that do not close, a port that is none.
-        good = False
-    if not good:
+        return False
+
+
+def _checked_address(text: str) -> str:
+    if not _is_address(text):
         raise ValueError("An address is needed, such as http://127.0.0.1:8000/v1.")
     return text
 
@@ -44,8 +47,20 @@ Address = Annotated[str, AfterValidator(_checked_address)]
 
 
 def default_base_url(engine: Engine = "openai") -> str:
-    """Return an engine's own address: of OpenAI the environment's, `OPENAI_BASE_URL`, if any."""
-    return profile_of(engine).base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    """Return an engine's own address: of OpenAI the environment's, `OPENAI_BASE_URL`, if any.
+
+    Raises:
+        FineTuningError: The environment's is no address.
+    """
+    if known := profile_of(engine).base_url:
+        return known
+    address = os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    if not _is_address(address):
+        # Not quoted: it may hold a password.
+        raise FineTuningError(
+            "OPENAI_BASE_URL holds no address; one is needed, such as http://127.0.0.1:8000/v1."
+        )
+    return address
 
 
 def same_address(one: str, other: str) -> bool:

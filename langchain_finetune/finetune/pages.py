@@ -27,9 +27,12 @@ class Pages:
         more: Whether there may be another page.
 
     Example:
-        >>> files = Pages(list_files, place)
-        >>> while files.more:
-        ...     for file in (yield from files.following()):
+        ```python
+        files = Pages(list_files, place)
+        while files.more:
+            for file in (yield from files.following()):
+                ...
+        ```
     """
 
     def __init__(

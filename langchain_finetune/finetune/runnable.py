@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -13,6 +13,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
+from pydantic import WithJsonSchema
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.finetune.connection import Connection
@@ -75,6 +76,11 @@ class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):
     # Runnables ignore what they don't know; a setting that is misspelt must not vanish.
     model_config = FineTuneSettings.model_config
 
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - Runnable's name for it
+        """A chat model: pydantic has no JSON schema of its functions and clients."""
+        return Annotated[ChatOpenAI, WithJsonSchema({"title": "ChatOpenAI", "type": "object"})]
+
     def invoke(
         self,
         input: Examples,  # noqa: A002 - Runnable's name for it
@@ -86,7 +92,7 @@ class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):
         Args:
             input: What `Convert` returns.
             config: LangChain's run configuration; its callbacks hear of the progress.
-            kwargs: Not used.
+            kwargs: There are none.
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.

@@ -1,6 +1,5 @@
 """What `FineTune` is told, checked, and what a job is made from by it."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,7 +10,7 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.connection import Address
+from langchain_finetune.finetune.connection import Address, default_base_url
 from langchain_finetune.finetune.contract import save_contract
 from langchain_finetune.finetune.deploy import Deployment, require_fitting
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
@@ -88,7 +87,7 @@ class FineTuneSettings(BaseModel):
             target=Target(
                 self.engine,
                 base,
-                base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+                base_url=self._address(),
                 n_epochs=None if epochs == "auto" else epochs,
             ),
             budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
@@ -119,6 +118,10 @@ class FineTuneSettings(BaseModel):
         if self.hyperparameters.beta != "auto" and not pairs:
             raise ConvertError("beta is for pairs: Convert(method='preference').")
         return "dpo" if pairs else "supervised"
+
+    def _address(self) -> str | None:
+        # The embedded engine's is found when it is asked.
+        return None if self.engine == "local" else self.base_url or default_base_url(self.engine)
 
     def _base(self) -> str:
         """Return the base as the engine finds it: it does not run in this folder."""

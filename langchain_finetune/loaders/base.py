@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
-from langchain_finetune.errors import ConvertError, LoadError
+from langchain_finetune.errors import ConvertError, LoadError, raised_by
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -72,7 +72,7 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
                 `{"project_name": "app"}`; also as a `RunQuery`, of which the fields count that
                 were set. None or `{}` for none.
             config: LangChain's run configuration.
-            kwargs: Not used.
+            kwargs: Further settings for this time, as `bind` gives them.
         """
         return self._call_with_config(self._sessions, input, config, **kwargs)
 
@@ -85,8 +85,8 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
         """Return the sessions like `invoke`; there is nothing to wait for yet."""
         return await self._acall_with_config(self._asessions, input, config, **kwargs)
 
-    def _sessions(self, overrides: Overrides) -> Sessions:
-        changes = as_changes(overrides)
+    def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
+        changes = {**settings, **as_changes(overrides)}
         sessions: Sessions = Sessions(
             lambda skip: count_reasoning(self.read_sessions(changes, skip), sessions.notes),
             strict=self.strict,
@@ -108,8 +108,8 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
             told["this_time"] = to_jsonable_python(this_time, fallback=named)
         return told
 
-    async def _asessions(self, overrides: Overrides) -> Sessions:
-        return self._sessions(overrides)
+    async def _asessions(self, overrides: Overrides, **settings: Any) -> Sessions:
+        return self._sessions(overrides, **settings)
 
 
 def count_reasoning(
@@ -224,3 +224,17 @@ def readable(
         skip(Skip(source_id, "malformed", "The data has no shape that is known."))
     else:
         yield from sessions
+
+
+def is_wanted(
+    run: Mapping[str, Any], where: Callable[[Any], bool] | None, run_id: str | None = None
+) -> bool:
+    """Tell whether the user's function takes a run; `run_id` names one that has no id.
+
+    Raises:
+        LoadError: It failed.
+    """
+    try:
+        return where is None or bool(where(run))
+    except Exception as error:
+        raise raised_by("where", run_id or str(run.get("id")), LoadError) from error

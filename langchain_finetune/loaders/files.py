@@ -15,6 +15,7 @@ from langchain_finetune.loaders.base import (
     SessionLoader,
     as_changes,
     count_reasoning,
+    is_wanted,
     readable,
 )
 from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_rows
@@ -85,8 +86,8 @@ class RunFileChatLoader(SessionLoader):
         fields["path"] = path
         super().__init__(**fields)
 
-    def _sessions(self, overrides: Overrides) -> Sessions:
-        changes = as_changes(overrides)
+    def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
+        changes = {**settings, **as_changes(overrides)}
         sessions: Sessions = Sessions(
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
@@ -170,8 +171,8 @@ def _sessions_of(
     except UnreadableChatError as error:
         skip(Skip(_id(data, row), error.code, str(error)))
         return
-    # Outside of `readable`: what the caller's own function raises is the caller's to see.
-    if wanted.where is not None and not wanted.where(run):
+    # Outside of `readable`: what the caller's own function raises is no broken run.
+    if not is_wanted(run, wanted.where, _id(run, row)):
         return
     for session in readable(_id(run, row), partial(read_run, run, wanted.reasoning), skip):
         if tools_are_unknown(run):

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from langsmith import Client
 from langsmith.schemas import Run as RunObject
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.base import is_wanted, readable
 from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.fold import Folder
@@ -21,6 +21,7 @@ from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
@@ -31,7 +32,7 @@ Found = tuple[str, Run | None, Judgement]
 """A run's id, its JSON if there is such a run, and what is said of its answer."""
 
 
-class LangSmithRunChatLoader(SessionLoader):
+class LangSmithRunChatLoader(QueryLoader):
     """Load chats from LangSmith's `llm` runs: one session for each answer, with its tools.
 
     Takes the place of `langchain_community.chat_loaders.langsmith.LangSmithRunChatLoader`. It
@@ -77,7 +78,6 @@ class LangSmithRunChatLoader(SessionLoader):
     # Run objects hold training text, which a repr would carry into logs.
     runs: Any = Field(default=None, repr=False)
     client: Client | None = None
-    query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
     calls: Literal["all", "last"] = "all"
     concurrency: int = Field(default=10, ge=1, le=32)
@@ -188,7 +188,7 @@ class LangSmithRunChatLoader(SessionLoader):
             yield run_id, None, UNJUDGED
 
     def _is_wanted(self, run: Run) -> bool:
-        return self.where is None or self.where(run)
+        return is_wanted(run, self.where)
 
     def _pages(self, query: RunQuery) -> Iterator[Page]:
         """Yield the runs of a query, page after page."""
@@ -212,34 +212,6 @@ class LangSmithRunChatLoader(SessionLoader):
             )
             for page in reader.pages(asked):
                 yield replace(page, runs=[run for run in page.runs if queued.holds(run)])
-
-
-def take_conditions(query: RunQuery | None, settings: dict[str, Any]) -> RunQuery:
-    """Return the query with the conditions among a loader's arguments, which are taken out.
-
-    Raises:
-        LoadError: A condition is not right.
-    """
-    names = RunQuery.model_fields.keys() & settings.keys()
-    return updated(query or RunQuery(), {name: settings.pop(name) for name in names})
-
-
-def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
-    """Return a query with some of its conditions replaced.
-
-    Raises:
-        LoadError: One is not right.
-    """
-    if not changes:
-        return query
-    try:
-        return RunQuery.model_validate({**query.model_dump(exclude_none=True), **changes})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        at = f" at {place!r}" if place else ""
-        said = fault["msg"].removeprefix("Value error, ")
-        raise LoadError(f"The run query is not right{at}: {said}.") from error
 
 
 def read_chats(

@@ -12,15 +12,16 @@ from pydantic import ConfigDict, Field
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.ahead import Source, in_order
-from langchain_finetune.loaders.base import SessionLoader, readable
+from langchain_finetune.loaders.base import is_wanted, readable
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filters import in_thread
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.payloads.messages import Reasoning
 from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import Run, run_request
-from langchain_finetune.loaders.runs import read_chats, take_conditions, updated
+from langchain_finetune.loaders.runs import read_chats
 from langchain_finetune.loaders.thread_ids import find_thread_ids
 from langchain_finetune.sessions import FineTuningSession, Skip
 
@@ -28,7 +29,7 @@ _TOGETHER = 64
 """How many threads are taken up at once; they are fetched side by side, and come in order."""
 
 
-class LangSmithThreadChatLoader(SessionLoader):
+class LangSmithThreadChatLoader(QueryLoader):
     """Load whole conversations from LangSmith: one session a thread.
 
     A thread is all traces whose metadata has the same `session_id`, `thread_id` or
@@ -65,7 +66,6 @@ class LangSmithThreadChatLoader(SessionLoader):
     # An empty choice must not become the choice of all threads.
     thread_ids: tuple[str, ...] | None = Field(default=None, min_length=1)
     client: Client | None = None
-    query: RunQuery = RunQuery()
     where: Callable[[Run], bool] | None = None
     concurrency: int = Field(default=10, ge=1, le=32)
     reasoning: Reasoning = "drop"
@@ -111,7 +111,7 @@ class LangSmithThreadChatLoader(SessionLoader):
         self, thread_id: str, pages: list[Page], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
         used: set[str] = set()
-        keep = self.where or (lambda _: True)
+        keep = partial(is_wanted, where=self.where)
         runs = [found for page in pages for found in page.judged(keep, used)]
         if self.thread_ids and not any(page.runs for page in pages):
             skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))

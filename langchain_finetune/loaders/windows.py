@@ -41,7 +41,7 @@ def parts_below(
         ...     {"start_time": "2026-11-01T08:00:00"}] * 99
         >>> begin = dt.datetime(2026, 11, 1, 2, tzinfo=dt.UTC)
         >>> [part.start_time.hour for part in parts_below(RunRequest(("p",)), page, begin)]
-        [6, 4, 2]
+        [6, 5, 3, 2]
     """
     times = [_moment(run) for run in page]
     known = [time for time in times if time is not None]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from langchain_finetune.local.api.description import describe
 from langchain_finetune.local.api.files import create_files_router
 from langchain_finetune.local.api.guard import Guard, install_error_handlers
 from langchain_finetune.local.api.jobs import create_jobs_router
@@ -76,8 +78,16 @@ def create_app(
         database.close()
 
     app = FastAPI(
-        title="langchain-finetune", lifespan=lifespan, openapi_url=None, redirect_slashes=False
+        title="langchain-finetune",
+        version=version("langchain-finetune"),
+        lifespan=lifespan,
+        # FastAPI's pages about it would load scripts from the network.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
+    # As FastAPI's guide "Extending OpenAPI" does it.
+    app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
     app.add_middleware(Guard, key=key)
     install_error_handlers(app)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 from langchain_finetune.convert import duplicates, redaction, secrets, tokens, too_long
 from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.convert.split import Split
 
 SMALL, LARGE = 10_000, 200_000
 SLOW = {"nano": 20_000}
@@ -42,6 +43,7 @@ def steps() -> dict[str, Callable[[Rows, Outcome], Rows]]:
             row.part = "train" if number % 10 else "validation"
             yield row
 
+    split = Split(validation=0.1)
     return {
         "nothing": lambda rows, _: rows,
         "redact": lambda rows, out: redaction.redacted_rows(
@@ -50,7 +52,7 @@ def steps() -> dict[str, Callable[[Rows, Outcome], Rows]]:
         "secrets": lambda rows, out: secrets.secret_rows(rows, out, "report"),
         "exact": lambda rows, out: duplicates.unique_rows(rows, out, "drop_exact", 0.9),
         "near": lambda rows, out: duplicates.unique_rows(rows, out, "drop_near", 0.9),
-        "parts": lambda rows, out: duplicates.uncontaminated_rows(parted(rows), out),
+        "parts": lambda rows, out: duplicates.uncontaminated_rows(parted(rows), split, out),
         "bytes": counted(Target()),
         "nano": counted(Target("local", "nano")),
     }

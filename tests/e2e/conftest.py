@@ -37,7 +37,7 @@ def engine(home):
     """The embedded engine, started as `FineTune` starts it."""
     address = ensure_engine(home)
     yield address
-    stop_engine(home)
+    stop_engine(home, timeout_s=60)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,6 @@ def test_the_chain_outlives_the_engine(tmp_path, monkeypatch):
         assert model.invoke("Is 3 even?").content
         assert RunningEngine.read(home).pid != handler.killed.pid
     finally:
-        stop_engine(home)
+        stop_engine(home, timeout_s=60)
     assert "the engine does not answer, trying again" in handler.told
     assert len(handler.jobs) == 1

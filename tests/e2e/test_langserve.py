@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import threading
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langserve import RemoteRunnable
 
@@ -89,7 +91,14 @@ def test_the_schemas_and_the_playground_are_there(url):
 
 
 def test_a_client_that_goes_away_loses_nothing(liked, langsmith, engine):
-    chain = liked | Convert() | FineTune(model="nano", engine="local", suffix="gone", seed=2)
+    gone = threading.Event()
+
+    def when_it_has_gone(sessions):
+        assert gone.wait(60)
+        return sessions
+
+    fine_tune = FineTune(model="nano", engine="local", suffix="gone", seed=2)
+    chain = liked | RunnableLambda(when_it_has_gone) | Convert() | fine_tune
     app = FastAPI()
     add_finetune_routes(app, chain)
     with served(app) as url:
@@ -100,7 +109,8 @@ def test_a_client_that_goes_away_loses_nothing(liked, langsmith, engine):
                 return sent.json()["output"]["job_id"]
 
         with pytest.raises(httpx.TimeoutException):
-            asyncio.run(submit(0.05))
+            asyncio.run(submit(0.4))
+        gone.set()
         first, second = asyncio.run(submit(60)), asyncio.run(submit(60))
         assert first == second
         cancelled = httpx.post(

@@ -26,6 +26,11 @@ def addressed(engine, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", key)
     monkeypatch.setattr(openai, "base_url", None)
     monkeypatch.setattr(openai, "api_key", None)
+    # The SDK keeps a client of its own to the end of the process, and never closes its sockets.
+    monkeypatch.setattr(openai, "_client", None)
+    with openai.DefaultHttpxClient() as http_client:
+        monkeypatch.setattr(openai, "http_client", http_client)
+        yield
 
 
 @pytest.mark.filterwarnings("ignore:list_runs:DeprecationWarning")
@@ -50,7 +55,7 @@ def test_the_old_code_runs(langsmith):
     buffer.seek(0)
     training_file = openai.files.create(file=buffer, purpose="fine-tune")
     while openai.files.retrieve(training_file.id).status != "processed":
-        time.sleep(1)
+        time.sleep(0.1)
     job = openai.fine_tuning.jobs.create(
         training_file=training_file.id,
         model="gpt-3.5-turbo",

@@ -19,7 +19,7 @@ from walkthrough.calculator import PROMPT, Calculator
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text()
 BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
-COMMANDS = re.findall(r"^langchain-finetune .*$", TEXT, re.MULTILINE)
+COMMANDS = re.findall(r"^langchain-finetune .*$", TEXT.replace("\\\n", ""), re.MULTILINE)
 
 
 def test_every_python_block_is_run_here():

@@ -31,6 +31,7 @@ class LightEngine:
     events: dict = field(default_factory=dict)
     gone: set = field(default_factory=set)
     asked: list = field(default_factory=list)
+    job_requests: list = field(default_factory=list)
     count: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def __call__(self, request):
@@ -77,6 +78,7 @@ class LightEngine:
 
     def _create(self, request, query):
         asked = json.loads(request.content)
+        self.job_requests.append(asked)
         job_id = f"ftjob-{next(self.count)}"
         self.jobs[job_id] = {
             "id": job_id, "object": "fine_tuning.job", "created_at": int(self.now),

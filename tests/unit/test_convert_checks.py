@@ -125,6 +125,8 @@ def test_the_strict_mode_names_the_first_and_counts_all_at_the_end():
     assert lines[1].startswith("- run-0: There is nothing to learn")
     assert (lines[20][:8], lines[21]) == ("- run-19", "- and 11 more")
     assert "Anybody" not in str(refused.value)
+    assert list(refused.value.rejected) == examples.rejected
+    assert len(examples.rejected) == 31
 
 
 def test_the_strict_mode_counts_what_the_loader_left_out_and_no_folds():
@@ -137,8 +139,9 @@ def test_the_strict_mode_counts_what_the_loader_left_out_and_no_folds():
     assert len(list(Convert(strict=True).invoke(folded))) == 1
     with pytest.raises(ConvertError, match=r"1 chats .*1 errored_run.*\n- r-2: The run ended"):
         list(Convert(strict=True).invoke(Sessions(read)))
-    with pytest.raises(LoadError, match="r-2"):
+    with pytest.raises(LoadError, match="r-2") as refused:
         list(Convert(strict=True).invoke(Sessions(read, strict=True)))
+    assert [skip.id for skip in refused.value.skipped] == ["r-2"]
 
 
 def test_the_strict_mode_is_content_with_warnings_and_mends():

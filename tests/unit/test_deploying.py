@@ -106,6 +106,20 @@ def test_what_can_not_be_deployed_says_so_and_names_the_job():
         run(nebius)
 
 
+def test_a_token_that_can_not_be_had_is_told_with_the_job():
+    def token():
+        raise ConnectionError("login first")
+
+    deployment = AzureDeployment(
+        subscription_id="s", resource_group="g", account="a", name="calc", token=token
+    )
+    flow = deploy_on_azure(JOB, deployment, Pause())
+    with pytest.raises(DeployError, match=r"`token` failed.* job ftjob-1 .*run the same") as caught:
+        run_flow(flow, SimpleNamespace(), print, lambda _: None)
+    assert caught.value.job_id == "ftjob-1"
+    assert isinstance(caught.value.__cause__, ConnectionError)
+
+
 def test_the_wait_has_an_end():
     now = iter(range(0, 100000, 100))
     deployment = AzureDeployment(

@@ -35,7 +35,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     home = tmp_path / "home"
     yield home
-    stop_engine(home)
+    stop_engine(home, timeout_s=60)
 
 
 def ask(address, path="/v1/models"):

@@ -190,8 +190,6 @@ def test_training_lines_without_a_chat_are_skipped(written):
 def test_a_condition_selects_runs(written):
     path = written(jsonl(*TWO))
     assert lines(path, where=lambda data: data["id"] == TWO[1]["id"]) == ([WHOLE], [])
-    with pytest.raises(KeyError):
-        lines(path, where=lambda data: data["nothing"])
 
 
 def test_folders_patterns_and_lists_name_files(written, tmp_path):

@@ -51,6 +51,20 @@ def test_wrong_settings_are_refused(settings):
         FineTune(**settings)
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "localhost:8000/v1", "http://h:99999"])
+def test_an_address_of_the_environment_that_is_none_is_told(address, tmp_path, monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    chats = [{"messages": [HumanMessage(f"{n}?"), AIMessage("Yes")]} for n in range(12)]
+    step = FineTune(model="gpt-4.1", api_key="k", max_cost_usd=50)
+    for run in (step.invoke, step.submit):
+        with pytest.raises(FineTuningError, match=r"^OPENAI_BASE_URL holds no address") as caught:
+            run(Convert().invoke(chats))
+        assert address not in str(caught.value)
+    with pytest.raises(FineTuningError, match="OPENAI_BASE_URL holds no address"):
+        step.from_job_id("ftjob-1")
+
+
 def test_a_key_is_not_shown():
     assert "sk-secret" not in repr(FineTune(model="m", api_key="sk-secret"))
 

@@ -102,14 +102,6 @@ def test_the_last_answer_is_that_of_the_example():
     assert [message.get("weight") for message in example["messages"]] == [None, 0, None]
 
 
-def test_an_error_of_the_function_is_its_callers_to_see():
-    def broken(message, index):
-        return message["text"]
-
-    with pytest.raises(KeyError, match="text"):
-        list(Convert(targets=broken).invoke([chat()]))
-
-
 @pytest.mark.parametrize("settings", [{"targets": "first"}, {"targets": 1}, {"method": "dpo"}])
 def test_unknown_settings_are_refused(settings):
     with pytest.raises(ValidationError):

@@ -70,14 +70,14 @@ def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -
         pause: How long to wait.
 
     Raises:
-        DeployError: Azure refused, gave up, or took too long.
+        DeployError: Azure refused, gave up, or took too long; or there is no token.
     """
     body = {
         "sku": {"name": deployment.sku, "capacity": deployment.capacity},
         "properties": {"model": {"format": "OpenAI", "name": job.fine_tuned_model, "version": "1"}},
     }
     try:
-        yield Call(partial(_put, deployment, body))
+        yield Call(partial(_put, deployment, body, job.job_id))
     except OpenAIError as error:
         raise DeployError(
             f"Azure did not take the deployment {deployment.name!r} of job {job.job_id}'s model "
@@ -85,7 +85,7 @@ def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -
             job_id=job.job_id,
         ) from error
     yield from ask_until_ready(
-        partial(_get, deployment),
+        partial(_get, deployment, job.job_id),
         _state,
         job_id=job.job_id,
         what=f"Azure's deployment {deployment.name!r}",
@@ -100,16 +100,24 @@ def _state(answer: Any) -> tuple[bool, str | None]:
     return state.lower() == "succeeded", state if state.lower() in _FAILED else None
 
 
-def _put(deployment: AzureDeployment, body: dict[str, Any], client: Any) -> Any:
-    return client.put(deployment.url, cast_to=object, body=body, options=_options(deployment))
+def _put(deployment: AzureDeployment, body: dict[str, Any], job_id: str, client: Any) -> Any:
+    options = _options(deployment, job_id)
+    return client.put(deployment.url, cast_to=object, body=body, options=options)
 
 
-def _get(deployment: AzureDeployment, client: Any) -> Any:
-    return client.get(deployment.url, cast_to=object, options=_options(deployment))
+def _get(deployment: AzureDeployment, job_id: str, client: Any) -> Any:
+    return client.get(deployment.url, cast_to=object, options=_options(deployment, job_id))
 
 
-def _options(deployment: AzureDeployment) -> dict[str, Any]:
+def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
     token = deployment.token
-    said = token.get_secret_value() if isinstance(token, SecretStr) else token()
+    try:
+        said = token.get_secret_value() if isinstance(token, SecretStr) else token()
+    except Exception as error:
+        raise DeployError(
+            f"Your function `token` failed, so the model of job {job_id} is not deployed on Azure "
+            "yet: its own error is the cause of this one. The model is kept: run the same again.",
+            job_id=job_id,
+        ) from error
     # In the place of the engine's key: the management plane has keys of its own.
     return {"headers": {"Authorization": f"Bearer {said}"}}

@@ -14,11 +14,11 @@ from json import encoder
 from typing import Any, NamedTuple
 
 import orjson
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from langchain_finetune.content import refuse_value
 from langchain_finetune.convert.checks import OPENAI, PROFILES, check_example
-from langchain_finetune.convert.checks.check import NOTHING, Check, Tangled, Toolbox
+from langchain_finetune.convert.checks.check import Check, Tangled, Toolbox
 from langchain_finetune.convert.checks.tools import read_tools
 from langchain_finetune.loaders.payloads.data import unescaped
 from langchain_finetune.loaders.payloads.settings import read_tool
@@ -57,6 +57,9 @@ _LONGEST = 1 << 20
 _BEFORE_SYSTEM = frozenset({"", "system"})
 _MESSAGE_NAME = re.compile(OPENAI.message_name).fullmatch
 
+Fits = dict[str, Callable[[Any], bool]]
+"""Tells of a tool's name whether arguments fit its schema."""
+
 FIT_FOR = ("openai", "azure", "local")
 """Whose rules are known to be kept: those that are OpenAI's, or milder in what a run here holds.
 
@@ -75,9 +78,11 @@ def traced_line(data: bytes) -> EncodedChat | None:
         True
     """
     try:
-        if not data.isascii():
-            data.decode()  # What is passed over must be UTF-8, too.
         run = decode(data)
+        # What is passed over must be UTF-8, too. The parser has brought the bytes near: to look at
+        # them first takes three times as long.
+        if not data.isascii():
+            data.decode()
         line = orjson.dumps(_example(run), option=orjson.OPT_APPEND_NEWLINE)
     except (KeyError, RecursionError, ValueError, _Unusual):
         return None
@@ -107,10 +112,10 @@ def _example(run: TracedRun) -> dict[str, Any]:
         raise _Unusual
     if options is not None and _shows_through(options, params):
         raise _Unusual
-    tools = _tools(bytes(params.tools))
-    wire = _wire([*messages, answer], tools.box)
+    tools = _tools(params.tools)
+    wire = _wire([*messages, answer], tools.fits)
     if answer.kwargs.tool_call_chunks:
-        _keep_written(wire[-1], answer.kwargs, tools.box)
+        _keep_written(wire[-1], answer.kwargs, tools.fits)
     if params.kind == "openai-chat" and _is_o_series(params.model or params.model_name or ""):
         for message in wire:
             if message["role"] == "system":
@@ -138,16 +143,16 @@ def _shows_through(options: Options, params: Params) -> bool:
 
 
 def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a third of the time
-    messages: list[Message | Answer], toolbox: Toolbox
+    messages: list[Message | Answer], fits: Fits
 ) -> list[WireMessage]:
     """Return the messages in wire form; the results of calls follow them.
 
     Raises:
-        KeyError: A tool is not offered.
-        ValueError: A result answers no call, or two tools have one name.
+        KeyError: A tool is not offered, or can't be judged here.
+        ValueError: A result answers no call.
     """
     wire: list[WireMessage] = []
-    used: list[str] = []
+    used: list[str | None] = []
     waiting: list[str | None] = []
     before = ""
     for message in messages:
@@ -162,12 +167,14 @@ def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a th
             wire.append({"role": role, "content": content, "tool_call_id": call_id})
             before = role
             continue
+        if waiting:
+            raise _Unusual
         said: WireMessage = {"role": role, "content": content}
         wire.append(said)
-        if waiting or (fields.name and not _MESSAGE_NAME(fields.name)):
-            raise _Unusual
-        if fields.name:
-            said["name"] = fields.name
+        if speaker := fields.name:
+            if not _MESSAGE_NAME(speaker):
+                raise _Unusual
+            said["name"] = speaker
         if role == "assistant":
             if before == role:
                 raise _Unusual
@@ -175,20 +182,20 @@ def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a th
                 said["content"] = content or None
                 calls = said["tool_calls"] = []
                 for call in fields.tool_calls:
-                    call_id, args = call.id, call.args
+                    call_id, name, args = call.id, call.name, call.args
                     text = "".join(_texts(args, 0))
                     if (
                         "lc" in args
                         or "\\" in call_id
                         or ("\\" in text and "\\u00" in text)
                         or (text.find("{", 1) > 0 and _has_escapes(text))
-                        or not _fits(args, call.name, toolbox)
+                        or not fits[name](args)
                     ):
                         raise _Unusual
-                    function = {"name": call.name, "arguments": text}
+                    function = {"name": name, "arguments": text}
                     calls.append({"id": call_id, "type": "function", "function": function})
                     waiting.append(call_id)
-                    used.append(call_id)
+                used += waiting
             elif not content or content.isspace():
                 raise _Unusual
         elif role == "system" and before not in _BEFORE_SYSTEM:
@@ -199,26 +206,18 @@ def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a th
     return wire
 
 
-def _fits(arguments: Any, name: str, toolbox: Toolbox) -> bool:
-    [validator] = toolbox.validators[name]
-    # What may take too long to check is left to the plain path, which looks first.
-    if isinstance(validator, Tangled):
-        return False
-    return validator is None or validator.is_valid(arguments)
-
-
 def _has_escapes(text: str) -> bool:
     return any(mark in text for mark in _ESCAPES)
 
 
-def _keep_written(answer: WireMessage, fields: AnswerFields, toolbox: Toolbox) -> None:
+def _keep_written(answer: WireMessage, fields: AnswerFields, fits: Fits) -> None:
     """Put the arguments as the model wrote them in place of those written anew."""
     written = {chunk.id: chunk.args for chunk in fields.tool_call_chunks if chunk.id}
     for call, made in zip(fields.tool_calls, answer.get("tool_calls", ()), strict=True):
         text = written.get(call.id)
         if text is not None and same_json(text, call.args):
             # Equal is not the same: Python's True is 1, and 1.0 too.
-            if "\\u00" in text or not _fits(orjson.loads(text), call.name, toolbox):
+            if "\\u00" in text or not fits[call.name](orjson.loads(text)):
                 raise _Unusual
             made["function"]["arguments"] = text
 
@@ -227,16 +226,17 @@ class _Tools(NamedTuple):
     """Tools as they stand in a line, None where there are none; and what may be called."""
 
     line: orjson.Fragment | None
-    box: Toolbox
+    fits: Fits
 
 
-def _tools(data: bytes) -> _Tools:
+def _tools(data: Raw) -> _Tools:
     # Found by their length: a hash of all their bytes would take longer than to compare them.
     known = _known_tools.get(len(data))
     if known is None or known[0] != data:
         if len(_known_tools) >= _TOOLS_KEPT:
             _known_tools.clear()
-        known = _known_tools[len(data)] = data, _encoded_tools(data)
+        copied = bytes(data)  # The run's JSON is not kept for them.
+        known = _known_tools[len(data)] = Raw(copied), _encoded_tools(copied)
     if known[1] is None:
         raise _Unusual
     return known[1]
@@ -247,7 +247,7 @@ def _encoded_tools(data: bytes) -> _Tools | None:
     try:
         tools = unescaped(orjson.loads(data), _DEPTH)
         if not tools:
-            return _Tools(None, NOTHING)
+            return _Tools(None, {})
         example = {**_ANY_CHAT, "tools": [read_tool(tool) for tool in tools]}
         text = orjson.dumps(example["tools"])
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -255,7 +255,25 @@ def _encoded_tools(data: bytes) -> _Tools | None:
     if any(check_example(example, rules) for rules in PROFILES.values() if rules.name in FIT_FOR):
         return None
     box = read_tools(example, Check(OPENAI))
-    return _Tools(orjson.Fragment(text), box)
+    return _Tools(orjson.Fragment(text), _fits_of(box))
+
+
+def _fits_of(toolbox: Toolbox) -> Fits:
+    """Return what tells whether arguments fit, of the tools where that is quick to tell."""
+    fits: Fits = {}
+    for name, validators in toolbox.validators.items():
+        match validators:
+            case (None,):
+                fits[name] = _anything_fits
+            case (validator,) if validator and not isinstance(validator, Tangled):
+                fits[name] = validator.is_valid
+            case _:
+                pass  # Several, or one that may take too long: the plain path sees to it.
+    return fits
+
+
+def _anything_fits(_: Any) -> bool:
+    return True
 
 
 def _text_maker() -> Callable[[Any, int], Iterable[str]]:
@@ -272,4 +290,4 @@ def _text_maker() -> Callable[[Any, int], Iterable[str]]:
 
 
 _texts = _text_maker()
-_known_tools: dict[int, tuple[bytes, _Tools | None]] = {}
+_known_tools: dict[int, tuple[Raw, _Tools | None]] = {}

@@ -3,12 +3,13 @@
 import secrets
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
@@ -20,6 +21,9 @@ OPEN_PATHS = frozenset({"/info", "/health"})
 
 MAX_FORM_BYTES = 2**20
 """What may stand around a file or a part."""
+
+MAX_JSON_BYTES = 8 * 2**20
+"""JSON of OpenAI's API, which takes up to thirty times as much memory once it is parsed."""
 
 MAX_BODY_BYTES = 64 * 2**20
 """Any other body; LangSmith's clients cut their batches at 20 MiB."""
@@ -82,10 +86,24 @@ def install_error_handlers(app: FastAPI) -> None:
             return _response(ApiError(404, message, code="unknown_url"))
         return _response(ApiError(error.status_code, str(error.detail)))
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, _error: ClientDisconnect) -> Response:
+        # Nobody hears it. It is no fault of the engine's, which would be logged.
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
+
     @app.exception_handler(Exception)
     async def broken(_: Request, _error: Exception) -> JSONResponse:
         return _response(ApiError(500, "The engine failed; its log says where."))
 
+
+_OPENAI_JSON = (
+    "/v1/chat/",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/fine_tuning/",
+    "/v1/uploads",
+    "/v1/models",
+)
 
 _UNAUTHORIZED = ApiError(
     401,
@@ -107,7 +125,7 @@ def _limit(path: str) -> int:
         return MAX_FILE_BYTES + MAX_FORM_BYTES
     if path.startswith("/v1/uploads/"):
         return MAX_PART_BYTES + MAX_FORM_BYTES
-    return MAX_BODY_BYTES
+    return MAX_JSON_BYTES if path.startswith(_OPENAI_JSON) else MAX_BODY_BYTES
 
 
 def _length(headers: Headers) -> int:

@@ -16,6 +16,9 @@ from langchain_finetune.local.jobs.records import Hyperparameters, MethodType
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.records import answer
 
+_MAX_METADATA = 16
+"""Most pairs of a job's metadata (OpenAI's API reference)."""
+
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -68,7 +71,7 @@ class _Method(BaseModel):
     dpo: _Dpo | None = None
 
 
-class _Create(_Strict):
+class _CreateJob(_Strict):
     model: Annotated[str, Field(min_length=1, max_length=512)]
     training_file: Annotated[str, Field(max_length=64)]
     validation_file: Annotated[str, Field(max_length=64)] | None = None
@@ -82,7 +85,7 @@ class _Create(_Strict):
                 Annotated[str, StringConstraints(max_length=64)],
                 Annotated[str, StringConstraints(max_length=512)],
             ],
-            Field(max_length=16),
+            Field(max_length=_MAX_METADATA),
         ]
         | None
     ) = None
@@ -147,7 +150,7 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
-    async def create(request: _Create) -> dict[str, Any]:
+    async def create(request: _CreateJob) -> dict[str, Any]:
         method, hyperparameters = request.asked()
         request.refuse_integrations()
         model = models.target(request.model)
@@ -202,8 +205,13 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
     """Read `metadata[key]=value` pairs; None for `metadata=null`, which asks for jobs without."""
     if request.query_params.get("metadata") == "null":
         return None
-    return {
+    asked = {
         name[len("metadata[") : -1]: value
         for name, value in request.query_params.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
+    if len(asked) > _MAX_METADATA:
+        raise ApiError(
+            400, f"A job has at most {_MAX_METADATA} pairs of metadata.", param="metadata"
+        )
+    return asked

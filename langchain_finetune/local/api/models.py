@@ -1,10 +1,12 @@
 """`/v1/models`, and what models answer: chat completions, completions and responses."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Body, Response
 
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Models
 
 
@@ -48,6 +50,7 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     def named(body: dict[str, Any]) -> dict[str, Any]:
         """Put what an alias stands for in its place."""
+        _require_whole_text(body)
         name = body.get("model")
         return body | {"model": models.target(name)} if isinstance(name, str) else body
 
@@ -64,3 +67,13 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
         return await chat.respond(named(body))
 
     return router
+
+
+def _require_whole_text(body: dict[str, Any]) -> None:
+    """Refuse half characters, which JSON can write and no tokenizer can read."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ApiError(400, "A text has half a character (a lone surrogate) in it.") from None
+    except RecursionError:
+        raise ApiError(400, "The body is nested too deep.") from None

@@ -1,11 +1,22 @@
 """The SQLite file behind the run store, and its tables."""
 
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.sql_functions import add_functions
+
+MAX_SEARCH_S = 60
+"""How long a query may take; all others wait meanwhile."""
+
+_STEPS = 10_000
+"""Steps of SQLite's machine between two looks at the clock."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS projects (
@@ -66,11 +77,12 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = _as_dict
-        # SQLite's own lower() knows ASCII only.
-        self._connection.create_function("casefold", 1, _casefold, deterministic=True)
+        add_functions(self._connection)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(SCHEMA)
+        self._deadline = math.inf
+        self._connection.set_progress_handler(self._is_late, _STEPS)
         self._lock = threading.RLock()
 
     @contextmanager
@@ -92,6 +104,30 @@ class Database:
         """Return all rows of a query, by column."""
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
+
+    def search(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return all rows of a query that a client made up, as `rows`.
+
+        Raises:
+            ApiError: 400 where it takes so long that others would wait for it.
+        """
+        with self._lock:
+            self._deadline = time.monotonic() + MAX_SEARCH_S
+            try:
+                return self.rows(sql, values)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                raise ApiError(
+                    400,
+                    f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
+                    code="query_too_slow",
+                ) from None
+            finally:
+                self._deadline = math.inf
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
         """Return the first row of a query, or None."""
@@ -122,7 +158,3 @@ class Database:
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()

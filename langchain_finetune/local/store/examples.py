@@ -141,7 +141,9 @@ class Examples:
         if filter_text:
             conditions.append(filter_condition(parse_filter(filter_text), EXAMPLE_FILTERS, "e"))
         where = all_of(conditions)
-        rows = self._database.rows(
+        # A client's own filter may take long; a whole dataset is read however long it takes.
+        read = self._database.search if filter_text else self._database.rows
+        rows = read(
             f"SELECT * FROM example_versions AS e WHERE {where.sql} "  # noqa: S608
             "ORDER BY e.place LIMIT ? OFFSET ?",
             (*where.values, limit, offset),

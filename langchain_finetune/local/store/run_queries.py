@@ -18,6 +18,9 @@ from langchain_finetune.local.store.filters import parse_filter
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import EPOCH, micros
 
+MAX_INTEGER = 2**63
+"""SQLite's integers have 64 bits."""
+
 DAY = dt.timedelta(days=1)
 V1_PAGE = 100
 V2_PAGE = 1000
@@ -201,10 +204,21 @@ def _after(cursor: str | None, *, ascending: bool) -> list[Where]:
         return []
     try:
         start_time, run_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        place = (int(start_time), str(run_id))
-    except (binascii.Error, TypeError, ValueError):
+        place = (time_of_cursor(start_time), str(run_id))
+    except (binascii.Error, TypeError, ValueError, RecursionError):
         raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None
     return [Where(f"(r.start_time, r.id) {'>' if ascending else '<'} (?, ?)", place)]
+
+
+def time_of_cursor(value: Any) -> int:
+    """Return the time in a cursor.
+
+    Raises:
+        ValueError: It is none that the store keeps.
+    """
+    if not isinstance(value, int) or abs(value) >= MAX_INTEGER:
+        raise ValueError("no time")
+    return value
 
 
 _Q = TypeVar("_Q", bound=BaseModel)

@@ -66,7 +66,7 @@ class Runs:
         columns = ", ".join(f"r.{name}" for name in heavy_columns(query.fields))
         direction = "ASC" if query.ascending else "DESC"
         light = ", ".join(f"r.{name}" for name in _LIGHT.split(", "))
-        rows = self._database.rows(
+        rows = self._database.search(
             f"SELECT {light}{', ' if columns else ''}{columns} FROM runs AS r "  # noqa: S608
             f"WHERE r.posted AND ({query.where.sql}) "
             f"ORDER BY r.start_time {direction}, r.id {direction} LIMIT ?",

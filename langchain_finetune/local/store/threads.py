@@ -14,7 +14,13 @@ from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.filter_fields import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
 from langchain_finetune.local.store.filters import parse_filter
-from langchain_finetune.local.store.run_queries import DAY, Time, micros_of, validated
+from langchain_finetune.local.store.run_queries import (
+    DAY,
+    Time,
+    micros_of,
+    time_of_cursor,
+    validated,
+)
 from langchain_finetune.local.store.sql import Where, all_of
 from langchain_finetune.local.store.timestamps import iso
 
@@ -67,7 +73,7 @@ class Threads:
             if text
         ]
         where, after = all_of(conditions), _after(asked.cursor)
-        rows = self._database.rows(
+        rows = self._database.search(
             "SELECT r.thread_id, count(*) AS count, min(r.start_time) AS first, "  # noqa: S608
             "max(r.start_time) AS last FROM runs AS r "
             "WHERE r.posted AND r.parent_run_id IS NULL AND r.thread_id IS NOT NULL "
@@ -100,6 +106,8 @@ def _after(cursor: str | None) -> Where:
         return Where("1")
     try:
         last, thread_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        return Where("(max(r.start_time), r.thread_id) < (?, ?)", (int(last), str(thread_id)))
-    except (binascii.Error, TypeError, ValueError):
+        return Where(
+            "(max(r.start_time), r.thread_id) < (?, ?)", (time_of_cursor(last), str(thread_id))
+        )
+    except (binascii.Error, TypeError, ValueError, RecursionError):
         raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None

@@ -135,8 +135,10 @@ def _load(base: str) -> tuple[Any, Any]:
 
     disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            base, dtype="auto", use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise TrainingFailure(
             "base_model_unavailable", "The base model can't be loaded; the engine's log has more."

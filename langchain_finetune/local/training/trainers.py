@@ -166,7 +166,7 @@ class _NoCard:
         """Write none: checkpoints are for going on, not for publishing."""
 
 
-class _ByLength(Sampler[int]):
+class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
     """Shuffles each epoch by the seed, and puts the examples of a step in order of their length.
 
     Args:
@@ -195,6 +195,8 @@ class _ByLength(Sampler[int]):
 
 
 class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
+    data_collator: Any
+
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         settings = self.args
         parts = settings.gradient_accumulation_steps * settings.world_size
