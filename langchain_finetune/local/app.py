@@ -71,6 +71,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        uploads.sweep()
         queue.start()
         warming = asyncio.create_task(chats.warm())
         warming.add_done_callback(_tell_if_broken)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,17 @@ class Models:
         self._aliases = dict(aliases)
         self._resolve_base = resolve_base
         self._started_at = now()
+
+    def sweep(self, jobs: Container[str]) -> None:
+        """Remove what an engine that was killed has left of models that it did not take over.
+
+        Args:
+            jobs: Ids of the jobs that are known; what may be another's stays.
+        """
+        known = {tuned.folder for tuned in self._table.all()}
+        for folder in self._folder.iterdir():
+            if folder.name not in known and folder.name.partition("-step-")[0] in jobs:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def target(self, name: str) -> str:
         """Return the model's own name: what an alias stands for, else the name itself."""

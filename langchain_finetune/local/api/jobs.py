@@ -48,6 +48,7 @@ class _Hyperparameters(_Strict):
         | None
     ) = None
     early_stopping_patience: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
+    packing: bool | Literal["auto"] | None = None
 
 
 class _DpoHyperparameters(_Hyperparameters):
@@ -131,8 +132,9 @@ class CreateJob(_Strict):
         if self.integrations:
             raise ApiError(
                 400,
-                "This engine sends nothing to other services: leave integrations out, and read the"
-                " job's events or its result file.",
+                "This engine sends nothing to other services: leave integrations out, and log the"
+                " metrics of the job's events or its result file yourself (in LangChain with"
+                " MetricsLogger).",
                 code="unsupported_integration",
                 param="integrations",
             )
