@@ -17,7 +17,8 @@ from langchain_finetune.local.server import parse_aliases
 from langchain_finetune.local.server import serve as serve_engine
 
 
-def serve(  # noqa: PLR0917 - options
+def serve(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     host: Annotated[
         str, typer.Option(help="Where to listen. One that others reach takes a certificate.")
@@ -30,14 +31,30 @@ def serve(  # noqa: PLR0917 - options
         Path | None, typer.Option(help="Certificate with its chain, a PEM file.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, a PEM file.")] = None,
-    insecure_public: Annotated[  # noqa: FBT002 - an option
+    insecure_public: Annotated[
         bool,
         typer.Option(
             "--insecure-public",
             help="Let others in without encryption: the key can be read on its way.",
         ),
     ] = False,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    model_memory: Annotated[
+        str | None,
+        typer.Option(help="Most that models in memory may take, such as 4GB.", metavar="SIZE"),
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="A server of OpenAI's API, such as vLLM, that writes the answers; its key is in "
+            "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY.",
+            metavar="URL",
+        ),
+    ] = None,
+    upstream_model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model's name there, where it is another.", metavar="NAME=THEIRS"),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run the embedded engine here until it is stopped; JSON comes once it answers."""
     home = home_path()
@@ -50,6 +67,9 @@ def serve(  # noqa: PLR0917 - options
         aliases=parse_aliases(alias or ()),
         certificate=certificate,
         insecure_public=insecure_public,
+        model_memory=model_memory,
+        upstream=upstream,
+        upstream_models=parse_aliases(upstream_model or ()),
     )
 
     def tell(url: str) -> None:

@@ -21,6 +21,9 @@ def main() -> int:
     parser.add_argument(
         "--insecure-public", action="store_true", help="let others in without encryption"
     )
+    parser.add_argument("--model-memory", metavar="SIZE", help="most that models may take: 4GB")
+    parser.add_argument("--upstream", metavar="URL", help="a server that writes the answers")
+    parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
     parser.add_argument("--log-file", type=Path, help="where the log goes instead of stderr")
     given = parser.parse_args()
     try:
@@ -29,6 +32,9 @@ def main() -> int:
             host=given.host,
             port=given.port,
             aliases=parse_aliases(given.alias),
+            model_memory=given.model_memory,
+            upstream=given.upstream,
+            upstream_models=parse_aliases(given.upstream_model),
             log_file=given.log_file,
             certificate=certificate_of(given.tls_cert, given.tls_key),
             insecure_public=given.insecure_public,

@@ -28,7 +28,7 @@ from langchain_finetune.local.models import Models
 from langchain_finetune.local.page import EngineParts, Sessions, create_page_router
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
-from langchain_finetune.local.serving import ChatService
+from langchain_finetune.local.serving import ServingSettings, make_chat
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
 from langchain_finetune.local.uploads import Uploads
 
@@ -45,7 +45,8 @@ def create_app(
     aliases: Mapping[str, str] | None = None,
     limits: Limits = NO_LIMITS,
     trainer: Sequence[str] = TRAINER,
-    chat: Callable[[Callable[[str], Path | None]], Chat] = ChatService,
+    chat: Callable[[Models, ServingSettings], Chat] = make_chat,
+    serving: ServingSettings | None = None,
 ) -> FastAPI:
     """Build the application of one engine.
 
@@ -56,7 +57,8 @@ def create_app(
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
         limits: How long runs stay, and how much room they may take.
         trainer: The command that trains; the path of its settings follows.
-        chat: Makes what answers chats; it is given a function from a model's name to its folder.
+        chat: Makes what answers chats with these models.
+        serving: How it is to do that.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(home / "engine.sqlite")
@@ -66,7 +68,7 @@ def create_app(
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)
-    chats = chat(models.servable)
+    chats = chat(models, serving or ServingSettings())
     sessions = Sessions()
 
     @asynccontextmanager
@@ -79,6 +81,7 @@ def create_app(
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await queue.stop()
+        await chats.close()
         store.close()
         database.close()
 

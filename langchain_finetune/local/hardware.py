@@ -2,6 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
+
+_MEMORY_LIMITS = (
+    # What a container may take, in the second and in the first version of Linux' control groups.
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 SMALL_MODEL = 100_000_000
 """Parameters below which a model is tiny: trained in full, and served in 32 bits on a CPU."""
@@ -90,3 +97,18 @@ def serving_threads(parameters: int) -> int:
     gains, and a training run that goes on beside it keeps the other cores.
     """
     return 1 if parameters < SMALL_MODEL else max(1, os.cpu_count() or 1)
+
+
+def model_memory() -> int:
+    """Return how many bytes of models an engine keeps, where nobody says.
+
+    It is half of the memory that they lie in: training needs the other one.
+    """
+    import psutil  # noqa: PLC0415 - comes with the extra
+    import torch  # noqa: PLC0415 - seconds
+
+    if device() == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory) // 2
+    limits = [path.read_text().strip() for path in _MEMORY_LIMITS if path.is_file()]
+    total = int(psutil.virtual_memory().total)
+    return min([total, *(int(limit) for limit in limits if limit.isdigit())]) // 2

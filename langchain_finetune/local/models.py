@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.bases import NANO
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.records import Database, Record, Table
+
+ADAPTER = "adapter"
+"""Folder beside a merged model's files that holds LoRA's matrices alone."""
 
 
 class FineTuned(Record):
@@ -19,16 +23,32 @@ class FineTuned(Record):
         job: The job that made it.
         base: Name of the base under the first of its jobs, such as `nano`.
         step: Step of the job that a checkpoint was made at; None for the job's model.
+        adapts: The base that LoRA's matrices of this model go on top of; None where that is a
+            fine-tuned model.
     """
 
     job: str
     base: str
     step: int | None = None
+    adapts: str | None = None
 
     @property
     def folder(self) -> str:
         """Name of the folder of its weights."""
         return self.job if self.step is None else f"{self.job}-step-{self.step}"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """LoRA's matrices of a fine-tuned model.
+
+    Attributes:
+        folder: Where they lie, in PEFT's format.
+        base: The model that they go on top of.
+    """
+
+    folder: Path
+    base: str
 
 
 class Models:
@@ -102,6 +122,14 @@ class Models:
             return None
         return found if isinstance(found, Path) else None
 
+    def adapter(self, name: str) -> Adapter | None:
+        """Return a fine-tuned model's LoRA matrices, if it has any that go on top of a base."""
+        tuned = self._table.get(name)
+        if tuned is None or tuned.adapts is None:
+            return None
+        folder = self._folder / tuned.folder / ADAPTER
+        return Adapter(folder, tuned.adapts) if folder.is_dir() else None
+
     def keep(self, folder: Path, *, job: str, model: str, suffix: str | None) -> str:
         """Take over a finished model's folder and return its new name.
 
@@ -116,7 +144,10 @@ class Models:
         """
         base = self.base_of(model)
         name = model_name(base, suffix=suffix, job=job)
-        return self._take_over(folder, FineTuned(id=name, created_at=now(), job=job, base=base))
+        of = self.target(model)
+        adapts = None if self._table.get(of) else of
+        tuned = FineTuned(id=name, created_at=now(), job=job, base=base, adapts=adapts)
+        return self._take_over(folder, tuned)
 
     def keep_checkpoint(self, folder: Path, *, model: str, step: int) -> str:
         """Take over a checkpoint's folder and return its name.

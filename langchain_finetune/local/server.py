@@ -3,19 +3,13 @@
 Importing this module is cheap; FastAPI and all that trains is loaded when the engine starts.
 """
 
-import asyncio
 import importlib.util
-import logging
 import os
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,18 +19,12 @@ from langchain_finetune.local.listening import (
     LOOPBACK,
     Certificate,
     Places,
-    Public,
     choose_places,
     listening,
-    url_of,
 )
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-logger = logging.getLogger(__name__)
-
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
+UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
 
 _NEEDED = (
     "fastapi",
@@ -48,8 +36,6 @@ _NEEDED = (
     "transformers",
     "trl",
 )
-_GRACE_S = 3
-
 _SAFE_KEY = 24
 """Characters of a key that nobody guesses; the engine's own has 37."""
 
@@ -67,6 +53,9 @@ def serve(
     host: str = LOOPBACK,
     port: int = 0,
     aliases: Mapping[str, str] | None = None,
+    model_memory: str | None = None,
+    upstream: str | None = None,
+    upstream_models: Mapping[str, str] | None = None,
     log_file: Path | None = None,
     on_start: Callable[[str], None] | None = None,
     certificate: Certificate | None = None,
@@ -85,6 +74,12 @@ def serve(
             loopback address, the log also the other one.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
             those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
+        model_memory: How much the models in memory may take, such as `4GB`; default:
+            `$LANGCHAIN_FINETUNE_MODEL_MEMORY`, or half of the memory that is there.
+        upstream: Address of a server that writes the answers; default:
+            `$LANGCHAIN_FINETUNE_UPSTREAM`, or the engine itself.
+        upstream_models: Its names of models by this engine's; they come on top of those in
+            `$LANGCHAIN_FINETUNE_UPSTREAM_MODELS` (`a=b,c=d`).
         log_file: Where the log goes; default: stderr.
         on_start: Called with the address once the engine answers.
         certificate: Encrypts what goes to and from others.
@@ -93,12 +88,21 @@ def serve(
 
     Raises:
         AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, others could read what is sent, an alias or a limit of the
-            run store is malformed, or the extra `[local]` is not installed.
+        EngineError: The port is taken, others could read what is sent, an alias or another
+            setting is malformed, or the extra `[local]` is not installed.
         FineTuningError: The home can't be used, or others can read the key in it.
     """
     places = choose_places(host, port, certificate=certificate, insecure_public=insecure_public)
     require_extra()
+    from langchain_finetune.local.serving import read_settings  # noqa: PLC0415 needs the extra
+
+    theirs = parse_aliases(os.environ.get(UPSTREAM_MODELS_VARIABLE, "").split(","))
+    serving = read_settings(
+        os.environ,
+        memory=model_memory,
+        upstream=upstream,
+        upstream_models=theirs | dict(upstream_models or {}),
+    )
     names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
     home = (home or home_path()).absolute()
     ensure_home(home)
@@ -112,10 +116,11 @@ def serve(
         )
     with _only_engine(home), _sockets(places, home) as (listener, public):
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
+        from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 as above
         from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 as above
 
-        app = create_app(home, key, aliases=names, limits=limits_of(), **parts)
-        _run(
+        app = create_app(home, key, aliases=names, limits=limits_of(), serving=serving, **parts)
+        run_http_server(
             app,
             home,
             log_file,
@@ -138,7 +143,9 @@ def parse_aliases(given: Iterable[str]) -> dict[str, str]:
             continue
         name, _, target = (part.strip() for part in alias.partition("="))
         if not name or not target:
-            raise EngineError(f"An alias has the form name=model, unlike {alias!r}.")
+            raise EngineError(
+                f"A model's other name is given in the form name=model, unlike {alias!r}."
+            )
         aliases[name] = target
     return aliases
 
@@ -198,91 +205,3 @@ def _port_before(home: Path, host: str) -> int:
             return port
     except (FileNotFoundError, ValueError, EngineError):
         return 0
-
-
-def _run(
-    app: "FastAPI",
-    home: Path,
-    log_file: Path | None,
-    *,
-    listener: socket.socket,
-    public: socket.socket | None,
-    places: Places,
-    on_start: Callable[[str], None] | None,
-) -> None:
-    import uvicorn  # noqa: PLC0415 needs the extra
-
-    from langchain_finetune.local.patience import (  # noqa: PLC0415 with the above
-        MAX_CONNECTIONS,
-        PatientProtocol,
-    )
-    from langchain_finetune.local.quiet_log import log_config  # noqa: PLC0415 with the above
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
-            await super().startup(sockets=list(sockets or []))
-            if self.started:
-                if public and places.public:
-                    await self._listen_to_others(public, places.public)
-                port = listener.getsockname()[1]
-                (home / "port").write_text(str(port))
-                url = url_of(places.loopback, port)
-                RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
-                logger.info("The engine is at %s; its home is %s", url, home)
-                if on_start:
-                    on_start(url)
-
-        async def _listen_to_others(self, public: socket.socket, place: Public) -> None:
-            # uvicorn would use one kind of connection for all its sockets.
-            make = partial(
-                PatientProtocol,
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-            )
-            loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_server(make, sock=public, ssl=place.tls))
-            url = url_of(place.host, public.getsockname()[1], tls=place.tls is not None)
-            logger.info("Others reach the engine at %s", url)
-            if place.tls is None:
-                logger.warning("What others send is not encrypted: the key can be read on its way.")
-
-    server = Server(
-        uvicorn.Config(
-            app,
-            loop="asyncio",
-            http=PatientProtocol,
-            limit_concurrency=MAX_CONNECTIONS,
-            ws="none",
-            log_config=log_config(str(log_file) if log_file else None),
-            # Paths may carry training text, in filters.
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
-    with _signals_stop(server):
-        server.run(sockets=[listener])
-    if not server.started:
-        raise EngineError("The engine could not start; its log says why.")
-
-
-@contextmanager
-def _signals_stop(server: Any) -> Iterator[None]:
-    """Keep SIGTERM and SIGINT from ending the process before it has tidied up.
-
-    uvicorn raises the signal once more after its own shutdown.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: object) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,29 +9,29 @@ from fastapi.responses import JSONResponse
 from openai import OpenAI
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving import ChatService
+from langchain_finetune.local.serving import ChatService, WhileConnected
 from tests.local.conftest import until
 
 
 class ChatServer:
-    """Serves the folders in `models`, by name."""
+    """Serves the folders in `models`, by name, with so many bytes of `memory`."""
 
-    def __init__(self, **models):
+    def __init__(self, *, memory=None, **models):
         self.models = models
-        self.service = ChatService(self.models.get)
+        self.service = ChatService(self.models.get, memory=memory)
         app = FastAPI()
 
         @app.post("/v1/chat/completions")
         async def create(request: Request):
-            return await self.service.create(await request.json())
+            return WhileConnected(self.service.create(await request.json()))
 
         @app.post("/v1/completions")
         async def complete(request: Request):
-            return await self.service.complete(await request.json())
+            return WhileConnected(self.service.complete(await request.json()))
 
         @app.post("/v1/responses")
         async def respond(request: Request):
-            return await self.service.respond(await request.json())
+            return WhileConnected(self.service.respond(await request.json()))
 
         @app.exception_handler(ApiError)
         async def refuse(_, error):

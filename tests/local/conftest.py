@@ -98,9 +98,10 @@ def _announced(home):
 
 
 @contextmanager
-def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True):
+def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True, variables=None):
     home.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LANGCHAIN_FINETUNE")}
+    environment |= variables or {}
     with (home / "log").open("ab") as log:
         process = subprocess.Popen([*command, str(home)], stderr=log, env=environment)
     with process:

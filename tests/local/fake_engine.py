@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -29,19 +30,21 @@ async def streamed(messages):
 
 
 class FakeChat:
-    def __init__(self, resolve):
-        self._resolve = resolve
+    def __init__(self, models, _settings):
+        self._resolve = models.servable
         self._loaded = []
 
+    @asynccontextmanager
     async def create(self, body):
         folder = self._resolve(body["model"])
         if folder is None:
             raise ApiError(404, "No such model.", code="model_not_found")
         self._loaded.append(body["model"])
         if body.get("stream"):
-            return StreamingResponse(streamed(body["messages"]), media_type="text/event-stream")
+            yield StreamingResponse(streamed(body["messages"]), media_type="text/event-stream")
+            return
         message = {"role": "assistant", "content": (folder / "config.json").read_text()}
-        return JSONResponse(
+        yield JSONResponse(
             {
                 "id": "chatcmpl-1",
                 "object": "chat.completion",
@@ -54,9 +57,15 @@ class FakeChat:
     async def warm(self):
         pass
 
-    def unload(self, model):
+    async def unload(self, model):
         if model in self._loaded:
             self._loaded.remove(model)
+
+    async def cards(self):
+        return []
+
+    async def close(self):
+        pass
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def test_responses(call, options):
         ),
         (
             "chat.completions.create",
-            {"messages": ASK, "frequency_penalty": 1},
+            {"messages": ASK, "reasoning_effort": "low"},
             openai.BadRequestError,
             "unsupported_value",
         ),

@@ -207,7 +207,7 @@ def test_sampling(client, script, options, sampling):
         ({"n": 129}, "n"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"top_logprobs": 2}, "top_logprobs"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
         ({"extra_body": {"speed": 1}}, "speed"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": 0}, "top_p"),

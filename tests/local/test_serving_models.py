@@ -1,17 +1,16 @@
 """Models that come and go, ChatOpenAI, and the parts of transformers that are leant on."""
 
-import asyncio
 import inspect
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import openai
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving import ChatService, service
 from langchain_finetune.local.serving.pieces import Text
 from langchain_finetune.local.serving.text import TextFilter
 from tests.local.chat_server import ChatServer
@@ -63,8 +62,23 @@ def test_a_client_that_leaves_stops_the_model(server, script):
     with server.client() as client:
         stream = client.chat.completions.create(stream=True, max_tokens=1000, **body())
         assert next(chunk for chunk in stream if chunk.choices[0].delta.content)
+        assert not script.stopped.is_set()
         stream.close()
     until(script.stopped.is_set)
+
+
+@pytest.mark.parametrize("route", ["chat.completions", "completions", "responses"])
+def test_a_client_that_leaves_before_a_whole_answer_stops_the_model(server, script, route):
+    script.text = "x" * 5000
+    script.pause = 0.1
+    fields = {
+        "chat.completions": body() | {"max_tokens": 1000},
+        "completions": {"model": "tiny", "prompt": "a", "max_tokens": 1000},
+        "responses": {"model": "tiny", "input": "a", "max_output_tokens": 1000},
+    }
+    with server.client() as client, pytest.raises(openai.APITimeoutError):
+        attrgetter(route)(client).create(timeout=0.5, **fields[route])
+    until(script.stopped.is_set, 20)
 
 
 def test_a_model_that_breaks_off(server, monkeypatch, caplog):
@@ -94,32 +108,38 @@ def test_chats_are_not_logged(server, script, caplog, capfd):
     assert "secret" not in "".join(capfd.readouterr())
 
 
-async def test_the_least_used_model_goes_first(folder, script, monkeypatch):
-    monkeypatch.setattr(service, "MAX_LOADED", 2)
-    chat = ChatService(lambda name: folder)
-    for name in ("one", "two", "one", "three"):
-        await chat.create(body(name))
-    assert [name for name, _ in chat._loaded] == ["one", "three"]
-    chat.unload("one")
-    assert [name for name, _ in chat._loaded] == ["three"]
-    await chat.create(body("one"))
-
-
-async def test_a_model_is_loaded_once(folder, script, monkeypatch):
+def test_a_model_is_loaded_once(folder, script, monkeypatch):
     from langchain_finetune.local.serving import loading
 
     loads = []
     load = loading.load
     monkeypatch.setattr(loading, "load", lambda path: loads.append(path) or load(path))
-    chat = ChatService({"tiny": folder}.get)
-    await asyncio.gather(chat.warm(), *(chat.create(body()) for _ in range(5)))
+    server = ChatServer()
+    server.models["tiny"] = folder
+    script.text = "hi<|im_end|>"
+    with server.running(), server.client() as client, ThreadPoolExecutor(5) as threads:
+        asked = [threads.submit(client.chat.completions.create, **body()) for _ in range(5)]
+        assert {each.result().choices[0].message.content for each in asked} == {"hi"}
     assert loads == [folder]
 
 
-async def test_a_folder_that_is_no_model(tmp_path):
-    (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ApiError) as caught:
-        await ChatService(lambda name: tmp_path).create(body())
+BROKEN = {
+    "an adapter": {"adapter_config.json": b"{}"},
+    "half a file": {"config.json": b"{}", "model.safetensors": b"\xff\0\0\0\0\0\0\0{"},
+    "no index": {"model.safetensors.index.json": b"[1]"},
+    "a part that is not there": {
+        "model.safetensors.index.json": b'{"weight_map": {"a": "../part.safetensors"}}'
+    },
+}
+
+
+@pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
+def test_a_folder_that_is_no_model(server, tmp_path, files):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    server.models["broken"] = tmp_path
+    with server.client() as client, pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(**body("broken"))
     assert caught.value.code == "model_not_loadable"
     assert str(tmp_path) not in caught.value.message
 

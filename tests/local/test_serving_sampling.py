@@ -183,7 +183,7 @@ async def test_async_clients(server):
         ({"best_of": 3}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
         ({"logprobs": 1, "echo": True}, "echo"),
-        ({"frequency_penalty": 1}, "frequency_penalty"),
+        ({"frequency_penalty": 3}, "frequency_penalty"),
         ({"extra_body": {"speed": 1}}, "speed"),
     ],
 )

@@ -2,31 +2,49 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Body, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.serving import WhileConnected
 
 
 class Chat(Protocol):
-    """What answers chats; `ChatService` in `langchain_finetune.local.serving` is one."""
+    """What answers chats; those in `langchain_finetune.local.serving` do.
 
-    async def create(self, body: dict[str, Any]) -> Response:
+    A response can be sent, or read, until its context is left; then the model stops.
+    """
+
+    def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a chat completion request."""
 
-    async def complete(self, body: dict[str, Any]) -> Response:
+    def complete(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a request of the older Completions API."""
 
-    async def respond(self, body: dict[str, Any]) -> Response:
+    def respond(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer a request of the Responses API."""
 
     async def warm(self) -> None:
         """Load what the first answer needs."""
 
-    def unload(self, model: str) -> None:
+    async def unload(self, model: str) -> None:
         """Let go of a model's memory."""
+
+    async def cards(self) -> list[dict[str, Any]]:
+        """Return models that it knows and the engine does not, in OpenAI's shape."""
+
+    async def close(self) -> None:
+        """Let go of all that it holds."""
+
+
+async def all_cards(models: Models, chat: Chat) -> list[dict[str, Any]]:
+    """Return all models in OpenAI's shape: the engine's own, then those that only `chat` knows."""
+    own = models.cards()
+    known = {card["id"] for card in own}
+    return own + [card for card in await chat.cards() if card["id"] not in known]
 
 
 def create_models_router(models: Models, chat: Chat) -> APIRouter:
@@ -35,17 +53,23 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     @router.get("/models")
     async def page() -> Mapping[str, Any]:
-        return {"object": "list", "data": models.cards()}
+        return {"object": "list", "data": await all_cards(models, chat)}
 
     # A name may hold a slash, where the base is one of the Hugging Face hub.
     @router.get("/models/{name:path}")
     async def retrieve(name: str) -> Mapping[str, Any]:
-        return models.card(name)
+        try:
+            return models.card(name)
+        except ApiError:
+            for card in await chat.cards():
+                if card["id"] == name:
+                    return card
+            raise
 
     @router.delete("/models/{name:path}")
     async def delete(name: str) -> Mapping[str, Any]:
         models.delete(name)
-        chat.unload(name)
+        await chat.unload(name)
         return {"id": name, "object": "model", "deleted": True}
 
     def named(body: dict[str, Any]) -> dict[str, Any]:
@@ -56,15 +80,15 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     @router.post("/chat/completions")
     async def chat_completion(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.create(named(body))
+        return WhileConnected(chat.create(named(body)))
 
     @router.post("/completions")
     async def completion(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.complete(named(body))
+        return WhileConnected(chat.complete(named(body)))
 
     @router.post("/responses")
     async def response(body: Annotated[dict[str, Any], Body()]) -> Response:
-        return await chat.respond(named(body))
+        return WhileConnected(chat.respond(named(body)))
 
     return router
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
+from langchain_finetune.local.api.models import all_cards
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.page.engine_parts import EngineParts
@@ -22,12 +23,12 @@ def create_models_pages(engine: EngineParts) -> APIRouter:
     async def list_models(request: Request) -> Response:
         base_url = f"{str(request.base_url).rstrip('/')}/v1"
         key_file = engine.home / "api_key"
-        rows = [(row, snippet(row.name, base_url, key_file)) for row in _rows()]
+        rows = [(row, snippet(row.name, base_url, key_file)) for row in await _rows()]
         return page(request, "models.html", section="Models", rows=rows)
 
     @router.get(f"{_PATH}/delete")
     async def ask(request: Request, name: str) -> Response:
-        row = next((row for row in _rows() if row.name == name), None)
+        row = next((row for row in await _rows() if row.name == name), None)
         if row is None:
             raise ApiError(404, "There is no such model any more.")
         if row.job is None:
@@ -37,10 +38,10 @@ def create_models_pages(engine: EngineParts) -> APIRouter:
     @router.post(f"{_PATH}/delete")
     async def delete(request: Request, name: Annotated[str, Form()]) -> Response:
         models.delete(name)
-        engine.chats.unload(name)
+        await engine.chats.unload(name)
         return back(request, _PATH, f"The model {name} is deleted.")
 
-    def _rows() -> list[ModelRow]:
-        return model_rows(models.cards(), models.fine_tuned(), now())
+    async def _rows() -> list[ModelRow]:
+        return model_rows(await all_cards(models, engine.chats), models.fine_tuned(), now())
 
     return router

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from langchain_finetune.local.api.models import all_cards
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.conversation import (
     MOST_MODELS,
@@ -54,14 +55,14 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         else:
             state = Playground([Column(name) for name in names])
         state.columns += [Column() for _ in range(MOST_MODELS - len(state.columns))]
-        return _page(engine, request, state)
+        return await _page(engine, request, state)
 
     @router.post(_PATH)
     async def answer_whole(request: Request) -> Response:
         state, waiting = await _turn(request)
         await asyncio.gather(*(_ask(engine, state, column) for column in waiting))
         failed = bool(state.errors) or any(column.error for column in state.columns)
-        return _page(engine, request, state, 400 if failed else 200)
+        return await _page(engine, request, state, 400 if failed else 200)
 
     @router.post(f"{_PATH}/turn")
     async def answer_script(request: Request) -> Response:
@@ -70,7 +71,7 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         except ApiError as error:
             return JSONResponse(error.body(), error.status)
         places = [place for place, column in enumerate(state.columns) if column in waiting]
-        drawn = fragment("_playground.html", **_shown(engine, state, places))
+        drawn = fragment("_playground.html", **await _shown(engine, state, places))
         requests = [
             {"column": place, "body": state.request(state.columns[place])} for place in places
         ]
@@ -106,15 +107,16 @@ async def _turn(request: Request) -> tuple[Playground, list[Column]]:
 async def _ask(engine: EngineParts, state: Playground, column: Column) -> None:
     body = state.request(column)
     try:
-        answer = await engine.chats.create(body | {"model": engine.models.target(column.model)})
+        body |= {"model": engine.models.target(column.model)}
+        async with engine.chats.create(body) as answer:
+            answered = json.loads(bytes(answer.body))
     except ApiError as error:
         column.error = error.message
         return
-    body = json.loads(bytes(answer.body))
-    if "error" in body:
-        column.error = body["error"]["message"]
+    if "error" in answered:
+        column.error = answered["error"]["message"]
     else:
-        take_answer(column, body)
+        take_answer(column, answered)
 
 
 def _usual(engine: EngineParts) -> list[str]:
@@ -123,13 +125,15 @@ def _usual(engine: EngineParts) -> list[str]:
     return [tuned[-1].base, tuned[-1].id] if tuned else ["nano"]
 
 
-def _page(engine: EngineParts, request: Request, state: Playground, status: int = 200) -> Response:
-    shown = _shown(engine, state, [])
+async def _page(
+    engine: EngineParts, request: Request, state: Playground, status: int = 200
+) -> Response:
+    shown = await _shown(engine, state, [])
     return page(request, "playground.html", section="Playground", status=status, **shown)
 
 
-def _shown(engine: EngineParts, state: Playground, waiting: list[int]) -> dict[str, Any]:
-    names = [card["id"] for card in engine.models.cards()]
+async def _shown(engine: EngineParts, state: Playground, waiting: list[int]) -> dict[str, Any]:
+    names = [card["id"] for card in await all_cards(engine.models, engine.chats)]
     # Others may be asked for in the address, such as a base that is a folder.
     names += [column.model for column in state.columns if column.model not in ["", *names]]
     return {

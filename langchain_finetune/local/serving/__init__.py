@@ -1,5 +1,16 @@
-"""Chats with the models that lie on this machine, over OpenAI's Chat Completions API."""
+"""Answers of models, over OpenAI's Chat Completions, Completions and Responses APIs."""
 
+from langchain_finetune.local.models import Models
+from langchain_finetune.local.serving.connected import WhileConnected
 from langchain_finetune.local.serving.service import ChatService
+from langchain_finetune.local.serving.settings import ServingSettings, read_settings
+from langchain_finetune.local.serving.upstream import Upstream
 
-__all__ = ["ChatService"]
+__all__ = ["ChatService", "ServingSettings", "WhileConnected", "make_chat", "read_settings"]
+
+
+def make_chat(models: Models, settings: ServingSettings) -> ChatService | Upstream:
+    """Return what answers chats, as the settings say."""
+    if settings.upstream:
+        return Upstream(settings.upstream, models.adapter)
+    return ChatService(models.servable, memory=settings.memory)

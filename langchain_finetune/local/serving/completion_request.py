@@ -25,9 +25,6 @@ MAX_LOGPROBS = 5
 
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     # Fields that this engine can't carry out, with the values that ask for nothing special.
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
     "suffix": ("",),
 }
 
@@ -35,10 +32,13 @@ _KNOWN = frozenset(
     {
         "best_of",
         "echo",
+        "frequency_penalty",
+        "logit_bias",
         "logprobs",
         "max_tokens",
         "model",
         "n",
+        "presence_penalty",
         "prompt",
         "seed",
         "stop",

@@ -1,5 +1,6 @@
 """Reads the fields of a request, with OpenAI's errors for those that are malformed."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,11 @@ Fields = Mapping[str, Any]
 
 MAX_STOPS = 4
 """Most stop strings of a request (OpenAI's API reference)."""
+
+MAX_BIASES = 1024
+"""Most tokens in a request's `logit_bias` (as in vLLM's server; OpenAI names no number)."""
+
+_TOKEN = re.compile(r"[0-9]{1,9}")
 
 _KINDS = {bool: "a boolean", dict: "an object", int: "an integer", list: "a list", str: "a string"}
 
@@ -149,3 +155,30 @@ def take_stops(given: Fields) -> tuple[str, ...]:
     if len(stop) > MAX_STOPS:
         raise invalid("stop", f"takes at most {MAX_STOPS} strings")
     return tuple(stop)
+
+
+def take_penalty(given: Fields, name: str) -> float:
+    """Return a penalty; 0 where there is none.
+
+    Raises:
+        ApiError: 400; it is no number from -2 to 2.
+    """
+    return take_number(given, name, lambda value: -2 <= value <= 2) or 0.0  # noqa: PLR2004
+
+
+def take_logit_bias(given: Fields) -> dict[int, float]:
+    """Return what is added to the scores of which tokens.
+
+    Raises:
+        ApiError: 400; a token is no number, or a bias is not from -100 to 100.
+    """
+    biases = take(given, "logit_bias", dict) or {}
+    if len(biases) > MAX_BIASES:
+        raise invalid("logit_bias", f"takes at most {MAX_BIASES} tokens")
+    if not all(_TOKEN.fullmatch(token) for token in biases):
+        raise invalid("logit_bias", "must have tokens' numbers as its keys")
+    read = {
+        int(token): take_number({"logit_bias": bias}, "logit_bias", lambda value: abs(value) <= 100)  # noqa: PLR2004
+        for token, bias in biases.items()
+    }
+    return {token: bias for token, bias in read.items() if bias}

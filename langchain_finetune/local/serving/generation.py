@@ -5,6 +5,7 @@ Importing this module takes seconds: it brings torch and transformers.
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -16,14 +17,16 @@ from langchain_finetune.local.hardware import serving_threads
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.parsing import LenientParser
 from langchain_finetune.local.serving.pieces import Call, End, FinishReason, Piece, Text
+from langchain_finetune.local.serving.pool import Lease
 from langchain_finetune.local.serving.processors import (
+    Adjustment,
     Constraint,
     ConstraintError,
     ScoreRecorder,
 )
 from langchain_finetune.local.serving.prompts import Prompt
 from langchain_finetune.local.serving.sampling import Sampling
-from langchain_finetune.local.serving.stream import TokenStream
+from langchain_finetune.local.serving.stream import CancelledAnswerError, TokenStream
 from langchain_finetune.local.serving.text import TextFilter
 
 logger = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ def make_manager() -> GenerateManager:
 
 async def write(
     manager: GenerateManager,
-    loaded: LoadedModel,
+    lease: Lease[LoadedModel],
     prompt: Prompt,
     sampling: Sampling,
     *,
@@ -51,7 +54,7 @@ async def write(
 
     Args:
         manager: Runs it.
-        loaded: The model.
+        lease: The model; it is held until it has really stopped.
         prompt: What it reads, and the form that its answer must have.
         sampling: How tokens are drawn.
         index: Which one of several answers to the same prompt this is; each has a seed.
@@ -60,7 +63,9 @@ async def write(
     Raises:
         ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
+    loaded = lease.model
     config = _generation_config(loaded, sampling, prompt.room)
+    adjustment = Adjustment(sampling) if sampling.adjusts else None
     recorder = ScoreRecorder() if sampling.logprobs is not None else None
     constraint = None
     if prompt.grammar:
@@ -77,15 +82,20 @@ async def write(
         torch.set_num_threads(serving_threads(loaded.parameters))
         if sampling.seed is not None:
             torch.manual_seed((sampling.seed + index) % _SEEDS)
-        loaded.model.generate(
-            **prompt.inputs,
-            streamer=stream,
-            generation_config=config,
-            tokenizer=loaded.tokenizer,
-            logits_processor=[step for step in (recorder, constraint) if step],
-        )
+        # An error that went further would keep the model in memory, until the next answer.
+        with suppress(CancelledAnswerError):
+            loaded.model.generate(
+                **prompt.inputs,
+                streamer=stream,
+                generation_config=config,
+                tokenizer=loaded.tokenizer,
+                logits_processor=[step for step in (recorder, adjustment, constraint) if step],
+            )
 
-    manager.submit(generate).add_done_callback(lambda done: stream.close(done.exception()))
+    lease.hold()
+    manager.submit(generate).add_done_callback(
+        lambda done: stream.close(done.exception(), lease.release)
+    )
     text = TextFilter(sampling.stop)
     calls = 0
     try:

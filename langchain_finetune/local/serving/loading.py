@@ -1,6 +1,11 @@
 """Loads models from local folders. Importing this module brings torch and transformers."""
 
+import ctypes
+import gc
+import json
 import logging
+import math
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +14,7 @@ from typing import Any
 import torch
 from llguidance import LLTokenizer
 from llguidance.hf import from_tokenizer
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
@@ -34,6 +40,7 @@ class LoadedModel:
         response_template: How it writes tool calls; None where nobody knows.
         context: Most tokens of prompt and answer together; None for no limit.
         parameters: Its size.
+        nbytes: Memory that its weights take.
     """
 
     model: Any
@@ -41,6 +48,7 @@ class LoadedModel:
     response_template: dict[str, Any] | None
     context: int | None
     parameters: int
+    nbytes: int
 
     @cached_property
     def ends(self) -> list[int]:
@@ -69,6 +77,24 @@ class LoadedModel:
         }
 
 
+def weigh(folder: Path) -> int:
+    """Return how many bytes a model's weights will take in memory, from its files' headers.
+
+    A folder that holds no weights weighs nothing; `load` says what is wrong with it.
+
+    Raises:
+        ApiError: 500 with the code `model_not_loadable`.
+    """
+    try:
+        files = _weights(folder)
+        if device() != "cpu":
+            return sum(file.stat().st_size for file in files)
+        parameters = sum(_parameters(file) for file in files)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, SafetensorError) as error:
+        raise _not_loadable(error) from error
+    return parameters * int(_cpu_type(parameters).itemsize)
+
+
 def load(folder: Path) -> LoadedModel:
     """Load a model from a local folder: safetensors only, and no code of its own.
 
@@ -86,20 +112,57 @@ def load(folder: Path) -> LoadedModel:
             trust_remote_code=False,
             dtype="auto",
         )
-    except (OSError, ValueError) as error:
-        logger.warning("A model folder could not be loaded: %s", type(error).__name__)
-        raise ApiError(
-            500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"
-        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _not_loadable(error) from error
     parameters = model.num_parameters()
     if device() == "cpu":
-        # Tiny models are no faster in 16 bits, and a CPU may have to emulate those.
-        half = parameters >= SMALL_MODEL and has_fast_bfloat16()
-        model = model.to(torch.bfloat16 if half else torch.float32)
+        model = model.to(_cpu_type(parameters))
     return LoadedModel(
         model=model.to(device()).eval(),
         tokenizer=tokenizer,
         response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
         parameters=parameters,
+        nbytes=model.get_memory_footprint(),
+    )
+
+
+def free() -> None:
+    """Give the memory of models that are gone back to the machine."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    # glibc keeps what was freed unless it is told not to; others do not know the call.
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Return the files of a model's weights; beside them may lie others, such as an adapter's."""
+    index = folder / "model.safetensors.index.json"
+    whole = folder / "model.safetensors"
+    if not index.exists():
+        return [whole] if whole.exists() else []
+    parts = set(json.loads(index.read_text())["weight_map"].values())
+    return [folder / Path(part).name for part in parts]
+
+
+def _parameters(file: Path) -> int:
+    with safe_open(file, framework="pt") as tensors:
+        return sum(
+            math.prod(tensors.get_slice(name).get_shape())
+            for name in tensors.keys()  # noqa: SIM118 - it is no mapping
+        )
+
+
+def _cpu_type(parameters: int) -> Any:
+    # Tiny models are no faster in 16 bits, and a CPU may have to emulate those.
+    half = parameters >= SMALL_MODEL and has_fast_bfloat16()
+    return torch.bfloat16 if half else torch.float32
+
+
+def _not_loadable(error: Exception) -> ApiError:
+    logger.warning("A model folder could not be loaded: %s", type(error).__name__)
+    return ApiError(
+        500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"
     )

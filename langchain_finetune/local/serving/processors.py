@@ -11,6 +11,7 @@ from llguidance import LLMatcher
 from transformers import LogitsProcessor
 
 from langchain_finetune.local.serving.closing import Closer
+from langchain_finetune.local.serving.sampling import Sampling
 
 
 class ConstraintError(RuntimeError):
@@ -92,6 +93,42 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         # A token that the model gave no chance at all must still be there to be drawn.
         kept[0, fitting] = masked[0, fitting].clamp(min=torch.finfo(masked.dtype).min)
         return kept
+
+
+class Adjustment(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
+    """Penalties for what the answer has already, and biases, as OpenAI's API reference has them.
+
+    From a token's score goes `frequency_penalty` for each time that the answer has it, and
+    `presence_penalty` once; the prompt does not count.
+
+    Args:
+        sampling: The penalties and biases; their tokens are in the vocabulary.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._counts: Any = None
+        self._bias: Any = 0
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return the scores, adjusted.
+
+        Args:
+            input_ids: Prompt and answer up to here, (1, tokens).
+            scores: Of every token of the vocabulary, (1, vocabulary).
+        """
+        sampling = self._sampling
+        if self._counts is None:
+            self._counts = torch.zeros_like(scores)
+            if sampling.logit_bias:
+                self._bias = torch.zeros_like(scores)
+                tokens = list(sampling.logit_bias)
+                self._bias[0, tokens] = self._bias.new_tensor(list(sampling.logit_bias.values()))
+        else:
+            self._counts[0, input_ids[0, -1]] += 1
+        often = sampling.frequency_penalty * self._counts
+        once = sampling.presence_penalty * (self._counts > 0)
+        return scores - often - once + self._bias
 
 
 class ScoreRecorder(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed

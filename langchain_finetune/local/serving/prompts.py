@@ -19,6 +19,7 @@ from langchain_finetune.local.serving.fields import invalid, unsupported
 from langchain_finetune.local.serving.grammar import compile_shape
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.request import ChatRequest
+from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.shape import Shape
 
 DEFAULT_MAX_TOKENS = 1024
@@ -77,8 +78,8 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     """Render a chat for a model.
 
     Raises:
-        ApiError: 400; a message can't be rendered, or the prompt is too long
-            (`context_length_exceeded`).
+        ApiError: 400; a message can't be rendered, the prompt is too long
+            (`context_length_exceeded`), or a token with a bias is none of the model's.
     """
     tokenizer = loaded.tokenizer
     try:
@@ -110,7 +111,7 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         loaded,
         text,
         inputs,
-        request.sampling.max_tokens or DEFAULT_MAX_TOKENS,
+        request.sampling,
         tools=given.tools,
         calls=request.calls,
         grammar=grammar,
@@ -118,8 +119,13 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     )
 
 
-def encode_text(loaded: LoadedModel, given: str | list[int], max_tokens: int) -> Prompt:
+def encode_text(loaded: LoadedModel, given: str | list[int], sampling: Sampling) -> Prompt:
     """Take a text, or its tokens, as it is.
+
+    Args:
+        loaded: The model.
+        given: The text or its tokens.
+        sampling: How the answer is drawn; it says how long that may be.
 
     Raises:
         ApiError: 400; it is too long (`context_length_exceeded`), or no such tokens exist.
@@ -134,7 +140,14 @@ def encode_text(loaded: LoadedModel, given: str | list[int], max_tokens: int) ->
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
     return _prompt(
-        loaded, text, inputs, max_tokens, tools=[], calls=False, grammar=None, param="prompt"
+        loaded,
+        text,
+        inputs,
+        sampling,
+        tools=[],
+        calls=False,
+        grammar=None,
+        param="prompt",
     )
 
 
@@ -142,14 +155,17 @@ def _prompt(
     loaded: LoadedModel,
     text: str,
     inputs: dict[str, Any],
-    asked: int,
+    sampling: Sampling,
     *,
     tools: list[dict[str, Any]],
     calls: bool,
     grammar: Grammar | None,
     param: str,
 ) -> Prompt:
+    if any(token >= len(loaded.tokenizer) for token in sampling.logit_bias):
+        raise invalid("logit_bias", "must have no token that the model lacks")
     length = inputs["input_ids"].shape[-1]
+    asked = sampling.max_tokens or DEFAULT_MAX_TOKENS
     room = asked if loaded.context is None else min(asked, loaded.context - length)
     if room < 1:
         raise ApiError(

@@ -52,10 +52,7 @@ WITHOUT_EFFECT = frozenset(
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     # Fields that this engine can't carry out, with the values that ask for nothing special.
     "audio": (),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
     "modalities": (["text"],),
-    "presence_penalty": (0,),
     "reasoning_effort": (),
     "verbosity": (),
     "web_search_options": (),
@@ -63,8 +60,10 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 
 _READ = frozenset(
     {
+        "frequency_penalty",
         "function_call",
         "functions",
+        "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_tokens",
@@ -72,6 +71,7 @@ _READ = frozenset(
         "model",
         "n",
         "parallel_tool_calls",
+        "presence_penalty",
         "response_format",
         "seed",
         "stop",

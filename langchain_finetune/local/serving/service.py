@@ -1,22 +1,21 @@
 """OpenAI's APIs over local models; light to import, since torch comes on first use."""
 
 import asyncio
-from collections import OrderedDict
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.hardware import share_the_cpu
-from langchain_finetune.local.serving.completion_request import (
-    DEFAULT_MAX_TOKENS,
-    CompletionRequest,
-)
+from langchain_finetune.local.hardware import model_memory, share_the_cpu
+from langchain_finetune.local.serving.completion_request import CompletionRequest
 from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
+from langchain_finetune.local.serving.pool import Lease, ModelPool
 from langchain_finetune.local.serving.request import ChatRequest
 from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
 from langchain_finetune.local.serving.response_wire import ResponseWriter
@@ -28,10 +27,20 @@ if TYPE_CHECKING:
     from langchain_finetune.local.serving.loading import LoadedModel
     from langchain_finetune.local.serving.prompts import Prompt
 
-MAX_LOADED = 4
-"""Most models in memory; the one that was not asked for the longest goes first."""
-
 Pieces = AsyncGenerator[tuple[int, Piece]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What answering needs, once torch is there.
+
+    Attributes:
+        manager: Runs the models.
+        pool: Holds them.
+    """
+
+    manager: Any
+    pool: "ModelPool[LoadedModel]"
 
 
 class ChatService:
@@ -42,182 +51,196 @@ class ChatService:
     Args:
         resolve: Finds the folder of a model by its name; None where there is no such model. It is
             called in a thread, for every request, so a new model is served at once.
+        memory: Most bytes of the weights of all models that are kept in memory; default: half of
+            this machine's memory, or of its GPU's.
 
     Example:
         >>> service = ChatService({"my-model": Path("models/mine")}.get)
     """
 
-    def __init__(self, resolve: Callable[[str], Path | None]) -> None:
+    def __init__(self, resolve: Callable[[str], Path | None], *, memory: int | None = None) -> None:
         self._resolve = resolve
-        self._loaded: OrderedDict[tuple[str, Path], LoadedModel] = OrderedDict()
-        self._loading = asyncio.Lock()
-        self._manager: Any = None
+        self._memory = memory
+        self._importing = asyncio.Lock()
+        self._parts: Parts | None = None
 
-    async def create(self, body: dict[str, Any]) -> Response:
+    @asynccontextmanager
+    async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
         """Answer `POST /v1/chat/completions`.
+
+        The model stays in memory, and writes, until the context is left.
 
         Args:
             body: The request.
 
-        Returns:
+        Yields:
             A JSON object, or a stream of server-sent events where the request asks for one.
 
         Raises:
-            ApiError: 400 for what is malformed or not supported; 404 with the code
-                `model_not_found`; 500 where the model can't be loaded or broke off.
+            ApiError: 400 for what is malformed or not supported, or a model that is too large;
+                404 with the code `model_not_found`; 500 where the model can't be loaded or broke
+                off.
         """
         request = ChatRequest.read(body)
-        loaded, prompt = await self._prepare(request)
-        envelope = Envelope(
-            request.model,
-            request.legacy,
-            request.named,
-            request.include_usage,
-            request.sampling.logprobs is not None,
-        )
-        one_call = request.legacy or not request.parallel or request.named
-        pieces = self._write(loaded, [prompt] * request.n, request.sampling, one_call=one_call)
-        if not request.stream:
-            return JSONResponse(envelope.completion(await _gathered(pieces, request.n)))
-        return _streaming(envelope.events(pieces), pieces)
+        async with self._model(request.model) as lease:
+            prompt = await _render(lease.model, request)
+            envelope = Envelope(
+                request.model,
+                request.legacy,
+                request.named,
+                request.include_usage,
+                request.sampling.logprobs is not None,
+            )
+            one_call = request.legacy or not request.parallel or request.named
+            prompts = [prompt] * request.n
+            async with self._written(lease, prompts, request.sampling, one_call=one_call) as pieces:
+                if request.stream:
+                    yield _streaming(envelope.events(pieces))
+                else:
+                    answers = await _gathered(pieces, request.n)
+                    yield JSONResponse(envelope.completion(answers))
 
-    async def complete(self, body: dict[str, Any]) -> Response:
-        """Answer `POST /v1/completions`, the older API that goes on with a text.
-
-        Raises:
-            ApiError: As `create`.
-        """
+    @asynccontextmanager
+    async def complete(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+        """Answer `POST /v1/completions`, the older API that goes on with a text; see `create`."""
         request = CompletionRequest.read(body)
-        loaded = await self._load(request.model)
-        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
-            encode_text,
-        )
+        async with self._model(request.model) as lease:
+            from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+                encode_text,
+            )
 
-        max_tokens = request.sampling.max_tokens or DEFAULT_MAX_TOKENS
-        prompts = [encode_text(loaded, given, max_tokens) for given in request.prompts]
-        envelope = CompletionEnvelope(
-            request.model,
-            [prompt.text for prompt in prompts] if request.echo else [],
-            request.include_usage,
-            request.sampling.logprobs is not None,
-            request.n,
-        )
-        answers = [prompt for prompt in prompts for _ in range(request.n)]
-        pieces = self._write(loaded, answers, request.sampling)
-        if not request.stream:
-            return JSONResponse(envelope.completion(await _gathered(pieces, len(answers))))
-        return _streaming(envelope.events(pieces), pieces)
+            prompts = [encode_text(lease.model, each, request.sampling) for each in request.prompts]
+            envelope = CompletionEnvelope(
+                request.model,
+                [prompt.text for prompt in prompts] if request.echo else [],
+                request.include_usage,
+                request.sampling.logprobs is not None,
+                request.n,
+            )
+            answers = [prompt for prompt in prompts for _ in range(request.n)]
+            async with self._written(lease, answers, request.sampling) as pieces:
+                if request.stream:
+                    yield _streaming(envelope.events(pieces))
+                else:
+                    written = await _gathered(pieces, len(answers))
+                    yield JSONResponse(envelope.completion(written))
 
-    async def respond(self, body: dict[str, Any]) -> Response:
-        """Answer `POST /v1/responses`; nothing of it is kept.
-
-        Raises:
-            ApiError: As `create`.
-        """
+    @asynccontextmanager
+    async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+        """Answer `POST /v1/responses`, of which nothing is kept; see `create`."""
         with errors_renamed():
             request = ResponseRequest.read(body)
-            loaded, prompt = await self._prepare(request.chat)
-        writer = ResponseWriter(request.chat.model, request.echoed)
-        one_call = not request.chat.parallel or request.chat.named
-        pieces = self._write(loaded, [prompt], request.chat.sampling, one_call=one_call)
-        if not request.chat.stream:
-            async with aclosing(pieces):
-                return JSONResponse(await writer.whole(pieces))
-        return _streaming(writer.events(pieces), pieces)
+        chat = request.chat
+        async with self._model(chat.model) as lease:
+            with errors_renamed():
+                prompt = await _render(lease.model, chat)
+            writer = ResponseWriter(chat.model, request.echoed)
+            one_call = not chat.parallel or chat.named
+            async with self._written(lease, [prompt], chat.sampling, one_call=one_call) as pieces:
+                if chat.stream:
+                    yield _streaming(writer.events(pieces))
+                else:
+                    yield JSONResponse(await writer.whole(pieces))
 
     async def warm(self) -> None:
         """Import what answering needs; it takes seconds, once."""
-        async with self._loading:
-            await self._import()
+        async with self._importing:
+            if self._parts is None:
+                self._parts = await in_daemon_thread(lambda: _import(self._memory))
 
-    def unload(self, model: str) -> None:
+    async def unload(self, model: str) -> None:
         """Forget a model; an answer that it is writing now is still finished."""
-        for key in [key for key in self._loaded if key[0] == model]:
-            del self._loaded[key]
+        if self._parts:
+            await self._parts.pool.forget(model)
 
-    async def _prepare(self, request: ChatRequest) -> tuple["LoadedModel", "Prompt"]:
-        loaded = await self._load(request.model)
-        from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
-            compile_grammar,
-            render_chat,
-        )
+    async def cards(self) -> list[dict[str, Any]]:
+        """Return the models that only this service knows of: none."""
+        return []
 
-        shape = request.shape
-        grammar = await asyncio.to_thread(compile_grammar, loaded, shape) if shape else None
-        return loaded, render_chat(loaded, request, grammar)
+    async def close(self) -> None:
+        """Do nothing: the models go with the process."""
 
-    async def _write(
+    @asynccontextmanager
+    async def _model(self, name: str) -> AsyncIterator[Lease["LoadedModel"]]:
+        """Hold a model in memory for as long as the context lasts."""
+        folder = await asyncio.to_thread(self._resolve, name)
+        if folder is None:
+            raise ApiError(
+                404,
+                f"The model '{name}' does not exist, or is not on this machine.",
+                code="model_not_found",
+                param="model",
+            )
+        await self.warm()
+        assert self._parts
+        lease = await self._parts.pool.lease(name, folder)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+    def _written(
         self,
-        loaded: "LoadedModel",
+        lease: Lease["LoadedModel"],
         prompts: Sequence["Prompt"],
         sampling: Sampling,
         *,
         one_call: bool = False,
-    ) -> Pieces:
-        """Yield the pieces of the answers to the prompts, each with the number of its answer."""
-        from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
-            write,
-        )
-
-        for index, prompt in enumerate(prompts):
-            pieces = write(self._manager, loaded, prompt, sampling, index=index, one_call=one_call)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield index, piece
-
-    async def _load(self, model: str) -> "LoadedModel":
-        folder = await asyncio.to_thread(self._resolve, model)
-        if folder is None:
-            raise ApiError(
-                404,
-                f"The model '{model}' does not exist, or is not on this machine.",
-                code="model_not_found",
-                param="model",
-            )
-        key = (model, folder)
-        if key not in self._loaded:
-            async with self._loading:
-                await self._import()
-                if key not in self._loaded:
-                    self._loaded[key] = await in_daemon_thread(lambda: _load(folder))
-        loaded = self._loaded[key]
-        self._loaded.move_to_end(key)
-        while len(self._loaded) > MAX_LOADED:
-            self._loaded.popitem(last=False)
-        return loaded
-
-    async def _import(self) -> None:
-        if self._manager is None:
-            self._manager = await in_daemon_thread(_make_manager)
+    ) -> AbstractAsyncContextManager[Pieces]:
+        """Return the pieces of the answers to the prompts, each with the number of its answer."""
+        assert self._parts
+        return aclosing(_write(self._parts.manager, lease, prompts, sampling, one_call=one_call))
 
 
-def _make_manager() -> Any:
+async def _write(
+    manager: Any,
+    lease: Lease["LoadedModel"],
+    prompts: Sequence["Prompt"],
+    sampling: Sampling,
+    *,
+    one_call: bool,
+) -> Pieces:
+    from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
+        write,
+    )
+
+    for index, prompt in enumerate(prompts):
+        pieces = write(manager, lease, prompt, sampling, index=index, one_call=one_call)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield index, piece
+
+
+async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
+    from langchain_finetune.local.serving.prompts import (  # noqa: PLC0415 - loaded by now
+        compile_grammar,
+        render_chat,
+    )
+
+    shape = request.shape
+    grammar = await asyncio.to_thread(compile_grammar, loaded, shape) if shape else None
+    return render_chat(loaded, request, grammar)
+
+
+def _import(memory: int | None) -> Parts:
     share_the_cpu()
+    from langchain_finetune.local.serving import loading  # noqa: PLC0415 - seconds
     from langchain_finetune.local.serving.generation import make_manager  # noqa: PLC0415 - seconds
 
-    return make_manager()
-
-
-def _load(folder: Path) -> "LoadedModel":
-    from langchain_finetune.local.serving.loading import load  # noqa: PLC0415 - seconds
-
-    return load(folder)
+    # What was imported stays; looking through it would take most of the time of `loading.free`.
+    gc.collect()
+    gc.freeze()
+    limit = model_memory() if memory is None else memory
+    pool = ModelPool(limit, weigh=loading.weigh, load=loading.load, free=loading.free)
+    return Parts(make_manager(), pool)
 
 
 async def _gathered(pieces: Pieces, number: int) -> list[list[Piece]]:
     answers: list[list[Piece]] = [[] for _ in range(number)]
-    async with aclosing(pieces):
-        async for index, piece in pieces:
-            answers[index].append(piece)
+    async for index, piece in pieces:
+        answers[index].append(piece)
     return answers
 
 
-def _streaming(events: AsyncIterator[str], pieces: Pieces) -> StreamingResponse:
-    return StreamingResponse(_closing(events, pieces), media_type="text/event-stream")
-
-
-async def _closing(events: AsyncIterator[str], pieces: Pieces) -> AsyncIterator[str]:
-    """Yield the events; stop the model where the client went away."""
-    async with aclosing(pieces):
-        async for each in events:
-            yield each
+def _streaming(events: AsyncIterator[str]) -> StreamingResponse:
+    return StreamingResponse(events, media_type="text/event-stream")

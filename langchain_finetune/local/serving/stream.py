@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tokenizers.decoders import DecodeStream
@@ -81,9 +81,10 @@ class TokenStream:
             _, events = self._parser.finalize()
             self._send(events)
 
-    def close(self, error: BaseException | None) -> None:
-        """Take note that `generate` has ended, with what it raised."""
+    def close(self, error: BaseException | None, then: Callable[[], None]) -> None:
+        """Take note that `generate` has ended, with what it raised; the event loop calls `then`."""
         self._hand_over(error)
+        self._call(then)
 
     def cancel(self) -> None:
         """Make `generate` end with the next token."""
@@ -109,9 +110,12 @@ class TokenStream:
         return Text(text, tokens)
 
     def _hand_over(self, item: Piece | BaseException | None) -> None:
+        self._call(lambda: self.queue.put_nowait(item))
+
+    def _call(self, work: Callable[[], None]) -> None:
         # The server may have ended meanwhile; then there is nobody to tell.
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.queue.put_nowait, item)
+            self._loop.call_soon_threadsafe(work)
 
     def _with_logprob(self, token: int, recorder: ScoreRecorder) -> Token:
         logprob, likeliest = recorder.logprobs(token, self._top)

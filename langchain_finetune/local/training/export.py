@@ -11,9 +11,7 @@ from transformers import AutoModelForCausalLM
 from trl.chat_template_utils import add_response_schema
 
 from langchain_finetune.local.hardware import has_fast_bfloat16
-
-ADAPTER = "adapter"
-"""Folder beside a merged model's files that holds LoRA's matrices alone."""
+from langchain_finetune.local.models import ADAPTER
 
 
 def export(

@@ -1,0 +1,190 @@
+"""Models in memory, within a bound: the one that was not asked for the longest goes first.
+
+Light to import: what weighs, loads and frees models is handed in.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.threads import in_daemon_thread
+
+MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+
+
+class Sized(Protocol):
+    """What a pool holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory that it takes, in bytes."""
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class Lease(Generic[T]):
+    """A model in memory, which stays there for as long as somebody holds it.
+
+    All methods belong to the event loop's thread.
+
+    Attributes:
+        model: The model.
+        users: How many hold it.
+        forgotten: Nobody can ask for it any more.
+    """
+
+    def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:
+        self.model = model
+        self.users = 0
+        self.forgotten = False
+        self._on_idle = on_idle
+
+    def hold(self) -> None:
+        """Keep it in memory until `release` is called once more."""
+        self.users += 1
+
+    def release(self) -> None:
+        """Let go of it."""
+        self.users -= 1
+        if not self.users:
+            self._on_idle(self)
+
+
+class ModelPool(Generic[T]):
+    """The models of an engine that are in memory.
+
+    One is loaded at a time. Who needs one waits, in order, until others have let go of enough
+    memory; nobody who holds one waits for another, so they can't wait for each other.
+
+    Args:
+        limit: Most bytes of all models together.
+        weigh: Tells how many bytes a folder's model will take; runs in a thread.
+        load: Loads it; runs in a thread.
+        free: Gives memory back that models have left; runs in a thread.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        weigh: Callable[[Path], int],
+        load: Callable[[Path], T],
+        free: Callable[[], None],
+    ) -> None:
+        self.limit = limit
+        self.nbytes = 0
+        self._weigh = weigh
+        self._load = load
+        self._free = free
+        self._leases: OrderedDict[tuple[str, Path], Lease[T]] = OrderedDict()
+        self._turn = asyncio.Lock()
+        self._loading: asyncio.Task[Lease[T]] | None = None
+        self._short = False
+        self._idle = asyncio.Event()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models in memory, the one to go first at the front."""
+        return [name for name, _ in self._leases]
+
+    async def lease(self, name: str, folder: Path) -> Lease[T]:
+        """Return a model, which is loaded where it is not in memory; the caller holds it.
+
+        Raises:
+            ApiError: 400 with the code `model_too_large`; whatever `load` raises.
+        """
+        key = (name, folder)
+        # While one waits for room all stand in line, or it might never get any.
+        if key in self._leases and not self._short:
+            return self._held(key)
+        async with self._turn:
+            if self._loading:
+                # Whoever wanted that model has gone, but it still takes its room.
+                await asyncio.wait({self._loading})
+                self._loading = None
+            if key not in self._leases:
+                nbytes = await asyncio.to_thread(self._weigh, folder)
+                if nbytes > self.limit:
+                    raise _too_large(name, nbytes, self.limit)
+                await self._make_room(nbytes)
+                loading = self._loading = asyncio.create_task(self._fill(key, nbytes))
+                # Python complains about an error that nobody has looked at.
+                loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.wait({loading})
+                self._loading = None
+                loading.result()
+            return self._held(key)
+
+    async def forget(self, name: str) -> None:
+        """Unload a model; an answer that it is writing now is still finished."""
+        for key in [key for key in self._leases if key[0] == name]:
+            self._drop(key)
+        await asyncio.to_thread(self._free)
+
+    def _held(self, key: tuple[str, Path]) -> Lease[T]:
+        self._leases.move_to_end(key)
+        lease = self._leases[key]
+        lease.hold()
+        return lease
+
+    async def _fill(self, key: tuple[str, Path], nbytes: int) -> Lease[T]:
+        self.nbytes += nbytes
+        try:
+            model = await in_daemon_thread(lambda: self._load(key[1]))
+        finally:
+            self.nbytes -= nbytes
+        lease = self._leases[key] = Lease(model, self._on_idle)
+        self.nbytes += model.nbytes
+        return lease
+
+    async def _make_room(self, nbytes: int) -> None:
+        if self.nbytes + nbytes <= self.limit:
+            return
+        try:
+            while self.nbytes + nbytes > self.limit:
+                idle = next((key for key, lease in self._leases.items() if not lease.users), None)
+                if idle:
+                    self._drop(idle)
+                else:
+                    self._short = True
+                    self._idle.clear()
+                    await self._idle.wait()
+        finally:
+            self._short = False
+        await asyncio.to_thread(self._free)
+
+    def _drop(self, key: tuple[str, Path]) -> None:
+        lease = self._leases.pop(key)
+        lease.forgotten = True
+        if not lease.users:
+            self._on_idle(lease)
+
+    def _on_idle(self, lease: Lease[T]) -> None:
+        if lease.forgotten:
+            self.nbytes -= lease.model.nbytes
+        self._idle.set()
+
+
+def _too_large(name: str, nbytes: int, limit: int) -> ApiError:
+    return ApiError(
+        400,
+        f"The model '{name}' takes {_told(nbytes)} of memory, and the engine keeps at most "
+        f"{_told(limit)} of models: start it with a larger --model-memory "
+        f"(or {MEMORY_VARIABLE}).",
+        code="model_too_large",
+        param="model",
+    )
+
+
+def _told(nbytes: int) -> str:
+    """Return a number of bytes as people write it.
+
+    Example:
+        >>> _told(2_500_000_000)
+        '2.5 GB'
+    """
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 10**8 else f"{nbytes / 1e6:.1f} MB"

@@ -1,0 +1,183 @@
+"""One request to another server of OpenAI's API, and its answer handed on as it comes."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from starlette.responses import Response, StreamingResponse
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.events import DONE, event
+from langchain_finetune.local.serving.settings import UPSTREAM_KEY_VARIABLE, UpstreamSettings
+
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Most bytes of a whole answer, and of one event of a stream."""
+
+_TIMEOUT = httpx2.Timeout(60, connect=10, read=600)
+"""Seconds; a long answer that is no stream sends nothing until it is written (600 s is the openai
+SDK's own patience)."""
+
+_HANDED_ON = ("retry-after", "retry-after-ms", "x-request-id")
+_MAX_QUOTED = 500
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+class Relay:
+    """Asks an upstream.
+
+    Args:
+        settings: Where it is, and its key.
+    """
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        # What it sends is handed on without a look at it, so it must not be packed.
+        headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        if settings.key:
+            headers["authorization"] = f"Bearer {settings.key.get_secret_value()}"
+        self._client = httpx2.AsyncClient(
+            base_url=settings.url, headers=headers, timeout=_TIMEOUT, follow_redirects=False
+        )
+
+    @asynccontextmanager
+    async def sent(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        """Send a request; its answer can be read until the context is left, which ends it there.
+
+        Raises:
+            ApiError: 503 where nobody answers, 504 where it takes too long, 502 where the
+                connection breaks, and where the key is refused or the address is another's.
+        """
+        # ASCII, so that half a character in a text is no reason to fail here.
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            async with self._client.stream(method, path, content=content) as answer:
+                if answer.status_code == httpx2.codes.UNAUTHORIZED:
+                    # Handed on as it is, it would be about the key of this engine.
+                    raise ApiError(
+                        502,
+                        "The upstream refuses the engine's key: start the engine with the right "
+                        f"one in {UPSTREAM_KEY_VARIABLE}.",
+                        code="upstream_key_refused",
+                    )
+                yield answer
+        except httpx2.HTTPError as error:
+            raise failed(error) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+async def handed_on(answer: httpx2.Response, *, hint: str = "") -> Response:
+    """Return an upstream's answer as the engine's own.
+
+    Args:
+        answer: It has not been read yet.
+        hint: Follows the message of an error.
+
+    Raises:
+        ApiError: 502; it is too large, or nothing that this API says.
+    """
+    kept = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+    if answer.is_success and kind == "text/event-stream":
+        return StreamingResponse(_events(answer), media_type=kind, headers=kept)
+    content = await whole(answer)
+    body = read_object(content)
+    if answer.is_error:
+        content = json.dumps({"error": _error(answer, body, hint)}).encode()
+    elif body is None or not answer.is_success:
+        raise ApiError(
+            502,
+            f"The upstream answered with status {answer.status_code} and no JSON object: is its "
+            "address the one of an API like OpenAI's?",
+            code="upstream_failed",
+        )
+    return Response(content, answer.status_code, media_type="application/json", headers=kept)
+
+
+async def whole(answer: httpx2.Response) -> bytes:
+    """Return all of an answer.
+
+    Raises:
+        ApiError: 502; it is too large.
+    """
+    content = bytearray()
+    async for part in answer.aiter_bytes():
+        content += part
+        if len(content) > MAX_ANSWER_BYTES:
+            raise _too_large()
+    return bytes(content)
+
+
+def failed(error: httpx2.HTTPError) -> ApiError:
+    """Return what a client is told about an upstream that could not be asked."""
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return ApiError(
+            503,
+            "The upstream can't be reached: see that it runs, at the address that the engine was "
+            "started with (--upstream).",
+            code="upstream_unreachable",
+        )
+    if isinstance(error, httpx2.TimeoutException):
+        return ApiError(
+            504, "The upstream took too long; ask for less, or again.", code="upstream_timeout"
+        )
+    return ApiError(502, "The connection to the upstream broke.", code="upstream_failed")
+
+
+async def _events(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield whole events, so that an error can follow where the stream breaks off."""
+    begun = bytearray()
+    try:
+        async for part in answer.aiter_bytes():
+            begun += part
+            ends = [begun.rfind(mark) + len(mark) for mark in _EVENT_ENDS if mark in begun]
+            if ends:
+                yield bytes(begun[: max(ends)])
+                del begun[: max(ends)]
+            if len(begun) > MAX_ANSWER_BYTES:
+                raise _too_large()
+        yield bytes(begun)
+    except ApiError as error:
+        yield _last(error)
+    except httpx2.HTTPError as error:
+        yield _last(failed(error))
+
+
+def _last(error: ApiError) -> bytes:
+    return (event(error.body()) + DONE).encode()
+
+
+def read_object(content: bytes) -> dict[str, Any] | None:
+    """Return a JSON object; None where it is none."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _error(answer: httpx2.Response, body: dict[str, Any] | None, hint: str) -> dict[str, Any]:
+    """Return an error in OpenAI's shape; older servers of vLLM and others have their own."""
+    body = body or {}
+    given = body["error"] if isinstance(body.get("error"), dict) else body
+    told = given.get("message") or given.get("detail") or body.get("error")
+    message = told if isinstance(told, str) else f"The upstream answered {answer.status_code}."
+    rest = given if given is not body else {}
+    return (
+        {"type": "upstream_error", "param": None, "code": None}
+        | rest
+        | {"message": f"{message[:_MAX_QUOTED]}{hint}"}
+    )
+
+
+def _too_large() -> ApiError:
+    return ApiError(
+        502,
+        f"The upstream's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.",
+        code="upstream_failed",
+    )
