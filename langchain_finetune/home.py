@@ -60,8 +60,13 @@ def read_key(home: Path) -> SecretStr | None:
 
 
 def ensure_key(home: Path) -> SecretStr:
-    """Return the engine's key; make and keep one where there is none."""
+    """Return the engine's key; make and keep one where there is none.
+
+    Raises:
+        FineTuningError: Others can read the kept one.
+    """
     if key := read_key(home):
+        _require_private(home / "api_key")
         return key
     ensure_home(home)
     key = SecretStr("lcft-" + secrets.token_urlsafe(24))
@@ -76,6 +81,17 @@ def ensure_key(home: Path) -> SecretStr:
     finally:
         fresh.unlink()
     return read_key(home) or key
+
+
+def _require_private(path: Path) -> None:
+    # Windows has no such modes, and a key from the environment is in no file.
+    if os.name != "posix" or os.environ.get(KEY_VARIABLE):
+        return
+    if path.stat().st_mode & 0o077:
+        raise FineTuningError(
+            f"Others on this machine can use the engine's key: run chmod 600 {path}, or delete that"
+            f" file for a new key. Where modes can't be changed, give the key in {KEY_VARIABLE}."
+        )
 
 
 @dataclass(frozen=True)

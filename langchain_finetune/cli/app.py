@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, jobs, train
+from langchain_finetune.cli import check, doctor, engine, export, jobs, train
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app.command()(check.check)
 app.command()(train.run)
 app.add_typer(jobs.app, name="jobs", help="Look at fine-tuning jobs, and steer them.")
 app.command()(engine.models)
+app.command()(export.export)
+app.command()(engine.page)
 app.command()(engine.serve)
 app.command()(engine.stop)
 app.command()(doctor.doctor)

@@ -72,13 +72,15 @@ def _encoder(base: Path | str) -> "Encoder":
 
     from langchain_finetune.local.training.encoding import Encoder  # noqa: PLC0415
 
-    config = AutoConfig.from_pretrained(base)
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     try:
         generation: Any = GenerationConfig.from_pretrained(base)
     except OSError:
         # Not every model has one; transformers then makes it like this.
         generation = GenerationConfig.from_model_config(config)
-    return Encoder.of(AutoTokenizer.from_pretrained(base), config, generation)
+    return Encoder.of(
+        AutoTokenizer.from_pretrained(base, trust_remote_code=False), config, generation
+    )
 
 
 @dataclass(frozen=True)

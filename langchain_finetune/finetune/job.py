@@ -24,6 +24,7 @@ class Hyperparameters(BaseModel):
         lora_targets: Of the embedded engine: names of the layers that get them.
         early_stopping_patience: Of the embedded engine: ends after so many epochs without a lower
             validation loss.
+        packing: Of the embedded engine: several examples share a row, in place of padding.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +37,7 @@ class Hyperparameters(BaseModel):
     lora_alpha: Auto | Annotated[float, Field(gt=0)] = "auto"
     lora_targets: Auto | str | tuple[str, ...] = "auto"
     early_stopping_patience: Auto | Annotated[int, Field(ge=1)] = "auto"
+    packing: Auto | bool = "auto"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.local.listening import LOOPBACK, certificate_of
 from langchain_finetune.local.server import AnotherEngineError, parse_aliases, serve
 
 
@@ -12,9 +13,14 @@ def main() -> int:
     """Run an engine until it is told to stop; return the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m langchain_finetune.local")
     parser.add_argument("--home", type=Path, help="folder of the engine's state")
-    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 or localhost")
+    parser.add_argument("--host", default=LOOPBACK, help="where to listen; default: this machine")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--alias", action="append", default=[], metavar="NAME=MODEL")
+    parser.add_argument("--tls-cert", type=Path, help="PEM file, for a host that others reach")
+    parser.add_argument("--tls-key", type=Path, help="its private key, a PEM file")
+    parser.add_argument(
+        "--insecure-public", action="store_true", help="let others in without encryption"
+    )
     parser.add_argument("--model-memory", metavar="SIZE", help="most that models may take: 4GB")
     parser.add_argument("--upstream", metavar="URL", help="a server that writes the answers")
     parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
@@ -30,6 +36,8 @@ def main() -> int:
             upstream=given.upstream,
             upstream_models=parse_aliases(given.upstream_model),
             log_file=given.log_file,
+            certificate=certificate_of(given.tls_cert, given.tls_key),
+            insecure_public=given.insecure_public,
         )
     except FineTuningError as error:
         sys.stderr.write(f"{error}\n")

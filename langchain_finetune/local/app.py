@@ -1,4 +1,4 @@
-"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's run store at the root."""
+"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's at the root, the page."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from langchain_finetune.local.api.description import describe
 from langchain_finetune.local.api.files import create_files_router
 from langchain_finetune.local.api.guard import Guard, install_error_handlers
 from langchain_finetune.local.api.jobs import create_jobs_router
@@ -23,10 +25,11 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.page import EngineParts, Sessions, create_page_router
 from langchain_finetune.local.quiet_log import log_broken
 from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import ServingSettings, make_chat
-from langchain_finetune.local.store import RunStore, create_store_router
+from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
 from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ def create_app(
     key: SecretStr,
     *,
     aliases: Mapping[str, str] | None = None,
+    limits: Limits = NO_LIMITS,
     trainer: Sequence[str] = TRAINER,
     chat: Callable[[Models, ServingSettings], Chat] = make_chat,
     serving: ServingSettings | None = None,
@@ -48,8 +52,10 @@ def create_app(
 
     Args:
         home: Where its state lies; no other engine may use it at the same time.
-        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`.
+        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`, and what signs
+            in to the page.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
+        limits: How long runs stay, and how much room they may take.
         trainer: The command that trains; the path of its settings follows.
         chat: Makes what answers chats with these models.
         serving: How it is to do that.
@@ -61,11 +67,13 @@ def create_app(
     models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
-    store = RunStore(home / "runs.sqlite")
+    store = RunStore(home / "runs.sqlite", limits)
     chats = chat(models, serving or ServingSettings())
+    sessions = Sessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        uploads.sweep()
         queue.start()
         warming = asyncio.create_task(chats.warm())
         warming.add_done_callback(_tell_if_broken)
@@ -78,9 +86,17 @@ def create_app(
         database.close()
 
     app = FastAPI(
-        title="langchain-finetune", lifespan=lifespan, openapi_url=None, redirect_slashes=False
+        title="langchain-finetune",
+        version=version("langchain-finetune"),
+        lifespan=lifespan,
+        # FastAPI's pages about it would load scripts from the network.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
-    app.add_middleware(Guard, key=key)
+    # As FastAPI's guide "Extending OpenAPI" does it.
+    app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
+    app.add_middleware(Guard, key=key, sessions=sessions)
     install_error_handlers(app)
 
     @app.get("/health")
@@ -93,6 +109,8 @@ def create_app(
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_store_router(store))
+    parts = EngineParts(queue, journal, files, models, chats, home)
+    app.include_router(create_page_router(store, sessions, key, parts))
     return app
 
 

@@ -20,6 +20,10 @@ HUB_SECONDS = 2.5
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _NEEDED = ("config.json", "tokenizer_config.json")
+_OWN_CODE = (
+    "That model brings Python code of its own (auto_map), which this engine never runs: take one"
+    " that transformers knows by itself."
+)
 
 
 def resolve_base(name: str) -> Path | str:
@@ -52,12 +56,13 @@ def find_base(name: str) -> Path | None:
     """Return the folder of a base model that is on this machine; None where it is not.
 
     Raises:
-        ApiError: It is a folder, but no model (400).
+        ApiError: It is a folder, but no model, or one that brings code of its own (400).
     """
     if name == NANO:
         return Path(__file__).with_name("nano")
-    if (folder := Path(name).expanduser()).is_dir():
-        return _checked(folder.resolve())
+    with contextlib.suppress(RuntimeError):  # "~name", where nobody has that name.
+        if (folder := Path(name).expanduser()).is_dir():
+            return _checked(folder.resolve())
     return _cached(name) if _HUB_ID.fullmatch(name) else None
 
 
@@ -74,7 +79,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def _checked(folder: Path) -> Path:
-    if (folder / "adapter_config.json").is_file() and not is_complete(folder):
+    # With such a file, transformers would load another model, from wherever it says.
+    if (folder / "adapter_config.json").is_file():
         raise _not_found(
             400, "That folder holds a LoRA adapter only; merge it into its base model first."
         )
@@ -84,7 +90,26 @@ def _checked(folder: Path) -> Path:
             "That folder is no model: it needs config.json, tokenizer files and weights in"
             " safetensors.",
         )
+    if brings_code(folder):
+        raise _not_found(400, _OWN_CODE)
     return folder
+
+
+def brings_code(folder: Path) -> bool:
+    """Tell whether a model asks for Python code that lies beside it, or on the hub.
+
+    Source of fact: https://huggingface.co/docs/transformers/custom_models (`auto_map`)
+    """
+    return any("auto_map" in _settings(folder / name) for name in _NEEDED)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        # Loading the model will say so.
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _cached(name: str) -> Path | None:
@@ -92,7 +117,7 @@ def _cached(name: str) -> Path | None:
 
     found = try_to_load_from_cache(name, "config.json")
     folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder and is_complete(folder) else None
+    return _checked(folder) if folder and is_complete(folder) else None
 
 
 def _ask_hub(name: str) -> None:
@@ -118,6 +143,8 @@ def _ask_hub(name: str) -> None:
             f"The hub asks for consent before it gives {name!r}: accept its terms on its page,"
             " then run 'hf auth login'.",
         )
+    if "custom_code" in answer.get("tags", ()):
+        raise _not_found(400, _OWN_CODE)
     if not any(file["rfilename"].endswith(".safetensors") for file in answer["siblings"]):
         raise _not_found(400, f"{name!r} has no weights in safetensors, which is all that is read.")
 

@@ -1,7 +1,12 @@
-"""Uploaded training sets and result files, kept in one folder under generated names."""
+"""Uploaded training sets and result files, kept in one folder under generated names.
+
+A content is called `ID.new` until its record is there, and when its record goes: so an engine that
+was killed leaves nothing of which it is not known whose it is.
+"""
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 
@@ -38,6 +43,14 @@ class Files:
         self._folder = folder
         self._table = Table(database, "files", FileRecord)
 
+    def sweep(self) -> None:
+        """Bring to its end what an engine was doing when it was killed."""
+        for fresh in self._folder.glob("file-*.new"):
+            if self._table.get(fresh.stem):
+                fresh.replace(self._folder / fresh.stem)
+            else:
+                fresh.unlink()
+
     async def upload(self, source: IO[bytes], filename: str) -> FileRecord:
         """Keep a training set.
 
@@ -49,41 +62,46 @@ class Files:
             ApiError: 400 where it is empty.
         """
         file_id = new_id("file")
-        fresh = self._folder / f"{file_id}.new"
+        fresh = self._fresh(file_id)
         try:
             await asyncio.to_thread(_copy, source, fresh)
             if not fresh.stat().st_size:
                 raise ApiError(400, "The file is empty.", param="file")
-            return self._keep(file_id, fresh, filename, "fine-tune")
+            record = self._record(file_id, filename, "fine-tune")
+            self.settle(record)
+            return record
         finally:
             fresh.unlink(missing_ok=True)
 
     def adopt(self, path: Path, filename: str) -> FileRecord:
-        """Keep a training set that lies on the same disk already; it is moved."""
-        return self._keep(new_id("file"), path, filename, "fine-tune")
+        """Keep a training set that lies on the same disk already; see `settle`."""
+        file_id = new_id("file")
+        path.replace(self._fresh(file_id))
+        return self._record(file_id, filename, "fine-tune")
 
     def add_results(self, content: bytes, filename: str) -> FileRecord:
-        """Keep a job's result file."""
+        """Keep a job's result file; see `settle`."""
         file_id = new_id("file")
-        fresh = self._folder / f"{file_id}.new"
-        fresh.write_bytes(content)
-        return self._keep(file_id, fresh, filename, "fine-tune-results")
+        self._fresh(file_id).write_bytes(content)
+        return self._record(file_id, filename, "fine-tune-results")
 
-    def _keep(
-        self,
-        file_id: str,
-        fresh: Path,
-        filename: str,
-        purpose: Literal["fine-tune", "fine-tune-results"],
+    def settle(self, record: FileRecord) -> None:
+        """Give a content its place, once its record is written for good."""
+        self._fresh(record.id).replace(self._folder / record.id)
+
+    def _fresh(self, file_id: str) -> Path:
+        return self._folder / f"{file_id}.new"
+
+    def _record(
+        self, file_id: str, filename: str, purpose: Literal["fine-tune", "fine-tune-results"]
     ) -> FileRecord:
         record = FileRecord(
             id=file_id,
             created_at=now(),
-            bytes=fresh.stat().st_size,
+            bytes=self._fresh(file_id).stat().st_size,
             filename=filename[:_MAX_NAME],
             purpose=purpose,
         )
-        fresh.replace(self._folder / file_id)
         self._table.put(record)
         return record
 
@@ -115,9 +133,11 @@ class Files:
         Raises:
             ApiError: 404 where there is none.
         """
-        path = self.path(file_id)
+        path, fresh = self.path(file_id), self._fresh(file_id)
+        with suppress(FileNotFoundError):
+            path.replace(fresh)
         self._table.remove(file_id)
-        path.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
 
 
 def _copy(source: IO[bytes], target: Path) -> None:

@@ -1,6 +1,7 @@
 """What this machine can compute with. `torch` is imported on first use: that takes seconds."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 _MEMORY_LIMITS = (
@@ -11,6 +12,63 @@ _MEMORY_LIMITS = (
 
 SMALL_MODEL = 100_000_000
 """Parameters below which a model is tiny: trained in full, and served in 32 bits on a CPU."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What PyTorch finds here, and what follows from it.
+
+    Attributes:
+        cuda_gpus: Graphics processors that CUDA (or ROCm) reaches.
+        cuda_bfloat16: They compute with bfloat16 themselves: NVIDIA's do from Ampere on.
+        apple_gpu: An Apple GPU is there.
+        cpu_bfloat16: The CPU has AVX512_BF16 or AMX.
+    """
+
+    cuda_gpus: int = 0
+    cuda_bfloat16: bool = False
+    apple_gpu: bool = False
+    cpu_bfloat16: bool = False
+
+    @property
+    def device(self) -> str:
+        """`cuda` or `mps` where a GPU of that kind is there, else `cpu`.
+
+        Example:
+            >>> Hardware(cuda_gpus=2, apple_gpu=True).device
+            'cuda'
+        """
+        if self.cuda_gpus:
+            return "cuda"
+        return "mps" if self.apple_gpu else "cpu"
+
+    @property
+    def fast_bfloat16(self) -> bool:
+        """16-bit floats are faster than 32-bit ones on the device that is used.
+
+        What lacks them emulates them, which is slower than not using them. Apple's GPUs know the
+        type, but most of them are no faster with it.
+
+        Example:
+            >>> Hardware(cuda_gpus=1, cpu_bfloat16=True).fast_bfloat16
+            False
+        """
+        return {"cuda": self.cuda_bfloat16, "mps": False, "cpu": self.cpu_bfloat16}[self.device]
+
+    @classmethod
+    def here(cls) -> "Hardware":
+        """Return what this machine has."""
+        import torch  # noqa: PLC0415 - seconds
+
+        if torch.cuda.is_available():
+            # By default, PyTorch also says yes where it emulates the type.
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+            return cls(cuda_gpus=torch.cuda.device_count(), cuda_bfloat16=bool(native))
+        capabilities = torch.cpu.get_capabilities()
+        return cls(
+            apple_gpu=torch.backends.mps.is_available(),
+            cpu_bfloat16=any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16")),
+        )
 
 
 def share_the_cpu() -> None:
@@ -24,25 +82,12 @@ def share_the_cpu() -> None:
 
 def device() -> str:
     """Return `cuda` or `mps` where a GPU of that kind is there, else `cpu`."""
-    import torch  # noqa: PLC0415 - seconds
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return Hardware.here().device
 
 
 def has_fast_bfloat16() -> bool:
-    """Tell whether 16-bit floats are faster here than 32-bit ones.
-
-    A CPU without AVX512_BF16 or AMX emulates them, which is slower than not using them.
-    """
-    import torch  # noqa: PLC0415 - seconds
-
-    if (where := device()) != "cpu":
-        # Apple's GPUs know the type, but most of them are no faster with it.
-        return where == "cuda" and bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    """Tell whether 16-bit floats are faster here than 32-bit ones; see `Hardware`."""
+    return Hardware.here().fast_bfloat16
 
 
 def serving_threads(parameters: int) -> int:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,17 @@ class Models:
         self._aliases = dict(aliases)
         self._resolve_base = resolve_base
         self._started_at = now()
+
+    def sweep(self, jobs: Container[str]) -> None:
+        """Remove what an engine that was killed has left of models that it did not take over.
+
+        Args:
+            jobs: Ids of the jobs that are known; what may be another's stays.
+        """
+        known = {tuned.folder for tuned in self._table.all()}
+        for folder in self._folder.iterdir():
+            if folder.name not in known and folder.name.partition("-step-")[0] in jobs:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def target(self, name: str) -> str:
         """Return the model's own name: what an alias stands for, else the name itself."""
@@ -173,6 +184,10 @@ class Models:
         self._table.remove(name)
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
 
+    def fine_tuned(self) -> list[FineTuned]:
+        """Return the fine-tuned models and checkpoints, oldest first."""
+        return self._table.all()
+
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's shape; `root` names what an alias stands for."""
         return [
@@ -181,7 +196,7 @@ class Models:
                 _card(name, self._started_at) | {"root": target}
                 for name, target in self._aliases.items()
             ),
-            *(_card(tuned.id, tuned.created_at) for tuned in self._table.all()),
+            *(_card(tuned.id, tuned.created_at) for tuned in self.fine_tuned()),
         ]
 
     def card(self, name: str) -> dict[str, Any]:

@@ -1,36 +1,34 @@
-"""The engine's process: one for each home, on this machine's own address.
+"""The engine's process: one for each home, on this machine's own address, and another if asked.
 
 Importing this module is cheap; FastAPI and all that trains is loaded when the engine starts.
 """
 
 import importlib.util
-import logging
 import os
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-logger = logging.getLogger(__name__)
+from langchain_finetune.local.listening import (
+    LOOPBACK,
+    Certificate,
+    Places,
+    choose_places,
+    listening,
+)
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
 
-_HOSTS = frozenset({"127.0.0.1", "localhost"})
 _NEEDED = (
     "fastapi",
+    "jinja2",
     "llguidance",
     "uvicorn",
     "python_multipart",
@@ -38,7 +36,8 @@ _NEEDED = (
     "transformers",
     "trl",
 )
-_GRACE_S = 3
+_SAFE_KEY = 24
+"""Characters of a key that nobody guesses; the engine's own has 37."""
 
 
 class AnotherEngineError(EngineError):
@@ -51,7 +50,7 @@ class AnotherEngineError(EngineError):
 def serve(
     home: Path | None = None,
     *,
-    host: str = "127.0.0.1",
+    host: str = LOOPBACK,
     port: int = 0,
     aliases: Mapping[str, str] | None = None,
     model_memory: str | None = None,
@@ -59,15 +58,20 @@ def serve(
     upstream_models: Mapping[str, str] | None = None,
     log_file: Path | None = None,
     on_start: Callable[[str], None] | None = None,
+    certificate: Certificate | None = None,
+    insecure_public: bool = False,
     **parts: Any,
 ) -> None:
     """Run an engine until SIGTERM or SIGINT.
 
     Args:
         home: Where its state lies; default: `home_path()`.
-        host: `127.0.0.1` or `localhost`; the engine serves this machine only.
+        host: Where to listen. At another address than a loopback one, others reach the engine:
+            that takes a certificate or `insecure_public`. Programs on this machine then still
+            find it at a loopback address of its own, without TLS.
         port: Where to listen; 0 takes the port of last time if it is free, and any other
-            otherwise, so that models made before keep their address. `engine.json` tells it.
+            otherwise, so that models made before keep their address. `engine.json` tells the
+            loopback address, the log also the other one.
         aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
             those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
         model_memory: How much the models in memory may take, such as `4GB`; default:
@@ -78,17 +82,17 @@ def serve(
             `$LANGCHAIN_FINETUNE_UPSTREAM_MODELS` (`a=b,c=d`).
         log_file: Where the log goes; default: stderr.
         on_start: Called with the address once the engine answers.
+        certificate: Encrypts what goes to and from others.
+        insecure_public: Let others in without TLS: key and chats can be read on their way.
         **parts: Passed on to `create_app`, for tests.
 
     Raises:
         AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, the host is not this machine, an alias or another
+        EngineError: The port is taken, others could read what is sent, an alias or another
             setting is malformed, or the extra `[local]` is not installed.
+        FineTuningError: The home can't be used, or others can read the key in it.
     """
-    if host not in _HOSTS:
-        raise EngineError(
-            f"The engine serves this machine only: the host must be 127.0.0.1, not {host!r}."
-        )
+    places = choose_places(host, port, certificate=certificate, insecure_public=insecure_public)
     require_extra()
     from langchain_finetune.local.serving import read_settings  # noqa: PLC0415 needs the extra
 
@@ -104,11 +108,27 @@ def serve(
     ensure_home(home)
     # Runs, uploads and models are private, whoever may enter the home.
     os.umask(0o077)
-    with _only_engine(home), _listening(port or _port_before(home)) as listener:
+    key = ensure_key(home)
+    if places.public and len(key) < _SAFE_KEY:
+        raise EngineError(
+            f"The key is too short for an address that others reach: {_SAFE_KEY} characters at"
+            " least."
+        )
+    with _only_engine(home), _sockets(places, home) as (listener, public):
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
+        from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 as above
+        from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 as above
 
-        app = create_app(home, ensure_key(home), aliases=names, serving=serving, **parts)
-        _run(app, listener, home, log_file, on_start)
+        app = create_app(home, key, aliases=names, limits=limits_of(), serving=serving, **parts)
+        run_http_server(
+            app,
+            home,
+            log_file,
+            listener=listener,
+            public=public,
+            places=places,
+            on_start=on_start,
+        )
 
 
 def parse_aliases(given: Iterable[str]) -> dict[str, str]:
@@ -164,88 +184,24 @@ def _only_engine(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _port_before(home: Path) -> int:
+@contextmanager
+def _sockets(places: Places, home: Path) -> Iterator[tuple[socket.socket, socket.socket | None]]:
+    """Hold the sockets for this machine and for others."""
+    with ExitStack() as held:
+        public = None
+        if places.public:
+            public = held.enter_context(listening(places.public.host, places.public.port))
+        before = places.port or _port_before(home, places.loopback)
+        if public and before == public.getsockname()[1]:
+            before = 0
+        yield held.enter_context(listening(places.loopback, before)), public
+
+
+def _port_before(home: Path, host: str) -> int:
     """Return the port that this home's engine had last, or 0 where it can't be had again."""
     try:
         port = int((home / "port").read_text())
-        with _listening(port):
+        with listening(host, port):
             return port
     except (FileNotFoundError, ValueError, EngineError):
         return 0
-
-
-@contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
-    # asyncio sends small parts at once (TCP_NODELAY) only where the protocol is named; else each
-    # answer waits 40 ms for the client's acknowledgement of its headers.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            raise EngineError(
-                f"Port {port} can't be used: choose another one, or 0 for any that is free."
-            ) from None
-        yield listener
-
-
-def _run(
-    app: "FastAPI",
-    listener: socket.socket,
-    home: Path,
-    log_file: Path | None,
-    on_start: Callable[[str], None] | None,
-) -> None:
-    import uvicorn  # noqa: PLC0415 needs the extra
-
-    from langchain_finetune.local.quiet_log import log_config  # noqa: PLC0415 with the above
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
-            await super().startup(sockets=list(sockets or []))
-            if self.started:
-                port = listener.getsockname()[1]
-                (home / "port").write_text(str(port))
-                url = f"http://127.0.0.1:{port}"
-                RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
-                logger.info("The engine is at %s; its home is %s", url, home)
-                if on_start:
-                    on_start(url)
-
-    server = Server(
-        uvicorn.Config(
-            app,
-            loop="asyncio",
-            ws="none",
-            log_config=log_config(str(log_file) if log_file else None),
-            # Paths may carry training text, in filters.
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
-    with _signals_stop(server):
-        server.run(sockets=[listener])
-    if not server.started:
-        raise EngineError("The engine could not start; its log says why.")
-
-
-@contextmanager
-def _signals_stop(server: Any) -> Iterator[None]:
-    """Keep SIGTERM and SIGINT from ending the process before it has tidied up.
-
-    uvicorn raises the signal once more after its own shutdown.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: object) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -59,8 +59,19 @@ class Uploads:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._files = files
+        self._transaction = database.transaction
         self._table = Table(database, "uploads", UploadRecord)
         self._completing: set[str] = set()
+
+    def sweep(self) -> None:
+        """Remove what an engine that was killed has left, but the parts that it acknowledged."""
+        for folder in self._folder.glob("upload-*"):
+            upload = self._table.get(folder.name)
+            if upload and upload.status == "pending":
+                for fresh in folder.glob("*.new"):
+                    fresh.unlink()
+            elif upload or not any(folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def create(self, *, filename: str, size: int, mime_type: str) -> UploadRecord:
         """Begin a file that will come in parts; those that nobody went on with are forgotten."""
@@ -132,10 +143,16 @@ class Uploads:
             checksum = await asyncio.to_thread(_join, paths, whole)
             if md5 is not None and md5.lower() != checksum:
                 raise ApiError(400, "The MD5 checksum is another.", param="md5")
-            upload.file = self._files.adopt(whole, upload.filename)
+            # Killed in between, the engine would have a file of which nobody learns.
+            with self._transaction():
+                upload.file = self._files.adopt(whole, upload.filename)
+                upload.status = "completed"
+                self._table.put(upload)
         finally:
             self._completing.discard(upload_id)
-        return self._end(upload, "completed")
+        self._files.settle(upload.file)
+        shutil.rmtree(folder, ignore_errors=True)
+        return upload
 
     def cancel(self, upload_id: str) -> UploadRecord:
         """Forget the parts.
@@ -160,9 +177,7 @@ class Uploads:
         if late and upload.id not in self._completing:
             self._end(upload, "expired")
 
-    def _end(
-        self, upload: UploadRecord, status: Literal["completed", "cancelled", "expired"]
-    ) -> UploadRecord:
+    def _end(self, upload: UploadRecord, status: Literal["cancelled", "expired"]) -> UploadRecord:
         upload.status = status
         self._table.put(upload)
         shutil.rmtree(self._folder / upload.id, ignore_errors=True)

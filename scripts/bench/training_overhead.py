@@ -2,7 +2,10 @@
 
 Both train `nano` on a hundred calculator chats, as often and in batches of the same size; the
 script is another process, its start included, and it neither validates nor keeps checkpoints. They
-take turns, so that a busy machine hits both.
+take turns, in another order each round, so that a busy machine hits both. Beside the time from
+creation to success there is the time that processors worked for it: the engine's and the trainer's
+(its children count once they have ended), against the script's. That one is the same on a busy
+machine, more or less.
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/training_overhead.py [ROUNDS]
 """
@@ -14,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from openai import OpenAI
 
 from bench.preferences import chat
 from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
-from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.bases import resolve_base
 from walkthrough.questions import asked
 
@@ -66,36 +72,72 @@ def main() -> None:
             # The engine imports what answering needs in its first seconds.
             messages = [{"role": "user", "content": "Hello"}]
             client.chat.completions.create(model="nano", messages=messages, max_tokens=2)
-            pairs = [(_bare(data, Path(home)), _job(client, data)) for _ in range(rounds)]
+            file = client.files.create(file=data, purpose="fine-tune").id
+            running = RunningEngine.read(Path(home))
+            assert running
+            here, engine_process = psutil.Process(), psutil.Process(running.pid)
+            spent: dict[str, list[Spent]] = {"bare script": [], "job": []}
+            for number in range(rounds):
+                turns = [
+                    ("bare script", here, lambda: _bare(data, Path(home))),
+                    ("job", engine_process, lambda: _job(client, file)),
+                ]
+                for name, process, work in turns if number % 2 else turns[::-1]:
+                    spent[name].append(_measured(process, work))
+                    print(f"{number + 1} {name}: {spent[name][-1]}", flush=True)
         finally:
             stop_engine(Path(home))
-    ratio = statistics.median(job / bare for bare, job in pairs)
-    bare, job = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"bare script {bare:.1f} s, job {job:.1f} s; median ratio {ratio:.2f} of {rounds} rounds")
+    for kind in ("wall", "processors"):
+        pairs = [[getattr(each, kind) for each in times] for times in spent.values()]
+        ratios = sorted(job / bare for bare, job in zip(*pairs, strict=True))
+        medians = ", ".join(
+            f"{name} {statistics.median(times):.1f} s"
+            for name, times in zip(spent, pairs, strict=True)
+        )
+        print(
+            f"{kind}: {medians}; median ratio {statistics.median(ratios):.2f} of {rounds} rounds"
+            f" (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
-def _bare(data: Path, home: Path) -> float:
-    began = time.monotonic()
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that something took, by the clock and by the processors, and the load then."""
+
+    wall: float
+    processors: float
+    load: float
+
+    def __str__(self) -> str:
+        """Say it for a line of the log."""
+        return f"{self.wall:.1f} s, processors {self.processors:.1f} s (load {self.load:.1f})"
+
+
+def _measured(process: psutil.Process, work: Callable[[], None]) -> Spent:
+    """Do something that happens in a process and in children of it that end meanwhile."""
+    before, began = sum(process.cpu_times()[:4]), time.monotonic()
+    work()
+    wall = time.monotonic() - began
+    return Spent(wall, sum(process.cpu_times()[:4]) - before, os.getloadavg()[0])
+
+
+def _bare(data: Path, home: Path) -> None:
     command = [sys.executable, "-c", BARE, str(resolve_base("nano")), str(data), str(home / "out")]
     # As the engine's own process: threads that wait must not spin.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
     subprocess.run(command, check=True, capture_output=True, env=environment)
-    return time.monotonic() - began
 
 
-def _job(client: OpenAI, data: Path) -> float:
-    file = client.files.create(file=data, purpose="fine-tune").id
-    began = time.monotonic()
+def _job(client: OpenAI, file: str) -> None:
     job = client.fine_tuning.jobs.create(
         model="nano",
         training_file=file,
         hyperparameters={"n_epochs": EPOCHS, "batch_size": BATCH},
     )
     while job.status not in {"succeeded", "failed"}:
-        time.sleep(0.5)
+        time.sleep(0.2)
         job = client.fine_tuning.jobs.retrieve(job.id)
     assert job.status == "succeeded", job.error
-    return time.monotonic() - began
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import httpx2
 import pytest
 
 from langchain_finetune.finetune.ledger import Ledger
@@ -115,3 +116,23 @@ def test_a_job_that_is_done_is_shown_and_watched(here, tuned):
     assert f"Figures of {len(shown['metrics'])} steps; the last: step" in told
     watched = here("jobs", "watch", job_id)
     assert (watched.code, tuned.model_name in watched.out) == (0, True)
+
+
+def test_a_link_to_the_page_signs_in_once(here, engine, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "webbrowser.open", lambda link: bool(opened.append(link)) or len(opened) < 2
+    )
+    printed = here("page")
+    link = printed.out.strip()
+    assert link.startswith(f"{engine.url}/ui/sign-in?ticket=")
+    assert "once, within 5 minutes" in printed.err
+    assert engine.api_key.get_secret_value() not in printed.out + printed.err
+    with httpx2.Client(trust_env=False) as browser:
+        assert "You are signed in" in browser.get(link).text
+        assert "<h1>Runs</h1>" in browser.get(engine.url).text
+        assert browser.get(link).status_code == 403
+    told = here("page", "--open", "--json").json
+    assert (told["opened"], opened) == (True, [told["url"]])
+    failed = here("page", "--open")
+    assert (failed.out.strip(), "open this link" in failed.err) == (opened[1], True)

@@ -1,32 +1,23 @@
 """LangServe's playground in a real browser, where one is installed: a job is run from it."""
 
 import re
-import shutil
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
 from langchain_finetune import Convert, FineTune
 from langchain_finetune.langserve import add_finetune_routes
+from support.browser import WAIT_S, browsing, needs_browser
 from support.servers import served
 from walkthrough.calculator import PROMPT
 
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--window-size=1100,1600",
-)
-WAIT_S = 120
-
 pytestmark = [
-    pytest.mark.skipif(DRIVER is None, reason="no chromedriver is installed"),
+    needs_browser,
     # LangServe reads a model's fields in a way that pydantic is to give up.
     pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute on the instance"),
     # Its playground asks for LangChain's log of a run, which is to be given up as well.
@@ -50,12 +41,8 @@ def url(liked, langsmith, engine):
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    for flag in QUIET:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with browsing() as browser:
+        yield browser
 
 
 def opened(browser, url):

@@ -3,6 +3,7 @@
 import gzip
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_every_python_block_is_run_here():
     tested = {"main", "rejected", "dataset", "hosted", "community", "recorder", "files"}
     tested |= {"selection", "query", "conversations", "checks", "methods", "privacy", "tokens"}
     tested |= {"budget", "jobs", "report", "split", "structured"}
-    tested |= {"azure", "contract", "watching", "http", "remote"}
+    tested |= {"azure", "contract", "watching", "http", "remote", "store"}
     assert set(BLOCKS) == tested
 
 
@@ -89,6 +90,14 @@ def test_what_is_chosen_is_read(names):
     exec(BLOCKS["conversations"], names)
     assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
     assert list(names["threads"].invoke({})) == []
+
+
+def test_the_run_store_keeps_versions(names):
+    exec(BLOCKS["store"], names)
+    with closing(names["client"]):
+        [example] = names["examples"]
+        assert example.inputs == {"tea": "white"}
+        assert names["client"].read_dataset_version(dataset_name="teas", tag="prod").as_of
 
 
 def test_each_method_makes_its_lines(names, langsmith, liked):

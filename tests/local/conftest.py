@@ -106,7 +106,9 @@ def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True, va
         process = subprocess.Popen([*command, str(home)], stderr=log, env=environment)
     with process:
         try:
-            until(lambda: _announced(home) == process.pid or process.poll() is not None)
+            until(
+                lambda: _announced(home) == process.pid or process.poll() is not None, seconds=240
+            )
             assert process.returncode is None, (home / "log").read_text()
             running = RunningEngine.read(home)
             yield Engine(home, process, running.url, read_key(home).get_secret_value())

@@ -1,14 +1,32 @@
 """A real engine process, with a fake trainer and a fake chat part: `fake_engine.py HOME [PORT]`."""
 
+import asyncio
+import json
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.server import serve
+
+
+async def streamed(messages):
+    """Say the last message again, word by word; "for ever" has no end, "break" fails."""
+    asked = messages[-1]["content"]
+    for word in asked.split():
+        choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
+        yield f"data: {json.dumps({'choices': [choice]})}\n\n"
+    if asked == "for ever":
+        await asyncio.sleep(3600)
+    if asked == "break":
+        yield f"data: {json.dumps(ApiError(500, 'The fake broke.').body())}\n\n"
+    else:
+        choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        yield f"data: {json.dumps({'choices': [choice]})}\n\n"
+    yield "data: [DONE]\n\n"
 
 
 class FakeChat:
@@ -22,6 +40,9 @@ class FakeChat:
         if folder is None:
             raise ApiError(404, "No such model.", code="model_not_found")
         self._loaded.append(body["model"])
+        if body.get("stream"):
+            yield StreamingResponse(streamed(body["messages"]), media_type="text/event-stream")
+            return
         message = {"role": "assistant", "content": (folder / "config.json").read_text()}
         yield JSONResponse(
             {

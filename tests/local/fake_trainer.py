@@ -52,16 +52,18 @@ def main():
     sys.stderr.write("step by step\n")
     checkpoints = [{"step": step, "train_loss": 1 / step} for step in range(1, steps + 1)][-3:]
     output = Path(settings["output"])
-    for step in range(done_steps(work) + 1, steps + 1):
-        if seed == SLOW:
+    resumed = done_steps(work)
+    for step in range(1, steps + 1):
+        if seed == SLOW and step > resumed:
             time.sleep(0.05)
         report("metrics", step=step, total_steps=steps, epoch=step / 2,
                train_loss=float("nan") if seed == NAN else 1 / step,
                train_mean_token_accuracy=step / 10,
                valid_loss=0.5 if settings["validation"] else None,
                valid_mean_token_accuracy=0.25 if settings["validation"] else None)  # fmt: skip
-        (work / "new").write_text(str(step))
-        (work / "new").replace(work / "step")
+        if step > resumed:
+            (work / "new").write_text(str(step))
+            (work / "new").replace(work / "step")
     if seed != NO_MODEL:
         for checkpoint in checkpoints:
             last = checkpoint["step"] == steps

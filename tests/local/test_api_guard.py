@@ -87,7 +87,7 @@ def test_the_sdk_raises_its_own_errors(engine):
             b'{"model": "%s", "training_file": "f"}' % (b"x" * 400),
             404,
         ),
-        ("POST", "/v1/chat/completions", b'{"model": "\\ud800"}', 404),
+        ("POST", "/v1/chat/completions", b'{"model": "\\ud800"}', 400),
         ("POST", "/v1/chat/completions", b'{"model": "\\u0000"}', 404),
         ("GET", "/v1/fine_tuning/jobs?limit=0", None, 400),
         ("GET", "/v1/fine_tuning/jobs?limit=my%20secret", None, 400),
@@ -137,7 +137,10 @@ def test_a_body_that_says_it_is_too_large(engine, path):
     connection.close()
 
 
-def test_a_body_that_turns_out_too_large(engine):
+@pytest.mark.parametrize(
+    ("path", "most"), [("/runs/batch", b"64 MiB"), ("/v1/fine_tuning/jobs", b"8 MiB")]
+)
+def test_a_body_that_turns_out_too_large(engine, path, most):
     def chunks():
         yield b'{"model": "'
         for _ in range(65):
@@ -145,7 +148,7 @@ def test_a_body_that_turns_out_too_large(engine):
 
     connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=60)
     headers = {"X-API-Key": engine.key, "Content-Type": "application/json"}
-    connection.request("POST", "/v1/fine_tuning/jobs", chunks(), headers, encode_chunked=True)
+    connection.request("POST", path, chunks(), headers, encode_chunked=True)
     answer = connection.getresponse()
-    assert (answer.status, b"64 MiB" in answer.read()) == (413, True)
+    assert (answer.status, most in answer.read()) == (413, True)
     connection.close()

@@ -111,7 +111,7 @@ def test_hyperparameters_and_a_tuned_model_as_the_base(client, create, ended, pl
     [
         ("FAIL", "example_too_long", "Example 3 is too long"),
         ("CRASH", "server_error", "status 7"),
-        ("KILLED", "server_error", "SIGKILL"),
+        ("KILLED", "out_of_memory", "take a batch_size of 1"),
         ("NO_MODEL", "server_error", "too early"),
     ],
 )

@@ -130,6 +130,12 @@ def test_hub_model_without_safetensors(hub):
     assert "safetensors" in refused("old/Pickle").message
 
 
+def test_hub_model_with_code(hub):
+    page = {"siblings": [{"rfilename": "model.safetensors"}], "tags": ["custom_code"]}
+    hub["/api/models/odd/Coded"] = (200, page)
+    assert "brings Python code" in refused("odd/Coded").message
+
+
 def test_hub_in_trouble(hub):
     hub["/api/models/Qwen/Tiny"] = (503, {})
     assert "can't be reached" in refused("Qwen/Tiny").message
@@ -146,3 +152,7 @@ def test_offline_mode(hub, monkeypatch):
 
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     assert "can't be reached" in refused("Qwen/Tiny").message
+
+
+def test_a_home_that_nobody_has():
+    assert refused("~nobody-has-this-name/model").status == 404

@@ -1,18 +1,11 @@
 """The job queue over time: order, cancelling, restarts. Every engine here is a real process."""
 
 import base64
-import os
-import random
 import signal
-import time
 
 import openai
 import psutil
 import pytest
-
-EXAMPLES = b"\n".join(
-    [b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'] * 12
-)
 
 
 def alive(pid):
@@ -229,44 +222,3 @@ def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way, kind):
     with start() as engine, drive(engine) as d:
         assert d.until(job, "succeeded", "failed").status == "succeeded"
         assert any("going on after step 3" in message for message in d.messages(job))
-
-
-def test_sigkills_lose_nothing(start, drive, until, way):
-    """What was acknowledged is there after each kill, and in the end every job has succeeded."""
-    kills = int(os.environ.get("KILLS", "4"))
-    chance = random.Random(7)
-    files, jobs, cancelled = [], [], []
-    for _ in range(kills):
-        with start(stop=False) as engine, drive(engine) as d:
-            assert {file.id for file in d.client.files.list(limit=10_000)} >= set(files)
-            assert {job.id for job in d.jobs.list(limit=100)} >= set(jobs)
-            assert all(d.jobs.retrieve(job).status == "cancelled" for job in cancelled)
-            until_then = time.monotonic() + chance.uniform(0.05, 1.5)
-            while time.monotonic() < until_then:
-                files.append(_upload(d, files))
-                if len(jobs) - len(cancelled) < 3 * kills:
-                    made = d.jobs.create(model="nano", training_file=files[-1], seed=way.SLOW)
-                    jobs.append(made.id)
-                    if len(jobs) > 1 and chance.random() < 0.3:
-                        d.jobs.cancel(made.id)
-                        cancelled.append(made.id)
-            engine.process.kill()
-            engine.process.wait()
-    with start() as engine, drive(engine) as d:
-        for job in jobs:
-            until(lambda: d.jobs.retrieve(job).status in {"succeeded", "failed", "cancelled"})  # noqa: B023
-            ended = d.jobs.retrieve(job)
-            expected = "cancelled" if job in cancelled else "succeeded"
-            assert (ended.status, ended.error) == (expected, None)
-        succeeded = set(jobs) - set(cancelled)
-        assert succeeded
-        assert not list(engine.home.glob("jobs/*/*/"))
-        assert len(list(engine.home.glob("models/*"))) == 3 * len(succeeded)
-        table = d.client.files.content(d.jobs.retrieve(min(succeeded)).result_files[0]).content
-        steps = [int(row.split(b",")[0]) for row in base64.b64decode(table).splitlines()[1:]]
-        # Each once; one that was told in the moment of a kill was heard by nobody.
-        assert steps == sorted(set(steps) & {1, 2, 3})
-
-
-def _upload(d, files):
-    return d.client.files.create(file=(f"{len(files)}.jsonl", EXAMPLES), purpose="fine-tune").id

@@ -72,10 +72,11 @@ def test_a_port_that_is_taken(tmp_path):
         serve(tmp_path, port=99999)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
-def test_another_host_is_refused(tmp_path, host):
-    with pytest.raises(EngineError, match="this machine only"):
-        serve(tmp_path, host=host)
+def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_KEEP_RUNS_DAYS", "many")
+    with pytest.raises(EngineError, match="KEEP_RUNS_DAYS must be a number above zero"):
+        serve(tmp_path)
+    assert not (tmp_path / "engine.json").exists()
 
 
 def test_the_extra_is_missing(tmp_path, monkeypatch):

@@ -1,14 +1,15 @@
 """The training process: its reports, its model, its end."""
 
+import errno
 import json
 import time
 
 import pytest
 
-from langchain_finetune.local.training.events import Reporter, TrainingFailure
+from langchain_finetune.local.training.events import OUT_OF_MEMORY, Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
 from tests.local.tiny_model import example, make_tiny_model
-from tests.local.training_process import finish, start
+from tests.local.training_process import finish, start, weights
 
 LONG = {
     "messages": [
@@ -42,6 +43,7 @@ def test_reports(trained):
             "batch_size": 5,
             "learning_rate_multiplier": 1.0,
             "lora_rank": 0,
+            "packing": False,
         },
         "trained_tokens": settings["trained_tokens"],
         "total_steps": 12,
@@ -95,7 +97,8 @@ def test_the_seed_decides(trained, tmp_path, base):
     process = start(tmp_path, base, examples, validation=examples[:4], n_epochs=4, batch_size=5)
     again, _, _ = finish(process)
     assert again[1]["train_loss"] == trained[1][1]["train_loss"]
-    assert again[-2]["valid_loss"] == pytest.approx(trained[1][-2]["valid_loss"], rel=1e-3)
+    assert again[-2]["valid_loss"] == trained[1][-2]["valid_loss"]
+    assert weights(tmp_path) == weights(trained[0])
 
 
 @pytest.mark.parametrize("after", ["settings", "nothing"])
@@ -156,13 +159,19 @@ class Lines:
     [
         (TrainingFailure("example_too_long", "Line 3."), "example_too_long"),
         (MemoryError(), "out_of_memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "out_of_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "out_of_memory"),
+        (RuntimeError("shapes differ"), "internal_error"),
         (ValueError("training text"), "internal_error"),
     ],
 )
 def test_an_error_is_reported_and_quotes_nothing(error, code, capsys):
     lines = Lines()
-    with Reporter(lines):
+    with (reporter := Reporter(lines)):
         raise error
+    assert reporter.status == {"out_of_memory": OUT_OF_MEMORY}.get(code, 1)
     assert lines.events[0]["code"] == code
     assert "training text" not in lines.events[0]["message"] + capsys.readouterr().err
 

@@ -1,11 +1,12 @@
 """LoRA, DPO, early stop, and going on after a stop, in the training process by itself."""
 
 import json
+import time
 
 import pytest
 
 from tests.local.tiny_model import example, make_tiny_model
-from tests.local.training_process import finish, preference, start
+from tests.local.training_process import finish, preference, start, weights
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_lora_is_merged_and_its_matrices_kept(tmp_path, base):
     assert events[0]["method"] == "lora"
     assert events[0]["total_steps"] == 2
     expected = {"n_epochs": 1, "batch_size": 3, "learning_rate_multiplier": 1.0, "lora_rank": 4}
-    expected |= {"lora_alpha": 8, "lora_targets": "all-linear"}
+    expected |= {"lora_alpha": 8, "lora_targets": "all-linear", "packing": False}
     assert events[0]["hyperparameters"] == expected
     folder = tmp_path / "models" / "model"
     files = {path.name for path in folder.iterdir()}
@@ -68,9 +69,32 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
     assert status == 0, log
     assert again[0]["resumed_from"] == stopped["step"]
     steps = [event["step"] for event in again if event["event"] == "metrics"]
-    assert steps == list(range(stopped["step"] + 1, 37))
+    # Those before are told again: the engine that heard of them may have been killed.
+    assert steps == list(range(1, 37))
+    assert again[1]["train_loss"] == through[1]["train_loss"]
     for first, second in zip(through[-1]["checkpoints"], again[-1]["checkpoints"], strict=True):
         assert second == pytest.approx(first, rel=1e-4)
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "through")
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
+def test_a_killed_lora_training_ends_with_the_same_weights(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(12)]
+    options = {"n_epochs": 4, "batch_size": 4, "lora_rank": 4}
+    finish(start(tmp_path / "through", base, examples, **options))
+
+    killed = tmp_path / "killed"
+    with start(killed, base, examples, **options) as process:
+        while not list((killed / "work").glob("checkpoint-*/complete")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    events, status, log = finish(start(killed, base, examples, **options))
+    assert status == 0, log
+    assert events[0]["resumed_from"] >= 3
+    assert len(weights(killed)) == 6
+    assert weights(killed) == weights(tmp_path / "through")
 
 
 @pytest.mark.train

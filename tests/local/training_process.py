@@ -1,5 +1,6 @@
 """Starts the training process by itself, without an engine."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -49,6 +50,15 @@ def preference(n):
         "input": {"messages": given["messages"][:1], "tools": given["tools"]},
         "preferred_output": given["messages"][1:],
         "non_preferred_output": [{"role": "assistant", "content": "No."}],
+    }
+
+
+def weights(folder):
+    """The hash of each weights file that a training has left."""
+    files = sorted((folder / "models").rglob("*.safetensors"))
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
     }
 
 

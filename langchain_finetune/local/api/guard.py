@@ -1,41 +1,53 @@
-"""What stands before the routes: the key, the size of bodies, and errors in OpenAI's shape."""
+"""What stands before the routes: key or session, the size of bodies, errors in OpenAI's shape."""
 
 import secrets
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import SecretStr
-from starlette.datastructures import Headers
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import MAX_FILE_BYTES
+from langchain_finetune.local.page import door
+from langchain_finetune.local.page.sessions import Sessions
+from langchain_finetune.local.store.routes_public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
 OPEN_PATHS = frozenset({"/info", "/health"})
 """What anybody may GET: LangSmith's clients ask for `/info` before they have a key."""
 
 MAX_FORM_BYTES = 2**20
-"""What may stand around a file or a part."""
+"""What may stand around a file or a part; also what may come from who is not signed in."""
+
+MAX_JSON_BYTES = 8 * 2**20
+"""JSON of OpenAI's API, which takes up to thirty times as much memory once it is parsed."""
 
 MAX_BODY_BYTES = 64 * 2**20
 """Any other body; LangSmith's clients cut their batches at 20 MiB."""
 
 
 class Guard:
-    """Lets only requests through that carry the key and are not too large (ASGI middleware).
+    """Lets only requests through that may pass and are not too large (ASGI middleware).
+
+    The API asks for the key. The page asks for a session, which opens `/v1` to its scripts, too;
+    wherever a session counts, so does where the request comes from.
 
     Args:
         app: What comes behind.
         key: The key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith).
+        sessions: Who is signed in to the page.
     """
 
-    def __init__(self, app: ASGIApp, *, key: SecretStr) -> None:
+    def __init__(self, app: ASGIApp, *, key: SecretStr, sessions: Sessions) -> None:
         self._app = app
         self._key = key.get_secret_value().encode()
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -44,19 +56,45 @@ class Guard:
             return
         headers = Headers(scope=scope)
         limit = _limit(scope["path"])
-        if not self._may_pass(scope, headers):
-            await _response(_UNAUTHORIZED)(scope, receive, send)
-        elif _length(headers) > limit:
-            await _response(_too_large(limit))(scope, receive, send)
+        if door.is_page(scope["path"]):
+            send = _with_page_headers(send)
+            refusal = self._page_refusal(scope, headers)
+        else:
+            refusal = self._api_refusal(scope, headers)
+        if refusal is None and _length(headers) > limit:
+            refusal = _response(_too_large(limit))
+        if refusal is not None:
+            await refusal(scope, receive, send)
         else:
             await self._app(scope, _counted(receive, limit), send)
 
-    def _may_pass(self, scope: Scope, headers: Headers) -> bool:
-        if scope["path"] in OPEN_PATHS and scope["method"] in {"GET", "HEAD"}:
-            return True
+    def _api_refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if scope["path"] in OPEN_PATHS and scope["method"] in door.SAFE_METHODS:
+            return None
+        if is_presigned(scope["method"], scope["path"]):
+            return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = [headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""]
-        return any(secrets.compare_digest(key.encode(), self._key) for key in given)
+        if any(secrets.compare_digest(key.encode(), self._key) for key in given):
+            return None
+        if not scope["path"].startswith("/v1/") or not self._has_session(scope, headers):
+            return _response(_UNAUTHORIZED)
+        return _door_refusal(scope, headers)
+
+    def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        refusal = _door_refusal(scope, headers)
+        if refusal or self._has_session(scope, headers) or door.is_open(scope["path"]):
+            return refusal
+        if scope["method"] not in door.SAFE_METHODS:
+            return _response(ApiError(401, "Sign in first: the session has ended."))
+        # Without the query: it may hold a filter with users' text.
+        target = URL(door.SIGN_IN).include_query_params(next=scope["path"])
+        return RedirectResponse(str(target), 303)
+
+    def _has_session(self, scope: Scope, headers: Headers) -> bool:
+        session = self._sessions.find(door.session_token(headers))
+        scope.setdefault("state", {})["session"] = session
+        return session is not None
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -82,10 +120,24 @@ def install_error_handlers(app: FastAPI) -> None:
             return _response(ApiError(404, message, code="unknown_url"))
         return _response(ApiError(error.status_code, str(error.detail)))
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, _error: ClientDisconnect) -> Response:
+        # Nobody hears it. It is no fault of the engine's, which would be logged.
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
+
     @app.exception_handler(Exception)
     async def broken(_: Request, _error: Exception) -> JSONResponse:
         return _response(ApiError(500, "The engine failed; its log says where."))
 
+
+_OPENAI_JSON = (
+    "/v1/chat/",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/fine_tuning/",
+    "/v1/uploads",
+    "/v1/models",
+)
 
 _UNAUTHORIZED = ApiError(
     401,
@@ -98,16 +150,34 @@ def _response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), error.status)
 
 
+def _door_refusal(scope: Scope, headers: Headers) -> Response | None:
+    fault = door.fault(scope, headers)
+    return None if fault is None else _response(ApiError(403, fault, code="forbidden"))
+
+
+def _with_page_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in door.PAGE_HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sent
+
+
 def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"The body is larger than {limit // 2**20} MiB.", code="body_too_large")
 
 
 def _limit(path: str) -> int:
+    if path == door.SIGN_IN:
+        return MAX_FORM_BYTES  # Anybody may send it.
     if path == "/v1/files":
         return MAX_FILE_BYTES + MAX_FORM_BYTES
     if path.startswith("/v1/uploads/"):
         return MAX_PART_BYTES + MAX_FORM_BYTES
-    return MAX_BODY_BYTES
+    return MAX_JSON_BYTES if path.startswith(_OPENAI_JSON) else MAX_BODY_BYTES
 
 
 def _length(headers: Headers) -> int:

@@ -12,9 +12,12 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.disk import require_space
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.records import Hyperparameters, MethodType
+from langchain_finetune.local.jobs.records import Hyperparameters, Job, MethodType
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.records import answer
+
+_MAX_METADATA = 16
+"""Most pairs of a job's metadata (OpenAI's API reference)."""
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -45,6 +48,7 @@ class _Hyperparameters(_Strict):
         | None
     ) = None
     early_stopping_patience: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
+    packing: bool | Literal["auto"] | None = None
 
 
 class _DpoHyperparameters(_Hyperparameters):
@@ -67,7 +71,9 @@ class _Method(BaseModel):
     dpo: _Dpo | None = None
 
 
-class _Create(_Strict):
+class CreateJob(_Strict):
+    """What a request for a job asks for; the engine's page asks in the same way."""
+
     model: Annotated[str, Field(min_length=1, max_length=512)]
     training_file: Annotated[str, Field(max_length=64)]
     validation_file: Annotated[str, Field(max_length=64)] | None = None
@@ -81,7 +87,7 @@ class _Create(_Strict):
                 Annotated[str, StringConstraints(max_length=64)],
                 Annotated[str, StringConstraints(max_length=512)],
             ],
-            Field(max_length=16),
+            Field(max_length=_MAX_METADATA),
         ]
         | None
     ) = None
@@ -126,11 +132,35 @@ class _Create(_Strict):
         if self.integrations:
             raise ApiError(
                 400,
-                "This engine sends nothing to other services: leave integrations out, and read the"
-                " job's events or its result file.",
+                "This engine sends nothing to other services: leave integrations out, and log the"
+                " metrics of the job's events or its result file yourself (in LangChain with"
+                " MetricsLogger).",
                 code="unsupported_integration",
                 param="integrations",
             )
+
+
+async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: Path) -> Job:
+    """Check a request, and take the job on; see `create_jobs_router` for the arguments.
+
+    Raises:
+        ApiError: 400, 404 or 429; nothing was taken on.
+    """
+    method, hyperparameters = request.asked()
+    request.refuse_integrations()
+    model = models.target(request.model)
+    base = await asyncio.to_thread(models.resolve, model)
+    await asyncio.to_thread(require_space, home, base)
+    return queue.create(
+        model=model,
+        training_file=request.training_file,
+        validation_file=request.validation_file,
+        method=method,
+        hyperparameters=hyperparameters,
+        suffix=request.suffix,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        metadata=request.metadata,
+    )
 
 
 def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: Path) -> APIRouter:
@@ -145,23 +175,8 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
-    async def create(request: _Create) -> dict[str, Any]:
-        method, hyperparameters = request.asked()
-        request.refuse_integrations()
-        model = models.target(request.model)
-        base = await asyncio.to_thread(models.resolve, model)
-        await asyncio.to_thread(require_space, home, base)
-        job = queue.create(
-            model=model,
-            training_file=request.training_file,
-            validation_file=request.validation_file,
-            method=method,
-            hyperparameters=hyperparameters,
-            suffix=request.suffix,
-            seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
-            metadata=request.metadata,
-        )
-        return answer(job)
+    async def create(request: CreateJob) -> dict[str, Any]:
+        return answer(await create_job(request, queue, models, home))
 
     @router.get("")
     async def page(request: Request, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
@@ -200,8 +215,13 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
     """Read `metadata[key]=value` pairs; None for `metadata=null`, which asks for jobs without."""
     if request.query_params.get("metadata") == "null":
         return None
-    return {
+    asked = {
         name[len("metadata[") : -1]: value
         for name, value in request.query_params.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
+    if len(asked) > _MAX_METADATA:
+        raise ApiError(
+            400, f"A job has at most {_MAX_METADATA} pairs of metadata.", param="metadata"
+        )
+    return asked

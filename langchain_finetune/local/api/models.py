@@ -1,5 +1,6 @@
 """`/v1/models`, and what models answer: chat completions, completions and responses."""
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Protocol
@@ -39,16 +40,20 @@ class Chat(Protocol):
         """Let go of all that it holds."""
 
 
+async def all_cards(models: Models, chat: Chat) -> list[dict[str, Any]]:
+    """Return all models in OpenAI's shape: the engine's own, then those that only `chat` knows."""
+    own = models.cards()
+    known = {card["id"] for card in own}
+    return own + [card for card in await chat.cards() if card["id"] not in known]
+
+
 def create_models_router(models: Models, chat: Chat) -> APIRouter:
     """Return the routes of the Models API, and of those that models answer."""
     router = APIRouter()
 
     @router.get("/models")
     async def page() -> Mapping[str, Any]:
-        own = models.cards()
-        known = {card["id"] for card in own}
-        others = [card for card in await chat.cards() if card["id"] not in known]
-        return {"object": "list", "data": own + others}
+        return {"object": "list", "data": await all_cards(models, chat)}
 
     # A name may hold a slash, where the base is one of the Hugging Face hub.
     @router.get("/models/{name:path}")
@@ -69,6 +74,7 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
 
     def named(body: dict[str, Any]) -> dict[str, Any]:
         """Put what an alias stands for in its place."""
+        _require_whole_text(body)
         name = body.get("model")
         return body | {"model": models.target(name)} if isinstance(name, str) else body
 
@@ -85,3 +91,13 @@ def create_models_router(models: Models, chat: Chat) -> APIRouter:
         return WhileConnected(chat.respond(named(body)))
 
     return router
+
+
+def _require_whole_text(body: dict[str, Any]) -> None:
+    """Refuse half characters, which JSON can write and no tokenizer can read."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ApiError(400, "A text has half a character (a lone surrogate) in it.") from None
+    except RecursionError:
+        raise ApiError(400, "The body is nested too deep.") from None

@@ -13,7 +13,7 @@ from langchain_finetune.local.uploads import MAX_UPLOAD_BYTES, Uploads
 Bytes = Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]
 
 
-class _Create(BaseModel):
+class _CreateUpload(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     filename: Annotated[str, Field(min_length=1, max_length=255)]
@@ -22,7 +22,7 @@ class _Create(BaseModel):
     purpose: Literal["fine-tune"]
 
 
-class _Complete(BaseModel):
+class _CompleteUpload(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     part_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1)]
@@ -34,7 +34,7 @@ def create_uploads_router(uploads: Uploads) -> APIRouter:
     router = APIRouter(prefix="/uploads")
 
     @router.post("")
-    async def create(request: _Create) -> dict[str, Any]:
+    async def create(request: _CreateUpload) -> dict[str, Any]:
         return answer(
             uploads.create(
                 filename=request.filename, size=request.bytes, mime_type=request.mime_type
@@ -50,7 +50,7 @@ def create_uploads_router(uploads: Uploads) -> APIRouter:
             return answer(await uploads.add_part(upload_id, data.file))
 
     @router.post("/{upload_id}/complete")
-    async def complete(upload_id: str, request: _Complete) -> dict[str, Any]:
+    async def complete(upload_id: str, request: _CompleteUpload) -> dict[str, Any]:
         return answer(await uploads.complete(upload_id, request.part_ids, request.md5))
 
     @router.post("/{upload_id}/cancel")

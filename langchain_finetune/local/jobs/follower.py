@@ -15,6 +15,7 @@ from langchain_finetune.local.jobs.child import (
 )
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.records import Job, JobError
+from langchain_finetune.local.training.events import LESS_MEMORY, OUT_OF_MEMORY
 
 
 class Follower:
@@ -34,6 +35,7 @@ class Follower:
         self._job = job
         self._started_at = time.monotonic()
         self._first_step = 0
+        self._known = {entry["step"] for entry in journal.metrics(job.id)}
         self._failure: Failed | None = None
         self.done: Done | None = None
         self.stopped = False
@@ -61,10 +63,13 @@ class Follower:
         """
         if self._failure:
             return JobError(code=self._failure.code, message=self._failure.message)
+        if status == OUT_OF_MEMORY:
+            return JobError(code="out_of_memory", message=f"Memory ran out: {LESS_MEMORY}.")
+        if status == -signal.SIGKILL:
+            message = "The training process was killed, most likely since memory ran out"
+            return JobError(code="out_of_memory", message=f"{message}: {LESS_MEMORY}.")
         if status < 0:
-            name = signal.Signals(-status).name
-            hint = "; the machine may lack memory" if status == -signal.SIGKILL else ""
-            message = f"The training process was ended by {name}{hint}."
+            message = f"The training process was ended by {signal.Signals(-status).name}."
         elif status or not self.done or not model.is_dir():
             message = f"The training process ended too early, with status {status}."
         else:
@@ -74,15 +79,20 @@ class Follower:
     def _take_settings(self, event: Settings) -> None:
         self._started_at = time.monotonic()
         self._first_step = event.resumed_from or 0
+        if self._first_step > self._job.reached:
+            self._job.reached, self._job.starts = self._first_step, 1
         self._job.settle(event.hyperparameters)
         again = f", going on after step {self._first_step}" if self._first_step else ""
+        packed = ", packed" if event.hyperparameters.packing else ""
         self._journal.note(
             self._job,
             f"Training on {event.examples} examples in {event.total_steps} steps "
-            f"({event.method}){again}",
+            f"({event.method}{packed}){again}",
         )
 
     def _take_metrics(self, event: Metrics) -> None:
+        if event.step <= self._first_step and event.step in self._known:
+            return
         if event.step > self._first_step:
             spent = time.monotonic() - self._started_at
             left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)

@@ -55,6 +55,10 @@ class Journal:
         marks = ", ".join("?" for _ in status)
         return self._jobs.all(Where(f"json_extract(body, '$.status') IN ({marks})", status))
 
+    def ids(self) -> set[str]:
+        """Return the ids of all jobs."""
+        return {job.id for job in self._jobs.all()}
+
     def page(
         self, *, limit: int, after: str | None, metadata: Mapping[str, str] | None
     ) -> Page[Job]:

@@ -56,6 +56,8 @@ class JobQueue:
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._journal = journal
+        self._files = files
+        self._models = models
         self._check = FileCheck(journal, files)
         self._training = Training(journal, files, models, folder, trainer)
         self._stop_training = asyncio.Event()
@@ -67,6 +69,8 @@ class JobQueue:
 
     def start(self) -> None:
         """Begin to work; a job that an earlier engine left in the middle goes on where it was."""
+        self._files.sweep()
+        self._models.sweep(self._journal.ids())
         self._training.sweep()
         for job in self._journal.with_status("queued", "running"):
             job.status = "queued"

@@ -29,6 +29,7 @@ class Hyperparameters(BaseModel):
     lora_alpha: float | Literal["auto"] | None = None
     lora_targets: list[str] | str | None = None
     early_stopping_patience: int | Literal["auto"] | None = None
+    packing: bool | Literal["auto"] | None = None
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -49,6 +50,8 @@ class Job(Record):
     Attributes:
         requested: The hyperparameters as they were asked for, kept for a second start.
         validated: The files were found to be fit.
+        starts: How often its training has begun since it last got further.
+        reached: The last step that a start went on from.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -59,6 +62,8 @@ class Job(Record):
     hyperparameters: Hyperparameters
     requested: Hyperparameters = Field(json_schema_extra={"private": True})
     validated: bool = Field(default=False, json_schema_extra={"private": True})
+    starts: int = Field(default=0, json_schema_extra={"private": True})
+    reached: int = Field(default=0, json_schema_extra={"private": True})
     method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None

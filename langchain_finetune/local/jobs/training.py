@@ -20,12 +20,23 @@ from langchain_finetune.local.jobs.records import ENDED, Checkpoint, Job, JobErr
 from langchain_finetune.local.jobs.results import result_file
 from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.events import LESS_MEMORY
 
 _FULL = {
     "valid_loss": "full_valid_loss",
     "valid_mean_token_accuracy": "full_valid_mean_token_accuracy",
 }
 """Every validation here takes the whole file, which OpenAI names so."""
+
+MAX_STARTS = 5
+"""Starts in a row from which a job got no further, before it is given up: where each of them ended
+with the engine's own end, training it may be what ends it (memory, most likely)."""
+
+_INTERRUPTED = JobError(
+    code="training_interrupted",
+    message=f"The engine ended {MAX_STARTS} times while it trained this job, each time before"
+    f" there was a new checkpoint, so it is given up. Where memory is short, {LESS_MEMORY}.",
+)
 
 
 class Training:
@@ -50,7 +61,11 @@ class Training:
             job: The job.
             stop: When it is set, the training saves its state and ends.
         """
+        if job.starts >= MAX_STARTS:
+            self._journal.end(job, "failed", _INTERRUPTED.message, _INTERRUPTED)
+            return
         job.status = "running"
+        job.starts += 1
         job.settle(job.requested)
         self._journal.note(job, "Fine-tuning job started")
         own = self._folder / job.id
@@ -76,6 +91,8 @@ class Training:
             status = await run_child(self._trainer, path, log, follower.take, stop)
             # From here on nothing waits, so the job can't be cancelled half-way.
             if follower.stopped:
+                job.starts = 0
+                self._journal.save(job)
                 return
             if failure := follower.fault(status, output / "model"):
                 self._journal.end(job, "failed", failure.message, failure)
@@ -137,6 +154,7 @@ class Training:
             best = f", from step {done.step}" if len(done.checkpoints) > 1 else ""
             self._journal.note(job, f"New fine-tuned model created: {job.fine_tuned_model}{best}")
             self._journal.end(job, "succeeded", "The job has successfully completed")
+        self._files.settle(results)
 
     def _keep_checkpoint(self, job: Job, measures: Measures, output: Path, *, best: bool) -> None:
         assert job.fine_tuned_model

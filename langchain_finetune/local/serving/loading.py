@@ -102,9 +102,15 @@ def load(folder: Path) -> LoadedModel:
         ApiError: 500 with the code `model_not_loadable`.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype="auto"
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype="auto",
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _not_loadable(error) from error

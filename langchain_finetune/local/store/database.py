@@ -1,59 +1,31 @@
 """The SQLite file behind the run store, and its tables."""
 
+import math
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS projects (
-    id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, start_time INTEGER NOT NULL,
-    description TEXT, extra TEXT, reference_dataset_id TEXT
-);
-CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY, project_id TEXT, trace_id TEXT, parent_run_id TEXT, dotted_order TEXT,
-    name TEXT, run_type TEXT, start_time INTEGER, end_time INTEGER, error TEXT,
-    tags TEXT, reference_example_id TEXT, posted INTEGER NOT NULL,
-    status TEXT, metadata TEXT, thread_id TEXT, first_token_time INTEGER,
-    prompt_tokens INTEGER, completion_tokens INTEGER, total_tokens INTEGER,
-    extra TEXT, events TEXT, serialized TEXT, inputs TEXT, outputs TEXT
-);
-CREATE INDEX IF NOT EXISTS runs_by_project ON runs (project_id, start_time, id);
-CREATE INDEX IF NOT EXISTS runs_by_trace ON runs (trace_id, start_time, id);
-CREATE INDEX IF NOT EXISTS runs_by_parent ON runs (parent_run_id);
-CREATE TABLE IF NOT EXISTS feedback (
-    id TEXT PRIMARY KEY, run_id TEXT, trace_id TEXT, key TEXT NOT NULL, score REAL, value TEXT,
-    comment TEXT, source TEXT, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL,
-    body TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS feedback_by_run ON feedback (run_id);
-CREATE TABLE IF NOT EXISTS queues (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT, created_at INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS queued_runs (
-    queue_id TEXT NOT NULL, run_id TEXT NOT NULL, added_at INTEGER NOT NULL,
-    PRIMARY KEY (queue_id, run_id)
-);
-CREATE TABLE IF NOT EXISTS datasets (
-    id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, data_type TEXT NOT NULL,
-    created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, metadata TEXT NOT NULL,
-    body TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS comparisons (
-    id TEXT PRIMARY KEY, dataset_id TEXT NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS example_versions (
-    version INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, dataset_id TEXT NOT NULL,
-    place INTEGER NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER,
-    created_at INTEGER NOT NULL, source_run_id TEXT, metadata TEXT NOT NULL,
-    inputs TEXT NOT NULL, outputs TEXT
-);
-CREATE INDEX IF NOT EXISTS examples_by_dataset ON example_versions (dataset_id, place, valid_from);
-CREATE INDEX IF NOT EXISTS examples_by_id ON example_versions (id, valid_from);
-"""
-"""All times are microseconds since 1970; columns of JSON hold it as it was sent."""
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.schema import LATER_COLUMNS, SCHEMA
+from langchain_finetune.local.store.sql_functions import add_functions
+
+MAX_SEARCH_S = 60
+"""How long a query may take; all others wait meanwhile."""
+
+KEPT_FREE_BYTES = 100 * 2**20
+"""What new runs leave free on the disk: jobs and the engine's own files need room too."""
+
+_STEPS = 10_000
+"""Steps of SQLite's machine between two looks at the clock."""
+
+_INCREMENTAL = 2
+_JOURNAL_BYTES = 64 * 2**20
+_SIZES = ("page_count", "freelist_count", "page_size")
 
 
 class Database:
@@ -66,12 +38,12 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = _as_dict
-        # SQLite's own lower() knows ASCII only.
-        self._connection.create_function("casefold", 1, _casefold, deterministic=True)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(SCHEMA)
+        add_functions(self._connection)
+        self._prepare()
+        self._deadline = math.inf
+        self._connection.set_progress_handler(self._is_late, _STEPS)
         self._lock = threading.RLock()
+        self._folder = path.parent
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -80,18 +52,49 @@ class Database:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back()
+                if _is_full(error):
+                    raise _disk_full() from error
                 raise
-            self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        # A full disk has SQLite roll back by itself.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Return all rows of a query, by column."""
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
+
+    def search(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return all rows of a query that a client made up, as `rows`.
+
+        Raises:
+            ApiError: 400 where it takes so long that others would wait for it.
+        """
+        with self._lock:
+            self._deadline = time.monotonic() + MAX_SEARCH_S
+            try:
+                return self.rows(sql, values)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                raise ApiError(
+                    400,
+                    f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
+                    code="query_too_slow",
+                ) from None
+            finally:
+                self._deadline = math.inf
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
         """Return the first row of a query, or None."""
@@ -99,7 +102,7 @@ class Database:
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Change something; return how many rows it touched."""
-        with self._lock:
+        with self.transaction():
             return self._connection.execute(sql, values).rowcount
 
     def put(self, table: str, row: dict[str, Any]) -> None:
@@ -114,15 +117,69 @@ class Database:
         sql = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
         self.run(sql, tuple(row.values()))
 
+    def require_room(self) -> None:
+        """Refuse what would grow the file where the disk is nearly full.
+
+        Raises:
+            ApiError: 507, so that clients report it instead of asking again.
+        """
+        if shutil.disk_usage(self._folder).free < KEPT_FREE_BYTES:
+            raise _disk_full()
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use; the rest waits for new data."""
+        with self._lock:
+            pages, free, size = (self._pragma(name) for name in _SIZES)
+        return (pages - free) * size
+
+    def give_back(self) -> None:
+        """Give the disk what is no longer in use, so that the file gets smaller.
+
+        Inside a transaction nothing happens: what is deleted there may yet come back.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                return
+            # Each step gives one page back, and `execute` would make only one.
+            self._connection.executescript("PRAGMA incremental_vacuum")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        if self._pragma("auto_vacuum") != _INCREMENTAL:
+            execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+            # A file that holds tables already takes this on only when it is written anew.
+            execute("VACUUM")
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+        self._connection.executescript(SCHEMA)
+        for table, column, kind in LATER_COLUMNS:
+            known = {row["name"] for row in execute(f"PRAGMA table_info({table})")}
+            if column not in known:
+                execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+    def _pragma(self, name: str) -> int:
+        [value] = self._connection.execute(f"PRAGMA {name}").fetchone().values()
+        return int(value)
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+def _disk_full() -> ApiError:
+    return ApiError(
+        507,
+        "The disk of the run store is full, and nothing of this was kept: make room on it.",
+        code="insufficient_disk_space",
+    )

@@ -8,6 +8,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.store.example_schemas import require_schemas
 from langchain_finetune.local.store.filter_fields import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
 from langchain_finetune.local.store.filters import Comparison
@@ -47,6 +48,7 @@ class Datasets:
         data_type = body.get("data_type") or "kv"
         if data_type not in DATA_TYPES:
             raise ApiError(400, "data_type must be kv, llm or chat.", param="data_type")
+        require_schemas(body)
         extra = body.get("extra")
         metadata = extra.get("metadata") if isinstance(extra, dict) else None
         row = {
@@ -115,9 +117,9 @@ class Datasets:
         """
         with self._database.transaction():
             self.get(dataset_id)
-            self._database.run("DELETE FROM example_versions WHERE dataset_id = ?", (dataset_id,))
-            self._database.run("DELETE FROM comparisons WHERE dataset_id = ?", (dataset_id,))
+            # A trigger takes away what belongs to it.
             self._database.run("DELETE FROM datasets WHERE id = ?", (dataset_id,))
+        self._database.give_back()
 
 
 def has_metadata(alias: str, wanted: Mapping[str, Any]) -> Where:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.attachments import Attachment
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.timestamps import micros
 from langchain_finetune.local.store.wire import Part, dumps, loads
@@ -13,13 +14,23 @@ from langchain_finetune.local.store.wire import Part, dumps, loads
 DEFAULT_SPLIT = "base"
 """The split of examples that name none, as in LangSmith."""
 
+_PARTS = frozenset({"", "inputs", "outputs", "attachments_operations"})
+
 SPLITS_KEY = "dataset_split"
 """Where LangSmith keeps an example's splits in its metadata."""
 
 
 @dataclass(frozen=True)
 class ExampleChange:
-    """What a client says of one example; what is None, it does not say."""
+    """What a client says of one example; what is None, it does not say.
+
+    Attributes:
+        attachments: Files that are new.
+        kept_attachments: Of the files before, those that stay, with their new names; None keeps
+            them all.
+        from_run: Inputs and outputs are those of the run that it comes from.
+        files_from_run: Names of that run's files that it takes over.
+    """
 
     id: str
     inputs: str | None = None
@@ -28,10 +39,20 @@ class ExampleChange:
     splits: tuple[str, ...] | None = None
     created_at: int | None = None
     source_run_id: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    kept_attachments: Mapping[str, str] | None = None
+    from_run: bool = False
+    files_from_run: tuple[str, ...] = ()
 
 
 def example_change(
-    body: Any, *, example_id: str | None = None, inputs: Any = None, outputs: Any = None
+    body: Any,
+    *,
+    example_id: str | None = None,
+    inputs: Any = None,
+    outputs: Any = None,
+    attachments: Iterable[Attachment] = (),
+    operations: Any = None,
 ) -> ExampleChange:
     """Read what a client says of an example.
 
@@ -41,18 +62,24 @@ def example_change(
         example_id: Its id, where the body does not hold it.
         inputs: Its inputs, where the body does not hold them.
         outputs: Its outputs, likewise.
+        attachments: Files that are new.
+        operations: `{"rename": {old: new}, "retain": [name]}`, of the files before.
 
     Raises:
-        ApiError: 400 where a field is not what it should be, or the values are to be copied from
-            a run, which a local store does not do.
+        ApiError: 400 where a field is not what it should be.
     """
     if not isinstance(body, dict):
         raise ApiError(400, "An example must be a JSON object.")
-    if body.get("use_source_run_io") or body.get("use_source_run_attachments"):
-        raise ApiError(
-            400, "This server can't copy a run's values: send them.", param="use_source_run_io"
-        )
+    files = body.get("use_source_run_attachments") or []
+    if not _is_texts(files):
+        raise ApiError(400, "use_source_run_attachments must be a list of texts.")
+    if (body.get("use_source_run_io") or files) and not body.get("source_run_id"):
+        raise ApiError(400, "A source_run_id must say from which run.", param="source_run_id")
     return ExampleChange(
+        attachments=tuple(attachments),
+        kept_attachments=_kept(operations),
+        from_run=bool(body.get("use_source_run_io")),
+        files_from_run=tuple(files),
         id=uuid_text(example_id or body.get("id"), "id") or str(uuid4()),
         inputs=_object("inputs", inputs if inputs is not None else body.get("inputs")),
         outputs=_object("outputs", outputs if outputs is not None else body.get("outputs")),
@@ -64,24 +91,36 @@ def example_change(
 
 
 def examples_of_parts(parts: Iterable[Part]) -> list[ExampleChange]:
-    """Read the parts `{id}`, `{id}.inputs` and `{id}.outputs` of a multipart body.
+    """Read the parts of a multipart body.
+
+    Args:
+        parts: Named `{id}`, `{id}.inputs`, `{id}.outputs`, `{id}.attachment.{name}` and
+            `{id}.attachments_operations`.
 
     Raises:
         ApiError: 400 where a part is malformed, or holds what this server does not keep.
     """
     found: dict[str, dict[str, Any]] = {}
+    files: dict[str, list[Attachment]] = {}
     for part in parts:
         example_id, _, field = part.name.partition(".")
-        if field not in {"", "inputs", "outputs"}:
-            kind = field.partition(".")[0]
-            raise ApiError(400, f"This server keeps no {kind} of examples.", param=kind)
-        found.setdefault(example_id, {})[field] = loads(part.data, field or "example")
+        kind, _, name = field.partition(".")
+        fields = found.setdefault(example_id, {})
+        if kind == "attachment" and name:
+            attachment = Attachment(name, part.content_type, part.data)
+            files.setdefault(example_id, []).append(attachment)
+        elif field in _PARTS:
+            fields[field] = loads(part.data, field or "example")
+        else:
+            raise ApiError(400, "A part's name is none of an example.")
     return [
         example_change(
             fields.get("", {}),
             example_id=example_id,
             inputs=fields.get("inputs"),
             outputs=fields.get("outputs"),
+            attachments=files.get(example_id, ()),
+            operations=fields.get("attachments_operations"),
         )
         for example_id, fields in found.items()
     ]
@@ -93,6 +132,26 @@ def example_metadata(change: ExampleChange, old: Mapping[str, Any] | None = None
     new = dict(kept if change.metadata is None else change.metadata)
     given = change.splits or _splits(new.get(SPLITS_KEY)) or _splits(kept.get(SPLITS_KEY))
     return new | {SPLITS_KEY: list(given or (DEFAULT_SPLIT,))}
+
+
+def _kept(operations: Any) -> Mapping[str, str] | None:
+    """Return which files stay, by their old names, with their new ones."""
+    if operations is None:
+        return None
+    rename = operations.get("rename") or {} if isinstance(operations, dict) else None
+    retain = operations.get("retain") or [] if isinstance(operations, dict) else None
+    fits = isinstance(rename, dict) and _is_texts(list(rename.values())) and _is_texts(retain)
+    if not fits or rename is None or retain is None:
+        raise ApiError(
+            400,
+            'attachments_operations must be {"rename": {...}, "retain": [...]}.',
+            param="attachments_operations",
+        )
+    return {name: name for name in retain} | rename
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _object(name: str, value: Any) -> str | None:

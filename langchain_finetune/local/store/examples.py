@@ -1,36 +1,46 @@
 """Examples with all their versions: a change ends a version and begins the next."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.attachments import Attachments
 from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.datasets import Datasets, has_metadata
+from langchain_finetune.local.store.dataset_versions import Versions
+from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.example_changes import (
+    DEFAULT_SPLIT,
     SPLITS_KEY,
     ExampleChange,
     example_metadata,
 )
-from langchain_finetune.local.store.filter_fields import EXAMPLE_FILTERS
-from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.filters import parse_filter
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.example_reader import ExampleReader, unknown_example
+from langchain_finetune.local.store.example_schemas import require_fit
+from langchain_finetune.local.store.timestamps import now
 from langchain_finetune.local.store.wire import dumps
 
 
-class Examples:
+class Examples(ExampleReader):
     """All examples of a store's datasets.
 
     Args:
         database: Where they are kept.
         datasets: The datasets that they belong to.
+        attachments: Files that belong to them.
+        versions: The versions of the datasets.
     """
 
-    def __init__(self, database: Database, datasets: Datasets) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        datasets: Datasets,
+        attachments: Attachments,
+        versions: Versions,
+    ) -> None:
+        super().__init__(database, attachments, versions)
         self._datasets = datasets
 
     def add(self, dataset_id: str, changes: Sequence[ExampleChange]) -> int:
@@ -39,19 +49,22 @@ class Examples:
         An id that the dataset has already is a client's second attempt and replaces the first.
 
         Raises:
-            ApiError: 404 for an unknown dataset, 400 where an example has no inputs, 409 where
-                another dataset has an example of this id.
+            ApiError: 404 for an unknown dataset or run, 400 where an example has no inputs or
+                does not fit the dataset's schema, 409 where another dataset has an example of
+                this id, 507 where the disk is full.
         """
+        self._database.require_room()
         with self._database.transaction():
-            self._datasets.get(dataset_id)
+            dataset = self._datasets.get(dataset_id)
             time = self._next_time()
-            for change in changes:
+            for given in changes:
+                change = self._from_run(given)
                 if change.inputs is None:
                     raise ApiError(400, f"Example {change.id} needs inputs.", param="inputs")
                 old = self._newest(change.id)
                 if old and old["dataset_id"] != dataset_id:
                     raise ApiError(409, f"Another dataset has the example {change.id}.")
-                self._write(dataset_id, change, time, old, {})
+                self._write(dataset, change, time, old, {})
             self._touch(dataset_id, time)
         return time
 
@@ -65,14 +78,18 @@ class Examples:
         Raises:
             ApiError: 404 where one does not exist.
         """
+        datasets: dict[str, dict[str, Any]] = {}
         with self._database.transaction():
             time = self._next_time()
             for change in changes:
                 old = self._newest(change.id)
                 if old is None or old["valid_to"] or dataset_id not in (None, old["dataset_id"]):
-                    raise _unknown(change.id)
-                self._write(old["dataset_id"], change, time, old, old)
-                self._touch(old["dataset_id"], time)
+                    raise unknown_example(change.id)
+                known = old["dataset_id"]
+                if known not in datasets:
+                    datasets[known] = self._datasets.get(known)
+                self._write(datasets[known], change, time, old, old)
+                self._touch(known, time)
         return time
 
     def delete(self, example_ids: Iterable[str]) -> None:
@@ -84,84 +101,45 @@ class Examples:
         with self._database.transaction():
             time = self._next_time()
             for example_id in example_ids:
-                if not self._end(example_id, time):
-                    raise _unknown(example_id)
+                old = self._newest(example_id)
+                if old is None or not self._end(example_id, time):
+                    raise unknown_example(example_id)
+                self._touch(old["dataset_id"], time)
 
-    def get(self, example_id: str, as_of: str | None = None) -> dict[str, Any]:
-        """Return one example, as it was in a version.
-
-        Raises:
-            ApiError: 404 where it did not exist.
-        """
-        found = self.all(ids=[example_id], as_of=as_of, limit=1)
-        if not found:
-            raise _unknown(example_id)
-        return found[0]
-
-    def all(
-        self,
-        *,
-        dataset_id: str | None = None,
-        ids: Sequence[str] = (),
-        as_of: str | None = None,
-        splits: Sequence[str] = (),
-        metadata: Mapping[str, Any] | None = None,
-        filter_text: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return the examples of a version, in the order in which they came.
-
-        Args:
-            dataset_id: Only of this dataset.
-            ids: Only these.
-            as_of: A time; the newest version by default (`latest`).
-            splits: Only of one of these splits.
-            metadata: Only with these entries in the metadata.
-            filter_text: Only those that match this filter.
-            limit: At most so many.
-            offset: Without the first so many.
+    def erase(self, example_ids: Iterable[str]) -> None:
+        """Take examples out of all versions; their files go too.
 
         Raises:
-            ApiError: 404 for an unknown version, 400 for a malformed filter.
+            ApiError: 404 where one never existed.
         """
-        conditions = [_in_version(as_of)]
-        if metadata:
-            conditions.append(has_metadata("e", metadata))
-        if dataset_id is not None:
-            conditions.append(Where("e.dataset_id = ?", (dataset_id,)))
-        if ids:
-            conditions.append(one_of("e.id", ids))
-        if splits:
-            asked = one_of("split.value", splits)
-            source = f"json_each(e.metadata, '$.{SPLITS_KEY}') AS split"
-            conditions.append(
-                Where(f"EXISTS (SELECT 1 FROM {source} WHERE {asked.sql})", asked.values)  # noqa: S608
-            )
-        if filter_text:
-            conditions.append(filter_condition(parse_filter(filter_text), EXAMPLE_FILTERS, "e"))
-        where = all_of(conditions)
-        rows = self._database.rows(
-            f"SELECT * FROM example_versions AS e WHERE {where.sql} "  # noqa: S608
-            "ORDER BY e.place LIMIT ? OFFSET ?",
-            (*where.values, limit, offset),
-        )
-        return [_answer(row) for row in rows]
+        with self._database.transaction():
+            for example_id in example_ids:
+                sql = "DELETE FROM example_versions WHERE id = ?"
+                if not self._database.run(sql, (example_id,)):
+                    raise unknown_example(example_id)
+        self._database.give_back()
 
-    def splits(self, dataset_id: str, as_of: str | None = None) -> list[str]:
-        """Return the names of a dataset's splits."""
-        version = _in_version(as_of)
-        rows = self._database.rows(
-            f"SELECT DISTINCT split.value AS name FROM example_versions AS e, "  # noqa: S608
-            f"json_each(e.metadata, '$.{SPLITS_KEY}') AS split "
-            f"WHERE e.dataset_id = ? AND {version.sql} ORDER BY 1",
-            (dataset_id, *version.values),
-        )
-        return [row["name"] for row in rows]
+    def move(
+        self, dataset_id: str, split: str, example_ids: Iterable[str], *, remove: bool = False
+    ) -> None:
+        """Put examples into a split, or take them out; one in no split is in the default one.
+
+        Raises:
+            ApiError: 404 where the dataset has no such example.
+        """
+        changes = []
+        with self._database.transaction():
+            for example_id in example_ids:
+                old = self._newest(example_id)
+                metadata = orjson.loads(old["metadata"]) if old else {}
+                others = [each for each in metadata.get(SPLITS_KEY, []) if each != split]
+                splits = tuple(others if remove else [*others, split])
+                changes.append(ExampleChange(example_id, splits=splits or (DEFAULT_SPLIT,)))
+            self.change(changes, dataset_id)
 
     def _write(
         self,
-        dataset_id: str,
+        dataset: Mapping[str, Any],
         change: ExampleChange,
         time: int,
         place_of: Mapping[str, Any] | None,
@@ -171,7 +149,7 @@ class Examples:
         kept = orjson.loads(old.get("metadata") or "{}")
         row = {
             "id": change.id,
-            "dataset_id": dataset_id,
+            "dataset_id": dataset["id"],
             "place": place_of["place"] if place_of else self._next_place(),
             "valid_from": time,
             "created_at": old.get("created_at") or change.created_at or time,
@@ -180,7 +158,36 @@ class Examples:
             "inputs": change.inputs or old["inputs"],
             "outputs": change.outputs or old.get("outputs"),
         }
+        require_fit(dataset, row)
         self._database.put("example_versions", row)
+        if version := self._newest(change.id):
+            self._write_files(str(version["version"]), change, old)
+
+    def _write_files(self, owner: str, change: ExampleChange, old: Mapping[str, Any]) -> None:
+        before = self._files(str(old["version"])) if old else {}
+        kept = change.kept_attachments
+        if kept is not None:
+            before = {kept[name]: blob for name, blob in before.items() if name in kept}
+        if change.files_from_run:
+            of_run = self._files(str(change.source_run_id))
+            before |= {name: of_run[name] for name in change.files_from_run if name in of_run}
+        self._attachments.share(owner, before)
+        self._attachments.add(owner, change.attachments)
+
+    def _files(self, owner: str) -> dict[str, str]:
+        links = self._attachments.of([owner]).get(owner, {})
+        return {name: link.blob_id for name, link in links.items()}
+
+    def _from_run(self, change: ExampleChange) -> ExampleChange:
+        if not change.from_run:
+            return change
+        sql = "SELECT inputs, outputs FROM runs WHERE id = ? AND posted"
+        run = self._database.row(sql, (change.source_run_id,))
+        if run is None:
+            message = f"There is no run {change.source_run_id}."
+            raise ApiError(404, message, code="run_not_found")
+        inputs = change.inputs or run["inputs"] or "{}"
+        return replace(change, inputs=inputs, outputs=change.outputs or run["outputs"])
 
     def _end(self, example_id: str, time: int) -> int:
         return self._database.run(
@@ -210,29 +217,3 @@ class Examples:
 
     def _touch(self, dataset_id: str, time: int) -> None:
         self._database.run("UPDATE datasets SET modified_at = ? WHERE id = ?", (time, dataset_id))
-
-
-def _in_version(as_of: str | None) -> Where:
-    if as_of in (None, "", "latest"):
-        return Where("e.valid_to IS NULL")
-    time = micros(as_of)
-    if time is None:
-        raise ApiError(404, f"No version is tagged {as_of!r}.", code="version_not_found")
-    return Where("e.valid_from <= ? AND (e.valid_to IS NULL OR e.valid_to > ?)", (time, time))
-
-
-def _unknown(example_id: str) -> ApiError:
-    return ApiError(404, f"There is no example {example_id}.", code="example_not_found")
-
-
-def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "dataset_id": row["dataset_id"],
-        "inputs": orjson.Fragment(row["inputs"]),
-        "outputs": orjson.Fragment(row["outputs"] or "null"),
-        "metadata": orjson.Fragment(row["metadata"]),
-        "created_at": iso(row["created_at"]),
-        "modified_at": iso(row["valid_from"]),
-        "source_run_id": row["source_run_id"],
-    }

@@ -10,11 +10,14 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.filter_sql import json_text
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.sql import Where, all_of, one_of
+from langchain_finetune.local.store.sql_functions import json_text
 from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.wire import dumps
+
+MAX_SCORE = 1e100
+"""Larger ones could not be summed up."""
 
 _MUTABLE = ("score", "value", "comment", "correction")
 _COMPARED_IN = ("comparative_experiment_id", "feedback_group_id")
@@ -151,6 +154,8 @@ def _record(body: Any) -> dict[str, Any]:
     # A truth value is a score too: true is 1.
     if score is not None and not isinstance(score, bool | int | float):
         raise ApiError(400, "score must be a number.", param="score")
+    if score is not None and abs(score) > MAX_SCORE:
+        raise ApiError(400, f"score must be from -{MAX_SCORE:g} to {MAX_SCORE:g}.", param="score")
     if comment is not None and not isinstance(comment, str):
         raise ApiError(400, "comment must be a text.", param="comment")
     ids = {name: uuid_text(body.get(name), name) for name in _IDS}

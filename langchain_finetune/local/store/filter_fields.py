@@ -6,7 +6,20 @@ from langchain_finetune.local.store.filter_sql import ENTRY_TEXT, Field, Filtera
 def _entries(column: str, prefix: str) -> Rows:
     return Rows(
         f"json_each({column}) AS entry WHERE 1",
-        {f"{prefix}_key": Field("entry.key"), f"{prefix}_value": Field(ENTRY_TEXT)},
+        {f"{prefix}_key": Field("entry.key"), f"{prefix}_value": Field(ENTRY_TEXT, "entry")},
+        key=f"{prefix}_key",
+    )
+
+
+def _leaves(column: str, prefix: str) -> Rows:
+    """Return what lies in JSON, by paths such as `messages.content`."""
+    return Rows(
+        f"json_each(leaves({column})) AS leaf WHERE 1",
+        {
+            f"{prefix}_key": Field("json_extract(leaf.value, '$[0]')"),
+            f"{prefix}_value": Field("json_extract(leaf.value, '$[1]')", "entry"),
+        },
+        key=f"{prefix}_key",
     )
 
 
@@ -20,7 +33,7 @@ RUN_FILTERS = Filterable(
         "start_time": Field("{a}.start_time", "time"),
         "end_time": Field("{a}.end_time", "time"),
         "first_token_time": Field("{a}.first_token_time", "time"),
-        "latency": Field("(({a}.end_time - {a}.start_time) / 1e6)", "seconds"),
+        "latency": Field("({a}.end_time - {a}.start_time)", "duration"),
         "total_tokens": Field("{a}.total_tokens", "number"),
         "prompt_tokens": Field("{a}.prompt_tokens", "number"),
         "completion_tokens": Field("{a}.completion_tokens", "number"),
@@ -39,6 +52,8 @@ RUN_FILTERS = Filterable(
             "json_each({a}.tags) AS tag WHERE 1", {"tags": Field("tag.value", "tag")}, joint=False
         ),
         "metadata": _entries("{a}.metadata", "metadata"),
+        "inputs": _leaves("{a}.inputs", "input"),
+        "outputs": _leaves("{a}.outputs", "output"),
         "feedback": Rows(
             "feedback AS f WHERE f.run_id = {a}.id",
             {
@@ -48,6 +63,7 @@ RUN_FILTERS = Filterable(
                 "feedback_comment": Field("f.comment"),
                 "feedback_source": Field("f.source"),
             },
+            key="feedback_key",
         ),
     },
     metadata="{a}.metadata",

@@ -3,33 +3,29 @@
 A run has many feedback rows and many metadata entries. Conditions on them that stand side by side
 in one `and` mean the same row: `and(eq(feedback_key, "user_score"), gt(feedback_score, 0))` asks
 for a user score above zero. A nested `and` or `not` speaks of a row of its own.
+
+What is denied of them holds of all rows: `neq(metadata_key, "tier")` asks for runs without that
+key. Only beside a condition that one row has to meet, the denial of anything but the key is of that
+row: `and(eq(metadata_key, "tier"), neq(metadata_value, "gold"))`.
+Source of fact: https://docs.langchain.com/langsmith/export-traces (negative filtering)
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import orjson
 
-from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.filter_values import (
+    ALLOWED,
+    Kind,
+    converted,
+    metadata_object,
+    refused,
+)
 from langchain_finetune.local.store.filters import Comparison, Expression, Logic, Scalar
 from langchain_finetune.local.store.sql import Where, all_of, any_of, negated
-from langchain_finetune.local.store.timestamps import micros
+from langchain_finetune.local.store.sql_functions import json_text
 
-Kind = Literal["text", "lower", "number", "seconds", "time", "flag", "tag", "json"]
-
-_ORDER = frozenset({"eq", "neq", "gt", "gte", "lt", "lte", "in"})
-_ALLOWED: Mapping[Kind, frozenset[str]] = {
-    "text": _ORDER | {"search"},
-    "lower": frozenset({"eq", "neq", "in"}),
-    "number": _ORDER,
-    "seconds": _ORDER,
-    "time": _ORDER,
-    "flag": frozenset({"eq", "neq"}),
-    "tag": frozenset({"has", "eq", "in", "search"}),
-    "json": frozenset({"search"}),
-}
 _SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})
 
@@ -50,11 +46,13 @@ class Rows:
         source: What follows `FROM`, up to and with the join in `WHERE`.
         fields: The fields of such a row.
         joint: Whether conditions side by side in an `and` mean the same row.
+        key: The field that such rows are told apart by, if there is one.
     """
 
     source: str
     fields: Mapping[str, Field]
     joint: bool = True
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,26 @@ class _Compiler:
             else:
                 conditions.append(self.condition(operand))
         for name, members in joint.items():
-            conditions.append(self._exists(name, all_of(map(self._in_row, members))))
+            conditions.append(self._of_rows(name, members))
+        return all_of(conditions)
+
+    def _of_rows(self, name: str, members: list[Expression]) -> Where:
+        """Return the condition of what stands side by side about one kind of rows."""
+        key = self.table.rows[name].key
+        in_row = [member for member in members if not _denies(member)]
+        absent: list[Comparison] = []
+        for member in members:
+            if isinstance(member, Comparison) and _denies(member):
+                if in_row and member.field != key:
+                    in_row.append(member)
+                else:
+                    absent.append(member)
+        conditions = [
+            negated(self._exists(name, self._in_row(Comparison("eq", each.field, each.value))))
+            for each in absent
+        ]
+        if in_row:
+            conditions.append(self._exists(name, all_of(map(self._in_row, in_row))))
         return all_of(conditions)
 
     def _comparison(self, comparison: Comparison) -> Where:
@@ -124,10 +141,10 @@ class _Compiler:
             )
         name = self._rows_of(comparison)
         if name is not None:
-            return self._exists(name, self._in_row(comparison))
+            return self._of_rows(name, [comparison])
         field = self.table.fields.get(comparison.field)
         if field is None:
-            raise _refused(f"There is no field {comparison.field!r} to filter by.")
+            raise refused(f"There is no field {comparison.field!r} to filter by.")
         return _compare(comparison, field, self.alias)
 
     def _rows_of(self, expression: Expression) -> str | None:
@@ -137,8 +154,10 @@ class _Compiler:
                 if expression.field in rows.fields:
                     return name
             return None
+        if expression.operator != "or" or any(map(_denies, expression.operands)):
+            return None
         found = {self._rows_of(operand) for operand in expression.operands}
-        return found.pop() if expression.operator == "or" and len(found) == 1 else None
+        return found.pop() if len(found) == 1 else None
 
     def _in_row(self, expression: Expression) -> Where:
         if isinstance(expression, Logic):
@@ -156,111 +175,59 @@ class _Compiler:
             key = Where("entry.key = ?", (comparison.value,))
             return Where(f"EXISTS (SELECT 1 FROM {entries} WHERE {key.sql})", key.values)  # noqa: S608
         if comparison.comparator != "has":
-            raise _refused('metadata takes has(metadata, \'{"key": "value"}\').')
+            raise refused('metadata takes has(metadata, \'{"key": "value"}\').')
         return all_of(
             Where(
                 f"EXISTS (SELECT 1 FROM {entries} "  # noqa: S608 constants and "?"
                 f"WHERE entry.key = ? AND {ENTRY_TEXT} = ?)",
                 (key, json_text(value)),
             )
-            for key, value in _object(comparison.value).items()
+            for key, value in metadata_object(comparison.value).items()
         )
 
 
+def _denies(expression: Expression) -> bool:
+    """Tell whether a condition says what is not; that something is not null says what is."""
+    return (
+        isinstance(expression, Comparison)
+        and expression.comparator == "neq"
+        and expression.value is not None
+    )
+
+
 ENTRY_TEXT = (
-    "(CASE entry.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
-    "WHEN 'null' THEN 'null' ELSE CAST(entry.value AS TEXT) END)"
+    "(CASE entry.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN 'null' "
+    "ELSE CASE typeof(entry.value) WHEN 'real' THEN number_text(entry.value) "
+    "ELSE CAST(entry.value AS TEXT) END END)"
 )
-"""A value inside JSON as text; LangSmith compares metadata as text too."""
-
-
-def json_text(value: Any) -> str:
-    """Return a value of JSON as `ENTRY_TEXT` gives it."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+"""A value inside JSON as text, as `json_text` gives it."""
 
 
 def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
     name, comparator, value = comparison.field, comparison.comparator, comparison.value
     sql = field.sql.format(a=alias)
-    if comparator not in _ALLOWED[field.kind]:
-        raise _refused(f"{comparator}() does not go with the field {name!r}.")
+    if comparator not in ALLOWED[field.kind]:
+        raise refused(f"{comparator}() does not go with the field {name!r}.")
     if comparator == "in":
         if not isinstance(value, tuple):
-            raise _refused(f"in() takes a list for the field {name!r}.")
-        members = [_converted(member, field.kind, name) for member in value]
+            raise refused(f"in() takes a list for the field {name!r}.")
+        members = [converted(member, field.kind, name) for member in value]
         # One question mark, however long the list.
         return Where(
             f"{sql} IN (SELECT value FROM json_each(?))",  # noqa: S608 constants and "?"
             (orjson.dumps(members).decode(),),
         )
     if isinstance(value, tuple):
-        raise _refused(f"{comparator}() takes one value for the field {name!r}.")
+        raise refused(f"{comparator}() takes one value for the field {name!r}.")
     if comparator == "search":
         return _search(value, field, sql)
-    if value is None and comparator in _NULLABLE:
+    if value is None and comparator in _NULLABLE and field.kind != "entry":
         return Where(f"{sql} {_SIGNS[comparator]} NULL")
-    return Where(f"{sql} {_SIGNS[comparator]} ?", (_converted(value, field.kind, name),))
+    return Where(f"{sql} {_SIGNS[comparator]} ?", (converted(value, field.kind, name),))
 
 
 def _search(value: Scalar, field: Field, sql: str) -> Where:
     if not isinstance(value, str):
-        raise _refused("search() takes a text.")
-    needle = orjson.dumps(value).decode()[1:-1] if field.kind == "json" else value
-    return Where(f"instr(casefold({sql}), ?) > 0", (needle.casefold(),))
-
-
-def _converted(value: Scalar, kind: Kind, name: str | None) -> Scalar:
-    converted = _CONVERT[kind](value)
-    if converted is None:
-        raise _refused(f"{value!r} is no value for the field {name!r}.")
-    return converted
-
-
-def _text(value: Scalar) -> str | None:
-    return None if value is None else json_text(value)
-
-
-def _number(value: Scalar) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return None
-
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _seconds(value: Scalar) -> float | None:
-    """Understand `5`, `"5s"`, `"200ms"`, `"2m"` and `"1h"`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value).strip())
-    return float(found[1]) * _UNITS[found[2]] if found else None
-
-
-def _flag(value: Scalar) -> int | None:
-    return int(value) if isinstance(value, bool) else None
-
-
-_CONVERT: Mapping[Kind, Callable[[Scalar], Scalar]] = {
-    "text": _text,
-    "tag": _text,
-    "json": _text,
-    "lower": lambda value: value.lower() if isinstance(value, str) else None,
-    "number": _number,
-    "seconds": _seconds,
-    "time": micros,
-    "flag": _flag,
-}
-
-
-def _object(value: Any) -> dict[str, Any]:
-    try:
-        found = orjson.loads(value) if isinstance(value, str) else None
-    except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise _refused("has(metadata, ...) takes a JSON object in quotes.")
-    return found
-
-
-def _refused(message: str) -> ApiError:
-    return ApiError(400, message, code="invalid_filter", param="filter")
+        raise refused("search() takes a text.")
+    condition = f"says({sql}, ?)" if field.kind == "json" else f"instr(casefold({sql}), ?) > 0"
+    return Where(condition, (value.casefold(),))

@@ -10,7 +10,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, uuid_text
 from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.wire import dumps
 
 TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
@@ -48,6 +48,39 @@ class Projects:
             if row and not upsert:
                 raise ApiError(409, "There is a project of this name already.", param="name")
             return self.get(str(row["id"]) if row else self._add(body))
+
+    def change(self, project_id: str, body: Any) -> dict[str, Any]:
+        """Change what is named: `{name?, description?, extra?, end_time?}`.
+
+        Raises:
+            ApiError: 404 where there is none, 409 where another has the name, 400 where a field
+                is not what it should be.
+        """
+        if not isinstance(body, dict):
+            raise ApiError(400, "A change of a project must be a JSON object.")
+        end_time = body.get("end_time")
+        if end_time is not None and micros(end_time) is None:
+            raise ApiError(400, "end_time must be a time in ISO 8601.", param="end_time")
+        name, description = (body.get(each) for each in ("name", "description"))
+        extra = _extra(body)
+        with self._database.transaction():
+            self.get(project_id)
+            taken = "SELECT 1 FROM projects WHERE name = ? AND id <> ?"
+            if self._database.row(taken, (str(name), project_id)):
+                raise ApiError(409, "There is a project of this name already.", param="name")
+            self._database.run(
+                "UPDATE projects SET name = coalesce(?, name), extra = coalesce(?, extra), "
+                "description = coalesce(?, description), end_time = coalesce(?, end_time) "
+                "WHERE id = ?",
+                (
+                    name if isinstance(name, str) and name else None,
+                    None if extra is None else dumps(extra, "extra"),
+                    description if isinstance(description, str) else None,
+                    micros(end_time),
+                    project_id,
+                ),
+            )
+            return self.get(project_id)
 
     def get(self, project_id: str) -> dict[str, Any]:
         """Return the project of this id.
@@ -95,12 +128,10 @@ class Projects:
         """
         project_id = self.get(project_id)["id"]
         with self._database.transaction():
-            self._database.run(
-                "DELETE FROM feedback WHERE run_id IN (SELECT id FROM runs WHERE project_id = ?)",
-                (project_id,),
-            )
+            # A trigger takes away what belongs to a run.
             self._database.run("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._database.run("DELETE FROM projects WHERE id = ?", (project_id,))
+        self._database.give_back()
 
     def _add(self, body: dict[str, Any]) -> str:
         project_id = uuid_text(body.get("id"), "id") or str(uuid4())
@@ -110,7 +141,7 @@ class Projects:
             "name": body["name"],
             "start_time": now(),
             "description": description if isinstance(description, str) else None,
-            "extra": dumps(body.get("extra"), "extra"),
+            "extra": dumps(_extra(body), "extra"),
             "reference_dataset_id": uuid_text(
                 body.get("reference_dataset_id"), "reference_dataset_id"
             ),
@@ -121,13 +152,20 @@ class Projects:
         return project_id
 
 
+def _extra(body: dict[str, Any]) -> dict[str, Any] | None:
+    extra = body.get("extra")
+    if extra is not None and not isinstance(extra, dict):
+        raise ApiError(400, "extra must be an object.", param="extra")
+    return extra
+
+
 def _answer(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "tenant_id": TENANT_ID,
         "name": row["name"],
         "start_time": iso(row["start_time"]),
-        "end_time": None,
+        "end_time": None if row["end_time"] is None else iso(row["end_time"]),
         "description": row["description"],
         "extra": orjson.loads(row["extra"]),
         "reference_dataset_id": row["reference_dataset_id"],

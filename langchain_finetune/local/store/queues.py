@@ -1,21 +1,43 @@
 """Annotation queues: runs that somebody is to look at."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
+
+import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.projects import TENANT_ID
 from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.sql import Where, all_of, one_of
+from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.wire import dumps
+
+_TEXTS = ("name", "description", "rubric_instructions")
+_FIELDS = (*_TEXTS, "rubric_items")
+_STATES = {
+    "needs_my_review": "q.reviewed_at IS NULL",
+    "completed": "q.reviewed_at IS NOT NULL",
+    # There is one reviewer here.
+    "needs_others_review": "0",
+}
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A run in a queue: when it came, and when it was reviewed."""
+
+    run_id: str
+    added_at: str
+    reviewed_at: str | None
 
 
 class Queues:
     """All annotation queues of a store.
 
-    Nobody reviews in a local store, so each queued run waits for its review until it is taken out.
+    A queued run waits for its review until somebody notes that it was reviewed, or takes it out.
 
     Args:
         database: Where they are kept.
@@ -25,32 +47,59 @@ class Queues:
         self._database = database
 
     def create(self, body: Any) -> dict[str, Any]:
-        """Make a queue from `{name, id?, description?}`.
+        """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`.
 
         Raises:
-            ApiError: 400 where it has no name, 409 where one of its id exists.
+            ApiError: 400 where it has no name or a field is not what it should be, 409 where one
+                of its id exists.
         """
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not body["name"]:
+        fields = _fields(body)
+        if not fields.get("name"):
             raise ApiError(400, "An annotation queue needs a name.", param="name")
-        description = body.get("description")
-        row = {
-            "id": uuid_text(body.get("id"), "id") or str(uuid4()),
-            "name": body["name"],
-            "description": description if isinstance(description, str) else None,
-            "created_at": now(),
-        }
+        row = dict.fromkeys(_FIELDS) | fields
+        row |= {"id": uuid_text(body.get("id"), "id") or str(uuid4()), "created_at": now()}
         with self._database.transaction():
             if self._database.row("SELECT 1 FROM queues WHERE id = ?", (row["id"],)):
                 raise ApiError(409, "There is a queue of this id already.", param="id")
             self._database.put("queues", row)
-        return _answer(row)
+            return self.get(str(row["id"]))
+
+    def change(self, queue_id: str, body: Any) -> dict[str, Any]:
+        """Change what is named, of the fields that `create` knows.
+
+        Raises:
+            ApiError: 404 where there is no such queue, 400 where a field is not what it should be.
+        """
+        fields = {name: value for name, value in _fields(body).items() if value is not None}
+        with self._database.transaction():
+            self.get(queue_id)
+            for name, value in fields.items():
+                # The names are constants of this module.
+                sql = f"UPDATE queues SET {name} = ? WHERE id = ?"  # noqa: S608
+                self._database.run(sql, (value, queue_id))
+            self._database.run("UPDATE queues SET updated_at = ? WHERE id = ?", (now(), queue_id))
+            return self.get(queue_id)
 
     def all(
-        self, *, ids: Sequence[str] = (), name: str | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        ids: Sequence[str] = (),
+        name: str | None = None,
+        name_contains: str | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
     ) -> list[dict[str, Any]]:
-        """Return queues, newest first."""
+        """Return queues, newest first; those that a run is in, where one is given."""
         asked = {"id": ids, "name": [name] if name is not None else []}
-        where = all_of(one_of(column, values) for column, values in asked.items() if values)
+        conditions = [one_of(column, values) for column, values in asked.items() if values]
+        if name_contains:
+            needle = name_contains.casefold()
+            conditions.append(Where("instr(casefold(name), ?) > 0", (needle,)))
+        if run_id:
+            holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
+            conditions.append(Where(holds, (run_id,)))
+        where = all_of(conditions)
         rows = self._database.rows(
             f"SELECT * FROM queues WHERE {where.sql} "  # noqa: S608 constants and "?"
             "ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
@@ -103,31 +152,95 @@ class Queues:
         """
         sql = "DELETE FROM queued_runs WHERE queue_id = ? AND run_id = ?"
         if not self._database.run(sql, (queue_id, run_id)):
-            raise ApiError(404, f"The queue holds no run {run_id}.", code="run_not_found")
+            raise _not_queued(run_id)
 
-    def runs(self, queue_id: str, *, limit: int, offset: int) -> list[tuple[str, str]]:
-        """Return id and time of what is in a queue, first in first.
+    def review(self, queue_id: str, run_id: str, time: Any) -> None:
+        """Note when a run of a queue was reviewed; None: it waits again.
 
         Raises:
-            ApiError: 404 where there is no such queue.
+            ApiError: 404 where it is not in it, 400 where the time is none.
         """
-        self.get(queue_id)
+        reviewed = micros(time)
+        if time is not None and reviewed is None:
+            raise ApiError(400, "last_reviewed_time must be a time.", param="last_reviewed_time")
+        sql = "UPDATE queued_runs SET reviewed_at = ? WHERE queue_id = ? AND run_id = ?"
+        if not self._database.run(sql, (reviewed, queue_id, run_id)):
+            raise _not_queued(run_id)
+
+    def runs(
+        self, queue_id: str, *, status: str | None = None, limit: int, offset: int
+    ) -> list[QueuedRun]:
+        """Return what is in a queue, first in first.
+
+        Args:
+            queue_id: The queue.
+            status: Only what waits (`needs_my_review`), or what was reviewed (`completed`).
+            limit: At most so many.
+            offset: Without the first so many.
+
+        Raises:
+            ApiError: 404 where there is no such queue, 400 for an unknown status.
+        """
         rows = self._database.rows(
-            "SELECT q.run_id, q.added_at FROM queued_runs AS q "
-            "JOIN runs ON runs.id = q.run_id AND runs.posted WHERE q.queue_id = ? "
+            f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "
             "ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",
             (queue_id, limit, offset),
         )
-        return [(row["run_id"], iso(row["added_at"])) for row in rows]
+        return [
+            QueuedRun(
+                row["run_id"],
+                iso(row["added_at"]),
+                None if row["reviewed_at"] is None else iso(row["reviewed_at"]),
+            )
+            for row in rows
+        ]
+
+    def size(self, queue_id: str, status: str | None = None) -> int:
+        """Return how many runs are in a queue, of a status where one is given."""
+        source = self._source(queue_id, status)
+        row = self._database.row(f"SELECT count(*) AS n {source}", (queue_id,))
+        return int(row["n"]) if row else 0
+
+    def _source(self, queue_id: str, status: str | None) -> str:
+        self.get(queue_id)
+        if status is not None and status not in _STATES:
+            raise ApiError(400, f"status must be one of {', '.join(_STATES)}.", param="status")
+        return (
+            "FROM queued_runs AS q JOIN runs ON runs.id = q.run_id AND runs.posted "
+            f"WHERE q.queue_id = ? AND {_STATES[status] if status else '1'}"
+        )
+
+
+def _fields(body: Any) -> dict[str, Any]:
+    """Return what a client says of a queue, by column."""
+    if not isinstance(body, dict):
+        raise ApiError(400, "An annotation queue must be a JSON object.")
+    fields = {name: body.get(name) for name in _FIELDS}
+    for name in _TEXTS:
+        if fields[name] is not None and not isinstance(fields[name], str):
+            raise ApiError(400, f"{name} must be a text.", param=name)
+    items = fields["rubric_items"]
+    if items is not None and not (
+        isinstance(items, list) and all(isinstance(each, dict) for each in items)
+    ):
+        raise ApiError(400, "rubric_items must be a list of objects.", param="rubric_items")
+    fields["rubric_items"] = None if items is None else dumps(items, "rubric_items")
+    return fields
+
+
+def _not_queued(run_id: str) -> ApiError:
+    return ApiError(404, f"The queue holds no run {run_id}.", code="run_not_found")
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    time = iso(row["created_at"])
+    made, changed = row["created_at"], row["updated_at"]
     return {
         "id": row["id"],
         "tenant_id": TENANT_ID,
         "name": row["name"],
         "description": row["description"],
-        "created_at": time,
-        "updated_at": time,
+        "rubric_instructions": row["rubric_instructions"],
+        "rubric_items": orjson.loads(row["rubric_items"] or "[]"),
+        "created_at": iso(made),
+        "updated_at": iso(changed or made),
     }

@@ -7,13 +7,17 @@ from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.routes_datasets import create_datasets_router
 from langchain_finetune.local.store.routes_examples import create_examples_router
+from langchain_finetune.local.store.routes_exports import create_exports_router
 from langchain_finetune.local.store.routes_feedback import create_feedback_router
 from langchain_finetune.local.store.routes_ingest import create_ingest_router
 from langchain_finetune.local.store.routes_projects import create_projects_router
+from langchain_finetune.local.store.routes_public import create_public_router
+from langchain_finetune.local.store.routes_queue_items import create_queue_items_router
 from langchain_finetune.local.store.routes_queues import create_queues_router
 from langchain_finetune.local.store.routes_runs import create_runs_router, create_v2_router
 from langchain_finetune.local.store.routes_shared import answer
 from langchain_finetune.local.store.routes_threads import create_threads_router
+from langchain_finetune.local.store.routes_versions import create_versions_router
 from langchain_finetune.local.store.store import RunStore
 
 PREFIXES = ("", "/api", "/api/v1", "/v1")
@@ -38,8 +42,12 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_projects_router(store),
         create_feedback_router(store),
         create_queues_router(store),
+        create_queue_items_router(store),
         create_datasets_router(store),
+        create_versions_router(store),
         create_examples_router(store),
+        create_public_router(store),
+        create_exports_router(store),
     )
     for prefix in PREFIXES:
         for part in parts:

@@ -1,15 +1,12 @@
 """Routes of datasets."""
 
-from collections.abc import Iterator
-
-import orjson
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.openai_lines import openai_line
+from langchain_finetune.local.store.csv_examples import csv_upload
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,
+    Parts,
     Texts,
     answer,
     json_object,
@@ -28,6 +25,14 @@ def create_datasets_router(store: RunStore) -> APIRouter:
     @router.post("/datasets")
     def create_dataset(body: Json) -> Response:
         return answer(store.datasets.create(body))
+
+    @router.post("/datasets/upload")
+    def upload_csv(parts: Parts) -> Response:
+        dataset, examples = csv_upload(parts())
+        with store.together():
+            made = store.datasets.create(dataset)
+            store.examples.add(made["id"], examples)
+        return answer(store.datasets.get(made["id"]))
 
     @router.get("/datasets", dependencies=[known_only(*_LISTED_BY)])
     def list_datasets(
@@ -68,24 +73,4 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
         return answer(store.comparisons.all(found["id"], limit=page.limit, offset=page.offset))
 
-    @router.get("/datasets/{dataset_id}/splits")
-    def list_splits(dataset_id: str, as_of: str | None = None) -> Response:
-        found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
-        return answer(store.examples.splits(found["id"], as_of))
-
-    @router.get("/datasets/{dataset_id}/openai_ft")
-    def read_as_openai_lines(dataset_id: str) -> Response:
-        found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
-        lines = b"\n".join(_openai_lines(store, found["id"]))
-        return Response(lines, media_type="application/jsonl")
-
     return router
-
-
-def _openai_lines(store: RunStore, dataset_id: str) -> Iterator[bytes]:
-    for example in store.examples.all(dataset_id=dataset_id, limit=-1):
-        inputs, outputs = orjson.loads(orjson.dumps([example["inputs"], example["outputs"]]))
-        line = openai_line(inputs, outputs)
-        if line is None:
-            raise ApiError(400, f"Example {example['id']} holds no chat.", code="no_chat")
-        yield orjson.dumps(line)

@@ -47,6 +47,7 @@ def create_examples_router(store: RunStore) -> APIRouter:
         splits: Texts = None,
         metadata: str | None = None,
         filter: str | None = None,  # noqa: A002 the API's name
+        select: Texts = None,
     ) -> Response:
         if dataset is None and not id:
             raise ApiError(400, "Either 'dataset' or 'id' must be given.")
@@ -59,6 +60,7 @@ def create_examples_router(store: RunStore) -> APIRouter:
             filter_text=filter,
             limit=page.limit,
             offset=page.offset,
+            attachments="attachment_urls" in (select or []),
         )
         return answer(found)
 
@@ -75,6 +77,15 @@ def create_examples_router(store: RunStore) -> APIRouter:
     def update(example_id: str, body: Json) -> Response:
         examples.change([example_change(body, example_id=example_id)])
         return answer({"message": "1 example updated"})
+
+    @router.post("/platform/datasets/examples/delete")
+    def erase(body: Json) -> Response:
+        ids = body.get("example_ids") if isinstance(body, dict) else None
+        if not isinstance(ids, list):
+            raise ApiError(400, "example_ids must be a list.", param="example_ids")
+        gone = [uuid_text(each, "example_ids") or "" for each in ids]
+        (examples.erase if body.get("hard_delete") else examples.delete)(gone)
+        return answer({"message": "Examples deleted"})
 
     @router.delete("/examples/{example_id}")
     def delete(example_id: str) -> Response:
@@ -106,6 +117,15 @@ def _add_uploads(router: APIRouter, examples: Examples) -> None:
             raise ApiError(400, "All examples must be of one dataset.", param="dataset_id")
         examples.add(dataset_id, changes)
         return answer([examples.get(change.id) for change in changes])
+
+    @router.patch("/examples/bulk")
+    def change_many(body: Json) -> Response:
+        if not isinstance(body, list):
+            raise ApiError(400, "The body must be a list of examples.")
+        if not all(isinstance(each, dict) and each.get("id") for each in body):
+            raise ApiError(400, "Each example needs its id.", param="id")
+        examples.change([example_change(each) for each in body])
+        return answer({"message": f"{len(body)} examples updated", "count": len(body)})
 
     @router.post("/examples")
     def create(body: Json) -> Response:

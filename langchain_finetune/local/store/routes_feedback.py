@@ -1,8 +1,19 @@
 """Routes of feedback."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.store.routes_shared import Json, Page, Texts, answer, known_only
+from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
+from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
+from langchain_finetune.local.store.routes_shared import (
+    Json,
+    Page,
+    Root,
+    Texts,
+    answer,
+    known_only,
+)
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 
@@ -15,7 +26,9 @@ def create_feedback_router(store: RunStore) -> APIRouter:
 
     @router.post("/feedback")
     def create_feedback(body: Json) -> Response:
-        return answer(store.feedback.add([body])[0])
+        made = store.feedback.add([body])[0]
+        _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
+        return answer(made)
 
     @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
     def list_feedback(
@@ -38,6 +51,9 @@ def create_feedback_router(store: RunStore) -> APIRouter:
         )
         return answer(found)
 
+    _add_tokens(router, store.feedback_tokens)
+    _add_configs(router, store.feedback_configs)
+
     @router.get("/feedback/{feedback_id}")
     def read_feedback(feedback_id: str) -> Response:
         return answer(store.feedback.get(uuid_text(feedback_id, "feedback_id") or ""))
@@ -52,3 +68,68 @@ def create_feedback_router(store: RunStore) -> APIRouter:
         return answer({"message": "Feedback deleted"})
 
     return router
+
+
+def _add_tokens(router: APIRouter, tokens: FeedbackTokens) -> None:
+    @router.post("/feedback/tokens")
+    def create_tokens(body: Json, root: Root) -> Response:
+        if isinstance(body, list):
+            return answer([tokens.create(each, root) for each in body])
+        return answer(tokens.create(body, root))
+
+    @router.get("/feedback/tokens", dependencies=[known_only("run_id", "limit", "offset")])
+    def list_tokens(run_id: str, page: Page, root: Root) -> Response:
+        run = uuid_text(run_id, "run_id") or ""
+        return answer(tokens.all(run, root, limit=page.limit, offset=page.offset))
+
+    @router.post("/feedback/tokens/{token}")
+    def use_token(token: str, body: Json) -> Response:
+        tokens.use(uuid_text(token, "token") or "", body)
+        return answer({"message": "Feedback created"})
+
+    @router.get(
+        "/feedback/tokens/{token}",
+        dependencies=[known_only("score", "value", "comment", "correction")],
+    )
+    def use_token_by_link(
+        token: str,
+        score: float | None = None,
+        value: str | None = None,
+        comment: str | None = None,
+        correction: str | None = None,
+    ) -> Response:
+        said = {"score": score, "value": value, "comment": comment, "correction": correction}
+        tokens.use(uuid_text(token, "token") or "", said)
+        return answer({"message": "Feedback created"})
+
+
+def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
+    @router.post("/feedback-configs")
+    def create_config(body: Json) -> Response:
+        return answer(configs.create(body))
+
+    @router.get(
+        "/feedback-configs", dependencies=[known_only("key", "name_contains", "limit", "offset")]
+    )
+    def list_configs(
+        page: Page, *, key: Texts = None, name_contains: str | None = None
+    ) -> Response:
+        found = configs.all(
+            keys=key or [], name_contains=name_contains, limit=page.limit, offset=page.offset
+        )
+        return answer(found)
+
+    @router.patch("/feedback-configs")
+    def change_config(body: Json) -> Response:
+        return answer(configs.change(body))
+
+    @router.delete("/feedback-configs")
+    def delete_config(feedback_key: str) -> Response:
+        configs.delete(feedback_key)
+        return answer({"message": "Feedback configuration deleted"})
+
+
+def _configure(configs: FeedbackConfigs, key: str, config: Any) -> None:
+    """Keep the configuration that came with a key's first feedback."""
+    if config is not None and not configs.all(keys=[key]):
+        configs.create({"feedback_key": key, "feedback_config": config})

@@ -1,6 +1,5 @@
 """Routes that take in runs."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,23 +7,22 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.attachments import Attachment
 from langchain_finetune.local.store.routes_shared import Json, Parts, answer
 from langchain_finetune.local.store.run_changes import JSON_COLUMNS, RunChange, run_change
 from langchain_finetune.local.store.store import RunStore
 from langchain_finetune.local.store.wire import Part, loads
-
-logger = logging.getLogger(__name__)
 
 _LARGE = frozenset({*JSON_COLUMNS, "error"})
 
 
 @dataclass
 class Batch:
-    """What one multipart body brought."""
+    """What one multipart body brought; attachments by the runs that they belong to."""
 
     changes: list[RunChange] = field(default_factory=list)
     feedback: list[Any] = field(default_factory=list)
-    attachments: int = 0
+    attachments: dict[str, list[Attachment]] = field(default_factory=dict)
 
 
 def create_ingest_router(store: RunStore) -> APIRouter:
@@ -34,10 +32,7 @@ def create_ingest_router(store: RunStore) -> APIRouter:
     @router.post("/runs/multipart")
     def take_multipart(parts: Parts) -> Response:
         batch = read_batch(parts())
-        store.runs.apply(batch.changes)
-        store.feedback.add(batch.feedback)
-        if batch.attachments:
-            logger.warning("The run store keeps no attachments: %d dropped.", batch.attachments)
+        store.runs.apply(batch.changes, batch.attachments, batch.feedback)
         return answer({"message": "Runs accepted"}, 202)
 
     @router.post("/runs/batch")
@@ -80,7 +75,10 @@ def read_batch(parts: Iterable[Part]) -> Batch:
         kind, _, rest = part.name.partition(".")
         run_id, _, name = rest.partition(".")
         if kind == "attachment":
-            batch.attachments += 1
+            if not name:
+                raise ApiError(400, "An attachment needs a name.")
+            file = Attachment(name, part.content_type, part.data)
+            batch.attachments.setdefault(run_id, []).append(file)
         elif kind == "feedback" and not name:
             batch.feedback.append(loads(part.data, "feedback"))
         elif kind in {"post", "patch"} and (not name or name in _LARGE):
@@ -93,6 +91,9 @@ def read_batch(parts: Iterable[Part]) -> Batch:
             raise ApiError(400, "A run must be a JSON object.")
         change = run_change("post" if kind == "post" else "patch", {**body, "id": run_id}, fields)
         batch.changes.append(change)
+    unknown = batch.attachments.keys() - {run_id for _, run_id in runs}
+    if unknown:
+        raise ApiError(400, "An attachment came without its run.")
     return batch
 
 

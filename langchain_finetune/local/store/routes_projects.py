@@ -1,9 +1,12 @@
 """Routes of projects, which LangSmith's API calls sessions."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.routes_shared import Json, Page, Texts, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.sql import Where
 from langchain_finetune.local.store.store import RunStore
 
 
@@ -23,6 +26,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
         id: Texts = None,  # noqa: A002 the API's name
         name: str | None = None,
         name_contains: str | None = None,
+        include_stats: bool = False,
     ) -> Response:
         found = store.projects.all(
             ids=id or [],
@@ -31,15 +35,20 @@ def create_projects_router(store: RunStore) -> APIRouter:
             limit=page.limit,
             offset=page.offset,
         )
-        return answer(found)
+        return answer([_with_stats(store, each) for each in found] if include_stats else found)
 
     @router.post("/sessions")
     def create_project(body: Json, *, upsert: bool = False) -> Response:
         return answer(store.projects.create(body, upsert=upsert))
 
     @router.get("/sessions/{project_id}")
-    def read_project(project_id: str) -> Response:
-        return answer(store.projects.get(uuid_text(project_id, "project_id") or ""))
+    def read_project(project_id: str, *, include_stats: bool = False) -> Response:
+        found = store.projects.get(uuid_text(project_id, "project_id") or "")
+        return answer(_with_stats(store, found) if include_stats else found)
+
+    @router.patch("/sessions/{project_id}")
+    def change_project(project_id: str, body: Json) -> Response:
+        return answer(store.projects.change(uuid_text(project_id, "project_id") or "", body))
 
     @router.delete("/sessions/{project_id}")
     def delete_project(project_id: str) -> Response:
@@ -47,3 +56,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
         return answer({"message": "Project deleted"}, 202)
 
     return router
+
+
+def _with_stats(store: RunStore, project: dict[str, Any]) -> dict[str, Any]:
+    return project | store.runs.stats(Where("r.project_id = ?", (project["id"],)))

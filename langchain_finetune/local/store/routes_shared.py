@@ -1,5 +1,6 @@
 """What the routes share: bodies, query parameters and answers."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -8,20 +9,27 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.wire import Part, loads, multipart, read_body, unpacked
+from langchain_finetune.local.store.wire import Part, dumps, loads, multipart, read_body, unpacked
 
 
 async def _json_body(request: Request) -> Any:
     # LangSmith's clients don't always name the type, so FastAPI would not parse it.
-    return loads(await read_body(request))
+    body, encoding = await read_body(request), _encoding(request)
+    if encoding:
+        body = await asyncio.to_thread(unpacked, body, encoding)
+    return loads(body)
 
 
 async def _raw_body(request: Request) -> Callable[[], list[Part]]:
     body = await read_body(request)
-    encoding = request.headers.get("content-encoding", "").strip().lower()
+    encoding = _encoding(request)
     content_type = request.headers.get("content-type", "")
     # Unpacking takes time: the route does it in its thread.
     return lambda: multipart(unpacked(body, encoding), content_type)
+
+
+def _encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "").strip().lower()
 
 
 class _Page(BaseModel):
@@ -41,6 +49,14 @@ Json = Annotated[Any, Depends(_json_body)]
 
 Parts = Annotated[Callable[[], list[Part]], Depends(_raw_body)]
 """Splits the body into its parts."""
+
+
+def _root(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+Root = Annotated[str, Depends(_root)]
+"""The server's address as the client wrote it."""
 
 Page = Annotated[_Page, Depends(_page)]
 """Which part of a list is asked for."""
@@ -77,4 +93,5 @@ def json_object(text: str | None, name: str) -> dict[str, Any]:
     value = loads(text.encode(), name) if text else {}
     if not isinstance(value, dict):
         raise ApiError(400, f"{name} must be a JSON object.", param=name)
+    dumps(value, name)
     return value

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.local.store.attachments import Links, attachment_urls
 from langchain_finetune.local.store.run_changes import ancestors
 from langchain_finetune.local.store.timestamps import iso
 
@@ -32,21 +33,42 @@ def heavy_columns(fields: frozenset[str] | None) -> list[str]:
     return sorted(wanted)
 
 
-def v1_run(row: Row, stats: Stats, fields: frozenset[str] | None) -> dict[str, Any]:
+def v1_run(
+    row: Row, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
+) -> dict[str, Any]:
     """Return a run as `POST /runs/query` and `GET /runs/{id}` tell it (`langsmith.schemas.Run`)."""
-    return {
+    told = {
         name: tell(row, stats)
         for name, tell in _V1.items()
         if fields is None or name in fields or name in V1_ALWAYS
     }
+    if fields is None or "s3_urls" in fields:
+        told["s3_urls"] = attachment_urls(attachments or {})
+    return told
 
 
-def v2_run(row: Row, stats: Stats, fields: frozenset[str]) -> dict[str, Any]:
+def v2_run(
+    row: Row,
+    stats: Stats,
+    fields: frozenset[str],
+    attachments: Links | None = None,
+    root: str = "",
+) -> dict[str, Any]:
     """Return a run as `POST /v2/runs/query` tells it (`langsmith.types.Run`).
 
     What a local store does not know, such as costs, is absent.
+
+    Args:
+        row: The run.
+        stats: Summary of its feedback.
+        fields: What is asked for.
+        attachments: Its files.
+        root: Where the addresses of files begin, such as `http://127.0.0.1:8123`.
     """
-    return {name: tell(row, stats) for name, tell in _V2.items() if name in fields}
+    told = {name: tell(row, stats) for name, tell in _V2.items() if name in fields}
+    if "attachments" in fields:
+        told["attachments"] = {name: root + link.path for name, link in (attachments or {}).items()}
+    return told
 
 
 def _column(name: str) -> Callable[[Row, Stats], Any]:

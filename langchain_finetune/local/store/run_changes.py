@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.sql_functions import json_text
 from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.usage import first_token_time, token_counts
 from langchain_finetune.local.store.wire import dumps, loads
@@ -140,7 +141,7 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": status,
         "metadata": dumps(metadata, "metadata"),
-        "thread_id": None if thread is None else str(thread),
+        "thread_id": None if thread is None else json_text(thread),
         "first_token_time": first_token_time(orjson.loads(row.get("events") or "[]")),
         "prompt_tokens": counts.prompt if is_llm else None,
         "completion_tokens": counts.completion if is_llm else None,
@@ -157,7 +158,7 @@ def uuid_text(value: Any, name: str) -> str | None:
     if value is None:
         return None
     try:
-        return str(UUID(str(value)))
+        return str(UUID(value if isinstance(value, str) else ""))
     except ValueError:
         raise ApiError(400, f"{name} must be a UUID.", param=name) from None
 

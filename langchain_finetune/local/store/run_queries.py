@@ -18,6 +18,9 @@ from langchain_finetune.local.store.filters import parse_filter
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import EPOCH, micros
 
+MAX_INTEGER = 2**63
+"""SQLite's integers have 64 bits."""
+
 DAY = dt.timedelta(days=1)
 V1_PAGE = 100
 V2_PAGE = 1000
@@ -165,7 +168,7 @@ def v1_query(body: Any) -> RunQuery:
         )
     ascending = asked.order == "asc"
     return RunQuery(
-        where=all_of([*asked.conditions(), *_after(asked.cursor, ascending=ascending)]),
+        where=all_of([*asked.conditions(), *after_run(asked.cursor, ascending=ascending)]),
         fields=None if asked.select is None else frozenset(asked.select),
         limit=asked.limit,
         ascending=ascending,
@@ -180,7 +183,7 @@ def v2_query(body: Any, now: dt.datetime) -> RunQuery:
     """
     asked = validated(_V2Query, body)
     return RunQuery(
-        where=all_of([*asked.conditions(now), *_after(asked.cursor, ascending=False)]),
+        where=all_of([*asked.conditions(now), *after_run(asked.cursor, ascending=False)]),
         fields=v2_fields(asked.selects),
         limit=asked.page_size,
     )
@@ -196,15 +199,31 @@ def cursor_after(run: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([run["start_time"], run["id"]])).decode()
 
 
-def _after(cursor: str | None, *, ascending: bool) -> list[Where]:
+def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
+    """Return the condition that runs come behind a cursor, if there is one.
+
+    Raises:
+        ApiError: 400 where the cursor is not one of this server.
+    """
     if not cursor:
         return []
     try:
         start_time, run_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        place = (int(start_time), str(run_id))
-    except (binascii.Error, TypeError, ValueError):
+        place = (time_of_cursor(start_time), str(run_id))
+    except (binascii.Error, TypeError, ValueError, RecursionError):
         raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None
     return [Where(f"(r.start_time, r.id) {'>' if ascending else '<'} (?, ?)", place)]
+
+
+def time_of_cursor(value: Any) -> int:
+    """Return the time in a cursor.
+
+    Raises:
+        ValueError: It is none that the store keeps.
+    """
+    if not isinstance(value, int) or abs(value) >= MAX_INTEGER:
+        raise ValueError("no time")
+    return value
 
 
 _Q = TypeVar("_Q", bound=BaseModel)

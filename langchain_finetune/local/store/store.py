@@ -1,16 +1,28 @@
 """The run store: one SQLite file with projects, runs, feedback, queues, datasets and examples."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from langchain_finetune.local.store.attachments import Attachments
 from langchain_finetune.local.store.comparisons import Comparisons
 from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import Examples
+from langchain_finetune.local.store.exports import Exports
 from langchain_finetune.local.store.feedback import Feedback
+from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
+from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
 from langchain_finetune.local.store.projects import Projects
 from langchain_finetune.local.store.queues import Queues
+from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.threads import Threads
+
+EXPORTS_FOLDER = "exports"
+"""Lies beside the store's file."""
+
+NO_LIMITS = Limits()
 
 
 class RunStore:
@@ -18,29 +30,55 @@ class RunStore:
 
     Args:
         path: Its SQLite file; made where there is none, in a folder that must exist.
+        limits: How long runs stay, and how much room they may take; no limits by default.
 
     Attributes:
         projects: What LangSmith's API calls sessions.
+        retention: Lets old runs go.
+        attachments: Files of runs and examples.
         feedback: What users said of runs.
+        feedback_configs: How feedback is to be read.
+        feedback_tokens: By which feedback may come without the key.
         runs: The runs.
         threads: Conversations that runs belong to.
         queues: Runs that somebody is to look at.
         datasets: The datasets.
+        versions: Their versions.
         examples: Their examples, in all versions.
+        exports: Files that its runs were written to.
         comparisons: Which experiments were compared with each other.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:
         self._database = Database(path)
+        self.retention = Retention(self._database, limits)
+        self.attachments = Attachments(self._database)
         self.projects = Projects(self._database)
         self.feedback = Feedback(self._database)
-        self.runs = Runs(self._database, self.projects, self.feedback)
+        self.feedback_configs = FeedbackConfigs(self._database)
+        self.feedback_tokens = FeedbackTokens(self._database, self.feedback)
+        self.runs = Runs(
+            self._database,
+            self.projects,
+            self.feedback,
+            self.attachments,
+            self.retention.make_room,
+        )
         self.threads = Threads(self._database)
         self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)
-        self.examples = Examples(self._database, self.datasets)
+        self.versions = Versions(self._database)
+        self.examples = Examples(self._database, self.datasets, self.attachments, self.versions)
+        folder = path.parent / EXPORTS_FOLDER
+        self.exports = Exports(self._database, self.projects, self.runs, folder)
         self.comparisons = Comparisons(self._database, self.projects)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make the changes inside happen together or not at all."""
+        return self._database.transaction()
 
     def close(self) -> None:
         """Close the file; nothing works after."""
+        self.retention.stop()
+        self.exports.stop()
         self._database.close()

@@ -14,7 +14,15 @@ from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.filter_fields import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
 from langchain_finetune.local.store.filters import parse_filter
-from langchain_finetune.local.store.run_queries import DAY, Time, micros_of, validated
+from langchain_finetune.local.store.run_queries import (
+    DAY,
+    Time,
+    after_run,
+    cursor_after,
+    micros_of,
+    time_of_cursor,
+    validated,
+)
 from langchain_finetune.local.store.sql import Where, all_of
 from langchain_finetune.local.store.timestamps import iso
 
@@ -31,6 +39,44 @@ class _ThreadsQuery(BaseModel):
     trace_filter: str | None = None
     cursor: str | None = None
     page_size: int = Field(default=20, ge=1, le=100)
+
+
+class ThreadTraces(BaseModel):
+    """What is asked of the traces of a thread."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project_id: UUID
+    filter: str | None = None
+    trace_filter: str | None = None
+    cursor: str | None = None
+    page_size: int = Field(default=20, ge=1, le=100)
+
+
+class TracesQuery(BaseModel):
+    """What is asked of traces."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project_id: UUID
+    trace_ids: list[UUID] | None = None
+    min_start_time: str | None = None
+    max_start_time: str | None = None
+    trace_filter: str | None = None
+    tree_filter: str | None = None
+    cursor: str | None = None
+    page_size: int = Field(default=20, ge=1, le=100)
+    selects: list[str] | None = None
+
+    def as_runs(self) -> dict[str, Any]:
+        """Return the same as a query of root runs."""
+        told = self.model_dump(mode="json", exclude={"project_id", "trace_ids"})
+        return told | {
+            "project_ids": [str(self.project_id)],
+            "ids": [str(each) for each in self.trace_ids or []] or None,
+            "selects": self.selects or [],
+            "is_root": True,
+        }
 
 
 class Threads:
@@ -67,7 +113,7 @@ class Threads:
             if text
         ]
         where, after = all_of(conditions), _after(asked.cursor)
-        rows = self._database.rows(
+        rows = self._database.search(
             "SELECT r.thread_id, count(*) AS count, min(r.start_time) AS first, "  # noqa: S608
             "max(r.start_time) AS last FROM runs AS r "
             "WHERE r.posted AND r.parent_run_id IS NULL AND r.thread_id IS NOT NULL "
@@ -80,6 +126,34 @@ class Threads:
             "items": [_answer(row) for row in page],
             "next_cursor": _cursor(page[-1]) if len(rows) > asked.page_size else None,
         }
+
+    def traces(
+        self, thread_id: str, asked: ThreadTraces
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return root runs of a thread, newest first, and the cursor of those that follow.
+
+        Raises:
+            ApiError: 400 where a filter or the cursor is malformed.
+        """
+        conditions = [
+            Where("r.project_id = ?", (str(asked.project_id),)),
+            Where("r.thread_id = ?", (thread_id,)),
+            Where("r.posted AND r.parent_run_id IS NULL"),
+            *after_run(asked.cursor, ascending=False),
+        ]
+        conditions += [
+            filter_condition(parse_filter(text), RUN_FILTERS, "r")
+            for text in (asked.filter, asked.trace_filter)
+            if text
+        ]
+        where = all_of(conditions)
+        rows = self._database.search(
+            f"SELECT r.* FROM runs AS r WHERE {where.sql} "  # noqa: S608 constants and "?"
+            "ORDER BY r.start_time DESC, r.id DESC LIMIT ?",
+            (*where.values, asked.page_size + 1),
+        )
+        page = rows[: asked.page_size]
+        return page, cursor_after(page[-1]) if len(rows) > asked.page_size else None
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +174,8 @@ def _after(cursor: str | None) -> Where:
         return Where("1")
     try:
         last, thread_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        return Where("(max(r.start_time), r.thread_id) < (?, ?)", (int(last), str(thread_id)))
-    except (binascii.Error, TypeError, ValueError):
+        return Where(
+            "(max(r.start_time), r.thread_id) < (?, ?)", (time_of_cursor(last), str(thread_id))
+        )
+    except (binascii.Error, TypeError, ValueError, RecursionError):
         raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None

@@ -1,5 +1,8 @@
-"""Bodies of requests: bounded reading, zstd, multipart and JSON."""
+"""Bodies of requests: bounded reading and unpacking, multipart and JSON."""
 
+import gzip
+import io
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +18,28 @@ MAX_BODY_BYTES = 64 * 2**20
 """Largest body, also once it is unpacked. LangSmith's clients cut their batches at 20 MiB."""
 
 
+MAX_WINDOW = 8 * 2**20
+"""What a decoder of zstd has to hold at least (RFC 8878, section 3.1.1.1.2); it may be refused."""
+
+MAX_VALUES = 4_000_000
+"""Most values in JSON. Each takes up to a hundred times its bytes once it is parsed."""
+
+MAX_PARTS = 10_000
+"""Most parts of a multipart body; LangSmith's clients send 100 runs of some ten parts at most."""
+
+_MAX_HEADER_BYTES = 16 * 2**10
+_CHUNK = 2**20
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a multipart body."""
 
     name: str
     data: bytes
+    content_type: str = ""
+    filename: str = ""
+    """As the client calls it; it is never a path here."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -43,22 +62,36 @@ def unpacked(body: bytes, encoding: str) -> bytes:
 
     Raises:
         ApiError: 413 where it would grow too large, 400 where it is damaged, 415 where the
-            encoding is another than zstd.
+            encoding is another than zstd and gzip.
     """
     if encoding in {"", "identity"}:
         return body
-    if encoding != "zstd":
-        raise ApiError(415, "Content-Encoding must be zstd, or absent.")
-    unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES)
+    if encoding not in _OPENERS:
+        raise ApiError(415, "Content-Encoding must be zstd or gzip, or absent.")
+    chunks, size = [], 0
     try:
-        # The reader unpacks no more than is asked for, however much the body claims to hold.
-        with unpacker.stream_reader(body, read_across_frames=True) as reader:
-            data = reader.read(MAX_BODY_BYTES + 1)
-    except zstandard.ZstdError:
-        raise ApiError(400, "The body is not what zstd makes.") from None
-    if len(data) > MAX_BODY_BYTES:
-        raise _too_large()
-    return data
+        with _OPENERS[encoding](body) as reader:
+            # However much the body claims to hold, no more than a chunk is unpacked at a time.
+            while chunk := reader.read(_CHUNK):
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise _too_large()
+                chunks.append(chunk)
+    except (zstandard.ZstdError, EOFError, OSError, zlib.error):
+        raise ApiError(400, f"The body is not what {encoding} makes.") from None
+    return b"".join(chunks)
+
+
+def _open_zstd(body: bytes) -> Any:
+    unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    return unpacker.stream_reader(body, read_across_frames=True)
+
+
+def _open_gzip(body: bytes) -> Any:
+    return gzip.GzipFile(fileobj=io.BytesIO(body))
+
+
+_OPENERS = {"zstd": _open_zstd, "gzip": _open_gzip}
 
 
 def multipart(body: bytes, content_type: str) -> list[Part]:
@@ -86,8 +119,10 @@ def loads(data: bytes, what: str = "body") -> Any:
     """Parse JSON.
 
     Raises:
-        ApiError: 400 where it is none.
+        ApiError: 400 where it is none, 413 where it would take too much memory.
     """
+    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ApiError(413, f"The {what} has more than {MAX_VALUES} values.", code="body_too_large")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -116,6 +151,8 @@ class _Collector:
         self.ended = False
         self._header = [b"", b""]
         self._name = ""
+        self._type = ""
+        self._filename = ""
         self._data: list[bytes] = []
 
     def callbacks(self) -> Any:
@@ -130,20 +167,28 @@ class _Collector:
         }
 
     def _begin(self) -> None:
-        self._name, self._data = "", []
+        if len(self.parts) >= MAX_PARTS:
+            raise ApiError(413, f"The body has more than {MAX_PARTS} parts.", code="body_too_large")
+        self._name, self._type, self._filename, self._data = "", "", "", []
 
     def _more_header(self, place: int, data: bytes) -> None:
         self._header[place] += data
+        if len(self._header[place]) > _MAX_HEADER_BYTES:
+            raise ApiError(400, "A part's header is too long.")
 
     def _end_header(self) -> None:
         field, value = self._header
         if field.lower() == b"content-disposition":
             options = parse_options_header(value)[1]
             self._name = options.get(b"name", b"").decode(errors="replace")
+            self._filename = options.get(b"filename", b"").decode(errors="replace")
+        elif field.lower() == b"content-type":
+            self._type = parse_options_header(value)[0].decode(errors="replace")
         self._header = [b"", b""]
 
     def _end_part(self) -> None:
-        self.parts.append(Part(self._name, b"".join(self._data)))
+        data = b"".join(self._data)
+        self.parts.append(Part(self._name, data, self._type, self._filename))
 
     def _end(self) -> None:
         self.ended = True

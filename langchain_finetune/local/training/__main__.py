@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from filelock import FileLock
 
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
+from langchain_finetune.local.training.batches import sized
 from langchain_finetune.local.training.checkpoints import best, folder_of, kept, measured_at
 from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
@@ -36,8 +37,7 @@ def main() -> int:
     lock = FileLock(spec.work / ".lock", timeout=LOCK_SECONDS) if is_first() else nullcontext()
     with reporter, lock:
         _train(spec, reporter, asked_to_stop)
-        return 0
-    return 1
+    return reporter.status
 
 
 def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> None:
@@ -49,23 +49,30 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
         else None
     )
     model, tokenizer = _load(spec.base)
+    encoder = _encoder(model, tokenizer)
+    encode = partial(encode_preferences, encoder) if spec.method == "dpo" else encoder.encode
+    encoded: Encoded = encode(examples)
+    lengths = [each.length for each in encoded]
     plan = make_plan(
         spec.asked,
         examples=len(examples),
         parameters=model.num_parameters(),
         method=spec.method,
     )
-    encoder = _encoder(model, tokenizer)
-    encode = partial(encode_preferences, encoder) if spec.method == "dpo" else encoder.encode
-    encoded: Encoded = encode(examples)
-    tokens = sum(each.length for each in encoded)
+    if plan.method == "supervised":
+        # DPO's loss is a mean over each batch, so smaller ones would weigh the pairs otherwise.
+        plan = sized(plan, lengths, spec.seed)
 
     # Only now: these take seconds to import, and most faults of a file are known by here.
     from langchain_finetune.local.training.export import export  # noqa: PLC0415
     from langchain_finetune.local.training.fit import fit  # noqa: PLC0415
+    from langchain_finetune.local.training.packing import require_apart  # noqa: PLC0415
 
+    if plan.hyperparameters.packing:
+        require_apart(model, tokenizer)
     dtype = model.dtype
     half = plan.lora and has_fast_bfloat16()
+    tokens = sum(lengths)
     encoded_validation = _of_validation(lambda: encode(validation)) if validation else None
     processes = wanted(spec.processes, plan.hyperparameters.batch_size)
     with together(processes, Path(sys.argv[1])):
@@ -128,8 +135,10 @@ def _load(base: str) -> tuple[Any, Any]:
 
     disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            base, dtype="auto", use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise TrainingFailure(
             "base_model_unavailable", "The base model can't be loaded; the engine's log has more."

@@ -12,7 +12,8 @@
 ```
 
 The last line is `done` or `stopped`, with exit status 0, or `failed`, with another. A process that
-was killed says none of them.
+was killed says none of them. A helper, which trains along on another GPU, says nothing at all: its
+exit status `OUT_OF_MEMORY` is what tells.
 """
 
 import errno
@@ -25,6 +26,15 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from langchain_finetune.local.training.plan import Plan
+
+OUT_OF_MEMORY = errno.ENOMEM
+"""Exit status of a training process for which memory did not suffice."""
+
+LESS_MEMORY = "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a smaller base model"
+"""What to do where memory does not suffice."""
+
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+"""How PyTorch says so without a class of its own: for CPUs, Apple's GPUs, CUDA's libraries."""
 
 
 class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
@@ -50,6 +60,14 @@ class Reporter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._failed = ""
+
+    @property
+    def status(self) -> int:
+        """Exit status of a process that has reported this."""
+        if not self._failed:
+            return 0
+        return OUT_OF_MEMORY if self._failed == "out_of_memory" else 1
 
     def settings(
         self,
@@ -120,9 +138,11 @@ class Reporter:
     ) -> bool:
         """Report an error and hold it; the caller sees that `done` was never said."""
         if isinstance(error, TrainingFailure):
+            self._failed = error.code
             self._write("failed", code=error.code, message=error.message)
         elif isinstance(error, Exception):
             code, told = _explained(error)
+            self._failed = code
             self._write("failed", code=code, message=f"Training {told}.")
             _log(error, trace)
         return isinstance(error, Exception)
@@ -138,13 +158,22 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explained(error: Exception) -> tuple[str, str]:
     """Return a code and the end of a sentence that begins with `Training`."""
-    # torch's class is named, not imported: the error may come before torch does.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out_of_memory", "ran out of memory: take a smaller base model, or smaller batches"
+    if _is_out_of_memory(error):
+        return "out_of_memory", f"ran out of memory: {LESS_MEMORY}"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "insufficient_disk_space", "filled the disk: delete files or models"
     name = type(error).__name__
     return "internal_error", f"stopped on an error ({name}); the job's trainer.log has more"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's class is named, not imported: the error may come before torch does.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in said for sign in _NO_MEMORY)
 
 
 def _log(error: Exception, trace: TracebackType | None) -> None:

@@ -38,11 +38,15 @@ def export(
     if lora:
         # Merging rounds: in 16 bits only where the training had no more.
         precise = dtype if has_fast_bfloat16() else "float32"
-        whole = AutoModelForCausalLM.from_pretrained(base, dtype=precise, use_safetensors=True)
+        whole = AutoModelForCausalLM.from_pretrained(
+            base, dtype=precise, use_safetensors=True, trust_remote_code=False
+        )
         model = PeftModel.from_pretrained(whole, checkpoint).merge_and_unload()
         _export_adapter(checkpoint, target / ADAPTER, name)
     else:
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint, use_safetensors=True, trust_remote_code=False
+        )
     if getattr(tokenizer, "response_template", None) is None:
         # TRL refuses templates it does not know; serving then goes by the model's family.
         with contextlib.suppress(ValueError):

@@ -16,6 +16,7 @@ from langchain_finetune.local.training.checkpoints import (
     History,
     folder_of,
     last_checkpoint,
+    measured_at,
     ran_out_of_patience,
     read_history,
 )
@@ -85,6 +86,14 @@ def fit(
     last = last_checkpoint(work)
     history = read_history(work, last) if last else []
     on_start(total, last)
+    for step in [entry["step"] for entry in history if "loss" in entry]:
+        # An engine that was killed may not have heard of them.
+        on_metrics(
+            step=step,
+            total_steps=total,
+            epoch=step / steps_an_epoch,
+            **measured_at(history, step),
+        )
     if last == total or ran_out_of_patience(history, chosen.early_stopping_patience):
         return Fitted(history, last or 0, steps_an_epoch, finished=True)
     # LoRA's matrices are drawn before the trainer sets its seed.

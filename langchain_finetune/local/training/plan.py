@@ -50,6 +50,7 @@ class Asked:
         lora_alpha: Scale of LoRA's matrices, divided by the rank.
         lora_targets: Names of the layers that get matrices, or `all-linear`.
         early_stopping_patience: Stop after so many epochs without a lower validation loss.
+        packing: Several examples share a row, in place of padding; see `packing`.
     """
 
     n_epochs: int | Auto = "auto"
@@ -60,6 +61,7 @@ class Asked:
     lora_alpha: float | Auto = "auto"
     lora_targets: list[str] | str = "auto"
     early_stopping_patience: int | Auto = "auto"
+    packing: bool | Auto = "auto"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Hyperparameters:
     lora_alpha: float | None
     lora_targets: list[str] | str | None
     early_stopping_patience: int | None
+    packing: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def make_plan(
     patience = None if asked.early_stopping_patience == "auto" else asked.early_stopping_patience
     targets = "all-linear" if asked.lora_targets == "auto" else asked.lora_targets
     # As many sequences at once as memory surely holds; a step adds up several such parts.
-    device_batch_size = gcd(batch_size, 2 if lora and parameters > SMALL_MODEL else 32)
+    device_batch_size = gcd(batch_size, 2 if parameters > SMALL_MODEL else 32)
     rate = _lora_rate(parameters) if lora else full_rate(parameters)
     return Plan(
         method=method,
@@ -149,6 +152,7 @@ def make_plan(
             lora_alpha=_or(asked.lora_alpha, 2 * rank) if lora else None,
             lora_targets=targets if lora else None,
             early_stopping_patience=patience,
+            packing=asked.packing is True if method == "supervised" else None,
         ),
         learning_rate=multiplier * rate * (DPO_RATE if method == "dpo" else 1),
         device_batch_size=device_batch_size,

@@ -5,6 +5,7 @@ trainer, does the rest. They end with the first one, since their standard input 
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from langchain_finetune.local.hardware import Hardware
+from langchain_finetune.local.training.events import OUT_OF_MEMORY
 
 
 def is_first() -> bool:
@@ -26,9 +30,7 @@ def wanted(given: int | None, batch_size: int) -> int:
         given: What the specification says; None for the number of GPUs.
         batch_size: Examples of one step.
     """
-    import torch  # noqa: PLC0415 - seconds
-
-    most = given or max(torch.cuda.device_count(), 1)
+    most = given or max(Hardware.here().cuda_gpus, 1)
     return max(number for number in range(1, most + 1) if batch_size % number == 0)
 
 
@@ -74,9 +76,10 @@ def _start(specification: Path, shared: dict[str, str], rank: int) -> "subproces
 
 def _watch(helper: "subprocess.Popen[bytes]", done: threading.Event) -> None:
     """End all where one has failed; the others would wait for it for ever."""
-    if helper.wait() and not done.is_set():
+    if (status := helper.wait()) and not done.is_set():
         sys.stderr.write("A process of another GPU failed; see above.\n")
-        os._exit(1)
+        # The system kills a process by this signal when memory runs short.
+        os._exit(OUT_OF_MEMORY if status in {OUT_OF_MEMORY, -signal.SIGKILL} else 1)
 
 
 def _free_port() -> int:

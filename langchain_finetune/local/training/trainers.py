@@ -4,18 +4,22 @@ Importing this module takes seconds: it brings torch, transformers and TRL.
 """
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
+from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
+from langchain_finetune.local.training.batches import by_length
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
 from langchain_finetune.local.training.preferences import Encoded, Pair
@@ -75,10 +79,16 @@ def make_trainer(
             reference = None if plan.lora else copy.deepcopy(model)
             options = {"beta": plan.hyperparameters.beta, "loss_weights": [1.0, ANCHOR]}
             arguments = DPOConfig(loss_type=["sigmoid", "sft"], **options, **settings)
-            return _Preferring(args=arguments, ref_model=reference, **parts)
+            return _Preferring(args=_on_one_gpu(arguments), ref_model=reference, **parts)
         return _Supervised(
             # The examples are tokens already.
-            args=SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **settings),
+            args=_on_one_gpu(
+                SFTConfig(
+                    dataset_kwargs={"skip_prepare_dataset": True},
+                    padding_free=bool(plan.hyperparameters.packing),
+                    **settings,
+                )
+            ),
             **parts,
         )
     except ValueError as error:
@@ -122,6 +132,16 @@ def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path
     }
 
 
+def _on_one_gpu(arguments: Any) -> Any:
+    """Keep a process by itself from taking all GPUs, which it would where no batch can be shared.
+
+    transformers then cuts batches up by threads, and the number of steps is another.
+    """
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # noqa: SLF001 - there is no other way
+    return arguments
+
+
 def _lora(plan: Plan) -> LoraConfig:
     chosen = plan.hyperparameters
     return LoraConfig(
@@ -146,8 +166,54 @@ class _NoCard:
         """Write none: checkpoints are for going on, not for publishing."""
 
 
+class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
+    """Shuffles each epoch by the seed, and puts the examples of a step in order of their length.
+
+    Args:
+        lengths: Tokens of each example.
+        step: Examples of a step.
+        seed: Start of the random numbers.
+    """
+
+    def __init__(self, lengths: list[int], *, step: int, seed: int) -> None:
+        self._lengths = lengths
+        self._step = step
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Hear from accelerate which epoch begins, also where an earlier process began it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        order = torch.randperm(len(self), generator=generator).tolist()
+        return by_length(order, self._lengths, self._step)
+
+
 class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
-    pass
+    data_collator: Any
+
+    def _get_train_sampler(self, *_: Any) -> Sampler[int]:
+        settings = self.args
+        parts = settings.gradient_accumulation_steps * settings.world_size
+        return _ByLength(
+            [len(example["input_ids"]) for example in self.train_dataset],
+            step=settings.per_device_train_batch_size * parts,
+            seed=settings.seed,
+        )
+
+    def get_eval_dataloader(self, *arguments: Any) -> Any:
+        # A batch counts by its rows, so a mean over packed ones would depend on the packing.
+        training = self.data_collator
+        self.data_collator = DataCollatorForLanguageModeling(training.pad_token_id)
+        try:
+            return super().get_eval_dataloader(*arguments)
+        finally:
+            self.data_collator = training
 
 
 class _Preferring(_NoCard, DPOTrainer):  # type: ignore[misc]

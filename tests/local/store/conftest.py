@@ -102,9 +102,11 @@ def server(_one_server):
         "runs",
         "feedback",
         "datasets",
-        "example_versions",
         "queues",
         "queued_runs",
+        "feedback_configs",
+        "feedback_tokens",
+        "exports",
     ):
         _one_server.store._database.run(f"DELETE FROM {table}")
     _one_server.store.projects.ensure("default")

@@ -111,6 +111,18 @@ CASES = [
     ('and(eq(metadata_key, "beta"), eq(metadata_value, "true"))', [30]),
     ('eq(metadata_value, "gold")', [10, 30]),
     ('and(in(metadata_key, ["session_id", "thread_id"]), eq(metadata_value, "t-1"))', [10]),
+    # What is denied, as LangSmith's guide "Query traces" has it.
+    ('neq(metadata_key, "tier")', [11, 20, 21, 31]),
+    ('neq(metadata_value, "gold")', [11, 20, 21, 31]),
+    ('and(eq(metadata_key, "tier"), neq(metadata_value, "gold"))', [30]),
+    ('and(neq(metadata_key, "tries"), neq(metadata_value, "blue"))', [11, 20, 21, 31]),
+    ('and(neq(metadata_key, "tries"), eq(metadata_value, "gold"))', [30]),
+    ('and(eq(run_type, "chain"), neq(feedback_key, "length"))', [10, 20]),
+    ('and(eq(feedback_key, "user_score"), neq(feedback_score, 0))', [10]),
+    ('and(eq(is_root, true), neq(tags, "web"))', [10, 30]),
+    ('and(eq(input_key, "q"), eq(input_value, \'Say "Grüezi"\'))', MODELS),
+    ('and(eq(output_key, "usage_metadata.input_tokens"), eq(output_value, 2))', [21]),
+    ("gt(latency, 0.00001)", ALL),
     ("has(metadata, '{\"tier\": \"blue\", \"beta\": true}')", [30]),
     ("has(metadata, '{\"tier\": \"blue\", \"beta\": false}')", []),
     ('eq(thread_id, "t-1")', [10]),
@@ -192,6 +204,10 @@ def test_all_three_filters_must_hold(shelf):
         'gt(start_time, "yesterday")',
         'gt(latency, "soon")',
         'gt(total_tokens, "many")',
+        'eq(total_tokens, "nan")',
+        "gt(latency, true)",
+        "gt(latency, 1e400)",
+        'gt(latency, "' + "9" * 90_000 + 's")',
         "search(17)",
         'search(total_tokens, "1")',
     ],
@@ -214,6 +230,24 @@ def test_a_filter_is_parsed_to_a_tree():
             Comparison("search", None, "x"),
         ),
     )
+
+
+def test_a_search_is_about_texts_however_they_were_written(store):
+    """Clients may write any letter as an escape, and what lies between texts is nobody's text."""
+    large = {"inputs": b'{"q": "Gr\\u00DCezi \\ud83d\\ude00", "n": null}'}
+    post = {"id": uid(1), "name": "a", "run_type": "llm", "session_name": "app"}
+    store.runs.apply([run_change("post", post, large)])
+    assert found(store, filter='search(inputs, "grüezi \U0001f600")') == [1]
+    assert found(store, filter='search("null")') == []
+    assert found(store, filter='search(inputs, ": ")') == []
+
+
+def test_a_search_reads_what_is_nested_deeper_than_python_calls(store):
+    deep = b'{"a":' * 1000 + b'"deep down"' + b"}" * 1000
+    post = {"id": uid(1), "name": "a", "run_type": "llm", "session_name": "app"}
+    store.runs.apply([run_change("post", post, {"inputs": deep})])
+    assert found(store, filter='search("DOWN")') == [1]
+    assert found(store, filter='eq(input_value, "deep down")') == [1]
 
 
 def test_ten_thousand_runs_answer_in_few_steps(store):

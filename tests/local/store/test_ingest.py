@@ -166,6 +166,9 @@ def test_a_batch_is_kept_whole_or_not_at_all(server):
         form(("post.x", POST)),
         form(("run", POST)),
         form(("feedback.1", b"{")),
+        form((f"post.{RUN}", POST), (f"feedback.{ROOT}", {"id": ROOT})),
+        form((f"post.{RUN}", POST), (f"attachment.{ROOT}.photo", b"x")),
+        form((f"post.{RUN}", POST), (f"attachment.{RUN}", b"x")),
         form((f"post.{RUN}", POST))[:-10],
         form((f"post.{RUN}", POST), boundary="other"),
     ],
@@ -181,7 +184,7 @@ def test_the_type_and_the_encoding_must_be_known(server):
     body = form((f"post.{RUN}", POST))
     assert send(server, body, **{"Content-Type": "application/json"}).status_code == 400
     assert send(server, body, **{"Content-Type": "multipart/form-data"}).status_code == 400
-    assert send(server, body, **{"Content-Encoding": "gzip"}).status_code == 415
+    assert send(server, body, **{"Content-Encoding": "br"}).status_code == 415
     assert send(server, body, **{"Content-Encoding": "zstd"}).status_code == 400
     packed = zstandard.compress(body)
     assert send(server, packed[:-5], **{"Content-Encoding": "zstd"}).status_code == 400
@@ -219,5 +222,4 @@ def test_no_run_data_is_logged(server, caplog):
     secret = {f"attachment.{RUN}.x": b"tea leaves", f"post.{RUN}.colour": {"tea": "leaves"}}
     send(server, form((f"post.{RUN}", POST), *list(secret.items())[:1]))
     send(server, form((f"post.{RUN}", POST), *secret.items()))
-    assert "1 dropped" in caplog.text
     assert "leaves" not in caplog.text

@@ -1,0 +1,183 @@
+"""Reads the form that starts a job. Pure functions; what a job may be is `CreateJob`'s to say."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+from pydantic import ValidationError
+
+from langchain_finetune.local.api.jobs import CreateJob
+from langchain_finetune.local.api_error import ApiError
+
+HYPERPARAMETERS = (
+    "n_epochs",
+    "learning_rate_multiplier",
+    "batch_size",
+    "lora_rank",
+    "early_stopping_patience",
+    "beta",
+)
+"""Fields that are hyperparameters of the method; an empty one is left to the engine."""
+
+FIELDS = (
+    *("source", "model", "other_model", "method", "suffix", "seed"),
+    *("validation_share", "validation_file", *HYPERPARAMETERS),
+)
+
+TOKEN_KEY = "page_form"  # noqa: S105 - no secret: a name in a job's metadata
+"""Where a job's metadata names the form that it came from."""
+
+MOST_SHARE = 50
+"""Percent of a dataset that may be set aside for validation."""
+
+_SENTENCES = {
+    "int_parsing": "Enter a whole number.",
+    "float_parsing": "Enter a number.",
+    "finite_number": "Enter a number.",
+    "greater_than": "Enter a number above {gt}.",
+    "greater_than_equal": "Enter a number of at least {ge}.",
+    "less_than": "Enter a number below {lt}.",
+    "less_than_equal": "Enter a number of at most {le}.",
+    "string_too_short": "Choose a model.",
+    "string_too_long": "Enter at most {max_length} characters.",
+}
+_FIELD_OF = {"training_file": "source"}
+_LATER = "to be made"
+
+
+class FormError(Exception):
+    """What is wrong with a form.
+
+    Attributes:
+        errors: Sentences by the name of their field; an empty name is for the whole form.
+    """
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = dict(errors)
+
+
+@dataclass(frozen=True)
+class JobForm:
+    """A form that can become a job, once its files are there.
+
+    Attributes:
+        source: Whether examples come from a dataset or from a file.
+        source_id: Its id.
+        share: Part of the dataset, from 0 to 1, that validates.
+        request: The job; files that are still to be made have no id yet.
+    """
+
+    source: Literal["dataset", "file"]
+    source_id: str
+    share: float
+    request: CreateJob
+
+    def with_files(self, training: str, validation: str | None) -> CreateJob:
+        """Return the job with the ids of its files."""
+        return self.request.model_copy(
+            update={"training_file": training, "validation_file": validation}
+        )
+
+
+def read_job_form(given: Mapping[str, str]) -> JobForm:
+    """Read the fields of the form.
+
+    Args:
+        given: The fields as they were sent: `FIELDS`, and `token`.
+
+    Raises:
+        FormError: A field is missing or wrong.
+    """
+    values = {name: given.get(name, "").strip() for name in FIELDS}
+    errors = {}
+    kind, _, source_id = values["source"].partition(":")
+    if kind not in {"dataset", "file"} or not source_id:
+        errors["source"] = "Choose a dataset or a file."
+    try:
+        share = _share(values, kind)
+    except FormError as error:
+        errors |= error.errors
+        share = 0.0
+    try:
+        request = CreateJob.model_validate(_body(values, share, job_key(given)))
+        request.asked()
+    except ValidationError as error:
+        errors |= _sentences(error)
+    except ApiError as error:
+        errors |= errors_of(error, given)
+    if errors:
+        raise FormError(errors)
+    return JobForm("dataset" if kind == "dataset" else "file", source_id, share, request)
+
+
+def job_key(given: Mapping[str, str]) -> str:
+    """Return what stands for one sending of a form, in a job's metadata.
+
+    The form's token makes a second click the same; its fields make a changed form another.
+
+    Raises:
+        FormError: The form has no token.
+    """
+    token = given.get("token", "")
+    if not token:
+        raise FormError({"": "This form is incomplete: open the page again."})
+    fields = [given.get(name, "").strip() for name in FIELDS]
+    return hashlib.sha256(orjson.dumps([token, *fields])).hexdigest()[:32]
+
+
+def errors_of(error: ApiError, given: Mapping[str, str]) -> dict[str, str]:
+    """Return an error of the engine by the form's field."""
+    if error.param == "model" and given.get("other_model", "").strip():
+        return {"other_model": error.message}
+    parts = [_FIELD_OF.get(part, part) for part in (error.param or "").split(".")]
+    return {next((part for part in parts if part in FIELDS), ""): error.message}
+
+
+def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object]:
+    method = values["method"] or "supervised"
+    chosen = {name: values[name] for name in HYPERPARAMETERS if values[name]}
+    if method != "dpo":
+        chosen.pop("beta", None)
+    validation = _LATER if share else values["validation_file"]
+    return {
+        "model": values["other_model"] or values["model"],
+        "training_file": _LATER,
+        "validation_file": validation or None,
+        "method": {"type": method, method: {"hyperparameters": chosen}},
+        "suffix": values["suffix"] or None,
+        "seed": values["seed"] or None,
+        "metadata": {TOKEN_KEY: key},
+    }
+
+
+def _share(values: Mapping[str, str], source: str) -> float:
+    text = values["validation_share"]
+    if not text:
+        return 0.0
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= MOST_SHARE:
+        raise FormError({"validation_share": f"Enter a percentage from 0 to {MOST_SHARE}."})
+    if percent and source == "file":
+        sentence = "A share is taken of datasets; for a file, choose a validation file."
+        raise FormError({"validation_share": sentence})
+    if percent and values["validation_file"]:
+        sentence = "Choose a share or a validation file, not both."
+        raise FormError({"validation_share": sentence})
+    return percent / 100
+
+
+def _sentences(error: ValidationError) -> dict[str, str]:
+    """Return the first fault of each field; never what was typed in."""
+    found: dict[str, str] = {}
+    for fault in error.errors(include_input=False, include_url=False):
+        field = next((str(part) for part in fault["loc"][::-1] if part in FIELDS), "")
+        limits = fault.get("ctx", {})
+        sentence = _SENTENCES.get(fault["type"], f"{fault['msg']}.")
+        found.setdefault(field, sentence.format(**limits))
+    return found

@@ -1,0 +1,134 @@
+"""What the pages of jobs show. Pure functions over the jobs' records."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_finetune.local.jobs.records import ENDED, Job, Status
+
+STATUS_WORDS: Mapping[Status, str] = {
+    "validating_files": "checking files",
+    "queued": "queued",
+    "running": "running",
+    "paused": "paused",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+HYPERPARAMETER_WORDS = {
+    "n_epochs": "Epochs",
+    "learning_rate_multiplier": "Learning rate multiplier",
+    "batch_size": "Batch size",
+    "lora_rank": "LoRA rank",
+    "lora_alpha": "LoRA alpha",
+    "lora_targets": "LoRA targets",
+    "early_stopping_patience": "Early stopping patience",
+    "packing": "Packing",
+    "beta": "DPO beta",
+}
+
+_SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        step: Steps done.
+        steps: All steps.
+    """
+
+    step: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"step {self.step:,} of {self.steps:,}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a job.
+
+    Attributes:
+        name: What it is called on the page.
+        value: What it is.
+        chosen: The engine has chosen it.
+    """
+
+    name: str
+    value: str
+    chosen: bool = False
+
+
+def progress(figures: Iterable[Mapping[str, Any]]) -> Progress | None:
+    """Return how far a job is, by the data of its events, newest first; None before a step."""
+    for data in figures:
+        if data.get("total_steps"):
+            return Progress(int(data["step"]), int(data["total_steps"]))
+    return None
+
+
+def actions(job: Job) -> list[tuple[str, str]]:
+    """Return what can be done with a job: the last part of an address, and a button's words."""
+    if job.status in ENDED:
+        return []
+    pause = ("resume", "Resume") if job.status == "paused" else ("pause", "Pause")
+    return [pause, ("cancel", "Cancel")]
+
+
+def settings(job: Job) -> list[Setting]:
+    """Return a job's hyperparameters and seed; those still `auto` are the engine's to choose."""
+    asked = job.requested.model_dump()
+    shown = [
+        Setting(
+            HYPERPARAMETER_WORDS.get(name, name),
+            _text(value),
+            chosen=value != "auto" and asked.get(name, "auto") == "auto",
+        )
+        for name, value in job.hyperparameters.model_dump().items()
+    ]
+    return [*shown, Setting("Seed", str(job.seed))]
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was.
+
+    Example:
+        >>> age(3), age(61), age(7300), age(200000)
+        ('just now', '1 minute ago', '2 hours ago', '2 days ago')
+    """
+    for length, name in _SPANS:
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {name}{'s' if number > 1 else ''} ago"
+    return "just now"
+
+
+def time_left(seconds: float) -> str:
+    """Return how long something will take, about.
+
+    Example:
+        >>> time_left(-2), time_left(40), time_left(300)
+        ('less than a minute', 'less than a minute', 'about 5 minutes')
+    """
+    if seconds < 60:  # noqa: PLR2004 - seconds of a minute
+        return "less than a minute"
+    return "about " + age(seconds).removesuffix(" ago")
+
+
+def results_csv(content: bytes) -> bytes:
+    """Return a job's result file as the CSV that spreadsheets open; OpenAI's is in base64."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except binascii.Error:
+        return content
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else f"{value}"

@@ -1,0 +1,101 @@
+"""The form that starts a job."""
+
+import asyncio
+import secrets
+
+from fastapi import APIRouter, Request, Response
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.jobs.records import Job
+from langchain_finetune.local.page.engine_parts import EngineParts
+from langchain_finetune.local.page.job_form import (
+    FIELDS,
+    HYPERPARAMETERS,
+    MOST_SHARE,
+    TOKEN_KEY,
+    FormError,
+    errors_of,
+    job_key,
+    read_job_form,
+)
+from langchain_finetune.local.page.job_views import HYPERPARAMETER_WORDS
+from langchain_finetune.local.page.rendering import PageRoute, back, page
+from langchain_finetune.local.page.start_job import start_job
+from langchain_finetune.local.store import RunStore
+
+_MOST_CHOICES = 500
+_PATH = "/ui/jobs/new"
+
+
+def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
+    """Return the page that starts jobs.
+
+    Args:
+        engine: What trains.
+        store: Its datasets can be trained on.
+    """
+    router = APIRouter(route_class=PageRoute)
+    one_at_a_time = asyncio.Lock()
+
+    @router.get(_PATH)
+    async def show_form(
+        request: Request, dataset: str = "", file: str = "", model: str = ""
+    ) -> Response:
+        source = f"dataset:{dataset}" if dataset else f"file:{file}" if file else ""
+        values = {"source": source, "model": model or "nano"}
+        return await _form(engine, store, request, values, {})
+
+    @router.post(_PATH)
+    async def send_form(request: Request) -> Response:
+        async with request.form(max_files=0) as form:
+            given = {name: value for name, value in form.items() if isinstance(value, str)}
+        try:
+            # A second click waits here until the first has made the job, and then finds it.
+            async with one_at_a_time:
+                job = _made_before(engine, given)
+                job = job or await start_job(engine, store, read_job_form(given))
+        except FormError as error:
+            return await _form(engine, store, request, given, error.errors)
+        except ApiError as error:
+            return await _form(engine, store, request, given, errors_of(error, given))
+        return back(request, f"/ui/jobs/{job.id}")
+
+    return router
+
+
+def _made_before(engine: EngineParts, given: dict[str, str]) -> Job | None:
+    metadata = {TOKEN_KEY: job_key(given)}
+    found = engine.journal.page(limit=1, after=None, metadata=metadata).records
+    return found[0] if found else None
+
+
+async def _form(
+    engine: EngineParts,
+    store: RunStore,
+    request: Request,
+    values: dict[str, str],
+    errors: dict[str, str],
+) -> Response:
+    datasets = await asyncio.to_thread(store.datasets.all, limit=_MOST_CHOICES)
+    uploaded = engine.files.page(
+        limit=_MOST_CHOICES, after=None, purpose="fine-tune", ascending=False
+    )
+    names = [card["id"] for card in engine.models.cards()]
+    shown = dict.fromkeys((*FIELDS, "token"), "") | {"method": "supervised"} | values
+    shown["token"] = shown["token"] or secrets.token_urlsafe(16)
+    if shown["model"] and shown["model"] not in names:
+        # It was asked for in the address, or by an earlier try.
+        shown |= {"model": "", "other_model": shown["other_model"] or shown["model"]}
+    return page(
+        request,
+        "job_form.html",
+        section="Jobs",
+        status=400 if errors else 200,
+        values=shown,
+        errors=errors,
+        datasets=datasets,
+        files=uploaded.records,
+        models=names,
+        hyperparameters=[(name, HYPERPARAMETER_WORDS[name]) for name in HYPERPARAMETERS],
+        most_share=MOST_SHARE,
+    )

@@ -1,0 +1,82 @@
+"""Signing in and out."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import SecretStr
+
+from langchain_finetune.local.page.door import SIGN_IN, TICKETS, cookie_name, is_page
+from langchain_finetune.local.page.rendering import PageRoute, page, session_of
+from langchain_finetune.local.page.sessions import TICKET_S, Session, Sessions
+
+
+def create_sign_in_router(sessions: Sessions, key: SecretStr) -> APIRouter:
+    """Return the routes that begin and end sessions.
+
+    Args:
+        sessions: Where they are kept.
+        key: What begins one.
+    """
+    router = APIRouter(route_class=PageRoute)
+
+    @router.get(SIGN_IN)
+    def show_form(request: Request, ticket: str = "", next: str = "/") -> Response:  # noqa: A002 the field's name
+        if not ticket:
+            return _form(request, next)
+        session = sessions.redeem(ticket)
+        if session is None:
+            return _form(request, next, "This link was used already, or is too old.", 403)
+        # Not a redirect: after a click in another site's page, it would come without the cookie.
+        return _signed_in(request, page(request, "signed_in.html"), session)
+
+    @router.post(SIGN_IN)
+    def sign_in(
+        request: Request,
+        api_key: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "/",  # noqa: A002 the field's name
+    ) -> Response:
+        if not secrets.compare_digest(api_key.strip().encode(), key.get_secret_value().encode()):
+            return _form(request, next, "This is not the key of this engine.", 403)
+        return _signed_in(request, RedirectResponse(_own(next), 303), sessions.start())
+
+    @router.post("/ui/sign-out")
+    def sign_out(request: Request) -> Response:
+        session = session_of(request)
+        if session is not None:
+            sessions.end(session)
+        response = RedirectResponse(SIGN_IN, 303)
+        response.delete_cookie(_cookie(request), path="/", httponly=True, samesite="strict")
+        return response
+
+    @router.post(TICKETS)
+    def make_ticket() -> dict[str, str | int]:
+        return {"ticket": sessions.ticket(), "expires_in": TICKET_S}
+
+    return router
+
+
+def _form(request: Request, target: str, message: str = "", status: int = 200) -> Response:
+    return page(request, "sign_in.html", status=status, target=_own(target), message=message)
+
+
+def _own(target: str) -> str:
+    """Return an address of this page, whatever was asked for."""
+    return target if is_page(target) and "\\" not in target else "/"
+
+
+def _signed_in(request: Request, response: Response, session: Session) -> Response:
+    response.set_cookie(
+        _cookie(request),
+        session.token,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def _cookie(request: Request) -> str:
+    return cookie_name(request.headers.get("host", ""))

@@ -1,0 +1,195 @@
+"""Runs as the pages show them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_finetune.local.page.messages import Message, as_json, read_message
+from langchain_finetune.local.page.opinions import CORRECTION_KEY, SCORE_KEY, own_vote
+from langchain_finetune.local.page.traced import field_of, mapping, traced_chat
+from langchain_finetune.local.store import RunStore
+from langchain_finetune.local.store.run_queries import v1_query
+from langchain_finetune.local.store.runs import FoundRun
+
+Row = Mapping[str, Any]
+
+_SIDE_BY_SIDE = 100
+"""Calls of one trace that are looked at."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What feedback of one key says, and how it is coloured: `good`, `bad` or `plain`."""
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run in a list.
+
+    Attributes:
+        row: The run's row.
+        model: The model, or the models of its trace.
+        question: What was asked, in short.
+        answer: What came back, or the error.
+        tokens: All tokens of its calls, or None where nothing says.
+        said: What feedback says.
+        vote: What this page's buttons said of it: `like`, `dislike` or "".
+    """
+
+    row: Row
+    model: str
+    question: str
+    answer: str
+    tokens: int | None
+    said: list[Said]
+    vote: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or None where it has not ended."""
+        return seconds_of(self.row)
+
+
+def run_lines(store: RunStore, found: Iterable[FoundRun]) -> list[RunLine]:
+    """Return runs as a list shows them."""
+    runs = list(found)
+    votes = own_votes(store, [run.row["id"] for run in runs])
+    return [_line(store, run, votes.get(run.row["id"], "")) for run in runs]
+
+
+def own_votes(store: RunStore, run_ids: Sequence[str]) -> dict[str, str]:
+    """Return what this page's buttons said, by run."""
+    if not run_ids:
+        return {}
+    feedback = store.feedback.all(run_ids=run_ids, keys=[SCORE_KEY], limit=-1)
+    return {each["run_id"]: vote for each in feedback if (vote := own_vote(each))}
+
+
+def model_calls(store: RunStore, row: Row, *, whole: bool = False) -> list[FoundRun]:
+    """Return the calls of models within a run, the newest first.
+
+    Args:
+        store: Where they lie.
+        row: The run; a call of a model is its own.
+        whole: With inputs, outputs and settings.
+    """
+    fields = ["inputs", "outputs", "extra"] if whole else ["total_tokens"]
+    body = {"trace": row["trace_id"], "run_type": "llm", "limit": _SIDE_BY_SIDE, "select": fields}
+    found = store.runs.find(v1_query(body)).runs
+    if row["parent_run_id"] is None:
+        return found
+    order = row["dotted_order"]
+    return [each for each in found if (each.row["dotted_order"] + ".").startswith(order + ".")]
+
+
+def trace_runs(store: RunStore, row: Row) -> list[tuple[int, FoundRun]]:
+    """Return the first runs of a run's trace with their depths, in the order of the tree."""
+    body = {"trace": row["trace_id"], "limit": _SIDE_BY_SIDE, "order": "asc", "select": ["id"]}
+    found = store.runs.find(v1_query(body)).runs
+    found.sort(key=lambda each: str(each.row["dotted_order"]))
+    return [(str(each.row["dotted_order"]).count("."), each) for each in found]
+
+
+def conversation(row: Row) -> tuple[list[Message], list[Message]]:
+    """Return what was sent and what came back, or two empty lists where a run holds no chat."""
+    chat = traced_chat(row)
+    if chat is None:
+        return [], []
+    return [read_message(each) for each in chat.sent], [read_message(each) for each in chat.answers]
+
+
+def settings_of(row: Row) -> dict[str, str]:
+    """Return what a request said beside its messages, as JSON that people read."""
+    chat = traced_chat(row)
+    return {name: as_json(value) for name, value in chat.settings.items()} if chat else {}
+
+
+def seconds_of(row: Row) -> float | None:
+    """Return how long a run took, or None where it has not ended."""
+    return None if row["end_time"] is None else (row["end_time"] - row["start_time"]) / 1e6
+
+
+def model_of(row: Row) -> str:
+    """Return the model that a call went to, or "" where nothing says."""
+    return str(field_of(row, "metadata").get("ls_model_name") or "")
+
+
+def said_of(stats: Mapping[str, Any] | None, vote: str = "") -> list[Said]:
+    """Return what a run's `feedback_stats` say.
+
+    Args:
+        stats: Counts and means by key.
+        vote: What this page's buttons show already.
+    """
+    said = []
+    for key, stat in sorted((stats or {}).items()):
+        if vote and key == SCORE_KEY and stat["n"] == 1:
+            continue
+        score, several = stat["avg"], f" ({stat['n']})" if stat["n"] > 1 else ""
+        if key == CORRECTION_KEY:
+            said.append(Said("corrected" + several, "good"))
+        elif key == SCORE_KEY and score in {0, 1}:
+            said.append(
+                Said(("liked" if score else "disliked") + several, "good" if score else "bad")
+            )
+        elif score is not None:
+            said.append(Said(f"{key} {score:.3g}{several}"))
+        else:
+            values = ", ".join(map(str, stat["values"]))
+            said.append(Said(f"{key} {values}".strip() + several))
+    return said
+
+
+def gist_of(value: Mapping[str, Any]) -> str:
+    """Return inputs or outputs that are no chat, in short.
+
+    Example:
+        >>> gist_of({"input": "Hi"}), gist_of({"a": 1, "b": 2})
+        ('Hi', '{"a": 1, "b": 2}')
+    """
+    if not value:
+        return ""
+    only = next(iter(value.values())) if len(value) == 1 else value
+    return only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
+
+
+def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
+    row = run.row
+    calls = [run] if row["run_type"] == "llm" else model_calls(store, row)
+    counts = [call.row["total_tokens"] for call in calls if call.row["total_tokens"] is not None]
+    sent, answers = conversation(row)
+    asked = [message for message in sent if message.role == "user"] or sent
+    question = asked[-1].gist if asked else gist_of(field_of(row, "inputs"))
+    answer = answers[-1].gist if answers else gist_of(field_of(row, "outputs"))
+    models = dict.fromkeys(model_of(call.row) for call in calls)
+    return RunLine(
+        row,
+        ", ".join(name for name in models if name),
+        question,
+        str(row["error"] or answer),
+        sum(counts) if counts else None,
+        said_of(run.stats, vote),
+        vote,
+    )
+
+
+def pretty(text: str | None) -> str:
+    """Return a column of JSON as people read it."""
+    return as_json(json.loads(text)) if text else ""
+
+
+def tags_of(row: Row) -> list[str]:
+    """Return a run's tags."""
+    return [str(tag) for tag in json.loads(row["tags"] or "[]")]
+
+
+def metadata_of(row: Row) -> list[tuple[str, str]]:
+    """Return a run's metadata, each value in short."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in sorted(mapping(json.loads(row["metadata"] or "{}")).items())
+    ]

@@ -1,0 +1,147 @@
+"""Makes a dataset of the store into files to train on."""
+
+import asyncio
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.files import FileRecord, Files
+from langchain_finetune.local.jobs.records import MethodType
+from langchain_finetune.local.jobs.validation import Param, check_file
+from langchain_finetune.local.store import RunStore
+from langchain_finetune.local.store.openai_lines import openai_line
+
+MAX_CHECKED_BYTES = 16 * 2**20
+"""Largest file that is checked while somebody waits; the job checks every file again."""
+
+_IN_MEMORY = 2**20
+_PAIR = ("preferred_output", "non_preferred_output")
+
+
+async def dataset_files(
+    store: RunStore, files: Files, dataset_id: str, method: MethodType, share: float
+) -> list[FileRecord]:
+    """Keep a dataset's examples as files: one to train on, and for a share one to validate with.
+
+    Args:
+        store: Knows the dataset.
+        files: Keeps the files.
+        dataset_id: The dataset.
+        method: What the examples are for.
+        share: Part of the examples, from 0 to 1, that validates.
+
+    Raises:
+        ApiError: 404 for an unknown dataset; 400 where an example is none for this method, or a
+            share leaves one of the files without any.
+    """
+    name = store.datasets.get(dataset_id)["name"]
+    lines = await asyncio.to_thread(_lines, store, dataset_id, method)
+    train, validation = split(lines, share)
+    kept = await _keep(files, train, f"{name}.jsonl")
+    if not share:
+        return [kept]
+    try:
+        return [kept, await _keep(files, validation, f"{name}-validation.jsonl")]
+    except BaseException:
+        files.delete(kept.id)
+        raise
+
+
+async def require_fit(files: Files, file: FileRecord, param: Param, method: MethodType) -> None:
+    """Make sure that a file can be trained on, unless it is too large to be read meanwhile.
+
+    Raises:
+        ApiError: 400 that says which line is unfit, and why.
+    """
+    if file.bytes > MAX_CHECKED_BYTES:
+        return
+    stop = threading.Event()
+    try:
+        fault = await asyncio.to_thread(check_file, files.path(file.id), param, stop, method)
+    finally:
+        # A thread can't be cancelled; it looks at this instead.
+        stop.set()
+    if fault:
+        raise ApiError(400, fault.message, code=fault.code, param=param)
+
+
+def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes], list[bytes]]:
+    """Part lines into those to train on and those to validate with.
+
+    The ids decide: the same set is parted the same way each time, whatever its order.
+
+    Args:
+        lines: Ids of examples, and their lines.
+        share: Part that validates, from 0 to 1.
+
+    Raises:
+        ApiError: 400 where one of the sides would have none.
+
+    Example:
+        >>> [len(side) for side in split([(str(n), b"{}") for n in range(20)], 0.1)]
+        [18, 2]
+    """
+    wanted = round(len(lines) * share)
+    if share and not 0 < wanted < len(lines):
+        raise ApiError(
+            400,
+            f"{share:.0%} of {len(lines)} examples leaves nothing to"
+            f" {'validate with' if not wanted else 'train on'}: choose another share.",
+            param="validation_share",
+        )
+    order = sorted((hashlib.sha256(key.encode()).digest(), key) for key, _ in lines)
+    chosen = {key for _, key in order[:wanted]}
+    train = [line for key, line in lines if key not in chosen]
+    return train, [line for key, line in lines if key in chosen]
+
+
+def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
+    """Return OpenAI's line of a preference, or None where the example is none.
+
+    The inputs are `{"messages": [...], "tools"?: [...]}`, or `{"input": {...}}` with the same; the
+    outputs are `{"preferred_output": [...], "non_preferred_output": [...]}`.
+    """
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict):
+        return None
+    given = inputs if "messages" in inputs else inputs.get("input")
+    sides = {side: outputs.get(side) for side in _PAIR}
+    if not isinstance(given, dict) or not all(isinstance(side, list) for side in sides.values()):
+        return None
+    return {"input": given} | sides
+
+
+def _lines(store: RunStore, dataset_id: str, method: MethodType) -> list[tuple[str, bytes]]:
+    made = []
+    for example in store.examples.all(dataset_id=dataset_id, limit=-1):
+        # They are JSON as it came in; a line is made of parsed JSON.
+        inputs, outputs = orjson.loads(orjson.dumps([example["inputs"], example["outputs"]]))
+        pair = preference_line(inputs, outputs)
+        line = pair if method == "dpo" else None if pair else openai_line(inputs, outputs)
+        if line is None:
+            raise _unfit(example["id"], method, is_pair=pair is not None)
+        made.append((example["id"], orjson.dumps(line)))
+    if not made:
+        raise ApiError(400, "The dataset has no examples.", param="training_file")
+    return made
+
+
+def _unfit(example_id: str, method: MethodType, *, is_pair: bool) -> ApiError:
+    if method == "dpo":
+        lacks = "has no preferred_output and non_preferred_output, which DPO learns from"
+    elif is_pair:
+        lacks = "is a preference: choose DPO"
+    else:
+        lacks = "holds no chat"
+    return ApiError(400, f"Example {example_id} {lacks}.", param="training_file")
+
+
+async def _keep(files: Files, lines: Iterable[bytes], filename: str) -> FileRecord:
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as source:
+        source.writelines(line + b"\n" for line in lines)
+        source.seek(0)
+        return await files.upload(source, filename)

@@ -1,0 +1,156 @@
+"""Versions of datasets: each change begins one; it is named by its time, and may have tags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.store.sql import Where
+from langchain_finetune.local.store.timestamps import iso, micros
+
+LATEST = "latest"
+"""The tag that moves by itself."""
+
+_TIMES = """
+SELECT valid_from AS time FROM example_versions WHERE dataset_id = ?1
+UNION SELECT valid_to FROM example_versions WHERE dataset_id = ?1 AND valid_to IS NOT NULL
+"""
+
+
+class Versions:
+    """The versions of all datasets of a store.
+
+    Args:
+        database: Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def condition(self, as_of: str | None, dataset_id: str | None = None) -> Where:
+        """Return the condition that a row of `example_versions AS e` is in a version.
+
+        Args:
+            as_of: A time or a tag; the newest version by default.
+            dataset_id: The dataset, where the tag must be one of its own.
+
+        Raises:
+            ApiError: 404 for a tag that there isn't.
+        """
+        if as_of in (None, "", LATEST):
+            return Where("e.valid_to IS NULL")
+        time = micros(as_of)
+        if time is not None:
+            return Where(
+                "e.valid_from <= ? AND (e.valid_to IS NULL OR e.valid_to > ?)", (time, time)
+            )
+        sql = "SELECT 1 FROM dataset_tags WHERE tag = ? AND dataset_id = coalesce(?, dataset_id)"
+        if not self._database.row(sql, (as_of, dataset_id)):
+            raise _no_tag(as_of)
+        tagged = (
+            "(SELECT t.version FROM dataset_tags AS t"
+            " WHERE t.dataset_id = e.dataset_id AND t.tag = ?)"
+        )
+        return Where(
+            f"e.valid_from <= {tagged} AND (e.valid_to IS NULL OR e.valid_to > {tagged})",
+            (as_of, as_of),
+        )
+
+    def all(
+        self, dataset_id: str, *, search: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return the versions of a dataset, newest first: `{as_of, tags}`.
+
+        Args:
+            dataset_id: The dataset.
+            search: Only those with a tag that contains this.
+            limit: At most so many.
+            offset: Without the first so many.
+        """
+        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
+        tags = self._tags(dataset_id, times)
+        found = [
+            {"as_of": iso(time), "tags": tags.get(time, [])}
+            for time in sorted(times, reverse=True)
+            if not search or any(search in tag for tag in tags.get(time, []))
+        ]
+        return found[offset : offset + limit]
+
+    def get(self, dataset_id: str, as_of: str | None, tag: str | None) -> dict[str, Any]:
+        """Return the version of a tag, or the newest at a time.
+
+        Raises:
+            ApiError: 400 where not exactly one of both is given or the time is none, 404 where
+                there is no such version.
+        """
+        if (as_of is None) == (tag is None):
+            raise ApiError(400, "Exactly one of 'as_of' and 'tag' must be given.")
+        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
+        tags = self._tags(dataset_id, times)
+        if tag is not None:
+            found = [time for time in times if tag in tags.get(time, [])]
+            if not found:
+                raise _no_tag(tag)
+        else:
+            limit = _time(as_of)
+            found = [time for time in times if time <= limit]
+            if not found:
+                raise ApiError(404, "The dataset had no version yet.", code="version_not_found")
+        return {"as_of": iso(max(found)), "tags": tags.get(max(found), [])}
+
+    def tag(self, dataset_id: str, as_of: Any, tag: Any) -> dict[str, Any]:
+        """Name a version; a name that another one has moves.
+
+        Raises:
+            ApiError: 400 for a malformed name or time, 404 where the time is not one of a version.
+        """
+        if not isinstance(tag, str) or not tag or tag == LATEST or micros(tag) is not None:
+            raise ApiError(400, "A tag must be a text, and neither 'latest' nor a time.")
+        time = _time(as_of)
+        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
+        if time not in times:
+            raise ApiError(404, "No version of the dataset began then.", code="version_not_found")
+        row = {"dataset_id": dataset_id, "tag": tag, "version": time}
+        self._database.put("dataset_tags", row)
+        return {"as_of": iso(time), "tags": self._tags(dataset_id, times)[time]}
+
+    def difference(self, dataset_id: str, before: str, after: str) -> dict[str, list[str]]:
+        """Return which examples differ between two versions, by their times or tags.
+
+        Raises:
+            ApiError: 404 for a tag that there isn't.
+        """
+        old, new = (self._examples(dataset_id, as_of) for as_of in (before, after))
+        both = old.keys() & new.keys()
+        return {
+            "examples_modified": sorted(each for each in both if old[each] != new[each]),
+            "examples_added": sorted(new.keys() - old.keys()),
+            "examples_removed": sorted(old.keys() - new.keys()),
+        }
+
+    def _examples(self, dataset_id: str, as_of: str) -> Mapping[str, int]:
+        where = self.condition(as_of, dataset_id)
+        rows = self._database.rows(
+            "SELECT e.id, e.version FROM example_versions AS e "  # noqa: S608 constants and "?"
+            f"WHERE e.dataset_id = ? AND {where.sql}",
+            (dataset_id, *where.values),
+        )
+        return {row["id"]: row["version"] for row in rows}
+
+    def _tags(self, dataset_id: str, times: list[int]) -> dict[int, list[str]]:
+        found = {max(times): [LATEST]} if times else {}
+        sql = "SELECT tag, version FROM dataset_tags WHERE dataset_id = ? ORDER BY tag"
+        for row in self._database.rows(sql, (dataset_id,)):
+            found.setdefault(row["version"], []).append(row["tag"])
+        return found
+
+
+def _time(text: Any) -> int:
+    time = micros(text)
+    if time is None:
+        raise ApiError(400, "as_of must be a time in ISO 8601.", param="as_of")
+    return time
+
+
+def _no_tag(tag: Any) -> ApiError:
+    return ApiError(404, f"No version is tagged {tag!r}.", code="version_not_found")

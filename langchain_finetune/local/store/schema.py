@@ -1,0 +1,99 @@
+"""The tables of the run store."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS projects (
+    id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, start_time INTEGER NOT NULL,
+    description TEXT, extra TEXT, reference_dataset_id TEXT, end_time INTEGER
+);
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, project_id TEXT, trace_id TEXT, parent_run_id TEXT, dotted_order TEXT,
+    name TEXT, run_type TEXT, start_time INTEGER, end_time INTEGER, error TEXT,
+    tags TEXT, reference_example_id TEXT, posted INTEGER NOT NULL,
+    status TEXT, metadata TEXT, thread_id TEXT, first_token_time INTEGER,
+    prompt_tokens INTEGER, completion_tokens INTEGER, total_tokens INTEGER,
+    extra TEXT, events TEXT, serialized TEXT, inputs TEXT, outputs TEXT
+);
+CREATE INDEX IF NOT EXISTS runs_by_project ON runs (project_id, start_time, id);
+DROP INDEX IF EXISTS runs_by_trace;
+CREATE INDEX IF NOT EXISTS runs_of_trace ON runs (trace_id, start_time, id, end_time);
+CREATE INDEX IF NOT EXISTS runs_by_parent ON runs (parent_run_id);
+CREATE TABLE IF NOT EXISTS feedback (
+    id TEXT PRIMARY KEY, run_id TEXT, trace_id TEXT, key TEXT NOT NULL, score REAL, value TEXT,
+    comment TEXT, source TEXT, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS feedback_by_run ON feedback (run_id);
+CREATE INDEX IF NOT EXISTS feedback_by_trace ON feedback (trace_id);
+CREATE TABLE IF NOT EXISTS queues (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT, created_at INTEGER NOT NULL,
+    updated_at INTEGER, rubric_instructions TEXT, rubric_items TEXT
+);
+CREATE TABLE IF NOT EXISTS queued_runs (
+    queue_id TEXT NOT NULL, run_id TEXT NOT NULL, added_at INTEGER NOT NULL, reviewed_at INTEGER,
+    PRIMARY KEY (queue_id, run_id)
+);
+CREATE INDEX IF NOT EXISTS queued_by_run ON queued_runs (run_id);
+CREATE TABLE IF NOT EXISTS datasets (
+    id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, data_type TEXT NOT NULL,
+    created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, metadata TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS comparisons (
+    id TEXT PRIMARY KEY, dataset_id TEXT NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS example_versions (
+    version INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, dataset_id TEXT NOT NULL,
+    place INTEGER NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER,
+    created_at INTEGER NOT NULL, source_run_id TEXT, metadata TEXT NOT NULL,
+    inputs TEXT NOT NULL, outputs TEXT
+);
+CREATE INDEX IF NOT EXISTS examples_by_dataset ON example_versions (dataset_id, place, valid_from);
+CREATE INDEX IF NOT EXISTS examples_by_id ON example_versions (id, valid_from);
+CREATE INDEX IF NOT EXISTS examples_by_source ON example_versions (source_run_id);
+CREATE TABLE IF NOT EXISTS dataset_tags (
+    dataset_id TEXT NOT NULL, tag TEXT NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY (dataset_id, tag)
+);
+CREATE TABLE IF NOT EXISTS blobs (id TEXT PRIMARY KEY, mime_type TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS attachments (
+    owner TEXT NOT NULL, name TEXT NOT NULL, blob_id TEXT NOT NULL, PRIMARY KEY (owner, name)
+);
+CREATE INDEX IF NOT EXISTS attachments_by_blob ON attachments (blob_id);
+CREATE TRIGGER IF NOT EXISTS blob_without_owner AFTER DELETE ON attachments
+WHEN NOT EXISTS (SELECT 1 FROM attachments WHERE blob_id = OLD.blob_id)
+BEGIN DELETE FROM blobs WHERE id = OLD.blob_id; END;
+CREATE TRIGGER IF NOT EXISTS run_deleted AFTER DELETE ON runs BEGIN
+    DELETE FROM attachments WHERE owner = OLD.id;
+    DELETE FROM feedback WHERE run_id = OLD.id;
+    DELETE FROM queued_runs WHERE run_id = OLD.id;
+END;
+CREATE TRIGGER IF NOT EXISTS example_version_deleted AFTER DELETE ON example_versions BEGIN
+    DELETE FROM attachments WHERE owner = CAST(OLD.version AS TEXT);
+END;
+CREATE TRIGGER IF NOT EXISTS dataset_deleted AFTER DELETE ON datasets BEGIN
+    DELETE FROM example_versions WHERE dataset_id = OLD.id;
+    DELETE FROM comparisons WHERE dataset_id = OLD.id;
+    DELETE FROM dataset_tags WHERE dataset_id = OLD.id;
+END;
+CREATE TABLE IF NOT EXISTS feedback_configs (
+    key TEXT PRIMARY KEY, modified_at INTEGER NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS feedback_tokens (
+    id TEXT PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, expires_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tokens_by_run ON feedback_tokens (run_id);
+CREATE TABLE IF NOT EXISTS exports (
+    id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+"""
+"""All times are microseconds since 1970; columns of JSON hold it as it was sent."""
+
+LATER_COLUMNS = (
+    ("projects", "end_time", "INTEGER"),
+    ("queues", "updated_at", "INTEGER"),
+    ("queues", "rubric_instructions", "TEXT"),
+    ("queues", "rubric_items", "TEXT"),
+    ("queued_runs", "reviewed_at", "INTEGER"),
+)
+"""Columns (table, name, kind) that files made by earlier versions lack."""

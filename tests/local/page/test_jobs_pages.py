@@ -1,0 +1,169 @@
+"""The list of jobs and a job's page, with a trainer that only pretends."""
+
+import csv
+import io
+
+import pytest
+
+from langchain_finetune.local.jobs.records import Event
+from langchain_finetune.local.page.rendering import fragment
+
+MARKUP = "<script>alert(1)</script>"
+
+
+def shows_no_markup(page):
+    sources = [each.get("src") for each in page.all("script")]
+    return MARKUP not in page.html and None not in sources
+
+
+@pytest.fixture
+def running(create, client, engine, until, way):
+    """A job whose training waits, and goes on for ever."""
+    job = create(seed=way.WAIT)
+    until(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "running")
+    yield job
+    if client.fine_tuning.jobs.retrieve(job.id).status in {"running", "paused", "queued"}:
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_finished_job_tells_all(visitor, create, ended, client, upload):
+    job = ended(create(suffix="front desk", validation_file=upload(), seed=0).id)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert page.status == 200
+    for shown in (
+        "front desk",
+        "succeeded",
+        job.fine_tuned_model,
+        "train.jsonl",
+        job.training_file,
+        "Epochs 3 chosen by the engine",
+        "Loss over 3 steps. Training: 0.3333 at last, lowest 0.3333 at step 3.",
+        "Validation: 0.5 at last",
+        "loss, nats per token",
+        "The job has successfully completed",
+    ):
+        assert shown in page.text or shown in page.html
+    for checkpoint in client.fine_tuning.jobs.checkpoints.list(job.id):
+        assert checkpoint.fine_tuned_model_checkpoint in page.text
+    assert [line["class"] for line in page.all("polyline")] == ["line training", "line validation"]
+    # Nothing asks for more: the job has ended.
+    assert page.all("div", **{"data-state": "succeeded"}) != []
+    assert not any("data-live" in each for each in page.all("div"))
+    assert page.all("form", method="post")[1:] == []
+
+
+def test_the_figures_are_a_csv_that_spreadsheets_open(visitor, create, ended, ask, cookie):
+    job = ended(create().id)
+    [address] = [
+        each["href"] for each in visitor.get(f"/ui/jobs/{job.id}").all("a") if "download" in each
+    ]
+    status, headers, text = ask("GET", address, {"Cookie": cookie})
+    assert (status, headers["content-disposition"]) == (
+        200,
+        f'attachment; filename="{job.id}.csv"',
+    )
+    assert next(csv.DictReader(io.StringIO(text)))["train_loss"] == "1.0"
+    assert visitor.get(f"/ui/jobs/{job.id}/results/{job.training_file}").status == 404
+
+
+def test_a_running_job_is_live_and_can_be_paused_resumed_and_cancelled(
+    visitor, running, client, until
+):
+    address = f"/ui/jobs/{running.id}"
+    until(lambda: "step 3 of 3" in visitor.get(address).text)
+    page = visitor.get(address)
+    assert any("data-live" in each for each in page.all("div"))
+    assert page.all("progress")[0] | {"max": "3", "value": "3"} == page.all("progress")[0]
+    assert "without JavaScript: reload it" in page.text
+    assert page.all("script", src="/ui/static/job.js") != []
+
+    page = visitor.post(f"{address}/pause")
+    assert page.address == address
+    assert "The job is paused." in page.text
+    page = visitor.post(f"{address}/pause")
+    assert "can't be paused" in page.text
+    page = visitor.post(f"{address}/resume")
+    assert client.fine_tuning.jobs.retrieve(running.id).status != "paused"
+    page = visitor.post(f"{address}/cancel")
+    assert "The job is cancelled." in page.text
+    assert not any("data-live" in each for each in page.all("div"))
+    page = visitor.post(f"{address}/cancel")
+    assert "Job has already ended" in page.text
+
+
+def test_the_live_part_is_a_fragment_that_leaves_notices_to_the_page(visitor, running):
+    address = f"/ui/jobs/{running.id}"
+    visitor._client.follow_redirects = False
+    visitor.post(f"{address}/cancel")
+    part = visitor.get(f"{address}/live")
+    assert part.all("html") == []
+    assert "Created fine-tuning job" in part.text
+    assert "The job is cancelled." not in part.text
+    assert "The job is cancelled." in visitor.get(address).text
+
+
+def test_a_failed_job_says_why(visitor, create, ended, way):
+    job = ended(create(seed=way.FAIL).id)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert "failed" in page.text
+    assert "Example 3 is too long." in page.text
+
+
+def test_a_deleted_file_is_told(visitor, create, ended, client):
+    job = ended(create().id)
+    client.files.delete(job.training_file)
+    assert "deleted since" in visitor.get(f"/ui/jobs/{job.id}").text
+
+
+def test_jobs_are_listed_in_parts(visitor, create, client, way):
+    made = [create(suffix=f"number {number}", seed=way.SUCCEED).id for number in range(27)]
+    page = visitor.get("/ui/jobs")
+    listed = [
+        each["href"].rpartition("/")[2] for each in page.all("a") if "/ftjob-" in each["href"]
+    ]
+    assert listed == made[::-1][:25]
+    assert "number 26" in page.text
+    [older] = [each["href"] for each in page.all("a") if "after=" in each["href"]]
+    assert made[1] in visitor.get(older).html
+    for job_id in made:
+        if client.fine_tuning.jobs.retrieve(job_id).status in {"queued", "validating_files"}:
+            client.fine_tuning.jobs.cancel(job_id)
+
+
+def test_all_events_are_listed(visitor, create, ended):
+    job = ended(create(hyperparameters={"n_epochs": 30}).id)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert "Created fine-tuning job" not in page.text
+    assert page.all("a", href=f"/ui/jobs/{job.id}/events") != []
+    assert "Created fine-tuning job" in visitor.get(f"/ui/jobs/{job.id}/events").text
+
+
+@pytest.mark.parametrize("address", ["", "/live", "/events", "/results/file-1"])
+def test_an_unknown_job_is_no_page(visitor, address):
+    page = visitor.get(f"/ui/jobs/ftjob-unknown{address}")
+    assert page.status == 404
+    assert "Could not find fine tune" in page.text
+
+
+def test_a_suffix_with_markup_is_text(visitor, create, ended):
+    job = ended(create(suffix=MARKUP).id)
+    for address in ("/ui/jobs", f"/ui/jobs/{job.id}", f"/ui/jobs/{job.id}/events", "/ui/models"):
+        page = visitor.get(address)
+        assert page.status == 200
+        assert shows_no_markup(page)
+    assert MARKUP in visitor.get(f"/ui/jobs/{job.id}").text
+
+
+def test_an_event_with_markup_is_text():
+    event = Event(id="e", created_at=1, job="j", level="error", message=MARKUP)
+    html = bytes(fragment("_events.html", events=[event]).body).decode()
+    assert MARKUP not in html
+    assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
+def test_other_sites_can_change_no_job(ask, cookie, running, client, action):
+    for origin in ("http://evil.example", "null"):
+        headers = {"Cookie": cookie, "Origin": origin}
+        assert ask("POST", f"/ui/jobs/{running.id}/{action}", headers, {})[0] == 403
+    assert client.fine_tuning.jobs.retrieve(running.id).status == "running"

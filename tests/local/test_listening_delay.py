@@ -1,0 +1,16 @@
+"""What makes the engine's answers leave at once."""
+
+import socket
+
+
+from langchain_finetune.local.listening import listening
+
+
+def test_small_parts_leave_at_once():
+    with listening("127.0.0.1", 0) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted:
+                # What asyncio looks at before it sets TCP_NODELAY.
+                assert accepted.proto == socket.IPPROTO_TCP
