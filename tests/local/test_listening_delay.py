@@ -2,7 +2,6 @@
 
 import socket
 
-
 from langchain_finetune.local.listening import listening
 
 
