@@ -16,11 +16,15 @@ class WhileConnected(Response):
             the application's error handlers.
 
     Example:
-        >>> @asynccontextmanager
-        ... async def answer():
-        ...     async with some_model() as model:
-        ...         yield JSONResponse(await model.write())
-        >>> response = WhileConnected(answer())
+        ```python
+        @asynccontextmanager
+        async def answer():
+            async with some_model() as model:
+                yield JSONResponse(await model.write())
+
+
+        response = WhileConnected(answer())
+        ```
     """
 
     def __init__(self, answer: AbstractAsyncContextManager[Response]) -> None:
