@@ -2,6 +2,7 @@
 
 import secrets
 from http import HTTPStatus
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import MAX_FILE_BYTES
 from langchain_finetune.local.page import door
+from langchain_finetune.local.page.rendering import page, refusal
 from langchain_finetune.local.page.sessions import Sessions
 from langchain_finetune.local.store.routes_public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
@@ -58,13 +60,13 @@ class Guard:
         limit = _limit(scope["path"])
         if door.is_page(scope["path"]):
             send = _with_page_headers(send)
-            refusal = self._page_refusal(scope, headers)
+            refused = self._page_refusal(scope, headers)
         else:
-            refusal = self._api_refusal(scope, headers)
-        if refusal is None and _length(headers) > limit:
-            refusal = _response(_too_large(limit))
-        if refusal is not None:
-            await refusal(scope, receive, send)
+            refused = self._api_refusal(scope, headers)
+        if refused is None and _length(headers) > limit:
+            refused = _refused(Request(scope), _too_large(limit))
+        if refused is not None:
+            await refused(scope, receive, send)
         else:
             await self._app(scope, _counted(receive, limit), send)
 
@@ -82,11 +84,14 @@ class Guard:
         return _door_refusal(scope, headers)
 
     def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        refusal = _door_refusal(scope, headers)
-        if refusal or self._has_session(scope, headers) or door.is_open(scope["path"]):
-            return refusal
+        refused = _door_refusal(scope, headers)
+        if refused or self._has_session(scope, headers) or door.is_open(scope["path"]):
+            return refused
         if scope["method"] not in door.SAFE_METHODS:
-            return _response(ApiError(401, "Sign in first: the session has ended."))
+            return _refused(Request(scope), ApiError(401, "Sign in first: the session has ended."))
+        if headers.get("sec-fetch-site") == "cross-site":
+            # A link of another site: the browser keeps the cookie back, but not from this page.
+            return page(Request(scope), "arrived.html", target=_target(scope))
         # Without the query: it may hold a filter with users' text.
         target = URL(door.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
@@ -98,7 +103,7 @@ class Guard:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app an answer in OpenAI's shape."""
+    """Make every error of the app an answer in OpenAI's shape, or a page where people see it."""
 
     @app.exception_handler(ApiError)
     async def refused(_: Request, error: ApiError) -> JSONResponse:
@@ -114,11 +119,11 @@ def install_error_handlers(app: FastAPI) -> None:
         return _response(ApiError(400, f"{param}: {first['msg']}", param=param or None))
 
     @app.exception_handler(HTTPException)
-    async def refused_by_framework(request: Request, error: HTTPException) -> JSONResponse:
+    async def refused_by_framework(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus(404).phrase:
             message = f"Unknown request URL: {request.method} {request.url.path}."
-            return _response(ApiError(404, message, code="unknown_url"))
-        return _response(ApiError(error.status_code, str(error.detail)))
+            return _refused(request, ApiError(404, message, code="unknown_url"))
+        return _refused(request, ApiError(error.status_code, str(error.detail)))
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, _error: ClientDisconnect) -> Response:
@@ -126,8 +131,12 @@ def install_error_handlers(app: FastAPI) -> None:
         return Response(status_code=HTTPStatus.BAD_REQUEST)
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, _error: Exception) -> JSONResponse:
-        return _response(ApiError(500, "The engine failed; its log says where."))
+    async def broken(request: Request, _error: Exception) -> Response:
+        response = _refused(request, ApiError(500, "The engine failed; its log says where."))
+        if door.is_page(request.url.path):
+            # This answer does not come through the guard.
+            response.headers.update(door.PAGE_HEADERS)
+        return response
 
 
 _OPENAI_JSON = (
@@ -150,9 +159,23 @@ def _response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), error.status)
 
 
+def _refused(request: Request, error: ApiError) -> Response:
+    if door.is_seen(request.url.path, request.headers):
+        return refusal(request, error.status, error.message)
+    return _response(error)
+
+
 def _door_refusal(scope: Scope, headers: Headers) -> Response | None:
     fault = door.fault(scope, headers)
-    return None if fault is None else _response(ApiError(403, fault, code="forbidden"))
+    if fault is None:
+        return None
+    return _refused(Request(scope), ApiError(403, fault, code="forbidden"))
+
+
+def _target(scope: Scope) -> str:
+    """Return what was asked for of this host, as it stood in the request."""
+    query = scope["query_string"].decode("latin-1")
+    return str(URL(path=quote(scope["path"]), query=query))
 
 
 def _with_page_headers(send: Send) -> Send:

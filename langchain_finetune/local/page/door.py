@@ -6,11 +6,13 @@ and `SameSite` know no ports, so that other servers of this machine count as ano
 """
 
 import ipaddress
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import Scope
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 SIGN_IN = "/ui/sign-in"
 TICKETS = "/ui/tickets"
@@ -45,6 +47,11 @@ def is_open(path: str) -> bool:
     return path == SIGN_IN or path.startswith(STATIC)
 
 
+def is_seen(path: str, headers: Headers) -> bool:
+    """Return whether a person sees the answer, not a script: so it must be a page."""
+    return is_page(path) and headers.get("sec-fetch-mode", "navigate") == "navigate"
+
+
 def cookie_name(host: str) -> str:
     """Return the name of the session's cookie: engines at other ports have their own.
 
@@ -53,17 +60,15 @@ def cookie_name(host: str) -> str:
         'langchain_finetune_8123'
     """
     port = host.rpartition(":")[2]
-    return f"langchain_finetune_{port}" if port.isdigit() else "langchain_finetune"
+    known = port.isascii() and port.isdigit()
+    return f"langchain_finetune_{port}" if known else "langchain_finetune"
 
 
 def session_token(headers: Headers) -> str | None:
     """Return the session's token among the cookies of a request."""
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return None
-    found = cookies.get(cookie_name(headers.get("host", "")))
-    return found.value if found else None
+    # Not the standard library's parser: that one stops at the first cookie that is odd, and all
+    # servers of this machine share the browser's cookies for its name.
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")))
 
 
 def fault(scope: Scope, headers: Headers) -> str | None:
@@ -106,6 +111,12 @@ def _is_served(host: str, scope: Scope, headers: Headers) -> bool:
     try:
         # Another port may be that of a tunnel; only names can be made to mean another machine.
         address = ipaddress.ip_address(name)
+        return address.is_loopback or address == _plain(ipaddress.ip_address(server[0]))
     except ValueError:
         return False
-    return address.is_loopback or name == server[0]
+
+
+def _plain(address: _Address) -> _Address:
+    """Return an address as browsers write it: a socket for IPv6 tells IPv4 as `::ffff:10.0.0.7`."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

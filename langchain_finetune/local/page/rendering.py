@@ -60,6 +60,11 @@ def page(
     return HTMLResponse(_TEMPLATES.get_template(template).render(shown | values), status)
 
 
+def refusal(request: Request, status: int, message: str) -> Response:
+    """Return a page that says why there is no other."""
+    return page(request, "error.html", status=status, message=message)
+
+
 def fragment(template: str, **values: Any) -> Response:
     """Return a part of a page, which a script puts in its place; notices wait for a whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(values))
@@ -116,13 +121,13 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except ApiError as error:
-                return _refused(request, error.status, error.message)
+                return refusal(request, error.status, error.message)
             except RequestValidationError as error:
                 # Only the place: the input itself may be training text.
                 place = ".".join(str(part) for part in _first(error)["loc"][1:])
-                return _refused(request, 400, f"The field {place!r} is missing or malformed.")
+                return refusal(request, 400, f"The field {place!r} is missing or malformed.")
             except HTTPException as error:
-                return _refused(request, error.status_code, str(error.detail))
+                return refusal(request, error.status_code, str(error.detail))
 
         return handler
 
@@ -130,7 +135,3 @@ class PageRoute(APIRoute):
 def _first(error: RequestValidationError) -> Mapping[str, Any]:
     first: Mapping[str, Any] = error.errors()[0]
     return first
-
-
-def _refused(request: Request, status: int, message: str) -> Response:
-    return page(request, "error.html", status=status, message=message)

@@ -1,6 +1,7 @@
 """All routes of the page."""
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.api_error import ApiError
@@ -38,6 +39,10 @@ def create_page_router(
     router.include_router(create_jobs_pages(engine))
     router.include_router(create_models_pages(engine))
     router.include_router(create_playground_pages(engine, store))
+
+    @router.get("/ui")
+    def show_start() -> Response:
+        return RedirectResponse("/", 303)
 
     # The last route: it takes what no other took.
     @router.get("/ui/{_rest:path}")
