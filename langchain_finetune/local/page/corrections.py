@@ -57,7 +57,9 @@ class CorrectionForm(BaseModel):
         if not self.calls.strip():
             return []
         try:
+            # Half a character, or a number that JSON has not, could be neither kept nor learnt.
             given = json.loads(self.calls)
+            json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise FormFaultError("The calls of tools are no JSON.") from None
         if not isinstance(given, list):

@@ -46,11 +46,12 @@ def shown_seconds(value: float | None) -> str:
     """
     if value is None:
         return _NONE
-    if value < 1:
+    if value < 0.9995:  # noqa: PLR2004 - more is rounded to a second
         return f"{value * 1000:.0f} ms"
-    if value < 60:  # noqa: PLR2004 - seconds of a minute
+    if value < 59.95:  # noqa: PLR2004 - more is rounded to a minute
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:.0f} s"
+    minutes, seconds = divmod(round(value), 60)
+    return f"{minutes} min {seconds} s"
 
 
 def shortened(text: str, most: int = 160) -> str:

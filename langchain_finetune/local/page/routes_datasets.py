@@ -44,7 +44,11 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         picked = pick(store, run_ids)
         if picked.examples:
             if chosen is None:
-                chosen = store.datasets.create({"name": new_name.strip(), "data_type": "kv"})
+                try:
+                    chosen = store.datasets.create({"name": new_name.strip(), "data_type": "kv"})
+                except ApiError as error:
+                    # Its name is taken, or is none.
+                    return back(request, "/", error.message, failed=True, came_from=True)
             keep(store, picked, chosen)
             count = f"{len(picked.examples)} example{'' if len(picked.examples) == 1 else 's'}"
             tell(request, f"{count} in the dataset {chosen['name']} now come from the picked runs.")

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from langchain_finetune.local.page import run_views
 from langchain_finetune.local.page.corrections import CorrectionForm, FormFaultError
@@ -49,7 +50,7 @@ def create_runs_router(store: RunStore) -> APIRouter:
             status=400 if fault else 200,
             asked=asked,
             projects=projects,
-            project_name=_name(projects, asked.project),
+            project_name=_name(projects, lines[0].row["project_id"] if lines else ""),
             datasets=store.datasets.all(limit=_MOST),
             kinds=KINDS,
             states=STATES,
@@ -84,6 +85,11 @@ def create_runs_router(store: RunStore) -> APIRouter:
             return _run_page(request, store, run_id, form=form, fault=str(error))
         told = "The correction is taken back." if form.undo else "The correction is kept."
         return back(request, f"/ui/runs/{run['id']}", told)
+
+    @router.get("/ui/runs/{run_id}/correction")
+    def leave_form(run_id: str) -> Response:
+        # A correction with a fault is shown at this address; who comes back to it sees the run.
+        return RedirectResponse(f"/ui/runs/{uuid_text(run_id, 'run_id')}", 303)
 
     @router.post("/ui/runs/{run_id}/feedback/{feedback_id}/remove")
     def remove_feedback(request: Request, run_id: str, feedback_id: str) -> Response:

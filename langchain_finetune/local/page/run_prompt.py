@@ -29,7 +29,8 @@ def run_prompt(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
     except NoExampleError as error:
         raise ApiError(400, f"The playground can't go on with this run: {error}.") from None
     system = message = ""
-    if messages[0]["role"] in {"system", "developer"} and isinstance(messages[0]["content"], str):
+    first = messages[0] if messages else {"role": ""}
+    if first["role"] in {"system", "developer"} and isinstance(first["content"], str):
         system = messages.pop(0)["content"]
     if messages and messages[-1]["role"] == "user" and isinstance(messages[-1]["content"], str):
         message = messages.pop()["content"]

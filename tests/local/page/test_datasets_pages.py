@@ -133,8 +133,8 @@ def test_what_is_missing_is_told_on_the_page_before(visitor, form, message):
 
 def test_names_that_are_taken_and_datasets_that_there_are_not(visitor, trace, langsmith, name):
     langsmith.create_dataset(name)
-    page = visitor.post("/ui/datasets/pick", run=trace(), new_name=name)
-    assert (page.status, "of this name already" in page.text) == (409, True)
+    page = visitor.post("/ui/datasets/pick", came_from="/?kind=llm", run=trace(), new_name=name)
+    assert (page.address, "of this name already" in page.text) == ("/?kind=llm", True)
     page = visitor.post("/ui/datasets/pick", run=trace(), dataset=str(uuid.uuid4()))
     assert page.status == 404
     assert visitor.get(f"/ui/datasets/{uuid.uuid4()}").status == 404
