@@ -28,7 +28,18 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const said = new URLSearchParams([[button.name, button.value]]);
   const name = button.getAttribute("aria-label");
-  const answer = await fetch(button.formAction, { method: "POST", body: said });
+  let answer;
+  try {
+    answer = await fetch(button.formAction, { method: "POST", body: said });
+  } catch {
+    const fault = document.createElement("p");
+    fault.className = "fault";
+    fault.setAttribute("role", "alert");
+    fault.textContent = "The engine can't be reached.";
+    part.querySelector(".fault")?.remove();
+    part.append(fault);
+    return;
+  }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById(part.id);
   if (!fresh) {

@@ -8,21 +8,30 @@
 
   const column = (place) => form.querySelector(`[data-column="${place}"]`);
 
+  const typed = () => new Map([...form.querySelectorAll("textarea[id], input[id]")].map((each) => [each.id, each.value]));
+
   // Sends the form; puts the playground as the engine draws it in place of what is there.
   const turn = async (action) => {
     const fields = new URLSearchParams(new FormData(form));
+    const sent = typed();
     fields.set("action", action);
     const answer = await fetch("/ui/playground/turn", { method: "POST", body: fields });
     // Not a reload: it would lose what was typed in.
     if (answer.status === 401 || answer.redirected) {
       throw new Error("The session has ended: sign in in another tab, then send again.");
     }
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error.message);
+    const body = await answer.json().catch(() => null);
+    if (!answer.ok || !body) throw new Error(body?.error?.message ?? "The engine failed; its log says where.");
     const focused = document.activeElement;
     const [id, start, end] = [focused?.id, focused?.selectionStart, focused?.selectionEnd];
     const isOpen = document.getElementById("setup").open;
+    const now = typed();
     form.innerHTML = body.html;
+    // What was typed while the engine drew is newer than what it has drawn.
+    for (const [field, text] of now) {
+      const drawn = text !== sent.get(field) && document.getElementById(field);
+      if (drawn) drawn.value = text;
+    }
     if (isOpen) document.getElementById("setup").open = true;
     const again = id && form.querySelector(`#${id}`);
     if (again) {
