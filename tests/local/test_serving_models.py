@@ -144,6 +144,13 @@ def test_a_folder_that_is_no_model(server, tmp_path, files):
     assert str(tmp_path) not in caught.value.message
 
 
+def test_a_model_that_is_deleted_while_it_is_asked(server, tmp_path):
+    server.models["gone"] = tmp_path / "gone"
+    with server.client() as client, pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(**body("gone"))
+    assert caught.value.code == "model_not_found"
+
+
 @pytest.mark.train
 def test_a_model_that_was_just_trained_answers(server, tmp_path, folder):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ahoy!"}]

@@ -83,7 +83,7 @@ def weigh(folder: Path) -> int:
     A folder that holds no weights weighs nothing; `load` says what is wrong with it.
 
     Raises:
-        ApiError: 500 with the code `model_not_loadable`.
+        ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone.
     """
     try:
         files = _weights(folder)
@@ -91,7 +91,7 @@ def weigh(folder: Path) -> int:
             return sum(file.stat().st_size for file in files)
         parameters = sum(_parameters(file) for file in files)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, SafetensorError) as error:
-        raise _not_loadable(error) from error
+        raise _not_loadable(folder, error) from error
     return parameters * int(_cpu_type(parameters).itemsize)
 
 
@@ -99,7 +99,7 @@ def load(folder: Path) -> LoadedModel:
     """Load a model from a local folder: safetensors only, and no code of its own.
 
     Raises:
-        ApiError: 500 with the code `model_not_loadable`.
+        ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -113,7 +113,7 @@ def load(folder: Path) -> LoadedModel:
             dtype="auto",
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise _not_loadable(error) from error
+        raise _not_loadable(folder, error) from error
     parameters = model.num_parameters()
     if device() == "cpu":
         model = model.to(_cpu_type(parameters))
@@ -161,7 +161,12 @@ def _cpu_type(parameters: int) -> Any:
     return torch.bfloat16 if half else torch.float32
 
 
-def _not_loadable(error: Exception) -> ApiError:
+def _not_loadable(folder: Path, error: Exception) -> ApiError:
+    if not folder.exists():
+        # It was deleted between the question and the loading.
+        return ApiError(
+            404, "The model is not there any more.", code="model_not_found", param="model"
+        )
     logger.warning("A model folder could not be loaded: %s", type(error).__name__)
     return ApiError(
         500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"
