@@ -29,8 +29,9 @@
     form.innerHTML = body.html;
     // What was typed while the engine drew is newer than what it has drawn.
     for (const [field, text] of now) {
-      const drawn = text !== sent.get(field) && document.getElementById(field);
-      if (drawn) drawn.value = text;
+      const before = sent.get(field) ?? "";
+      const drawn = text !== before && document.getElementById(field);
+      if (drawn) drawn.value = text.startsWith(before) ? drawn.value + text.slice(before.length) : text;
     }
     if (isOpen) document.getElementById("setup").open = true;
     const again = id && form.querySelector(`#${id}`);
