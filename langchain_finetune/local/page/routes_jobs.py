@@ -127,6 +127,7 @@ def _shown(engine: EngineParts, job: Job) -> dict[str, Any]:
         "has_older": events.has_more,
         "checkpoints": engine.journal.checkpoints(job.id, limit=_CHECKPOINTS, after=None).records,
         "actions": actions(job),
+        "models": {each.id for each in engine.models.fine_tuned()},
     }
 
 

@@ -115,6 +115,17 @@ def test_a_deleted_file_is_told(visitor, create, ended, client):
     assert "deleted since" in visitor.get(f"/ui/jobs/{job.id}").text
 
 
+def test_a_deleted_model_is_told(visitor, create, ended, client):
+    job = ended(create().id)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert ("Try it beside its base" in page.text, "deleted since" in page.text) == (True, False)
+    client.models.delete(job.fine_tuned_model)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert ("Try it beside its base" in page.text, "deleted since" in page.text) == (False, True)
+    assert job.fine_tuned_model in page.text
+    assert [each for each in page.all("a") if "playground?model" in each["href"]] == []
+
+
 def test_jobs_are_listed_in_parts(visitor, create, client, way):
     made = [create(suffix=f"number {number}", seed=way.SUCCEED).id for number in range(27)]
     page = visitor.get("/ui/jobs")
