@@ -26,8 +26,14 @@ def create_datasets_router(store: RunStore) -> APIRouter:
 
     @router.get("/ui/datasets")
     def list_datasets(request: Request) -> Response:
-        datasets = store.datasets.all(limit=_MOST)
-        return page(request, "datasets.html", section="Datasets", datasets=datasets)
+        datasets = store.datasets.all(limit=_MOST + 1)
+        return page(
+            request,
+            "datasets.html",
+            section="Datasets",
+            datasets=datasets[:_MOST],
+            has_more=len(datasets) > _MOST,
+        )
 
     @router.post("/ui/datasets/pick")
     def pick_runs(

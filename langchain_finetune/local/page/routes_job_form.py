@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -69,6 +71,16 @@ def _made_before(engine: EngineParts, given: dict[str, str]) -> Job | None:
     return found[0] if found else None
 
 
+def _datasets(store: RunStore, source: str) -> list[dict[str, Any]]:
+    """Return the newest datasets, and the one that is asked for, however old."""
+    found = store.datasets.all(limit=_MOST_CHOICES)
+    kind, _, asked = source.partition(":")
+    if kind == "dataset" and asked not in {each["id"] for each in found}:
+        with suppress(ApiError):
+            found.append(store.datasets.get(asked))
+    return found
+
+
 async def _form(
     engine: EngineParts,
     store: RunStore,
@@ -76,7 +88,7 @@ async def _form(
     values: dict[str, str],
     errors: dict[str, str],
 ) -> Response:
-    datasets = await asyncio.to_thread(store.datasets.all, limit=_MOST_CHOICES)
+    datasets = await asyncio.to_thread(_datasets, store, values.get("source", ""))
     uploaded = engine.files.page(
         limit=_MOST_CHOICES, after=None, purpose="fine-tune", ascending=False
     )
