@@ -108,7 +108,9 @@ def _first(batch: Any) -> list[Any]:
 
 
 def _is_one(batch: Any) -> bool:
-    return bool(batch) and (len(batch) == 1 or not any(isinstance(row, list) for row in batch))
+    if not isinstance(batch, list):
+        return False
+    return len(batch) == 1 or (bool(batch) and not any(isinstance(row, list) for row in batch))
 
 
 def _answers(outputs: Mapping[str, Any], sent: list[Any]) -> list[Any]:

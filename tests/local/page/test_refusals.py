@@ -108,6 +108,14 @@ def test_a_run_that_asked_nothing_opens_no_conversation(visitor, trace):
     assert visitor.get("/ui/playground", run=trace(data)).status == 200
 
 
+@pytest.mark.parametrize("generations", [1.5, True, "x", {"a": 1}, {}, [[[]]]])
+def test_one_run_of_no_shape_does_not_break_the_list(visitor, trace, own_runs, generations):
+    run_id = trace(run(outputs={"generations": generations}))
+    for path in (own_runs(), f"/ui/runs/{run_id}"):
+        assert visitor.get(path).status == 200
+    assert visitor.get("/ui/playground", run=run_id).status in {200, 400}
+
+
 def test_texts_keep_their_first_line(visitor, trace):
     sent = [{"role": "system", "content": "\nBe kind."}, {"role": "user", "content": "\n\nHi"}]
     run_id = trace(run(inputs={"messages": sent}, outputs={"role": "assistant", "content": "Yes"}))

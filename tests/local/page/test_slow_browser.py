@@ -74,6 +74,19 @@ def test_what_is_typed_while_the_engine_draws_is_kept(engine, browser):
     assert browser.find_element(By.ID, "message").get_attribute("value") == "And more"
 
 
+def test_a_session_that_has_ended_is_told_once_and_loses_nothing(engine, browser):
+    browser.get(f"{engine.url}/ui/playground?model=nano")
+    browser.find_element(By.ID, "message").send_keys("A long text")
+    browser.delete_all_cookies()
+    for _ in range(2):
+        browser.execute_script("document.querySelector('.notice')?.setAttribute('data-old', '')")
+        browser.find_element(By.ID, "send").click()
+        waits(browser, "return document.querySelector('.notice:not([data-old])') !== null")
+        [notice] = browser.find_elements(By.CSS_SELECTOR, ".notice")
+        assert "The session has ended" in notice.text
+    assert browser.find_element(By.ID, "message").get_attribute("value") == "A long text"
+
+
 def test_a_vote_that_can_not_be_sent_is_told(engine, browser, trace, own_runs):
     trace()
     browser.get(engine.url + own_runs())

@@ -151,6 +151,7 @@
       notice.className = "notice failed";
       notice.setAttribute("role", "alert");
       notice.textContent = error instanceof TypeError ? "The engine can't be reached." : error.message;
+      form.querySelector(":scope > .notice")?.remove();
       form.prepend(notice);
     } finally {
       stop = null;
