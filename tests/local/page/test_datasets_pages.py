@@ -6,7 +6,7 @@ import uuid
 import pytest
 from langsmith.schemas import DataType
 
-from langchain_finetune import LangSmithDatasetChatLoader, LangSmithRunChatLoader
+from langchain_finetune import Convert, LangSmithDatasetChatLoader, LangSmithRunChatLoader
 from langchain_finetune.sessions import wire_messages
 from support.dialects import RUNS
 from support.runs import constructor, run
@@ -46,7 +46,8 @@ def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project
     ] == ids
     [download] = [each["href"] for each in page.all("a") if "download" in each]
     lines = [json.loads(line) for line in visitor.get(download).html.splitlines()]
-    assert [line["messages"] for line in lines] == [wire_messages(each) for each in runs]
+    loader = LangSmithRunChatLoader(ids, client=langsmith, project_name=project)
+    assert lines == list((loader | Convert()).invoke({}))
 
 
 def test_what_makes_no_example_is_named(visitor, trace, name, examples):
@@ -61,7 +62,7 @@ def test_what_makes_no_example_is_named(visitor, trace, name, examples):
         "(no_chat)": trace(run(outputs={"generations": [[]]})),
         "(completion_run)": trace(RUNS["completion by LangChain"][0]),
         "There is no run": str(uuid.uuid4()),
-        "(empty_answer)": trace(unfit),
+        "(empty_target)": trace(unfit),
     }
     page = visitor.post("/ui/datasets/pick", run=[trace(), *ids.values()], new_name=name)
     assert "1 example in the dataset" in page.text

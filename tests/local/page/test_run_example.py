@@ -19,7 +19,7 @@ from langchain_finetune.local.store.openai_lines import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
 from support.dialects import RUNS
 from support.mutations import ANYTHING, mutated_runs
-from support.runs import ANSWER, constructor, run
+from support.runs import ANSWER, FUNCTION, TOOL, constructor, run
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 
@@ -74,6 +74,27 @@ def test_each_answer_is_an_example():
     assert corrected["outputs"]["message"]["content"] == "Room 7."
     shown = run_chat(row)
     assert [each.gist for each in shown.answers] == ['find_room({"beds": 2})', "Room 9."]
+
+
+def test_all_that_the_request_said_goes_along():
+    form = {"type": "json_schema", "json_schema": {"name": "Room", "schema": {"type": "object"}}}
+    said = {"functions": [FUNCTION], "parallel_tool_calls": False, "response_format": form}
+    found = run(extra={"invocation_params": {"tools": [TOOL], **said}})
+    [example] = run_examples(row_of(found))
+    assert told(read_run(found)[0])[1] == {"tools": [TOOL], **said}
+    for each in (example, as_chat_example(example)):
+        assert read_back(each)[1] == {"tools": [TOOL], **said}
+    assert run_chat(row_of(found)).settings == {"tools": [TOOL], **said}
+
+
+def test_what_loaders_skip_is_shown_with_the_reason():
+    heard = constructor("HumanMessage", content=[{"type": "audio", "data": "x"}], type="human")
+    shown = run_chat(row_of(run([heard])))
+    assert (shown.skipped.code, shown.sent[0].role) == ("unsupported_content", "user")
+    assert [each.role for each in shown.answers] == ["assistant"]
+    failed = run_chat(row_of(run(error="TimeoutError", outputs={})))
+    assert (failed.skipped.code, failed.answers) == ("errored_run", [])
+    assert [each.role for each in failed.sent] == ["system", "user"]
 
 
 def test_reasoning_is_shown_and_not_learnt():
