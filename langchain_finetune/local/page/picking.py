@@ -42,15 +42,15 @@ def pick(store: RunStore, run_ids: Iterable[str]) -> Picked:
     """
     picked = Picked()
     for run_id in dict.fromkeys(run_ids):
+        name = run_id
         try:
             given = store.runs.get(run_id).row
+            name = f"{given['name']} ({run_id[-8:]})"
+            for example in readable(name, partial(_examples, store, given), picked.refused.append):
+                if example not in picked.examples:
+                    picked.examples.append(example)
         except ApiError as error:
-            picked.refused.append(Skip(run_id, "unknown_run", str(error)))
-            continue
-        name = f"{given['name']} ({run_id[-8:]})"
-        for example in readable(name, partial(_examples, store, given), picked.refused.append):
-            if example not in picked.examples:
-                picked.examples.append(example)
+            picked.refused.append(Skip(name, "unknown_run", str(error)))
     return picked
 
 
