@@ -185,7 +185,7 @@ def test_a_correction_takes_the_answers_place(visitor, trace, langsmith, project
         feedback={"key": "correction", "use_correction": True},
     )
     address = f"/ui/runs/{run_id}/correction"
-    assert ">Room 8.</textarea>" in visitor.get(f"/ui/runs/{run_id}").html
+    assert ">\nRoom 8.</textarea>" in visitor.get(f"/ui/runs/{run_id}").html
     page = visitor.post(address, text="Room 7.\r\nNo, 9.", calls="")
     assert "The correction is kept." in page.text
     assert ">Room 7.\nNo, 9.</textarea>" in page.html
