@@ -188,7 +188,7 @@ def test_a_correction_takes_the_answers_place(visitor, trace, langsmith, project
     assert ">\nRoom 8.</textarea>" in visitor.get(f"/ui/runs/{run_id}").html
     page = visitor.post(address, text="Room 7.\r\nNo, 9.", calls="")
     assert "The correction is kept." in page.text
-    assert ">Room 7.\nNo, 9.</textarea>" in page.html
+    assert ">\nRoom 7.\nNo, 9.</textarea>" in page.html
     [session] = corrected.load()
     assert session["messages"][-1].content == "Room 7.\nNo, 9."
     assert session["rejected"] == {"role": "assistant", "content": "Room 8."}
