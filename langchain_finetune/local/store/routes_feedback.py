@@ -9,6 +9,7 @@ from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,
+    PublicJson,
     Root,
     Texts,
     answer,
@@ -83,7 +84,7 @@ def _add_tokens(router: APIRouter, tokens: FeedbackTokens) -> None:
         return answer(tokens.all(run, root, limit=page.limit, offset=page.offset))
 
     @router.post("/feedback/tokens/{token}")
-    def use_token(token: str, body: Json) -> Response:
+    def use_token(token: str, body: PublicJson) -> Response:
         tokens.use(uuid_text(token, "token") or "", body)
         return answer({"message": "Feedback created"})
 
