@@ -128,15 +128,17 @@ class Exports:
                     shutil.rmtree(left, ignore_errors=True)
                 part.mkdir(mode=0o700, parents=True)
                 count = self._write_files(self.get(export_id), part)
-                self._require_going(export_id)
-                part.rename(whole)
-                self._changed(
-                    export_id,
-                    status="Completed",
-                    finished_at=iso(now()),
-                    folder=str(whole),
-                    exported_runs=count,
-                )
+                # Together, so that none is called cancelled whose files are there.
+                with self._database.transaction():
+                    self._require_going(export_id)
+                    part.rename(whole)
+                    self._changed(
+                        export_id,
+                        status="Completed",
+                        finished_at=iso(now()),
+                        folder=str(whole),
+                        exported_runs=count,
+                    )
         except _EndedError:
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
