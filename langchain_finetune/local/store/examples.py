@@ -76,8 +76,9 @@ class Examples(ExampleReader):
             dataset_id: The dataset that they must be of.
 
         Raises:
-            ApiError: 404 where one does not exist.
+            ApiError: 404 where one does not exist, 507 where the disk is full.
         """
+        self._database.require_room()
         datasets: dict[str, dict[str, Any]] = {}
         with self._database.transaction():
             time = self._next_time()

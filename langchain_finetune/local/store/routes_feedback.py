@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
-from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,
@@ -27,8 +26,9 @@ def create_feedback_router(store: RunStore) -> APIRouter:
 
     @router.post("/feedback")
     def create_feedback(body: Json) -> Response:
-        made = store.feedback.add([body])[0]
-        _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
+        with store.together():
+            made = store.feedback.add([body])[0]
+            _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
         return answer(made)
 
     @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
@@ -52,7 +52,7 @@ def create_feedback_router(store: RunStore) -> APIRouter:
         )
         return answer(found)
 
-    _add_tokens(router, store.feedback_tokens)
+    _add_tokens(router, store)
     _add_configs(router, store.feedback_configs)
 
     @router.get("/feedback/{feedback_id}")
@@ -71,11 +71,15 @@ def create_feedback_router(store: RunStore) -> APIRouter:
     return router
 
 
-def _add_tokens(router: APIRouter, tokens: FeedbackTokens) -> None:
+def _add_tokens(router: APIRouter, store: RunStore) -> None:
+    tokens = store.feedback_tokens
+
     @router.post("/feedback/tokens")
     def create_tokens(body: Json, root: Root) -> Response:
         if isinstance(body, list):
-            return answer([tokens.create(each, root) for each in body])
+            with store.together():
+                made = [tokens.create(each, root) for each in body]
+            return answer(made)
         return answer(tokens.create(body, root))
 
     @router.get("/feedback/tokens", dependencies=[known_only("run_id", "limit", "offset")])
