@@ -38,6 +38,13 @@ _JOURNAL_BYTES = 64 * 2**20
 _SIZES = ("page_count", "freelist_count", "page_size")
 
 
+class EngineStopsError(ApiError):
+    """A search was ended because the engine stops; LangSmith's client asks again."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "The engine stops: ask again later.", code="engine_stops")
+
+
 class Database:
     """One connection that threads take turns at.
 
@@ -64,6 +71,7 @@ class Database:
                 " begin with an empty one."
             ) from error
         self._deadline = math.inf
+        self._ending = False
         self._connection.set_progress_handler(self._is_late, _STEPS)
         self._lock = threading.RLock()
         self._folder = path.parent
@@ -100,6 +108,7 @@ class Database:
 
         Raises:
             ApiError: 400 where it takes so long that others would wait for it.
+            EngineStopsError: Nobody will wait for it.
         """
         with self._in_time():
             return self.rows(sql, values)
@@ -136,6 +145,8 @@ class Database:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                     raise
+                if self._ending:
+                    raise EngineStopsError from None
                 raise ApiError(
                     400,
                     f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
@@ -145,7 +156,13 @@ class Database:
                 self._deadline = math.inf
 
     def _is_late(self) -> bool:
-        return time.monotonic() > self._deadline
+        if self._deadline == math.inf:
+            return False
+        return self._ending or time.monotonic() > self._deadline
+
+    def end_searches(self) -> None:
+        """End the search that runs, and those that follow, so that the file can be closed."""
+        self._ending = True
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
         """Return the first row of a query, or None."""

@@ -13,7 +13,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.quiet_log import log_broken
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.store.database import Database, EngineStopsError
 from langchain_finetune.local.store.export_requests import export_condition, export_record
 from langchain_finetune.local.store.export_rows import COLUMNS, writer_of
 from langchain_finetune.local.store.projects import TENANT_ID, Projects
@@ -139,7 +139,7 @@ class Exports:
                         folder=str(whole),
                         exported_runs=count,
                     )
-        except _EndedError:
+        except (_EndedError, EngineStopsError):
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
             log_broken(logger, "An export", error)

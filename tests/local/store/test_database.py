@@ -1,12 +1,16 @@
 """The store's file: what is wrong with it, what it gives back, how much a page reads of it."""
 
+import math
 import sqlite3
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 
 from langchain_finetune.errors import EngineError
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import Limits, RunStore, database, retention
 from langchain_finetune.local.store.example_changes import ExampleChange
 from langchain_finetune.local.store.run_changes import run_change
@@ -110,3 +114,18 @@ def test_every_example_is_read_however_large_they_are(store, monkeypatch):
     ids = [str(uuid4()) for _ in range(5)]
     store.examples.add(dataset, [ExampleChange(each, inputs='{"tea": "white"}') for each in ids])
     assert [row["id"] for row in store.examples.each(dataset)] == ids
+
+
+def test_a_search_does_not_keep_the_engine_from_stopping(tmp_path):
+    store = RunStore(tmp_path / "runs.sqlite")
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with ThreadPoolExecutor() as pool:
+        search = pool.submit(store._database.search, endless)
+        started = time.monotonic()
+        while store._database._deadline == math.inf:
+            time.sleep(0.01)
+        store.close()
+        with pytest.raises(ApiError) as ended:
+            search.result()
+    assert ended.value.status == 503
+    assert time.monotonic() - started < database.MAX_SEARCH_S
