@@ -122,7 +122,7 @@ def test_a_search_does_not_keep_the_engine_from_stopping(tmp_path):
     with ThreadPoolExecutor() as pool:
         search = pool.submit(store._database.search, endless)
         started = time.monotonic()
-        while store._database._deadline == math.inf:
+        while store._database._deadline == math.inf and not search.done():
             time.sleep(0.01)
         store.close()
         with pytest.raises(ApiError) as ended:
