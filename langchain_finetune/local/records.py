@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
 
 
@@ -67,13 +68,26 @@ class Database:
 
     Args:
         path: Where it lies; it is made where there is none.
+
+    Raises:
+        EngineError: The file is damaged, no database, or can't be written.
     """
 
     def __init__(self, path: Path) -> None:
-        # The chat service asks for a model's folder from a thread; SQLite itself serialises.
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            # The chat service asks for a model's folder from a thread; SQLite itself serialises.
+            self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = NORMAL")
+            except sqlite3.Error:
+                self.connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise EngineError(
+                f"The engine's file {path} can't be opened ({error}): mend it, or choose another"
+                " home."
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -84,10 +98,16 @@ class Database:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            # After a failed commit, too: what follows would never be committed.
+            self._roll_back()
             raise
-        self.connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        # A full disk has SQLite roll back by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file."""

@@ -39,7 +39,8 @@ async def dataset_files(
         ApiError: 404 for an unknown dataset; 400 where an example is none for this method, or a
             share leaves one of the files without any.
     """
-    name = store.datasets.get(dataset_id)["name"]
+    # The store may make its callers wait for a search.
+    name = (await asyncio.to_thread(store.datasets.get, dataset_id))["name"]
     lines = await asyncio.to_thread(_lines, store, dataset_id, method)
     train, validation = split(lines, share)
     kept = await _keep(files, train, f"{name}.jsonl")

@@ -3,12 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.example_changes import ExampleChange
 from langchain_finetune.local.store.wire import Part, dumps
+
+MAX_ROWS = 100_000
+"""Most rows of a file: short ones take a hundred times their bytes as examples."""
 
 _SINGLE = ("id", "name", "description", "data_type")
 
@@ -44,9 +48,12 @@ def _examples(text: str, keys: Mapping[str, Sequence[str]]) -> list[ExampleChang
         missing = {*keys["input"], *keys["output"]}.difference(reader.fieldnames or ())
         if missing:
             raise ApiError(400, f"The file has no column {', '.join(sorted(missing))}.")
-        rows = list(reader)
-    except csv.Error:
-        raise ApiError(400, "The file is no CSV.", param="file") from None
+        rows = list(islice(reader, MAX_ROWS + 1))
+    except csv.Error as error:
+        # It names the kind of the fault, and quotes nothing.
+        raise ApiError(400, f"The file can't be read as CSV: {error}.", param="file") from None
+    if len(rows) > MAX_ROWS:
+        raise ApiError(413, f"The file has more than {MAX_ROWS} rows: cut it.", param="file")
     return [
         ExampleChange(
             str(uuid4()),

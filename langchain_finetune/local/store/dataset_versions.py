@@ -6,7 +6,7 @@ from typing import Any
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.sql import Where
-from langchain_finetune.local.store.timestamps import iso, micros
+from langchain_finetune.local.store.timestamps import iso, micros, now
 
 LATEST = "latest"
 """The tag that moves by itself."""
@@ -97,6 +97,29 @@ class Versions:
             if not found:
                 raise ApiError(404, "The dataset had no version yet.", code="version_not_found")
         return {"as_of": iso(max(found)), "tags": tags.get(max(found), [])}
+
+    def fixed(self, dataset_id: str, as_of: str | None) -> str:
+        """Return the time of a version: what it holds stays, while tags and the newest move.
+
+        Args:
+            dataset_id: The dataset.
+            as_of: A time or a tag; the newest version by default.
+
+        Raises:
+            ApiError: 404 for a tag that there isn't.
+        """
+        times = (row["time"] for row in self._database.rows(_TIMES, (dataset_id,)))
+        newest = max(times, default=now())
+        if as_of in (None, "", LATEST):
+            return iso(newest)
+        time = micros(as_of)
+        if time is None:
+            sql = "SELECT version FROM dataset_tags WHERE dataset_id = ? AND tag = ?"
+            row = self._database.row(sql, (dataset_id, as_of))
+            if row is None:
+                raise _no_tag(as_of)
+            time = row["version"]
+        return iso(min(time, newest))
 
     def tag(self, dataset_id: str, as_of: Any, tag: Any) -> dict[str, Any]:
         """Name a version; a name that another one has moves.

@@ -101,7 +101,7 @@ class Datasets:
         if metadata:
             conditions.append(has_metadata("d", metadata))
         where = all_of(conditions)
-        rows = self._database.rows(
+        rows = self._database.search(
             "SELECT *, (SELECT count(*) FROM example_versions AS e "  # noqa: S608 constants and "?"
             "WHERE e.dataset_id = d.id AND e.valid_to IS NULL) AS example_count "
             f"FROM datasets AS d WHERE {where.sql} ORDER BY created_at DESC, id LIMIT ? OFFSET ?",

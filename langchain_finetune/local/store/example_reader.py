@@ -107,13 +107,14 @@ class ExampleReader:
         version = self._versions.condition(as_of, dataset_id)
         place = -1
         while True:
-            rows = self._database.rows(
+            rows, has_more = self._database.page(
                 f"SELECT * FROM example_versions AS e WHERE e.dataset_id = ? AND {version.sql} "  # noqa: S608
                 "AND e.place > ? ORDER BY e.place LIMIT ?",
-                (dataset_id, *version.values, place, _PAGE),
+                (dataset_id, *version.values, place),
+                _PAGE,
             )
             yield from rows
-            if len(rows) < _PAGE:
+            if not has_more:
                 return
             place = rows[-1]["place"]
 

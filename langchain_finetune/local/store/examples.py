@@ -76,8 +76,9 @@ class Examples(ExampleReader):
             dataset_id: The dataset that they must be of.
 
         Raises:
-            ApiError: 404 where one does not exist.
+            ApiError: 404 where one does not exist, 507 where the disk is full.
         """
+        self._database.require_room()
         datasets: dict[str, dict[str, Any]] = {}
         with self._database.transaction():
             time = self._next_time()
@@ -209,10 +210,8 @@ class Examples(ExampleReader):
 
     def _next_time(self) -> int:
         """Return the present, but later than every version: clocks may step back."""
-        row = self._database.row(
-            "SELECT max(coalesce(max(valid_from), 0), coalesce(max(valid_to), 0)) AS last "
-            "FROM example_versions"
-        )
+        # A dataset was changed last when its newest version began; examples are many more.
+        row = self._database.row("SELECT coalesce(max(modified_at), 0) AS last FROM datasets")
         return max(now(), row["last"] + 1 if row else 0)
 
     def _touch(self, dataset_id: str, time: int) -> None:

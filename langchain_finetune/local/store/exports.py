@@ -13,7 +13,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.quiet_log import log_broken
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.store.database import Database, EngineStopsError
 from langchain_finetune.local.store.export_requests import export_condition, export_record
 from langchain_finetune.local.store.export_rows import COLUMNS, writer_of
 from langchain_finetune.local.store.projects import TENANT_ID, Projects
@@ -128,16 +128,18 @@ class Exports:
                     shutil.rmtree(left, ignore_errors=True)
                 part.mkdir(mode=0o700, parents=True)
                 count = self._write_files(self.get(export_id), part)
-                self._require_going(export_id)
-                part.rename(whole)
-                self._changed(
-                    export_id,
-                    status="Completed",
-                    finished_at=iso(now()),
-                    folder=str(whole),
-                    exported_runs=count,
-                )
-        except _EndedError:
+                # Together, so that none is called cancelled whose files are there.
+                with self._database.transaction():
+                    self._require_going(export_id)
+                    part.rename(whole)
+                    self._changed(
+                        export_id,
+                        status="Completed",
+                        finished_at=iso(now()),
+                        folder=str(whole),
+                        exported_runs=count,
+                    )
+        except (_EndedError, EngineStopsError):
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
             log_broken(logger, "An export", error)

@@ -100,7 +100,7 @@ class Feedback:
             field = "json_extract(body, '$.comparative_experiment_id')"
             conditions.append(Where(f"{field} = ?", (comparative_experiment_id,)))
         where = all_of(conditions)
-        rows = self._database.rows(
+        rows = self._database.search(
             f"SELECT body FROM feedback WHERE {where.sql} "  # noqa: S608 constants and "?"
             "ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
             (*where.values, limit, offset),

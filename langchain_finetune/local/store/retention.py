@@ -7,6 +7,7 @@ and can't be had again.
 
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -134,6 +135,9 @@ class Retention:
                 self.let_old_go()
             except ApiError as error:
                 logger.warning("Old runs could not be let go: %s", error.message)
+            except sqlite3.Error as error:
+                # Such as a file that another program holds: the next look may find it free.
+                logger.warning("Old runs could not be let go: %s.", error)
             self._ended.wait(_LOOK_EVERY_S)
 
     def _let_go(self, before: int, down_to: int = 0) -> int:

@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
-from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,
+    PublicJson,
     Root,
     Texts,
     answer,
@@ -26,8 +26,9 @@ def create_feedback_router(store: RunStore) -> APIRouter:
 
     @router.post("/feedback")
     def create_feedback(body: Json) -> Response:
-        made = store.feedback.add([body])[0]
-        _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
+        with store.together():
+            made = store.feedback.add([body])[0]
+            _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
         return answer(made)
 
     @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
@@ -51,7 +52,7 @@ def create_feedback_router(store: RunStore) -> APIRouter:
         )
         return answer(found)
 
-    _add_tokens(router, store.feedback_tokens)
+    _add_tokens(router, store)
     _add_configs(router, store.feedback_configs)
 
     @router.get("/feedback/{feedback_id}")
@@ -70,11 +71,15 @@ def create_feedback_router(store: RunStore) -> APIRouter:
     return router
 
 
-def _add_tokens(router: APIRouter, tokens: FeedbackTokens) -> None:
+def _add_tokens(router: APIRouter, store: RunStore) -> None:
+    tokens = store.feedback_tokens
+
     @router.post("/feedback/tokens")
     def create_tokens(body: Json, root: Root) -> Response:
         if isinstance(body, list):
-            return answer([tokens.create(each, root) for each in body])
+            with store.together():
+                made = [tokens.create(each, root) for each in body]
+            return answer(made)
         return answer(tokens.create(body, root))
 
     @router.get("/feedback/tokens", dependencies=[known_only("run_id", "limit", "offset")])
@@ -83,7 +88,7 @@ def _add_tokens(router: APIRouter, tokens: FeedbackTokens) -> None:
         return answer(tokens.all(run, root, limit=page.limit, offset=page.offset))
 
     @router.post("/feedback/tokens/{token}")
-    def use_token(token: str, body: Json) -> Response:
+    def use_token(token: str, body: PublicJson) -> Response:
         tokens.use(uuid_text(token, "token") or "", body)
         return answer({"message": "Feedback created"})
 

@@ -38,8 +38,10 @@ def create_queue_items_router(store: RunStore) -> APIRouter:
         if start < 0 or not 1 <= page_size <= _MOST:
             raise ApiError(400, f"cursor must be one of this server, page_size 1 to {_MOST}.")
         limit = page_size + 1 if item_type == "RUN" else 0
-        found = queues.runs(_id(queue_id), status=_state(status), limit=limit, offset=start)
-        items = [_item(store, queue_id, queued) for queued in found[:page_size]]
+        # Together, so that no run goes between the two.
+        with store.together():
+            found = queues.runs(_id(queue_id), status=_state(status), limit=limit, offset=start)
+            items = [_item(store, queue_id, queued) for queued in found[:page_size]]
         after = str(start + page_size) if len(found) > page_size else None
         return answer({"items": items, "next_cursor": after})
 

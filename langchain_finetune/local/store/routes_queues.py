@@ -71,8 +71,11 @@ def _add_runs(router: APIRouter, store: RunStore) -> None:
 
     @router.get("/{queue_id}/runs", dependencies=[known_only("status", "limit", "offset")])
     def list_runs(queue_id: str, page: Page, status: str | None = None) -> Response:
-        found = queues.runs(_id(queue_id), status=status, limit=page.limit, offset=page.offset)
-        return answer([_queued(store, queued) for queued in found])
+        # Together, so that no run goes between the two.
+        with store.together():
+            found = queues.runs(_id(queue_id), status=status, limit=page.limit, offset=page.offset)
+            runs = [_queued(store, queued) for queued in found]
+        return answer(runs)
 
     @router.get("/{queue_id}/run/{index}", dependencies=[known_only("status")])
     def read_run(queue_id: str, index: int, status: str | None = None) -> Response:

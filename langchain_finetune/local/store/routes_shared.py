@@ -9,14 +9,32 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.wire import Part, dumps, loads, multipart, read_body, unpacked
+from langchain_finetune.local.store.wire import (
+    Part,
+    dumps,
+    loads,
+    multipart,
+    read_body,
+    unpacked,
+)
+
+MAX_PUBLIC_BYTES = 2**20
+"""Largest body of who has no key."""
 
 
 async def _json_body(request: Request) -> Any:
+    return await _read_json(request)
+
+
+async def _public_json_body(request: Request) -> Any:
+    return await _read_json(request, MAX_PUBLIC_BYTES)
+
+
+async def _read_json(request: Request, most: int | None = None) -> Any:
     # LangSmith's clients don't always name the type, so FastAPI would not parse it.
-    body, encoding = await read_body(request), _encoding(request)
+    body, encoding = await read_body(request, most), _encoding(request)
     if encoding:
-        body = await asyncio.to_thread(unpacked, body, encoding)
+        body = await asyncio.to_thread(unpacked, body, encoding, most)
     return loads(body)
 
 
@@ -46,6 +64,9 @@ def _page(
 
 Json = Annotated[Any, Depends(_json_body)]
 """The body, parsed."""
+
+PublicJson = Annotated[Any, Depends(_public_json_body)]
+"""The same, of a route that takes no key."""
 
 Parts = Annotated[Callable[[], list[Part]], Depends(_raw_body)]
 """Splits the body into its parts."""

@@ -78,8 +78,7 @@ def _download(
 ) -> Response:
     """Stream one version of a dataset as JSON lines."""
     # A version stays as it is, so that what was looked at is what is sent.
-    newest = store.versions.all(dataset_id, limit=1)
-    version = as_of or (newest[0]["as_of"] if newest else None)
+    version = store.versions.fixed(dataset_id, as_of)
     for row in store.examples.each(dataset_id, version):
         line_of(row)  # An error must come before the first line is on its way.
 

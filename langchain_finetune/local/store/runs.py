@@ -97,19 +97,19 @@ class Runs:
         columns = ", ".join(f"r.{name}" for name in heavy_columns(query.fields))
         direction = "ASC" if query.ascending else "DESC"
         light = ", ".join(f"r.{name}" for name in _LIGHT.split(", "))
-        rows = self._database.search(
+        page, has_more = self._database.page(
             f"SELECT {light}{', ' if columns else ''}{columns} FROM runs AS r "  # noqa: S608
             f"WHERE r.posted AND ({query.where.sql}) "
             f"ORDER BY r.start_time {direction}, r.id {direction} LIMIT ?",
-            (*query.where.values, query.limit + 1),
+            query.where.values,
+            query.limit,
         )
-        page = rows[: query.limit]
         ids = [row["id"] for row in page]
         stats = self._feedback.stats(ids) if _told(query, "feedback_stats") else {}
         has_files = _told(query, "s3_urls", "attachments")
         files = self._attachments.of(ids) if has_files else {}
         runs = [FoundRun(row, stats.get(row["id"]), files.get(row["id"], {})) for row in page]
-        return RunPage(runs, len(rows) > query.limit)
+        return RunPage(runs, has_more)
 
     def get(self, run_id: str, project_id: str | None = None) -> FoundRun:
         """Return one run.

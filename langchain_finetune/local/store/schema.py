@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS example_versions (
     inputs TEXT NOT NULL, outputs TEXT
 );
 CREATE INDEX IF NOT EXISTS examples_by_dataset ON example_versions (dataset_id, place, valid_from);
+CREATE INDEX IF NOT EXISTS examples_now ON example_versions (dataset_id) WHERE valid_to IS NULL;
 CREATE INDEX IF NOT EXISTS examples_by_id ON example_versions (id, valid_from);
 CREATE INDEX IF NOT EXISTS examples_by_source ON example_versions (source_run_id);
 CREATE TABLE IF NOT EXISTS dataset_tags (

@@ -79,6 +79,7 @@ class RunStore:
 
     def close(self) -> None:
         """Close the file; nothing works after."""
+        self._database.end_searches()
         self.retention.stop()
         self.exports.stop()
         self._database.close()

@@ -147,13 +147,13 @@ class Threads:
             if text
         ]
         where = all_of(conditions)
-        rows = self._database.search(
+        page, has_more = self._database.page(
             f"SELECT r.* FROM runs AS r WHERE {where.sql} "  # noqa: S608 constants and "?"
             "ORDER BY r.start_time DESC, r.id DESC LIMIT ?",
-            (*where.values, asked.page_size + 1),
+            where.values,
+            asked.page_size,
         )
-        page = rows[: asked.page_size]
-        return page, cursor_after(page[-1]) if len(rows) > asked.page_size else None
+        return page, cursor_after(page[-1]) if has_more else None
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

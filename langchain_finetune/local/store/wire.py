@@ -42,23 +42,33 @@ class Part:
     """As the client calls it; it is never a path here."""
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, most: int | None = None) -> bytes:
     """Return the body as it was sent.
+
+    Args:
+        request: Whose body it is.
+        most: Bytes that it may hold; `MAX_BODY_BYTES` by default.
 
     Raises:
         ApiError: 413 where it is too large.
     """
     chunks, size = [], 0
+    most = most or MAX_BODY_BYTES
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def unpacked(body: bytes, encoding: str) -> bytes:
+def unpacked(body: bytes, encoding: str, most: int | None = None) -> bytes:
     """Undo the body's `Content-Encoding`.
+
+    Args:
+        body: As it was sent.
+        encoding: How it was packed.
+        most: Bytes that it may hold then; `MAX_BODY_BYTES` by default.
 
     Raises:
         ApiError: 413 where it would grow too large, 400 where it is damaged, 415 where the
@@ -69,13 +79,14 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     if encoding not in _OPENERS:
         raise ApiError(415, "Content-Encoding must be zstd or gzip, or absent.")
     chunks, size = [], 0
+    most = most or MAX_BODY_BYTES
     try:
         with _OPENERS[encoding](body) as reader:
             # However much the body claims to hold, no more than a chunk is unpacked at a time.
             while chunk := reader.read(_CHUNK):
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise _too_large()
+                if size > most:
+                    raise _too_large(most)
                 chunks.append(chunk)
     except (zstandard.ZstdError, EOFError, OSError, zlib.error):
         raise ApiError(400, f"The body is not what {encoding} makes.") from None
@@ -194,7 +205,5 @@ class _Collector:
         self.ended = True
 
 
-def _too_large() -> ApiError:
-    return ApiError(
-        413, f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB.", code="body_too_large"
-    )
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"The body is larger than {most // 2**20} MiB.", code="body_too_large")

@@ -12,7 +12,7 @@ import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader, RunFileChatLoader
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import RunStore, exports
+from langchain_finetune.local.store import RunStore, database, exports
 from langchain_finetune.local.store.export_rows import COLUMNS
 from support.runs import ANSWER, SENT, TOOL
 from support.store import NOON, bulk, record, say
@@ -215,4 +215,24 @@ def test_what_an_engine_left_unfinished_is_begun_anew(tmp_path, monkeypatch):
     while again.exports.get(made["id"])["status"] != "Completed":
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    again.close()
+
+
+def test_an_export_whose_search_the_stop_ends_is_begun_anew(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "runs.sqlite")
+    project = store.projects.create({"name": "a"}, upsert=False)["id"]
+
+    def ends(query):
+        raise database.EngineStopsError
+
+    monkeypatch.setattr(store.runs, "find", ends)
+    made = store.exports.create({"session_id": project})
+    for thread in store.exports._threads:
+        thread.join()
+    assert store.exports.get(made["id"])["status"] == "Running"
+    store.close()
+    again = RunStore(tmp_path / "runs.sqlite")
+    for thread in again.exports._threads:
+        thread.join()
+    assert again.exports.get(made["id"])["status"] == "Completed"
     again.close()

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import httpx
 import pytest
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
@@ -95,3 +96,13 @@ def test_a_summary_counts_scores_and_values():
     }
     empty = summary([{"score": None, "value": None, "comment": None}])
     assert (empty["avg"], empty["stdev"]) == (None, None)
+
+
+def test_what_is_refused_leaves_nothing_behind(client, server):
+    run_id = str(uuid4())
+    said = {"run_id": run_id, "key": "taste", "score": 1, "feedback_config": {"type": "wrong"}}
+    assert httpx.post(f"{server.url}/feedback", json=said).status_code == 400
+    assert list(client.list_feedback(run_ids=[run_id])) == []
+    tokens = [{"run_id": run_id, "feedback_key": "taste"}, {"run_id": run_id}]
+    assert httpx.post(f"{server.url}/feedback/tokens", json=tokens).status_code == 400
+    assert list(client.list_presigned_feedback_tokens(run_id)) == []

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import database, wire
+from langchain_finetune.local.store import csv_examples, database, wire
 from langchain_finetune.local.store.wire import MAX_PARTS, MAX_VALUES, loads, multipart, unpacked
 
 RUN, DATASET = str(UUID(int=1)), str(UUID(int=4))
@@ -196,3 +196,22 @@ def test_a_part_with_endless_headers(server):
     for head in (b"X: " + b"y" * 10**6, b"y" * 10**6, b"X: y\r\n" * 10_000):
         body = b"--x\r\n" + head + b"\r\n\r\n1\r\n--x--"
         assert ask(server, "POST", "/runs/multipart", content=body, headers=FORM)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "why"),
+    [
+        (["x" * 200_000], 400, "field larger than field limit"),
+        (['"white'], 400, "unexpected end of data"),
+        (["white"] * 11, 413, "more than 10 rows"),
+    ],
+)
+def test_a_csv_file_is_refused_with_the_reason(server, monkeypatch, rows, status, why):
+    monkeypatch.setattr(csv_examples, "MAX_ROWS", 10)
+    form = {
+        "files": {"file": ("teas.csv", "\n".join(["tea", *rows]))},
+        "data": {"input_keys": "tea"},
+    }
+    refused = httpx.post(f"{server.url}/datasets/upload", **form)
+    assert refused.status_code == status
+    assert why in refused.json()["error"]["message"]

@@ -1,6 +1,8 @@
 """What people do with runs: feedback by token, configurations, queues, projects, threads."""
 
 import datetime as dt
+import gzip
+import json
 from uuid import uuid4
 
 import httpx
@@ -253,3 +255,13 @@ async def test_traces_are_queried_by_root_and_tree(client):
     assert len(await query(trace_filter='eq(name, "model 1")')) == 0
     assert len(await query(trace_ids=[str(made[0].id)])) == 1
     await client.traces._client.close()
+
+
+def test_who_has_no_key_may_not_send_much(client, recorded):
+    root, _ = recorded
+    token = client.create_presigned_feedback_token(root.id, "user_score")
+    large = json.dumps({"comment": "x" * 2**20}).encode()
+    assert httpx.post(token.url, content=large).status_code == 413
+    packed = {"content": gzip.compress(large), "headers": {"Content-Encoding": "gzip"}}
+    assert httpx.post(token.url, **packed).status_code == 413
+    assert httpx.post(token.url, json={"comment": "x" * 1000}).status_code == 200

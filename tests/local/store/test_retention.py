@@ -248,6 +248,7 @@ def full(connection):
 def test_nothing_of_what_the_disk_can_not_hold_is_kept(server, client, caplog):
     connection = server.store._database._connection
     kept = trace(server.store, 0)
+    server.store._database.give_back()
     full(connection)
     try:
         photo = Attachment("photo", "image/png", bytes(MIB))

@@ -185,3 +185,28 @@ def test_a_version_is_downloaded_as_lines(client, server, dataset, count):
 def test_malformed_requests_are_refused(server, dataset, method, path, body):
     answer = httpx.request(method, f"{server.url}/datasets/{dataset.id}{path}", json=body)
     assert answer.status_code == 400, answer.text
+
+
+def test_a_download_is_of_the_version_that_was_the_newest(client, dataset, server):
+    _, first = added(client, dataset, "white")
+    versions = server.store.versions
+    client.update_dataset_tag(dataset_id=dataset.id, as_of=first, tag="prod")
+    later = (first + dt.timedelta(days=1)).isoformat()
+    fixed = {as_of: versions.fixed(str(dataset.id), as_of) for as_of in (None, "latest", "prod")}
+    assert {*fixed.values(), versions.fixed(str(dataset.id), later)} == {first.isoformat()}
+    _, second = added(client, dataset, "green")
+    assert versions.fixed(str(dataset.id), "latest") == second.isoformat()
+    assert versions.fixed(str(dataset.id), "prod") == first.isoformat()
+    url = f"{server.url}/datasets/{dataset.id}/jsonl"
+    assert len(httpx.get(url, params={"as_of": "prod"}).text.splitlines()) == 1
+    assert len(httpx.get(url, params={"as_of": "latest"}).text.splitlines()) == 2
+    assert httpx.get(url, params={"as_of": "dev"}).status_code == 404
+
+
+def test_versions_have_times_of_their_own_where_the_clock_steps_back(client, dataset, monkeypatch):
+    _, first = added(client, dataset, "white")
+    monkeypatch.setattr("langchain_finetune.local.store.examples.now", lambda: 0)
+    _, second = added(client, dataset, "green")
+    other = client.create_dataset("coffees")
+    _, third = added(client, other, "black")
+    assert first < second < third
