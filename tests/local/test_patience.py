@@ -113,7 +113,8 @@ def test_who_reads_gets_all_of_a_long_answer(address, monkeypatch):
         connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         size = 0
         while size < 1000 * 2**16:
-            assert (part := connection.recv(2**20))
+            part = connection.recv(2**20)
+            assert part
             size += len(part)
 
 

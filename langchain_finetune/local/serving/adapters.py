@@ -75,7 +75,7 @@ class UpstreamAdapters:
             self._there.discard(name)
             try:
                 if any(card["id"] == name for card in await self._list_models()):
-                    await self._post("unload_lora_adapter", {"lora_name": name}, timeout=SOON)
+                    await self._post("unload_lora_adapter", {"lora_name": name}, patience=SOON)
             except ApiError as error:
                 logger.warning("The upstream has not unloaded an adapter: %s", error.code)
 
@@ -109,9 +109,9 @@ class UpstreamAdapters:
             )
 
     async def _post(
-        self, path: str, body: Mapping[str, str], *, timeout: httpx2.Timeout | None = None
+        self, path: str, body: Mapping[str, str], *, patience: httpx2.Timeout | None = None
     ) -> int:
-        async with self._relay.sent("POST", path, body, timeout=timeout) as answer:
+        async with self._relay.sent("POST", path, body, patience=patience) as answer:
             await whole(answer)
             return answer.status_code
 

@@ -53,7 +53,7 @@ class Relay:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
-        timeout: httpx2.Timeout | None = None,
+        patience: httpx2.Timeout | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         """Send a request; its answer can be read until the context is left, which ends it there.
 
@@ -61,7 +61,7 @@ class Relay:
             method: Such as `POST`.
             path: Behind the upstream's address.
             body: JSON; None for nothing.
-            timeout: How long to wait; default: as long as a whole answer may take.
+            patience: How long to wait; default: as long as a whole answer may take.
 
         Raises:
             ApiError: 503 where nobody answers, 504 where it takes too long, 502 where the
@@ -71,7 +71,7 @@ class Relay:
         content = None if body is None else json.dumps(body).encode()
         try:
             async with self._client.stream(
-                method, path, content=content, timeout=timeout or _TIMEOUT
+                method, path, content=content, timeout=patience or _TIMEOUT
             ) as answer:
                 if answer.status_code == httpx2.codes.UNAUTHORIZED:
                     # Handed on as it is, it would be about the key of this engine.

@@ -119,7 +119,7 @@ class Upstream:
             yield await handed_on(answer, hint=_HINT if missing else "")
 
     async def _list_models(self) -> list[dict[str, Any]]:
-        async with self._relay.sent("GET", "models", timeout=SOON) as answer:
+        async with self._relay.sent("GET", "models", patience=SOON) as answer:
             listed = read_object(await whole(answer)) or {}
         cards = listed.get("data")
         if not answer.is_success or not isinstance(cards, list):
