@@ -11,7 +11,6 @@ import uvicorn
 
 from langchain_finetune.local import patience
 
-
 ended = queue.Queue()
 """How the long answers ended that nobody read."""
 
