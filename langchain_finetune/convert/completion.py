@@ -1,10 +1,10 @@
 """Runs of plain language models as lines of prompt and completion. Pure."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
+from langchain_finetune.convert.lines import is_completion
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.messages import UnreadableChatError
@@ -46,25 +46,3 @@ def completion_example(session: ChatSession) -> Example:
         )
     prompt, completion = messages
     return {"prompt": prompt["content"], "completion": completion["content"]}
-
-
-def is_completion(session: ChatSession) -> bool:
-    """Tell whether a session is a prompt and its completion: its messages are the two."""
-    source: Any = session.get("source") or {}
-    return bool(source.get("kind") == "completion")
-
-
-def require_chat(session: ChatSession) -> None:
-    """Refuse a session that is no chat.
-
-    A plain language model saw text without roles; as a chat, the example would not be what was
-    sent.
-
-    Raises:
-        UnreadableChatError: It is a prompt and its completion.
-    """
-    if is_completion(session):
-        raise UnreadableChatError(
-            "completion_run",
-            "The run of a plain language model is no chat: convert it with method='completion'.",
-        )

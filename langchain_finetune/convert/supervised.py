@@ -5,16 +5,13 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.completion import require_chat
+from langchain_finetune.convert.lines import supervised_example
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.convert.targets import Targets, weighted
 from langchain_finetune.errors import ConvertError, raised_by
 from langchain_finetune.messages import WireMessage
-from langchain_finetune.sessions import EncodedChat, Sessions, wire_messages
-
-_LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
-"""What a line of OpenAI's supervised file may hold beside its messages."""
+from langchain_finetune.sessions import EncodedChat, Sessions
 
 
 def supervised_rows(
@@ -67,42 +64,3 @@ def _weighted(messages: list[WireMessage], targets: Targets, chat_id: str) -> li
 
 def _read(session: ChatSession) -> tuple[Example, int, Any]:
     return *supervised_example(session), session.get("response_format")
-
-
-def supervised_example(session: ChatSession) -> tuple[Example, int]:
-    """Return the training example of a session, and how many messages were left out of it.
-
-    The example equals the request that the app sent (messages, tools, parallel_tool_calls) plus
-    the message that came back. Messages after the last answer teach nothing and are left out.
-
-    Raises:
-        UnreadableChatError: A message holds what the wire form can't say, or the session is no
-            chat but a prompt and its completion.
-
-    Example:
-        >>> from langchain_core.messages import AIMessage, HumanMessage
-        >>> supervised_example({"messages": [HumanMessage("Hi"), AIMessage("Hello")]})[0]
-        ... # doctest: +NORMALIZE_WHITESPACE
-        {'messages': [{'role': 'user', 'content': 'Hi'},
-                      {'role': 'assistant', 'content': 'Hello'}]}
-    """
-    require_chat(session)
-    messages = wire_messages(session)
-    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    end = answers[-1] + 1 if answers else len(messages)
-    example = {"messages": messages[:end], **line_settings(session)}
-    return example, len(messages) - end
-
-
-def line_settings(session: ChatSession) -> Example:
-    """Return what a request says beside its messages, as far as a training line can hold it."""
-    said: Example = {}
-    for setting in _LINE_SETTINGS:
-        if session.get(setting):
-            said[setting] = session[setting]  # type: ignore[literal-required]
-        elif setting == "parallel_tool_calls" and session.get(setting) is False:
-            said[setting] = False
-    if "tools" not in said:
-        # OpenAI refuses it where there are no tools.
-        said.pop("parallel_tool_calls", None)
-    return said

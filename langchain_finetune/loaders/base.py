@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
 from langchain_finetune.errors import ConvertError, LoadError, raised_by
-from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 _NOT_TOLD = {"client", "loader", "name", "runs"}
@@ -203,27 +202,6 @@ def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterato
         return sessions
 
     return read
-
-
-def readable(
-    source_id: str, read: Callable[[], list[FineTuningSession]], skip: Callable[[Skip], None]
-) -> Iterator[FineTuningSession]:
-    """Yield the sessions that `read` returns, or skip them: one bad chat ends no iteration.
-
-    Args:
-        source_id: Where the chat comes from, for the skip.
-        read: A pure reader of data from outside.
-        skip: Called with the chat that is left out.
-    """
-    try:
-        sessions = read()
-    except UnreadableChatError as error:
-        skip(Skip(source_id, error.code, str(error)))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        # Data from outside can be shaped in any way.
-        skip(Skip(source_id, "malformed", "The data has no shape that is known."))
-    else:
-        yield from sessions
 
 
 def is_wanted(

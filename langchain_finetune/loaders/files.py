@@ -16,7 +16,6 @@ from langchain_finetune.loaders.base import (
     as_changes,
     count_reasoning,
     is_wanted,
-    readable,
 )
 from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_rows
 from langchain_finetune.loaders.file_paths import find_files
@@ -28,6 +27,7 @@ from langchain_finetune.loaders.payloads.file_row import (
     tools_are_unknown,
 )
 from langchain_finetune.loaders.payloads.messages import Reasoning
+from langchain_finetune.loaders.payloads.readable import readable
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.payloads.traced_line import traced_line
 from langchain_finetune.messages import UnreadableChatError

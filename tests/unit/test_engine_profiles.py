@@ -18,9 +18,9 @@ from langchain_finetune import (
     trained_contract,
 )
 from langchain_finetune.home import HOME_VARIABLE
-from support.deploy_hosts import Host
+from support.deploy_hosts import host_beside
 from support.jobs import chats, quick_flows
-from support.light_engine import LightEngine, app_of
+from support.light_engine import LightEngine
 from support.servers import served
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -33,10 +33,7 @@ def engine():
 
 @pytest.fixture
 def host(engine):
-    """Deploys what the engine beside it has trained."""
-    host = Host(["Succeeded"])
-    host.app.mount("/", app_of(engine))
-    return host
+    return host_beside(engine)
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 
 from langchain_finetune.home import HOME_VARIABLE
 from support.command_line import runs_command, write_chats
-from support.deploy_hosts import Host
+from support.deploy_hosts import host_beside
 from support.jobs import quick_flows
-from support.light_engine import LightEngine, app_of
+from support.light_engine import LightEngine
 from support.servers import served
 
 AZURE = (
@@ -22,9 +22,7 @@ def engine():
 
 @pytest.fixture
 def host(engine):
-    host = Host(["Succeeded"])
-    host.app.mount("/", app_of(engine))
-    return host
+    return host_beside(engine)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
+from langchain_finetune.content import mapping
 from langchain_finetune.local.page.messages import Message, as_json, read_message
-from langchain_finetune.local.page.traced import mapping
 
 
 class FormFaultError(Exception):

@@ -1,11 +1,12 @@
-"""Stored messages as people read them, and as parts of a dataset's example. Pure functions."""
+"""Stored messages as people read them: none is too strange to be shown. Pure functions."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.page.traced import mapping
+from langchain_finetune.content import mapping
+from langchain_finetune.loaders.payloads.data import entries
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _TEXT = frozenset({"text", "input_text", "output_text"})
@@ -75,12 +76,16 @@ def read_message(raw: Any) -> Message:
     """
     if item := _item(mapping(raw)):
         return item
-    role, fields = role_and_fields(raw)
+    role, fields = _role_and_fields(raw)
     if not role:
         return Message("unknown", [Part("other", as_json(raw))], [])
+    thought = fields.get("reasoning_content")
     return Message(
         role,
-        _parts(fields.get("content")),
+        [
+            *([Part("reasoning", thought)] if thought and isinstance(thought, str) else []),
+            *_parts(fields.get("content")),
+        ],
         _calls(fields),
         str(fields.get("name") or ""),
         str(fields.get("tool_call_id") or ""),
@@ -105,7 +110,7 @@ def _item(raw: Mapping[str, Any]) -> Message | None:
     return None
 
 
-def role_and_fields(raw: Any) -> tuple[str, Mapping[str, Any]]:
+def _role_and_fields(raw: Any) -> tuple[str, Mapping[str, Any]]:
     """Return the role and the fields of a stored message; the role is "" where it is none."""
     raw = mapping(raw)
     kind, fields = raw.get("type"), raw
@@ -130,17 +135,10 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def calls_of(fields: Mapping[str, Any]) -> list[Any]:
-    """Return the calls of a message as they are stored, whichever field they stand in."""
-    extra = mapping(fields.get("additional_kwargs"))
-    found = fields.get("tool_calls") or extra.get("tool_calls")
-    return found if isinstance(found, list) else []
-
-
 def _calls(fields: Mapping[str, Any]) -> list[Call]:
     extra = mapping(fields.get("additional_kwargs"))
-    invalid = fields.get("invalid_tool_calls")
-    given = [*calls_of(fields), *(invalid if isinstance(invalid, list) else [])]
+    found = fields.get("tool_calls") or extra.get("tool_calls")
+    given = [*entries(found), *entries(fields.get("invalid_tool_calls"))]
     if not given and isinstance(fields.get("content"), list):
         given = [block for block in fields["content"] if _kind(block) in _CALLS]
     if old := mapping(extra.get("function_call") or fields.get("function_call")):

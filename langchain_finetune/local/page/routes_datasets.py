@@ -48,8 +48,9 @@ def create_datasets_router(store: RunStore) -> APIRouter:
             keep(store, picked, chosen)
             count = f"{len(picked.examples)} example{'' if len(picked.examples) == 1 else 's'}"
             tell(request, f"{count} in the dataset {chosen['name']} now come from the picked runs.")
-        for name, reason in picked.refused:
-            tell(request, f"{name} makes no example: {reason}.", failed=True)
+        for skip in picked.refused:
+            why = f"{skip.reason.rstrip('.')} ({skip.code})"
+            tell(request, f"{skip.id} makes no example: {why}.", failed=True)
         if chosen is None:
             return back(request, "/", came_from=True)
         return back(request, f"/ui/datasets/{chosen['id']}")

@@ -22,7 +22,7 @@ from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.rendering import PageRoute, fragment, page
 from langchain_finetune.local.page.run_prompt import run_prompt
-from langchain_finetune.local.page.run_views import model_calls
+from langchain_finetune.local.page.run_views import answering_call
 from langchain_finetune.local.store import RunStore
 
 _PATH = "/ui/playground"
@@ -81,10 +81,9 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
 
 
 def _model_call(store: RunStore, run_id: str) -> Mapping[str, Any]:
-    """Return the row of a run; one that is no call of a model stands for the last one inside."""
+    """Return the row of a run, or of the call inside that gave its answer."""
     row = store.runs.get(run_id).row
-    calls = [] if row["run_type"] == "llm" else model_calls(store, row)
-    return store.runs.get(calls[0].row["id"]).row if calls else row
+    return answering_call(store, row) or row
 
 
 async def _turn(request: Request) -> tuple[Playground, list[Column]]:

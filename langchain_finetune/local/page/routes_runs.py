@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from langchain_finetune.local.page import run_views
 from langchain_finetune.local.page.corrections import CorrectionForm, FormFaultError
-from langchain_finetune.local.page.messages import read_message
+from langchain_finetune.local.page.messages import as_json, read_message
 from langchain_finetune.local.page.opinions import (
     CORRECTION_KEY,
     SCORE_KEY,
@@ -16,6 +16,7 @@ from langchain_finetune.local.page.opinions import (
     vote,
 )
 from langchain_finetune.local.page.rendering import PageRoute, back, page
+from langchain_finetune.local.page.run_chat import RunChat, run_chat
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldFaultError, RunFilter
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import uuid_text
@@ -104,11 +105,8 @@ def _run_page(
 ) -> Response:
     found = store.runs.get(uuid_text(run_id, "run_id") or "")
     row = found.row
-    calls = run_views.model_calls(store, row)
-    answering = row if row["run_type"] == "llm" else None
-    if answering is None and calls:
-        answering = store.runs.get(calls[0].row["id"]).row
-    sent, answers = run_views.conversation(answering) if answering else ([], [])
+    answering = run_views.answering_call(store, row)
+    chat = run_chat(answering) if answering else RunChat()
     kept = own_correction(store, row["id"])
     own = run_views.own_votes(store, [row["id"]]).get(row["id"], "")
     feedback = store.feedback.all(run_ids=[row["id"]], limit=_MOST)
@@ -120,12 +118,13 @@ def _run_page(
         "answering": answering,
         "model": run_views.model_of(answering) if answering else "",
         "seconds": run_views.seconds_of(row),
-        "sent": sent,
-        "answers": answers,
+        "sent": chat.sent,
+        "answers": chat.answers,
+        "skipped": chat.skipped,
         "correction": kept and read_message(kept),
-        "settings": run_views.settings_of(answering) if answering else {},
+        "settings": {name: as_json(value) for name, value in chat.settings.items()},
         "feedback": feedback,
-        "form": form or CorrectionForm.of_answer(kept, answers),
+        "form": form or CorrectionForm.of_answer(kept, chat.answers),
         "fault": fault,
         "tree": run_views.trace_runs(store, row),
         "tags": run_views.tags_of(row),

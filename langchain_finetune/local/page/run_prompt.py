@@ -3,12 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
+from langchain_finetune.loaders.payloads.readable import readable
+from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.conversation import Column, Playground
-from langchain_finetune.local.page.traced import traced_chat
-from langchain_finetune.local.page.wire_messages import Manner, NoExampleError, wire_message
+from langchain_finetune.local.page.run_chat import run_of, without_answer
+from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
+
+_UNANSWERED = frozenset({"errored_run", "pending_run", "no_answer"})
+"""Why loaders skip runs whose request can be read all the same."""
 
 
 def run_prompt(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
@@ -21,22 +27,28 @@ def run_prompt(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
     Raises:
         ApiError: 400 where the run holds no chat.
     """
-    chat = traced_chat(row)
-    if chat is None:
-        raise ApiError(400, "This run holds no chat that the playground can go on with.")
-    try:
-        messages = [wire_message(message, Manner()) for message in chat.sent]
-    except NoExampleError as error:
-        raise ApiError(400, f"The playground can't go on with this run: {error}.") from None
+    session = _read(run_of(row))
+    messages = wire_messages(session)[:-1]
     system = message = ""
     if messages[0]["role"] in {"system", "developer"} and isinstance(messages[0]["content"], str):
         system = messages.pop(0)["content"]
     if messages and messages[-1]["role"] == "user" and isinstance(messages[-1]["content"], str):
         message = messages.pop()["content"]
-    tools = chat.settings.get("tools")
+    tools = session.get("tools")
     return Playground(
         [Column(model, deepcopy(messages)) for model in models],
         system=system,
         tools=json.dumps(tools, ensure_ascii=False, indent=2) if tools else "",
         message=message,
     )
+
+
+def _read(run: dict[str, Any]) -> FineTuningSession:
+    skips: list[Skip] = []
+    for tried in (run, without_answer(run)):
+        for session in readable(str(run["id"]), partial(read_run, tried), skips.append):
+            return session
+        if skips[-1].code not in _UNANSWERED:
+            break
+    reason = skips[-1].reason.rstrip(".")
+    raise ApiError(400, f"The playground can't go on with this run: {reason} ({skips[-1].code}).")

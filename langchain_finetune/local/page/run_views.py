@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.page.messages import Message, as_json, read_message
+from langchain_finetune.content import mapping
+from langchain_finetune.local.page.messages import as_json
 from langchain_finetune.local.page.opinions import CORRECTION_KEY, SCORE_KEY, own_vote
-from langchain_finetune.local.page.traced import field_of, mapping, traced_chat
+from langchain_finetune.local.page.run_chat import field_of, run_chat
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
 from langchain_finetune.local.store.runs import FoundRun
@@ -94,18 +95,12 @@ def trace_runs(store: RunStore, row: Row) -> list[tuple[int, FoundRun]]:
     return [(str(each.row["dotted_order"]).count("."), each) for each in found]
 
 
-def conversation(row: Row) -> tuple[list[Message], list[Message]]:
-    """Return what was sent and what came back, or two empty lists where a run holds no chat."""
-    chat = traced_chat(row)
-    if chat is None:
-        return [], []
-    return [read_message(each) for each in chat.sent], [read_message(each) for each in chat.answers]
-
-
-def settings_of(row: Row) -> dict[str, str]:
-    """Return what a request said beside its messages, as JSON that people read."""
-    chat = traced_chat(row)
-    return {name: as_json(value) for name, value in chat.settings.items()} if chat else {}
+def answering_call(store: RunStore, row: Row) -> Row | None:
+    """Return the call of a model that gave a run's answer: itself, or the last one inside."""
+    if row["run_type"] == "llm":
+        return row
+    calls = model_calls(store, row)
+    return store.runs.get(calls[0].row["id"]).row if calls else None
 
 
 def seconds_of(row: Row) -> float | None:
@@ -161,10 +156,10 @@ def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
     row = run.row
     calls = [run] if row["run_type"] == "llm" else model_calls(store, row)
     counts = [call.row["total_tokens"] for call in calls if call.row["total_tokens"] is not None]
-    sent, answers = conversation(row)
-    asked = [message for message in sent if message.role == "user"] or sent
+    chat = run_chat(row)
+    asked = [message for message in chat.sent if message.role == "user"] or chat.sent
     question = asked[-1].gist if asked else gist_of(field_of(row, "inputs"))
-    answer = answers[-1].gist if answers else gist_of(field_of(row, "outputs"))
+    answer = chat.answers[-1].gist if chat.answers else gist_of(field_of(row, "outputs"))
     models = dict.fromkeys(model_of(call.row) for call in calls)
     return RunLine(
         row,

@@ -11,19 +11,14 @@ from urllib.parse import urlencode, urlsplit
 import httpx2
 import pytest
 from langsmith import Client
-from langsmith import utils as langsmith_utils
 
 from support.runs import run
+from support.settings import forget_langsmith_settings
 
 
 @pytest.fixture(autouse=True)
 def _no_langsmith_settings(monkeypatch):
-    import os
-
-    for name in list(os.environ):
-        if name.startswith(("LANGSMITH_", "LANGCHAIN_")):
-            monkeypatch.delenv(name)
-    langsmith_utils.get_env_var.cache_clear()
+    forget_langsmith_settings(monkeypatch)
 
 
 @pytest.fixture

@@ -6,10 +6,15 @@ import uuid
 import pytest
 from langsmith.schemas import DataType
 
-from langchain_finetune import LangSmithDatasetChatLoader, LangSmithRunChatLoader
+from langchain_finetune import Convert, LangSmithDatasetChatLoader, LangSmithRunChatLoader
 from langchain_finetune.sessions import wire_messages
 from support.dialects import RUNS
 from support.runs import constructor, run
+
+DIALECTS = (
+    *("tracer", "wrap_openai", "wrap_openai, Responses with items", "openai-agents"),
+    *("wrap_anthropic, result", "traceable, pair"),
+)
 
 
 @pytest.fixture
@@ -28,10 +33,10 @@ def refused(page):
 
 
 def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project, name, examples):
-    ids = [trace(RUNS[dialect][0]) for dialect in ("tracer", "wrap_openai", "traceable, text")]
+    ids = [trace(RUNS[dialect][0]) for dialect in DIALECTS]
     page = visitor.post("/ui/datasets/pick", run=ids, new_name=f" {name} ")
     assert page.address.startswith("/ui/datasets/")
-    assert "3 examples in the dataset" in page.text
+    assert f"{len(ids)} examples in the dataset" in page.text
     runs = LangSmithRunChatLoader(ids, client=langsmith, project_name=project).load()
     assert [wire_messages(each) for each in examples()] == [wire_messages(each) for each in runs]
     assert [each.get("tools") for each in examples()] == [each.get("tools") for each in runs]
@@ -41,20 +46,23 @@ def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project
     ] == ids
     [download] = [each["href"] for each in page.all("a") if "download" in each]
     lines = [json.loads(line) for line in visitor.get(download).html.splitlines()]
-    assert [line["messages"] for line in lines] == [wire_messages(each) for each in runs]
+    loader = LangSmithRunChatLoader(ids, client=langsmith, project_name=project)
+    assert lines == list((loader | Convert()).invoke({}))
 
 
 def test_what_makes_no_example_is_named(visitor, trace, name, examples):
     image = {"type": "audio", "data": "x"}
     heard = run([constructor("HumanMessage", content=[image], type="human")])
+    unfit = run(answer=constructor("AIMessage", content="", type="ai"))
     ids = {
-        "ended with an error": trace(error="TimeoutError"),
-        "has no answer yet": trace(unfinished=True, outputs={}),
-        "parts other than text and images": trace(heard),
-        "no model was called in it": trace({"run_type": "chain", "inputs": {}, "outputs": {}}),
-        "several answers, or none": trace(run(outputs={"generations": [[]]})),
+        "(errored_run)": trace(error="TimeoutError"),
+        "(pending_run)": trace(unfinished=True, outputs={}),
+        "(unsupported_content)": trace(heard),
+        "(not_an_llm_run)": trace({"run_type": "chain", "inputs": {}, "outputs": {}}),
+        "(no_chat)": trace(run(outputs={"generations": [[]]})),
+        "(completion_run)": trace(RUNS["completion by LangChain"][0]),
         "There is no run": str(uuid.uuid4()),
-        "can't be learnt from": trace(run(answer=constructor("AIMessage", content="", type="ai"))),
+        "(empty_target)": trace(unfit),
     }
     page = visitor.post("/ui/datasets/pick", run=[trace(), *ids.values()], new_name=name)
     assert "1 example in the dataset" in page.text
@@ -63,6 +71,8 @@ def test_what_makes_no_example_is_named(visitor, trace, name, examples):
         assert told, reason
         assert run_id[-8:] in page.text
     assert len(examples()) == 1
+    shown = visitor.get(f"/ui/runs/{ids['(unsupported_content)']}").text
+    assert "Loaders skip it: A content part of a kind" in shown
 
 
 def test_where_nothing_makes_an_example_there_is_no_dataset(visitor, trace, langsmith, name):

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from support.dialects import RUNS
 from support.runs import constructor, run
 
 PATH = "/ui/playground"
@@ -215,10 +216,23 @@ def test_a_run_amid_a_tool_call_can_be_answered(visitor, trace, turn):
     assert body["requests"][0]["body"]["messages"][-1]["content"] == "[3]"
 
 
+@pytest.mark.parametrize("name", ["wrap_openai, Responses with items", "completion by LangChain"])
+def test_runs_of_every_shape_fill_it(visitor, trace, name):
+    page = visitor.get(PATH, run=trace(RUNS[name][0]), model="nano")
+    assert page.status == 200
+    assert "A room with two beds?" in page.text
+
+
+def test_what_failed_can_be_asked_again(visitor, trace):
+    page = visitor.get(PATH, run=trace(error="TimeoutError", outputs={}), model="nano")
+    assert page.status == 200
+    assert "A room with two beds?" in page.text
+
+
 def test_a_run_without_a_chat_or_none_is_told(visitor, trace):
     tool = trace({"run_type": "tool", "name": "find", "inputs": {"x": 1}, "outputs": {}})
     page = visitor.get(PATH, run=tool)
-    assert (page.status, "holds no chat" in page.text) == (400, True)
+    assert (page.status, "(not_an_llm_run)" in page.text) == (400, True)
     for unknown in ("00000000-0000-0000-0000-000000000000", "x"):
         assert visitor.get(PATH, run=unknown).status == 404
 

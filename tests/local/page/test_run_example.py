@@ -1,36 +1,27 @@
-"""A run picked into a dataset is read back as the loaders read the run itself, or is refused."""
+"""A run picked into a dataset is read back as the loader reads the run itself, or is refused."""
 
 import json
 import os
+from functools import partial
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from langchain_finetune.content import UnreadableChatError
-from langchain_finetune.loaders.corrections import corrected
 from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.loaders.payloads.readable import readable
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.local.page.messages import read_message
-from langchain_finetune.local.page.run_example import as_chat_example, run_example
-from langchain_finetune.local.page.traced import traced_chat
-from langchain_finetune.local.page.wire_messages import NoExampleError
+from langchain_finetune.local.page.run_chat import run_chat
+from langchain_finetune.local.page.run_example import as_chat_example, run_examples
 from langchain_finetune.local.store.openai_lines import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
 from support.dialects import RUNS
 from support.mutations import ANYTHING, mutated_runs
-from support.runs import CALL, WIRE_CALL, constructor
+from support.runs import ANSWER, FUNCTION, TOOL, constructor, run
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
-MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What both pass over where they meet it."""
-
-NOT_READ = {
-    *("wrap_openai, Responses", "wrap_openai, Responses with items", "openai-agents"),
-    *("wrap_anthropic, result", "completion by LangChain", "completion by wrap_openai"),
-    "traceable, pair",
-}
-"""Dialects of which the page makes no example; the loaders read them."""
 
 
 def row_of(run):
@@ -51,55 +42,70 @@ def read_back(example):
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("OTel")])
-def test_every_dialect_is_read_alike_or_refused(name):
-    found = RUNS[name][0]
-    if name in NOT_READ:
-        with pytest.raises(NoExampleError):
-            run_example(row_of(found))
+def test_every_dialect_leaves_a_dataset_as_it_came(name):
+    found, line = RUNS[name]
+    row = row_of(found)
+    sessions = read_run(found)
+    shown = run_chat(row)
+    assert [each.role for each in [*shown.sent, *shown.answers]] == [
+        each["role"] for each in wire_messages(sessions[0])
+    ]
+    if "prompt" in line:
+        with pytest.raises(UnreadableChatError, match="no chat") as error:
+            run_examples(row)
+        assert error.value.code == "completion_run"
         return
-    example = run_example(row_of(found))
-    [session] = read_run(found)
-    assert read_back(example) == told(session)
-    line = openai_line(example["inputs"], example["outputs"])
-    assert line["messages"] == wire_messages(session)
-    assert line.get("tools") == session.get("tools")
+    [example] = run_examples(row)
+    assert [read_back(example)] == [told(session) for session in sessions]
+    assert openai_line(example["inputs"], example["outputs"]) == line
     chat = as_chat_example(example)
-    assert read_back(chat)[1] == told(session)[1]
+    assert read_back(chat)[1] == read_back(example)[1]
     assert [each["role"] for each in read_back(chat)[0]] == [
-        each["role"] for each in wire_messages(session)
+        each["role"] for each in line["messages"]
     ]
 
 
-@pytest.mark.parametrize(
-    "correction",
-    [
-        "Room 9.",
-        {"output": "Room 9."},
-        {"message": {"role": "assistant", "content": [{"type": "text", "text": "Room 9."}]}},
-        {"answer": {"content": None, "tool_calls": [WIRE_CALL]}},
-        constructor("AIMessage", content="", type="ai", tool_calls=[CALL]),
-        {"type": "ai", "data": {"content": "Room 9."}},
-        ["Room 9."],
-        {},
-        {"role": "user", "content": "Room 9."},
-        7,
-    ],
-)
-def test_corrections_are_read_alike_or_refused(correction):
-    found = RUNS["tracer"][0]
-    [session] = read_run(found)
-    try:
-        expected = told(corrected(session, correction))
-    except UnreadableChatError:
-        with pytest.raises(NoExampleError):
-            run_example(row_of(found), correction)
-    else:
-        assert read_back(run_example(row_of(found), correction)) == expected
+def test_each_answer_is_an_example():
+    answers = [{"message": each} for each in (ANSWER, constructor("AIMessage", content="Room 9."))]
+    row = row_of(run(outputs={"generations": [answers]}))
+    examples = run_examples(row)
+    assert [each["outputs"]["message"]["content"] for each in examples] == [None, "Room 9."]
+    [corrected] = run_examples(row, "Room 7.")
+    assert corrected["outputs"]["message"]["content"] == "Room 7."
+    shown = run_chat(row)
+    assert [each.gist for each in shown.answers] == ['find_room({"beds": 2})', "Room 9."]
+
+
+def test_all_that_the_request_said_goes_along():
+    form = {"type": "json_schema", "json_schema": {"name": "Room", "schema": {"type": "object"}}}
+    said = {"functions": [FUNCTION], "parallel_tool_calls": False, "response_format": form}
+    found = run(extra={"invocation_params": {"tools": [TOOL], **said}})
+    [example] = run_examples(row_of(found))
+    assert told(read_run(found)[0])[1] == {"tools": [TOOL], **said}
+    for each in (example, as_chat_example(example)):
+        assert read_back(each)[1] == {"tools": [TOOL], **said}
+    assert run_chat(row_of(found)).settings == {"tools": [TOOL], **said}
+
+
+def test_what_loaders_skip_is_shown_with_the_reason():
+    heard = constructor("HumanMessage", content=[{"type": "audio", "data": "x"}], type="human")
+    shown = run_chat(row_of(run([heard])))
+    assert (shown.skipped.code, shown.sent[0].role) == ("unsupported_content", "user")
+    assert [each.role for each in shown.answers] == ["assistant"]
+    failed = run_chat(row_of(run(error="TimeoutError", outputs={})))
+    assert (failed.skipped.code, failed.answers) == ("errored_run", [])
+    assert [each.role for each in failed.sent] == ["system", "user"]
+
+
+def test_reasoning_is_shown_and_not_learnt():
+    row = row_of(RUNS["Anthropic by LangChain"][0])
+    assert [part.kind for part in run_chat(row).answers[0].parts] == ["reasoning", "text"]
+    assert "Two beds." not in json.dumps(run_examples(row))
 
 
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mutated_runs())
-def test_broken_runs_are_read_alike_or_refused(found):
+def test_broken_runs_leave_a_dataset_as_they_came_or_are_refused(found):
     # The store keeps objects of JSON only.
     assume(isinstance(found, dict) and found.get("run_type") == "llm" and found.get("id"))
     fields = [found.get(name) for name in ("inputs", "outputs", "extra")]
@@ -109,19 +115,13 @@ def test_broken_runs_are_read_alike_or_refused(found):
     except orjson.JSONEncodeError:
         assume(False)
     found |= dict(zip(("inputs", "outputs", "extra"), kept, strict=True))
-    try:
-        example = run_example(row_of(found))
-    except (NoExampleError, *MALFORMED):
-        return
-    try:
-        expected = [told(session) for session in read_run(found)]
-    except UnreadableChatError:
-        with pytest.raises(UnreadableChatError):
-            read_back(example)
-        return
-    except MALFORMED:
-        return
-    assert [read_back(example)] == expected
+    shown = run_chat(row_of(found))
+    assert isinstance(shown.sent, list)
+    skips = []
+    for example in readable("run", partial(run_examples, row_of(found)), skips.append):
+        # Nothing that the check lets through is read in another way from a dataset.
+        assert read_back(example) in [told(session) for session in read_run(found)]
+    assert all(skip.code and skip.reason for skip in skips)
 
 
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -134,4 +134,4 @@ def test_anything_can_be_looked_at(one, two):
             row = row_of({"id": "1", "run_type": "llm", **orjson.loads(orjson.dumps(fields))})
         except orjson.JSONEncodeError:
             continue
-        traced_chat(row)
+        assert isinstance(run_chat(row).settings, dict)

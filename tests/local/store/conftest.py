@@ -9,10 +9,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from langsmith import Client
-from langsmith import utils as langsmith_utils
 
 from langchain_finetune.local.api.guard import install_error_handlers
 from langchain_finetune.local.store import RunStore, create_store_router
+from support.settings import forget_langsmith_settings
 
 
 class Server:
@@ -68,12 +68,7 @@ def connected(url, **options):
 
 @pytest.fixture(autouse=True)
 def _no_langsmith_settings(monkeypatch):
-    import os
-
-    for name in list(os.environ):
-        if name.startswith(("LANGSMITH_", "LANGCHAIN_")):
-            monkeypatch.delenv(name)
-    langsmith_utils.get_env_var.cache_clear()
+    forget_langsmith_settings(monkeypatch)
 
 
 @pytest.fixture
