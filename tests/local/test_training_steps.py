@@ -28,8 +28,8 @@ def chats():
         yield {"messages": [question, answer, result, said], "tools": tools}
 
 
-def gradient_norms(base, sequences, steps):
-    """The norm of the gradient of the mean over all trained tokens of each step."""
+def losses_and_gradients(base, sequences, steps):
+    """The mean over all trained tokens of each step, and the norm of its gradient."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -73,7 +73,7 @@ def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size,
         accumulation=BATCH_SIZE // size,
     )
     fitted = fit(
-        model, tokenizer, sequences, None, plan=plan, seed=3, work=tmp_path,
+        model, tokenizer, sequences, sequences[1:], plan=plan, seed=3, work=tmp_path,
         asked_to_stop=threading.Event(),
         on_start=lambda *_: None, on_metrics=lambda **_: None,
     )  # fmt: skip
@@ -81,8 +81,12 @@ def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size,
     steps = [order[at : at + BATCH_SIZE] for at in range(0, len(order), BATCH_SIZE)]
     logged = [(each["loss"], each["grad_norm"]) for each in fitted.history if "loss" in each]
     assert len(logged) == len(steps) == 3
-    for found, expected in zip(logged, gradient_norms(base, sequences, steps), strict=True):
+    for found, expected in zip(logged, losses_and_gradients(base, sequences, steps), strict=True):
         assert found == pytest.approx(expected, rel=2e-3)
+    # Validation, too; nine chats leave a batch that is not full.
+    [validated] = [each["eval_loss"] for each in fitted.history if "eval_loss" in each]
+    [(loss, _)] = losses_and_gradients(base, sequences, [range(1, len(sequences))])
+    assert validated == pytest.approx(loss, rel=1e-5)
 
 
 def test_a_validation_loss_that_is_no_number_is_not_the_best():
