@@ -227,7 +227,7 @@ class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not type
     @cached_property
     def _trained_of_an_example(self) -> float:
         every = [len(each) - 1 - each[1:].count(IGNORED) for each in self.eval_dataset["labels"]]
-        return sum(every) / len(every)
+        return float(sum(every) / len(every))
 
 
 class _Preferring(_NoCard, DPOTrainer):  # type: ignore[misc]
