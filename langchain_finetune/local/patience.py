@@ -1,7 +1,8 @@
-"""Connections that end when the other side takes too long to say what it wants.
+"""Connections that end when the other side takes too long: to say what it wants, or to listen.
 
 uvicorn limits how long a connection may do nothing between two requests only: one that sends its
 headers or its body byte by byte would keep its place for ever, and a few hundred take them all.
+One that does not read a long answer would keep the answer's model in memory, and from others.
 """
 
 import asyncio
@@ -15,6 +16,12 @@ WAIT_S = 20.0
 SLOWEST = 1024
 """Bytes a second that a body comes with at least, while it is waited for."""
 
+UNREAD_S = 120.0
+"""How long a client may leave an answer unread, once there is more than the system's buffers hold.
+
+A person who steps through a stream in a debugger seldom gets that far.
+"""
+
 MAX_CONNECTIONS = 500
 """Most connections at a time; a process may usually hold some 1,000 files."""
 
@@ -26,6 +33,7 @@ class PatientProtocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self._looking: asyncio.TimerHandle | None = None
         self._came = 0
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look at the client's pace."""
@@ -34,9 +42,22 @@ class PatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop looking."""
-        if self._looking:
-            self._looking.cancel()
+        for timer in (self._looking, self._unread):
+            if timer:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Take note that the client does not read as fast as it is answered."""
+        super().pause_writing()
+        # Not closed in order: that would wait for the client to read the rest.
+        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Take note that the client reads on."""
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes."""

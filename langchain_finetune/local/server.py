@@ -104,6 +104,7 @@ def serve(
         upstream_models=theirs | dict(upstream_models or {}),
     )
     names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
+    _require_no_alias(serving.upstream.models if serving.upstream else {}, names)
     home = (home or home_path()).absolute()
     ensure_home(home)
     # Runs, uploads and models are private, whoever may enter the home.
@@ -129,6 +130,16 @@ def serve(
             places=places,
             on_start=on_start,
         )
+
+
+def _require_no_alias(upstream_models: Mapping[str, str], aliases: Mapping[str, str]) -> None:
+    """Refuse an upstream's name for an alias: requests arrive there with what it stands for."""
+    for name in upstream_models:
+        if name in aliases:
+            raise EngineError(
+                f"{name!r} is another name of {aliases[name]!r} here: give --upstream-model"
+                f" {aliases[name]}={upstream_models[name]}, or leave the alias out."
+            )
 
 
 def parse_aliases(given: Iterable[str]) -> dict[str, str]:

@@ -79,6 +79,34 @@ def test_from_upload_to_an_answer(start, until, tiny_model, name):
         assert "Question" not in engine.log()
 
 
+@pytest.mark.train
+def test_a_request_during_a_training_is_answered(start, until, tiny_model):
+    """The model is loaded and writes while another process trains; the training goes on."""
+    base = str(tiny_model)
+    # Far more steps than are done before the answers are there.
+    content = "\n".join(json.dumps(examples_at(n)) for n in range(1000)).encode()
+    with start(command=REAL) as engine, engine.client(max_retries=2) as client:
+        jobs, chat = client.fine_tuning.jobs, client.chat.completions
+        file = client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
+        job = jobs.create(model=base, training_file=file, hyperparameters={"n_epochs": 50}).id
+
+        def steps():
+            return sum(each.type == "metrics" for each in jobs.list_events(job, limit=100).data)
+
+        until(steps, seconds=240)
+        asked = {"model": base, "messages": [{"role": "user", "content": "Question 7?"}]}
+        answer = chat.create(**asked, max_tokens=8)
+        assert answer.usage.completion_tokens > 0
+        *_, last = chat.create(
+            **asked, max_tokens=8, stream=True, stream_options={"include_usage": True}
+        )
+        assert last.usage.completion_tokens > 0
+        assert jobs.retrieve(job).status == "running"
+        done = steps()
+        until(lambda: steps() > done, seconds=240)
+        assert jobs.cancel(job).status == "cancelled"
+
+
 def preference(n):
     (*given, answer) = examples_at(n)["messages"]
     return {

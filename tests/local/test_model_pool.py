@@ -146,6 +146,25 @@ async def test_one_who_goes_while_it_is_loading():
     assert (pool.names, pool.nbytes) == (["b-60"], 60)
 
 
+async def test_one_that_is_forgotten_while_it_is_loading():
+    pool = Pool(60)
+    for leaves in (True, False):
+        pool.gate.clear()
+        asked = asyncio.create_task(pool.get("a-60"))
+        await settle()
+        forgetting = asyncio.create_task(pool.forget("a-60"))
+        if leaves:
+            asked.cancel()
+        await settle()
+        pool.gate.set()
+        await forgetting
+        if not leaves:
+            lease = await asked
+            assert pool.nbytes == 60
+            lease.release()
+        assert (pool.names, pool.nbytes) == ([], 0)
+
+
 async def test_one_who_goes_while_it_waits_for_room():
     pool = Pool(60)
     held = await pool.get("a-60")

@@ -1,17 +1,30 @@
 """Clients that keep a connection and say nothing, or too little."""
 
+import queue
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import uvicorn
 
 from langchain_finetune.local import patience
 
+ended = queue.Queue()
+"""How the long answers ended that nobody read."""
+
 
 async def app(scope, receive, send):
-    """Tells how much came, after a while."""
+    """Tells how much came, after a while; at `/long`, more than anybody's buffers hold."""
+    if scope["path"] == "/long":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
+        await send({"type": "http.response.body"})
+        # uvicorn lets an answer go on whose client has left; this tells of that.
+        ended.put((await receive())["type"])
+        return
     size, more = 0, True
     while more:
         message = await receive()
@@ -79,6 +92,29 @@ def test_who_says_too_little_is_hung_up_on(address, begun, dripped):
     with socket.create_connection(address) as connection:
         connection.sendall(begun)
         assert closed(connection, dripped)
+
+
+def test_who_does_not_read_is_hung_up_on(address, monkeypatch):
+    monkeypatch.setattr(patience, "UNREAD_S", 0.3)
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert ended.get(timeout=60) == "http.disconnect"
+        size = 0
+        with suppress(ConnectionError):
+            while part := connection.recv(2**20):
+                size += len(part)
+        assert size < 1000 * 2**16
+
+
+def test_who_reads_gets_all_of_a_long_answer(address, monkeypatch):
+    monkeypatch.setattr(patience, "UNREAD_S", 30.0)
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+        size = 0
+        while size < 1000 * 2**16:
+            part = connection.recv(2**20)
+            assert part
+            size += len(part)
 
 
 @pytest.mark.parametrize("wait_s", [4.0])

@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
@@ -149,6 +150,34 @@ def test_a_model_that_is_deleted_while_it_is_asked(server, tmp_path):
     with server.client() as client, pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(**body("gone"))
     assert caught.value.code == "model_not_found"
+
+
+def test_weights_that_do_not_fit_the_configuration(server, folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"intermediate_size": 7}))
+    server.models["other"] = other
+    with server.client() as client, pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(**body("other"))
+    assert caught.value.code == "model_not_loadable"
+
+
+def test_memory_that_is_short(server, folder, tmp_path, monkeypatch):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def load(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    server.models["large"] = shutil.copytree(folder, tmp_path / "large")
+    with server.client() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(AutoModelForCausalLM, "from_pretrained", load)
+            with pytest.raises(openai.InternalServerError) as caught:
+                client.chat.completions.create(**body("large"))
+        assert (caught.value.status_code, caught.value.code) == (503, "out_of_memory")
+        assert "--model-memory" in caught.value.message
+        assert client.chat.completions.create(**body("large")).model == "large"
 
 
 @pytest.mark.train

@@ -22,6 +22,16 @@ def test_what_is_given_goes_before_the_environment():
     assert settings.memory == 512 * 2**20
     assert settings.upstream.url == "https://two/v1"
     assert read_settings({}).upstream is None
+    # As it comes out of a file.
+    key = read_settings(environment | {"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": " secret\n"})
+    assert key.upstream.key.get_secret_value() == "secret"
+
+
+@pytest.mark.parametrize("key", ["sec\nret", "sécret", "sec\tret"])
+def test_a_key_that_no_header_holds(key):
+    with pytest.raises(EngineError, match="LANGCHAIN_FINETUNE_UPSTREAM_API_KEY") as caught:
+        read_settings({"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": key}, upstream="http://one")
+    assert "ret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +61,10 @@ def test_what_can_not_be(settings, said):
         (["--model-memory", "much"], "4GB"),
         (["--upstream", "gpu-box"], "http://gpu-box:8000/v1"),
         (["--upstream", "http://a/v1", "--upstream-model", "b"], "name=model"),
+        (
+            ["--upstream", "http://a", "--alias", "b=nano", "--upstream-model", "b=c"],
+            "--upstream-model nano=c",
+        ),
     ],
 )
 def test_the_command_line_says_it_in_one_sentence(monkeypatch, capsys, tmp_path, options, said):

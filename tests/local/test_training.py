@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from safetensors import SafetensorError
 
 from langchain_finetune.local.training.events import OUT_OF_MEMORY, Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
@@ -163,7 +164,15 @@ class Lines:
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "out_of_memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "out_of_memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "insufficient_disk_space"),
+        # What the two say where weights, and an optimizer's state, fill a disk.
+        (SafetensorError("I/O error: No space left on device (os 28)"), "insufficient_disk_space"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+            "insufficient_disk_space",
+        ),
         (RuntimeError("shapes differ"), "internal_error"),
+        (ValueError("no space left for training text"), "internal_error"),
         (ValueError("training text"), "internal_error"),
     ],
 )

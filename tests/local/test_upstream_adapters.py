@@ -134,6 +134,18 @@ def test_an_adapter_is_loaded_once_and_unloaded_with_its_model(running):
         assert stand_in.calls[1:] == [("unload", name)]
 
 
+def test_an_adapter_of_an_earlier_engine_goes_with_its_model(running):
+    stand_in = StandIn()
+    with running(stand_in) as (engine, client):
+        stand_in.adapters[engine.on_base] = "/earlier"
+        client.models.delete(engine.on_base)
+        assert stand_in.calls == [("unload", engine.on_base)]
+        assert refused(client, engine.on_base).status_code == 404
+        # What the upstream does not have, it is not asked to forget.
+        client.models.delete(engine.whole)
+        assert len(stand_in.calls) == 1
+
+
 def test_an_adapter_that_the_upstream_has_is_not_loaded_again(running):
     stand_in = StandIn()
     with running(stand_in) as (engine, client):

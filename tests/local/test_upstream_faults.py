@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from langchain_finetune.local.app import create_app
-from langchain_finetune.local.serving import read_settings, relay
+from langchain_finetune.local.serving import adapters, read_settings, relay, upstream
 from tests.local.conftest import until
 from tests.support.servers import free_port, served
 
@@ -223,6 +223,39 @@ def test_an_upstream_that_is_too_slow(stand_in, front, monkeypatch, tmp_path):
     with served(stand_in.app) as url, engine(tmp_path / "other", url) as client:
         error = refused(client)
     assert (error.status_code, error.code) == (504, "upstream_timeout")
+
+
+def test_models_beside_an_upstream_that_hangs(stand_in, monkeypatch, tmp_path):
+    for module in (upstream, adapters):
+        monkeypatch.setattr(module, "SOON", httpx2.Timeout(0.2))
+
+    @stand_in.app.get("/hanging/models")
+    async def hang(request: Request):
+        await request.body()
+        assert (await request.receive())["type"] == "http.disconnect"
+
+    with served(stand_in.app) as url, engine(tmp_path, f"{url}/hanging") as client:
+        assert [model.id for model in client.models.list()] == ["nano"]
+
+
+async def test_more_at_once_than_a_client_connects_by_default(stand_in, tmp_path):
+    number, there, all_there = 110, [], asyncio.Event()
+
+    async def together():
+        there.append(1)
+        if len(there) == number:
+            all_there.set()
+        await asyncio.wait_for(all_there.wait(), 40)
+        return JSONResponse(COMPLETION)
+
+    stand_in.answer = together
+    with served(stand_in.app) as url, engine(tmp_path, url) as client:
+        async with openai.AsyncOpenAI(
+            base_url=client.base_url, api_key="key", max_retries=0
+        ) as many:
+            asked = [many.chat.completions.create(model="m", messages=ASK) for _ in range(number)]
+            answers = await asyncio.gather(*asked)
+    assert len(answers) == number
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -197,6 +197,8 @@ class JobQueue:
     def _note_paused(self, job: Job) -> None:
         job.status = "paused"
         job.estimated_finish = None
+        # It ended because it was asked to, whether it could save its state in time or not.
+        job.starts = 0
         self._journal.note(job, "Fine-tuning job paused")
 
     async def _work(self, status: Status, step: Callable[[Job], Awaitable[None]]) -> None:
@@ -220,6 +222,8 @@ class JobQueue:
             if self._stopping:
                 return
             if left.status == status or (left.status == "running" and status == "queued"):
+                # First, since what broke may be a disk that is full of the job's checkpoints.
+                self._training.clear(left.id)
                 self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
             self._training.tidy(left)
 

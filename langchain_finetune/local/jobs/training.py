@@ -95,6 +95,8 @@ class Training:
                 self._journal.save(job)
                 return
             if failure := follower.fault(status, output / "model"):
+                # First, since the record needs some of the disk that checkpoints may have filled.
+                self.clear(job.id)
                 self._journal.end(job, "failed", failure.message, failure)
             elif follower.done:
                 self._succeed(job, follower.done, output)
@@ -102,8 +104,12 @@ class Training:
     def tidy(self, job: Job) -> None:
         """Remove what is only needed while a job goes on; its log stays."""
         if job.status in ENDED:
-            for folder in (self._folder / job.id).glob("*/"):
-                shutil.rmtree(folder, ignore_errors=True)
+            self.clear(job.id)
+
+    def clear(self, job_id: str) -> None:
+        """Remove what a job that does not go on has in its folder, but its log."""
+        for folder in (self._folder / job_id).glob("*/"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what an engine that was killed has left of jobs that have ended."""

@@ -9,7 +9,7 @@ import httpx2
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
-from langchain_finetune.local.serving.relay import Relay, whole
+from langchain_finetune.local.serving.relay import SOON, Relay, whole
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,14 @@ class UpstreamAdapters:
         return known
 
     async def unload(self, name: str) -> None:
-        """Let the upstream forget an adapter that was brought there."""
-        if self.lost(name):
+        """Let the upstream forget an adapter, also one that an earlier engine has brought there."""
+        if name in self._models:
+            return
+        async with self._turn:
+            self._there.discard(name)
             try:
-                await self._post("unload_lora_adapter", {"lora_name": name})
+                if any(card["id"] == name for card in await self._list_models()):
+                    await self._post("unload_lora_adapter", {"lora_name": name}, patience=SOON)
             except ApiError as error:
                 logger.warning("The upstream has not unloaded an adapter: %s", error.code)
 
@@ -104,8 +108,10 @@ class UpstreamAdapters:
                 param="model",
             )
 
-    async def _post(self, path: str, body: Mapping[str, str]) -> int:
-        async with self._relay.sent("POST", path, body) as answer:
+    async def _post(
+        self, path: str, body: Mapping[str, str], *, patience: httpx2.Timeout | None = None
+    ) -> int:
+        async with self._relay.sent("POST", path, body, patience=patience) as answer:
             await whole(answer)
             return answer.status_code
 

@@ -99,7 +99,8 @@ def load(folder: Path) -> LoadedModel:
     """Load a model from a local folder: safetensors only, and no code of its own.
 
     Raises:
-        ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone.
+        ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone; 503 with
+            the code `out_of_memory`.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -112,13 +113,16 @@ def load(folder: Path) -> LoadedModel:
             trust_remote_code=False,
             dtype="auto",
         )
-    except (OSError, ValueError, SafetensorError) as error:
+        parameters = model.num_parameters()
+        if device() == "cpu":
+            model = model.to(_cpu_type(parameters))
+        model = model.to(device()).eval()
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _no_memory() from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(folder, error) from error
-    parameters = model.num_parameters()
-    if device() == "cpu":
-        model = model.to(_cpu_type(parameters))
     return LoadedModel(
-        model=model.to(device()).eval(),
+        model=model,
         tokenizer=tokenizer,
         response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
@@ -159,6 +163,17 @@ def _cpu_type(parameters: int) -> Any:
     # Tiny models are no faster in 16 bits, and a CPU may have to emulate those.
     half = parameters >= SMALL_MODEL and has_fast_bfloat16()
     return torch.bfloat16 if half else torch.float32
+
+
+def _no_memory() -> ApiError:
+    logger.warning("There was no memory for a model")
+    return ApiError(
+        503,
+        "There is no memory left for this model, most likely since a training takes it: ask again"
+        " when that has ended, or start the engine with a smaller --model-memory.",
+        code="out_of_memory",
+        param="model",
+    )
 
 
 def _not_loadable(folder: Path, error: Exception) -> ApiError:

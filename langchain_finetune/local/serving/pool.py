@@ -83,6 +83,7 @@ class ModelPool(Generic[T]):
         self._leases: OrderedDict[tuple[str, Path], Lease[T]] = OrderedDict()
         self._turn = asyncio.Lock()
         self._loading: asyncio.Task[Lease[T]] | None = None
+        self._loads = ""
         self._short = False
         self._idle = asyncio.Event()
 
@@ -111,6 +112,7 @@ class ModelPool(Generic[T]):
                 if nbytes > self.limit:
                     raise _too_large(name, nbytes, self.limit)
                 await self._make_room(nbytes)
+                self._loads = name
                 loading = self._loading = asyncio.create_task(self._fill(key, nbytes))
                 # Python complains about an error that nobody has looked at.
                 loading.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -121,6 +123,9 @@ class ModelPool(Generic[T]):
 
     async def forget(self, name: str) -> None:
         """Unload a model; an answer that it is writing now is still finished."""
+        if self._loading and self._loads == name:
+            # It would come in afterwards. Whoever waits for it was first, and may use it once.
+            await asyncio.wait({self._loading})
         for key in [key for key in self._leases if key[0] == name]:
             self._drop(key)
         await asyncio.to_thread(self._free)

@@ -19,6 +19,12 @@ _TIMEOUT = httpx2.Timeout(60, connect=10, read=600)
 """Seconds; a long answer that is no stream sends nothing until it is written (600 s is the openai
 SDK's own patience)."""
 
+SOON = httpx2.Timeout(10)
+"""The same for what an upstream answers at once, unless it hangs."""
+
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+"""How many answer at once is the upstream's affair; the engine's own connections are bounded."""
+
 _HANDED_ON = ("retry-after", "retry-after-ms", "x-request-id")
 _MAX_QUOTED = 500
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -37,14 +43,25 @@ class Relay:
         if settings.key:
             headers["authorization"] = f"Bearer {settings.key.get_secret_value()}"
         self._client = httpx2.AsyncClient(
-            base_url=settings.url, headers=headers, timeout=_TIMEOUT, follow_redirects=False
+            base_url=settings.url, headers=headers, limits=_LIMITS, follow_redirects=False
         )
 
     @asynccontextmanager
     async def sent(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        patience: httpx2.Timeout | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         """Send a request; its answer can be read until the context is left, which ends it there.
+
+        Args:
+            method: Such as `POST`.
+            path: Behind the upstream's address.
+            body: JSON; None for nothing.
+            patience: How long to wait; default: as long as a whole answer may take.
 
         Raises:
             ApiError: 503 where nobody answers, 504 where it takes too long, 502 where the
@@ -53,7 +70,9 @@ class Relay:
         # ASCII, so that half a character in a text is no reason to fail here.
         content = None if body is None else json.dumps(body).encode()
         try:
-            async with self._client.stream(method, path, content=content) as answer:
+            async with self._client.stream(
+                method, path, content=content, timeout=patience or _TIMEOUT
+            ) as answer:
                 if answer.status_code == httpx2.codes.UNAUTHORIZED:
                     # Handed on as it is, it would be about the key of this engine.
                     raise ApiError(

@@ -66,7 +66,7 @@ def read_settings(
     """
     memory = memory or environment.get(MEMORY_VARIABLE)
     upstream = upstream or environment.get(UPSTREAM_VARIABLE)
-    key = environment.get(UPSTREAM_KEY_VARIABLE)
+    key = _key(environment.get(UPSTREAM_KEY_VARIABLE, ""))
     if upstream_models and not upstream:
         raise EngineError("Names of an upstream's models need an --upstream.")
     return ServingSettings(
@@ -87,6 +87,16 @@ def _bytes(given: str) -> int:
     if size < 1:
         raise EngineError(f"Memory for models is a size such as 4GB or 512MiB, unlike {given!r}.")
     return size
+
+
+def _key(given: str) -> str:
+    key = given.strip()
+    if not (key.isascii() and key.isprintable()):
+        # It is not repeated, and it would be in the error of whoever tried to send it.
+        raise EngineError(
+            f"{UPSTREAM_KEY_VARIABLE} has characters that no header can hold: copy the key again."
+        )
+    return key
 
 
 def _url(given: str) -> str:

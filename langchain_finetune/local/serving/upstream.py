@@ -12,7 +12,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
 from langchain_finetune.local.serving.adapters import UpstreamAdapters
 from langchain_finetune.local.serving.fields import take_required
-from langchain_finetune.local.serving.relay import Relay, handed_on, read_object, whole
+from langchain_finetune.local.serving.relay import SOON, Relay, handed_on, read_object, whole
 from langchain_finetune.local.serving.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Upstream:
             yield await handed_on(answer, hint=_HINT if missing else "")
 
     async def _list_models(self) -> list[dict[str, Any]]:
-        async with self._relay.sent("GET", "models") as answer:
+        async with self._relay.sent("GET", "models", patience=SOON) as answer:
             listed = read_object(await whole(answer)) or {}
         cards = listed.get("data")
         if not answer.is_success or not isinstance(cards, list):

@@ -5,6 +5,7 @@ file `complete`: a process may be killed while it writes.
 """
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,13 +55,13 @@ def read_history(work: Path, step: int) -> History:
 
 
 def best(history: History) -> int | None:
-    """Return the step with the lowest validation loss; None where nothing was validated.
+    """Return the step with the lowest validation loss; None where there is none that is a number.
 
     Example:
         >>> best([{"step": 2, "eval_loss": 0.5}, {"step": 4, "eval_loss": 0.7}])
         2
     """
-    validated = [entry for entry in history if "eval_loss" in entry]
+    validated = [entry for entry in history if math.isfinite(entry.get("eval_loss", math.nan))]
     return min(validated, key=lambda entry: entry["eval_loss"])["step"] if validated else None
 
 
@@ -80,7 +81,9 @@ def ran_out_of_patience(history: History, patience: int | None) -> bool:
     validated = [entry["step"] for entry in history if "eval_loss" in entry]
     if patience is None or not validated:
         return False
-    return len(validated) - 1 - validated.index(best(history)) >= patience
+    lowest = best(history)
+    since = len(validated) if lowest is None else len(validated) - 1 - validated.index(lowest)
+    return since >= patience
 
 
 def measures(

@@ -37,6 +37,10 @@ _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_fa
 """How PyTorch says so without a class of its own: for CPUs, Apple's GPUs, CUDA's libraries."""
 
 
+_DISK_FULL = ("no space left", "disk quota exceeded", "pytorchstreamwriter", "unexpected pos")
+"""How safetensors and PyTorch, which raise no `OSError`, say that a file could not be written."""
+
+
 class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
     """A reason for which a job can't be done, told to its owner.
 
@@ -160,7 +164,7 @@ def _explained(error: Exception) -> tuple[str, str]:
     """Return a code and the end of a sentence that begins with `Training`."""
     if _is_out_of_memory(error):
         return "out_of_memory", f"ran out of memory: {LESS_MEMORY}"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _is_disk_full(error):
         return "insufficient_disk_space", "filled the disk: delete files or models"
     name = type(error).__name__
     return "internal_error", f"stopped on an error ({name}); the job's trainer.log has more"
@@ -174,6 +178,14 @@ def _is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     said = str(error).lower()
     return isinstance(error, RuntimeError) and any(sign in said for sign in _NO_MEMORY)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # safetensors' class is named, not imported: the error may come before the library does.
+    writes = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
+    return writes and any(sign in str(error).lower() for sign in _DISK_FULL)
 
 
 def _log(error: Exception, trace: TracebackType | None) -> None:

@@ -5,6 +5,7 @@ Importing this module takes seconds: it brings torch, transformers and TRL.
 
 import copy
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
 from langchain_finetune.local.training.batches import by_length
+from langchain_finetune.local.training.encoding import IGNORED
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
 from langchain_finetune.local.training.preferences import Encoded, Pair
@@ -207,13 +209,25 @@ class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not type
         )
 
     def get_eval_dataloader(self, *arguments: Any) -> Any:
-        # A batch counts by its rows, so a mean over packed ones would depend on the packing.
+        # Metrics of packed rows would depend on the packing.
         training = self.data_collator
         self.data_collator = DataCollatorForLanguageModeling(training.pad_token_id)
         try:
             return super().get_eval_dataloader(*arguments)
         finally:
             self.data_collator = training
+
+    def prediction_step(self, model: Any, inputs: Any, *options: Any, **named: Any) -> Any:
+        # transformers takes the mean over examples of their batches' means. With this weight, it
+        # is the mean over tokens, as in training, whatever the batches are.
+        loss, *others = super().prediction_step(model, inputs, *options, **named)
+        trained = (inputs["labels"][:, 1:] != IGNORED).sum(dim=1).float().mean()
+        return loss * trained.to(loss.device) / self._trained_of_an_example, *others
+
+    @cached_property
+    def _trained_of_an_example(self) -> float:
+        every = [len(each) - 1 - each[1:].count(IGNORED) for each in self.eval_dataset["labels"]]
+        return float(sum(every) / len(every))
 
 
 class _Preferring(_NoCard, DPOTrainer):  # type: ignore[misc]
