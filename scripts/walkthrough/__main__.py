@@ -177,7 +177,9 @@ def _goodbye(tuned: ChatOpenAI) -> None:
         "\nTo talk to it again, serve the same home and use it as any model:\n"
         f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune serve --port 8123\n"
         f'  ChatOpenAI(model="{tuned.model_name}", base_url="http://127.0.0.1:8123/v1", '
-        f'api_key=open("{home}/api_key").read())',
+        f'api_key=open("{home}/api_key").read())\n'
+        "Or side by side with its base, with the runs and jobs of this demo, in a browser:\n"
+        f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune page --open",
         soft_wrap=True,
     )
 
