@@ -113,4 +113,4 @@ def test_no_request_breaks_the_engine(start):
         assert "Traceback" not in engine.log()
         assert "broke" not in engine.log()
         if CASES >= ENOUGH:
-            assert len(done) > 0.85 * len(routes), [each for each in routes if each[:2] not in done]
+            assert len(done) > 0.75 * len(routes), [each for each in routes if each[:2] not in done]
