@@ -5,6 +5,7 @@ import shutil
 from contextlib import contextmanager
 from importlib.resources import files
 
+import httpx2
 import pytest
 from selenium import webdriver
 
@@ -31,6 +32,14 @@ def browsing():
         yield driver
     finally:
         driver.quit()
+
+
+def sign_in(browser, engine):
+    """Sign in to an engine's page by a one-time link, at 1200 px."""
+    key = {"Authorization": f"Bearer {engine.key}"}
+    ticket = httpx2.post(f"{engine.url}/ui/tickets", headers=key, trust_env=False).json()["ticket"]
+    screen(browser, 1200)
+    browser.get(f"{engine.url}/ui/sign-in?ticket={ticket}")
 
 
 def screen(browser, width, *, dark=False):

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from langsmith import Client
 
+from support.browser import browsing
 from support.runs import run
 from support.settings import forget_langsmith_settings
 
@@ -19,6 +20,12 @@ from support.settings import forget_langsmith_settings
 @pytest.fixture(autouse=True)
 def _no_langsmith_settings(monkeypatch):
     forget_langsmith_settings(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def _browser():
+    with browsing() as browser:
+        yield browser
 
 
 @pytest.fixture

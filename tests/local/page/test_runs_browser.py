@@ -1,6 +1,5 @@
 """The page in a real browser: from an app's traces to what a model is to learn."""
 
-import httpx2
 import pytest
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langsmith import tracing_context
@@ -12,13 +11,13 @@ from selenium.webdriver.support.wait import WebDriverWait
 from langchain_finetune import Convert, LangSmithDatasetChatLoader, LangSmithRunChatLoader
 from support.browser import (
     WAIT_S,
-    browsing,
     complaints,
     faults_of_access,
     is_cut_off,
     needs_browser,
     screen,
     screenshot,
+    sign_in,
 )
 from support.runs import constructor, run
 from walkthrough.calculator import tools_chain
@@ -30,19 +29,10 @@ pytestmark = needs_browser
 ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
-@pytest.fixture(scope="module")
-def _browser():
-    with browsing() as browser:
-        yield browser
-
-
 @pytest.fixture
 def browser(_browser, engine):
     """A browser that a one-time link has signed in."""
-    key = {"Authorization": f"Bearer {engine.key}"}
-    ticket = httpx2.post(f"{engine.url}/ui/tickets", headers=key, trust_env=False).json()["ticket"]
-    screen(_browser, 1200)
-    _browser.get(f"{engine.url}/ui/sign-in?ticket={ticket}")
+    sign_in(_browser, engine)
     until(_browser, lambda: heading(_browser) == "Runs")
     complaints(_browser)
     return _browser

@@ -2,13 +2,12 @@
 
 import json
 
-import httpx2
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from support.browser import WAIT_S, browsing, needs_browser, screen
+from support.browser import WAIT_S, needs_browser, sign_in
 
 pytestmark = needs_browser
 
@@ -24,19 +23,10 @@ window.fetch = async (...asked) => {
 """
 
 
-@pytest.fixture(scope="module")
-def _browser():
-    with browsing() as browser:
-        yield browser
-
-
 @pytest.fixture
 def browser(_browser, engine):
     """A browser that a one-time link has signed in."""
-    key = {"Authorization": f"Bearer {engine.key}"}
-    ticket = httpx2.post(f"{engine.url}/ui/tickets", headers=key, trust_env=False).json()["ticket"]
-    screen(_browser, 1200)
-    _browser.get(f"{engine.url}/ui/sign-in?ticket={ticket}")
+    sign_in(_browser, engine)
     waits(_browser, "return document.querySelector('h1')?.textContent === 'Runs'")
     return _browser
 

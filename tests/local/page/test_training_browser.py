@@ -3,7 +3,6 @@
 import json
 import sys
 
-import httpx2
 import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langsmith import Client
@@ -12,13 +11,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from support.browser import (
-    browsing,
     complaints,
     faults_of_access,
     is_cut_off,
     needs_browser,
     screen,
     screenshot,
+    sign_in,
 )
 from walkthrough.calculator import SYSTEM_PROMPT, Calculator
 from walkthrough.questions import asked
@@ -29,21 +28,12 @@ REAL = (sys.executable, "-m", "langchain_finetune.local", "--home")
 TOOL = convert_to_openai_tool(Calculator)
 
 
-@pytest.fixture(scope="module")
-def _browser():
-    with browsing() as browser:
-        yield browser
-
-
 @pytest.fixture
 def open_page(_browser):
     """Signs in to an engine, and opens a page of it."""
 
     def open_page(engine, path):
-        key = {"Authorization": f"Bearer {engine.key}"}
-        answer = httpx2.post(f"{engine.url}/ui/tickets", headers=key, trust_env=False)
-        screen(_browser, 1200)
-        _browser.get(f"{engine.url}/ui/sign-in?ticket={answer.json()['ticket']}")
+        sign_in(_browser, engine)
         _browser.get(f"{engine.url}{path}")
         _browser.get_log("browser")
         return _browser
