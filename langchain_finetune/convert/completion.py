@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.lines import is_completion
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import wire_messages
+from langchain_finetune.sessions import is_completion, wire_messages
 
 
 def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:

@@ -19,13 +19,12 @@ import orjson
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.messages import BaseMessage
 
-from langchain_finetune.convert.lines import line_settings, require_chat
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.shelf import Place as Shelved
 from langchain_finetune.convert.shelf import Shelf
 from langchain_finetune.convert.sources import Place, read_each
 from langchain_finetune.messages import UnreadableChatError, WireMessage, message_to_wire
-from langchain_finetune.sessions import SETTINGS, wire_messages
+from langchain_finetune.sessions import SETTINGS, line_settings, require_chat, wire_messages
 
 NO_PAIR = "no_pair"
 """Code of the sessions whose answer has no better or worse one beside it."""

@@ -5,13 +5,12 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.lines import supervised_example
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.sources import read_each
 from langchain_finetune.convert.targets import Targets, weighted
 from langchain_finetune.errors import ConvertError, raised_by
 from langchain_finetune.messages import WireMessage
-from langchain_finetune.sessions import EncodedChat, Sessions
+from langchain_finetune.sessions import EncodedChat, Sessions, supervised_example
 
 
 def supervised_rows(

@@ -4,10 +4,10 @@ import orjson
 
 from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.convert.checks import PROFILES, check_example
-from langchain_finetune.convert.lines import supervised_example
 from langchain_finetune.convert.rows import encode_line
 from langchain_finetune.loaders.payloads.file_row import run_of_row, tools_are_unknown
 from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.sessions import supervised_example
 
 
 def plain_lines(data, names):

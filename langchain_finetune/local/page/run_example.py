@@ -12,12 +12,16 @@ from langchain_core.messages import messages_to_dict
 
 from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.convert.checks import check_example, errors_of
-from langchain_finetune.convert.lines import supervised_example
 from langchain_finetune.loaders.payloads.corrections import corrected
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.local.page.run_chat import run_of
 from langchain_finetune.messages import WireMessages
-from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
+from langchain_finetune.sessions import (
+    SETTINGS,
+    FineTuningSession,
+    supervised_example,
+    wire_messages,
+)
 
 
 def run_examples(row: Mapping[str, Any], correction: Any = None) -> list[dict[str, Any]]:
