@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.check_file import FileCheck, check_file
-    from langchain_finetune.convert.checks.finding import Finding, Findings
+    from langchain_finetune.checks.file import FileCheck, check_file
+    from langchain_finetune.checks.finding import Finding, Findings
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
@@ -137,9 +137,9 @@ _PLACES = {
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
-    "FileCheck": "convert.check_file",
-    "Finding": "convert.checks.finding",
-    "Findings": "convert.checks.finding",
+    "FileCheck": "checks.file",
+    "Finding": "checks.finding",
+    "Findings": "checks.finding",
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
@@ -175,7 +175,7 @@ _PLACES = {
     "TrainedContractWarning": "errors",
     "TrainingNotAvailableError": "errors",
     "WrittenFile": "convert.jsonl",
-    "check_file": "convert.check_file",
+    "check_file": "checks.file",
     "convert_messages_for_finetuning": "convert.messages_only",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",

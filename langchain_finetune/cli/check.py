@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_finetune.checks import Method, RulesName
+from langchain_finetune.checks.file import FileCheck, check_file
 from langchain_finetune.cli.output import AsJson, print_json
-from langchain_finetune.convert.check_file import FileCheck, check_file
-from langchain_finetune.convert.checks import Method, RulesName
 
 
 def check(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from langchain_finetune.convert.checks import RulesName
+from langchain_finetune.checks import RulesName
 from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong

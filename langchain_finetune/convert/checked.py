@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import CHECKS, Finding, Method, Profile, errors_of
-from langchain_finetune.convert.checks.mends import mended
+from langchain_finetune.checks import CHECKS, Finding, Method, Profile, errors_of
+from langchain_finetune.checks.fixes import mended
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import FOLDED, Sessions, Skip

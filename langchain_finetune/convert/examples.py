@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.checks import PROFILES, Findings, Method
+from langchain_finetune.checks import PROFILES, Findings, Method
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report import ConversionReport, make_report

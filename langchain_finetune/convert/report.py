@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 
-from langchain_finetune.convert.checks import Findings
+from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Estimate, estimate, known_targets
 from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.prices import Prices

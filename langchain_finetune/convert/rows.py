@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
-from langchain_finetune.convert.checks import Findings
+from langchain_finetune.checks import Findings
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]

@@ -8,9 +8,9 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.checked import checked_rows, strict_rows
-from langchain_finetune.convert.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.duplicates import (
     Contamination,

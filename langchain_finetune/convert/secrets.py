@@ -11,7 +11,7 @@ from typing import Literal
 
 from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
 
-from langchain_finetune.convert.checks import Finding
+from langchain_finetune.checks import Finding
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.secret_scan import line_scan
 from langchain_finetune.convert.texts import change_texts

@@ -3,13 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_finetune.convert.checks import (
-    OPENAI,
-    Finding,
-    Profile,
-    check_example,
-    errors_of,
-)
+from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.texts import request_of
 from langchain_finetune.convert.tokens import Count, Counter, Over, Unfit, counted

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
+from langchain_finetune.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
 from langchain_finetune.convert.budget import Budget
-from langchain_finetune.convert.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
 from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile

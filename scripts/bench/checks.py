@@ -10,7 +10,7 @@ import json
 import timeit
 from typing import Any
 
-from langchain_finetune.convert.checks import OPENAI, check_example
+from langchain_finetune.checks import OPENAI, check_example
 from langchain_finetune.convert.rows import encode_line
 
 TIMES, REPEATS = 3000, 7

@@ -10,9 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-import langchain_finetune.convert.checks
+import langchain_finetune.checks
 from langchain_finetune import ConvertError, check_file
-from langchain_finetune.convert.checks import (
+from langchain_finetune.checks import (
     PROFILES,
     Finding,
     check_example,
@@ -20,7 +20,7 @@ from langchain_finetune.convert.checks import (
     check_size,
     errors_of,
 )
-from langchain_finetune.convert.checks.mends import mended
+from langchain_finetune.checks.fixes import mended
 from support.broken import ANSWER, TOOL, USER, agent, call, calling, chat
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
@@ -93,7 +93,7 @@ def test_no_sentence_quotes_the_example(broken):
 
 
 def test_every_rule_has_a_broken_example():
-    folder = Path(langchain_finetune.convert.checks.__file__).parent
+    folder = Path(langchain_finetune.checks.__file__).parent
     source = "".join(path.read_text() for path in folder.glob("*.py"))
     named = re.findall(r'(?:check\.add|Finding)\(\s*f?"([\w{}]+)"', source)
     codes = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_finetune.convert.checks import check_example
+from langchain_finetune.checks import check_example
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello"}

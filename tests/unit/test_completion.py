@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.checks.completion import check_completion
+from langchain_finetune.checks.methods import check_completion
 from support.broken_pairs import BROKEN_COMPLETIONS
 
 CHAT = {"messages": [HumanMessage("Hi"), AIMessage("Hello")], "source": {"run_id": "chat"}}

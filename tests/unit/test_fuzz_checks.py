@@ -10,12 +10,8 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_finetune.convert.checks import (
-    PROFILES,
-    check_example,
-    check_lines,
-)
-from langchain_finetune.convert.checks.mends import mended
+from langchain_finetune.checks import PROFILES, check_example, check_lines
+from langchain_finetune.checks.fixes import mended
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_tools import TOOLS

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
-from langchain_finetune.convert.checks import check_example, errors_of
+from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.rows import encode_line
 from support.dialects import ai, chat, traced, wrapped
 from support.mutations import ANYTHING, mutated_runs

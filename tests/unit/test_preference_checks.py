@@ -2,8 +2,8 @@
 
 import pytest
 
-from langchain_finetune.convert.checks import PROFILES, errors_of
-from langchain_finetune.convert.checks.preference import check_preference
+from langchain_finetune.checks import PROFILES, errors_of
+from langchain_finetune.checks.preference import check_preference
 from support.broken_pairs import BROKEN_PAIRS, CALLS, GOOD, TOOLS, USER, pair
 
 

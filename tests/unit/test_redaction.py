@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langsmith.anonymizer import create_anonymizer, create_secret_anonymizer
 
 from langchain_finetune import Convert, ConvertError
-from langchain_finetune.convert.checks import check_example, errors_of
+from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.redaction import redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.texts import change_texts, conversations

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from langchain_finetune.convert.checks import check_example, errors_of
+from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.redaction import redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
 
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
-from langchain_finetune.convert.checks import Findings
+from langchain_finetune.checks import Findings
 from langchain_finetune.convert.report import make_report
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.scripts import scripts_of

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from langchain_finetune.convert.checks import OPENAI, check_example
-from langchain_finetune.convert.checks.schema_cost import is_tangled, takes_too_long
+from langchain_finetune.checks import OPENAI, check_example
+from langchain_finetune.checks.schema_cost import is_tangled, takes_too_long
 
 DOUBLING = {
     "$ref": "#/$defs/0",

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langsmith.anonymizer import DEFAULT_SECRET_RULES
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.checks import Finding
+from langchain_finetune.checks import Finding
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.secrets import masked, secret_rows
 

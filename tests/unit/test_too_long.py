@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.checks import check_example, errors_of
+from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.tokens import BATCH, Count, Unfit
 from langchain_finetune.convert.too_long import fitting_rows, shortened

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import UNSET, Raw
 
+from langchain_finetune.checks import OPENAI, PROFILES, check_example
+from langchain_finetune.checks.finding import Check, Tangled, Toolbox
+from langchain_finetune.checks.tools import read_tools
 from langchain_finetune.content import refuse_value
-from langchain_finetune.convert.checks import OPENAI, PROFILES, check_example
-from langchain_finetune.convert.checks.check import Check, Tangled, Toolbox
-from langchain_finetune.convert.checks.tools import read_tools
 from langchain_finetune.loaders.payloads.data import unescaped
 from langchain_finetune.loaders.payloads.settings import read_tool
 from langchain_finetune.loaders.payloads.traced_shape import (

@@ -10,8 +10,8 @@ from typing import Any
 
 from langchain_core.messages import messages_to_dict
 
+from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.content import UnreadableChatError
-from langchain_finetune.convert.checks import check_example, errors_of
 from langchain_finetune.loaders.payloads.corrections import corrected
 from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.local.page.run_chat import run_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.convert.checks import LOCAL, check_example, errors_of
+from langchain_finetune.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.fields import (
     Fields,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_finetune.convert.checks import CHECKS, LOCAL, errors_of, parse_line
+from langchain_finetune.checks import CHECKS, LOCAL, errors_of, parse_line
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Asked, Method
 

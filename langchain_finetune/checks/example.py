@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from langchain_finetune.convert.checks.check import Check
-from langchain_finetune.convert.checks.exchange import check_exchange
-from langchain_finetune.convert.checks.finding import Finding
-from langchain_finetune.convert.checks.messages import check_messages
-from langchain_finetune.convert.checks.profiles import OPENAI, Profile
-from langchain_finetune.convert.checks.text import check_text
-from langchain_finetune.convert.checks.tools import read_tools
+from langchain_finetune.checks.finding import Check, Finding
+from langchain_finetune.checks.messages import check_exchange, check_messages
+from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.checks.text import check_text
+from langchain_finetune.checks.tools import read_tools
 
 _KEYS = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
 """What a supervised line holds."""

@@ -1,11 +1,13 @@
-"""What makes a line of prompt and completion fit for training."""
+"""What a training file can hold: each method's lines, and the rules for them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
-from langchain_finetune.convert.checks.check import Check
-from langchain_finetune.convert.checks.finding import Finding
-from langchain_finetune.convert.checks.profiles import OPENAI, Profile
-from langchain_finetune.convert.checks.text import check_text
+from langchain_finetune.checks.example import check_example
+from langchain_finetune.checks.finding import Check, Finding
+from langchain_finetune.checks.preference import check_preference
+from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.checks.text import check_text
 
 
 def check_completion(
@@ -34,3 +36,14 @@ def check_completion(
         check.add("no_completion", "An example needs a completion: text that is not empty.")
     check_text({"messages": [], **example}, line, check)
     return check.found
+
+
+Method = Literal["supervised", "preference", "completion"]
+"""Chats whose answers are learnt, pairs of answers, or prompts with their completions."""
+
+CHECKS: dict[Method, Callable[..., list[Finding]]] = {
+    "supervised": check_example,
+    "preference": check_preference,
+    "completion": check_completion,
+}
+"""Finds the faults of a line of each method; all are called as `check_example` is."""

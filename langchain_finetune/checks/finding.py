@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
+
+from langchain_finetune.checks.profiles import Profile
 
 Severity = Literal["error", "warning"]
 """`error`: the example is rejected. `warning`: it is kept, and the fault is told."""
@@ -98,3 +100,88 @@ class Findings:
             f"Findings(errors={dict(self.errors)}, warnings={dict(self.warnings)}, "
             f"mended={dict(self.mended)})"
         )
+
+
+MENDABLE: Mapping[str, str] = {
+    "arguments_against_schema": "The turn becomes history (weight 0).",
+    "duplicate_call_id": "The calls get ids of their own.",
+    "empty_functions": "The empty list is left out.",
+    "empty_target": "The turn becomes history (weight 0).",
+    "empty_tool_calls": "The empty list is left out.",
+    "empty_tools": "The empty list is left out.",
+    "invalid_arguments": "Missing arguments become {}.",
+    "invalid_call_name": "Spaces around the name are left out.",
+    "invalid_name": "_ takes the place of what is not allowed.",
+    "invalid_unicode": "Halves are joined, or become U+FFFD.",
+    "invalid_weight": "true is 1 and false is 0.",
+    "no_content": "An empty instruction is left out.",
+    "no_final_answer": "Messages after the last answer are left out.",
+    "parallel_without_tools": "It is left out.",
+    "tool_not_offered": (
+        "Spaces around the name are left out, or the turn becomes history (weight 0)."
+    ),
+    "unknown_role": "developer becomes system.",
+    "untyped_call": '"type": "function" is added.',
+    "untyped_tool": '"type": "function" is added.',
+    "weight_outside_assistant": "It is left out.",
+}
+"""What `Convert(mend=True)` does about an error of each code."""
+
+
+class Validator(Protocol):
+    """A compiled JSON schema."""
+
+    def is_valid(self, instance: Any) -> bool: ...  # noqa: D102 - the library's
+    def iter_errors(self, instance: Any) -> Any: ...  # noqa: D102 - the library's
+
+
+@dataclass(frozen=True)
+class Tangled:
+    """A compiled schema that may take too long for some arguments; see `takes_too_long`."""
+
+    validator: Validator
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """What may be called.
+
+    Attributes:
+        validators: A name's compiled schemas; several where several tools share the name, and
+            None where there is no schema that can be used.
+        findings: Faults of the definitions.
+        known: Whether the definitions could be read: if not, calls can't be held to them.
+    """
+
+    validators: Mapping[str, tuple[Validator | Tangled | None, ...]]
+    findings: tuple[Finding, ...] = ()
+    known: bool = True
+
+
+NOTHING = Toolbox({})
+"""No tool is offered."""
+
+
+@dataclass(slots=True)
+class Check:
+    """The check of one example.
+
+    Attributes:
+        rules: The provider's rules.
+        toolbox: What the example offers.
+        found: What is wrong with it.
+    """
+
+    rules: Profile
+    toolbox: Toolbox = NOTHING
+    found: list[Finding] = field(default_factory=list)
+
+    def add(
+        self, code: str, message: str, index: int | None = None, severity: Severity = "error"
+    ) -> None:
+        """Note a fault; what this provider does not enforce, is a warning."""
+        if code in self.rules.warnings:
+            severity = "warning"
+        mend = MENDABLE.get(code) if severity == "error" else None
+        self.found.append(Finding(code, message, index, severity, mend))

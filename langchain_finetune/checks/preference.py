@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from langchain_finetune.convert.checks.check import Check
-from langchain_finetune.convert.checks.example import check_example
-from langchain_finetune.convert.checks.finding import Finding
-from langchain_finetune.convert.checks.profiles import OPENAI, Profile
+from langchain_finetune.checks.example import check_example
+from langchain_finetune.checks.finding import Check, Finding
+from langchain_finetune.checks.profiles import OPENAI, Profile
 
 OUTPUTS = ("preferred_output", "non_preferred_output")
 """The two sides of a pair."""

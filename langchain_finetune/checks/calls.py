@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.convert.checks.check import Check, Tangled, Validator
-from langchain_finetune.convert.checks.finding import Severity
-from langchain_finetune.convert.checks.schema_cost import takes_too_long
-from langchain_finetune.convert.checks.text import HALVES
+from langchain_finetune.checks.finding import Check, Severity, Tangled, Validator
+from langchain_finetune.checks.schema_cost import takes_too_long
+from langchain_finetune.checks.text import HALVES
 
 _NAMED = 3
 """How many broken keywords of a schema a finding names."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.convert.checks.check import Check
+from langchain_finetune.checks.finding import Check
 
 HALVES = "A text holds half a character (a surrogate without its other half)."
 """The sentence of `invalid_unicode`, wherever the text stands."""

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from langchain_finetune.convert.checks.check import NOTHING, Check, Tangled, Toolbox, Validator
-from langchain_finetune.convert.checks.profiles import Profile
-from langchain_finetune.convert.checks.schema_cost import is_tangled
+from langchain_finetune.checks.finding import NOTHING, Check, Tangled, Toolbox, Validator
+from langchain_finetune.checks.profiles import Profile
+from langchain_finetune.checks.schema_cost import is_tangled
 
 _UNREADABLE = Toolbox({}, known=False)
 _UNUSABLE = (

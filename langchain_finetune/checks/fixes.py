@@ -5,14 +5,47 @@ around a tool's name, missing arguments as `{}`. Where an answer itself is at fa
 history (`weight: 0`) if another one is left to learn.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from langchain_finetune.convert.checks.example import check_example, errors_of
-from langchain_finetune.convert.checks.finding import Finding
-from langchain_finetune.convert.checks.halves import arguments_without_halves, without_halves
-from langchain_finetune.convert.checks.mendable import MENDABLE
-from langchain_finetune.convert.checks.profiles import Profile
+from langchain_finetune.checks.example import check_example, errors_of
+from langchain_finetune.checks.finding import MENDABLE, Finding
+from langchain_finetune.checks.profiles import Profile
+
+
+def without_halves(value: Any) -> Any:
+    r"""Return a value whose texts hold whole characters only.
+
+    Halves that belong together are joined; one that is alone becomes U+FFFD.
+
+    Example:
+        >>> without_halves("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
+        True
+    """
+    if isinstance(value, str):
+        return _whole(value)
+    if isinstance(value, dict):
+        return {without_halves(key): without_halves(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_halves(inner) for inner in value]
+    return value
+
+
+def arguments_without_halves(text: str) -> str:
+    r"""Return a call's arguments, where halves may stand as escapes such as `\ud83d`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    whole = without_halves(value)
+    return text if whole == value else json.dumps(whole, ensure_ascii=False)
+
+
+def _whole(text: str) -> str:
+    # Text of whole characters comes through as it is.
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
 
 Example = dict[str, Any]
 Mend = Callable[[Example, Finding], bool]
