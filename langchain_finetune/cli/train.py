@@ -8,11 +8,9 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.checks import Method
-from langchain_finetune.cli.conversion import conversion
-from langchain_finetune.cli.deployment import DeploymentOptions, deployment_options
+from langchain_finetune.cli.job_options import DeploymentOptions, deployment_options
+from langchain_finetune.cli.options import conversion, made_of, selected, shares
 from langchain_finetune.cli.output import AsJson, print_json, print_result
-from langchain_finetune.cli.selection import selected
-from langchain_finetune.cli.sharing import made_of, shares
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError

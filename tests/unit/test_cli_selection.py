@@ -10,7 +10,7 @@ from langchain_finetune import (
     RunFileChatLoader,
     RunQuery,
 )
-from langchain_finetune.cli.selection import selected
+from langchain_finetune.cli.options import selected
 
 
 def test_options_become_a_query(tmp_path):

@@ -1,13 +1,20 @@
 """Which chats a command works on: the same options for all commands."""
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
+from langchain_finetune.checks import RulesName
+from langchain_finetune.convert.duplicates import Duplicates
+from langchain_finetune.convert.secrets import SecretAction
+from langchain_finetune.convert.too_long import TooLong
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -121,3 +128,120 @@ def _said(text: str) -> FeedbackCondition:
         )
     except ValidationError as error:
         raise typer.BadParameter(f"--feedback {text!r} compares with no number.") from error
+
+
+_convert_option = partial(typer.Option, rich_help_panel="Conversion")
+
+
+def conversion(
+    *,
+    targets: Annotated[
+        Literal["all", "last"], _convert_option(help="Which answers of a chat are learnt.")
+    ] = "all",
+    rules: Annotated[
+        RulesName | None, _convert_option(help="Whose rules; by default those of the engine.")
+    ] = None,
+    mend: Annotated[
+        bool, _convert_option("--mend", help="Put right what needs no guessing.")
+    ] = False,
+    strict: Annotated[
+        bool, _convert_option("--strict", help="Fail if a chat had to be left out.")
+    ] = False,
+    secrets: Annotated[
+        SecretAction, _convert_option(help="What to do about API keys and the like.")
+    ] = "report",
+    duplicates: Annotated[
+        Duplicates, _convert_option(help="What to do about chats that come more than once.")
+    ] = "keep",
+    too_long: Annotated[
+        TooLong, _convert_option(help="What to do about chats that the model can't take.")
+    ] = "reject",
+    max_example_tokens: Annotated[
+        int | None, _convert_option(min=1, help="Limit of your own, instead of the model's.")
+    ] = None,
+    validation: Annotated[
+        float, _convert_option(min=0.0, max=1.0, help="Share of the conversations that validates.")
+    ] = 0.0,
+    test: Annotated[
+        float, _convert_option(min=0.0, max=1.0, help="Share that tests; it is never sent.")
+    ] = 0.0,
+    split_by: Annotated[
+        Literal["auto", "thread", "trace"] | None,
+        _convert_option(help="What stays together in one part; auto by default."),
+    ] = None,
+    split_seed: Annotated[int | None, _convert_option(help="Draws other conversations.")] = None,
+) -> dict[str, Any]:
+    """Return the arguments of `Convert` that the options describe.
+
+    Raises:
+        typer.BadParameter: They don't go together.
+    """
+    shares = {"validation": validation, "test": test}
+    drawn = {"by": split_by, "seed": split_seed}
+    drawn = {name: value for name, value in drawn.items() if value is not None}
+    if drawn and not any(shares.values()):
+        raise typer.BadParameter("--split-by and --split-seed need --validation or --test.")
+    return {
+        "targets": targets,
+        "rules": rules,
+        "mend": mend,
+        "strict": strict,
+        "secrets": secrets,
+        "duplicates": duplicates,
+        "too_long": too_long,
+        "max_example_tokens": max_example_tokens,
+        "split": {**shares, **drawn} if any(shares.values()) else None,
+    }
+
+
+Command = Callable[..., None]
+Made = TypeVar("Made")
+
+
+def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the options of a function.
+
+    Args:
+        made: Its parameters, keyword-only, are the options.
+        into: The parameter of the command that gets what the function returns.
+
+    Example:
+        ```python
+        @shares(selected, into="loader")
+        def run(*, loader: SessionLoader, model: str) -> None: ...
+        ```
+    """
+    shared = inspect.signature(made, eval_str=True).parameters
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def filled(**options: Any) -> None:
+            chosen = {name: options.pop(name) for name in shared}
+            command(**{into: made(**chosen)}, **options)
+
+        # Typer reads the options of a command from its signature and its hints.
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != into]
+        hints = get_type_hints(command, include_extras=True)
+        filled.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
+        filled.__annotations__ = {
+            **{name: option.annotation for name, option in shared.items()},
+            **{option.name: hints[option.name] for option in own},
+        }
+        return filled
+
+    return decorate
+
+
+def made_of(kind: Callable[..., Made], **settings: Any) -> Made:
+    """Return a model of pydantic with settings that came as options.
+
+    Raises:
+        typer.BadParameter: They are not right, or don't go together.
+    """
+    try:
+        return kind(**settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        said = fault["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(f"{place}: {said}" if place else said) from None
