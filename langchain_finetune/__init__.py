@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_finetune.checks.file import FileCheck, check_file
     from langchain_finetune.checks.finding import Finding, Findings
+    from langchain_finetune.convert.community_compat import convert_messages_for_finetuning
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
-    from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
     from langchain_finetune.convert.report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
@@ -176,7 +176,7 @@ _PLACES = {
     "TrainingNotAvailableError": "errors",
     "WrittenFile": "convert.jsonl",
     "check_file": "checks.file",
-    "convert_messages_for_finetuning": "convert.messages_only",
+    "convert_messages_for_finetuning": "convert.community_compat",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
     "tensorboard_log": "finetune.metrics_logger",

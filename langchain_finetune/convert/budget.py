@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from langchain_finetune.convert.estimate import Estimate, estimate, tokens_of
-from langchain_finetune.convert.prices import Prices
+from langchain_finetune.convert.estimate import Estimate, Prices, estimate, tokens_of
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.errors import BudgetError
 

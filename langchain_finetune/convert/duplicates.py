@@ -7,10 +7,9 @@ from typing import IO, Literal
 
 import orjson
 
-from langchain_finetune.convert.duplicate_index import DuplicateIndex
-from langchain_finetune.convert.row_key import row_key
+from langchain_finetune.convert.duplicate_index import DuplicateIndex, SharedChats
+from langchain_finetune.convert.fingerprints import row_key
 from langchain_finetune.convert.rows import Outcome, Part, Row
-from langchain_finetune.convert.shared_chats import SharedChats
 from langchain_finetune.convert.split import Split
 
 Duplicates = Literal["keep", "drop_exact", "drop_near"]

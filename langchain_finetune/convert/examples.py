@@ -9,8 +9,8 @@ from typing import Any
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import PROFILES, Findings, Method
+from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
-from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report import ConversionReport, make_report
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
 from langchain_finetune.convert.split import PARTS, Split

@@ -13,18 +13,62 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
 
 import orjson
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.messages import BaseMessage
 
+from langchain_finetune.convert.read_sessions import Place, read_each
 from langchain_finetune.convert.rows import Example, Outcome, Row
-from langchain_finetune.convert.shelf import Place as Shelved
-from langchain_finetune.convert.shelf import Shelf
-from langchain_finetune.convert.sources import Place, read_each
 from langchain_finetune.messages import UnreadableChatError, WireMessage, message_to_wire
 from langchain_finetune.sessions import SETTINGS, line_settings, require_chat, wire_messages
+
+_IN_MEMORY = 16 * 2**20
+"""Bytes that stay in memory; beyond them all texts go into a temporary file."""
+
+TextSpan = tuple[int, int]
+"""Where a text lies: its first byte, and how many."""
+
+
+class Shelf:
+    """Keeps texts out of memory until they are wanted.
+
+    Their file is only its owner's to read, and is gone when the shelf is closed or the process
+    ends.
+
+    Example:
+        >>> from contextlib import closing
+        >>> with closing(Shelf()) as shelf:
+        ...     place = shelf.put(b"later")
+        ...     shelf.get(place)
+        b'later'
+    """
+
+    def __init__(self) -> None:
+        # It is closed where the shelf is.
+        self._file = cast(IO[bytes], SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
+        self._end = 0
+
+    def put(self, text: bytes) -> TextSpan:
+        """Keep a text."""
+        place = (self._end, len(text))
+        self._file.seek(self._end)
+        self._file.write(text)
+        self._end += len(text)
+        return place
+
+    def get(self, place: TextSpan) -> bytes:
+        """Return a text."""
+        start, length = place
+        self._file.seek(start)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        """Forget all texts."""
+        self._file.close()
+
 
 NO_PAIR = "no_pair"
 """Code of the sessions whose answer has no better or worse one beside it."""
@@ -159,14 +203,14 @@ class _Candidate:
     """An answer that may become a side of a pair: its score, and where the rest is shelved."""
 
     score: float
-    shelved: Shelved
+    shelved: TextSpan
 
 
 @dataclass(slots=True)
 class _Rivals:
     """The answers to one input, as far as they may become a pair."""
 
-    input: Shelved
+    input: TextSpan
     best: _Candidate
     worst: _Candidate
     others: list[_Candidate] = field(default_factory=list)

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 
 from langchain_finetune.checks import Findings
-from langchain_finetune.convert.estimate import Estimate, estimate, known_targets
+from langchain_finetune.convert.estimate import Estimate, Prices, estimate, known_targets
 from langchain_finetune.convert.jsonl import JsonlWriter
-from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.report_page import page, sections
 from langchain_finetune.convert.report_table import tables
 from langchain_finetune.convert.rows import Target

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from langchain_finetune.checks import OPENAI, PROFILES, Method, Profile, RulesName
 from langchain_finetune.convert.budget import Budget, within_budget
-from langchain_finetune.convert.checked import checked_rows, strict_rows
+from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.duplicates import (
     Contamination,
@@ -18,15 +18,14 @@ from langchain_finetune.convert.duplicates import (
     uncontaminated_rows,
     unique_rows,
 )
+from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
-from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.redaction import Redact, redacted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.split import Split, split_rows
-from langchain_finetune.convert.supervised import supervised_rows
-from langchain_finetune.convert.targets import Targets
+from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens import CountTokens, counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, named, sessions_of

@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from langchain_finetune.convert.budget import Budget
+from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.prices import Prices
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.connection import Address, default_base_url

@@ -32,7 +32,7 @@ import orjson
 from bench.agent_runs import agent_run
 from langchain_finetune import Convert, RunFileChatLoader
 from langchain_finetune.checks import OPENAI
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome
 from langchain_finetune.convert.supervised import supervised_rows
 from langchain_finetune.loaders.payloads.traced_line import traced_line

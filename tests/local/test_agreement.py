@@ -4,7 +4,7 @@ import json
 
 from langchain_finetune import Convert
 from langchain_finetune.checks import LOCAL
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.messages import WireMessages
 from support.broken import ANSWER, USER, chat

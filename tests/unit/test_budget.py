@@ -5,8 +5,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from langchain_finetune import BudgetError, Convert, FineTune
-from langchain_finetune.convert.estimate import estimate
-from langchain_finetune.convert.prices import LOCAL_SPEEDS, price_of
+from langchain_finetune.convert.estimate import LOCAL_SPEEDS, estimate, price_of
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.home import HOME_VARIABLE
 

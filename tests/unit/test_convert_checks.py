@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError, LoadError, Sessions, Skip
 from langchain_finetune.checks import OPENAI
-from langchain_finetune.convert.checked import checked_rows
+from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FOLDED

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_finetune import Convert, ConvertError
-from langchain_finetune.convert import shelf
+from langchain_finetune.convert import preference
 from langchain_finetune.messages import WireMessages
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
@@ -217,7 +217,7 @@ def test_iterating_again_gives_the_same():
 
 
 def test_many_texts_wait_on_disk(monkeypatch):
-    monkeypatch.setattr(shelf, "_IN_MEMORY", 100)
+    monkeypatch.setattr(preference, "_IN_MEMORY", 100)
     asked = [session(str(n % 50), f"answer {n}", n // 50) for n in range(100)]
     found, skips = pairs(asked)
     assert found == [(str(n), f"answer {n + 50}", f"answer {n}") for n in range(50)]

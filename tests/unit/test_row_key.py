@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_finetune.convert.fingerprints import exact_key, plain_arguments
-from langchain_finetune.convert.row_key import row_key
+from langchain_finetune.convert.fingerprints import exact_key, plain_arguments, row_key
 from langchain_finetune.convert.rows import Row, encode_line
 
 TEXT = st.text(st.sampled_from('ab"\\/\n\x00\u007fé今𐒠 {}[]:,'), max_size=6)
@@ -104,7 +103,7 @@ def test_usual_lines_are_not_read_twice(monkeypatch):
     def fail(_):
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("langchain_finetune.convert.row_key.exact_key", fail)
+    monkeypatch.setattr("langchain_finetune.convert.fingerprints.exact_key", fail)
     alike = [
         usual(),
         usual("other", '{"b":2,"a":1}'),

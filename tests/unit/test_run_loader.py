@@ -10,7 +10,7 @@ from langsmith import Client
 from langsmith.schemas import Run
 
 from langchain_finetune import Convert, LangSmithRunChatLoader, LoadError, RunQuery
-from langchain_finetune.convert.messages_only import convert_messages_for_finetuning
+from langchain_finetune.convert.community_compat import convert_messages_for_finetuning
 from support.runs import (
     ANSWER,
     CALL,

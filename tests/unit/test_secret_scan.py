@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from langsmith.anonymizer import DEFAULT_SECRET_RULES
 
 from langchain_finetune.convert.rows import Outcome, Row, encode_line
-from langchain_finetune.convert.secret_scan import in_line, line_scan
-from langchain_finetune.convert.secrets import masked, secret_rows
+from langchain_finetune.convert.secrets import in_line, line_scan, masked, secret_rows
 from langchain_finetune.convert.texts import change_texts
 
 RULES = [rule["pattern"] for rule in DEFAULT_SECRET_RULES]

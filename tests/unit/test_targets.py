@@ -5,7 +5,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from langchain_finetune import Convert
-from langchain_finetune.convert.targets import weighted
+from langchain_finetune.convert.supervised import weighted
 from langchain_finetune.messages import WireMessages
 
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
