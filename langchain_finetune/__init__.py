@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
     from langchain_finetune.convert.jsonl import WrittenFile
-    from langchain_finetune.convert.report import ConversionReport
+    from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
     from langchain_finetune.errors import (
@@ -128,7 +128,7 @@ _PLACES = {
     "AzureDeployment": "finetune.engines.azure",
     "BaseModelError": "errors",
     "BudgetError": "errors",
-    "ConversionReport": "convert.report",
+    "ConversionReport": "convert.report.conversion_report",
     "Convert": "convert.runnable",
     "ConvertError": "errors",
     "DeployError": "errors",

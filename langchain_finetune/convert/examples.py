@@ -11,10 +11,10 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_finetune.checks import PROFILES, Findings, Method
 from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
-from langchain_finetune.convert.report import ConversionReport, make_report
+from langchain_finetune.convert.report.conversion_report import ConversionReport, make_report
+from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
 from langchain_finetune.convert.split import PARTS, Split
-from langchain_finetune.convert.tally import Tally
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import Sessions, Skip
 

@@ -15,10 +15,10 @@ from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
-from langchain_finetune.convert.report import ConversionReport
+from langchain_finetune.convert.report.conversion_report import ConversionReport
+from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Part, Target
 from langchain_finetune.convert.split import PARTS
-from langchain_finetune.convert.tally import Tally
 from langchain_finetune.errors import ConvertError
 
 _MANIFEST = "manifest.json"

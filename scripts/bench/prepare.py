@@ -168,7 +168,7 @@ def measure(count: int) -> None:
     """Prepare, and print peak memory, CPU time, bytes, and each step's share of the time."""
     from langchain_finetune.convert import runnable  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.jsonl import JsonlWriter  # noqa: PLC0415
-    from langchain_finetune.convert.tally import Tally  # noqa: PLC0415
+    from langchain_finetune.convert.report.statistics import Tally
     from langchain_finetune.finetune import spool  # noqa: PLC0415
 
     clock = Clock()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from langchain_finetune import check_file
-from langchain_finetune.convert.report import ConversionReport
+from langchain_finetune.convert.report.conversion_report import ConversionReport
 from support.command_line import runs_command, write_chats
 
 KEY = "AKIAIOSFODNN7" + "EXAMPLE"

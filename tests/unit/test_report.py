@@ -12,11 +12,10 @@ from rich.console import Console
 
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
 from langchain_finetune.checks import Findings
-from langchain_finetune.convert.report import make_report
+from langchain_finetune.convert.report.conversion_report import make_report
+from langchain_finetune.convert.report.distribution import SpreadCount
+from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
-from langchain_finetune.convert.scripts import scripts_of
-from langchain_finetune.convert.spread import SpreadCount
-from langchain_finetune.convert.tally import Tally
 from support.chats import chats, tool
 
 EXAMPLES = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(600))

@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
 from langchain_finetune.checks import OPENAI, PROFILES
 from langchain_finetune.convert.budget import Budget
-from langchain_finetune.convert.report import ConversionReport
+from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.finetune.spool import spool
 

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from langchain_finetune.convert.report_words import (
+from langchain_finetune.convert.report.distribution import Spread
+from langchain_finetune.convert.report.formatting import (
     duration,
     footnotes,
     money,
@@ -17,10 +18,9 @@ from langchain_finetune.convert.report_words import (
     short,
     words,
 )
-from langchain_finetune.convert.spread import Spread
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.report import ConversionReport
+    from langchain_finetune.convert.report.conversion_report import ConversionReport
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _TOOLS = 12

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from langchain_finetune.convert.estimate import Estimate
 
 if TYPE_CHECKING:
-    from langchain_finetune.convert.report import ConversionReport
+    from langchain_finetune.convert.report.conversion_report import ConversionReport
 
 _MINUTE, _HOUR = 60, 3600
 

@@ -10,12 +10,12 @@ from rich.console import Group
 from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Estimate, Prices, estimate, known_targets
 from langchain_finetune.convert.jsonl import JsonlWriter
-from langchain_finetune.convert.report_page import page, sections
-from langchain_finetune.convert.report_table import tables
+from langchain_finetune.convert.report.distribution import Spread
+from langchain_finetune.convert.report.html import page, sections
+from langchain_finetune.convert.report.outliers import StrangeExample
+from langchain_finetune.convert.report.statistics import Tally
+from langchain_finetune.convert.report.terminal import tables
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.convert.spread import Spread
-from langchain_finetune.convert.strange import StrangeExample
-from langchain_finetune.convert.tally import Tally
 
 
 class ToolUse(BaseModel):

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
 
-from langchain_finetune.convert.spread import SpreadCount
+from langchain_finetune.convert.report.distribution import SpreadCount
 
 SHOWN = 10
 """How many are told."""
