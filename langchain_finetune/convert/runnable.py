@@ -26,7 +26,8 @@ from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.split import Split, split_rows
 from langchain_finetune.convert.supervised import Targets, supervised_rows
-from langchain_finetune.convert.tokens import CountTokens, counter_of
+from langchain_finetune.convert.tokens.count import CountTokens
+from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, named, sessions_of
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.convert.texts import request_of
-from langchain_finetune.convert.tokens import Count, Counter, Over, Unfit, counted
+from langchain_finetune.convert.tokens.count import Count, Over, Unfit
+from langchain_finetune.convert.tokens.counter import Counter, counted
 
 TooLong = Literal["reject", "drop_oldest"]
 

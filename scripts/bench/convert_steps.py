@@ -1,4 +1,4 @@
-"""What tokens, duplicates and privacy cost: microseconds an example of 1 KB, and peak memory.
+"""What counter, duplicates and privacy cost: microseconds an example of 1 KB, and peak memory.
 
 Each step runs in a child process of its own, over 10 000 and over 200 000 examples:
 
@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from langchain_finetune.convert import duplicates, redaction, secrets, tokens, too_long
+from langchain_finetune.convert import duplicates, redaction, secrets, too_long
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.split import Split
+from langchain_finetune.convert.tokens.counter import counter
 
 SMALL, LARGE = 10_000, 200_000
 SLOW = {"nano": 20_000}
@@ -32,9 +33,9 @@ def steps() -> dict[str, Callable[[Rows, Outcome], Rows]]:
 
     def counted(target: Target) -> Callable[[Rows, Outcome], Rows]:
         def step(rows: Rows, outcome: Outcome) -> Rows:
-            counter = tokens.counter_of(target, "offline", 65_536)
-            assert counter is not None
-            return too_long.fitting_rows(rows, outcome, counter, "reject")
+            made = counter.counter_of(target, "offline", 65_536)
+            assert made is not None
+            return too_long.fitting_rows(rows, outcome, made, "reject")
 
         return step
 

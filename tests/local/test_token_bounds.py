@@ -12,8 +12,9 @@ from trl.chat_template_utils import qwen3_chat_template
 
 from langchain_finetune import Convert
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.convert.tokens import Count, Over, Unfit, counter_of
-from langchain_finetune.convert.tokens_local import LocalCounter
+from langchain_finetune.convert.tokens.count import Count, Over, Unfit
+from langchain_finetune.convert.tokens.counter import counter_of
+from langchain_finetune.convert.tokens.local import LocalCounter
 from langchain_finetune.local.training import encoding
 from langchain_finetune.local.training.least_tokens import LeastTokens
 
@@ -152,8 +153,8 @@ def test_only_what_is_over_is_not_counted(counter, rewrites, chat, limit):
         encoder = replace(encoder, tokenizer=tokenizer)
     [exact] = LocalCounter(replace(encoder, max_length=None)).count([chat])
     with (
-        patch("langchain_finetune.convert.tokens_local._MANY", 0),
-        patch("langchain_finetune.convert.tokens_local._STEP", 1),
+        patch("langchain_finetune.convert.tokens.counter.local._MANY", 0),
+        patch("langchain_finetune.convert.tokens.counter.local._STEP", 1),
     ):
         [found] = LocalCounter(encoder, most=limit).count([chat])
     if isinstance(found, Over):

@@ -67,7 +67,7 @@ def with_adapter(folder, mark):
 
 def load_all_ways(folder):
     """Whether each way to load a base did so."""
-    from langchain_finetune.convert.tokens_local import _encoder
+    from langchain_finetune.convert.tokens.local import _encoder
     from langchain_finetune.local.serving.loading import load
     from langchain_finetune.local.training.__main__ import _load
 

@@ -13,8 +13,9 @@ from tiktoken import registry
 
 from langchain_finetune import Convert, ConvertError
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.convert.tokens import Count, counter_of
-from langchain_finetune.convert.tokens_openai import OpenAICounter, byte_length
+from langchain_finetune.convert.tokens.count import Count
+from langchain_finetune.convert.tokens.counter import counter_of
+from langchain_finetune.convert.tokens.openai import OpenAICounter, byte_length
 from tests.support.vocabulary import ADDRESS, fill_cache
 
 MODEL = "gpt-4.1-mini-2025-04-14"

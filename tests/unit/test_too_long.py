@@ -7,7 +7,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_finetune import Convert
 from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.rows import Outcome, Row
-from langchain_finetune.convert.tokens import BATCH, Count, Unfit
+from langchain_finetune.convert.tokens.count import Count, Unfit
+from langchain_finetune.convert.tokens.counter import BATCH
 from langchain_finetune.convert.too_long import fitting_rows, shortened
 
 

@@ -160,7 +160,7 @@ def page(report: "ConversionReport") -> str:
 
 def sections(report: "ConversionReport") -> str:
     """Return the page's content with its style, which touches nothing around it."""
-    css = files("langchain_finetune.convert").joinpath("report_page.css").read_text("utf-8")
+    css = files("langchain_finetune.convert.report").joinpath("html.css").read_text("utf-8")
     parts = [_head(report), _fate(report), _lengths(report), _taught(report), _takes(report)]
     if report.strange:
         parts.append(_strange(report.strange))

@@ -1,51 +1,15 @@
 """Counting tokens: what a count is, and which counter knows a model."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Protocol
 
 from langchain_finetune.convert.rows import Example, Row, Target
+from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
-
-CountTokens = Literal["offline", "always"]
-"""Count where all that it takes is on this machine; or download what it takes, or else fail."""
 
 BATCH = 256
 """Examples that are counted together: tokenizers are faster with many texts at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """The tokens of an example.
-
-    Attributes:
-        total: All that the model is trained on, so what is paid for.
-        longest: Of the longest sequence, which the limit is about; the total in most cases.
-        targets: Those that are learnt: the answers that have no weight 0.
-    """
-
-    total: int
-    longest: int
-    targets: int
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """An example that surely has more tokens than the limit; how many, was not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """An example that the model can't be trained on, seen when it is counted.
-
-    Attributes:
-        code: Stable name of the reason.
-        reason: One sentence; it never quotes training text.
-    """
-
-    code: str
-    reason: str
 
 
 class Counter(Protocol):
@@ -80,17 +44,13 @@ def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Cou
         ConvertError: A tokenizer can't be had, though it was asked for or is here.
     """
     # Each brings a library, of which most users need none or one.
-    from langchain_finetune.convert.tokens_openai import (  # noqa: PLC0415
-        OpenAICounter,
-        byte_length,
-        openai_counter,
-    )
+    from langchain_finetune.convert.tokens.openai import OpenAICounter, byte_length, openai_counter
 
     found: Counter | None = None
     if target.model is not None and target.engine != "local":
         found = openai_counter(target.model, how, most)
     if target.model is not None and found is None and target.engine != "openai":
-        from langchain_finetune.convert.tokens_local import local_counter  # noqa: PLC0415
+        from langchain_finetune.convert.tokens.local import local_counter
 
         found = local_counter(target.model, how, most)
     if found is None and how == "always":

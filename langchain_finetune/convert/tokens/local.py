@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
-from langchain_finetune.convert.tokens import Count, CountTokens, Over, Unfit
+from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.bases import find_base, resolve_base

@@ -18,9 +18,30 @@ from typing import Any
 
 from langchain_finetune.convert.rows import Example
 from langchain_finetune.convert.texts import conversations, request_of
-from langchain_finetune.convert.token_limits import limit_of
-from langchain_finetune.convert.tokens import Count, CountTokens, Over, Unfit
+from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
+
+LIMITS = {
+    "gpt-4.1": 65_536,
+    "gpt-4o": 65_536,
+    "gpt-3.5-turbo-0613": 4_096,
+    "gpt-3.5-turbo": 16_385,
+    "babbage-002": 16_384,
+    "davinci-002": 16_384,
+}
+"""Tokens of one example at most, by the beginning of the model's name; the first that fits."""
+
+
+def limit_of(model: str) -> int | None:
+    """Return the limit of a model of OpenAI, or of one tuned from it; None where none is known.
+
+    Example:
+        >>> limit_of("ft:gpt-4.1-mini-2025-04-14:acme::abc"), limit_of("my-model")
+        (65536, None)
+    """
+    name = model.removeprefix("ft:")
+    return next((limit for start, limit in LIMITS.items() if name.startswith(start)), None)
+
 
 _A_MESSAGE, _A_NAME, _THE_REPLY, _A_CALL = 3, 1, 3, 3
 _TOOLS, _PROPERTIES, _A_PROPERTY, _ENUM, _A_VALUE = 12, 3, 3, -3, 3
