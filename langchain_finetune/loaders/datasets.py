@@ -11,12 +11,12 @@ from langsmith import Client
 from langsmith.schemas import Example
 from pydantic import ConfigDict, ValidationError
 
+from langchain_finetune.dialects.chat_example import read_example
+from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
-from langchain_finetune.loaders.payloads.chat_example import read_example
-from langchain_finetune.loaders.payloads.messages import Reasoning
-from langchain_finetune.loaders.payloads.readable import readable
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_reader import find_projects
 from langchain_finetune.loaders.run_requests import Run

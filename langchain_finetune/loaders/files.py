@@ -9,6 +9,17 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from langchain_finetune.dialects.fast_path import traced_line
+from langchain_finetune.dialects.file_row import (
+    is_training_line,
+    mean_score,
+    read_training_line,
+    run_of_row,
+    tools_are_unknown,
+)
+from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import (
     Overrides,
@@ -19,17 +30,6 @@ from langchain_finetune.loaders.base import (
 )
 from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_rows
 from langchain_finetune.loaders.file_paths import find_files
-from langchain_finetune.loaders.payloads.file_row import (
-    is_training_line,
-    mean_score,
-    read_training_line,
-    run_of_row,
-    tools_are_unknown,
-)
-from langchain_finetune.loaders.payloads.messages import Reasoning
-from langchain_finetune.loaders.payloads.readable import readable
-from langchain_finetune.loaders.payloads.run import read_run
-from langchain_finetune.loaders.payloads.traced_line import traced_line
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 

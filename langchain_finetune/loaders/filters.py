@@ -9,7 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 
-from langchain_finetune.loaders.payloads.thread import THREAD_KEYS
+from langchain_finetune.dialects.untrusted import THREAD_KEYS
 
 Value = str | int | float | bool | dt.datetime
 

@@ -11,16 +11,16 @@ from langsmith import Client
 from langsmith.schemas import Run as RunObject
 from pydantic import ConfigDict, Field
 
+from langchain_finetune.dialects.corrections import corrected
+from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.filters import all_of
 from langchain_finetune.loaders.fold import Folder
 from langchain_finetune.loaders.judgements import UNJUDGED, Judgement
 from langchain_finetune.loaders.langsmith_client import reading_client
-from langchain_finetune.loaders.payloads.corrections import corrected
-from langchain_finetune.loaders.payloads.messages import Reasoning
-from langchain_finetune.loaders.payloads.readable import readable
-from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.queues import queued_runs

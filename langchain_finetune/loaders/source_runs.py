@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from langsmith import Client
 from langsmith.schemas import Example
 
+from langchain_finetune.dialects.corrections import answered
+from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.run import read_run
 from langchain_finetune.loaders.fold import fingerprints
-from langchain_finetune.loaders.payloads.corrections import answered
-from langchain_finetune.loaders.payloads.messages import Reasoning
-from langchain_finetune.loaders.payloads.run import read_run
 from langchain_finetune.loaders.run_reader import Projects, RunReader
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 from langchain_finetune.messages import UnreadableChatError

@@ -5,10 +5,10 @@ from typing import Any
 
 from langsmith import Client
 
+from langchain_finetune.dialects.untrusted import THREAD_KEYS, thread_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.filters import all_of, compare
 from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
-from langchain_finetune.loaders.payloads.thread import THREAD_KEYS, thread_of
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_reader import NOT_SERVED, Projects, RunReader
 from langchain_finetune.loaders.run_requests import EPOCH, RunRequest, choose_api

@@ -10,14 +10,14 @@ from typing import Any
 from langsmith import Client
 from pydantic import ConfigDict, Field
 
+from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.ahead import Source, in_order
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filters import in_thread
 from langchain_finetune.loaders.langsmith_client import reading_client
-from langchain_finetune.loaders.payloads.messages import Reasoning
-from langchain_finetune.loaders.payloads.readable import readable
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects

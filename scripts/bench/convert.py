@@ -35,7 +35,7 @@ from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome
 from langchain_finetune.convert.supervised import supervised_rows
-from langchain_finetune.loaders.payloads.traced_line import traced_line
+from langchain_finetune.dialects.fast_path import traced_line
 
 AT_MOST, ALL_AT_MOST, FASTER = 0.8, 2, 14
 PER_FILE = 2_500

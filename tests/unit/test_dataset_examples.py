@@ -1,6 +1,6 @@
 """A dataset's example reads like a run's chat, whichever provider's form it is in."""
 
-from langchain_finetune.loaders.payloads.chat_example import read_example
+from langchain_finetune.dialects.chat_example import read_example
 from support.dialects import ANTHROPIC_TOOL, FOUND, THINKING, TOLD, TOOL_USE
 from support.runs import TOOL, WIRE_SENT
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
 from support.dialects import ANTHROPIC_TOOL, FLAT_TOOL, ai, traced
 from support.runs import TOOL
 

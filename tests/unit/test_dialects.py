@@ -6,7 +6,7 @@ import json
 import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import (
     ANTHROPIC_TOOL,

@@ -8,7 +8,7 @@ import zstandard
 from langchain_core.chat_loaders import BaseChatLoader
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader
-from langchain_finetune.loaders.payloads.file_row import run_of_row, tools_are_unknown
+from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
 from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT, run
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}

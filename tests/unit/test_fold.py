@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
+from langchain_finetune.dialects.corrections import corrected
 from langchain_finetune.loaders import fold
 from langchain_finetune.loaders.conversations import join_calls
-from langchain_finetune.loaders.payloads.corrections import corrected
 from langchain_finetune.messages import UnreadableChatError, WireMessages
 from support.runs import ANSWER, CALL, SENT, WIRE_ANSWER, WIRE_SENT, constructor, run
 

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import TOLD, ai, chat, traced
 from support.runs import CALL, SENT, WIRE_SENT, constructor, run
@@ -117,7 +117,7 @@ def test_nothing_is_imported_for_run_data():
     """In a process of its own: what is imported before and after is the same."""
     program = (
         "import json, sys\n"
-        "from langchain_finetune.loaders.payloads.run import read_run\n"
+        "from langchain_finetune.dialects.run import read_run\n"
         "runs = json.loads(sys.stdin.read())\n"
         "before = set(sys.modules)\n"
         "read = [read_run(run) for run in runs]\n"

@@ -13,7 +13,7 @@ from langchain_finetune import (
     RunFileChatLoader,
     RunQuery,
 )
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
 
 CHAT = {
     "inputs": {"messages": [{"role": "user", "content": "Hi"}]},

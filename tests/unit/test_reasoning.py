@@ -5,7 +5,7 @@ import json
 import pytest
 
 from langchain_finetune import LangSmithRunChatLoader, RunFileChatLoader
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
 from support.dialects import ITEM_TOLD, ITEMS, THINKING, THOUGHT, ai, chat, traced, wrapped
 
 

@@ -9,8 +9,8 @@ from openai.lib._parsing._completions import type_to_response_format_param
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, Field
 
-from langchain_finetune.loaders.payloads.json_schema import pydantic_format, strict_schema
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.request_settings import pydantic_format, strict_schema
+from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import ITEM_TOLD, TOLD, ai, chat, traced, wrapped
 from support.runs import SENT, run

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.agent_runs import agent_run
 from langchain_finetune import Convert, RunFileChatLoader
-from langchain_finetune.loaders.payloads.traced_line import FIT_FOR, traced_line
+from langchain_finetune.dialects.fast_path import FIT_FOR, traced_line
 from support.dialects import CALLING, RESULT, RUNS, TELLING, ai, traced
 from support.mutations import mutated_runs
 from support.plain_path import plain_lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.content import mapping
-from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.dialects.untrusted import entries
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _TEXT = frozenset({"text", "input_text", "output_text"})

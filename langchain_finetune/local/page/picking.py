@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
-from langchain_finetune.loaders.payloads.readable import readable
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.opinions import newest_correction
 from langchain_finetune.local.page.run_example import as_chat_example, run_examples

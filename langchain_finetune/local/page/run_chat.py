@@ -12,9 +12,8 @@ from typing import Any
 import orjson
 
 from langchain_finetune.content import mapping
-from langchain_finetune.loaders.payloads.data import entries
-from langchain_finetune.loaders.payloads.readable import readable
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import entries, readable
 from langchain_finetune.local.page.messages import Message, read_message
 from langchain_finetune.sessions import SETTINGS, Skip, wire_messages
 

@@ -12,8 +12,8 @@ from langchain_core.messages import messages_to_dict
 
 from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.content import UnreadableChatError
-from langchain_finetune.loaders.payloads.corrections import corrected
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.corrections import corrected
+from langchain_finetune.dialects.run import read_run
 from langchain_finetune.local.page.run_chat import run_of
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import (

@@ -6,8 +6,8 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from langchain_finetune.loaders.payloads.readable import readable
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.conversation import Column, Playground
 from langchain_finetune.local.page.run_chat import run_of, without_answer

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from langchain_finetune.content import UnreadableChatError
-from langchain_finetune.loaders.payloads.chat_example import read_example
-from langchain_finetune.loaders.payloads.readable import readable
-from langchain_finetune.loaders.payloads.run import read_run
+from langchain_finetune.dialects.chat_example import read_example
+from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.run_chat import run_chat
 from langchain_finetune.local.page.run_example import as_chat_example, run_examples

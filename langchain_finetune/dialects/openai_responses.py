@@ -15,9 +15,9 @@ from langchain_finetune.content import (
     wire_call,
     wire_content,
 )
-from langchain_finetune.loaders.payloads.data import entries
-from langchain_finetune.loaders.payloads.messages import add_reasoning, read_messages
-from langchain_finetune.loaders.payloads.settings import add_settings
+from langchain_finetune.dialects.messages import add_reasoning, read_messages
+from langchain_finetune.dialects.request_settings import add_settings
+from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

@@ -15,7 +15,7 @@ from langchain_finetune.content import (
     wire_call,
     wire_content,
 )
-from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, fields_to_wire
 
 _ROLES = {"human": "user", "ai": "assistant"}

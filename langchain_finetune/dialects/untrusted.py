@@ -1,11 +1,12 @@
 """Helpers for data from outside: any value may have any shape."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import orjson
 
-from langchain_finetune.content import UnreadableChatError
+from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.sessions import Skip
 
 _DEEPEST = 100
 """How deep data may be nested; OpenAI allows schemas of ten levels."""
@@ -62,3 +63,44 @@ def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
 def entries(value: Any) -> list[Any]:
     """Return a list as it is, and an empty one for all else."""
     return value if isinstance(value, list) else []
+
+
+Read = TypeVar("Read")
+
+
+def readable(
+    source_id: str, read: Callable[[], list[Read]], skip: Callable[[Skip], None]
+) -> Iterator[Read]:
+    """Yield what `read` makes of data, or skip it: one bad chat ends no iteration.
+
+    Args:
+        source_id: Where the chat comes from, for the skip.
+        read: A pure reader of data from outside.
+        skip: Called with the chat that is left out.
+    """
+    try:
+        found = read()
+    except UnreadableChatError as error:
+        skip(Skip(source_id, error.code, str(error)))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        # Data from outside can be shaped in any way.
+        skip(Skip(source_id, "malformed", "The data has no shape that is known."))
+    else:
+        yield from found
+
+
+THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
+"""Metadata that says which conversation a trace belongs to (LangSmith's "Configure threads")."""
+
+
+def thread_of(run: Mapping[str, Any]) -> str | None:
+    """Return the thread that a run belongs to, or None.
+
+    Example:
+        >>> thread_of({"extra": {"metadata": {"thread_id": "t1"}}})
+        't1'
+    """
+    if run.get("thread_id"):
+        return str(run["thread_id"])
+    metadata = mapping(mapping(run.get("extra")).get("metadata"))
+    return next((str(metadata[key]) for key in THREAD_KEYS if metadata.get(key)), None)

@@ -8,8 +8,8 @@ Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, eac
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.loaders.payloads.messages import Reasoning, read_messages, settle_reasoning
-from langchain_finetune.loaders.payloads.settings import add_settings
+from langchain_finetune.dialects.messages import Reasoning, read_messages, settle_reasoning
+from langchain_finetune.dialects.request_settings import add_settings
 from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

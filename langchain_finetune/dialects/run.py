@@ -7,16 +7,15 @@ from typing import Any
 import orjson
 
 from langchain_finetune.content import UnreadableChatError, mapping, refuse_value
-from langchain_finetune.loaders.payloads import (
+from langchain_finetune.dialects import (
     completions,
     langchain_tracer,
     openai_chat,
     openai_responses,
     otel,
 )
-from langchain_finetune.loaders.payloads.data import plain
-from langchain_finetune.loaders.payloads.messages import Reasoning, settle_reasoning
-from langchain_finetune.loaders.payloads.thread import thread_of
+from langchain_finetune.dialects.messages import Reasoning, settle_reasoning
+from langchain_finetune.dialects.untrusted import plain, thread_of
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
 _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.loaders.payloads.data import entries
+from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.loaders.payloads.messages import read_messages, settle_reasoning
+from langchain_finetune.dialects.messages import read_messages, settle_reasoning
 from langchain_finetune.messages import UnreadableChatError, WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 

@@ -20,9 +20,7 @@ from langchain_finetune.checks import OPENAI, PROFILES, check_example
 from langchain_finetune.checks.finding import Check, Tangled, Toolbox
 from langchain_finetune.checks.tools import read_tools
 from langchain_finetune.content import refuse_value
-from langchain_finetune.loaders.payloads.data import unescaped
-from langchain_finetune.loaders.payloads.settings import read_tool
-from langchain_finetune.loaders.payloads.traced_shape import (
+from langchain_finetune.dialects.fast_path_types import (
     NOT_SAID,
     Answer,
     AnswerFields,
@@ -32,6 +30,8 @@ from langchain_finetune.loaders.payloads.traced_shape import (
     TracedRun,
     decode,
 )
+from langchain_finetune.dialects.request_settings import read_tool
+from langchain_finetune.dialects.untrusted import unescaped
 from langchain_finetune.messages import WireMessage, same_json
 from langchain_finetune.sessions import EncodedChat
 

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from langchain_finetune.content import mapping
-from langchain_finetune.loaders.payloads.chat_example import read_example
-from langchain_finetune.loaders.payloads.completions import read_chats
-from langchain_finetune.loaders.payloads.messages import Reasoning
+from langchain_finetune.dialects.chat_example import read_example
+from langchain_finetune.dialects.completions import read_chats
+from langchain_finetune.dialects.messages import Reasoning
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 

@@ -13,8 +13,7 @@ from typing import Any
 import orjson
 
 from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.loaders.payloads.data import entries
-from langchain_finetune.loaders.payloads.thread import thread_of
+from langchain_finetune.dialects.untrusted import entries, thread_of
 
 _OPERATIONS = frozenset({None, "chat", "text_completion", "generate_content"})
 _ERRORS = frozenset({"ERROR", "2", "STATUS_CODE_ERROR"})
