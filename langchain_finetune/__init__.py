@@ -41,11 +41,12 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.engines.azure import AzureDeployment
     from langchain_finetune.finetune.engines.nebius import NebiusDeployment
-    from langchain_finetune.finetune.handle import Job
-    from langchain_finetune.finetune.job import Hyperparameters
+    from langchain_finetune.finetune.job import Job
+    from langchain_finetune.finetune.job_spec import Hyperparameters
     from langchain_finetune.finetune.job_status import (
         JobCheckpoint,
         JobEvent,
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
         JobStatus,
     )
     from langchain_finetune.finetune.loss_curve import LossCurve
-    from langchain_finetune.finetune.metrics_logger import MetricsLogger, tensorboard_log
-    from langchain_finetune.finetune.progress import RichProgress
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
     from langchain_finetune.loaders.files import RunFileChatLoader
@@ -143,8 +142,8 @@ _PLACES = {
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
-    "Hyperparameters": "finetune.job",
-    "Job": "finetune.handle",
+    "Hyperparameters": "finetune.job_spec",
+    "Job": "finetune.job",
     "JobCancelledError": "errors",
     "JobCheckpoint": "finetune.job_status",
     "JobError": "errors",
@@ -160,11 +159,11 @@ _PLACES = {
     "LoadError": "errors",
     "LossCurve": "finetune.loss_curve",
     "MapSpeaker": "loaders.speakers",
-    "MetricsLogger": "finetune.metrics_logger",
+    "MetricsLogger": "finetune.callbacks",
     "ModelRetiredError": "errors",
     "ModelRetirementWarning": "errors",
     "NebiusDeployment": "finetune.engines.nebius",
-    "RichProgress": "finetune.progress",
+    "RichProgress": "finetune.callbacks",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
     "RunRecorder": "recorder",
@@ -179,7 +178,7 @@ _PLACES = {
     "convert_messages_for_finetuning": "convert.community_compat",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",
-    "tensorboard_log": "finetune.metrics_logger",
+    "tensorboard_log": "finetune.callbacks",
     "trained_contract": "finetune.contract",
 }
 """Where each public name lives. They are imported when they are first used: the embedded engine

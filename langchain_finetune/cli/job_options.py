@@ -15,9 +15,9 @@ from langchain_finetune.finetune.deploy import Deployment
 from langchain_finetune.finetune.engines.azure import AzureDeployment
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
-from langchain_finetune.finetune.handle import Job
+from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.ledger import Entry, Ledger
-from langchain_finetune.finetune.submission import job_of_id
+from langchain_finetune.finetune.submit import job_of_id
 from langchain_finetune.home import home_path
 
 _ADDRESS = TypeAdapter(Address)

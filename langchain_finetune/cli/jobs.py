@@ -13,14 +13,14 @@ from langchain_finetune.cli.job_options import AddressOption, connection_of, fou
 from langchain_finetune.cli.options import shares
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
 from langchain_finetune.errors import EngineError, FineTuningError
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT, RichProgress
 from langchain_finetune.finetune.connection import same_address
 from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.finetune.engines.profiles import Engine
-from langchain_finetune.finetune.handle import DAY_S, Job
+from langchain_finetune.finetune.job import DAY_S, Job
+from langchain_finetune.finetune.job_queries import statuses_of
 from langchain_finetune.finetune.job_status import JobEvent, JobProgress, JobStatus
 from langchain_finetune.finetune.ledger import Entry, Ledger
-from langchain_finetune.finetune.look import statuses_of
-from langchain_finetune.finetune.progress import PROGRESS_EVENT, RichProgress
 from langchain_finetune.home import home_path
 
 _LOCAL = ""

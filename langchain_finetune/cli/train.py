@@ -14,12 +14,12 @@ from langchain_finetune.cli.output import AsJson, print_json, print_result
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.engines.profiles import Engine
-from langchain_finetune.finetune.handle import DAY_S
-from langchain_finetune.finetune.job import Hyperparameters
-from langchain_finetune.finetune.progress import RichProgress
+from langchain_finetune.finetune.job import DAY_S
+from langchain_finetune.finetune.job_spec import Hyperparameters
 from langchain_finetune.finetune.runnable import FineTune
-from langchain_finetune.finetune.spool import Spooled, write_training_files
+from langchain_finetune.finetune.training_files import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
 
 

@@ -11,13 +11,13 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import AfterValidator, SecretStr
 
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.fingerprint import account_of
+from langchain_finetune.finetune.flow import Flow, arun_flow, run_flow
 from langchain_finetune.finetune.job_status import EngineSilent, JobProgress
 from langchain_finetune.finetune.ledger import Ledger
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Flow, arun_flow, run_flow
 from langchain_finetune.home import home_path
 
 Result = TypeVar("Result")

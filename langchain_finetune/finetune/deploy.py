@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
 from langchain_finetune.finetune.engines.deploying import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
-from langchain_finetune.finetune.look import finished_model, job_status
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Flow
+from langchain_finetune.finetune.flow import Flow
+from langchain_finetune.finetune.job_queries import finished_model, job_status
 
 Deployment = AzureDeployment | NebiusDeployment
 

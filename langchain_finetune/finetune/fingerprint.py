@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.finetune.job import JobSpec
+from langchain_finetune.finetune.job_spec import JobSpec
 
 FINGERPRINT = "fingerprint"
 SUBMISSION = "submission"

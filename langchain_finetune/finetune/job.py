@@ -1,67 +1,274 @@
-"""What a fine-tuning job is asked for."""
+"""`Job`: a fine-tuning job as a small piece of data, with all that can be done with it."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from langchain_finetune.convert.jsonl import WrittenFile
+from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.connection import Address, Connection, connection_to
+from langchain_finetune.finetune.contract import load_contract, with_watch
+from langchain_finetune.finetune.deploy import Deployment, answering_model
+from langchain_finetune.finetune.engines.profiles import Engine
+from langchain_finetune.finetune.fingerprint import EXAMPLES, FINGERPRINT, TRAINING_SHA256
+from langchain_finetune.finetune.flow import Flow
+from langchain_finetune.finetune.job_queries import (
+    all_events,
+    job_checkpoints,
+    job_metrics,
+    job_status,
+    steer,
+)
+from langchain_finetune.finetune.job_spec import JobSpec
+from langchain_finetune.finetune.job_status import (
+    JobCheckpoint,
+    JobEvent,
+    JobProgress,
+    JobStatus,
+)
+from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.home import home_path
 
-Auto = Literal["auto"]
+DAY_S = 24 * 3600.0
+Result = TypeVar("Result")
 
 
-class Hyperparameters(BaseModel):
-    """Hyperparameters of fine-tuning, as OpenAI's API names them.
+class Job(BaseModel):
+    """A fine-tuning job: data that can be kept as JSON and picked up in another process.
+
+    It holds no key. The embedded engine's is found by itself. `OPENAI_API_KEY` is sent to the
+    address that the environment means (`OPENAI_BASE_URL`, or OpenAI's own) and to no other: a
+    job that was read from JSON could name any. For another address give the key with
+    `with_api_key`, or use `FineTune.attach`.
+
+    Every method that asks the engine asks again where no answer comes, and raises an
+    `EngineError` where it refuses. Each has an async twin named `..._async`.
 
     Attributes:
-        n_epochs: How often each example is seen, 1 to 50.
-        batch_size: Examples of one step, 1 to 256.
-        learning_rate_multiplier: Scales the engine's own learning rate.
-        beta: Of preference pairs only: how closely the model keeps to its base, above 0 to 2; a
-            greater one keeps closer.
-        lora_rank: Of the embedded engine: rank of LoRA's matrices; 0 trains all weights.
-        lora_alpha: Of the embedded engine: scales what LoRA's matrices add.
-        lora_targets: Of the embedded engine: names of the layers that get them.
-        early_stopping_patience: Of the embedded engine: ends after so many epochs without a lower
-            validation loss.
-        packing: Of the embedded engine: several examples share a row, in place of padding.
+        job_id: As the engine names it.
+        engine: `local` for the embedded one.
+        base_url: Address of another engine.
+        base_model: What is fine-tuned.
+        training_sha256: SHA-256 of the training file, where it is known.
+        training_examples: How many examples it has, where it is known.
+        fingerprint: Of all that the job is made from, where it is known.
+
+    Example:
+        ```python
+        job = FineTune(model="nano", engine="local").submit(examples)
+        text = job.model_dump_json()
+
+        job = Job.model_validate_json(text)  # in another process, later
+        job.wait()
+        model = job.model(temperature=0)
+        ```
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
-    batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
-    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
-    beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
-    lora_rank: Auto | Annotated[int, Field(ge=0)] = "auto"
-    lora_alpha: Auto | Annotated[float, Field(gt=0)] = "auto"
-    lora_targets: Auto | str | tuple[str, ...] = "auto"
-    early_stopping_patience: Auto | Annotated[int, Field(ge=1)] = "auto"
-    packing: Auto | bool = "auto"
+    job_id: str = Field(min_length=1)
+    engine: Engine
+    base_url: Address | None = None
+    base_model: str
+    training_sha256: str | None = None
+    training_examples: int | None = None
+    fingerprint: str | None = None
+    _api_key: SecretStr | None = PrivateAttr(default=None)
 
+    @classmethod
+    def of(cls, answer: Any, place: Place, spec: JobSpec | None = None) -> "Job":
+        """Return the handle of a job that the SDK tells of.
 
-@dataclass(frozen=True)
-class JobSpec:
-    """All that a job is made from.
+        Args:
+            answer: The SDK's object.
+            place: Where the job is.
+            spec: What it was made from, where the engine keeps no metadata.
+        """
+        marks = getattr(answer, "metadata", None) or (spec.metadata if spec else {})
+        count = str(marks.get(EXAMPLES, ""))
+        return cls(
+            job_id=answer.id,
+            engine=place.engine,
+            base_url=None if place.local else place.base_url,
+            base_model=getattr(answer, "model", None) or (spec.model if spec else "unknown"),
+            training_sha256=marks.get(TRAINING_SHA256),
+            training_examples=int(count) if count.isdecimal() else None,
+            fingerprint=marks.get(FINGERPRINT),
+        )
 
-    Attributes:
-        model: The base.
-        training: The spooled training file.
-        validation: The spooled validation file, if any.
-        hyperparameters: Those that are not left to the engine.
-        suffix: Goes into the new model's name.
-        seed: For the engine.
-        metadata: Written to the job at the engine; strings only.
-        method: `supervised`, or `dpo` for pairs of preference.
-        extra_body: Further fields of the request, as this engine names them.
-    """
+    def with_api_key(self, api_key: str | SecretStr | None) -> "Job":
+        """Return the same job, which uses this key; the key is in no copy as JSON or pickle."""
+        job = self.model_copy()
+        key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        job._api_key = key  # noqa: SLF001 of this class itself
+        return job
 
-    model: str
-    training: WrittenFile
-    validation: WrittenFile | None = None
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    suffix: str | None = None
-    seed: int | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    method: Literal["supervised", "dpo"] = "supervised"
-    extra_body: dict[str, Any] = field(default_factory=dict)
+    def status(self) -> JobStatus:
+        """Return how the job stands now."""
+        return self._run(partial(job_status, self.job_id))
+
+    async def status_async(self) -> JobStatus:
+        """Do as `status` does, without blocking."""
+        return await self._arun(partial(job_status, self.job_id))
+
+    def wait(
+        self,
+        *,
+        timeout_s: float = DAY_S,
+        on_progress: Callable[[JobProgress], None] | None = None,
+    ) -> JobStatus:
+        """Wait until the job has succeeded.
+
+        Args:
+            timeout_s: Seconds to wait at most; the job goes on afterwards.
+            on_progress: Is told of each event once and in order, also across restarts, and of
+                the job's state where there is no event.
+
+        Raises:
+            JobError: The job failed, was cancelled, or did not end in time.
+            EngineError: The engine refuses to tell, such as for a wrong key.
+        """
+        return self._connection().run(self._waiting(timeout_s), on_progress)
+
+    async def wait_async(
+        self,
+        *,
+        timeout_s: float = DAY_S,
+        on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
+    ) -> JobStatus:
+        """Do as `wait` does, without blocking."""
+        return await self._connection().arun(self._waiting(timeout_s), on_progress)
+
+    def cancel(self) -> JobStatus:
+        """Cancel the job; one that has ended stays as it is."""
+        return self._run(partial(steer, self.job_id, "cancel"))
+
+    async def cancel_async(self) -> JobStatus:
+        """Do as `cancel` does, without blocking."""
+        return await self._arun(partial(steer, self.job_id, "cancel"))
+
+    def pause(self) -> JobStatus:
+        """Pause the job, where the engine can."""
+        return self._run(partial(steer, self.job_id, "pause"))
+
+    async def pause_async(self) -> JobStatus:
+        """Do as `pause` does, without blocking."""
+        return await self._arun(partial(steer, self.job_id, "pause"))
+
+    def resume(self) -> JobStatus:
+        """Let a paused job go on, where the engine can."""
+        return self._run(partial(steer, self.job_id, "resume"))
+
+    async def resume_async(self) -> JobStatus:
+        """Do as `resume` does, without blocking."""
+        return await self._arun(partial(steer, self.job_id, "resume"))
+
+    def events(self) -> list[JobEvent]:
+        """Return all that has happened to the job so far, oldest first."""
+        return self._run(partial(all_events, self.job_id))
+
+    async def events_async(self) -> list[JobEvent]:
+        """Do as `events` does, without blocking."""
+        return await self._arun(partial(all_events, self.job_id))
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the figures of each step, such as `{"step": 1.0, "train_loss": 0.4}`.
+
+        They are read from the result file, or from the events while there is none.
+        """
+        return self._run(partial(job_metrics, self.job_id))
+
+    async def metrics_async(self) -> list[dict[str, float]]:
+        """Do as `metrics` does, without blocking."""
+        return await self._arun(partial(job_metrics, self.job_id))
+
+    def checkpoints(self) -> list[JobCheckpoint]:
+        """Return the models that were kept on the way, by step; OpenAI keeps the last three."""
+        return self._run(partial(job_checkpoints, self.job_id))
+
+    async def checkpoints_async(self) -> list[JobCheckpoint]:
+        """Do as `checkpoints` does, without blocking."""
+        return await self._arun(partial(job_checkpoints, self.job_id))
+
+    def model(
+        self,
+        checkpoint: int | None = None,
+        *,
+        deployment: Deployment | None = None,
+        **settings: Any,
+    ) -> ChatOpenAI:
+        """Return a `ChatOpenAI` of the model that the job gave.
+
+        It warns once when it is called with other tools than it was trained with, where this
+        machine knows them; see `trained_contract`.
+
+        Args:
+            checkpoint: Take the one that was kept at this step instead.
+            deployment: How to deploy it, at engines where it answers only then.
+            settings: Further arguments of `ChatOpenAI`, such as `temperature=0`.
+
+        Raises:
+            JobError: The job has given no such model (yet).
+            ModelRetiredError: The model was deleted or shut down.
+        """
+        name = self._run(
+            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+        )
+        return self._chat(name, self._connection().address(), settings)
+
+    async def model_async(
+        self,
+        checkpoint: int | None = None,
+        *,
+        deployment: Deployment | None = None,
+        **settings: Any,
+    ) -> ChatOpenAI:
+        """Do as `model` does, without blocking."""
+        name = await self._arun(
+            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+        )
+        return self._chat(name, await self._connection().aaddress(), settings)
+
+    def _waiting(self, timeout_s: float) -> Callable[[Place], Flow[JobStatus]]:
+        first, longest = (0.5, 1.0) if self.engine == "local" else (5.0, 60.0)
+        return partial(wait_for_job, self.job_id, Patience(timeout_s, first, longest))
+
+    def _chat(
+        self, name: str, address: tuple[str, SecretStr], settings: dict[str, Any]
+    ) -> ChatOpenAI:
+        lineage = {
+            "job_id": self.job_id,
+            "base_model": self.base_model,
+            "training_sha256": self.training_sha256,
+            "training_examples": self.training_examples,
+        }
+        metadata = {**(settings.pop("metadata", None) or {}), **lineage}
+        base_url, api_key = address
+        contract = load_contract(self.training_sha256, home_path())
+        if contract is not None:
+            settings = with_watch(settings, contract, name)
+        return ChatOpenAI(
+            model=name, base_url=base_url, api_key=api_key, metadata=metadata, **settings
+        )
+
+    def _run(self, flow: Callable[[Place], Flow[Result]]) -> Result:
+        return self._connection().run(flow)
+
+    async def _arun(self, flow: Callable[[Place], Flow[Result]]) -> Result:
+        return await self._connection().arun(flow)
+
+    def _connection(self) -> Connection:
+        return connection_to(self.engine, self.base_url, self._api_key)
+
+    def __eq__(self, other: object) -> bool:
+        # The key is not part of what a job is.
+        return isinstance(other, Job) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash((self.engine, self.base_url, self.job_id))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle of pydantic's own making would hold the key.
+        return Job.model_validate, (self.model_dump(),)

@@ -16,14 +16,14 @@ from langchain_openai import ChatOpenAI
 from pydantic import WithJsonSchema
 
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
+from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.contract import bound_as_trained
-from langchain_finetune.finetune.handle import Job
-from langchain_finetune.finetune.interrupted import when_cancelled, when_interrupted
+from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.job_status import JobProgress
-from langchain_finetune.finetune.progress import PROGRESS_EVENT
 from langchain_finetune.finetune.settings import FineTuneSettings
-from langchain_finetune.finetune.submission import asubmit_spec, job_of_id, submit_spec
+from langchain_finetune.finetune.submit import asubmit_spec, job_of_id, submit_spec
 
 
 class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):

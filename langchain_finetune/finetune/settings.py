@@ -15,9 +15,9 @@ from langchain_finetune.finetune.contract import save_contract
 from langchain_finetune.finetune.deploy import Deployment, require_fitting
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
-from langchain_finetune.finetune.handle import DAY_S
-from langchain_finetune.finetune.job import Hyperparameters, JobSpec
-from langchain_finetune.finetune.spool import spool
+from langchain_finetune.finetune.job import DAY_S
+from langchain_finetune.finetune.job_spec import Hyperparameters, JobSpec
+from langchain_finetune.finetune.training_files import spool
 from langchain_finetune.home import ensure_home, home_path
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.convert.jsonl import WrittenFile
-from langchain_finetune.finetune.ask import answered, ask
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.answers import (
     error_hint_s,
     explained,
@@ -20,9 +20,9 @@ from langchain_finetune.finetune.engines.openai import (
     retrieve_file,
     upload,
 )
-from langchain_finetune.finetune.pages import Pages
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Do, Flow, Sleep
+from langchain_finetune.finetune.flow import Do, Flow, Sleep
+from langchain_finetune.finetune.pagination import Pages
+from langchain_finetune.finetune.retry import answered, ask
 
 _FILE = ("id",)
 _PAGES = 5

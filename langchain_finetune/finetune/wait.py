@@ -13,7 +13,7 @@ from langchain_finetune.errors import (
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.ask import JOB, Retry
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.answers import (
     GarbledError,
     error_hint_s,
@@ -23,15 +23,15 @@ from langchain_finetune.finetune.engines.answers import (
     parsed,
 )
 from langchain_finetune.finetune.engines.openai import retrieve_job
-from langchain_finetune.finetune.events import new_events
+from langchain_finetune.finetune.flow import Call, Do, Flow, Sleep, Tell
+from langchain_finetune.finetune.job_queries import new_events
 from langchain_finetune.finetune.job_status import (
     EngineSilent,
     JobEvent,
     JobProgress,
     JobStatus,
 )
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Call, Do, Flow, Sleep, Tell
+from langchain_finetune.finetune.retry import JOB, Retry
 
 _GROWTH = 1.3
 _PAGES = Retry(attempts=3, first_s=0.5)

@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_openai import ChatOpenAI
 
 from langchain_finetune.finetune.contract import bound_as_trained
-from langchain_finetune.finetune.handle import Job
+from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.home import home_path

@@ -100,7 +100,7 @@ def prepare(count: int) -> int:
     """Make the training files of made-up chats, and return their bytes."""
     from langchain_finetune import Convert, Split  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.rows import Target  # noqa: PLC0415
-    from langchain_finetune.finetune.spool import spool  # noqa: PLC0415
+    from langchain_finetune.finetune.training_files import spool
 
     convert = Convert(split=Split(validation=0.1, test=0.1), duplicates="drop_near")
     with tempfile.TemporaryDirectory() as folder:
@@ -169,7 +169,7 @@ def measure(count: int) -> None:
     from langchain_finetune.convert import runnable  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.jsonl import JsonlWriter  # noqa: PLC0415
     from langchain_finetune.convert.report.statistics import Tally
-    from langchain_finetune.finetune import spool  # noqa: PLC0415
+    from langchain_finetune.finetune import training_files
 
     clock = Clock()
     # Whatever Convert imports as `..._rows` is one of its steps, so a new one is counted too.
@@ -180,7 +180,7 @@ def measure(count: int) -> None:
     globals()["chats"] = clock.generator("(making the chats)", chats)
     Tally.add = clock.function("report", Tally.add)  # type: ignore[method-assign]
     JsonlWriter.write = clock.function("spool", JsonlWriter.write)  # type: ignore[method-assign]
-    spool.source_line = clock.function("spool", spool.source_line)
+    training_files.source_line = clock.function("spool", training_files.source_line)
     size = prepare(count)
     clock.enter("end")
     # Linux counts in kilobytes, macOS in bytes.

@@ -14,11 +14,11 @@ from openai import AsyncOpenAI, OpenAI
 
 from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.finetune import connection
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.fingerprint import account_of
-from langchain_finetune.finetune.job import JobSpec
+from langchain_finetune.finetune.flow import arun_flow, run_flow
+from langchain_finetune.finetune.job_spec import JobSpec
 from langchain_finetune.finetune.ledger import Ledger
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import arun_flow, run_flow
 
 URL = "http://engine.example/v1/"
 

@@ -11,8 +11,8 @@ from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
 from langchain_finetune.finetune.engines.deploying import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
+from langchain_finetune.finetune.flow import arun_flow, run_flow
 from langchain_finetune.finetune.job_status import JobStatus
-from langchain_finetune.finetune.steps import arun_flow, run_flow
 from support.deploy_hosts import Host
 from support.servers import served
 

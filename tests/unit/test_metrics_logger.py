@@ -5,8 +5,7 @@ from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 
 from langchain_finetune import LossCurve, MetricsLogger
-from langchain_finetune.finetune.metrics_logger import tensorboard_log
-from langchain_finetune.finetune.progress import PROGRESS_EVENT
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT, tensorboard_log
 
 LOSSES = {1: 0.75, 2: 0.5, 3: 0.25}
 

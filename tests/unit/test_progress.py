@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableLambda
 from rich.console import Console
 
 from langchain_finetune import RichProgress
-from langchain_finetune.finetune.progress import PROGRESS_EVENT
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 
 
 def shown(**settings):

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from langchain_finetune.errors import ModelRetirementWarning, TrainingNotAvailableError
-from langchain_finetune.finetune.retirements import SHUTDOWNS, is_openai, shutdown_of
+from langchain_finetune.finetune.deprecations import SHUTDOWNS, is_openai, shutdown_of
 from langchain_finetune.finetune.submit import submit_once
 from support.jobs import Clock, place_in, run, spec_in
 from support.light_engine import LightEngine, refusal

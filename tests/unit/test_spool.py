@@ -18,7 +18,7 @@ from langchain_finetune.checks import OPENAI, PROFILES
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.finetune.spool import spool
+from langchain_finetune.finetune.training_files import spool
 
 BESIDE = {"manifest.json", "sources.jsonl", "report.json", "report.html"}
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.deploying import Pause, ask_until_ready
+from langchain_finetune.finetune.flow import Call, Flow
 from langchain_finetune.finetune.job_status import JobStatus
-from langchain_finetune.finetune.steps import Call, Flow
 
 _API_VERSION = "2024-10-21"
 _FAILED = frozenset({"failed", "canceled", "deleting", "disabled"})

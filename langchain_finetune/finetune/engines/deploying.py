@@ -9,7 +9,7 @@ from openai import NotFoundError, OpenAIError
 
 from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.answers import may_pass
-from langchain_finetune.finetune.steps import Call, Flow, Sleep
+from langchain_finetune.finetune.flow import Call, Flow, Sleep
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ when to ask again, and a broken body is an answer that did not come, not an erro
 from pathlib import Path
 from typing import Any
 
-from langchain_finetune.finetune.job import JobSpec
+from langchain_finetune.finetune.job_spec import JobSpec
 
 _POLL_TIMEOUT_S = 60.0
 """A question that is asked again anyway need not wait as long as an upload."""

@@ -5,6 +5,7 @@ import binascii
 import csv
 import io
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,20 +13,56 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
-from langchain_finetune.finetune.ask import JOB, Retry, ask
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.answers import is_missing
 from langchain_finetune.finetune.engines.openai import (
     list_checkpoints,
+    list_events,
     read_file,
     retrieve_job,
     steer_job,
 )
-from langchain_finetune.finetune.events import all_events
-from langchain_finetune.finetune.job_status import JobCheckpoint, JobStatus
-from langchain_finetune.finetune.lookup import model_is_gone
-from langchain_finetune.finetune.pages import Pages
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Call, Flow
+from langchain_finetune.finetune.find_job import model_is_gone
+from langchain_finetune.finetune.flow import Call, Flow
+from langchain_finetune.finetune.job_status import JobCheckpoint, JobEvent, JobStatus
+from langchain_finetune.finetune.pagination import Pages
+from langchain_finetune.finetune.retry import JOB, Retry, ask
+
+
+def all_events(job_id: str, place: Place) -> Flow[list[JobEvent]]:
+    """Return every event of a job, oldest first; none where the engine keeps none.
+
+    Raises:
+        EngineError: The engine does not answer, or refuses.
+    """
+    return (yield from new_events(job_id, frozenset(), place, place.retry))
+
+
+def new_events(
+    job_id: str, told: AbstractSet[str], place: Place, retry: Retry
+) -> Flow[list[JobEvent]]:
+    """Return the events that were not told yet, oldest first.
+
+    Args:
+        job_id: The job.
+        told: Ids of the events that were told; behind a page with one of them, none is new.
+        place: Where the job is.
+        retry: How often to ask for each page.
+
+    Raises:
+        EngineError: Not all pages came; what came alone would leave a gap.
+    """
+    found: list[Any] = []
+    # A server of this shape need not keep events.
+    pages = Pages(partial(list_events, job_id=job_id), place, none_if=is_missing, retry=retry)
+    while pages.more:
+        page = yield from pages.following()
+        new = [one for one in page if one.id not in told]
+        found += new
+        if len(new) < len(page):
+            break
+    return [JobEvent.of(one) for one in reversed(found)]
+
 
 _REFUSED = 400
 

@@ -6,13 +6,13 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.finetune.ask import JOB, ask
+from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.answers import is_missing, model_is_missing
 from langchain_finetune.finetune.engines.openai import list_jobs, retrieve_job, retrieve_model
+from langchain_finetune.finetune.flow import Flow
 from langchain_finetune.finetune.job_status import JobStatus
-from langchain_finetune.finetune.pages import Pages
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Flow
+from langchain_finetune.finetune.pagination import Pages
+from langchain_finetune.finetune.retry import JOB, ask
 
 _PAGES = 20
 _CLOCKS_DIFFER_S = 24 * 3600.0

@@ -6,9 +6,9 @@ from typing import Any
 
 from openai import OpenAIError
 
-from langchain_finetune.finetune.ask import LIST, Retry, ask
-from langchain_finetune.finetune.place import Place
-from langchain_finetune.finetune.steps import Flow
+from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.flow import Flow
+from langchain_finetune.finetune.retry import LIST, Retry, ask
 
 
 class Pages:

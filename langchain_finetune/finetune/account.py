@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from langchain_finetune.finetune.ask import Retry
 from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.finetune.retry import Retry
 
 _LOCAL_RETRY = Retry(first_s=0.2, longest_s=2.0)
 _MODEL_APPEARS_S = 900.0

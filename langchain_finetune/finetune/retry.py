@@ -13,8 +13,8 @@ from langchain_finetune.finetune.engines.answers import (
     nobody_there,
     parsed,
 )
+from langchain_finetune.finetune.flow import Call, Flow, Sleep, Tell
 from langchain_finetune.finetune.job_status import EngineSilent
-from langchain_finetune.finetune.steps import Call, Flow, Sleep, Tell
 
 JOB = ("id", "status")
 LIST = ("data",)
