@@ -5,7 +5,7 @@ from dataclasses import replace
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
-from langchain_finetune.finetune.engines.deploying import Pause
+from langchain_finetune.finetune.engines.deployment import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.flow import Flow

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from langchain_finetune.errors import EngineError, ModelRetirementWarning
 from langchain_finetune.finetune.account import Place
-from langchain_finetune.finetune.engines.answers import is_missing
+from langchain_finetune.finetune.engines.errors import is_missing
 from langchain_finetune.finetune.engines.openai import retrieve_model
 from langchain_finetune.finetune.flow import Flow
 from langchain_finetune.finetune.retry import Retry, ask

@@ -7,7 +7,7 @@ from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.finetune.account import Place
-from langchain_finetune.finetune.engines.answers import is_missing, model_is_missing
+from langchain_finetune.finetune.engines.errors import is_missing, model_is_missing
 from langchain_finetune.finetune.engines.openai import list_jobs, retrieve_job, retrieve_model
 from langchain_finetune.finetune.flow import Flow
 from langchain_finetune.finetune.job_status import JobStatus

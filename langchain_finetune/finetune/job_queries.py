@@ -14,7 +14,7 @@ from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
 from langchain_finetune.finetune.account import Place
-from langchain_finetune.finetune.engines.answers import is_missing
+from langchain_finetune.finetune.engines.errors import is_missing
 from langchain_finetune.finetune.engines.openai import (
     list_checkpoints,
     list_events,

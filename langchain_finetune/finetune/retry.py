@@ -6,7 +6,7 @@ from typing import Any
 
 from openai import OpenAIError
 
-from langchain_finetune.finetune.engines.answers import (
+from langchain_finetune.finetune.engines.errors import (
     error_hint_s,
     explained,
     may_pass,

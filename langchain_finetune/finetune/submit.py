@@ -34,7 +34,7 @@ from langchain_finetune.finetune.account import Place
 from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.deprecations import CLOSING, is_openai, warn_before_submitting
-from langchain_finetune.finetune.engines.answers import (
+from langchain_finetune.finetune.engines.errors import (
     error_hint_s,
     explained,
     may_pass,

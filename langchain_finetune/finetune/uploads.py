@@ -7,7 +7,7 @@ from openai import OpenAIError
 
 from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.finetune.account import Place
-from langchain_finetune.finetune.engines.answers import (
+from langchain_finetune.finetune.engines.errors import (
     error_hint_s,
     explained,
     is_missing,

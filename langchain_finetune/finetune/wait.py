@@ -14,7 +14,7 @@ from langchain_finetune.errors import (
     JobTimeoutError,
 )
 from langchain_finetune.finetune.account import Place
-from langchain_finetune.finetune.engines.answers import (
+from langchain_finetune.finetune.engines.errors import (
     GarbledError,
     error_hint_s,
     explained,

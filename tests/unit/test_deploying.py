@@ -9,7 +9,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from langchain_finetune.errors import DeployError
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
-from langchain_finetune.finetune.engines.deploying import Pause
+from langchain_finetune.finetune.engines.deployment import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
 from langchain_finetune.finetune.flow import arun_flow, run_flow
 from langchain_finetune.finetune.job_status import JobStatus

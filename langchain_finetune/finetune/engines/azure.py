@@ -13,7 +13,7 @@ from openai import OpenAIError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from langchain_finetune.errors import DeployError
-from langchain_finetune.finetune.engines.deploying import Pause, ask_until_ready
+from langchain_finetune.finetune.engines.deployment import Pause, ask_until_ready
 from langchain_finetune.finetune.flow import Call, Flow
 from langchain_finetune.finetune.job_status import JobStatus
 

@@ -8,7 +8,7 @@ from typing import Any
 from openai import NotFoundError, OpenAIError
 
 from langchain_finetune.errors import DeployError
-from langchain_finetune.finetune.engines.answers import may_pass
+from langchain_finetune.finetune.engines.errors import may_pass
 from langchain_finetune.finetune.flow import Call, Flow, Sleep
 
 
