@@ -6,9 +6,11 @@ file. A JSON document is one value and is read whole: for big data, JSON lines a
 
 import gzip
 import io
+import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,8 +18,116 @@ from typing import Any, BinaryIO
 import orjson
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.parquet import parquet_rows
 from langchain_finetune.sessions import EncodedChat
+
+_NAMES = tuple(
+    kind + packed
+    for kind in (".jsonl", ".ndjson", ".json", ".parquet")
+    for packed in ("", ".gz", ".zst")
+)
+"""How the names of data files end; only in a folder do names count."""
+
+
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Return the files that paths mean: each once, in the order given, a folder's by name.
+
+    Args:
+        paths: Files (whatever their name), patterns such as `runs/**/*.jsonl`, and folders. A
+            folder means the data files in it and below, such as `year=2026/month=11/day=01/`;
+            names that begin with `.` or `_` are left out, as Parquet's tools do.
+
+    Raises:
+        LoadError: A path means no file.
+    """
+    found: dict[Path, None] = {}
+    for given in paths:
+        path = Path(given).expanduser()
+        # A name with brackets is a pattern only where no such file exists.
+        names = [path] if path.exists() else sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 - takes absolute patterns
+        files = [file for name in names for file in (_below(name) if name.is_dir() else [name])]
+        if not files:
+            what = "The folder holds no data files" if path.is_dir() else "There is no file"
+            raise LoadError(f"{what}: {str(given)!r}.")
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith(_NAMES)
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+_BATCH = 64
+"""Rows that are in memory at once: a run can hold some hundred kilobytes."""
+
+_PARQUET_BUFFER = 1 << 16
+"""Bytes read at once from a column; without it, pyarrow reads whole columns of a row group."""
+
+_UNUSED = frozenset({"events", "serialized", "manifest", "inputs_preview", "outputs_preview"})
+"""Columns that may be big and that no reader looks at."""
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, a small batch in memory at a time.
+
+    A column of structs has every field of every row in its schema, and pyarrow fills what a row
+    lacks with null. Those nulls are taken out again, or each tool call would get the arguments of
+    all tools. The limit: a null that the app really sent can't be told from them, and is taken
+    out too. Columns of JSON strings, as LangSmith writes them, have no such limit.
+
+    Raises:
+        LoadError: pyarrow is missing, or the file has no column that holds chats.
+        EOFError: The file is cut off or damaged.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise LoadError(
+            f"{path} is a Parquet file: pip install 'langchain-finetune[files]'."
+        ) from error
+    try:
+        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
+            schema = file.schema_arrow
+            _require_chats(path, schema.names)
+            nested = {field.name for field in schema if pa.types.is_nested(field.type)}
+            columns = [name for name in schema.names if name not in _UNUSED]
+            for batch in file.iter_batches(_BATCH, columns=columns, use_threads=False):
+                for row in batch.to_pylist(maps_as_pydicts="lossy"):
+                    yield {
+                        name: _without_nulls(value) if name in nested else value
+                        for name, value in row.items()
+                    }
+    except (pa.ArrowException, OSError) as error:
+        raise EOFError from error
+
+
+def _require_chats(path: Path, columns: list[str]) -> None:
+    missing = {"inputs", "outputs"}.difference(columns)
+    if missing and "messages" not in columns:
+        raise LoadError(
+            f"{path} has no column {' and no column '.join(sorted(missing))}: "
+            "export the runs with their inputs and outputs."
+        )
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the nulls that a struct's schema added.
+
+    >>> _without_nulls({"args": {"city": "Rome", "beds": None}, "name": None})
+    {'args': {'city': 'Rome'}}
+    """
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
 
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _BOM = b"\xef\xbb\xbf"

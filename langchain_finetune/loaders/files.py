@@ -28,8 +28,7 @@ from langchain_finetune.loaders.base import (
     count_reasoning,
     is_wanted,
 )
-from langchain_finetune.loaders.file_formats import Encode, Row, nothing, read_rows
-from langchain_finetune.loaders.file_paths import find_files
+from langchain_finetune.loaders.file_formats import Encode, Row, find_files, nothing, read_rows
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from langchain_finetune.loaders.filters import all_of, compare, metadata, one_of, same_row
+from langchain_finetune.loaders.filter_language import all_of, compare, metadata, one_of, same_row
 
 _T = TypeVar("_T")
 

@@ -11,8 +11,7 @@ from uuid import UUID
 from langsmith import Client
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.ahead import Source, in_order
-from langchain_finetune.loaders.judgements import (
+from langchain_finetune.loaders.feedback import (
     UNJUDGED,
     Judgement,
     fetch_judgements,
@@ -20,6 +19,7 @@ from langchain_finetune.loaders.judgements import (
     merged,
 )
 from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
+from langchain_finetune.loaders.prefetch import Source, in_order
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import (
     IDS_PER_REQUEST,
@@ -32,7 +32,7 @@ from langchain_finetune.loaders.run_requests import (
     request_body,
     trace_of,
 )
-from langchain_finetune.loaders.windows import RUNS_PER_WINDOW, parts_below, rest_below
+from langchain_finetune.loaders.time_windows import RUNS_PER_WINDOW, parts_below, rest_below
 
 NOT_SERVED = frozenset({404, 405, 501})
 """What a server without the new API answers to it."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from langchain_finetune.loaders.filters import all_of
+from langchain_finetune.loaders.filter_language import all_of
 from langchain_finetune.loaders.query import RunQuery
 
 Run = Mapping[str, Any]

@@ -16,14 +16,14 @@ from langchain_finetune.dialects.messages import Reasoning
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
-from langchain_finetune.loaders.filters import all_of
-from langchain_finetune.loaders.fold import Folder
-from langchain_finetune.loaders.judgements import UNJUDGED, Judgement
+from langchain_finetune.loaders.conversations import Folder
+from langchain_finetune.loaders.feedback import UNJUDGED, Judgement
+from langchain_finetune.loaders.filter_language import all_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
-from langchain_finetune.loaders.queues import queued_runs
 from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
 from langchain_finetune.messages import UnreadableChatError

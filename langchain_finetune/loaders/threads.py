@@ -11,20 +11,111 @@ from langsmith import Client
 from pydantic import ConfigDict, Field
 
 from langchain_finetune.dialects.messages import Reasoning
-from langchain_finetune.dialects.untrusted import readable
+from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_of
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.ahead import Source, in_order
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import join_calls
-from langchain_finetune.loaders.filters import in_thread
-from langchain_finetune.loaders.langsmith_client import reading_client
+from langchain_finetune.loaders.filter_language import all_of, compare, in_thread
+from langchain_finetune.loaders.langsmith_client import (
+    ask,
+    reading,
+    reading_client,
+    status_of,
+    v2_url,
+)
+from langchain_finetune.loaders.prefetch import Source, in_order
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
-from langchain_finetune.loaders.run_reader import Page, Projects, RunReader, find_projects
-from langchain_finetune.loaders.run_requests import Run, run_request
+from langchain_finetune.loaders.run_reader import (
+    NOT_SERVED,
+    Page,
+    Projects,
+    RunReader,
+    find_projects,
+)
+from langchain_finetune.loaders.run_requests import EPOCH, Run, RunRequest, choose_api, run_request
 from langchain_finetune.loaders.runs import read_chats
-from langchain_finetune.loaders.thread_ids import find_thread_ids
 from langchain_finetune.sessions import FineTuningSession, Skip
+
+_PAGE = 100
+"""Most threads in one answer."""
+
+
+def find_thread_ids(client: Client, query: RunQuery, projects: Projects) -> Iterator[str]:
+    """Yield the ids of the threads with a trace that fits, the latest first, each once.
+
+    They come from LangSmith's threads API where it has one, or else from the metadata of the
+    root runs.
+
+    Args:
+        client: LangSmith's client.
+        query: Its conditions on traces count, and its time.
+        projects: Where to look.
+
+    Raises:
+        LoadError: LangSmith can't be reached, or refuses.
+    """
+    roots = RunRequest(
+        project_ids=tuple(map(str, projects.ids)),
+        run_type=None,
+        is_root=True,
+        filter=_on_roots(query),
+        tree_filter=query.tree_filter,
+        start_time=query.start_time,
+        end_time=query.end_time,
+        light=True,
+    )
+    seen: set[str] = set()
+    for thread_id in _listed(client, query, roots):
+        if thread_id not in seen:
+            seen.add(thread_id)
+            yield thread_id
+
+
+def _listed(client: Client, query: RunQuery, roots: RunRequest) -> Iterator[str]:
+    info = client.info
+    # Not every server with the threads API takes a condition on other runs of the trace.
+    new = choose_api(info.version, info.instance_flags, roots) == "v2" and not query.tree_filter
+    for project_id in roots.project_ids if new else ():
+        cursor: str | None = None
+        while True:
+            try:
+                with reading(client, "answer to the thread query"):
+                    answer = _page(client, query, project_id, cursor)
+            except LoadError as error:
+                if status_of(error) not in NOT_SERVED:
+                    raise
+                new = False
+                break
+            yield from (str(item["thread_id"]) for item in answer.get("items") or ())
+            cursor = answer.get("next_cursor")
+            if not cursor:
+                break
+    if not new:
+        for page in RunReader(client).pages(roots):
+            yield from filter(None, map(thread_of, page.runs))
+
+
+def _page(client: Client, query: RunQuery, project_id: str, cursor: str | None) -> Any:
+    body = {
+        "project_id": project_id,
+        # Without it the window silently begins one day ago.
+        "min_start_time": (query.start_time or EPOCH).isoformat(),
+        "max_start_time": query.end_time and query.end_time.isoformat(),
+        "filter": query.trace_condition(),
+        "cursor": cursor,
+        "page_size": _PAGE,
+    }
+    said = {key: value for key, value in body.items() if value is not None}
+    return ask(client, "POST", v2_url(client, "/threads/query"), body=said)
+
+
+def _on_roots(query: RunQuery) -> str | None:
+    condition = query.trace_condition()
+    has_thread = compare("in", "metadata_key", THREAD_KEYS)
+    before = [compare("lt", "start_time", query.end_time)] if query.end_time else []
+    return all_of([*([condition] if condition else []), *before, has_thread])
+
 
 _TOGETHER = 64
 """How many threads are taken up at once; they are fetched side by side, and come in order."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from langchain_finetune.loaders.ahead import in_order
+from langchain_finetune.loaders.prefetch import in_order
 
 
 def readers():

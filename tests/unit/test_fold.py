@@ -6,7 +6,7 @@ import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
 from langchain_finetune.dialects.corrections import corrected
-from langchain_finetune.loaders import fold
+from langchain_finetune.loaders import conversations
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.messages import UnreadableChatError, WireMessages
 from support.runs import ANSWER, CALL, SENT, WIRE_ANSWER, WIRE_SENT, constructor, run
@@ -59,8 +59,8 @@ def test_other_calls_of_a_trace_stay():
 
 
 def test_few_traces_are_remembered(monkeypatch):
-    monkeypatch.setattr(fold, "MOST_TRACES", 2)
-    folder = fold.Folder()
+    monkeypatch.setattr(conversations, "MOST_TRACES", 2)
+    folder = conversations.Folder()
     assert [folder.folds(trace, said("a", "b")) for trace in "xyzyxx"] == [
         False, False, False, True, False, True,
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from langchain_finetune.loaders.run_requests import (
     request_body,
     run_request,
 )
-from langchain_finetune.loaders.windows import MOST_WINDOWS, parts_below, rest_below
+from langchain_finetune.loaders.time_windows import MOST_WINDOWS, parts_below, rest_below
 from langchain_finetune.local.store.filters import parse_filter
 
 PROJECT = uuid.uuid4()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from langchain_finetune.loaders.filters import compare
+from langchain_finetune.loaders.filter_language import compare
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 
 MOST_WINDOWS = 64

@@ -8,7 +8,7 @@ from uuid import UUID
 from langsmith import Client
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.filters import one_of
+from langchain_finetune.loaders.filter_language import one_of
 from langchain_finetune.loaders.langsmith_client import ask, reading
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import Run
