@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.local.listening import LOOPBACK, certificate_of
+from langchain_finetune.local.addresses import LOOPBACK, certificate_of
 from langchain_finetune.local.server import AnotherEngineError, parse_aliases, serve
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
-from langchain_finetune.local.listening import (
+from langchain_finetune.local.addresses import (
     LOOPBACK,
     Certificate,
     Places,

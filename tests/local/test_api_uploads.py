@@ -119,8 +119,8 @@ def test_an_unknown_upload(client, upload_id):
 async def test_what_nobody_goes_on_with_is_forgotten(tmp_path, monkeypatch):
     from langchain_finetune.local import uploads as module
     from langchain_finetune.local.api_error import ApiError
+    from langchain_finetune.local.documents import Database
     from langchain_finetune.local.files import Files
-    from langchain_finetune.local.records import Database
 
     database = Database(tmp_path / "db")
     uploads = module.Uploads(database, tmp_path / "up", Files(database, tmp_path / "files"))

@@ -6,9 +6,9 @@ from threading import Event, Thread
 
 import pytest
 
-from langchain_finetune.local import bases
+from langchain_finetune.local import base_models
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.bases import is_complete, resolve_base
+from langchain_finetune.local.base_models import is_complete, resolve_base
 
 
 def make_folder(folder, *files):
@@ -142,7 +142,7 @@ def test_hub_in_trouble(hub):
 
 
 def test_hub_that_is_slow(hub, monkeypatch):
-    monkeypatch.setattr(bases, "HUB_SECONDS", 0.2)
+    monkeypatch.setattr(base_models, "HUB_SECONDS", 0.2)
     hub["/api/models/Qwen/Tiny"] = None
     assert "can't be reached" in refused("Qwen/Tiny").message
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from langchain_finetune.local import disk
+from langchain_finetune.local import hardware
 from langchain_finetune.local.api_error import ApiError
 
 
@@ -14,12 +14,12 @@ def test_room_for_eight_times_the_weights(tmp_path, monkeypatch, free, fits):
     (tmp_path / "model.safetensors").write_bytes(b"0" * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     if fits:
-        disk.require_space(tmp_path, tmp_path)
+        hardware.require_space(tmp_path, tmp_path)
         return
     with pytest.raises(ApiError, match=r"0\.2 GB free, and this training may take 0\.2 GB") as full:
-        disk.require_space(tmp_path, tmp_path)
+        hardware.require_space(tmp_path, tmp_path)
     assert (full.value.status, full.value.code) == (400, "insufficient_disk_space")
 
 
 def test_a_base_on_the_hub_has_no_known_size(tmp_path):
-    disk.require_space(tmp_path, "Qwen/Qwen3-0.6B")
+    hardware.require_space(tmp_path, "Qwen/Qwen3-0.6B")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from langchain_finetune.local.bases import resolve_base
+from langchain_finetune.local.base_models import resolve_base
 
 REAL = (sys.executable, "-m", "langchain_finetune.local", "--home")
 

@@ -15,7 +15,7 @@ from openai import OpenAI
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import KEY_VARIABLE, RunningEngine, ensure_key
-from langchain_finetune.local.listening import Certificate, certificate_of, choose_places, url_of
+from langchain_finetune.local.addresses import Certificate, certificate_of, choose_places, url_of
 from langchain_finetune.local.server import serve
 from support.certificates import write_certificate
 

@@ -2,7 +2,7 @@
 
 import socket
 
-from langchain_finetune.local.listening import listening
+from langchain_finetune.local.addresses import listening
 
 
 def test_small_parts_leave_at_once():

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.local.records import Database
+from langchain_finetune.local.documents import Database
 
 
 def test_a_file_that_can_not_be_opened_is_named(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from langchain_finetune.local.rendering import (
+from langchain_finetune.local.chat_template import (
     RenderingError,
     knows_developer,
     render,

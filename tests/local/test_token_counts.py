@@ -13,7 +13,7 @@ from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.tokens.count import Unfit
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.tokens.local import LocalCounter
-from langchain_finetune.local.bases import resolve_base
+from langchain_finetune.local.base_models import resolve_base
 from langchain_finetune.local.training.__main__ import _encoder, _load
 from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.bases import resolve_base
+from langchain_finetune.local.base_models import resolve_base
 from langchain_finetune.local.training.events import TrainingFailure
 
 AUTO_MAP = {

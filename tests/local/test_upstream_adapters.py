@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.app import create_app
+from langchain_finetune.local.documents import Database
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.records import Database
 from langchain_finetune.local.serving import read_settings
 from tests.support.servers import served
 

@@ -15,7 +15,7 @@ from langchain_finetune.convert.texts import conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.bases import find_base, resolve_base
+from langchain_finetune.local.base_models import find_base, resolve_base
 
 if TYPE_CHECKING:
     from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence

@@ -7,8 +7,8 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import UploadFile
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.documents import answer
 from langchain_finetune.local.files import Files
-from langchain_finetune.local.records import answer
 
 _MAX_LIST = 10_000
 

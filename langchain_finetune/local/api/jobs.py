@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.disk import require_space
+from langchain_finetune.local.documents import answer
+from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.jobs.records import Hyperparameters, Job, MethodType
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.records import answer
 
 _MAX_METADATA = 16
 """Most pairs of a job's metadata (OpenAI's API reference)."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.records import answer
+from langchain_finetune.local.documents import answer
 from langchain_finetune.local.uploads import MAX_UPLOAD_BYTES, Uploads
 
 Bytes = Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.documents import Database, Page, Table, Where
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.records import (
     ENDED,
@@ -13,7 +14,6 @@ from langchain_finetune.local.jobs.records import (
     JobError,
     Status,
 )
-from langchain_finetune.local.records import Database, Page, Table, Where
 
 
 class Journal:

@@ -21,7 +21,7 @@ from langchain_finetune.local.jobs.records import (
 )
 from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.quiet_log import log_broken
+from langchain_finetune.local.safe_logging import log_broken
 
 logger = logging.getLogger(__name__)
 

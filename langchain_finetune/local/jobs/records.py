@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
-from langchain_finetune.local.records import Record
+from langchain_finetune.local.documents import Record
 
 Status = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"

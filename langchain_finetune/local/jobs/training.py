@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.disk import require_space
 from langchain_finetune.local.files import Files
+from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.child import Done, Measures, run_child
 from langchain_finetune.local.jobs.follower import Follower

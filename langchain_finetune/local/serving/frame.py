@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from langchain_finetune.local.rendering import TemplateInput, render
+from langchain_finetune.local.chat_template import TemplateInput, render
 
 _QUESTION = {"role": "user", "content": "Question?"}
 _TEXT = "Some-answer"

@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 from llguidance import LLMatcher
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.rendering import (
+from langchain_finetune.local.chat_template import (
     RenderingError,
     knows_developer,
     render,

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.quiet_log import log_broken
+from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.store.database import Database, EngineStopsError
 from langchain_finetune.local.store.export_requests import export_condition, export_record
 from langchain_finetune.local.store.export_rows import COLUMNS, writer_of

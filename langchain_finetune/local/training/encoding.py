@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_finetune.local.rendering import (
+from langchain_finetune.local.chat_template import (
     TemplateInput,
     knows_developer,
     render,

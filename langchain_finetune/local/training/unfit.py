@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from jinja2 import TemplateError
 
-from langchain_finetune.local.rendering import RenderingError
+from langchain_finetune.local.chat_template import RenderingError
 
 
 class UnfitExampleError(ValueError):
