@@ -16,17 +16,18 @@ from pydantic import SecretStr
 
 from langchain_finetune.local.api.description import describe
 from langchain_finetune.local.api.files import create_files_router
-from langchain_finetune.local.api.guard import Guard, install_error_handlers
 from langchain_finetune.local.api.jobs import create_jobs_router
 from langchain_finetune.local.api.models import Chat, create_models_router
 from langchain_finetune.local.api.uploads import create_uploads_router
+from langchain_finetune.local.auth.guard import Guard, install_error_handlers
+from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.base_models import resolve_base
 from langchain_finetune.local.documents import Database
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.page import EngineParts, Sessions, create_page_router
+from langchain_finetune.local.page import EngineParts, create_page_router
 from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.serving import ServingSettings, make_chat
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from langsmith import Client
 from langsmith.run_trees import RunTree
 
-from langchain_finetune.local.api.guard import install_error_handlers
+from langchain_finetune.local.auth.guard import install_error_handlers
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.runs import constructor
 from support.servers import served

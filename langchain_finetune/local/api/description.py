@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from langchain_finetune.local.api.guard import OPEN_PATHS
+from langchain_finetune.local.auth.guard import OPEN_PATHS
 
 _SHOWN = "/api/v1"
 _SHOWN_V2 = "/api/v2"

@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.door import is_page
+from langchain_finetune.local.auth.csrf import is_page
+from langchain_finetune.local.auth.sessions import Session
 from langchain_finetune.local.page.filters import FILTERS
-from langchain_finetune.local.page.sessions import Session
 
 NAVIGATION = (
     ("Runs", "/"),

@@ -5,6 +5,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.page.assets import create_assets_router
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.rendering import PageRoute
@@ -15,7 +16,6 @@ from langchain_finetune.local.page.routes_models import create_models_pages
 from langchain_finetune.local.page.routes_playground import create_playground_pages
 from langchain_finetune.local.page.routes_runs import create_runs_router
 from langchain_finetune.local.page.routes_sign_in import create_sign_in_router
-from langchain_finetune.local.page.sessions import Sessions
 from langchain_finetune.local.store import RunStore
 
 

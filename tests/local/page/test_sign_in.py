@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from langchain_finetune.local.page.sessions import SESSION_S, TICKET_S, Sessions
+from langchain_finetune.local.auth.sessions import SESSION_S, TICKET_S, Sessions
 
 
 def test_the_key_signs_in_and_stands_nowhere(engine, ask):

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from langsmith import Client
 
-from langchain_finetune.local.api.guard import install_error_handlers
+from langchain_finetune.local.auth.guard import install_error_handlers
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.settings import forget_langsmith_settings
 

@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.auth import csrf
+from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.files import MAX_FILE_BYTES
-from langchain_finetune.local.page import door
 from langchain_finetune.local.page.rendering import page, refusal
-from langchain_finetune.local.page.sessions import Sessions
 from langchain_finetune.local.store.routes_public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
@@ -58,7 +58,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         limit = _limit(scope["path"])
-        if door.is_page(scope["path"]):
+        if csrf.is_page(scope["path"]):
             send = _with_page_headers(send)
             refused = self._page_refusal(scope, headers)
         else:
@@ -71,7 +71,7 @@ class Guard:
             await self._app(scope, _counted(receive, limit), send)
 
     def _api_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if scope["path"] in OPEN_PATHS and scope["method"] in door.SAFE_METHODS:
+        if scope["path"] in OPEN_PATHS and scope["method"] in csrf.SAFE_METHODS:
             return None
         if is_presigned(scope["method"], scope["path"]):
             return None
@@ -85,19 +85,19 @@ class Guard:
 
     def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         refused = _door_refusal(scope, headers)
-        if refused or self._has_session(scope, headers) or door.is_open(scope["path"]):
+        if refused or self._has_session(scope, headers) or csrf.is_open(scope["path"]):
             return refused
-        if scope["method"] not in door.SAFE_METHODS:
+        if scope["method"] not in csrf.SAFE_METHODS:
             return _refused(Request(scope), ApiError(401, "Sign in first: the session has ended."))
         if headers.get("sec-fetch-site") == "cross-site":
             # A link of another site: the browser keeps the cookie back, but not from this page.
             return page(Request(scope), "arrived.html", target=_target(scope))
         # Without the query: it may hold a filter with users' text.
-        target = URL(door.SIGN_IN).include_query_params(next=scope["path"])
+        target = URL(csrf.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
 
     def _has_session(self, scope: Scope, headers: Headers) -> bool:
-        session = self._sessions.find(door.session_token(headers))
+        session = self._sessions.find(csrf.session_token(headers))
         scope.setdefault("state", {})["session"] = session
         return session is not None
 
@@ -133,9 +133,9 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, _error: Exception) -> Response:
         response = _refused(request, ApiError(500, "The engine failed; its log says where."))
-        if door.is_page(request.url.path):
+        if csrf.is_page(request.url.path):
             # This answer does not come through the guard.
-            response.headers.update(door.PAGE_HEADERS)
+            response.headers.update(csrf.PAGE_HEADERS)
         return response
 
 
@@ -160,13 +160,13 @@ def _response(error: ApiError) -> JSONResponse:
 
 
 def _refused(request: Request, error: ApiError) -> Response:
-    if door.is_seen(request.url.path, request.headers):
+    if csrf.is_seen(request.url.path, request.headers):
         return refusal(request, error.status, error.message)
     return _response(error)
 
 
 def _door_refusal(scope: Scope, headers: Headers) -> Response | None:
-    fault = door.fault(scope, headers)
+    fault = csrf.fault(scope, headers)
     if fault is None:
         return None
     return _refused(Request(scope), ApiError(403, fault, code="forbidden"))
@@ -182,7 +182,7 @@ def _with_page_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in door.PAGE_HEADERS.items():
+            for name, value in csrf.PAGE_HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
@@ -194,7 +194,7 @@ def _too_large(limit: int) -> ApiError:
 
 
 def _limit(path: str) -> int:
-    if path == door.SIGN_IN:
+    if path == csrf.SIGN_IN:
         return MAX_FORM_BYTES  # Anybody may send it.
     if path == "/v1/files":
         return MAX_FILE_BYTES + MAX_FORM_BYTES
