@@ -12,7 +12,7 @@ from langchain_finetune.local.documents import Database
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.records import ENDED, Hyperparameters
+from langchain_finetune.local.jobs.schemas import ENDED, Hyperparameters
 from langchain_finetune.local.models import Models
 
 TRAINER = str(Path(__file__).with_name("fake_trainer.py"))

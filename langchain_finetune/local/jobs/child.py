@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from langchain_finetune.home import KEY_VARIABLE
-from langchain_finetune.local.jobs.records import Hyperparameters
+from langchain_finetune.local.jobs.schemas import Hyperparameters
 
 GRACE_S = 1.0
 """How long a process may take to end by itself before it is killed."""

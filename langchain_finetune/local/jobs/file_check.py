@@ -6,7 +6,7 @@ import threading
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.records import Job, JobError
+from langchain_finetune.local.jobs.schemas import Job, JobError
 from langchain_finetune.local.jobs.validation import Param, check_file
 
 

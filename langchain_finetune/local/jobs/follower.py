@@ -14,7 +14,7 @@ from langchain_finetune.local.jobs.child import (
     Stopped,
 )
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.records import Job, JobError
+from langchain_finetune.local.jobs.schemas import Job, JobError
 from langchain_finetune.local.training.events import LESS_MEMORY, OUT_OF_MEMORY
 
 

@@ -6,14 +6,7 @@ from typing import Any, Literal
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Database, Page, Table, Where
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.records import (
-    ENDED,
-    Checkpoint,
-    Event,
-    Job,
-    JobError,
-    Status,
-)
+from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, Event, Job, JobError, Status
 
 
 class Journal:

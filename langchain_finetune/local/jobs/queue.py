@@ -10,7 +10,7 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.file_check import FileCheck
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.records import (
+from langchain_finetune.local.jobs.schemas import (
     ENDED,
     Hyperparameters,
     Job,

@@ -16,8 +16,8 @@ from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.child import Done, Measures, run_child
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.records import ENDED, Checkpoint, Job, JobError
 from langchain_finetune.local.jobs.results import result_file
+from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, Job, JobError
 from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.events import LESS_MEMORY

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from langchain_finetune.checks import LOCAL, Finding, Method, check_lines, check_size, errors_of
-from langchain_finetune.local.jobs.records import JobError, MethodType
+from langchain_finetune.local.jobs.schemas import JobError, MethodType
 
 Param = Literal["training_file", "validation_file"]
 

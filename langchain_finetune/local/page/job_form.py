@@ -8,8 +8,8 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
-from langchain_finetune.local.api.jobs import CreateJob
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.jobs.create import CreateJob
 
 HYPERPARAMETERS = (
     "n_epochs",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.jobs.records import ENDED, Job, Status
+from langchain_finetune.local.jobs.schemas import ENDED, Job, Status
 
 STATUS_WORDS: Mapping[Status, str] = {
     "validating_files": "checking files",

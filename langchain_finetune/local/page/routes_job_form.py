@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.jobs.records import Job
+from langchain_finetune.local.jobs.schemas import Job
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_form import (
     FIELDS,

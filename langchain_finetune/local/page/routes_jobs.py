@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.jobs.records import ENDED, Job
+from langchain_finetune.local.jobs.schemas import ENDED, Job
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_views import (
     STATUS_WORDS,

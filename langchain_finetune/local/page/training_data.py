@@ -11,7 +11,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord, Files
-from langchain_finetune.local.jobs.records import MethodType
+from langchain_finetune.local.jobs.schemas import MethodType
 from langchain_finetune.local.jobs.validation import Param, check_file
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.openai_lines import openai_line

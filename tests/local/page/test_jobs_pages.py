@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from langchain_finetune.local.jobs.records import Event
+from langchain_finetune.local.jobs.schemas import Event
 from langchain_finetune.local.page.rendering import fragment
 
 MARKUP = "<script>alert(1)</script>"
