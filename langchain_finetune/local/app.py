@@ -14,11 +14,6 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from langchain_finetune.local.api.description import describe
-from langchain_finetune.local.api.files import create_files_router
-from langchain_finetune.local.api.jobs import create_jobs_router
-from langchain_finetune.local.api.models import Chat, create_models_router
-from langchain_finetune.local.api.uploads import create_uploads_router
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.base_models import resolve_base
@@ -27,6 +22,11 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.openai_api.files import create_files_router
+from langchain_finetune.local.openai_api.jobs import create_jobs_router
+from langchain_finetune.local.openai_api.models import Chat, create_models_router
+from langchain_finetune.local.openai_api.openapi import describe
+from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page import EngineParts, create_page_router
 from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.serving import ServingSettings, make_chat

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_finetune.local.api.models import Chat
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.openai_api.models import Chat
 
 
 @dataclass(frozen=True)

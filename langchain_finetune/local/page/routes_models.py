@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from langchain_finetune.local.api.models import all_cards
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
+from langchain_finetune.local.openai_api.models import all_cards
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.model_views import ModelRow, model_rows, snippet
 from langchain_finetune.local.page.rendering import PageRoute, back, page

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from langchain_finetune.local.api.models import all_cards
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.openai_api.models import all_cards
 from langchain_finetune.local.page.conversation import (
     MOST_MODELS,
     SETTINGS,
