@@ -1,14 +1,16 @@
 """All routes of the page."""
 
-from fastapi import APIRouter, Response
+import hashlib
+from importlib.resources import files
+
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth.sessions import Sessions
-from langchain_finetune.local.page.assets import create_assets_router
-from langchain_finetune.local.page.engine_parts import EngineParts
-from langchain_finetune.local.page.rendering import PageRoute
+from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.render_html import PageRoute
 from langchain_finetune.local.page.routes_datasets import create_datasets_router
 from langchain_finetune.local.page.routes_job_form import create_job_form_pages
 from langchain_finetune.local.page.routes_jobs import create_jobs_pages
@@ -17,6 +19,35 @@ from langchain_finetune.local.page.routes_playground import create_playground_pa
 from langchain_finetune.local.page.routes_runs import create_runs_router
 from langchain_finetune.local.page.routes_sign_in import create_sign_in_router
 from langchain_finetune.local.store import RunStore
+
+_KINDS = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+def create_assets_router() -> APIRouter:
+    """Return the route of the files in `static/`; no other file can be named."""
+    router = APIRouter()
+    found = {
+        file.name: file.read_bytes()
+        for file in files("langchain_finetune.local.page").joinpath("static").iterdir()
+        if file.name.rpartition(".")[2] in _KINDS
+    }
+    tags = {name: f'"{hashlib.sha256(data).hexdigest()[:32]}"' for name, data in found.items()}
+
+    @router.get("/ui/static/{name}")
+    def read_asset(name: str, request: Request) -> Response:
+        if name not in found:
+            raise ApiError(404, "There is no such file.")
+        headers = {"etag": tags[name], "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == tags[name]:
+            return Response(status_code=304, headers=headers)
+        kind = _KINDS[name.rpartition(".")[2]]
+        return Response(found[name], media_type=kind, headers=headers)
+
+    return router
 
 
 def create_page_router(

@@ -7,9 +7,9 @@ import orjson
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.page.add_to_dataset import keep, pick
 from langchain_finetune.local.page.messages import as_json, read_message
-from langchain_finetune.local.page.picking import keep, pick
-from langchain_finetune.local.page.rendering import PageRoute, back, page, tell
+from langchain_finetune.local.page.render_html import PageRoute, back, page, tell
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import uuid_text
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.schemas import Job
-from langchain_finetune.local.page.engine_parts import EngineParts
+from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_form import (
     FIELDS,
     HYPERPARAMETERS,
@@ -21,7 +21,7 @@ from langchain_finetune.local.page.job_form import (
     read_job_form,
 )
 from langchain_finetune.local.page.job_views import HYPERPARAMETER_WORDS
-from langchain_finetune.local.page.rendering import PageRoute, back, page
+from langchain_finetune.local.page.render_html import PageRoute, back, page
 from langchain_finetune.local.page.start_job import start_job
 from langchain_finetune.local.store import RunStore
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.schemas import ENDED, Job
-from langchain_finetune.local.page.engine_parts import EngineParts
+from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_views import (
     STATUS_WORDS,
     Progress,
@@ -19,7 +19,7 @@ from langchain_finetune.local.page.job_views import (
     time_left,
 )
 from langchain_finetune.local.page.loss_curve import HEIGHT, WIDTH, loss_plot
-from langchain_finetune.local.page.rendering import PageRoute, back, fragment, page
+from langchain_finetune.local.page.render_html import PageRoute, back, fragment, page
 
 _JOBS = 25
 _EVENTS = 20

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Form, Request, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.openai_api.models import all_cards
-from langchain_finetune.local.page.engine_parts import EngineParts
+from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.model_views import ModelRow, model_rows, snippet
-from langchain_finetune.local.page.rendering import PageRoute, back, page
+from langchain_finetune.local.page.render_html import PageRoute, back, page
 
 _PATH = "/ui/models"
 

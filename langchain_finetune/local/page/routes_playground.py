@@ -10,18 +10,18 @@ from fastapi.responses import JSONResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.openai_api.models import all_cards
-from langchain_finetune.local.page.conversation import (
+from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.messages import read_message
+from langchain_finetune.local.page.playground import (
     MOST_MODELS,
     SETTINGS,
     Column,
     Playground,
     read_playground,
+    run_prompt,
     take_answer,
 )
-from langchain_finetune.local.page.engine_parts import EngineParts
-from langchain_finetune.local.page.messages import read_message
-from langchain_finetune.local.page.rendering import PageRoute, fragment, page
-from langchain_finetune.local.page.run_prompt import run_prompt
+from langchain_finetune.local.page.render_html import PageRoute, fragment, page
 from langchain_finetune.local.page.run_views import answering_call
 from langchain_finetune.local.store import RunStore
 

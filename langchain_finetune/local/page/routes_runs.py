@@ -6,19 +6,20 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from langchain_finetune.local.page import run_views
-from langchain_finetune.local.page.corrections import CorrectionForm, FormFaultError
-from langchain_finetune.local.page.messages import as_json, read_message
-from langchain_finetune.local.page.opinions import (
+from langchain_finetune.local.page.feedback import (
     CORRECTION_KEY,
     SCORE_KEY,
+    CorrectionForm,
+    FormFaultError,
     Vote,
     correct,
     own_correction,
     vote,
 )
-from langchain_finetune.local.page.rendering import PageRoute, back, page
-from langchain_finetune.local.page.run_chat import RunChat, run_chat
+from langchain_finetune.local.page.messages import as_json, read_message
+from langchain_finetune.local.page.render_html import PageRoute, back, page
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldFaultError, RunFilter
+from langchain_finetune.local.page.run_views import RunChat, run_chat
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from langchain_finetune.local.jobs.schemas import Event
-from langchain_finetune.local.page.rendering import fragment
+from langchain_finetune.local.page.render_html import fragment
 
 MARKUP = "<script>alert(1)</script>"
 

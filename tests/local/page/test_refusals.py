@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from langchain_finetune.local.auth.guard import install_error_handlers
-from langchain_finetune.local.page.filters import shown_seconds
+from langchain_finetune.local.page.template_filters import shown_seconds
 from support.runs import run
 
 

@@ -12,9 +12,9 @@ from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
+from langchain_finetune.local.page.add_to_dataset import as_chat_example, run_examples
 from langchain_finetune.local.page.messages import read_message
-from langchain_finetune.local.page.run_chat import run_chat
-from langchain_finetune.local.page.run_example import as_chat_example, run_examples
+from langchain_finetune.local.page.run_views import run_chat
 from langchain_finetune.local.store.openai_lines import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
 from support.dialects import RUNS

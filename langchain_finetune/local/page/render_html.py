@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth.csrf import is_page
 from langchain_finetune.local.auth.sessions import Session
-from langchain_finetune.local.page.filters import FILTERS
+from langchain_finetune.local.page.template_filters import FILTERS
 
 NAVIGATION = (
     ("Runs", "/"),
