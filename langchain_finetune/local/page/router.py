@@ -11,13 +11,13 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.render_html import PageRoute
-from langchain_finetune.local.page.routes_datasets import create_datasets_router
-from langchain_finetune.local.page.routes_job_form import create_job_form_pages
-from langchain_finetune.local.page.routes_jobs import create_jobs_pages
-from langchain_finetune.local.page.routes_models import create_models_pages
-from langchain_finetune.local.page.routes_playground import create_playground_pages
-from langchain_finetune.local.page.routes_runs import create_runs_router
-from langchain_finetune.local.page.routes_sign_in import create_sign_in_router
+from langchain_finetune.local.page.routes.datasets import create_datasets_router
+from langchain_finetune.local.page.routes.job_form import create_job_form_pages
+from langchain_finetune.local.page.routes.jobs import create_jobs_pages
+from langchain_finetune.local.page.routes.models import create_models_pages
+from langchain_finetune.local.page.routes.playground import create_playground_pages
+from langchain_finetune.local.page.routes.runs import create_runs_router
+from langchain_finetune.local.page.routes.sign_in import create_sign_in_router
 from langchain_finetune.local.store import RunStore
 
 _KINDS = {

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from langchain_finetune.local.page.model_views import snippet
+from langchain_finetune.local.page.routes.models import snippet
 
 
 def test_models_are_listed_with_where_they_come_from(visitor, create, ended, client):
