@@ -5,16 +5,16 @@ import threading
 from collections.abc import Callable
 from typing import Generic, Self, TypeVar
 
-T = TypeVar("T")
+R = TypeVar("R")
 
 
-async def in_daemon_thread(work: Callable[[], T]) -> T:
+async def in_daemon_thread(work: Callable[[], R]) -> R:
     """Run `work` in a thread of its own and return what it returns, or raise what it raises.
 
     `asyncio.to_thread` would keep a server that was just started from stopping for as long as
     torch takes to import.
     """
-    handover = _Handover[T](asyncio.get_running_loop())
+    handover = _Handover[R](asyncio.get_running_loop())
 
     def run() -> None:
         with handover:
@@ -24,14 +24,14 @@ async def in_daemon_thread(work: Callable[[], T]) -> T:
     return await handover.future
 
 
-class _Handover(Generic[T]):
+class _Handover(Generic[R]):
     """Brings a result, or the error that ends its context, into an event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.future: asyncio.Future[T] = loop.create_future()
+        self.future: asyncio.Future[R] = loop.create_future()
 
-    def take(self, result: T) -> None:
+    def take(self, result: R) -> None:
         self._call(lambda: self.future.set_result(result))
 
     def __enter__(self) -> Self:
