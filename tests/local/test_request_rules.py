@@ -3,7 +3,7 @@
 import pytest
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.request import ChatRequest
+from langchain_finetune.local.serving.chat.request import ChatRequest
 from support.broken import ANSWER, RESULT, USER, agent, call, calling, chat, said
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_finetune.local.serving.chat.request import MAX_CHOICES, read_stream
 from langchain_finetune.local.serving.fields import (
     Fields,
     fields_given,
@@ -14,7 +15,6 @@ from langchain_finetune.local.serving.fields import (
     take_max_tokens,
     take_required,
 )
-from langchain_finetune.local.serving.request import MAX_CHOICES, read_stream
 from langchain_finetune.local.serving.sampling import Sampling, read_sampling
 
 DEFAULT_MAX_TOKENS = 16

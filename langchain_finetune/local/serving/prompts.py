@@ -14,11 +14,11 @@ from langchain_finetune.local.chat_template import (
     render,
     to_template_input,
 )
+from langchain_finetune.local.serving.chat.request import ChatRequest
 from langchain_finetune.local.serving.closing import Closer
 from langchain_finetune.local.serving.fields import invalid, unsupported
 from langchain_finetune.local.serving.grammar import compile_shape
 from langchain_finetune.local.serving.loading import LoadedModel
-from langchain_finetune.local.serving.request import ChatRequest
 from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.shape import Shape
 

@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+from langchain_finetune.local.serving.chat.response import token_logprob
 from langchain_finetune.local.serving.pieces import Call, Reasoning, Text, Token
-from langchain_finetune.local.serving.wire import token_logprob
 
 Event = dict[str, Any]
 

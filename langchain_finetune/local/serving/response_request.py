@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.chat.request import WITHOUT_EFFECT, ChatRequest
 from langchain_finetune.local.serving.fields import (
     Fields,
     fields_given,
@@ -17,7 +18,6 @@ from langchain_finetune.local.serving.fields import (
     take,
     unsupported,
 )
-from langchain_finetune.local.serving.request import WITHOUT_EFFECT, ChatRequest
 from langchain_finetune.local.serving.response_input import read_input
 
 _ONLY: Mapping[str, tuple[Any, ...]] = {

@@ -12,16 +12,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
+from langchain_finetune.local.serving.chat.request import ChatRequest
+from langchain_finetune.local.serving.chat.response import Envelope
 from langchain_finetune.local.serving.completion_request import CompletionRequest
 from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.pool import Lease, ModelPool
-from langchain_finetune.local.serving.request import ChatRequest
 from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
 from langchain_finetune.local.serving.response_wire import ResponseWriter
 from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.threads import in_daemon_thread
-from langchain_finetune.local.serving.wire import Envelope
 
 if TYPE_CHECKING:
     from langchain_finetune.local.serving.loading import LoadedModel
