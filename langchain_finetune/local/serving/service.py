@@ -14,8 +14,8 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
 from langchain_finetune.local.serving.chat.request import ChatRequest
 from langchain_finetune.local.serving.chat.response import Envelope
-from langchain_finetune.local.serving.completion_request import CompletionRequest
-from langchain_finetune.local.serving.completion_wire import CompletionEnvelope
+from langchain_finetune.local.serving.completions.request import CompletionRequest
+from langchain_finetune.local.serving.completions.response import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.pool import Lease, ModelPool
 from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
