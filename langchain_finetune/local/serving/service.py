@@ -18,8 +18,8 @@ from langchain_finetune.local.serving.completions.request import CompletionReque
 from langchain_finetune.local.serving.completions.response import CompletionEnvelope
 from langchain_finetune.local.serving.pieces import Piece
 from langchain_finetune.local.serving.pool import Lease, ModelPool
-from langchain_finetune.local.serving.response_request import ResponseRequest, errors_renamed
-from langchain_finetune.local.serving.response_wire import ResponseWriter
+from langchain_finetune.local.serving.responses.request import ResponseRequest, errors_renamed
+from langchain_finetune.local.serving.responses.response import ResponseWriter
 from langchain_finetune.local.serving.sampling import Sampling
 from langchain_finetune.local.serving.threads import in_daemon_thread
 
