@@ -24,13 +24,14 @@ from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.openai_api.files import create_files_router
 from langchain_finetune.local.openai_api.jobs import create_jobs_router
-from langchain_finetune.local.openai_api.models import Chat, create_models_router
+from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import describe
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.router import create_page_router
 from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.serving import ServingSettings, make_chat
+from langchain_finetune.local.serving.backend import Chat
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
 from langchain_finetune.local.uploads import Uploads
 

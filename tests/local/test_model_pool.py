@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.pool import ModelPool
+from langchain_finetune.local.serving.model_pool import ModelPool
 
 
 class Model:

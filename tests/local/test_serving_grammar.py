@@ -3,7 +3,7 @@
 import pytest
 
 from langchain_finetune.local.serving.frame import AnswerFrame, CallFrame
-from langchain_finetune.local.serving.shape import JsonText, Shape, Tool
+from langchain_finetune.local.serving.response_format import JsonText, Shape, Tool
 from tests.local.forms import NANO
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

@@ -12,8 +12,8 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.local.serving.pieces import Text
-from langchain_finetune.local.serving.text import TextFilter
+from langchain_finetune.local.serving.deltas import Text
+from langchain_finetune.local.serving.stream import TextFilter
 from tests.local.chat_server import ChatServer
 from tests.local.conftest import until
 from tests.local.test_training import finish, start

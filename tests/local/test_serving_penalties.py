@@ -56,7 +56,7 @@ def test_scores_are_adjusted_as_documented():
     import torch
 
     from langchain_finetune.local.serving.processors import Adjustment
-    from langchain_finetune.local.serving.sampling import Sampling
+    from langchain_finetune.local.serving.request_fields import Sampling
 
     adjust = Adjustment(
         Sampling(presence_penalty=0.5, frequency_penalty=0.25, logit_bias={3: -100, 4: 7})

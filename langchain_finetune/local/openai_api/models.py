@@ -2,49 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.serving import WhileConnected
-
-
-class Chat(Protocol):
-    """What answers chats; those in `langchain_finetune.local.serving` do.
-
-    A response can be sent, or read, until its context is left; then the model stops.
-    """
-
-    def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
-        """Answer a chat completion request."""
-
-    def complete(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
-        """Answer a request of the older Completions API."""
-
-    def respond(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
-        """Answer a request of the Responses API."""
-
-    async def warm(self) -> None:
-        """Load what the first answer needs."""
-
-    async def unload(self, model: str) -> None:
-        """Let go of a model's memory."""
-
-    async def cards(self) -> list[dict[str, Any]]:
-        """Return models that it knows and the engine does not, in OpenAI's shape."""
-
-    async def close(self) -> None:
-        """Let go of all that it holds."""
-
-
-async def all_cards(models: Models, chat: Chat) -> list[dict[str, Any]]:
-    """Return all models in OpenAI's shape: the engine's own, then those that only `chat` knows."""
-    own = models.cards()
-    known = {card["id"] for card in own}
-    return own + [card for card in await chat.cards() if card["id"] not in known]
+from langchain_finetune.local.serving.backend import Chat, all_cards
 
 
 def create_models_router(models: Models, chat: Chat) -> APIRouter:

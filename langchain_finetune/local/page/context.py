@@ -7,7 +7,7 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.openai_api.models import Chat
+from langchain_finetune.local.serving.backend import Chat
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Answers of models, over OpenAI's Chat Completions, Completions and Responses APIs."""
 
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.serving.connected import WhileConnected
+from langchain_finetune.local.serving.disconnect import WhileConnected
 from langchain_finetune.local.serving.service import ChatService
 from langchain_finetune.local.serving.settings import ServingSettings, read_settings
 from langchain_finetune.local.serving.upstream import Upstream

@@ -14,10 +14,9 @@ from transformers.cli.serving.utils import GenerateManager
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import serving_threads
+from langchain_finetune.local.serving.deltas import Call, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.loading import LoadedModel
-from langchain_finetune.local.serving.parsing import LenientParser
-from langchain_finetune.local.serving.pieces import Call, End, FinishReason, Piece, Text
-from langchain_finetune.local.serving.pool import Lease
+from langchain_finetune.local.serving.model_pool import Lease
 from langchain_finetune.local.serving.processors import (
     Adjustment,
     Constraint,
@@ -25,9 +24,9 @@ from langchain_finetune.local.serving.processors import (
     ScoreRecorder,
 )
 from langchain_finetune.local.serving.prompts import Prompt
-from langchain_finetune.local.serving.sampling import Sampling
-from langchain_finetune.local.serving.stream import CancelledAnswerError, TokenStream
-from langchain_finetune.local.serving.text import TextFilter
+from langchain_finetune.local.serving.request_fields import Sampling
+from langchain_finetune.local.serving.stream import CancelledAnswerError, TextFilter, TokenStream
+from langchain_finetune.local.serving.tool_call_parser import LenientParser
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from llguidance import LLMatcher
 from transformers import LogitsProcessor
 
 from langchain_finetune.local.serving.closing import Closer
-from langchain_finetune.local.serving.sampling import Sampling
+from langchain_finetune.local.serving.request_fields import Sampling
 
 
 class ConstraintError(RuntimeError):

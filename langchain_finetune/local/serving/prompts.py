@@ -16,11 +16,10 @@ from langchain_finetune.local.chat_template import (
 )
 from langchain_finetune.local.serving.chat.request import ChatRequest
 from langchain_finetune.local.serving.closing import Closer
-from langchain_finetune.local.serving.fields import invalid, unsupported
 from langchain_finetune.local.serving.grammar import compile_shape
 from langchain_finetune.local.serving.loading import LoadedModel
-from langchain_finetune.local.serving.sampling import Sampling
-from langchain_finetune.local.serving.shape import Shape
+from langchain_finetune.local.serving.request_fields import Sampling, invalid, unsupported
+from langchain_finetune.local.serving.response_format import Shape
 
 DEFAULT_MAX_TOKENS = 1024
 """Most tokens of an answer, where the request does not say."""

@@ -16,12 +16,11 @@ from langchain_finetune.local.serving.chat.request import ChatRequest
 from langchain_finetune.local.serving.chat.response import Envelope
 from langchain_finetune.local.serving.completions.request import CompletionRequest
 from langchain_finetune.local.serving.completions.response import CompletionEnvelope
-from langchain_finetune.local.serving.pieces import Piece
-from langchain_finetune.local.serving.pool import Lease, ModelPool
+from langchain_finetune.local.serving.deltas import Piece
+from langchain_finetune.local.serving.model_pool import Lease, ModelPool, in_daemon_thread
+from langchain_finetune.local.serving.request_fields import Sampling
 from langchain_finetune.local.serving.responses.request import ResponseRequest, errors_renamed
 from langchain_finetune.local.serving.responses.response import ResponseWriter
-from langchain_finetune.local.serving.sampling import Sampling
-from langchain_finetune.local.serving.threads import in_daemon_thread
 
 if TYPE_CHECKING:
     from langchain_finetune.local.serving.loading import LoadedModel

@@ -7,7 +7,7 @@ import httpx2
 from pydantic import ByteSize, SecretStr, TypeAdapter, ValidationError
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.local.serving.pool import MEMORY_VARIABLE
+from langchain_finetune.local.serving.model_pool import MEMORY_VARIABLE
 
 UPSTREAM_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM"
 UPSTREAM_KEY_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY"

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
 from langchain_finetune.local.serving.adapters import UpstreamAdapters
-from langchain_finetune.local.serving.fields import take_required
 from langchain_finetune.local.serving.relay import SOON, Relay, handed_on, read_object, whole
+from langchain_finetune.local.serving.request_fields import take_required
 from langchain_finetune.local.serving.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)

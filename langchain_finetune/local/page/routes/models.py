@@ -12,10 +12,10 @@ from langchain_finetune.home import KEY_VARIABLE
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.models import FineTuned
-from langchain_finetune.local.openai_api.models import all_cards
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_views import age
 from langchain_finetune.local.page.render_html import PageRoute, back, page
+from langchain_finetune.local.serving.backend import all_cards
 
 
 @dataclass(frozen=True)

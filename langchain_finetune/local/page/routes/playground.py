@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.openai_api.models import all_cards
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.playground import (
@@ -23,6 +22,7 @@ from langchain_finetune.local.page.playground import (
 )
 from langchain_finetune.local.page.render_html import PageRoute, fragment, page
 from langchain_finetune.local.page.run_views import answering_call
+from langchain_finetune.local.serving.backend import all_cards
 from langchain_finetune.local.store import RunStore
 
 _PATH = "/ui/playground"

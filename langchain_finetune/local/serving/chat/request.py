@@ -6,18 +6,18 @@ from typing import Any
 
 from langchain_finetune.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.fields import (
+from langchain_finetune.local.serving.request_fields import (
     Fields,
+    Sampling,
     fields_given,
     invalid,
     missing,
+    read_sampling,
     take,
     take_integer,
     take_max_tokens,
 )
-from langchain_finetune.local.serving.sampling import Sampling, read_sampling
-from langchain_finetune.local.serving.shape import Shape, read_shape
-from langchain_finetune.local.serving.tool_choice import read_tool_choice
+from langchain_finetune.local.serving.response_format import Shape, read_shape, read_tool_choice
 
 _NOT_FOR_REQUESTS = {
     # These rules are about what is learnt; a request has its answer still to come, and its history

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.events import DONE, event
-from langchain_finetune.local.serving.pieces import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.deltas import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.sse import DONE, event
 
 # OpenAI's API gives this for what is all but impossible; JSON knows no infinity.
 _LEAST = -9999.0

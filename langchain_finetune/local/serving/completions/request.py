@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.serving.chat.request import MAX_CHOICES, read_stream
-from langchain_finetune.local.serving.fields import (
+from langchain_finetune.local.serving.request_fields import (
     Fields,
+    Sampling,
     fields_given,
     invalid,
     missing,
+    read_sampling,
     take,
     take_integer,
     take_max_tokens,
     take_required,
 )
-from langchain_finetune.local.serving.sampling import Sampling, read_sampling
 
 DEFAULT_MAX_TOKENS = 16
 """Most tokens of a completion, where the request does not say (OpenAI's API reference)."""

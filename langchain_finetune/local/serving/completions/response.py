@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.events import DONE, event
-from langchain_finetune.local.serving.pieces import End, Piece, Text, Token
+from langchain_finetune.local.serving.deltas import End, Piece, Text, Token
+from langchain_finetune.local.serving.sse import DONE, event
 
 
 @dataclass(frozen=True)

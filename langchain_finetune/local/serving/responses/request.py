@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.chat.request import WITHOUT_EFFECT, ChatRequest
-from langchain_finetune.local.serving.fields import (
+from langchain_finetune.local.serving.request_fields import (
     Fields,
     fields_given,
     invalid,

@@ -8,8 +8,8 @@ from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.chat.response import token_logprob
-from langchain_finetune.local.serving.events import event
-from langchain_finetune.local.serving.pieces import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.deltas import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.sse import event
 
 Event = dict[str, Any]
 
