@@ -2,7 +2,11 @@
 
 import pytest
 
-from langchain_finetune.local.serving.frame import AnswerFrame, CallFrame, answer_frame
+from langchain_finetune.local.serving.structured.template_probe import (
+    AnswerFrame,
+    CallFrame,
+    answer_frame,
+)
 
 QUESTION = "{% for m in messages %}[{{ m.role }}]{{ m.content }}"
 CLOSE = "<end>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from langchain_finetune.local.serving.frame import AnswerFrame, CallFrame
 from langchain_finetune.local.serving.response_format import JsonText, Shape, Tool
+from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 from tests.local.forms import NANO
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -19,7 +19,7 @@ def nano():
 
 def takes(nano, text, *, before, after, shape=None):
     """Whether a grammar takes a whole text."""
-    from langchain_finetune.local.serving.grammar import compile_shape
+    from langchain_finetune.local.serving.structured.grammar import compile_shape
 
     shape = shape or Shape(None, free=True, tools=TOOLS, parallel=True)
     call = CallFrame(before, '", "arguments": ', after + before, after, (", ", ": "))

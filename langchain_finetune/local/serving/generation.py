@@ -17,15 +17,15 @@ from langchain_finetune.local.hardware import serving_threads
 from langchain_finetune.local.serving.deltas import Call, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
-from langchain_finetune.local.serving.processors import (
+from langchain_finetune.local.serving.prompts import Prompt
+from langchain_finetune.local.serving.request_fields import Sampling
+from langchain_finetune.local.serving.stream import CancelledAnswerError, TextFilter, TokenStream
+from langchain_finetune.local.serving.structured.logits_processors import (
     Adjustment,
     Constraint,
     ConstraintError,
     ScoreRecorder,
 )
-from langchain_finetune.local.serving.prompts import Prompt
-from langchain_finetune.local.serving.request_fields import Sampling
-from langchain_finetune.local.serving.stream import CancelledAnswerError, TextFilter, TokenStream
 from langchain_finetune.local.serving.tool_call_parser import LenientParser
 
 logger = logging.getLogger(__name__)

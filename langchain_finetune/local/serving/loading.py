@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
-from langchain_finetune.local.serving.frame import AnswerFrame, answer_frame
+from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 
 logger = logging.getLogger(__name__)
 

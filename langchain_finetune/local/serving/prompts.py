@@ -15,11 +15,11 @@ from langchain_finetune.local.chat_template import (
     to_template_input,
 )
 from langchain_finetune.local.serving.chat.request import ChatRequest
-from langchain_finetune.local.serving.closing import Closer
-from langchain_finetune.local.serving.grammar import compile_shape
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.request_fields import Sampling, invalid, unsupported
 from langchain_finetune.local.serving.response_format import Shape
+from langchain_finetune.local.serving.structured.grammar import compile_shape
+from langchain_finetune.local.serving.structured.token_budget import Closer
 
 DEFAULT_MAX_TOKENS = 1024
 """Most tokens of an answer, where the request does not say."""

@@ -15,7 +15,7 @@ from transformers.cli.serving.utils import (
 
 from langchain_finetune.local.serving.deltas import Call, Piece, Reasoning, Text, Token
 from langchain_finetune.local.serving.loading import LoadedModel
-from langchain_finetune.local.serving.processors import ScoreRecorder
+from langchain_finetune.local.serving.structured.logits_processors import ScoreRecorder
 from langchain_finetune.local.serving.tool_call_parser import LenientParser
 
 

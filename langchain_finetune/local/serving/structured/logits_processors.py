@@ -10,8 +10,8 @@ import torch
 from llguidance import LLMatcher
 from transformers import LogitsProcessor
 
-from langchain_finetune.local.serving.closing import Closer
 from langchain_finetune.local.serving.request_fields import Sampling
+from langchain_finetune.local.serving.structured.token_budget import Closer
 
 
 class ConstraintError(RuntimeError):

@@ -11,9 +11,9 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.frame import AnswerFrame, CallFrame
 from langchain_finetune.local.serving.request_fields import unsupported
 from langchain_finetune.local.serving.response_format import JsonText, Schema, Shape, Tool
+from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
 
