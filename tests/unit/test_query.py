@@ -16,7 +16,7 @@ from langchain_finetune.loaders.run_requests import (
     run_request,
 )
 from langchain_finetune.loaders.time_windows import MOST_WINDOWS, parts_below, rest_below
-from langchain_finetune.local.store.filters import parse_filter
+from langchain_finetune.local.store.filter_parser import parse_filter
 
 PROJECT = uuid.uuid4()
 NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)

@@ -14,7 +14,7 @@ from langchain_finetune.local.files import FileRecord, Files
 from langchain_finetune.local.jobs.schemas import MethodType
 from langchain_finetune.local.jobs.validation import Param, check_file
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.openai_lines import openai_line
+from langchain_finetune.local.store.example_formats import openai_line
 
 MAX_CHECKED_BYTES = 16 * 2**20
 """Largest file that is checked while somebody waits; the job checks every file again."""

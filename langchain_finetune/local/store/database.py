@@ -14,7 +14,7 @@ from typing import Any
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.schema import LATER_COLUMNS, SCHEMA
-from langchain_finetune.local.store.sql_functions import add_functions
+from langchain_finetune.local.store.sql import add_functions
 
 logger = logging.getLogger(__name__)
 

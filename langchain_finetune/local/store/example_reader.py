@@ -11,9 +11,9 @@ from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import has_metadata
 from langchain_finetune.local.store.example_changes import SPLITS_KEY
-from langchain_finetune.local.store.filter_fields import EXAMPLE_FILTERS
+from langchain_finetune.local.store.filter_parser import parse_filter
+from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.filters import parse_filter
 from langchain_finetune.local.store.sql import Where, all_of, one_of
 from langchain_finetune.local.store.timestamps import iso
 

@@ -8,6 +8,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachments
+from langchain_finetune.local.store.bodies import dumps
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
@@ -16,11 +17,10 @@ from langchain_finetune.local.store.example_changes import (
     SPLITS_KEY,
     ExampleChange,
     example_metadata,
+    require_fit,
 )
 from langchain_finetune.local.store.example_reader import ExampleReader, unknown_example
-from langchain_finetune.local.store.example_schemas import require_fit
 from langchain_finetune.local.store.timestamps import now
-from langchain_finetune.local.store.wire import dumps
 
 
 class Examples(ExampleReader):

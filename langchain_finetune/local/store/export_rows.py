@@ -15,7 +15,7 @@ import orjson
 import zstandard
 
 from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.run_answers import v1_run
+from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.runs import FoundRun
 from langchain_finetune.local.store.timestamps import moment
 

@@ -15,16 +15,15 @@ from dataclasses import dataclass
 
 import orjson
 
-from langchain_finetune.local.store.filter_values import (
+from langchain_finetune.local.store.filter_comparisons import (
     ALLOWED,
     Kind,
     converted,
     metadata_object,
     refused,
 )
-from langchain_finetune.local.store.filters import Comparison, Expression, Logic, Scalar
-from langchain_finetune.local.store.sql import Where, all_of, any_of, negated
-from langchain_finetune.local.store.sql_functions import json_text
+from langchain_finetune.local.store.filter_parser import Comparison, Expression, Logic, Scalar
+from langchain_finetune.local.store.sql import Where, all_of, any_of, json_text, negated
 
 _SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.store.csv_examples import csv_upload
+from langchain_finetune.local.store.example_formats import csv_upload
 from langchain_finetune.local.store.routes_shared import (
     Json,
     Page,

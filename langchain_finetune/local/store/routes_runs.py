@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from langchain_finetune.local.store.routes_shared import Json, Root, Texts, answer
-from langchain_finetune.local.store.run_answers import v1_run, v2_run
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import (
     cursor_after,
@@ -14,6 +13,7 @@ from langchain_finetune.local.store.run_queries import (
     v2_fields,
     v2_query,
 )
+from langchain_finetune.local.store.run_serialization import v1_run, v2_run
 from langchain_finetune.local.store.runs import FoundRun, RunPage
 from langchain_finetune.local.store.store import RunStore
 

@@ -13,9 +13,9 @@ from langchain_finetune.local.store.routes_shared import (
     answer,
     known_only,
 )
-from langchain_finetune.local.store.run_answers import v2_run
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after, v2_fields, v2_query, validated
+from langchain_finetune.local.store.run_serialization import v2_run
 from langchain_finetune.local.store.store import RunStore
 from langchain_finetune.local.store.threads import ThreadTraces, TracesQuery
 

@@ -14,10 +14,10 @@ from uuid import UUID
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.sql_functions import json_text
+from langchain_finetune.local.store.bodies import dumps, loads
+from langchain_finetune.local.store.sql import json_text
 from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.usage import first_token_time, token_counts
-from langchain_finetune.local.store.wire import dumps, loads
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""

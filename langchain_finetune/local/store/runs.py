@@ -10,9 +10,9 @@ from langchain_finetune.local.store.attachments import Attachment, Attachments, 
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.feedback import Feedback
 from langchain_finetune.local.store.projects import Projects
-from langchain_finetune.local.store.run_answers import heavy_columns
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunQuery
+from langchain_finetune.local.store.run_serialization import heavy_columns
 from langchain_finetune.local.store.run_stats import run_stats
 from langchain_finetune.local.store.sql import Where, one_of
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.filter_fields import RUN_FILTERS
+from langchain_finetune.local.store.filter_parser import parse_filter
+from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.filters import parse_filter
 from langchain_finetune.local.store.run_queries import (
     DAY,
     Time,

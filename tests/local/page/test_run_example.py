@@ -15,7 +15,7 @@ from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.page.add_to_dataset import as_chat_example, run_examples
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.run_views import run_chat
-from langchain_finetune.local.store.openai_lines import openai_line
+from langchain_finetune.local.store.example_formats import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
 from support.dialects import RUNS
 from support.mutations import ANYTHING, mutated_runs

@@ -10,7 +10,7 @@ from langsmith.run_trees import RunTree
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
 from langchain_finetune.local.store import attachments as attachments_module
-from langchain_finetune.local.store import wire
+from langchain_finetune.local.store import bodies
 
 pytestmark = pytest.mark.filterwarnings("ignore:(list_runs|read_run).. is deprecated")
 
@@ -145,7 +145,7 @@ def test_names_never_become_paths(client, tmp_path):
 
 
 def test_a_file_that_is_too_large_is_refused_with_its_bound(client, monkeypatch):
-    monkeypatch.setattr(wire, "MAX_BODY_BYTES", 2**20)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 2**20)
     dataset = client.create_dataset("photos")
     with pytest.raises(LangSmithError, match="larger than 1 MiB"):
         client.create_example(

@@ -9,7 +9,7 @@ import pytest
 from langsmith.schemas import DataType
 from langsmith.utils import LangSmithConflictError, LangSmithError, LangSmithNotFoundError
 
-from langchain_finetune.local.store.openai_lines import openai_line
+from langchain_finetune.local.store.example_formats import openai_line
 
 
 def chat(question, answer):

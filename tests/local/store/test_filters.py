@@ -6,7 +6,7 @@ import pytest
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.filters import Comparison, Logic, parse_filter
+from langchain_finetune.local.store.filter_parser import Comparison, Logic, parse_filter
 from langchain_finetune.local.store.run_changes import run_change
 from langchain_finetune.local.store.run_queries import v1_query
 

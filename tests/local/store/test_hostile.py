@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import csv_examples, database, wire
-from langchain_finetune.local.store.wire import MAX_PARTS, MAX_VALUES, loads, multipart, unpacked
+from langchain_finetune.local.store import bodies, database, example_formats
+from langchain_finetune.local.store.bodies import MAX_PARTS, MAX_VALUES, loads, multipart, unpacked
 
 RUN, DATASET = str(UUID(int=1)), str(UUID(int=4))
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -159,7 +159,7 @@ def test_bodies_may_be_packed_on_every_route(server):
 
 @pytest.mark.parametrize("name", ["zstd", "gzip"])
 def test_unpacking_stops_at_the_limit(monkeypatch, name):
-    monkeypatch.setattr(wire, "MAX_BODY_BYTES", 2**21)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 2**21)
     pack = {"zstd": zstandard.compress, "gzip": gzip.compress}[name]
     assert unpacked(pack(bytes(2**21)), name) == bytes(2**21)
     for bomb in (pack(bytes(2**21 + 1)), pack(bytes(2**20)) * 1000):
@@ -207,7 +207,7 @@ def test_a_part_with_endless_headers(server):
     ],
 )
 def test_a_csv_file_is_refused_with_the_reason(server, monkeypatch, rows, status, why):
-    monkeypatch.setattr(csv_examples, "MAX_ROWS", 10)
+    monkeypatch.setattr(example_formats, "MAX_ROWS", 10)
     form = {
         "files": {"file": ("teas.csv", "\n".join(["tea", *rows]))},
         "data": {"input_keys": "tea"},

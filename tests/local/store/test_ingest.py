@@ -8,9 +8,9 @@ import pytest
 import zstandard
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import wire
+from langchain_finetune.local.store import bodies
+from langchain_finetune.local.store.bodies import multipart, unpacked
 from langchain_finetune.local.store.run_changes import run_change
-from langchain_finetune.local.store.wire import multipart, unpacked
 
 RUN, ROOT = str(UUID(int=1)), str(UUID(int=2))
 POST = {
@@ -192,7 +192,7 @@ def test_the_type_and_the_encoding_must_be_known(server):
 
 
 def test_a_bomb_is_not_unpacked(server):
-    bomb = zstandard.compress(bytes(wire.MAX_BODY_BYTES + 1))
+    bomb = zstandard.compress(bytes(bodies.MAX_BODY_BYTES + 1))
     assert len(bomb) < 20_000
     answer = send(server, bomb, **{"Content-Encoding": "zstd"})
     assert answer.status_code == 413
@@ -201,7 +201,7 @@ def test_a_bomb_is_not_unpacked(server):
 
 
 def test_a_large_body_is_refused(server, monkeypatch):
-    monkeypatch.setattr(wire, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
     assert send(server, bytes(1001)).status_code == 413
     for path in ("/runs", "/runs/batch", "/runs/query", "/feedback", "/examples/bulk"):
         assert httpx.post(server.url + path, content=bytes(1001)).status_code == 413

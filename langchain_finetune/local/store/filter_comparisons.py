@@ -9,8 +9,8 @@ from typing import Any, Literal
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.filters import MAX_CONDITIONS, Scalar
-from langchain_finetune.local.store.sql_functions import json_text
+from langchain_finetune.local.store.filter_parser import MAX_CONDITIONS, Scalar
+from langchain_finetune.local.store.sql import json_text
 from langchain_finetune.local.store.timestamps import micros
 
 Kind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]

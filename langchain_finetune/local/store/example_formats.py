@@ -7,9 +7,11 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
+import orjson
+
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.bodies import Part, dumps
 from langchain_finetune.local.store.example_changes import ExampleChange
-from langchain_finetune.local.store.wire import Part, dumps
 
 MAX_ROWS = 100_000
 """Most rows of a file: short ones take a hundred times their bytes as examples."""
@@ -71,3 +73,60 @@ def _text(part: Part) -> str:
         return part.data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ApiError(400, f"{part.name} is no text in UTF-8.", param=part.name) from None
+
+
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
+_KEPT = ("name", "tool_call_id")
+
+
+def openai_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
+    """Return `{"messages": [...], "tools"?: [...], "functions"?: [...]}`, or None for no chat."""
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict):
+        return None
+    given = inputs.get("input", inputs.get("messages"))
+    answer = outputs.get("output", outputs.get("message"))
+    if answer is None and isinstance(outputs.get("messages"), list):
+        answer = outputs["messages"][-1] if outputs["messages"] else None
+    if not isinstance(given, list) or not given:
+        return None
+    messages = [_message(message) for message in [*given, answer]]
+    if None in messages:
+        return None
+    line: dict[str, Any] = {"messages": messages}
+    return line | {name: inputs[name] for name in ("tools", "functions") if inputs.get(name)}
+
+
+def _message(message: Any) -> dict[str, Any] | None:
+    if not isinstance(message, dict):
+        return None
+    if isinstance(message.get("role"), str):
+        return message
+    data, kind = message.get("data"), message.get("type")
+    if not isinstance(data, dict) or not isinstance(kind, str):
+        return None
+    extra = data.get("additional_kwargs")
+    extra = extra if isinstance(extra, dict) else {}
+    role = "function" if kind == "function" else data.get("role") or _ROLES.get(kind)
+    if not isinstance(role, str):
+        return None
+    given = data.get("tool_calls")
+    given = given if isinstance(given, list) else []
+    calls = [_call(call) for call in given if isinstance(call, dict)] or extra.get("tool_calls")
+    return {
+        "role": role,
+        "content": data.get("content"),
+        **{name: data[name] for name in _KEPT if data.get(name)},
+        **({"tool_calls": calls} if calls else {}),
+        **({"function_call": extra["function_call"]} if extra.get("function_call") else {}),
+    }
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": call.get("id"),
+        "type": "function",
+        "function": {
+            "name": call.get("name"),
+            "arguments": orjson.dumps(call.get("args") or {}).decode(),
+        },
+    }
