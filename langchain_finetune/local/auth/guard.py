@@ -18,7 +18,7 @@ from langchain_finetune.local.auth import csrf
 from langchain_finetune.local.auth.sessions import Sessions
 from langchain_finetune.local.files import MAX_FILE_BYTES
 from langchain_finetune.local.page.render_html import page, refusal
-from langchain_finetune.local.store.routes_public import is_presigned
+from langchain_finetune.local.store.routes.public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
 OPEN_PATHS = frozenset({"/info", "/health"})

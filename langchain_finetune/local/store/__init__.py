@@ -13,7 +13,7 @@ Point an app at it with `LANGSMITH_ENDPOINT=http://127.0.0.1:<port>`; read it ba
 """
 
 from langchain_finetune.local.store.retention import Limits
-from langchain_finetune.local.store.routes import create_store_router
+from langchain_finetune.local.store.routes.router import create_store_router
 from langchain_finetune.local.store.store import NO_LIMITS, RunStore
 
 __all__ = ["NO_LIMITS", "Limits", "RunStore", "create_store_router"]

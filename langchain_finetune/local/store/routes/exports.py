@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.exports import DESTINATION_ID
 from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.routes_shared import Json, Page, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, Page, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 

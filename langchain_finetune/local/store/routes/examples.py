@@ -11,7 +11,7 @@ from langchain_finetune.local.store.example_changes import (
     examples_of_parts,
 )
 from langchain_finetune.local.store.examples import Examples
-from langchain_finetune.local.store.routes_shared import (
+from langchain_finetune.local.store.routes.shared import (
     Json,
     Page,
     Parts,

@@ -6,13 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from langchain_finetune.local.store.routes_shared import (
-    Json,
-    Root,
-    Texts,
-    answer,
-    known_only,
-)
+from langchain_finetune.local.store.routes.shared import Json, Root, Texts, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after, v2_fields, v2_query, validated
 from langchain_finetune.local.store.run_serialization import v2_run

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.example_formats import openai_line
-from langchain_finetune.local.store.routes_shared import Json, Page, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, Page, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
-from langchain_finetune.local.store.routes_shared import (
+from langchain_finetune.local.store.routes.shared import (
     Json,
     Page,
     PublicJson,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from langchain_finetune.local.store.example_formats import csv_upload
-from langchain_finetune.local.store.routes_shared import (
+from langchain_finetune.local.store.routes.shared import (
     Json,
     Page,
     Parts,

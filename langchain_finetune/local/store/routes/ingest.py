@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
 from langchain_finetune.local.store.bodies import Part, loads
-from langchain_finetune.local.store.routes_shared import Json, Parts, answer
+from langchain_finetune.local.store.routes.shared import Json, Parts, answer
 from langchain_finetune.local.store.run_changes import JSON_COLUMNS, RunChange, run_change
 from langchain_finetune.local.store.store import RunStore
 

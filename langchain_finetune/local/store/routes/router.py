@@ -5,19 +5,19 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.store.routes_datasets import create_datasets_router
-from langchain_finetune.local.store.routes_examples import create_examples_router
-from langchain_finetune.local.store.routes_exports import create_exports_router
-from langchain_finetune.local.store.routes_feedback import create_feedback_router
-from langchain_finetune.local.store.routes_ingest import create_ingest_router
-from langchain_finetune.local.store.routes_projects import create_projects_router
-from langchain_finetune.local.store.routes_public import create_public_router
-from langchain_finetune.local.store.routes_queue_items import create_queue_items_router
-from langchain_finetune.local.store.routes_queues import create_queues_router
-from langchain_finetune.local.store.routes_runs import create_runs_router, create_v2_router
-from langchain_finetune.local.store.routes_shared import answer
-from langchain_finetune.local.store.routes_threads import create_threads_router
-from langchain_finetune.local.store.routes_versions import create_versions_router
+from langchain_finetune.local.store.routes.datasets import create_datasets_router
+from langchain_finetune.local.store.routes.examples import create_examples_router
+from langchain_finetune.local.store.routes.exports import create_exports_router
+from langchain_finetune.local.store.routes.feedback import create_feedback_router
+from langchain_finetune.local.store.routes.ingest import create_ingest_router
+from langchain_finetune.local.store.routes.projects import create_projects_router
+from langchain_finetune.local.store.routes.public import create_public_router
+from langchain_finetune.local.store.routes.queue_items import create_queue_items_router
+from langchain_finetune.local.store.routes.queues import create_queues_router
+from langchain_finetune.local.store.routes.runs import create_runs_router, create_v2_router
+from langchain_finetune.local.store.routes.shared import answer
+from langchain_finetune.local.store.routes.threads import create_threads_router
+from langchain_finetune.local.store.routes.versions import create_versions_router
 from langchain_finetune.local.store.store import RunStore
 
 PREFIXES = ("", "/api", "/api/v1", "/v1")
