@@ -99,7 +99,7 @@ def test_no_example_sees_another(base, attention):
 def test_a_model_that_mixes_examples_is_not_packed(base):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from langchain_finetune.local.training.packing import require_apart
+    from langchain_finetune.local.training.batches import require_apart
 
     model = AutoModelForCausalLM.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)

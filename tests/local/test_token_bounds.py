@@ -16,7 +16,7 @@ from langchain_finetune.convert.tokens.count import Count, Over, Unfit
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.tokens.local import LocalCounter
 from langchain_finetune.local.training import encoding
-from langchain_finetune.local.training.least_tokens import LeastTokens
+from langchain_finetune.local.training.token_bound import LeastTokens
 
 OVER = "It has more than 4096 tokens; the model takes 4096."
 

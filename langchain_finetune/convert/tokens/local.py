@@ -19,7 +19,7 @@ from langchain_finetune.local.base_models import find_base, resolve_base
 
 if TYPE_CHECKING:
     from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence
-    from langchain_finetune.local.training.least_tokens import LeastTokens
+    from langchain_finetune.local.training.token_bound import LeastTokens
 
 _MANY = 32
 """Messages from which on a chat is looked at with a bound first: rendering it takes long."""
@@ -104,7 +104,7 @@ class LocalCounter:
 
     @cached_property
     def _least(self) -> "LeastTokens | None":
-        from langchain_finetune.local.training.least_tokens import LeastTokens  # noqa: PLC0415
+        from langchain_finetune.local.training.token_bound import LeastTokens
 
         return LeastTokens.of(self.encoder.tokenizer)
 
@@ -125,7 +125,7 @@ class LocalCounter:
         ]
 
     def _layout(self, example: Example) -> "Layout | Over | Unfit":
-        from langchain_finetune.local.training.unfit import UnfitExampleError  # noqa: PLC0415
+        from langchain_finetune.local.training.encoding import UnfitExampleError
 
         if "prompt" in example:
             layout: Layout = [

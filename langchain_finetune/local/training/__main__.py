@@ -15,14 +15,35 @@ from filelock import FileLock
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
 from langchain_finetune.local.training.batches import sized
 from langchain_finetune.local.training.checkpoints import best, folder_of, kept, measured_at
-from langchain_finetune.local.training.encoding import Encoder
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import Reporter, TrainingFailure
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.local.training.preferences import Encoded, encode_preferences
 from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
-from langchain_finetune.local.training.stopping import listen_to_the_engine
-from langchain_finetune.local.training.unfit import UnfitExampleError
+
+STOPPED = 130
+"""Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
+
+
+def listen_to_the_engine(partial: Path) -> threading.Event:
+    """Return an event that is set when the engine asks for an orderly end.
+
+    Args:
+        partial: Removed where the process has to end at once.
+    """
+    asked = threading.Event()
+
+    def watch() -> None:
+        # Not through `sys.stdin`: its lock, held by this thread, would break an orderly end.
+        while os.read(0, 1024):
+            asked.set()
+        shutil.rmtree(partial, ignore_errors=True)
+        os._exit(STOPPED)
+
+    threading.Thread(target=watch, name="listen-to-the-engine", daemon=True).start()
+    return asked
+
 
 LOCK_SECONDS = 60
 """How long to wait for the process of an engine that was killed to let go of the checkpoints."""
@@ -64,9 +85,9 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
         plan = sized(plan, lengths, spec.seed)
 
     # Only now: these take seconds to import, and most faults of a file are known by here.
+    from langchain_finetune.local.training.batches import require_apart
     from langchain_finetune.local.training.export import export  # noqa: PLC0415
     from langchain_finetune.local.training.fit import fit  # noqa: PLC0415
-    from langchain_finetune.local.training.packing import require_apart  # noqa: PLC0415
 
     if plan.hyperparameters.packing:
         require_apart(model, tokenizer)

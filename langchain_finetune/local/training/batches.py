@@ -10,9 +10,14 @@ of two in order; on chats of 300 tokens 4,400 with batches of eight or four, 4,1
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import torch
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
 
 COST_OF_A_BATCH = 150
@@ -71,3 +76,46 @@ def _cost(ordered: Sequence[int], step: int, size: int) -> int:
     steps = (ordered[start : start + step] for start in range(0, len(ordered), step))
     batches = (each[start : start + size] for each in steps for start in range(0, step, size))
     return sum(len(batch) * max(batch) + COST_OF_A_BATCH for batch in batches if batch)
+
+
+APART = 0.3
+"""How near examples in a row must come to what they are alone; 1 is as if they were one text."""
+
+_PROBE = range(10, 34)
+
+
+def require_apart(model: Any, tokenizer: Any) -> None:
+    """Make sure that a model answers for examples in one row as it does for each alone.
+
+    Args:
+        model: A causal language model of transformers.
+        tokenizer: Its tokenizer.
+
+    Raises:
+        TrainingFailure: `invalid_hyperparameters`: it does not.
+    """
+    collate = DataCollatorForLanguageModeling(tokenizer.eos_token_id, padding_free=True)
+    tokens = [number % model.config.get_text_config().vocab_size for number in _PROBE]
+    parts = tokens[:10], tokens[10:]
+    with torch.no_grad():
+        try:
+            together = _answers(model, collate([{"input_ids": part} for part in parts]))
+        except TypeError:
+            # It does not take what TRL tells about the borders.
+            apart = False
+        else:
+            alone = torch.cat([_answers(model, collate([{"input_ids": part}])) for part in parts])
+            joined = _answers(model, collate([{"input_ids": tokens}]))
+            apart = bool((together - alone).abs().max() < APART * (joined - alone).abs().max())
+    if not apart:
+        raise TrainingFailure(
+            "invalid_hyperparameters",
+            "This base model does not keep packed examples apart: leave packing out.",
+        )
+
+
+def _answers(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+    given = {name: value for name, value in inputs.items() if name != "labels"}
+    # With a cache, transformers takes a row for one text.
+    logits: torch.Tensor = model(**given, use_cache=False).logits[0].float()
+    return logits

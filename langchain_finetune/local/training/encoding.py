@@ -6,17 +6,56 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from jinja2 import TemplateError
+
 from langchain_finetune.local.chat_template import (
+    RenderingError,
     TemplateInput,
     knows_developer,
     render,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
-from langchain_finetune.local.training.unfit import UnfitExampleError, unfit_if_not_rendered
+
+
+class UnfitExampleError(ValueError):
+    """An example that the base model can't be trained on.
+
+    Args:
+        code: Stable name of the reason: `unsupported_content`, `unsupported_chat_template`,
+            `template_without_tools`, `no_answer` or `too_long`.
+        message: One sentence that never quotes training text.
+        index: Position of the message at fault, counted from 0; None for the whole example.
+    """
+
+    def __init__(self, code: str, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.index = index
+
+
+@contextmanager
+def unfit_if_not_rendered() -> Iterator[None]:
+    """Turn what rendering raises into what is wrong with the example.
+
+    Raises:
+        UnfitExampleError: `unsupported_content` or `unsupported_chat_template`.
+    """
+    try:
+        yield
+    except RenderingError as error:
+        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+    except TemplateError as error:
+        raise UnfitExampleError(
+            "unsupported_chat_template",
+            "The base model's chat template does not take such a chat.",
+        ) from error
+
 
 IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
