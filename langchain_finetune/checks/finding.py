@@ -23,8 +23,8 @@ class Finding:
         message: One sentence; it never quotes training text.
         index: Position of the message at fault, counted from 0; None for the whole example.
         severity: `error` or `warning`.
-        mend: What `Convert(mend=True)` does about it, where that is safe.
-        mended: Whether it was done.
+        fix: What `Convert(fix=True)` does about it, where that is safe.
+        fixed: Whether it was done.
         row: Number of the example, counted from 1: of a file its line, of `Convert` the chat's
             place among those that came in. None for a whole file.
         id: Names the chat, such as its run id.
@@ -39,8 +39,8 @@ class Finding:
     message: str
     index: int | None = None
     severity: Severity = "error"
-    mend: str | None = None
-    mended: bool = False
+    fix: str | None = None
+    fixed: bool = False
     row: int | None = None
     id: str = ""
     source: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -59,9 +59,9 @@ class Findings:
     Iterating gives those that were kept, at most 100 of each code.
 
     Attributes:
-        errors: How many errors there were, by code; mended ones are not among them.
+        errors: How many errors there were, by code; fixed ones are not among them.
         warnings: How many warnings, by code.
-        mended: How many errors were mended, by code.
+        fixed: How many errors were fixed, by code.
 
     Example:
         >>> findings = Findings()
@@ -75,12 +75,12 @@ class Findings:
         self._kept_of: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.warnings: Counter[str] = Counter()
-        self.mended: Counter[str] = Counter()
+        self.fixed: Counter[str] = Counter()
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and keep it if it is among the first of its code."""
-        if finding.mended:
-            self.mended[finding.code] += 1
+        if finding.fixed:
+            self.fixed[finding.code] += 1
         elif finding.severity == "error":
             self.errors[finding.code] += 1
         else:
@@ -98,11 +98,11 @@ class Findings:
     def __repr__(self) -> str:
         return (
             f"Findings(errors={dict(self.errors)}, warnings={dict(self.warnings)}, "
-            f"mended={dict(self.mended)})"
+            f"fixed={dict(self.fixed)})"
         )
 
 
-MENDABLE: Mapping[str, str] = {
+FIXABLE: Mapping[str, str] = {
     "arguments_against_schema": "The turn becomes history (weight 0).",
     "duplicate_call_id": "The calls get ids of their own.",
     "empty_functions": "The empty list is left out.",
@@ -125,7 +125,7 @@ MENDABLE: Mapping[str, str] = {
     "untyped_tool": '"type": "function" is added.',
     "weight_outside_assistant": "It is left out.",
 }
-"""What `Convert(mend=True)` does about an error of each code."""
+"""What `Convert(fix=True)` does about an error of each code."""
 
 
 class Validator(Protocol):
@@ -183,5 +183,5 @@ class Check:
         """Note a fault; what this provider does not enforce, is a warning."""
         if code in self.rules.warnings:
             severity = "warning"
-        mend = MENDABLE.get(code) if severity == "error" else None
-        self.found.append(Finding(code, message, index, severity, mend))
+        fix = FIXABLE.get(code) if severity == "error" else None
+        self.found.append(Finding(code, message, index, severity, fix))

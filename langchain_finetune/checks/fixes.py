@@ -1,6 +1,6 @@
-"""Safe mends: what can be put right without guessing what was meant.
+"""Safe fixes: what can be put right without guessing what was meant.
 
-A mend makes up no text. What the model shall say changes in form only: half a character, spaces
+A fix makes up no text. What the model shall say changes in form only: half a character, spaces
 around a tool's name, missing arguments as `{}`. Where an answer itself is at fault, it is kept as
 history (`weight: 0`) if another one is left to learn.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_finetune.checks.example import check_example, errors_of
-from langchain_finetune.checks.finding import MENDABLE, Finding
+from langchain_finetune.checks.finding import FIXABLE, Finding
 from langchain_finetune.checks.profiles import Profile
 
 
@@ -47,17 +47,17 @@ def _whole(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-Example = dict[str, Any]
-Mend = Callable[[Example, Finding], bool]
+EditedLine = dict[str, Any]
+FixFunction = Callable[[EditedLine, Finding], bool]
 """Changes an example in place; False where it could not help."""
 
 _MAX_ROUNDS = 100
-"""Faults that one example may have and still be mended."""
+"""Faults that one example may have and still be fixed."""
 
 
-def mended(
-    example: Example, findings: list[Finding], rules: Profile
-) -> tuple[Example, list[Finding], list[Finding]]:
+def fixed(
+    example: EditedLine, findings: list[Finding], rules: Profile
+) -> tuple[EditedLine, list[Finding], list[Finding]]:
     """Return an example with its errors put right as far as that is safe.
 
     Args:
@@ -66,7 +66,7 @@ def mended(
         rules: The provider's rules.
 
     Returns:
-        The new example, the errors that were mended, and what is wrong with it now.
+        The new example, the errors that were fixed, and what is wrong with it now.
     """
     done: list[Finding] = []
     for _ in range(_MAX_ROUNDS):
@@ -85,7 +85,7 @@ def mended(
     return example, done, findings
 
 
-def _step(example: Example, error: Finding) -> tuple[Example, Finding] | None:
+def _step(example: EditedLine, error: Finding) -> tuple[EditedLine, Finding] | None:
     changed = _copied(example)
     return (changed, error) if _MENDS[error.code](changed, error) else None
 
@@ -97,7 +97,7 @@ def _copied(value: Any) -> Any:
     return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _message(example: Example, error: Finding) -> dict[str, Any]:
+def _message(example: EditedLine, error: Finding) -> dict[str, Any]:
     assert error.index is not None
     message: dict[str, Any] = example["messages"][error.index]
     return message
@@ -111,14 +111,14 @@ def _functions(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [function for function in called if isinstance(function, dict)]
 
 
-def _trim_end(example: Example, _: Finding) -> bool:
+def _trim_end(example: EditedLine, _: Finding) -> bool:
     messages = example["messages"]
     while messages and messages[-1].get("role") != "assistant":
         messages.pop()
     return bool(messages)
 
 
-def _as_history(example: Example, error: Finding) -> bool:
+def _as_history(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     message["weight"] = 0
     return any(
@@ -127,7 +127,7 @@ def _as_history(example: Example, error: Finding) -> bool:
     )
 
 
-def _whole_weight(example: Example, error: Finding) -> bool:
+def _whole_weight(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     if not isinstance(message["weight"], bool):
         return False
@@ -135,15 +135,15 @@ def _whole_weight(example: Example, error: Finding) -> bool:
     return True
 
 
-def _drop_key(key: str) -> Mend:
-    def mend(example: Example, error: Finding) -> bool:
+def _drop_key(key: str) -> FixFunction:
+    def fix(example: EditedLine, error: Finding) -> bool:
         holder = example if error.index is None else _message(example, error)
         return holder.pop(key, None) is not None
 
-    return mend
+    return fix
 
 
-def _drop_empty_message(example: Example, error: Finding) -> bool:
+def _drop_empty_message(example: EditedLine, error: Finding) -> bool:
     """Drop a message that says nothing; never a user's or a tool's, which are answered."""
     message = _message(example, error)
     if message["role"] not in ("system", "developer") or message.get("content"):
@@ -152,7 +152,7 @@ def _drop_empty_message(example: Example, error: Finding) -> bool:
     return True
 
 
-def _trim_names(example: Example, error: Finding) -> bool:
+def _trim_names(example: EditedLine, error: Finding) -> bool:
     changed = False
     for function in _functions(_message(example, error)):
         name = function.get("name")
@@ -162,11 +162,11 @@ def _trim_names(example: Example, error: Finding) -> bool:
     return changed
 
 
-def _offered(example: Example, error: Finding) -> bool:
+def _offered(example: EditedLine, error: Finding) -> bool:
     return _trim_names(example, error) or _as_history(example, error)
 
 
-def _empty_arguments(example: Example, error: Finding) -> bool:
+def _empty_arguments(example: EditedLine, error: Finding) -> bool:
     """A call without arguments is one with none: so LangChain and the providers read it."""
     changed = False
     for function in _functions(_message(example, error)):
@@ -176,7 +176,7 @@ def _empty_arguments(example: Example, error: Finding) -> bool:
     return changed
 
 
-def _rename_calls(example: Example, error: Finding) -> bool:
+def _rename_calls(example: EditedLine, error: Finding) -> bool:
     """Give calls of the same id new ones, and the results that answer them, in their order."""
     messages = example["messages"]
     assert error.index is not None
@@ -204,7 +204,7 @@ def _rename_calls(example: Example, error: Finding) -> bool:
     return True
 
 
-def _add_types(example: Example, error: Finding) -> bool:
+def _add_types(example: EditedLine, error: Finding) -> bool:
     things = example["tools"] if error.index is None else _message(example, error)["tool_calls"]
     for thing in things:
         if isinstance(thing, dict) and thing.get("type") is None:
@@ -212,7 +212,7 @@ def _add_types(example: Example, error: Finding) -> bool:
     return True
 
 
-def _known_name(example: Example, error: Finding) -> bool:
+def _known_name(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     name = message["name"]
     if not isinstance(name, str) or message["role"] == "function":
@@ -222,7 +222,7 @@ def _known_name(example: Example, error: Finding) -> bool:
     return bool(kept) and kept[:64] != name
 
 
-def _as_system(example: Example, error: Finding) -> bool:
+def _as_system(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     if message.get("role") != "developer":
         return False
@@ -230,7 +230,7 @@ def _as_system(example: Example, error: Finding) -> bool:
     return True
 
 
-def _replace_halves(example: Example, _: Finding) -> bool:
+def _replace_halves(example: EditedLine, _: Finding) -> bool:
     for message in example["messages"]:
         for function in _functions(message) if isinstance(message, dict) else ():
             if isinstance(function.get("arguments"), str):
@@ -241,7 +241,7 @@ def _replace_halves(example: Example, _: Finding) -> bool:
     return True
 
 
-_MENDS: Mapping[str, Mend] = {
+_MENDS: Mapping[str, FixFunction] = {
     "arguments_against_schema": _as_history,
     "duplicate_call_id": _rename_calls,
     "empty_functions": _drop_key("functions"),
@@ -262,4 +262,4 @@ _MENDS: Mapping[str, Mend] = {
     "untyped_tool": _add_types,
     "weight_outside_assistant": _drop_key("weight"),
 }
-assert _MENDS.keys() == MENDABLE.keys(), "each mend is told of"
+assert _MENDS.keys() == FIXABLE.keys(), "each fix is told of"

@@ -73,9 +73,9 @@ def _check_chat(asked: Mapping[str, Any], answer: Mapping[str, Any], check: Chec
     chat = {name: asked[name] for name in _INPUT if name in asked}
     chat["messages"] = [*map(_as_history, asked["messages"]), answer]
     for finding in check_example(chat, check.rules):
-        # The worse answer is no target, and nothing is mended in pairs.
+        # The worse answer is no target, and nothing is fixed in pairs.
         if finding.code != "no_target":
-            check.found.append(replace(finding, mend=None))
+            check.found.append(replace(finding, fix=None))
     _check_text(chat["messages"], check)
 
 

@@ -30,7 +30,7 @@ _MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What was looked at, how it is (`bad` makes the command fail), and what to do."""
 
     what: str
@@ -52,73 +52,73 @@ def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
         raise typer.Exit(1)
 
 
-def _basics() -> Iterator[Finding]:
-    yield Finding("Python", "good", f"{platform.python_version()} on {platform.platform()}")
+def _basics() -> Iterator[Diagnosis]:
+    yield Diagnosis("Python", "good", f"{platform.python_version()} on {platform.platform()}")
     for package in ("langchain-finetune", "langchain-core", "langchain-openai", "langsmith"):
         yield _package(package, missing="bad")
     home = home_path()
     try:
         ensure_home(home)
     except FineTuningError as error:
-        yield Finding("home", "bad", str(error))
+        yield Diagnosis("home", "bad", str(error))
         return
     free = shutil.disk_usage(home).free / 1e9
     enough = free >= _ROOM_GB
     state: Literal["good", "note"] = "good" if enough else "note"
-    yield Finding("home", state, f"{home}, {free:.1f} GB free")
+    yield Diagnosis("home", state, f"{home}, {free:.1f} GB free")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Diagnosis]:
     for extra, packages in _EXTRAS.items():
         found = [_package(package, missing="note") for package in packages]
         if all(finding.state == "good" for finding in found):
             said = ", ".join(f"{finding.what} {finding.said}" for finding in found)
-            yield Finding(f"extra {extra}", "good", said)
+            yield Diagnosis(f"extra {extra}", "good", said)
         else:
-            yield Finding(
+            yield Diagnosis(
                 f"extra {extra}", "note", f"not here: pip install 'langchain-finetune[{extra}]'"
             )
 
 
-def _engine() -> Iterator[Finding]:
+def _engine() -> Iterator[Diagnosis]:
     try:
         address = find_engine(home_path())
     except EngineError as error:
-        yield Finding("embedded engine", "bad", str(error))
+        yield Diagnosis("embedded engine", "bad", str(error))
         return
     said = f"runs at {address.url}" if address else "does not run; FineTune starts it when needed"
-    yield Finding("embedded engine", "good", said)
+    yield Diagnosis("embedded engine", "good", said)
 
 
-def _langsmith() -> Iterator[Finding]:
+def _langsmith() -> Iterator[Diagnosis]:
     if not (os.environ.get("LANGSMITH_API_KEY") or os.environ.get("LANGSMITH_ENDPOINT")):
-        yield Finding("LangSmith", "note", "no LANGSMITH_API_KEY: runs can come from files")
+        yield Diagnosis("LangSmith", "note", "no LANGSMITH_API_KEY: runs can come from files")
         return
     try:
         client = reading_client()
         with reading(client, "its projects"):
             list(client.list_projects(limit=1))
     except LoadError as error:
-        yield Finding("LangSmith", "bad", str(error))
+        yield Diagnosis("LangSmith", "bad", str(error))
         return
-    yield Finding("LangSmith", "good", f"answers at {client.api_url}")
+    yield Diagnosis("LangSmith", "good", f"answers at {client.api_url}")
 
 
-def _openai() -> Iterator[Finding]:
+def _openai() -> Iterator[Diagnosis]:
     # A key is not tried out: that would be a request to somebody's account.
     if not os.environ.get("OPENAI_API_KEY"):
-        yield Finding("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
+        yield Diagnosis("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
         return
     try:
         where = default_base_url()
     except FineTuningError as error:
-        yield Finding("hosted engine", "bad", str(error))
+        yield Diagnosis("hosted engine", "bad", str(error))
     else:
-        yield Finding("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
+        yield Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
 
 
-def _package(name: str, *, missing: Literal["note", "bad"]) -> Finding:
+def _package(name: str, *, missing: Literal["note", "bad"]) -> Diagnosis:
     try:
-        return Finding(name, "good", version(name))
+        return Diagnosis(name, "good", version(name))
     except PackageNotFoundError:
-        return Finding(name, missing, "not installed")
+        return Diagnosis(name, missing, "not installed")

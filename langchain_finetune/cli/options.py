@@ -141,8 +141,8 @@ def conversion(
     rules: Annotated[
         RulesName | None, _convert_option(help="Whose rules; by default those of the engine.")
     ] = None,
-    mend: Annotated[
-        bool, _convert_option("--mend", help="Put right what needs no guessing.")
+    fix: Annotated[
+        bool, _convert_option("--fix", help="Put right what needs no guessing.")
     ] = False,
     strict: Annotated[
         bool, _convert_option("--strict", help="Fail if a chat had to be left out.")
@@ -184,7 +184,7 @@ def conversion(
     return {
         "targets": targets,
         "rules": rules,
-        "mend": mend,
+        "fix": fix,
         "strict": strict,
         "secrets": secrets,
         "duplicates": duplicates,

@@ -1,1 +1,1 @@
-"""From sessions to training examples: each step is pure, `Convert` puts them together."""
+"""From sessions to the lines of a training file, step by step: select, check, split, count."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import CHECKS, Finding, Method, Profile, errors_of
-from langchain_finetune.checks.fixes import mended
+from langchain_finetune.checks.fixes import fixed
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
@@ -25,16 +25,16 @@ def checked_rows(
     rules: Profile,
     *,
     method: Method = "supervised",
-    mend: bool = False,
+    fix: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows whose examples have no error; note what all others have.
 
     Args:
         rows: The rows.
-        outcome: Takes findings, rejected chats and, as `mended.<code>`, what was mended.
+        outcome: Takes findings, rejected chats and, as `fixed.<code>`, what was fixed.
         rules: The provider's rules.
         method: What the lines hold.
-        mend: Put right what can safely be put right in supervised lines; see `checks.mends`.
+        fix: Put right what can safely be put right in supervised lines; see `checks.fixes`.
     """
     check = CHECKS[method]
     for row in rows:
@@ -47,16 +47,16 @@ def checked_rows(
             continue
         kept = row
         done: list[Finding] = []
-        if mend and method == "supervised" and errors_of(findings):
-            example, done, left = mended(row.example, findings, rules)
+        if fix and method == "supervised" and errors_of(findings):
+            example, done, left = fixed(row.example, findings, rules)
             # An example that stays broken is told as it came.
             if errors_of(left):
                 done = []
             else:
                 kept, findings = row.changed(example), left
         for finding in done:
-            outcome.counts[f"mended.{finding.code}"] += 1
-            outcome.findings.add(_placed(replace(finding, mended=True), row))
+            outcome.counts[f"fixed.{finding.code}"] += 1
+            outcome.findings.add(_placed(replace(finding, fixed=True), row))
         for finding in findings:
             outcome.findings.add(_placed(finding, row))
         if errors := errors_of(findings):

@@ -125,7 +125,7 @@ class Examples:
                 `Convert` names.
             n_epochs: How often each example will be seen; None leaves it to the engine.
             prices: USD per million trained tokens, by base, in place of the known ones.
-            text: Quote the beginnings of the strangest examples. By default the report holds
+            text: Quote the beginnings of the most unusual examples. By default the report holds
                 numbers and ids only.
 
         Raises:
@@ -199,7 +199,7 @@ class Examples:
 
     @property
     def findings(self) -> Findings:
-        """What the checks found in the last iteration: errors, warnings and mended errors.
+        """What the checks found in the last iteration: errors, warnings and fixed errors.
 
         All are counted; the first hundred of each code are kept.
         """

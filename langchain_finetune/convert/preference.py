@@ -20,7 +20,7 @@ import orjson
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.messages import BaseMessage
 
-from langchain_finetune.convert.read_sessions import Place, read_each
+from langchain_finetune.convert.read_sessions import SessionOrigin, read_each
 from langchain_finetune.convert.rows import Example, Outcome, Row
 from langchain_finetune.messages import UnreadableChatError, WireMessage, message_to_wire
 from langchain_finetune.sessions import SETTINGS, line_settings, require_chat, wire_messages
@@ -249,22 +249,27 @@ def _pair(rivals: _Rivals, shelf: Shelf, outcome: Outcome) -> Iterator[Row]:
         outcome.reject(each, NO_PAIR, reason)
 
 
-def _shelved(place: Place, judged: Judged, shelf: Shelf) -> _Candidate:
+def _shelved(place: SessionOrigin, judged: Judged, shelf: Shelf) -> _Candidate:
     assert judged.score is not None, "answers are compared by their scores"
     held = [place.id, dict(place.source), place.number, judged.answer]
     return _Candidate(judged.score, shelf.put(orjson.dumps(held)))
 
 
-def _taken(candidate: _Candidate, shelf: Shelf) -> tuple[Place, WireMessage]:
+def _taken(candidate: _Candidate, shelf: Shelf) -> tuple[SessionOrigin, WireMessage]:
     place_id, source, number, answer = orjson.loads(shelf.get(candidate.shelved))
-    return Place(place_id, source, number), answer
+    return SessionOrigin(place_id, source, number), answer
 
 
 def _line(asked: Example, better: WireMessage, worse: WireMessage) -> Example:
     return {"input": asked, "preferred_output": [better], "non_preferred_output": [worse]}
 
 
-def _row(better: Place, worse: Place, line: Example, response_format: dict[str, Any] | None) -> Row:
+def _row(
+    better: SessionOrigin,
+    worse: SessionOrigin,
+    line: Example,
+    response_format: dict[str, Any] | None,
+) -> Row:
     source = {**better.source, "rejected_run_id": worse.source.get("run_id", worse.id)}
     row = Row(better.id, source, example=line)
     row.number = better.number

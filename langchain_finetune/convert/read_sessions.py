@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
-class Place:
+class SessionOrigin:
     """Where a session came from.
 
     Attributes:
@@ -32,18 +32,18 @@ class Place:
 @overload
 def read_each(
     sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
-) -> Iterator[tuple[Place, Made]]: ...
+) -> Iterator[tuple[SessionOrigin, Made]]: ...
 @overload
 def read_each(
     sessions: Iterable[ChatSession | EncodedChat],
     make: Callable[[ChatSession], Made],
     outcome: Outcome,
-) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]: ...
+) -> Iterator[tuple[SessionOrigin | EncodedChat, Made | EncodedChat]]: ...
 def read_each(
     sessions: Iterable[ChatSession | EncodedChat],
     make: Callable[[ChatSession], Made],
     outcome: Outcome,
-) -> Iterator[tuple[Place | EncodedChat, Made | EncodedChat]]:
+) -> Iterator[tuple[SessionOrigin | EncodedChat, Made | EncodedChat]]:
     """Yield what `make` makes of each session; where it can't, the outcome notes why.
 
     Chats that are training lines already stay as they are.
@@ -59,7 +59,7 @@ def read_each(
         try:
             said: Any = session.get("source") or {}
             source = _plain(said)
-            place = Place(_id(source, position), source, position + 1)
+            place = SessionOrigin(_id(source, position), source, position + 1)
             made = make(session)
         except UnreadableChatError as error:
             outcome.reject(place.id, error.code, str(error))

@@ -59,9 +59,9 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             says; a chat that is left without a target is rejected (`no_target`).
         rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
             default those of the engine that `FineTune` names, or else OpenAI's.
-        mend: Put right what can safely be put right in supervised lines, such as an empty list of
+        fix: Put right what can safely be put right in supervised lines, such as an empty list of
             tools or an answer that must not be learnt beside others that can; counted in
-            `Examples.notes` as `mended.<code>`.
+            `Examples.notes` as `fixed.<code>`.
         strict: Raise a `ConvertError` after the last example if a chat was left out, by the
             loader or here. It names the first twenty; its `rejected` has all.
         model: Whose tokens and limits count; by default the model that `FineTune` trains.
@@ -102,7 +102,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     method: Method = "supervised"
     targets: Targets = "all"
     rules: RulesName | None = None
-    mend: bool = False
+    fix: bool = False
     strict: bool = False
     redact: Redact | None = None
     secrets: SecretAction = "report"
@@ -120,8 +120,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
-        if self.method != "supervised" and (self.targets != "all" or self.mend):
-            name = "mend" if self.targets == "all" else "targets"
+        if self.method != "supervised" and (self.targets != "all" or self.fix):
+            name = "fix" if self.targets == "all" else "targets"
             raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
         return self
 
@@ -189,7 +189,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             rows = redacted_rows(rows, outcome, self.redact)
         rows = secret_rows(rows, outcome, self.secrets)
         profile = self._profile(target)
-        rows = checked_rows(rows, outcome, profile, method=self.method, mend=self.mend)
+        rows = checked_rows(rows, outcome, profile, method=self.method, fix=self.fix)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter:
             rows = fitting_rows(rows, outcome, counter, self.too_long, profile)

@@ -266,8 +266,8 @@ def _finding(kind: str, index: int | None, action: SecretAction) -> Finding:
         f"It holds what looks like a secret ({kind}).",
         index,
         severity="error" if action == "reject" else "warning",
-        mend="Convert(secrets='redact') masks it.",
-        mended=action == "redact",
+        fix="Convert(secrets='redact') masks it.",
+        fixed=action == "redact",
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row
 from langchain_finetune.errors import ConvertError, raised_by
 
-Source = Mapping[str, str]
+SourceIds = Mapping[str, str]
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -53,7 +53,7 @@ class Split(BaseModel):
 
     validation: float = Field(default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False)
     test: float = Field(default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False)
-    by: Literal["auto", "thread", "trace"] | Callable[[Source], str] = "auto"
+    by: Literal["auto", "thread", "trace"] | Callable[[SourceIds], str] = "auto"
     seed: int = 0
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[
         yield row
 
 
-def _named_group(row: Row, by: str | Callable[[Source], str]) -> str | None:
+def _named_group(row: Row, by: str | Callable[[SourceIds], str]) -> str | None:
     if isinstance(by, str):
         found = ((key, row.source.get(key)) for key in _IDS[by])
         return next((f"{key}:{value}" for key, value in found if value), None)

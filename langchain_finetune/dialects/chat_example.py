@@ -8,14 +8,14 @@ Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, eac
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.dialects.messages import Reasoning, read_messages, settle_reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy, read_messages, settle_reasoning
 from langchain_finetune.dialects.request_settings import add_settings
 from langchain_finetune.messages import UnreadableChatError, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
 
 def read_example(
-    inputs: Mapping[str, Any], outputs: Mapping[str, Any], reasoning: Reasoning = "drop"
+    inputs: Mapping[str, Any], outputs: Mapping[str, Any], reasoning: ReasoningPolicy = "drop"
 ) -> list[FineTuningSession]:
     """Return the one chat of a dataset example: its input messages, then the reference answer.
 

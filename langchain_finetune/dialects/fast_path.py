@@ -24,9 +24,9 @@ from langchain_finetune.dialects.fast_path_types import (
     NOT_SAID,
     Answer,
     AnswerFields,
-    Message,
     Options,
     Params,
+    TracedMessage,
     TracedRun,
     decode,
 )
@@ -143,7 +143,7 @@ def _shows_through(options: Options, params: Params) -> bool:
 
 
 def _wire(  # noqa: C901, PLR0912 - one loop: calls of functions would take a third of the time
-    messages: list[Message | Answer], fits: Fits
+    messages: list[TracedMessage | Answer], fits: Fits
 ) -> list[WireMessage]:
     """Return the messages in wire form; the results of calls follow them.
 

@@ -43,7 +43,7 @@ class _Additional(Struct, gc=False, forbid_unknown_fields=True):
     refusal: None = None
 
 
-class Call(_Data, gc=False, kw_only=True):
+class TracedCall(_Data, gc=False, kw_only=True):
     """A tool call as LangChain parsed it; `args` of few levels."""
 
     id: str
@@ -51,18 +51,18 @@ class Call(_Data, gc=False, kw_only=True):
     args: dict[str, _Value]
 
 
-class Fields(_Data, gc=False, kw_only=True):
+class TracedFields(_Data, gc=False, kw_only=True):
     """What a message says: text, and an assistant's calls."""
 
     content: str
     additional_kwargs: _Additional | None = None
     name: str | None = None
     tool_call_id: str | None = None
-    tool_calls: tuple[Call, ...] = ()
+    tool_calls: tuple[TracedCall, ...] = ()
     invalid_tool_calls: tuple[()] = ()
 
 
-class Message(Struct, gc=False):
+class TracedMessage(Struct, gc=False):
     """A message that was sent."""
 
     lc: int
@@ -73,7 +73,7 @@ class Message(Struct, gc=False):
         Literal["messages"],
         Literal["AIMessage", "AIMessageChunk", "HumanMessage", "SystemMessage", "ToolMessage"],
     ]
-    kwargs: Fields
+    kwargs: TracedFields
 
 
 class CallText(_Data, gc=False):
@@ -87,7 +87,7 @@ class _Metadata(_Data, gc=False):
     object: None = None  # `response` tells the Responses API.
 
 
-class AnswerFields(Fields, gc=False, kw_only=True):
+class AnswerFields(TracedFields, gc=False, kw_only=True):
     """What the answer says."""
 
     id: str | None = None
@@ -118,7 +118,7 @@ class _Outputs(_Data, gc=False, kw_only=True):
 
 
 class _Inputs(_Data, gc=False, kw_only=True):
-    messages: tuple[Annotated[list[Message], Meta(min_length=1)]]
+    messages: tuple[Annotated[list[TracedMessage], Meta(min_length=1)]]
     prompts: _Missing = UNSET
 
 

@@ -14,7 +14,7 @@ import orjson
 from langchain_finetune.content import mapping
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.completions import read_chats
-from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 
@@ -73,7 +73,7 @@ def mean_score(run: Mapping[str, Any], key: str) -> float | None:
 
 
 def read_training_line(
-    row: Mapping[str, Any], place: str, reasoning: Reasoning = "drop"
+    row: Mapping[str, Any], place: str, reasoning: ReasoningPolicy = "drop"
 ) -> list[FineTuningSession]:
     """Return the chat of a line of a training file.
 

@@ -22,7 +22,7 @@ _ROLES = {"human": "user", "ai": "assistant"}
 """LangChain's names of roles, which hand-made traces use."""
 
 _KEPT = ("name", "tool_call_id", "function_call", "refusal", "weight")
-Reasoning = Literal["drop", "keep"]
+ReasoningPolicy = Literal["drop", "keep"]
 """What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
 
 _REASONING = "reasoning_parts"

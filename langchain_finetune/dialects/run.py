@@ -14,7 +14,7 @@ from langchain_finetune.dialects import (
     openai_responses,
     otel,
 )
-from langchain_finetune.dialects.messages import Reasoning, settle_reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy, settle_reasoning
 from langchain_finetune.dialects.untrusted import plain, thread_of
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
@@ -22,7 +22,9 @@ _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "
 """LangSmith's other types of runs."""
 
 
-def read_run(run: Mapping[str, Any], reasoning: Reasoning = "drop") -> list[FineTuningSession]:
+def read_run(
+    run: Mapping[str, Any], reasoning: ReasoningPolicy = "drop"
+) -> list[FineTuningSession]:
     """Return the chats of a run: one for each answer that the model gave.
 
     Args:

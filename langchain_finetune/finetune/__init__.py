@@ -1,1 +1,1 @@
-"""From training examples to a fine-tuned model: spool, submit, wait, return a `ChatOpenAI`."""
+"""From examples to a finished job: training files, submission, the wait, the model that answers."""

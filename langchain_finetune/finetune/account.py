@@ -13,7 +13,7 @@ _MODEL_APPEARS_S = 900.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Account:
     """An account at an engine, and the ledger of what was sent there.
 
     Attributes:

@@ -11,7 +11,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import AfterValidator, SecretStr
 
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.fingerprint import account_of
@@ -90,7 +90,7 @@ class Connection:
 
     def run(
         self,
-        flow: Callable[[Place], Flow[Result]],
+        flow: Callable[[Account], Flow[Result]],
         hear: Hear | None = None,
     ) -> Result:
         """Run a flow at the engine, blocking.
@@ -112,7 +112,7 @@ class Connection:
 
     async def arun(
         self,
-        flow: Callable[[Place], Flow[Result]],
+        flow: Callable[[Account], Flow[Result]],
         hear: AsyncHear | None = None,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
@@ -162,7 +162,7 @@ class Connection:
             )
         return key
 
-    def _place(self, client: OpenAI | AsyncOpenAI) -> Place:
+    def _place(self, client: OpenAI | AsyncOpenAI) -> Account:
         base_url = str(client.base_url).rstrip("/")
         # The embedded engine may listen elsewhere tomorrow; the ledger is in its home.
         account = (
@@ -170,7 +170,7 @@ class Connection:
             if self.engine == "local"
             else account_of(base_url, client.organization, client.project)
         )
-        return Place(self.engine, base_url, account, Ledger(home_path()))
+        return Account(self.engine, base_url, account, Ledger(home_path()))
 
 
 def connection_to(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> Connection:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
 from langchain_finetune.finetune.engines.deployment import Pause
 from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
@@ -33,7 +33,7 @@ def answering_model(
     base: str,
     checkpoint: int | None,
     deployment: Deployment | None,
-    place: Place,
+    place: Account,
 ) -> Flow[str]:
     """Return the name by which a job's model answers, and deploy it where that takes a step.
 

@@ -11,7 +11,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from langchain_finetune.errors import EngineError, ModelRetirementWarning
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.errors import is_missing
 from langchain_finetune.finetune.engines.openai import retrieve_model
 from langchain_finetune.finetune.flow import Flow
@@ -82,7 +82,7 @@ def shutdown_of(base: str) -> dt.date | None:
     return None
 
 
-def warn_before_submitting(base: str, place: Place) -> Flow[None]:
+def warn_before_submitting(base: str, place: Account) -> Flow[None]:
     """Warn with `ModelRetirementWarning` where the base or the engine's training is to stop.
 
     The date that the engine gives with the model (`shutdown_date`) counts before the dated data
@@ -107,7 +107,7 @@ def warn_before_submitting(base: str, place: Place) -> Flow[None]:
         warnings.warn(CLOSING.sentence(), ModelRetirementWarning, stacklevel=2)
 
 
-def _served_date(base: str, place: Place) -> Flow[dt.date | None]:
+def _served_date(base: str, place: Account) -> Flow[dt.date | None]:
     try:
         model = yield from ask(
             partial(retrieve_model, name=base),

@@ -6,7 +6,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.errors import is_missing, model_is_missing
 from langchain_finetune.finetune.engines.openai import list_jobs, retrieve_job, retrieve_model
 from langchain_finetune.finetune.flow import Flow
@@ -18,7 +18,7 @@ _PAGES = 20
 _CLOCKS_DIFFER_S = 24 * 3600.0
 
 
-def known_job(job_id: str, place: Place) -> Flow[Any]:
+def known_job(job_id: str, place: Account) -> Flow[Any]:
     """Return a job by its id if it can still give a model; None where it can't."""
     job = yield from ask(
         partial(retrieve_job, job_id=job_id),
@@ -34,7 +34,7 @@ def known_job(job_id: str, place: Place) -> Flow[Any]:
 
 def find_job(
     metadata: dict[str, str],
-    place: Place,
+    place: Account,
     *,
     since: float | None = None,
     in_any_state: bool = False,
@@ -63,7 +63,7 @@ def find_job(
     return None
 
 
-def model_is_gone(job: JobStatus, place: Place) -> Flow[bool]:
+def model_is_gone(job: JobStatus, place: Account) -> Flow[bool]:
     """Tell whether the engine says that a finished job's model is not there any more.
 
     A model may appear some time after its job has ended, and a server may list none of its
@@ -87,7 +87,7 @@ def _carries(job: Any, metadata: dict[str, str]) -> bool:
     return all(found.get(key) == value for key, value in metadata.items())
 
 
-def _usable(job: Any, place: Place) -> Flow[bool]:
+def _usable(job: Any, place: Account) -> Flow[bool]:
     """Tell whether a job goes on, or has ended with a model that is still there."""
     status = JobStatus.of(job)
     if status.status in {"failed", "cancelled"}:

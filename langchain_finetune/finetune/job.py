@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.connection import Address, Connection, connection_to
 from langchain_finetune.finetune.contract import load_contract, with_watch
 from langchain_finetune.finetune.deploy import Deployment, answering_model
@@ -78,7 +78,7 @@ class Job(BaseModel):
     _api_key: SecretStr | None = PrivateAttr(default=None)
 
     @classmethod
-    def of(cls, answer: Any, place: Place, spec: JobSpec | None = None) -> "Job":
+    def of(cls, answer: Any, place: Account, spec: JobSpec | None = None) -> "Job":
         """Return the handle of a job that the SDK tells of.
 
         Args:
@@ -231,7 +231,7 @@ class Job(BaseModel):
         )
         return self._chat(name, await self._connection().aaddress(), settings)
 
-    def _waiting(self, timeout_s: float) -> Callable[[Place], Flow[JobStatus]]:
+    def _waiting(self, timeout_s: float) -> Callable[[Account], Flow[JobStatus]]:
         first, longest = (0.5, 1.0) if self.engine == "local" else (5.0, 60.0)
         return partial(wait_for_job, self.job_id, Patience(timeout_s, first, longest))
 
@@ -253,10 +253,10 @@ class Job(BaseModel):
             model=name, base_url=base_url, api_key=api_key, metadata=metadata, **settings
         )
 
-    def _run(self, flow: Callable[[Place], Flow[Result]]) -> Result:
+    def _run(self, flow: Callable[[Account], Flow[Result]]) -> Result:
         return self._connection().run(flow)
 
-    async def _arun(self, flow: Callable[[Place], Flow[Result]]) -> Result:
+    async def _arun(self, flow: Callable[[Account], Flow[Result]]) -> Result:
         return await self._connection().arun(flow)
 
     def _connection(self) -> Connection:

@@ -13,7 +13,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.errors import is_missing
 from langchain_finetune.finetune.engines.openai import (
     list_checkpoints,
@@ -29,7 +29,7 @@ from langchain_finetune.finetune.pagination import Pages
 from langchain_finetune.finetune.retry import JOB, Retry, ask
 
 
-def all_events(job_id: str, place: Place) -> Flow[list[JobEvent]]:
+def all_events(job_id: str, place: Account) -> Flow[list[JobEvent]]:
     """Return every event of a job, oldest first; none where the engine keeps none.
 
     Raises:
@@ -39,7 +39,7 @@ def all_events(job_id: str, place: Place) -> Flow[list[JobEvent]]:
 
 
 def new_events(
-    job_id: str, told: AbstractSet[str], place: Place, retry: Retry
+    job_id: str, told: AbstractSet[str], place: Account, retry: Retry
 ) -> Flow[list[JobEvent]]:
     """Return the events that were not told yet, oldest first.
 
@@ -67,7 +67,7 @@ def new_events(
 _REFUSED = 400
 
 
-def job_status(job_id: str, place: Place) -> Flow[JobStatus]:
+def job_status(job_id: str, place: Account) -> Flow[JobStatus]:
     """Return how a job stands now."""
     job = yield from ask(
         partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
@@ -75,7 +75,7 @@ def job_status(job_id: str, place: Place) -> Flow[JobStatus]:
     return JobStatus.of(job)
 
 
-def statuses_of(job_ids: Iterable[str], place: Place) -> Flow[dict[str, JobStatus | None]]:
+def statuses_of(job_ids: Iterable[str], place: Account) -> Flow[dict[str, JobStatus | None]]:
     """Return how several jobs stand now; None for one that the engine does not have.
 
     Each is asked for once: where the engine does not answer, this fails soon.
@@ -93,7 +93,7 @@ def statuses_of(job_ids: Iterable[str], place: Place) -> Flow[dict[str, JobStatu
     return found
 
 
-def steer(job_id: str, verb: str, place: Place) -> Flow[JobStatus]:
+def steer(job_id: str, verb: str, place: Account) -> Flow[JobStatus]:
     """Cancel, pause or resume a job, and return how it stands then.
 
     A job that has ended stays as it is.
@@ -113,7 +113,7 @@ def steer(job_id: str, verb: str, place: Place) -> Flow[JobStatus]:
     return JobStatus.of(job)
 
 
-def job_checkpoints(job_id: str, place: Place) -> Flow[list[JobCheckpoint]]:
+def job_checkpoints(job_id: str, place: Account) -> Flow[list[JobCheckpoint]]:
     """Return the checkpoints that a job has kept, by step."""
     found: list[JobCheckpoint] = []
     pages = Pages(partial(list_checkpoints, job_id=job_id), place)
@@ -123,7 +123,7 @@ def job_checkpoints(job_id: str, place: Place) -> Flow[list[JobCheckpoint]]:
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
-def job_metrics(job_id: str, place: Place) -> Flow[list[dict[str, float]]]:
+def job_metrics(job_id: str, place: Account) -> Flow[list[dict[str, float]]]:
     """Return the figures of each step: of the result file, or else of the events so far."""
     status = yield from job_status(job_id, place)
     for file_id in status.result_files:
@@ -134,7 +134,7 @@ def job_metrics(job_id: str, place: Place) -> Flow[list[dict[str, float]]]:
     return [_figures(event.data) for event in events if event.type == "metrics"]
 
 
-def finished_model(job_id: str, checkpoint: int | None, place: Place) -> Flow[str]:
+def finished_model(job_id: str, checkpoint: int | None, place: Account) -> Flow[str]:
     """Return the name of the model that a job gave, or of one that it kept on the way.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from openai import OpenAIError
 
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.flow import Flow
 from langchain_finetune.finetune.retry import LIST, Retry, ask
 
@@ -38,7 +38,7 @@ class Pages:
     def __init__(
         self,
         request: Callable[..., Any],
-        place: Place,
+        place: Account,
         *,
         most: int | None = None,
         none_if: Callable[[OpenAIError], bool] = lambda _: False,

@@ -30,7 +30,7 @@ from langchain_finetune.errors import (
     JobSubmissionError,
     TrainingNotAvailableError,
 )
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.deprecations import CLOSING, is_openai, warn_before_submitting
@@ -57,7 +57,7 @@ from langchain_finetune.home import ensure_home, home_path
 _NOT_AVAILABLE = "training_not_available"
 
 
-def refusal(error: OpenAIError, place: Place) -> EngineError:
+def refusal(error: OpenAIError, place: Account) -> EngineError:
     """Return the error to raise for a job that an engine refused to make.
 
     Args:
@@ -83,7 +83,7 @@ def refusal(error: OpenAIError, place: Place) -> EngineError:
 _UNKNOWN_OUTCOMES = 4
 
 
-def create_once(spec: JobSpec, file_ids: list[str], place: Place) -> Flow[Any]:
+def create_once(spec: JobSpec, file_ids: list[str], place: Account) -> Flow[Any]:
     """Ask for a job until it is made, is refused, or it can't be known.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
@@ -132,7 +132,7 @@ def create_once(spec: JobSpec, file_ids: list[str], place: Place) -> Flow[Any]:
     raise refusal(problem, place) from problem
 
 
-def submit_once(spec: JobSpec, place: Place, *, reuse: bool = True) -> Flow[Any]:
+def submit_once(spec: JobSpec, place: Account, *, reuse: bool = True) -> Flow[Any]:
     """Return the job that is made from `spec`: one that is there already, or a new one.
 
     Only one process may run this for a fingerprint at a time. A job that failed, was cancelled,
@@ -177,7 +177,7 @@ def submit_once(spec: JobSpec, place: Place, *, reuse: bool = True) -> Flow[Any]
     return job
 
 
-def _made_already(fingerprint: str, spec: JobSpec, place: Place) -> Flow[Any]:
+def _made_already(fingerprint: str, spec: JobSpec, place: Account) -> Flow[Any]:
     """Return the newest job of this fingerprint that can still give a model, or None."""
     attempts: list[Submission] = yield Do(partial(place.ledger.submissions, fingerprint))
     unsure = [attempt.asked_at for attempt in attempts if attempt.unsure and attempt.asked_at]
@@ -201,7 +201,7 @@ def _made_already(fingerprint: str, spec: JobSpec, place: Place) -> Flow[Any]:
     return job
 
 
-def _note(submission: str, fingerprint: str, spec: JobSpec, place: Place) -> Flow[None]:
+def _note(submission: str, fingerprint: str, spec: JobSpec, place: Account) -> Flow[None]:
     yield Do(
         partial(
             place.ledger.begin,
@@ -245,7 +245,7 @@ async def asubmit_spec(
         return await connection.arun(partial(_submit, spec, reuse))
 
 
-def job_of_id(job_id: str, place: Place) -> Flow[Job]:
+def job_of_id(job_id: str, place: Account) -> Flow[Job]:
     """Return the handle of a job that the engine knows."""
     if not job_id:
         raise FineTuningError("The id of a job is needed, such as ftjob-abc123.")
@@ -255,12 +255,12 @@ def job_of_id(job_id: str, place: Place) -> Flow[Job]:
     return Job.of(answer, place)
 
 
-def _submit(spec: JobSpec, reuse: bool, place: Place) -> Flow[Job]:  # noqa: FBT001 - partial's
+def _submit(spec: JobSpec, reuse: bool, place: Account) -> Flow[Job]:  # noqa: FBT001 - partial's
     answer = yield from submit_once(spec, place, reuse=reuse)
     return Job.of(answer, place, spec)
 
 
-def _abandon(spec: JobSpec, begun: float, place: Place) -> Flow[None]:
+def _abandon(spec: JobSpec, begun: float, place: Account) -> Flow[None]:
     """Cancel the job that was asked for since `begun`, if it was made."""
     fingerprint = fingerprint_of(spec, place.account)
     attempts: list[Submission] = yield Do(partial(place.ledger.submissions, fingerprint))

@@ -6,7 +6,7 @@ from typing import Any
 from openai import OpenAIError
 
 from langchain_finetune.convert.jsonl import WrittenFile
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.errors import (
     error_hint_s,
     explained,
@@ -29,7 +29,7 @@ _PAGES = 5
 _UNUSABLE = frozenset({"error", "deleted"})
 
 
-def upload_once(file: WrittenFile, place: Place) -> Flow[tuple[str, bool]]:
+def upload_once(file: WrittenFile, place: Account) -> Flow[tuple[str, bool]]:
     """Return the id of the uploaded file, and whether it was uploaded just now.
 
     A file that the ledger knows is taken again, and one whose upload had no answer is looked for
@@ -57,7 +57,7 @@ def upload_once(file: WrittenFile, place: Place) -> Flow[tuple[str, bool]]:
     return (yield from _settled(file, (yield from _upload(file, place)), place)), True
 
 
-def delete_upload(file: WrittenFile, file_id: str, place: Place) -> Flow[None]:
+def delete_upload(file: WrittenFile, file_id: str, place: Account) -> Flow[None]:
     """Delete an uploaded file that nothing came of; that it can't be done is no error."""
     try:
         yield from answered(partial(delete_file, file_id=file_id), place.base_url)
@@ -66,7 +66,7 @@ def delete_upload(file: WrittenFile, file_id: str, place: Place) -> Flow[None]:
     yield Do(partial(place.ledger.settle_upload, place.account, file.sha256, None))
 
 
-def _upload(file: WrittenFile, place: Place) -> Flow[str]:
+def _upload(file: WrittenFile, place: Account) -> Flow[str]:
     name = _name(file)
     retry = place.retry
     for turn, pause in enumerate([*retry.pauses(), None], start=1):
@@ -87,7 +87,7 @@ def _upload(file: WrittenFile, place: Place) -> Flow[str]:
     raise AssertionError
 
 
-def _find(file: WrittenFile, place: Place) -> Flow[str | None]:
+def _find(file: WrittenFile, place: Account) -> Flow[str | None]:
     pages = Pages(list_files, place, most=_PAGES)
     while pages.more:
         for uploaded in (yield from pages.following()):
@@ -108,6 +108,6 @@ def _name(file: WrittenFile) -> str:
     return f"{file.sha256}.jsonl"
 
 
-def _settled(file: WrittenFile, file_id: str, place: Place) -> Flow[str]:
+def _settled(file: WrittenFile, file_id: str, place: Account) -> Flow[str]:
     yield Do(partial(place.ledger.settle_upload, place.account, file.sha256, file_id))
     return file_id

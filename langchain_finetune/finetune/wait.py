@@ -13,7 +13,7 @@ from langchain_finetune.errors import (
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.engines.errors import (
     GarbledError,
     error_hint_s,
@@ -56,7 +56,7 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-def wait_for_job(job_id: str, patience: Patience, place: Place) -> Flow[JobStatus]:
+def wait_for_job(job_id: str, patience: Patience, place: Account) -> Flow[JobStatus]:
     """Wait until a job has ended, and tell of each event once, in order, also across restarts.
 
     A state that is not known means that the job goes on. An engine that fails to answer does not
@@ -111,7 +111,7 @@ class _Found:
     hint_s: float
 
 
-def _look(job_id: str, told: set[str], place: Place) -> Flow[_Found]:
+def _look(job_id: str, told: set[str], place: Account) -> Flow[_Found]:
     try:
         answer = yield Call(partial(retrieve_job, job_id=job_id))
         job = parsed(answer, JOB, place.base_url)
@@ -132,7 +132,7 @@ def _look(job_id: str, told: set[str], place: Place) -> Flow[_Found]:
     return _Found(status, events, hint)
 
 
-def _tell(job_id: str, found: _Found, told: set[str], place: Place) -> Flow[None]:
+def _tell(job_id: str, found: _Found, told: set[str], place: Account) -> Flow[None]:
     if found.status is None:
         yield Tell(EngineSilent(job_id))
         return

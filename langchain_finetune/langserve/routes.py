@@ -17,7 +17,7 @@ from langchain_finetune.langserve.steps import (
     EventsRequest,
     FinishedChain,
     Model,
-    Status,
+    StatusStep,
     Submit,
 )
 from langchain_finetune.loaders.query import RunQuery
@@ -76,7 +76,7 @@ def add_finetune_routes(
     jobs = ServedJobs(chain, getattr(app, "prefix", "") + path)
     steps: dict[str, Runnable[Any, Any]] = {
         "submit": Submit(jobs, query_type),
-        "status": Status(jobs),
+        "status": StatusStep(jobs),
         "events": Events(jobs, EventsRequest),
         "cancel": Cancel(jobs),
         "model": Model(jobs),

@@ -159,7 +159,7 @@ class Submit(ServedStep):
         return job.model_dump(mode="json")
 
 
-class Status(ServedStep):
+class StatusStep(ServedStep):
     """How a job stands."""
 
     async def answer(self, request: JobRequest, config: RunnableConfig) -> dict[str, Any]:

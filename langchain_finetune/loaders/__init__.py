@@ -1,1 +1,1 @@
-"""Where chats come from: each loader is a `BaseChatLoader` and a Runnable."""
+"""Where chats come from: LangSmith's runs, threads and datasets, files, any `BaseChatLoader`."""

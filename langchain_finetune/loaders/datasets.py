@@ -13,7 +13,7 @@ from pydantic import ConfigDict, ValidationError
 
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.corrections import answered
-from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
@@ -21,7 +21,7 @@ from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.conversations import fingerprints
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.query import RunQuery
-from langchain_finetune.loaders.run_reader import Projects, RunReader, find_projects
+from langchain_finetune.loaders.run_reader import QueriedProjects, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
@@ -31,7 +31,7 @@ EXAMPLES_TOGETHER = 100
 
 
 def fetch_source_runs(
-    client: Client, projects: Projects, examples: Sequence[Example]
+    client: Client, projects: QueriedProjects, examples: Sequence[Example]
 ) -> Mapping[str, Run]:
     """Return the `llm` runs that examples were made from, by their ids.
 
@@ -51,7 +51,7 @@ def fetch_source_runs(
 
 
 def against_run(
-    session: FineTuningSession, run: Run | None, reasoning: Reasoning
+    session: FineTuningSession, run: Run | None, reasoning: ReasoningPolicy
 ) -> FineTuningSession:
     """Return an example's session with its run's answer as `rejected`.
 
@@ -113,7 +113,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
     as_of: dt.datetime | str | None = None
     splits: Sequence[str] | None = None
     client: Client | None = None
-    reasoning: Reasoning = "drop"
+    reasoning: ReasoningPolicy = "drop"
     use_source_run: bool = False
     project_name: str | tuple[str, ...] | None = None
 
@@ -180,7 +180,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
             )
 
 
-def _read(example: Example, run: Run | None, reasoning: Reasoning) -> list[FineTuningSession]:
+def _read(example: Example, run: Run | None, reasoning: ReasoningPolicy) -> list[FineTuningSession]:
     sessions = read_example(example.inputs or {}, example.outputs or {}, reasoning)
     return [against_run(session, run, reasoning) for session in sessions]
 

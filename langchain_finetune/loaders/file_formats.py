@@ -140,7 +140,7 @@ Encode = Callable[[bytes], EncodedChat | None]
 
 
 @dataclass(slots=True)
-class Row:
+class FileRow:
     """One value of a file.
 
     Attributes:
@@ -157,7 +157,7 @@ def nothing(line: bytes) -> None:
     del line
 
 
-def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[Row | EncodedChat]:
+def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of a file one by one.
 
     Args:
@@ -176,7 +176,7 @@ def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[Row | EncodedCh
                 yield data
                 continue
             for value in _unwrapped(data):
-                yield Row(f"{path}:{count}", value)
+                yield FileRow(f"{path}:{count}", value)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise LoadError(
             f"{path} is cut off or damaged: {count} rows of it were read. Get the file anew."

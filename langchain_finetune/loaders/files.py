@@ -17,7 +17,7 @@ from langchain_finetune.dialects.file_row import (
     run_of_row,
     tools_are_unknown,
 )
-from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
@@ -28,7 +28,7 @@ from langchain_finetune.loaders.base import (
     count_reasoning,
     is_wanted,
 )
-from langchain_finetune.loaders.file_formats import Encode, Row, find_files, nothing, read_rows
+from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, nothing, read_rows
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 
@@ -79,7 +79,7 @@ class RunFileChatLoader(SessionLoader):
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
-    reasoning: Reasoning = "drop"
+    reasoning: ReasoningPolicy = "drop"
 
     def __init__(self, path: Paths, **fields: Any) -> None:
         fields["path"] = path
@@ -144,11 +144,11 @@ class _Wanted:
 
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
-    reasoning: Reasoning = "drop"
+    reasoning: ReasoningPolicy = "drop"
 
 
 def _sessions_of(
-    row: Row,
+    row: FileRow,
     wanted: _Wanted,
     skip: Callable[[Skip], None],
     notes: Counter[str],
@@ -182,5 +182,5 @@ def _sessions_of(
         yield session
 
 
-def _id(data: Mapping[str, Any], row: Row) -> str:
+def _id(data: Mapping[str, Any], row: FileRow) -> str:
     return str(data.get("id") or data.get("run_id") or row.place)

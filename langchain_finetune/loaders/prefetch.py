@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-Source = Callable[[threading.Event], Iterator[T]]
+PrefetchSource = Callable[[threading.Event], Iterator[T]]
 """Yields items; called in a thread with an event that is set when nobody wants more."""
 
 
-def in_order(sources: Sequence[Source[T]], *, workers: int, ahead: int = 1) -> Iterator[T]:
+def in_order(sources: Sequence[PrefetchSource[T]], *, workers: int, ahead: int = 1) -> Iterator[T]:
     """Yield the items of all sources: the first source's, then the second's, and so on.
 
     Threads read while earlier items are used. They end with the iteration, also where it stops
@@ -77,7 +77,7 @@ class _End:
 class _Lane(Generic[T]):
     """The items of one source on their way from its thread."""
 
-    def __init__(self, source: Source[T], ahead: int) -> None:
+    def __init__(self, source: PrefetchSource[T], ahead: int) -> None:
         self._source = source
         self._items: queue.SimpleQueue[_Item[T] | _End] = queue.SimpleQueue()
         self._ahead = ahead

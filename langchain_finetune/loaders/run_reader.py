@@ -19,7 +19,7 @@ from langchain_finetune.loaders.feedback import (
     merged,
 )
 from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
-from langchain_finetune.loaders.prefetch import Source, in_order
+from langchain_finetune.loaders.prefetch import PrefetchSource, in_order
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import (
     IDS_PER_REQUEST,
@@ -45,7 +45,7 @@ _AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Page:
+class RunPage:
     """Some runs, and what is said of their answers.
 
     Attributes:
@@ -84,7 +84,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Projects:
+class QueriedProjects:
     """The projects that a query names.
 
     Attributes:
@@ -96,7 +96,7 @@ class Projects:
     start_time: dt.datetime | None
 
 
-def find_projects(client: Client, query: RunQuery) -> Projects:
+def find_projects(client: Client, query: RunQuery) -> QueriedProjects:
     """Look up the projects of a query.
 
     Raises:
@@ -109,7 +109,7 @@ def find_projects(client: Client, query: RunQuery) -> Projects:
         ids.append(project.id)
         starts.append(project.start_time)
     known = starts and not query.project_ids
-    return Projects(tuple(ids), min(map(_in_utc, starts)) if known else None)
+    return QueriedProjects(tuple(ids), min(map(_in_utc, starts)) if known else None)
 
 
 class RunReader:
@@ -127,7 +127,7 @@ class RunReader:
         self._concurrency = concurrency
         self._query = query or RunQuery()
 
-    def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[Page]:
+    def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[RunPage]:
         """Yield the runs of a request, newest first, page after page.
 
         The next page is fetched while one is used. Where there are many, their time is cut into
@@ -153,7 +153,7 @@ class RunReader:
             # With a page of its own size the caller wants few runs, and soon.
             spread = self._concurrency > 1 and rest.page_size is None
             parts = parts_below(rest, page.runs, rest.start_time or begin) if spread else []
-            sources: list[Source[Page]] = [partial(_as_it_is, page)]
+            sources: list[PrefetchSource[RunPage]] = [partial(_as_it_is, page)]
             if parts:
                 seen = frozenset(str(run["id"]) for run in page.runs)
                 small = [replace(part, page_size=_PART_PAGE) for part in parts]
@@ -165,7 +165,7 @@ class RunReader:
             ahead = _AHEAD if parts else 1
             yield from in_order(sources, workers=self._concurrency, ahead=ahead)
 
-    def _first(self, request: RunRequest) -> tuple[Api, Page, str | None]:
+    def _first(self, request: RunRequest) -> tuple[Api, RunPage, str | None]:
         flags: Mapping[str, Any] = {}
         version = ""
         if request.project_ids:
@@ -196,7 +196,7 @@ class RunReader:
         cursor: str | None,
         seen: frozenset[str],
         stop: threading.Event,
-    ) -> Iterator[Page]:
+    ) -> Iterator[RunPage]:
         while not stop.is_set():
             page, cursor = self._page(api, request, cursor, stop)
             yield replace(page, runs=[run for run in page.runs if str(run["id"]) not in seen])
@@ -205,7 +205,7 @@ class RunReader:
 
     def _page(
         self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
-    ) -> tuple[Page, str | None]:
+    ) -> tuple[RunPage, str | None]:
         with reading(self._client, "answer to the run query"):
             body = request_body(api, request, cursor)
             runs, cursor = read_page(
@@ -215,7 +215,7 @@ class RunReader:
             if self._query.use_reference:
                 references = fetch_references(self._client, self._roots(api, request, runs, stop))
                 judgements = merged(references, judgements)
-        return Page(runs, judgements), cursor or None
+        return RunPage(runs, judgements), cursor or None
 
     def _roots(
         self, api: Api, request: RunRequest, runs: Sequence[Run], stop: threading.Event | None
@@ -237,7 +237,7 @@ class RunReader:
         return "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
 
 
-def _as_it_is(page: Page, stop: threading.Event) -> Iterator[Page]:
+def _as_it_is(page: RunPage, stop: threading.Event) -> Iterator[RunPage]:
     del stop
     yield page
 

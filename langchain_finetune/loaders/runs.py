@@ -12,7 +12,7 @@ from langsmith.schemas import Run as RunObject
 from pydantic import ConfigDict, Field
 
 from langchain_finetune.dialects.corrections import corrected
-from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
@@ -24,7 +24,7 @@ from langchain_finetune.loaders.filter_language import all_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
-from langchain_finetune.loaders.run_reader import Page, RunReader, find_projects
+from langchain_finetune.loaders.run_reader import RunPage, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
@@ -82,7 +82,7 @@ class LangSmithRunChatLoader(QueryLoader):
     where: Callable[[Run], bool] | None = None
     calls: Literal["all", "last"] = "all"
     concurrency: int = Field(default=10, ge=1, le=32)
-    reasoning: Reasoning = "drop"
+    reasoning: ReasoningPolicy = "drop"
     _used_up: bool = False
 
     def __init__(
@@ -191,7 +191,7 @@ class LangSmithRunChatLoader(QueryLoader):
     def _is_wanted(self, run: Run) -> bool:
         return is_wanted(run, self.where)
 
-    def _pages(self, query: RunQuery) -> Iterator[Page]:
+    def _pages(self, query: RunQuery) -> Iterator[RunPage]:
         """Yield the runs of a query, page after page."""
         if self.client is None:
             self.client = reading_client()
@@ -216,7 +216,7 @@ class LangSmithRunChatLoader(QueryLoader):
 
 
 def read_chats(
-    run: Run, judgement: Judgement, folder: Folder | None, reasoning: Reasoning
+    run: Run, judgement: Judgement, folder: Folder | None, reasoning: ReasoningPolicy
 ) -> list[FineTuningSession]:
     """Return the chats of a run; of one with a better answer, the one chat that ends with it.
 

@@ -10,7 +10,7 @@ from typing import Any
 from langsmith import Client
 from pydantic import ConfigDict, Field
 
-from langchain_finetune.dialects.messages import Reasoning
+from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import is_wanted
@@ -23,13 +23,13 @@ from langchain_finetune.loaders.langsmith_client import (
     status_of,
     v2_url,
 )
-from langchain_finetune.loaders.prefetch import Source, in_order
+from langchain_finetune.loaders.prefetch import PrefetchSource, in_order
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.run_reader import (
     NOT_SERVED,
-    Page,
-    Projects,
+    QueriedProjects,
+    RunPage,
     RunReader,
     find_projects,
 )
@@ -41,7 +41,7 @@ _PAGE = 100
 """Most threads in one answer."""
 
 
-def find_thread_ids(client: Client, query: RunQuery, projects: Projects) -> Iterator[str]:
+def find_thread_ids(client: Client, query: RunQuery, projects: QueriedProjects) -> Iterator[str]:
     """Yield the ids of the threads with a trace that fits, the latest first, each once.
 
     They come from LangSmith's threads API where it has one, or else from the metadata of the
@@ -160,7 +160,7 @@ class LangSmithThreadChatLoader(QueryLoader):
     client: Client | None = None
     where: Callable[[Run], bool] | None = None
     concurrency: int = Field(default=10, ge=1, le=32)
-    reasoning: Reasoning = "drop"
+    reasoning: ReasoningPolicy = "drop"
 
     def __init__(
         self, client: Client | None = None, *, query: RunQuery | None = None, **settings: Any
@@ -190,7 +190,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         drawn = islice(filter(query.draws, ids), query.limit)
         reader = RunReader(self.client, query=query)
         while some := list(islice(drawn, _TOGETHER)):
-            sources: list[Source[list[Page]]] = [
+            sources: list[PrefetchSource[list[RunPage]]] = [
                 partial(_fetch, reader, query, projects, thread_id) for thread_id in some
             ]
             # Each source gives one item, so that the two stay in step.
@@ -200,7 +200,7 @@ class LangSmithThreadChatLoader(QueryLoader):
                 yield from self._conversations(thread_id, pages, skip)
 
     def _conversations(
-        self, thread_id: str, pages: list[Page], skip: Callable[[Skip], None]
+        self, thread_id: str, pages: list[RunPage], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
         used: set[str] = set()
         keep = partial(is_wanted, where=self.where)
@@ -219,10 +219,10 @@ class LangSmithThreadChatLoader(QueryLoader):
 def _fetch(
     reader: RunReader,
     query: RunQuery,
-    projects: Projects,
+    projects: QueriedProjects,
     thread_id: str,
     stop: threading.Event,
-) -> Iterator[list[Page]]:
+) -> Iterator[list[RunPage]]:
     """Yield all calls of a thread, newest first, as one item."""
     # The whole thread, also what lies outside of the time by which it was chosen.
     calls = query.model_copy(update={"start_time": None, "end_time": None, "limit": None})

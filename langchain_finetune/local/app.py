@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
-from langchain_finetune.local.auth.sessions import Sessions
+from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.base_models import resolve_base
 from langchain_finetune.local.documents import Database
 from langchain_finetune.local.files import Files
@@ -28,6 +28,7 @@ from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import describe
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.render_html import page
 from langchain_finetune.local.page.router import create_page_router
 from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.serving import ServingSettings, make_chat
@@ -72,7 +73,7 @@ def create_app(
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)
     chats = chat(models, serving or ServingSettings())
-    sessions = Sessions()
+    sessions = PageSessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -99,8 +100,8 @@ def create_app(
     )
     # As FastAPI's guide "Extending OpenAPI" does it.
     app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
-    app.add_middleware(Guard, key=key, sessions=sessions)
-    install_error_handlers(app)
+    app.add_middleware(Guard, key=key, sessions=sessions, render=page)
+    install_error_handlers(app, page)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

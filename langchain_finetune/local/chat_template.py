@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Message = dict[str, Any]
-Tool = dict[str, Any]
+TemplateMessage = dict[str, Any]
+TemplateTool = dict[str, Any]
 
 
 class RenderingError(ValueError):
@@ -39,8 +39,8 @@ class TemplateInput:
         tools: `{"type": "function", "function": {...}}` each; empty where there are none.
     """
 
-    messages: list[Message]
-    tools: list[Tool]
+    messages: list[TemplateMessage]
+    tools: list[TemplateTool]
 
 
 def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) -> TemplateInput:
@@ -57,7 +57,7 @@ def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) 
         >>> to_template_input({"messages": [{"role": "assistant", "content": None}]}).messages
         [{'role': 'assistant', 'content': ''}]
     """
-    messages: list[Message] = []
+    messages: list[TemplateMessage] = []
     names: dict[str, str] = {}
     for index, message in enumerate(body["messages"]):
         role = message["role"]
@@ -143,7 +143,9 @@ def _function(call: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {"name": call["name"], "arguments": arguments}
 
 
-def _tool_result(message: Mapping[str, Any], content: str, names: Mapping[str, str]) -> Message:
+def _tool_result(
+    message: Mapping[str, Any], content: str, names: Mapping[str, str]
+) -> TemplateMessage:
     if message["role"] == "function":
         name = message.get("name") or ""
         call_id = _legacy_id(name)
@@ -160,7 +162,7 @@ def _legacy_id(name: str) -> str:
     return f"call_{name}"
 
 
-def _tools(body: Mapping[str, Any]) -> list[Tool]:
+def _tools(body: Mapping[str, Any]) -> list[TemplateTool]:
     functions = [tool["function"] for tool in body.get("tools") or ()]
     functions += body.get("functions") or ()
     return [{"type": "function", "function": _definition(function)} for function in functions]

@@ -85,7 +85,7 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise EngineError(
-                f"The engine's file {path} can't be opened ({error}): mend it, or choose another"
+                f"The engine's file {path} can't be opened ({error}): fix it, or choose another"
                 " home."
             ) from error
 

@@ -100,7 +100,7 @@ def prepare(count: int) -> int:
     """Make the training files of made-up chats, and return their bytes."""
     from langchain_finetune import Convert, Split  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.rows import Target  # noqa: PLC0415
-    from langchain_finetune.finetune.training_files import spool
+    from langchain_finetune.finetune.training_files import spool  # noqa: PLC0415
 
     convert = Convert(split=Split(validation=0.1, test=0.1), duplicates="drop_near")
     with tempfile.TemporaryDirectory() as folder:
@@ -168,8 +168,8 @@ def measure(count: int) -> None:
     """Prepare, and print peak memory, CPU time, bytes, and each step's share of the time."""
     from langchain_finetune.convert import runnable  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.jsonl import JsonlWriter  # noqa: PLC0415
-    from langchain_finetune.convert.report.statistics import Tally
-    from langchain_finetune.finetune import training_files
+    from langchain_finetune.convert.report.statistics import Tally  # noqa: PLC0415
+    from langchain_finetune.finetune import training_files  # noqa: PLC0415
 
     clock = Clock()
     # Whatever Convert imports as `..._rows` is one of its steps, so a new one is counted too.

@@ -1,4 +1,4 @@
-"""Code written for the old walkthrough works with its imports mended: only addresses come in.
+"""Code written for the old walkthrough works with its imports fixed: only addresses come in.
 
 The environment points at the engine, and the engine knows `gpt-3.5-turbo` as another name of
 `nano`.

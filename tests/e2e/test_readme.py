@@ -156,7 +156,7 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "2 {} Counter()\n"
     exec(BLOCKS["checks"], names)
     assert capsys.readouterr().out.splitlines() == [
-        "Findings(errors={}, warnings={}, mended={})",
+        "Findings(errors={}, warnings={}, fixed={})",
         "False 2 {'invalid_n_examples': 1}",
     ]
 

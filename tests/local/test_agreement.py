@@ -20,21 +20,21 @@ EXAMPLES = {
 GOOD = json.dumps(chat(USER, ANSWER)).encode()
 
 
-def judged(*, mend=False):
+def judged(*, fix=False):
     """What the check of `Convert(rules="local")` makes of the corpus."""
     outcome = Outcome()
     rows = [Row(name, {}, example=example) for name, example in EXAMPLES.items()]
-    kept = [row.line for row in checked_rows(rows, outcome, LOCAL, mend=mend)]
+    kept = [row.line for row in checked_rows(rows, outcome, LOCAL, fix=fix)]
     return kept, outcome
 
 
 def test_what_it_accepts_the_engine_accepts(client, upload, ended, way):
     kept, outcome = judged()
-    mended, after = judged(mend=True)
+    fixed, after = judged(fix=True)
     assert len(kept) >= 20
-    assert len(mended) >= len(kept) + 10
-    assert len(kept) + len(outcome.rejected) == len(mended) + len(after.rejected) == len(EXAMPLES)
-    for lines in (kept, mended):
+    assert len(fixed) >= len(kept) + 10
+    assert len(kept) + len(outcome.rejected) == len(fixed) + len(after.rejected) == len(EXAMPLES)
+    for lines in (kept, fixed):
         file = upload(b"".join(lines))
         job = client.fine_tuning.jobs.create(model="nano", training_file=file, seed=way.SUCCEED)
         assert ended(job.id).status == "succeeded"
@@ -77,7 +77,7 @@ def test_whole_conversions_agree_too(client, upload, ended, way):
         and isinstance(example.get("messages"), list)
         and all(isinstance(message, dict) and "role" in message for message in example["messages"])
     ]
-    examples = Convert(rules="local", mend=True).invoke(sessions)
+    examples = Convert(rules="local", fix=True).invoke(sessions)
     lines = [row.line for row in examples.rows()]
     assert len(lines) > 30
     assert len(lines) + len(examples.rejected) == len(sessions)

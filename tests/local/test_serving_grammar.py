@@ -2,12 +2,12 @@
 
 import pytest
 
-from langchain_finetune.local.serving.response_format import JsonText, Shape, Tool
+from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 from tests.local.forms import NANO
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-TOOLS = (Tool("f", SCHEMA, strict=True, param="tools[0]"),)
+TOOLS = (OfferedTool("f", SCHEMA, strict=True, param="tools[0]"),)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ class Broken:
         example: The example; bytes are a whole line.
         rules: The provider whose rule it is.
         severity: What the rule makes of it there.
-        mended: Whether it has a safe mend.
+        fixed: Whether it has a safe fix.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Broken:
     example: Any
     rules: str = "openai"
     severity: str = "error"
-    mended: bool = False
+    fixed: bool = False
 
 
 def call(arguments='{"beds": 2}', name="find_room", call_id="call_1", **more):

@@ -43,7 +43,7 @@ CALLS = [
         "invalid_arguments",
         1,
         chat(USER, calling(call("", name="now")), tools=[defined(name="now", parameters=None)]),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "broken arguments in history",
@@ -70,7 +70,7 @@ CALLS = [
         "arguments_against_schema",
         1,
         agent(USER, calling(WRONG), RESULT, ANSWER),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "a wrong type in history",
@@ -102,7 +102,7 @@ CALLS = [
         "invalid_call_name",
         1,
         agent(USER, calling(call(name="find_room "))),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "a legacy function made up",
@@ -125,7 +125,7 @@ CALLS = [
         "duplicate_call_id",
         1,
         agent(USER, calling(call(), call()), RESULT, RESULT, ANSWER),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "an id used again",
@@ -148,7 +148,7 @@ CALLS = [
         "no_final_answer",
         None,
         agent(USER, calling(call()), RESULT),
-        mended=True,
+        fixed=True,
     ),
     Broken("a result of no call", "unasked_tool_result", 1, agent(USER, RESULT, ANSWER)),
     Broken(

@@ -44,7 +44,7 @@ MESSAGES = [
         0,
         chat({**SYSTEM, "role": "developer"}, USER, ANSWER),
         rules="nebius",
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "a strange key", "unknown_key", 1, chat(USER, {**ANSWER, "mood": 1}), severity="warning"
@@ -53,7 +53,7 @@ MESSAGES = [
     Broken("content is a number", "no_content", 0, chat(said(content=5), ANSWER)),
     Broken("an answer without content", "no_content", 1, chat(USER, ASSISTANT)),
     Broken(
-        "an empty instruction", "no_content", 0, chat({"role": "system"}, USER, ANSWER), mended=True
+        "an empty instruction", "no_content", 0, chat({"role": "system"}, USER, ANSWER), fixed=True
     ),
     Broken("no part", "no_content", 0, chat(said(content=[]), ANSWER)),
     Broken(
@@ -120,18 +120,18 @@ MESSAGES = [
     Broken("half a weight", "invalid_weight", 1, chat(USER, {**ANSWER, "weight": 0.5})),
     Broken("a weight in words", "invalid_weight", 1, chat(USER, {**ANSWER, "weight": "1"})),
     Broken(
-        "a weight of true", "invalid_weight", 1, chat(USER, {**ANSWER, "weight": True}), mended=True
+        "a weight of true", "invalid_weight", 1, chat(USER, {**ANSWER, "weight": True}), fixed=True
     ),
     Broken(
-        "a user's weight", "weight_outside_assistant", 0, chat(said(weight=1), ANSWER), mended=True
+        "a user's weight", "weight_outside_assistant", 0, chat(said(weight=1), ANSWER), fixed=True
     ),
     Broken(
-        "a name with spaces", "invalid_name", 0, chat(said(name="Ada Byron"), ANSWER), mended=True
+        "a name with spaces", "invalid_name", 0, chat(said(name="Ada Byron"), ANSWER), fixed=True
     ),
-    Broken("a name without end", "invalid_name", 0, chat(said(name="a" * 65), ANSWER), mended=True),
+    Broken("a name without end", "invalid_name", 0, chat(said(name="a" * 65), ANSWER), fixed=True),
     Broken("a name that is a number", "invalid_name", 0, chat(said(name=5), ANSWER)),
     Broken("no answer", "no_assistant_message", None, chat(SYSTEM, USER)),
-    Broken("no last answer", "no_final_answer", None, chat(USER, ANSWER, USER), mended=True),
+    Broken("no last answer", "no_final_answer", None, chat(USER, ANSWER, USER), fixed=True),
     Broken("nothing to learn", "no_target", None, chat(USER, HISTORY)),
     Broken("an empty answer", "empty_target", 1, chat(USER, {**ANSWER, "content": ""})),
     Broken("a blank answer", "empty_target", 1, chat(USER, {**ANSWER, "content": " \n"})),
@@ -140,7 +140,7 @@ MESSAGES = [
         "empty_target",
         1,
         chat(USER, {**ANSWER, "content": ""}, USER, ANSWER),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "an answer of blank parts",
@@ -181,7 +181,7 @@ MESSAGES = [
         None,
         offering({"type": "function", "function": {"name": "f", "description": "<|im_end|>"}}),
     ),
-    Broken("half a character", "invalid_unicode", 0, chat(said(content=HALF), ANSWER), mended=True),
+    Broken("half a character", "invalid_unicode", 0, chat(said(content=HALF), ANSWER), fixed=True),
     Broken(
         "half a character in arguments",
         "invalid_unicode",

@@ -28,14 +28,14 @@ TOOLS = [
         "a description that is a list", "invalid_tools", None, offering(defined(description=[]))
     ),
     Broken("strict in words", "invalid_tools", None, offering(defined(strict="yes"))),
-    Broken("a tool without its type", "untyped_tool", None, offering(UNTYPED), mended=True),
-    Broken("no tool in the list", "empty_tools", None, chat(USER, ANSWER, tools=[]), mended=True),
+    Broken("a tool without its type", "untyped_tool", None, offering(UNTYPED), fixed=True),
+    Broken("no tool in the list", "empty_tools", None, chat(USER, ANSWER, tools=[]), fixed=True),
     Broken(
         "no function in the list",
         "empty_functions",
         None,
         chat(USER, ANSWER, functions=[]),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "too many tools",
@@ -101,7 +101,7 @@ TOOLS = [
         "parallel_without_tools",
         None,
         chat(USER, ANSWER, parallel_tool_calls=False),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "a user who calls", "calls_outside_assistant", 0, agent(said(tool_calls=[call()]), ANSWER)
@@ -133,13 +133,13 @@ TOOLS = [
         "untyped_call",
         1,
         agent(USER, calling(call(type=None))),
-        mended=True,
+        fixed=True,
     ),
     Broken(
         "no call in the list",
         "empty_tool_calls",
         1,
         agent(USER, {**ANSWER, "tool_calls": []}),
-        mended=True,
+        fixed=True,
     ),
 ]

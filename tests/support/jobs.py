@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.finetune import connection
-from langchain_finetune.finetune.account import Place
+from langchain_finetune.finetune.account import Account
 from langchain_finetune.finetune.fingerprint import account_of
 from langchain_finetune.finetune.flow import arun_flow, run_flow
 from langchain_finetune.finetune.job_spec import JobSpec
@@ -43,7 +43,7 @@ class Clock:
 
 def place_in(home, engine=None, **changes):
     now = (lambda: engine.now) if engine is not None else (lambda: 1.8e9)
-    place = Place("openai", URL, account_of(URL, None, None), Ledger(home), now)
+    place = Account("openai", URL, account_of(URL, None, None), Ledger(home), now)
     return replace(place, **changes)
 
 

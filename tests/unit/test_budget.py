@@ -143,9 +143,9 @@ def test_counted_tokens_count_before_bytes():
     rows = list(Convert(model="nano").invoke(chats()).rows())
     assert counted.tokens_counted == 1
     assert counted.tokens.total == sum(row.tokens for row in rows)
-    assert counted.learnt_tokens == sum(row.target_tokens for row in rows)
+    assert counted.target_tokens == sum(row.target_tokens for row in rows)
     report = Convert().invoke(chats()).report(engine="openai", model="some-base")
-    assert (report.tokens_counted, report.learnt_tokens) == (0, None)
+    assert (report.tokens_counted, report.target_tokens) == (0, None)
     assert report.tokens.total == sum(
         len(row.line) // 4 for row in Convert().invoke(chats()).rows()
     )

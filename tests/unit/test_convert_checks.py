@@ -1,4 +1,4 @@
-"""`Convert` and its checks: whose rules, what is mended, what the strict mode says."""
+"""`Convert` and its checks: whose rules, what is fixed, what the strict mode says."""
 
 import json
 
@@ -33,8 +33,8 @@ def test_a_finding_names_row_message_run_and_mend():
     assert (finding.code, finding.index) == ("arguments_against_schema", 1)
     assert (finding.row, finding.id) == (2, "run-1")
     assert finding.source == {"run_id": "run-1", "trace_id": "trace-1"}
-    assert (finding.severity, finding.mended) == ("error", False)
-    assert "weight 0" in finding.mend
+    assert (finding.severity, finding.fixed) == ("error", False)
+    assert "weight 0" in finding.fix
     [skip] = examples.rejected
     assert (skip.id, skip.code) == ("run-1", "arguments_against_schema")
     assert skip.reason.endswith("(minimum). (message 1)")
@@ -42,7 +42,7 @@ def test_a_finding_names_row_message_run_and_mend():
 
 def test_a_warning_keeps_the_example():
     reused = session(USER, calling(call()), RESULT, calling(call()), RESULT, ANSWER, tools=[TOOL])
-    examples = Convert(mend=True).invoke([reused])
+    examples = Convert(fix=True).invoke([reused])
     [example] = examples
     assert example["messages"] == list(reused["messages"].wire)
     assert examples.findings.warnings == {"reused_call_id": 1}
@@ -51,25 +51,25 @@ def test_a_warning_keeps_the_example():
 
 def test_what_is_mended_is_counted_and_checked_again():
     before = json.dumps(WRONG["messages"].wire)
-    examples = Convert(mend=True).invoke([GOOD, WRONG])
+    examples = Convert(fix=True).invoke([GOOD, WRONG])
     _, example = examples
     assert [message.get("weight") for message in example["messages"]] == [None, 0, None, None]
     assert json.dumps(WRONG["messages"].wire) == before
-    assert examples.notes == {"mended.arguments_against_schema": 1}
+    assert examples.notes == {"fixed.arguments_against_schema": 1}
     error, warning = examples.findings
-    assert (error.mended, error.row) == (True, 2)
+    assert (error.fixed, error.row) == (True, 2)
     assert (warning.code, warning.severity) == ("arguments_against_schema", "warning")
-    assert examples.findings.mended == {"arguments_against_schema": 1}
+    assert examples.findings.fixed == {"arguments_against_schema": 1}
     assert not examples.findings.errors
     assert not examples.rejected
 
 
 def test_what_cannot_be_mended_whole_is_told_as_it_came():
     half = {**USER, "content": "\ud83d"}
-    examples = Convert(mend=True).invoke([session(half, {**ANSWER, "content": ""})])
+    examples = Convert(fix=True).invoke([session(half, {**ANSWER, "content": ""})])
     assert list(examples) == []
     assert examples.findings.errors == {"empty_target": 1, "invalid_unicode": 1}
-    assert examples.findings.mended == {}
+    assert examples.findings.fixed == {}
     assert examples.notes == {}
 
 
@@ -78,8 +78,8 @@ def test_half_a_character_is_found_before_it_is_written(tmp_path):
     examples = Convert().invoke([chat, GOOD])
     assert examples.write_jsonl(tmp_path / "a.jsonl").examples == 1
     assert examples.rejected_by_reason() == {"invalid_unicode": 1}
-    mended = Convert(mend=True).invoke([chat])
-    [example] = mended
+    fixed = Convert(fix=True).invoke([chat])
+    [example] = fixed
     assert example["messages"][0]["content"] == "A smile: \ufffd"
 
 
@@ -145,7 +145,7 @@ def test_the_strict_mode_counts_what_the_loader_left_out_and_no_folds():
 
 
 def test_the_strict_mode_is_content_with_warnings_and_mends():
-    examples = Convert(strict=True, mend=True).invoke([GOOD, WRONG])
+    examples = Convert(strict=True, fix=True).invoke([GOOD, WRONG])
     assert len(list(examples)) == 2
 
 
@@ -155,8 +155,7 @@ async def test_async_gives_the_same_findings():
     assert list(examples) == list(other)
     assert list(examples.findings) == list(other.findings)
     assert repr(examples.findings) == (
-        "Findings(errors={'arguments_against_schema': 1, 'empty_target': 1}, "
-        "warnings={}, mended={})"
+        "Findings(errors={'arguments_against_schema': 1, 'empty_target': 1}, warnings={}, fixed={})"
     )
 
 
@@ -180,7 +179,7 @@ def test_what_is_no_supervised_line_is_not_mended():
         "non_preferred_output": [{**ANSWER, "content": "No."}],
     }
     rows = [Row("pair-1", {}, example=pair)]
-    assert not list(checked_rows(rows, outcome, OPENAI, method="preference", mend=True))
+    assert not list(checked_rows(rows, outcome, OPENAI, method="preference", fix=True))
     assert [skip.id for skip in outcome.rejected] == ["pair-1"]
 
 

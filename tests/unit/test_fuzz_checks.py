@@ -1,4 +1,4 @@
-"""Whatever an example holds, the checks say what is wrong; and a mend ends, and mends.
+"""Whatever an example holds, the checks say what is wrong; and a fix ends, and fixes.
 
 `FUZZ_CASES=20000 python -m pytest tests/unit/test_fuzz_checks.py` tries as many.
 """
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_finetune.checks import PROFILES, check_example, check_lines
-from langchain_finetune.checks.fixes import mended
+from langchain_finetune.checks.fixes import fixed
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_tools import TOOLS
@@ -75,7 +75,7 @@ def test_the_checks_never_fail_and_mends_hold(example, name):
         assert finding.code.replace("_", "").isalpha()
         assert 0 < len(finding.message) < 150
         assert finding.index is None or finding.index < len(example["messages"])
-    better, done, left = mended(example, found, rules)
+    better, done, left = fixed(example, found, rules)
     assert repr(example) == before
     assert left == check_example(better, rules)
     assert (repr(better) == before) == (not done)

@@ -45,4 +45,4 @@ def test_the_providers_rules_count_and_nothing_is_mended():
     special = {"role": "user", "content": "Hi <|endoftext|>"}
     found = check_preference(pair([special], tools=[]), PROFILES["azure"])
     assert "special_token" in [each.code for each in found]
-    assert {each.mend for each in found} == {None}
+    assert {each.fix for each in found} == {None}

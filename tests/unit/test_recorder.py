@@ -172,7 +172,7 @@ def test_a_file_is_continued_even_behind_a_torn_line(path):
 
 
 class BrokenDisk:
-    """Takes part of each line, and then no more, until it is mended."""
+    """Takes part of each line, and then no more, until it is fixed."""
 
     def __init__(self, file):
         self.file, self.broken, self.taken = file, True, False

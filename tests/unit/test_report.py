@@ -13,7 +13,7 @@ from rich.console import Console
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
 from langchain_finetune.checks import Findings
 from langchain_finetune.convert.report.conversion_report import make_report
-from langchain_finetune.convert.report.distribution import SpreadCount
+from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
 from support.chats import chats, tool
@@ -41,7 +41,7 @@ def test_it_agrees_with_the_examples(report):
     assert {each.offered for each in report.tools} == {len(examples)}
     assert report.tools[-1].name == "lookup_vat"
     lengths = sorted(len(e["messages"]) for e in examples)
-    assert (report.messages.least, report.messages.most) == (lengths[0], lengths[-1])
+    assert (report.messages.min, report.messages.max) == (lengths[0], lengths[-1])
     assert report.messages.total == sum(lengths)
     assert report.messages.median == lengths[-(-len(lengths) // 2) - 1]
     assert sum(bar.count for bar in report.tokens.histogram) == len(examples)
@@ -77,12 +77,12 @@ def test_the_chosen_engine_comes_first_and_once(report):
 
 
 def test_the_strangest_are_found_for_their_reason(report):
-    reasons = {each.id: each.reasons[0] for each in report.strange}
-    assert len(report.strange) == 10
-    assert report.strange[0].id == "run-00200"
+    reasons = {each.id: each.reasons[0] for each in report.outliers}
+    assert len(report.outliers) == 10
+    assert report.outliers[0].id == "run-00200"
     assert reasons["run-00200"].endswith(f"(median {report.tokens.median:,})")
     assert reasons["run-00311"] == "calls escalate: the only one"
-    scores = [each.score for each in report.strange]
+    scores = [each.score for each in report.outliers]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -94,13 +94,13 @@ def test_a_rare_script_is_strange():
     odd = {"messages": [HumanMessage("Где мой заказ?"), AIMessage("Уже в пути")]}
     report = Convert().invoke([*usual, odd]).report()
     assert report.scripts == {"Latin": 200, "Cyrillic": 1}
-    assert [each.id for each in report.strange] == ["session 200"]
-    assert report.strange[0].reasons[0] == "mostly in Cyrillic script: the only one"
+    assert [each.id for each in report.outliers] == ["session 200"]
+    assert report.outliers[0].reasons[0] == "mostly in Cyrillic script: the only one"
 
 
 def test_among_equals_nothing_is_strange():
     same = [{"messages": [HumanMessage("Hi"), AIMessage("Hello")]}] * 100
-    assert Convert().invoke(same).report().strange == []
+    assert Convert().invoke(same).report().outliers == []
 
 
 def test_text_is_there_only_where_it_was_asked_for(report):
@@ -114,7 +114,7 @@ def test_text_is_there_only_where_it_was_asked_for(report):
     assert not [text for text in texts if text[:40] in shown and len(text) > 20]
     quoting = EXAMPLES.report(text=True)
     assert "<blockquote>asked: " in quoting.to_html()
-    assert all(each.text for each in quoting.strange)
+    assert all(each.text for each in quoting.outliers)
 
 
 def rendered(report, width=100):
@@ -187,7 +187,7 @@ def test_names_from_outside_are_no_markup():
         notes={evil: 1},
         findings=Findings(),
     )
-    assert report.strange[0].id == evil
+    assert report.outliers[0].id == evil
     assert not Page(report.to_html()).tags["script"]
     assert "[bold]" in rendered(report, 200)
     assert "\x1b" not in rendered(report, 200)
@@ -222,7 +222,7 @@ def test_the_json_holds_numbers_of_json(report):
 
 @pytest.mark.parametrize("values", [[5], [1, 1, 1], [3, 50, 400, 10**6], list(range(5000)), []])
 def test_a_spread_keeps_every_example(values):
-    count = SpreadCount()
+    count = DistributionCount()
     for value in values:
         count.add(value)
     spread = count.spread()
@@ -230,14 +230,14 @@ def test_a_spread_keeps_every_example(values):
     assert sum(bar.count for bar in spread.histogram) == len(values)
     assert len(spread.histogram) <= 30
     if values:
-        assert (spread.least, spread.most) == (min(values), max(values))
+        assert (spread.min, spread.max) == (min(values), max(values))
         assert spread.median == pytest.approx(sorted(values)[(len(values) - 1) // 2], rel=0.005)
         edges = [(bar.start, bar.end) for bar in spread.histogram]
         assert all(end == after for (_, end), (after, _) in itertools.pairwise(edges))
 
 
 def test_a_spread_takes_flat_memory():
-    count = SpreadCount()
+    count = DistributionCount()
     for value in range(200_000):
         count.add(value)
     assert len(count._counts) < 2000

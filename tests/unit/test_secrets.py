@@ -124,7 +124,7 @@ def test_secrets_hide_in_arguments_results_and_tools():
     assert row.example is example
     assert {each.index for each in outcome.findings} == {1, 2, None}
     [row], outcome = searched(example, "redact")
-    assert outcome.findings.mended == {"secret_github": 3}
+    assert outcome.findings.fixed == {"secret_github": 3}
     assert key not in row.line.decode()
     function = row.example["messages"][1]["tool_calls"][0]["function"]
     assert json.loads(function["arguments"]) == {"header": {"x": '"[SECRET_DETECTED]"'}}

@@ -110,6 +110,6 @@ def test_unknown_settings_are_refused(settings):
 
 @pytest.mark.parametrize("method", ["preference", "completion"])
 def test_targets_are_of_supervised_lines(method):
-    for name, setting in (("targets", "last"), ("mend", True)):
+    for name, setting in (("targets", "last"), ("fix", True)):
         with pytest.raises(ValidationError, match=f"{name} belongs to method='supervised'"):
             Convert(method=method, **{name: setting})

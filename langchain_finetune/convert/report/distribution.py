@@ -25,18 +25,18 @@ class Bar(BaseModel):
     count: int
 
 
-class Spread(BaseModel):
+class Distribution(BaseModel):
     """How a number is spread.
 
     Attributes:
         total: Sum over all examples.
         mean: Their mean.
-        least: The lowest.
+        min: The lowest.
         p10: A tenth is lower; quantiles are exact to 0.4%.
         median: Half are lower.
         p90: A tenth is higher.
         p99: A hundredth is higher.
-        most: The highest.
+        max: The highest.
         histogram: Bars of equal width; the last holds all that is higher.
     """
 
@@ -44,20 +44,20 @@ class Spread(BaseModel):
 
     total: int
     mean: float
-    least: int
+    min: int
     p10: int
     median: int
     p90: int
     p99: int
-    most: int
+    max: int
     histogram: list[Bar]
 
 
-class SpreadCount:
+class DistributionCount:
     """Counts a number as it comes, example by example.
 
     Example:
-        >>> count = SpreadCount()
+        >>> count = DistributionCount()
         >>> for value in (10, 20, 30):
         ...     count.add(value)
         >>> count.spread().median, count.spread().mean
@@ -88,7 +88,7 @@ class SpreadCount:
     def deviation(self, value: int) -> float:
         """Return how far a value's logarithm is from the usual, in standard deviations.
 
-        A standard deviation is a tenth at least: among nearly equal values none is strange.
+        A standard deviation is a tenth at min: among nearly equal values none is strange.
         """
         if not self._examples:
             return 0.0
@@ -96,18 +96,18 @@ class SpreadCount:
         variance = max(0.0, self._squares / self._examples - mean * mean)
         return (log(value + 1) - mean) / max(sqrt(variance), _LEAST_DEVIATION)
 
-    def spread(self) -> Spread:
+    def spread(self) -> Distribution:
         """Return what was counted."""
         p10, median, p90, p99 = (self.quantile(share) for share in (0.1, 0.5, 0.9, 0.99))
-        return Spread(
+        return Distribution(
             total=self._total,
             mean=round(self._total / max(1, self._examples), 1),
-            least=self._least,
+            min=self._least,
             p10=p10,
             median=median,
             p90=p90,
             p99=p99,
-            most=self._most,
+            max=self._most,
             histogram=self._histogram(p99),
         )
 

@@ -1,11 +1,7 @@
 """Numbers of a report as people read them."""
 
-from typing import TYPE_CHECKING
-
 from langchain_finetune.convert.estimate import Estimate
-
-if TYPE_CHECKING:
-    from langchain_finetune.convert.report.conversion_report import ConversionReport
+from langchain_finetune.convert.report.figures import ReportFigures
 
 _MINUTE, _HOUR = 60, 3600
 
@@ -63,7 +59,7 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def noted(report: "ConversionReport") -> list[tuple[str, int]]:
+def noted(report: ReportFigures) -> list[tuple[str, int]]:
     """Return what was noticed beside what was left out: notes, and the checks' warnings."""
     said = [(words(code), count) for code, count in report.notes.items()]
     found = report.findings.warnings.items()

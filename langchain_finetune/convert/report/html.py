@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
-from langchain_finetune.convert.report.distribution import Spread
+from langchain_finetune.convert.report.distribution import Distribution
+from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.convert.report.formatting import (
     duration,
     footnotes,
@@ -15,13 +15,13 @@ from langchain_finetune.convert.report.formatting import (
     short,
     words,
 )
-from langchain_finetune.convert.report.outliers import StrangeExample
+from langchain_finetune.convert.report.outliers import Outlier
 
 _TOP, _FLOOR, _HEIGHT = 26, 168, 192
 _TICKS = 5
 
 
-def histogram(spread: Spread, unit: str) -> str:
+def histogram(spread: Distribution, unit: str) -> str:
     """Return a histogram with its median marked.
 
     Args:
@@ -55,7 +55,7 @@ def histogram(spread: Spread, unit: str) -> str:
         f'<text class="mark" x="{place:.2f}%" y="17" dx="{shift}" text-anchor="{anchor}">'
         f"median {spread.median:,}</text>"
     )
-    label = f"Histogram of {unit}: median {spread.median:,}, highest {spread.most:,}"
+    label = f"Histogram of {unit}: median {spread.median:,}, highest {spread.max:,}"
     return _svg("".join(drawn), _HEIGHT, label)
 
 
@@ -108,7 +108,7 @@ def _grid(highest: int) -> str:
     return "".join(drawn)
 
 
-def _axis(spread: Spread) -> str:
+def _axis(spread: Distribution) -> str:
     bars = spread.histogram
     width = 100 / len(bars)
     closed = [number for number, bar in enumerate(bars) if bar.end is not None]
@@ -136,18 +136,15 @@ def _svg(inside: str, height: int, label: str) -> str:
     )
 
 
-if TYPE_CHECKING:
-    from langchain_finetune.convert.report.conversion_report import ConversionReport
-
 _TOOLS = 30
 _MEASURE = (
-    "An example is as strange as the strangest thing about it, in standard deviations: the "
+    "An example is as unusual as the most unusual thing about it, in standard deviations: the "
     "logarithm of its tokens and of its messages against the mean, and how rare its rarest tool "
     "and its script are. Strange is not wrong: look, then decide."
 )
 
 
-def page(report: "ConversionReport") -> str:
+def page(report: ReportFigures) -> str:
     """Return the whole page."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -158,12 +155,12 @@ def page(report: "ConversionReport") -> str:
     )
 
 
-def sections(report: "ConversionReport") -> str:
+def sections(report: ReportFigures) -> str:
     """Return the page's content with its style, which touches nothing around it."""
     css = files("langchain_finetune.convert.report").joinpath("html.css").read_text("utf-8")
     parts = [_head(report), _fate(report), _lengths(report), _taught(report), _takes(report)]
-    if report.strange:
-        parts.append(_strange(report.strange))
+    if report.outliers:
+        parts.append(_outliers(report.outliers))
     notes = "".join(
         f"<li>{escape(note)}</li>" for note in footnotes(report.estimates, report.tokens_counted)
     )
@@ -171,15 +168,15 @@ def sections(report: "ConversionReport") -> str:
     return f'<style>{css}</style><main class="lcft">{"".join(parts)}{foot}</main>'
 
 
-def _title(report: "ConversionReport") -> str:
+def _title(report: ReportFigures) -> str:
     return f"{report.kept:,} examples from {report.sessions:,} chats"
 
 
-def _head(report: "ConversionReport") -> str:
+def _head(report: ReportFigures) -> str:
     about = "" if report.tokens_counted == 1 else "about "
     learnt = f"{about}{report.tokens.median:,} in the middle one"
-    if report.learnt_tokens is not None:
-        learnt = f"{share(report.learnt_tokens, report.tokens.total)} of them are learnt"
+    if report.target_tokens is not None:
+        learnt = f"{share(report.target_tokens, report.tokens.total)} of them are learnt"
     tiles = [
         ("Chats in", f"{report.sessions:,}", "with those that the loader left out"),
         (
@@ -211,7 +208,7 @@ def _engine(name: str | None) -> str:
     return {"local": "the embedded engine", None: "OpenAI", "openai": "OpenAI"}.get(name, str(name))
 
 
-def _fate(report: "ConversionReport") -> str:
+def _fate(report: ReportFigures) -> str:
     lost = sum(report.skipped.values())
     parts = [(part, count, part) for part, count in report.parts.items()]
     plot = stacked([*parts, ("left out", lost, "lost")], "What became of the chats")
@@ -237,22 +234,22 @@ def _fate(report: "ConversionReport") -> str:
     return _section("What became of the chats", f"{plot}<div>{table}</div>{noticed}")
 
 
-def _lengths(report: "ConversionReport") -> str:
+def _lengths(report: ReportFigures) -> str:
     tokens = "tokens" if report.tokens_counted == 1 else "tokens (estimated)"
     shown = [_length("Tokens of an example", tokens, report.tokens)]
     shown.append(_length("Messages of an example", "messages", report.messages))
     return _section("How long the examples are", f'<div class="pair">{"".join(shown)}</div>')
 
 
-def _length(title: str, unit: str, spread: Spread) -> str:
+def _length(title: str, unit: str, spread: Distribution) -> str:
     names = ("least", "10%", "median", "90%", "99%", "most")
     figures = (
-        spread.least,
+        spread.min,
         spread.p10,
         spread.median,
         spread.p90,
         spread.p99,
-        spread.most,
+        spread.max,
     )
     head = _table(names, [[f"{figure:,}" for figure in figures]], kind="figures")
     bars = [
@@ -267,7 +264,7 @@ def _length(title: str, unit: str, spread: Spread) -> str:
     return f"<div><h3>{title}</h3>{plot}{head}<details>{rest}</details></div>"
 
 
-def _taught(report: "ConversionReport") -> str:
+def _taught(report: ReportFigures) -> str:
     most = max((tool.called for tool in report.tools), default=0)
     tools = [
         [
@@ -302,7 +299,7 @@ def _taught(report: "ConversionReport") -> str:
     return _section("What they are about", f'<div class="pair">{"".join(shown)}</div>')
 
 
-def _takes(report: "ConversionReport") -> str:
+def _takes(report: ReportFigures) -> str:
     rows = [
         [
             escape(each.engine),
@@ -319,7 +316,7 @@ def _takes(report: "ConversionReport") -> str:
     return _section("What training would take", _table(headings, rows, kind=f"wide {chosen}"))
 
 
-def _strange(examples: Sequence[StrangeExample]) -> str:
+def _outliers(examples: Sequence[Outlier]) -> str:
     shown = []
     for each in examples:
         text = f"<blockquote>{escape(each.text)}</blockquote>" if each.text else ""
@@ -331,7 +328,7 @@ def _strange(examples: Sequence[StrangeExample]) -> str:
             f"{text}</div></li>"
         )
     return _section(
-        "Look at these first", f'<p>{_MEASURE}</p><ol class="strange">{"".join(shown)}</ol>'
+        "Look at these first", f'<p>{_MEASURE}</p><ol class="outliers">{"".join(shown)}</ol>'
     )
 
 

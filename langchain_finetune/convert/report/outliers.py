@@ -1,6 +1,6 @@
-"""The strangest examples: those to look at first.
+"""The most unusual examples: those to look at first.
 
-An example is as strange as the strangest thing about it. Each thing is measured in standard
+An example is as unusual as the most unusual thing about it. Each thing is measured in standard
 deviations: how far the logarithm of its tokens or messages is from the mean; and how far out a
 value of the normal distribution is that is as rare as its rarest tool or its script.
 """
@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
 
-from langchain_finetune.convert.report.distribution import SpreadCount
+from langchain_finetune.convert.report.distribution import DistributionCount
 
 SHOWN = 10
 """How many are told."""
@@ -25,14 +25,14 @@ _FEWEST = 20
 _NORMAL = NormalDist()
 
 
-class StrangeExample(BaseModel):
+class Outlier(BaseModel):
     """An example that is unlike the others.
 
     Attributes:
         id: The chat, as in skips.
         part: Train, validation or test.
-        score: Standard deviations of what is strangest about it.
-        reasons: What is strange, the strangest first.
+        score: Standard deviations of what is most unusual about it.
+        reasons: What is unusual, the most unusual first.
         tokens: Its tokens.
         messages: Its messages.
         text: The beginning of its first question and of its answer, where they were asked for.
@@ -74,10 +74,10 @@ class _Rare:
             self.examples.append(candidate)
 
 
-class StrangeFinder:
-    """Keeps the examples that may be among the strangest, in flat memory.
+class OutlierFinder:
+    """Keeps the examples that may be among the most unusual, in flat memory.
 
-    The strangest in any one thing is among the longest, the shortest, those with most and with
+    The most unusual in any one thing is among the longest, the shortest, those with most and with
     fewest messages, or the first ones with each tool and script: no others are kept.
     """
 
@@ -107,15 +107,15 @@ class StrangeFinder:
         kept.sort(key=lambda each: -sign * getattr(each, name))
         del kept[SHOWN:]
 
-    def strangest(
+    def outliers(
         self,
-        tokens: SpreadCount,
-        messages: SpreadCount,
+        tokens: DistributionCount,
+        messages: DistributionCount,
         tools: Counter[str],
         scripts: Counter[str],
         examples: int,
-    ) -> list[StrangeExample]:
-        """Return the strangest, the strangest first; none that is like the others.
+    ) -> list[Outlier]:
+        """Return the most unusual, the most unusual first; none that is like the others.
 
         Args:
             tokens: How tokens are spread.
@@ -146,7 +146,7 @@ class StrangeFinder:
         return [_told(said, candidate) for said, candidate in found[:SHOWN]]
 
 
-def _length(count: SpreadCount, value: int, name: str) -> tuple[float, str]:
+def _length(count: DistributionCount, value: int, name: str) -> tuple[float, str]:
     unit = name if value != 1 else name.removesuffix("s")
     return abs(count.deviation(value)), f"{value:,} {unit} (median {count.quantile(0.5):,})"
 
@@ -157,8 +157,8 @@ def _rarity(count: int, examples: int, what: str) -> tuple[float, str]:
     return _NORMAL.inv_cdf(1 - share / 2) if share < 1 else 0.0, f"{what}: {others}"
 
 
-def _told(said: list[tuple[float, str]], candidate: Candidate) -> StrangeExample:
-    return StrangeExample(
+def _told(said: list[tuple[float, str]], candidate: Candidate) -> Outlier:
+    return Outlier(
         id=candidate.id,
         part=candidate.part,
         score=round(said[0][0], 1),

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from langchain_finetune.convert.estimate import tokens_of
-from langchain_finetune.convert.report.distribution import SpreadCount
-from langchain_finetune.convert.report.outliers import Candidate, StrangeFinder
+from langchain_finetune.convert.report.distribution import DistributionCount
+from langchain_finetune.convert.report.outliers import Candidate, OutlierFinder
 from langchain_finetune.convert.rows import Example, Row
 
 _SCRIPTS = {
@@ -72,13 +72,13 @@ class Tally:
     """Counts rows.
 
     Args:
-        text: Keep the beginnings of the strangest examples.
+        text: Keep the beginnings of the most unusual examples.
 
     Attributes:
         parts: How many examples each part has.
         part_tokens: How many tokens.
         counted: Examples whose tokens were counted, not estimated.
-        learnt_tokens: How many of the counted tokens are learnt from: those of the targets.
+        target_tokens: How many of the counted tokens are learnt from: those of the targets.
         tokens: How tokens are spread over the examples.
         messages: How messages are.
         targets: Assistant messages that are learnt from.
@@ -92,13 +92,13 @@ class Tally:
 
     def __init__(self, *, text: bool = False) -> None:
         self._text = text
-        self._strange = StrangeFinder()
+        self._outliers = OutlierFinder()
         self.parts: Counter[str] = Counter()
         self.part_tokens: Counter[str] = Counter()
         self.counted = 0
-        self.learnt_tokens = 0
-        self.tokens = SpreadCount()
-        self.messages = SpreadCount()
+        self.target_tokens = 0
+        self.tokens = DistributionCount()
+        self.messages = DistributionCount()
         self.targets = 0
         self.calls_to_learn = 0
         self.offered: Counter[str] = Counter()
@@ -126,7 +126,7 @@ class Tally:
         self.parts[row.part] += 1
         self.part_tokens[row.part] += tokens
         self.counted += row.tokens is not None
-        self.learnt_tokens += row.target_tokens or 0
+        self.target_tokens += row.target_tokens or 0
         self.tokens.add(tokens)
         self.messages.add(len(request) + len(answers))
         learnt = [message for message in [*request, *answers] if _is_target(message)]
@@ -140,7 +140,7 @@ class Tally:
             for message in (*request, *answers)
             if message.get("role") in {"user", "assistant"}
         )
-        self._strange.add(
+        self._outliers.add(
             Candidate(
                 number=number,
                 id=row.id,
@@ -154,9 +154,9 @@ class Tally:
             most_names=MOST_NAMES,
         )
 
-    def strangest(self) -> list[Any]:
-        """Return the strangest examples so far; see `StrangeFinder`."""
-        return self._strange.strangest(
+    def outliers(self) -> list[Any]:
+        """Return the most unusual examples so far; see `OutlierFinder`."""
+        return self._outliers.outliers(
             self.tokens, self.messages, self.callers, self.scripts, self.examples
         )
 

@@ -1,14 +1,14 @@
 """The report in a terminal."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from langchain_finetune.convert.report.distribution import Spread
+from langchain_finetune.convert.report.distribution import Distribution
+from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.convert.report.formatting import (
     duration,
     footnotes,
@@ -19,27 +19,24 @@ from langchain_finetune.convert.report.formatting import (
     words,
 )
 
-if TYPE_CHECKING:
-    from langchain_finetune.convert.report.conversion_report import ConversionReport
-
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _TOOLS = 12
 
 
-def tables(report: "ConversionReport") -> Group:
+def tables(report: ReportFigures) -> Group:
     """Return the report as tables of rich."""
-    parts: list[RenderableType] = [_counts(report), _spreads(report)]
+    parts: list[RenderableType] = [_counts(report), _distributions(report)]
     if report.tools:
         parts.append(_tools(report))
     parts.append(_estimates(report))
-    if report.strange:
-        parts.append(_strange(report))
+    if report.outliers:
+        parts.append(_outliers(report))
     notes = footnotes(report.estimates, report.tokens_counted)
     parts.extend(Text(note, style="dim") for note in notes)
     return Group(*parts)
 
 
-def _counts(report: "ConversionReport") -> Table:
+def _counts(report: ReportFigures) -> Table:
     rows = [("chats that came in", report.sessions, "")]
     rows.append(("examples kept", report.kept, share(report.kept, report.sessions)))
     split = len([count for count in report.parts.values() if count]) > 1
@@ -55,16 +52,16 @@ def _counts(report: "ConversionReport") -> Table:
     return _table("Conversion", ("", "count>", "share>"), ((n, f"{c:,}", s) for n, c, s in rows))
 
 
-def _spreads(report: "ConversionReport") -> Table:
+def _distributions(report: ReportFigures) -> Table:
     rows = []
     for name, spread in (("tokens", report.tokens), ("messages", report.messages)):
-        figures = (spread.least, spread.median, spread.p90, spread.p99, spread.most)
+        figures = (spread.min, spread.median, spread.p90, spread.p99, spread.max)
         rows.append((name, _sparkline(spread), *(f"{figure:,}" for figure in figures)))
     headings = ("an example's", "spread", "least>", "median>", "90%>", "99%>", "most>")
     return _table("Length", headings, rows)
 
 
-def _tools(report: "ConversionReport") -> Table:
+def _tools(report: ReportFigures) -> Table:
     rows = [
         (tool.name, f"{tool.offered:,}", f"{tool.called:,}" if tool.called else "never")
         for tool in report.tools[:_TOOLS]
@@ -75,7 +72,7 @@ def _tools(report: "ConversionReport") -> Table:
     return _table("Tools", ("tool", "offered in>", "calls>"), rows)
 
 
-def _estimates(report: "ConversionReport") -> Table:
+def _estimates(report: ReportFigures) -> Table:
     rows = [
         (
             each.engine,
@@ -91,8 +88,8 @@ def _estimates(report: "ConversionReport") -> Table:
     return _table("What training would take", headings, rows)
 
 
-def _strange(report: "ConversionReport") -> Table:
-    rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.strange]
+def _outliers(report: ReportFigures) -> Table:
+    rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.outliers]
     return _table("Look at these first", ("chat", "deviations>", "why"), rows)
 
 
@@ -111,7 +108,7 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _sparkline(spread: Spread) -> str:
+def _sparkline(spread: Distribution) -> str:
     highest = max((bar.count for bar in spread.histogram), default=1)
     steps = len(_BLOCKS) - 1
     return "".join(_BLOCKS[-(-bar.count * steps // highest)] for bar in spread.histogram)

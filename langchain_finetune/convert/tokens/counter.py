@@ -44,13 +44,13 @@ def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Cou
         ConvertError: A tokenizer can't be had, though it was asked for or is here.
     """
     # Each brings a library, of which most users need none or one.
-    from langchain_finetune.convert.tokens.openai import OpenAICounter, byte_length, openai_counter
+    from langchain_finetune.convert.tokens.openai import OpenAICounter, byte_length, openai_counter  # noqa: PLC0415
 
     found: Counter | None = None
     if target.model is not None and target.engine != "local":
         found = openai_counter(target.model, how, most)
     if target.model is not None and found is None and target.engine != "openai":
-        from langchain_finetune.convert.tokens.local import local_counter
+        from langchain_finetune.convert.tokens.local import local_counter  # noqa: PLC0415
 
         found = local_counter(target.model, how, most)
     if found is None and how == "always":

@@ -104,7 +104,7 @@ class LocalCounter:
 
     @cached_property
     def _least(self) -> "LeastTokens | None":
-        from langchain_finetune.local.training.token_bound import LeastTokens
+        from langchain_finetune.local.training.token_bound import LeastTokens  # noqa: PLC0415
 
         return LeastTokens.of(self.encoder.tokenizer)
 
@@ -125,7 +125,7 @@ class LocalCounter:
         ]
 
     def _layout(self, example: Example) -> "Layout | Over | Unfit":
-        from langchain_finetune.local.training.encoding import UnfitExampleError
+        from langchain_finetune.local.training.encoding import UnfitExampleError  # noqa: PLC0415
 
         if "prompt" in example:
             layout: Layout = [

@@ -1,6 +1,7 @@
 """What stands before the routes: key or session, the size of bodies, errors in OpenAI's shape."""
 
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -15,9 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth import csrf
-from langchain_finetune.local.auth.sessions import Sessions
+from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.files import MAX_FILE_BYTES
-from langchain_finetune.local.page.render_html import page, refusal
 from langchain_finetune.local.store.routes.public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
@@ -34,6 +34,10 @@ MAX_BODY_BYTES = 64 * 2**20
 """Any other body; LangSmith's clients cut their batches at 20 MiB."""
 
 
+Render = Callable[..., Response]
+"""Makes a page: `render(request, template, status=..., **values)`."""
+
+
 class Guard:
     """Lets only requests through that may pass and are not too large (ASGI middleware).
 
@@ -44,12 +48,16 @@ class Guard:
         app: What comes behind.
         key: The key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith).
         sessions: Who is signed in to the page.
+        render: Makes the pages on which people see a refusal.
     """
 
-    def __init__(self, app: ASGIApp, *, key: SecretStr, sessions: Sessions) -> None:
+    def __init__(
+        self, app: ASGIApp, *, key: SecretStr, sessions: PageSessions, render: Render
+    ) -> None:
         self._app = app
         self._key = key.get_secret_value().encode()
         self._sessions = sessions
+        self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -64,7 +72,7 @@ class Guard:
         else:
             refused = self._api_refusal(scope, headers)
         if refused is None and _length(headers) > limit:
-            refused = _refused(Request(scope), _too_large(limit))
+            refused = self._refused(scope, _too_large(limit))
         if refused is not None:
             await refused(scope, receive, send)
         else:
@@ -81,17 +89,17 @@ class Guard:
             return None
         if not scope["path"].startswith("/v1/") or not self._has_session(scope, headers):
             return _response(_UNAUTHORIZED)
-        return _door_refusal(scope, headers)
+        return self._cross_site_refusal(scope, headers)
 
     def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        refused = _door_refusal(scope, headers)
+        refused = self._cross_site_refusal(scope, headers)
         if refused or self._has_session(scope, headers) or csrf.is_open(scope["path"]):
             return refused
         if scope["method"] not in csrf.SAFE_METHODS:
-            return _refused(Request(scope), ApiError(401, "Sign in first: the session has ended."))
+            return self._refused(scope, ApiError(401, "Sign in first: the session has ended."))
         if headers.get("sec-fetch-site") == "cross-site":
             # A link of another site: the browser keeps the cookie back, but not from this page.
-            return page(Request(scope), "arrived.html", target=_target(scope))
+            return self._render(Request(scope), "arrived.html", target=_target(scope))
         # Without the query: it may hold a filter with users' text.
         target = URL(csrf.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
@@ -101,9 +109,23 @@ class Guard:
         scope.setdefault("state", {})["session"] = session
         return session is not None
 
+    def _cross_site_refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        fault = csrf.fault(scope, headers)
+        if fault is None:
+            return None
+        return self._refused(scope, ApiError(403, fault, code="forbidden"))
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app an answer in OpenAI's shape, or a page where people see it."""
+    def _refused(self, scope: Scope, error: ApiError) -> Response:
+        return _refused(Request(scope), error, self._render)
+
+
+def install_error_handlers(app: FastAPI, render: Render) -> None:
+    """Make every error of the app an answer in OpenAI's shape, or a page where people see it.
+
+    Args:
+        app: The application.
+        render: Makes the pages.
+    """
 
     @app.exception_handler(ApiError)
     async def refused(_: Request, error: ApiError) -> JSONResponse:
@@ -122,8 +144,8 @@ def install_error_handlers(app: FastAPI) -> None:
     async def refused_by_framework(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus(404).phrase:
             message = f"Unknown request URL: {request.method} {request.url.path}."
-            return _refused(request, ApiError(404, message, code="unknown_url"))
-        return _refused(request, ApiError(error.status_code, str(error.detail)))
+            return _refused(request, ApiError(404, message, code="unknown_url"), render)
+        return _refused(request, ApiError(error.status_code, str(error.detail)), render)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, _error: ClientDisconnect) -> Response:
@@ -132,7 +154,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, _error: Exception) -> Response:
-        response = _refused(request, ApiError(500, "The engine failed; its log says where."))
+        response = _refused(
+            request, ApiError(500, "The engine failed; its log says where."), render
+        )
         if csrf.is_page(request.url.path):
             # This answer does not come through the guard.
             response.headers.update(csrf.PAGE_HEADERS)
@@ -159,17 +183,10 @@ def _response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), error.status)
 
 
-def _refused(request: Request, error: ApiError) -> Response:
+def _refused(request: Request, error: ApiError, render: Render) -> Response:
     if csrf.is_seen(request.url.path, request.headers):
-        return refusal(request, error.status, error.message)
+        return render(request, "error.html", status=error.status, message=error.message)
     return _response(error)
-
-
-def _door_refusal(scope: Scope, headers: Headers) -> Response | None:
-    fault = csrf.fault(scope, headers)
-    if fault is None:
-        return None
-    return _refused(Request(scope), ApiError(403, fault, code="forbidden"))
 
 
 def _target(scope: Scope) -> str:

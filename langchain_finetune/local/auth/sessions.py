@@ -29,7 +29,7 @@ class Session:
     notices: list[tuple[str, str]] = field(default_factory=list)
 
 
-class Sessions:
+class PageSessions:
     """All sessions and tickets of an engine, in memory only. Threads may share it.
 
     Args:

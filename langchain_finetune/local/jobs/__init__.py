@@ -1,1 +1,1 @@
-"""Fine-tuning jobs: their records, the check of their files, and the queue that runs them."""
+"""The engine's fine-tuning jobs: their records, the queue, and the process that trains."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.schemas import Hyperparameters, Job, MethodType
+from langchain_finetune.local.jobs.schemas import Hyperparameters, JobRecord, MethodType
 from langchain_finetune.local.models import Models
 
 _MAX_METADATA = 16
@@ -135,7 +135,7 @@ class CreateJob(_Strict):
             )
 
 
-async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: Path) -> Job:
+async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: Path) -> JobRecord:
     """Check a request, and take the job on; see `create_jobs_router` for the arguments.
 
     Raises:

@@ -6,11 +6,11 @@ import threading
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.schemas import Job, JobError
+from langchain_finetune.local.jobs.schemas import JobErrorRecord, JobRecord
 from langchain_finetune.local.jobs.validation import Param, check_file
 
 
-class FileCheck:
+class UploadedFileCheck:
     """Checks the files of jobs.
 
     Args:
@@ -40,7 +40,7 @@ class FileCheck:
                 param=param,
             )
 
-    async def fault_of(self, job: Job) -> JobError | None:
+    async def fault_of(self, job: JobRecord) -> JobErrorRecord | None:
         """Return what makes a job's files unfit, or None; it reads them in a thread."""
         files: list[tuple[Param, str | None]] = [
             ("training_file", job.training_file),
@@ -54,13 +54,15 @@ class FileCheck:
                 return fault
         return None
 
-    async def _fault_of_file(self, job: Job, file_id: str, param: Param) -> JobError | None:
+    async def _fault_of_file(
+        self, job: JobRecord, file_id: str, param: Param
+    ) -> JobErrorRecord | None:
         stop = threading.Event()
         try:
             path = self._files.path(file_id)
             return await asyncio.to_thread(check_file, path, param, stop, job.method_type)
         except ApiError as error:
-            return JobError(code=f"invalid_{param}", message=error.message, param=param)
+            return JobErrorRecord(code=f"invalid_{param}", message=error.message, param=param)
         finally:
             # A thread can't be cancelled; it looks at this instead.
             stop.set()

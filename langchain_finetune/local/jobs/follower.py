@@ -14,7 +14,7 @@ from langchain_finetune.local.jobs.child import (
     Stopped,
 )
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.schemas import Job, JobError
+from langchain_finetune.local.jobs.schemas import JobErrorRecord, JobRecord
 from langchain_finetune.local.training.events import LESS_MEMORY, OUT_OF_MEMORY
 
 
@@ -30,7 +30,7 @@ class Follower:
         stopped: The process has saved its state and ended, as it was asked to.
     """
 
-    def __init__(self, journal: Journal, job: Job) -> None:
+    def __init__(self, journal: Journal, job: JobRecord) -> None:
         self._journal = journal
         self._job = job
         self._started_at = time.monotonic()
@@ -54,7 +54,7 @@ class Follower:
             case Failed():
                 self._failure = event
 
-    def fault(self, status: int, model: Path) -> JobError | None:
+    def fault(self, status: int, model: Path) -> JobErrorRecord | None:
         """Return why the training failed, or None where it left a model.
 
         Args:
@@ -62,19 +62,21 @@ class Follower:
             model: Where the model should be.
         """
         if self._failure:
-            return JobError(code=self._failure.code, message=self._failure.message)
+            return JobErrorRecord(code=self._failure.code, message=self._failure.message)
         if status == OUT_OF_MEMORY:
-            return JobError(code="out_of_memory", message=f"Memory ran out: {LESS_MEMORY}.")
+            return JobErrorRecord(code="out_of_memory", message=f"Memory ran out: {LESS_MEMORY}.")
         if status == -signal.SIGKILL:
             message = "The training process was killed, most likely since memory ran out"
-            return JobError(code="out_of_memory", message=f"{message}: {LESS_MEMORY}.")
+            return JobErrorRecord(code="out_of_memory", message=f"{message}: {LESS_MEMORY}.")
         if status < 0:
             message = f"The training process was ended by {signal.Signals(-status).name}."
         elif status or not self.done or not model.is_dir():
             message = f"The training process ended too early, with status {status}."
         else:
             return None
-        return JobError(code="server_error", message=f"{message} Its log is in the job's folder.")
+        return JobErrorRecord(
+            code="server_error", message=f"{message} Its log is in the job's folder."
+        )
 
     def _take_settings(self, event: Settings) -> None:
         self._started_at = time.monotonic()

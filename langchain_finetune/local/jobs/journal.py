@@ -6,7 +6,14 @@ from typing import Any, Literal
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Database, Page, Table, Where
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, Event, Job, JobError, Status
+from langchain_finetune.local.jobs.schemas import (
+    ENDED,
+    Checkpoint,
+    EventRecord,
+    JobErrorRecord,
+    JobRecord,
+    JobState,
+)
 
 
 class Journal:
@@ -18,8 +25,8 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.transaction = database.transaction
-        self._jobs = Table(database, "jobs", Job, index="json_extract(body, '$.status')")
-        self._events = Table(database, "events", Event, index="json_extract(body, '$.job')")
+        self._jobs = Table(database, "jobs", JobRecord, index="json_extract(body, '$.status')")
+        self._events = Table(database, "events", EventRecord, index="json_extract(body, '$.job')")
         self._checkpoints = Table(
             database,
             "checkpoints",
@@ -27,7 +34,7 @@ class Journal:
             index="json_extract(body, '$.fine_tuning_job_id')",
         )
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> JobRecord:
         """Return a job.
 
         Raises:
@@ -43,7 +50,7 @@ class Journal:
             )
         return job
 
-    def with_status(self, *status: Status) -> list[Job]:
+    def with_status(self, *status: JobState) -> list[JobRecord]:
         """Return the jobs that are in one of these states, oldest first."""
         marks = ", ".join("?" for _ in status)
         return self._jobs.all(Where(f"json_extract(body, '$.status') IN ({marks})", status))
@@ -54,7 +61,7 @@ class Journal:
 
     def page(
         self, *, limit: int, after: str | None, metadata: Mapping[str, str] | None
-    ) -> Page[Job]:
+    ) -> Page[JobRecord]:
         """Return a part of the list of jobs, newest first.
 
         Args:
@@ -72,7 +79,7 @@ class Journal:
             where = [Where(pair, item) for item in metadata.items()]
         return self._jobs.page(limit=limit, after=after, where=where)
 
-    def events(self, job_id: str, *, limit: int, after: str | None) -> Page[Event]:
+    def events(self, job_id: str, *, limit: int, after: str | None) -> Page[EventRecord]:
         """Return a part of a job's events, newest first."""
         where = [Where("json_extract(body, '$.job') = ?", (self.get(job_id).id,))]
         return self._events.page(limit=limit, after=after, where=where)
@@ -98,20 +105,20 @@ class Journal:
         """Write a checkpoint down."""
         self._checkpoints.put(checkpoint)
 
-    def save(self, job: Job) -> None:
+    def save(self, job: JobRecord) -> None:
         """Write a job down."""
         self._jobs.put(job)
 
     def note(
         self,
-        job: Job,
+        job: JobRecord,
         message: str,
         *,
         level: Literal["info", "warn", "error"] = "info",
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a job down, with an event that tells what has changed."""
-        event = Event(
+        event = EventRecord(
             id=new_id("ftevent"),
             created_at=now(),
             job=job.id,
@@ -124,7 +131,9 @@ class Journal:
             self._jobs.put(job)
             self._events.put(event)
 
-    def end(self, job: Job, status: Status, message: str, error: JobError | None = None) -> None:
+    def end(
+        self, job: JobRecord, status: JobState, message: str, error: JobErrorRecord | None = None
+    ) -> None:
         """Write down that a job has ended."""
         assert status in ENDED
         job.status = status

@@ -8,15 +8,15 @@ from pathlib import Path
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.file_check import FileCheck
+from langchain_finetune.local.jobs.file_check import UploadedFileCheck
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import (
     ENDED,
     Hyperparameters,
-    Job,
-    JobError,
+    JobErrorRecord,
+    JobRecord,
+    JobState,
     MethodType,
-    Status,
     method_object,
 )
 from langchain_finetune.local.jobs.training import Training
@@ -34,8 +34,8 @@ PAUSE_S = 30.0
 STOP_S = 5.0
 """The same when the engine stops."""
 
-_WAITING: tuple[Status, ...] = ("validating_files", "queued")
-_BROKEN = JobError(code="server_error", message="The engine failed; its log says where.")
+_WAITING: tuple[JobState, ...] = ("validating_files", "queued")
+_BROKEN = JobErrorRecord(code="server_error", message="The engine failed; its log says where.")
 
 
 class JobQueue:
@@ -58,7 +58,7 @@ class JobQueue:
         self._journal = journal
         self._files = files
         self._models = models
-        self._check = FileCheck(journal, files)
+        self._check = UploadedFileCheck(journal, files)
         self._training = Training(journal, files, models, folder, trainer)
         self._stop_training = asyncio.Event()
         self._wake = {status: asyncio.Event() for status in _WAITING}
@@ -107,7 +107,7 @@ class JobQueue:
         suffix: str | None,
         seed: int,
         metadata: Mapping[str, str] | None,
-    ) -> Job:
+    ) -> JobRecord:
         """Take on a job for a model that exists.
 
         Raises:
@@ -122,7 +122,7 @@ class JobQueue:
         self._check.require(training_file, "training_file")
         if validation_file:
             self._check.require(validation_file, "validation_file")
-        job = Job(
+        job = JobRecord(
             id=new_id("ftjob"),
             created_at=now(),
             model=model,
@@ -139,7 +139,7 @@ class JobQueue:
         self._wake["validating_files"].set()
         return job
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str) -> JobRecord:
         """Cancel a job; when this returns, nothing of it runs any more.
 
         Raises:
@@ -153,7 +153,7 @@ class JobQueue:
         self._training.tidy(job)
         return job
 
-    async def pause(self, job_id: str) -> Job:
+    async def pause(self, job_id: str) -> JobRecord:
         """Pause a job; when this returns, its state is saved and nothing of it runs any more.
 
         Raises:
@@ -175,7 +175,7 @@ class JobQueue:
         # It may have come to its end while it was asked to stop.
         return self._journal.get(job_id)
 
-    def resume(self, job_id: str) -> Job:
+    def resume(self, job_id: str) -> JobRecord:
         """Let a paused job go on; it takes its old place in the queue.
 
         Raises:
@@ -194,14 +194,14 @@ class JobQueue:
             step.cancel()
             await asyncio.wait([step])
 
-    def _note_paused(self, job: Job) -> None:
+    def _note_paused(self, job: JobRecord) -> None:
         job.status = "paused"
         job.estimated_finish = None
         # It ended because it was asked to, whether it could save its state in time or not.
         job.starts = 0
         self._journal.note(job, "Fine-tuning job paused")
 
-    async def _work(self, status: Status, step: Callable[[Job], Awaitable[None]]) -> None:
+    async def _work(self, status: JobState, step: Callable[[JobRecord], Awaitable[None]]) -> None:
         while True:
             waiting = self._journal.with_status(status)
             if not waiting:
@@ -227,7 +227,7 @@ class JobQueue:
                 self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
             self._training.tidy(left)
 
-    async def _step(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
+    async def _step(self, job: JobRecord, step: Callable[[JobRecord], Awaitable[None]]) -> None:
         logger.info("Job %s: %s", job.id, job.status)
         try:
             await step(job)
@@ -239,11 +239,11 @@ class JobQueue:
                     self._note_paused(left)
         logger.info("Job %s: %s", job.id, job.status)
 
-    async def _train(self, job: Job) -> None:
+    async def _train(self, job: JobRecord) -> None:
         self._stop_training.clear()
         await self._training.run(job, self._stop_training)
 
-    async def _validate(self, job: Job) -> None:
+    async def _validate(self, job: JobRecord) -> None:
         if fault := await self._check.fault_of(job):
             self._journal.end(job, "failed", fault.message, fault)
             return

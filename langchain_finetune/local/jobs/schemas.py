@@ -6,12 +6,12 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_seri
 
 from langchain_finetune.local.documents import Record
 
-Status = Literal[
+JobState = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
 MethodType = Literal["supervised", "dpo"]
 
-ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
+ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Hyperparameters(BaseModel):
@@ -36,7 +36,7 @@ class Hyperparameters(BaseModel):
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-class JobError(BaseModel):
+class JobErrorRecord(BaseModel):
     """Why a job failed; the message never holds training text."""
 
     code: str
@@ -44,7 +44,7 @@ class JobError(BaseModel):
     param: str | None = None
 
 
-class Job(Record):
+class JobRecord(Record):
     """A fine-tuning job; see `FineTuningJob` in the openai SDK for the meaning of its fields.
 
     Attributes:
@@ -56,7 +56,7 @@ class Job(Record):
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     model: str
-    status: Status = "validating_files"
+    status: JobState = "validating_files"
     training_file: str
     validation_file: str | None = None
     hyperparameters: Hyperparameters
@@ -72,7 +72,7 @@ class Job(Record):
     trained_tokens: int | None = None
     estimated_finish: int | None = None
     finished_at: int | None = None
-    error: JobError | None = None
+    error: JobErrorRecord | None = None
     result_files: list[str] = Field(default_factory=list)
     integrations: list[Any] = Field(default_factory=list)
     organization_id: Literal["local"] = "local"
@@ -94,7 +94,7 @@ def method_object(kind: MethodType, hyperparameters: Hyperparameters) -> dict[st
     return {"type": kind, kind: {"hyperparameters": hyperparameters.model_dump()}}
 
 
-class Event(Record):
+class EventRecord(Record):
     """Something that happened to a job.
 
     Attributes:

@@ -17,7 +17,7 @@ from langchain_finetune.local.jobs.child import Done, Measures, run_child
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.results import result_file
-from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, Job, JobError
+from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.events import LESS_MEMORY
@@ -32,7 +32,7 @@ MAX_STARTS = 5
 """Starts in a row from which a job got no further, before it is given up: where each of them ended
 with the engine's own end, training it may be what ends it (memory, most likely)."""
 
-_INTERRUPTED = JobError(
+_INTERRUPTED = JobErrorRecord(
     code="training_interrupted",
     message=f"The engine ended {MAX_STARTS} times while it trained this job, each time before"
     f" there was a new checkpoint, so it is given up. Where memory is short, {LESS_MEMORY}.",
@@ -51,7 +51,7 @@ class Training:
         self._folder = folder
         self._trainer = trainer
 
-    async def run(self, job: Job, stop: asyncio.Event) -> None:
+    async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
         """Train a queued job until it has succeeded, failed, or was asked to stop.
 
         Cancelling this kills the training and leaves the job's record alone. What a next start
@@ -79,7 +79,7 @@ class Training:
             try:
                 settings = await self._settings(job, work, output)
             except ApiError as error:
-                fault = JobError(
+                fault = JobErrorRecord(
                     code=error.code or "server_error", message=error.message, param=error.param
                 )
                 self._journal.end(job, "failed", fault.message, fault)
@@ -101,7 +101,7 @@ class Training:
             elif follower.done:
                 self._succeed(job, follower.done, output)
 
-    def tidy(self, job: Job) -> None:
+    def tidy(self, job: JobRecord) -> None:
         """Remove what is only needed while a job goes on; its log stays."""
         if job.status in ENDED:
             self.clear(job.id)
@@ -117,7 +117,7 @@ class Training:
             with contextlib.suppress(ApiError):
                 self.tidy(self._journal.get(folder.parent.name))
 
-    async def _settings(self, job: Job, work: Path, output: Path) -> dict[str, Any]:
+    async def _settings(self, job: JobRecord, work: Path, output: Path) -> dict[str, Any]:
         base = await asyncio.to_thread(self._models.resolve, job.model)
         await asyncio.to_thread(require_space, self._folder, base)
         return {
@@ -141,7 +141,7 @@ class Training:
             # It was deleted while the job waited.
             raise ApiError(400, error.message, code=f"invalid_{param}", param=param) from None
 
-    def _succeed(self, job: Job, done: Done, output: Path) -> None:
+    def _succeed(self, job: JobRecord, done: Done, output: Path) -> None:
         """Take over the models.
 
         Where the engine is killed in here, the next start goes on from the last checkpoint.
@@ -162,7 +162,9 @@ class Training:
             self._journal.end(job, "succeeded", "The job has successfully completed")
         self._files.settle(results)
 
-    def _keep_checkpoint(self, job: Job, measures: Measures, output: Path, *, best: bool) -> None:
+    def _keep_checkpoint(
+        self, job: JobRecord, measures: Measures, output: Path, *, best: bool
+    ) -> None:
         assert job.fine_tuned_model
         name = job.fine_tuned_model
         step = measures.step

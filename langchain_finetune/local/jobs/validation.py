@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from langchain_finetune.checks import LOCAL, Finding, Method, check_lines, check_size, errors_of
-from langchain_finetune.local.jobs.schemas import JobError, MethodType
+from langchain_finetune.local.jobs.schemas import JobErrorRecord, MethodType
 
 Param = Literal["training_file", "validation_file"]
 
 
 def check_file(
     path: Path, param: Param, stop: threading.Event, method: MethodType = "supervised"
-) -> JobError | None:
+) -> JobErrorRecord | None:
     """Return the first fault of a file of examples, or None.
 
     Args:
@@ -31,15 +31,15 @@ def check_file(
                     return None
                 if errors := errors_of(found):
                     place = f"Line {number} of the {_spoken(param)}: "
-                    return JobError(
+                    return JobErrorRecord(
                         code=f"invalid_{param}", message=place + _said(errors[0]), param=param
                     )
                 examples += 1
     except FileNotFoundError:
-        return JobError(code=f"invalid_{param}", message="The file is gone.", param=param)
+        return JobErrorRecord(code=f"invalid_{param}", message="The file is gone.", param=param)
     for finding in check_size(examples, size, LOCAL, training=param == "training_file"):
         message = f"The {_spoken(param)}: {finding.message}"
-        return JobError(code=finding.code, message=message, param=param)
+        return JobErrorRecord(code=finding.code, message=message, param=param)
     return None
 
 

@@ -1,1 +1,1 @@
-"""OpenAI's HTTP API under `/v1`: files, fine-tuning jobs, models and chat."""
+"""The routes of OpenAI's API but for the answers of models, which `serving/` writes."""

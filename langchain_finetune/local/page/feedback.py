@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from langchain_finetune.content import mapping
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.messages import Message, as_json, read_message
+from langchain_finetune.local.page.messages import ShownMessage, as_json, read_message
 from langchain_finetune.local.store import RunStore
 
 SCORE_KEY = "user_score"
@@ -118,7 +118,7 @@ class CorrectionForm(BaseModel):
     undo: bool = False
 
     @classmethod
-    def of_answer(cls, kept: Any, answers: list[Message]) -> Self:
+    def of_answer(cls, kept: Any, answers: list[ShownMessage]) -> Self:
         """Return the form as it opens: with the correction that is kept, or with the answer."""
         answer = read_message(kept) if kept is not None else answers[0] if answers else None
         if answer is None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.jobs.schemas import ENDED, Job, Status
+from langchain_finetune.local.jobs.schemas import ENDED, JobRecord, JobState
 
-STATUS_WORDS: Mapping[Status, str] = {
+STATUS_WORDS: Mapping[JobState, str] = {
     "validating_files": "checking files",
     "queued": "queued",
     "running": "running",
@@ -34,7 +34,7 @@ _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgressView:
     """How far a job is.
 
     Attributes:
@@ -64,15 +64,15 @@ class Setting:
     chosen: bool = False
 
 
-def progress(figures: Iterable[Mapping[str, Any]]) -> Progress | None:
+def progress(figures: Iterable[Mapping[str, Any]]) -> JobProgressView | None:
     """Return how far a job is, by the data of its events, newest first; None before a step."""
     for data in figures:
         if data.get("total_steps"):
-            return Progress(int(data["step"]), int(data["total_steps"]))
+            return JobProgressView(int(data["step"]), int(data["total_steps"]))
     return None
 
 
-def actions(job: Job) -> list[tuple[str, str]]:
+def actions(job: JobRecord) -> list[tuple[str, str]]:
     """Return what can be done with a job: the last part of an address, and a button's words."""
     if job.status in ENDED:
         return []
@@ -80,7 +80,7 @@ def actions(job: Job) -> list[tuple[str, str]]:
     return [pause, ("cancel", "Cancel")]
 
 
-def settings(job: Job) -> list[Setting]:
+def settings(job: JobRecord) -> list[Setting]:
     """Return a job's hyperparameters and seed; those still `auto` are the engine's to choose."""
     asked = job.requested.model_dump()
     shown = [

@@ -16,7 +16,7 @@ _IMAGES = frozenset({"image", "image_url", "input_image"})
 
 
 @dataclass(frozen=True)
-class Call:
+class ShownCall:
     """A tool that the model asked for; `arguments` is JSON as text."""
 
     name: str
@@ -25,7 +25,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Part:
+class ShownPart:
     """A piece of a message: its kind (`text`, `image`, `reasoning`, `other`) and its text."""
 
     kind: str
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Message:
+class ShownMessage:
     """A message for the eye.
 
     Attributes:
@@ -45,8 +45,8 @@ class Message:
     """
 
     role: str
-    parts: list[Part]
-    calls: list[Call]
+    parts: list[ShownPart]
+    calls: list[ShownCall]
     name: str = ""
     call_id: str = ""
 
@@ -62,7 +62,7 @@ class Message:
         return self.text or ", ".join(calls) or " ".join(part.text for part in self.parts)
 
 
-def read_message(raw: Any) -> Message:
+def read_message(raw: Any) -> ShownMessage:
     """Return a stored message for the eye; what can't be read is shown as JSON.
 
     Args:
@@ -78,12 +78,12 @@ def read_message(raw: Any) -> Message:
         return item
     role, fields = _role_and_fields(raw)
     if not role:
-        return Message("unknown", [Part("other", as_json(raw))], [])
+        return ShownMessage("unknown", [ShownPart("other", as_json(raw))], [])
     thought = fields.get("reasoning_content")
-    return Message(
+    return ShownMessage(
         role,
         [
-            *([Part("reasoning", thought)] if thought and isinstance(thought, str) else []),
+            *([ShownPart("reasoning", thought)] if thought and isinstance(thought, str) else []),
             *_parts(fields.get("content")),
         ],
         _calls(fields),
@@ -92,21 +92,21 @@ def read_message(raw: Any) -> Message:
     )
 
 
-def _item(raw: Mapping[str, Any]) -> Message | None:
+def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
     """Return an item of the Responses API that is no message; None for all else."""
     kind = raw.get("type")
     if "role" in raw or "data" in raw or "lc" in raw:
         return None
     if kind == "function_call":
-        return Message("assistant", [], [_call(raw)])
+        return ShownMessage("assistant", [], [_call(raw)])
     if kind == "function_call_output":
-        return Message("tool", _parts(raw.get("output")), [], call_id=str(raw.get("call_id")))
+        return ShownMessage("tool", _parts(raw.get("output")), [], call_id=str(raw.get("call_id")))
     if kind == "reasoning":
         summary = raw.get("summary")
         parts = summary if isinstance(summary, list) else []
         texts = [mapping(part).get("text") for part in parts]
         told = "\n\n".join(text for text in texts if isinstance(text, str))
-        return Message("assistant", [Part("reasoning", told or "(hidden)")], [])
+        return ShownMessage("assistant", [ShownPart("reasoning", told or "(hidden)")], [])
     return None
 
 
@@ -135,7 +135,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _calls(fields: Mapping[str, Any]) -> list[Call]:
+def _calls(fields: Mapping[str, Any]) -> list[ShownCall]:
     extra = mapping(fields.get("additional_kwargs"))
     found = fields.get("tool_calls") or extra.get("tool_calls")
     given = [*entries(found), *entries(fields.get("invalid_tool_calls"))]
@@ -146,19 +146,19 @@ def _calls(fields: Mapping[str, Any]) -> list[Call]:
     return [_call(mapping(call)) for call in given]
 
 
-def _call(call: Mapping[str, Any]) -> Call:
+def _call(call: Mapping[str, Any]) -> ShownCall:
     function = mapping(call.get("function")) or call
     given = (function.get(name) for name in ("arguments", "args", "input"))
     arguments = next((value for value in given if value is not None), "")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return Call(str(function.get("name") or "?"), text, call.get("id"))
+    return ShownCall(str(function.get("name") or "?"), text, call.get("id"))
 
 
-def _parts(content: Any) -> list[Part]:
+def _parts(content: Any) -> list[ShownPart]:
     if content is None or content == "":
         return []
     if not isinstance(content, list):
-        return [Part("text", content if isinstance(content, str) else as_json(content))]
+        return [ShownPart("text", content if isinstance(content, str) else as_json(content))]
     return [_part(block) for block in content if _kind(block) not in _CALLS]
 
 
@@ -166,18 +166,18 @@ def _kind(block: Any) -> str:
     return str(mapping(block).get("type"))
 
 
-def _part(block: Any) -> Part:
+def _part(block: Any) -> ShownPart:
     if isinstance(block, str):
-        return Part("text", block)
+        return ShownPart("text", block)
     kind = _kind(block)
     if kind in _TEXT:
-        return Part("text", str(block.get("text") or ""))
+        return ShownPart("text", str(block.get("text") or ""))
     if kind in _REASONING:
         said = block.get("thinking") or block.get("reasoning") or block.get("text")
-        return Part("reasoning", said if isinstance(said, str) else "(hidden)")
+        return ShownPart("reasoning", said if isinstance(said, str) else "(hidden)")
     if kind in _IMAGES:
-        return Part("image", _image(block))
-    return Part("other", as_json(block))
+        return ShownPart("image", _image(block))
+    return ShownPart("other", as_json(block))
 
 
 def _image(block: Mapping[str, Any]) -> str:

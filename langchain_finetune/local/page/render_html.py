@@ -60,11 +60,6 @@ def page(
     return HTMLResponse(_TEMPLATES.get_template(template).render(shown | values), status)
 
 
-def refusal(request: Request, status: int, message: str) -> Response:
-    """Return a page that says why there is no other."""
-    return page(request, "error.html", status=status, message=message)
-
-
 def fragment(template: str, **values: Any) -> Response:
     """Return a part of a page, which a script puts in its place; notices wait for a whole page."""
     return HTMLResponse(_TEMPLATES.get_template(template).render(values))
@@ -121,13 +116,20 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except ApiError as error:
-                return refusal(request, error.status, error.message)
+                return page(request, "error.html", status=error.status, message=error.message)
             except RequestValidationError as error:
                 # Only the place: the input itself may be training text.
                 place = ".".join(str(part) for part in _first(error)["loc"][1:])
-                return refusal(request, 400, f"The field {place!r} is missing or malformed.")
+                return page(
+                    request,
+                    "error.html",
+                    status=400,
+                    message=f"The field {place!r} is missing or malformed.",
+                )
             except HTTPException as error:
-                return refusal(request, error.status_code, str(error.detail))
+                return page(
+                    request, "error.html", status=error.status_code, message=str(error.detail)
+                )
 
         return handler
 

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.auth.sessions import Sessions
+from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.render_html import PageRoute
 from langchain_finetune.local.page.routes.datasets import create_datasets_router
@@ -51,7 +51,7 @@ def create_assets_router() -> APIRouter:
 
 
 def create_page_router(
-    store: RunStore, sessions: Sessions, key: SecretStr, engine: EngineParts
+    store: RunStore, sessions: PageSessions, key: SecretStr, engine: EngineParts
 ) -> APIRouter:
     """Return all routes of the page; the guard lets only those who are signed in reach them.
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.run_queries import RunQuery, v1_query
+from langchain_finetune.local.store.run_queries import RunSearch, v1_query
 from langchain_finetune.local.store.sql import any_of
 
 PAGE = 25
@@ -79,7 +79,7 @@ class RunFilter(BaseModel):
         given = {name: value for name, value in fields.items() if value}
         return "/?" + urlencode(given)
 
-    def query(self, project_ids: Sequence[str]) -> RunQuery:
+    def query(self, project_ids: Sequence[str]) -> RunSearch:
         """Return the store's query.
 
         Args:
@@ -141,7 +141,7 @@ class FieldFaultError(Exception):
         self.field = field
 
 
-def _asked(body: dict[str, Any], field: str = "") -> RunQuery:
+def _asked(body: dict[str, Any], field: str = "") -> RunSearch:
     given = {name: value for name, value in body.items() if value != ""}
     try:
         return v1_query(given)

@@ -12,7 +12,7 @@ from langchain_finetune.content import mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import entries, readable
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
-from langchain_finetune.local.page.messages import Message, as_json, read_message
+from langchain_finetune.local.page.messages import ShownMessage, as_json, read_message
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
 from langchain_finetune.local.store.runs import FoundRun
@@ -37,8 +37,8 @@ class RunChat:
         skipped: Why loaders skip the run; None where they read it.
     """
 
-    sent: list[Message] = field(default_factory=list)
-    answers: list[Message] = field(default_factory=list)
+    sent: list[ShownMessage] = field(default_factory=list)
+    answers: list[ShownMessage] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
     skipped: Skip | None = None
 
@@ -118,7 +118,7 @@ def _first(batch: Any) -> list[Any]:
     return rows[0] if rows and isinstance(rows[0], list) else rows
 
 
-Row = Mapping[str, Any]
+RunRow = Mapping[str, Any]
 
 _SIDE_BY_SIDE = 100
 """Calls of one trace that are looked at."""
@@ -146,7 +146,7 @@ class RunLine:
         vote: What this page's buttons said of it: `like`, `dislike` or "".
     """
 
-    row: Row
+    row: RunRow
     model: str
     question: str
     answer: str
@@ -175,7 +175,7 @@ def own_votes(store: RunStore, run_ids: Sequence[str]) -> dict[str, str]:
     return {each["run_id"]: vote for each in feedback if (vote := own_vote(each))}
 
 
-def model_calls(store: RunStore, row: Row, *, whole: bool = False) -> list[FoundRun]:
+def model_calls(store: RunStore, row: RunRow, *, whole: bool = False) -> list[FoundRun]:
     """Return the calls of models within a run, the newest first.
 
     Args:
@@ -192,7 +192,7 @@ def model_calls(store: RunStore, row: Row, *, whole: bool = False) -> list[Found
     return [each for each in found if (each.row["dotted_order"] + ".").startswith(order + ".")]
 
 
-def trace_runs(store: RunStore, row: Row) -> list[tuple[int, FoundRun]]:
+def trace_runs(store: RunStore, row: RunRow) -> list[tuple[int, FoundRun]]:
     """Return the first runs of a run's trace with their depths, in the order of the tree."""
     body = {"trace": row["trace_id"], "limit": _SIDE_BY_SIDE, "order": "asc", "select": ["id"]}
     found = store.runs.find(v1_query(body)).runs
@@ -200,7 +200,7 @@ def trace_runs(store: RunStore, row: Row) -> list[tuple[int, FoundRun]]:
     return [(str(each.row["dotted_order"]).count("."), each) for each in found]
 
 
-def answering_call(store: RunStore, row: Row) -> Row | None:
+def answering_call(store: RunStore, row: RunRow) -> RunRow | None:
     """Return the call of a model that gave a run's answer: itself, or the last one inside."""
     if row["run_type"] == "llm":
         return row
@@ -208,12 +208,12 @@ def answering_call(store: RunStore, row: Row) -> Row | None:
     return store.runs.get(calls[0].row["id"]).row if calls else None
 
 
-def seconds_of(row: Row) -> float | None:
+def seconds_of(row: RunRow) -> float | None:
     """Return how long a run took, or None where it has not ended."""
     return None if row["end_time"] is None else (row["end_time"] - row["start_time"]) / 1e6
 
 
-def model_of(row: Row) -> str:
+def model_of(row: RunRow) -> str:
     """Return the model that a call went to, or "" where nothing says."""
     return str(field_of(row, "metadata").get("ls_model_name") or "")
 
@@ -282,12 +282,12 @@ def pretty(text: str | None) -> str:
     return as_json(json.loads(text)) if text else ""
 
 
-def tags_of(row: Row) -> list[str]:
+def tags_of(row: RunRow) -> list[str]:
     """Return a run's tags."""
     return [str(tag) for tag in json.loads(row["tags"] or "[]")]
 
 
-def metadata_of(row: Row) -> list[tuple[str, str]]:
+def metadata_of(row: RunRow) -> list[tuple[str, str]]:
     """Return a run's metadata, each value in short."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -3,14 +3,14 @@
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord
 from langchain_finetune.local.jobs.create import create_job
-from langchain_finetune.local.jobs.schemas import Job
+from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_form import JobForm
 from langchain_finetune.local.page.training_data import dataset_files, require_fit
 from langchain_finetune.local.store import RunStore
 
 
-async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> Job:
+async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobRecord:
     """Make the files of a job, and take it on.
 
     Args:

@@ -30,14 +30,14 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Reasoning:
+class ReasoningDelta:
     """A piece of what the model thinks before it answers."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Call:
+class CompleteCall:
     """A whole call of a tool; `arguments` is JSON."""
 
     name: str
@@ -53,4 +53,4 @@ class End:
     completion_tokens: int
 
 
-Piece = Text | Reasoning | Call | End
+Piece = Text | ReasoningDelta | CompleteCall | End

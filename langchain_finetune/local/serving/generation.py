@@ -14,7 +14,7 @@ from transformers.cli.serving.utils import GenerateManager
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import serving_threads
-from langchain_finetune.local.serving.deltas import Call, End, FinishReason, Piece, Text
+from langchain_finetune.local.serving.deltas import CompleteCall, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
 from langchain_finetune.local.serving.prompts import Prompt
@@ -101,7 +101,7 @@ async def write(
         while (item := await stream.queue.get()) is not None and not text.stopped:
             if isinstance(item, BaseException):
                 raise _broken(item) from item
-            if isinstance(item, Call):
+            if isinstance(item, CompleteCall):
                 if (shown := text.end()).text:
                     yield shown
                 yield item

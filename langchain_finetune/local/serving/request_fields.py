@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 
-Fields = Mapping[str, Any]
+RequestFields = Mapping[str, Any]
 
 MAX_STOPS = 4
 """Most stop strings of a request (OpenAI's API reference)."""
@@ -41,7 +41,7 @@ def missing(name: str) -> ApiError:
 
 
 def fields_given(
-    body: Fields,
+    body: RequestFields,
     *,
     known: Iterable[str],
     only: Mapping[str, tuple[Any, ...]],
@@ -75,7 +75,7 @@ def fields_given(
     return given
 
 
-def take(given: Fields, name: str, kind: type) -> Any:
+def take(given: RequestFields, name: str, kind: type) -> Any:
     """Return the field's value, or None where it is not given.
 
     Raises:
@@ -90,7 +90,7 @@ def take(given: Fields, name: str, kind: type) -> Any:
     return value
 
 
-def take_required(given: Fields, name: str, kind: type, *, within: str = "") -> Any:
+def take_required(given: RequestFields, name: str, kind: type, *, within: str = "") -> Any:
     """Return the field's value.
 
     Raises:
@@ -102,7 +102,7 @@ def take_required(given: Fields, name: str, kind: type, *, within: str = "") -> 
     return take({place: given[name]}, place, kind)
 
 
-def take_integer(given: Fields, name: str, low: int, high: int) -> int | None:
+def take_integer(given: RequestFields, name: str, low: int, high: int) -> int | None:
     """Return a whole number within its bounds, or None.
 
     Raises:
@@ -114,7 +114,7 @@ def take_integer(given: Fields, name: str, low: int, high: int) -> int | None:
     return value
 
 
-def take_number(given: Fields, name: str, is_valid: Callable[[float], bool]) -> float | None:
+def take_number(given: RequestFields, name: str, is_valid: Callable[[float], bool]) -> float | None:
     """Return a number, or None.
 
     Raises:
@@ -128,7 +128,7 @@ def take_number(given: Fields, name: str, is_valid: Callable[[float], bool]) -> 
     return float(value)
 
 
-def take_max_tokens(given: Fields, *names: str) -> int | None:
+def take_max_tokens(given: RequestFields, *names: str) -> int | None:
     """Return the most tokens of an answer from the first of the fields that is given.
 
     Raises:
@@ -143,7 +143,7 @@ def take_max_tokens(given: Fields, *names: str) -> int | None:
     return None
 
 
-def take_stops(given: Fields) -> tuple[str, ...]:
+def take_stops(given: RequestFields) -> tuple[str, ...]:
     """Return the strings that end the answer.
 
     Raises:
@@ -158,7 +158,7 @@ def take_stops(given: Fields) -> tuple[str, ...]:
     return tuple(stop)
 
 
-def take_penalty(given: Fields, name: str) -> float:
+def take_penalty(given: RequestFields, name: str) -> float:
     """Return a penalty; 0 where there is none.
 
     Raises:
@@ -167,7 +167,7 @@ def take_penalty(given: Fields, name: str) -> float:
     return take_number(given, name, lambda value: -2 <= value <= 2) or 0.0  # noqa: PLR2004
 
 
-def take_logit_bias(given: Fields) -> dict[int, float]:
+def take_logit_bias(given: RequestFields) -> dict[int, float]:
     """Return what is added to the scores of which tokens.
 
     Raises:
@@ -220,7 +220,9 @@ class Sampling:
         return bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)
 
 
-def read_sampling(given: Fields, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+def read_sampling(
+    given: RequestFields, *, max_tokens: int | None, logprobs: int | None
+) -> Sampling:
     """Return how the tokens are drawn, from the fields that requests have in common.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_finetune.local.serving.request_fields import (
-    Fields,
+    RequestFields,
     invalid,
     missing,
     take,
@@ -44,7 +44,7 @@ class ToolChoice:
         return self.names is None or name in self.names
 
 
-def read_tool_choice(given: Fields) -> ToolChoice:
+def read_tool_choice(given: RequestFields) -> ToolChoice:
     """Read `tool_choice`, or `function_call` where functions are offered.
 
     Raises:
@@ -114,7 +114,7 @@ class JsonText:
 
 
 @dataclass(frozen=True)
-class Tool:
+class OfferedTool:
     """A function that may be called.
 
     Attributes:
@@ -143,11 +143,11 @@ class Shape:
 
     json: JsonText | None
     free: bool
-    tools: tuple[Tool, ...]
+    tools: tuple[OfferedTool, ...]
     parallel: bool
 
 
-def read_shape(given: Fields, choice: ToolChoice, *, parallel: bool) -> Shape | None:
+def read_shape(given: RequestFields, choice: ToolChoice, *, parallel: bool) -> Shape | None:
     """Return the form that a chat completion request asks for; None where any text will do.
 
     Raises:
@@ -164,7 +164,7 @@ def read_shape(given: Fields, choice: ToolChoice, *, parallel: bool) -> Shape | 
     return None
 
 
-def _read_format(given: Fields) -> JsonText | None:
+def _read_format(given: RequestFields) -> JsonText | None:
     kind = given.get("type", "text")
     if kind == "text":
         return None
@@ -182,7 +182,7 @@ def _read_format(given: Fields) -> JsonText | None:
     return JsonText(schema, "response_format", f"response_format '{name}'")
 
 
-def _read_tools(given: Fields, choice: ToolChoice) -> tuple[Tool, ...]:
+def _read_tools(given: RequestFields, choice: ToolChoice) -> tuple[OfferedTool, ...]:
     """Return the tools that may be called."""
     if choice.mode == "none":
         return ()
@@ -196,7 +196,7 @@ def _read_tools(given: Fields, choice: ToolChoice) -> tuple[Tool, ...]:
     return tuple(found)
 
 
-def _read_tool(function: Mapping[str, Any], param: str) -> Tool:
+def _read_tool(function: Mapping[str, Any], param: str) -> OfferedTool:
     schema = function.get("parameters")
     if schema is None:
         # Nothing said means no parameters (OpenAI's API reference).
@@ -206,4 +206,4 @@ def _read_tool(function: Mapping[str, Any], param: str) -> Tool:
     if schema.get("type", "object") != "object":
         raise invalid(param, "must be a JSON schema of type object")
     strict = take(function, "strict", bool) is True
-    return Tool(function["name"], {"type": "object"} | schema, strict, param)
+    return OfferedTool(function["name"], {"type": "object"} | schema, strict, param)

@@ -30,7 +30,7 @@ Pieces = AsyncGenerator[tuple[int, Piece]]
 
 
 @dataclass(frozen=True)
-class Parts:
+class LoadedParts:
     """What answering needs, once torch is there.
 
     Attributes:
@@ -61,7 +61,7 @@ class ChatService:
         self._resolve = resolve
         self._memory = memory
         self._importing = asyncio.Lock()
-        self._parts: Parts | None = None
+        self._parts: LoadedParts | None = None
 
     @asynccontextmanager
     async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
@@ -221,7 +221,7 @@ async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
     return render_chat(loaded, request, grammar)
 
 
-def _import(memory: int | None) -> Parts:
+def _import(memory: int | None) -> LoadedParts:
     share_the_cpu()
     from langchain_finetune.local.serving import loading  # noqa: PLC0415 - seconds
     from langchain_finetune.local.serving.generation import make_manager  # noqa: PLC0415 - seconds
@@ -231,7 +231,7 @@ def _import(memory: int | None) -> Parts:
     gc.freeze()
     limit = model_memory() if memory is None else memory
     pool = ModelPool(limit, weigh=loading.weigh, load=loading.load, free=loading.free)
-    return Parts(make_manager(), pool)
+    return LoadedParts(make_manager(), pool)
 
 
 async def _gathered(pieces: Pieces, number: int) -> list[list[Piece]]:

@@ -13,7 +13,7 @@ from transformers.cli.serving.utils import (
     response_events_to_chunks,
 )
 
-from langchain_finetune.local.serving.deltas import Call, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.deltas import CompleteCall, Piece, ReasoningDelta, Text, Token
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.structured.logits_processors import ScoreRecorder
 from langchain_finetune.local.serving.tool_call_parser import LenientParser
@@ -99,10 +99,10 @@ class TokenStream:
         for item in response_events_to_chunks(events):
             if isinstance(item, ToolCall):
                 self._unshown.clear()
-                yield Call(item.name, item.arguments)
+                yield CompleteCall(item.name, item.arguments)
             elif isinstance(item, ReasoningText):
                 self._unshown.clear()
-                yield Reasoning(str(item))
+                yield ReasoningDelta(str(item))
             else:
                 yield self._text(item)
 

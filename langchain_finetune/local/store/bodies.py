@@ -32,7 +32,7 @@ _CHUNK = 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class FormPart:
     """One part of a multipart body."""
 
     name: str
@@ -105,7 +105,7 @@ def _open_gzip(body: bytes) -> Any:
 _OPENERS = {"zstd": _open_zstd, "gzip": _open_gzip}
 
 
-def multipart(body: bytes, content_type: str) -> list[Part]:
+def multipart(body: bytes, content_type: str) -> list[FormPart]:
     """Split a `multipart/form-data` body, of which Starlette would limit number and size of parts.
 
     Raises:
@@ -158,7 +158,7 @@ class _Collector:
     """Gathers what the parser calls out."""
 
     def __init__(self) -> None:
-        self.parts: list[Part] = []
+        self.parts: list[FormPart] = []
         self.ended = False
         self._header = [b"", b""]
         self._name = ""
@@ -199,7 +199,7 @@ class _Collector:
 
     def _end_part(self) -> None:
         data = b"".join(self._data)
-        self.parts.append(Part(self._name, data, self._type, self._filename))
+        self.parts.append(FormPart(self._name, data, self._type, self._filename))
 
     def _end(self) -> None:
         self.ended = True

@@ -8,7 +8,7 @@ import orjson
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.bodies import dumps
 from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.projects import TENANT_ID, Projects
+from langchain_finetune.local.store.projects import TENANT_ID, ProjectStore
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.timestamps import iso, micros, now
 
@@ -21,7 +21,7 @@ class Comparisons:
         projects: Has the experiments that are compared.
     """
 
-    def __init__(self, database: Database, projects: Projects) -> None:
+    def __init__(self, database: Database, projects: ProjectStore) -> None:
         self._database = database
         self._projects = projects
 

@@ -67,7 +67,7 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise EngineError(
-                f"The run store {path} can't be opened ({error}): mend it, or move it away to"
+                f"The run store {path} can't be opened ({error}): fix it, or move it away to"
                 " begin with an empty one."
             ) from error
         self._deadline = math.inf

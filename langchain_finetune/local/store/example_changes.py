@@ -10,7 +10,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
-from langchain_finetune.local.store.bodies import Part, dumps, loads
+from langchain_finetune.local.store.bodies import FormPart, dumps, loads
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.timestamps import micros
 
@@ -93,7 +93,7 @@ def example_change(
     )
 
 
-def examples_of_parts(parts: Iterable[Part]) -> list[ExampleChange]:
+def examples_of_parts(parts: Iterable[FormPart]) -> list[ExampleChange]:
     """Read the parts of a multipart body.
 
     Args:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import Part, dumps
+from langchain_finetune.local.store.bodies import FormPart, dumps
 from langchain_finetune.local.store.example_changes import ExampleChange
 
 MAX_ROWS = 100_000
@@ -19,7 +19,7 @@ MAX_ROWS = 100_000
 _SINGLE = ("id", "name", "description", "data_type")
 
 
-def csv_upload(parts: Iterable[Part]) -> tuple[dict[str, Any], list[ExampleChange]]:
+def csv_upload(parts: Iterable[FormPart]) -> tuple[dict[str, Any], list[ExampleChange]]:
     """Read a dataset and its examples from the parts of a form.
 
     Args:
@@ -29,7 +29,7 @@ def csv_upload(parts: Iterable[Part]) -> tuple[dict[str, Any], list[ExampleChang
     Raises:
         ApiError: 400 where the file is no CSV, or lacks a column that a key names.
     """
-    fields: dict[str, list[Part]] = {}
+    fields: dict[str, list[FormPart]] = {}
     for part in parts:
         fields.setdefault(part.name, []).append(part)
     if "file" not in fields:
@@ -68,7 +68,7 @@ def _examples(text: str, keys: Mapping[str, Sequence[str]]) -> list[ExampleChang
     ]
 
 
-def _text(part: Part) -> str:
+def _text(part: FormPart) -> str:
     try:
         return part.data.decode("utf-8-sig")
     except UnicodeDecodeError:

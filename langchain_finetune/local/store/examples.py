@@ -23,7 +23,7 @@ from langchain_finetune.local.store.example_reader import ExampleReader, unknown
 from langchain_finetune.local.store.timestamps import now
 
 
-class Examples(ExampleReader):
+class ExampleStore(ExampleReader):
     """All examples of a store's datasets.
 
     Args:

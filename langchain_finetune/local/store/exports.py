@@ -22,10 +22,10 @@ from langchain_finetune.local.store.export_rows import COLUMNS, Compression, For
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.projects import TENANT_ID, Projects
+from langchain_finetune.local.store.projects import TENANT_ID, ProjectStore
 from langchain_finetune.local.store.run_queries import (
-    RunQuery,
-    Time,
+    ClientTime,
+    RunSearch,
     after_run,
     cursor_after,
     micros_of,
@@ -46,8 +46,8 @@ class _ExportRequest(BaseModel):
 
     session_id: UUID
     bulk_export_destination_id: UUID = UUID(DESTINATION_ID)
-    start_time: Time = EPOCH
-    end_time: Time | None = None
+    start_time: ClientTime = EPOCH
+    end_time: ClientTime | None = None
     filter: str | None = None
     format: Format = "Parquet"
     format_version: str | None = None
@@ -140,7 +140,9 @@ class Exports:
         folder: Where the files go; it is made with the first export.
     """
 
-    def __init__(self, database: Database, projects: Projects, runs: Runs, folder: Path) -> None:
+    def __init__(
+        self, database: Database, projects: ProjectStore, runs: Runs, folder: Path
+    ) -> None:
         self._database = database
         self._projects = projects
         self._runs = runs
@@ -260,7 +262,7 @@ class Exports:
             self._require_going(record["id"])
             self._database.require_room()
             where = all_of([export_condition(record), *after_run(cursor, ascending=True)])
-            page = self._runs.find(RunQuery(where, None, _PAGE, ascending=True))
+            page = self._runs.find(RunSearch(where, None, _PAGE, ascending=True))
             yield from page.runs
             if not page.has_more:
                 return

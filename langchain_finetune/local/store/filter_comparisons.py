@@ -13,11 +13,11 @@ from langchain_finetune.local.store.filter_parser import MAX_CONDITIONS, Scalar
 from langchain_finetune.local.store.sql import json_text
 from langchain_finetune.local.store.timestamps import micros
 
-Kind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
+ValueKind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
 """What a field holds: `entry` is any value inside JSON, as text; `json` is JSON as a whole."""
 
 _ORDER = frozenset({"eq", "neq", "gt", "gte", "lt", "lte", "in"})
-ALLOWED: Mapping[Kind, frozenset[str]] = {
+ALLOWED: Mapping[ValueKind, frozenset[str]] = {
     "text": _ORDER | {"search"},
     "entry": _ORDER | {"search"},
     "lower": frozenset({"eq", "neq", "in"}),
@@ -34,7 +34,7 @@ _UNITS = {"": 1_000_000, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|m|h|)", re.ASCII)
 
 
-def converted(value: Scalar, kind: Kind, name: str | None) -> Scalar:
+def converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
     """Return a value as the store keeps such fields.
 
     Raises:
@@ -99,7 +99,7 @@ def _flag(value: Scalar) -> int | None:
     return int(value) if isinstance(value, bool) else None
 
 
-_CONVERT: Mapping[Kind, Callable[[Scalar], Scalar]] = {
+_CONVERT: Mapping[ValueKind, Callable[[Scalar], Scalar]] = {
     "text": _text,
     "tag": _text,
     "json": _text,

@@ -17,7 +17,7 @@ import orjson
 
 from langchain_finetune.local.store.filter_comparisons import (
     ALLOWED,
-    Kind,
+    ValueKind,
     converted,
     metadata_object,
     refused,
@@ -34,7 +34,7 @@ class Field:
     """A field that can be compared: its SQL, where `{a}` is the table's alias, and its kind."""
 
     sql: str
-    kind: Kind = "text"
+    kind: ValueKind = "text"
 
 
 @dataclass(frozen=True)

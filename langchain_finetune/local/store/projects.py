@@ -17,7 +17,7 @@ TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
 """The one tenant of a local store; LangSmith's clients want to see a UUID."""
 
 
-class Projects:
+class ProjectStore:
     """The projects of a store. There is always one called `default`, as in LangSmith.
 
     Args:

@@ -29,7 +29,7 @@ _ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
 
-Kind = Literal["post", "patch"]
+RunChangeKind = Literal["post", "patch"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,16 @@ class RunChange:
         project_id: The project that it names by id.
     """
 
-    kind: Kind
+    kind: RunChangeKind
     run_id: str
     values: Mapping[str, Any]
     project_name: str | None = None
     project_id: str | None = None
 
 
-def run_change(kind: Kind, body: Any, large: Mapping[str, bytes] | None = None) -> RunChange:
+def run_change(
+    kind: RunChangeKind, body: Any, large: Mapping[str, bytes] | None = None
+) -> RunChange:
     """Read a change as a client sends it.
 
     Args:

@@ -27,7 +27,7 @@ V2_PAGE = 1000
 
 
 @dataclass(frozen=True)
-class RunQuery:
+class RunSearch:
     """Which runs to give.
 
     Attributes:
@@ -48,7 +48,7 @@ def _aware(value: Any) -> Any:
     return value if time is None else EPOCH + dt.timedelta(microseconds=time)
 
 
-Time = Annotated[dt.datetime, BeforeValidator(_aware)]
+ClientTime = Annotated[dt.datetime, BeforeValidator(_aware)]
 """A time as clients write it; without an offset it is UTC."""
 
 
@@ -83,8 +83,8 @@ class _V1Query(_Query):
     trace: UUID | None = None
     parent_run: UUID | None = None
     reference_example: list[UUID] | None = None
-    start_time: Time | None = None
-    end_time: Time | None = None
+    start_time: ClientTime | None = None
+    end_time: ClientTime | None = None
     error: bool | None = None
     query: str | None = None
     select: list[str] | None = None
@@ -131,8 +131,8 @@ class _V2Query(_Query):
     trace_id: UUID | None = None
     reference_examples: list[UUID] | None = None
     has_error: bool | None = None
-    min_start_time: Time | None = None
-    max_start_time: Time | None = None
+    min_start_time: ClientTime | None = None
+    max_start_time: ClientTime | None = None
     selects: list[str] = ["ID"]
     page_size: int = Field(default=100, ge=1, le=V2_PAGE)
 
@@ -152,7 +152,7 @@ class _V2Query(_Query):
             yield Where("r.start_time <= ?", (micros_of(self.max_start_time),))
 
 
-def v1_query(body: Any) -> RunQuery:
+def v1_query(body: Any) -> RunSearch:
     """Read the body of `POST /runs/query`.
 
     Raises:
@@ -167,7 +167,7 @@ def v1_query(body: Any) -> RunQuery:
             "must be given.",
         )
     ascending = asked.order == "asc"
-    return RunQuery(
+    return RunSearch(
         where=all_of([*asked.conditions(), *after_run(asked.cursor, ascending=ascending)]),
         fields=None if asked.select is None else frozenset(asked.select),
         limit=asked.limit,
@@ -175,14 +175,14 @@ def v1_query(body: Any) -> RunQuery:
     )
 
 
-def v2_query(body: Any, now: dt.datetime) -> RunQuery:
+def v2_query(body: Any, now: dt.datetime) -> RunSearch:
     """Read the body of `POST /v2/runs/query`; its window begins a day ago, as LangSmith's does.
 
     Raises:
         ApiError: 400 where it is malformed.
     """
     asked = validated(_V2Query, body)
-    return RunQuery(
+    return RunSearch(
         where=all_of([*asked.conditions(now), *after_run(asked.cursor, ascending=False)]),
         fields=v2_fields(asked.selects),
         limit=asked.page_size,

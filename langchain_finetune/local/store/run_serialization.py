@@ -9,7 +9,7 @@ from langchain_finetune.local.store.attachments import Links, attachment_urls
 from langchain_finetune.local.store.run_changes import ancestors
 from langchain_finetune.local.store.timestamps import iso
 
-Row = Mapping[str, Any]
+StoredRun = Mapping[str, Any]
 Stats = Mapping[str, Any] | None
 
 V1_ALWAYS = frozenset(
@@ -34,7 +34,7 @@ def heavy_columns(fields: frozenset[str] | None) -> list[str]:
 
 
 def v1_run(
-    row: Row, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
+    row: StoredRun, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
 ) -> dict[str, Any]:
     """Return a run as `POST /runs/query` and `GET /runs/{id}` tell it (`langsmith.schemas.Run`)."""
     told = {
@@ -48,7 +48,7 @@ def v1_run(
 
 
 def v2_run(
-    row: Row,
+    row: StoredRun,
     stats: Stats,
     fields: frozenset[str],
     attachments: Links | None = None,
@@ -71,32 +71,32 @@ def v2_run(
     return told
 
 
-def _column(name: str) -> Callable[[Row, Stats], Any]:
+def _column(name: str) -> Callable[[StoredRun, Stats], Any]:
     return lambda row, _: row[name]
 
 
-def _time(name: str) -> Callable[[Row, Stats], Any]:
+def _time(name: str) -> Callable[[StoredRun, Stats], Any]:
     return lambda row, _: None if row[name] is None else iso(row[name])
 
 
-def _json(name: str, empty: str = "null") -> Callable[[Row, Stats], Any]:
+def _json(name: str, empty: str = "null") -> Callable[[StoredRun, Stats], Any]:
     # It was parsed when it came in, so it may go out unread.
     return lambda row, _: orjson.Fragment(row[name] or empty)
 
 
-def _upper(name: str) -> Callable[[Row, Stats], Any]:
+def _upper(name: str) -> Callable[[StoredRun, Stats], Any]:
     return lambda row, _: row[name].upper()
 
 
-def _above(row: Row, _: Stats) -> list[str]:
+def _above(row: StoredRun, _: Stats) -> list[str]:
     return ancestors(row["dotted_order"])
 
 
-def _latency(row: Row, _: Stats) -> float | None:
+def _latency(row: StoredRun, _: Stats) -> float | None:
     return None if row["end_time"] is None else (row["end_time"] - row["start_time"]) / 1e6
 
 
-_SHARED: dict[str, Callable[[Row, Stats], Any]] = {
+_SHARED: dict[str, Callable[[StoredRun, Stats], Any]] = {
     "id": _column("id"),
     "trace_id": _column("trace_id"),
     "parent_run_ids": _above,

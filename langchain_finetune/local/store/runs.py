@@ -9,9 +9,9 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment, Attachments, Links
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.feedback import Feedback
-from langchain_finetune.local.store.projects import Projects
+from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
-from langchain_finetune.local.store.run_queries import RunQuery
+from langchain_finetune.local.store.run_queries import RunSearch
 from langchain_finetune.local.store.run_serialization import heavy_columns
 from langchain_finetune.local.store.run_stats import run_stats
 from langchain_finetune.local.store.sql import Where, one_of
@@ -56,7 +56,7 @@ class Runs:
     def __init__(
         self,
         database: Database,
-        projects: Projects,
+        projects: ProjectStore,
         feedback: Feedback,
         attachments: Attachments,
         make_room: Callable[[], None],
@@ -92,7 +92,7 @@ class Runs:
                 self._attachments.add(str(UUID(run_id)), files)
             self._feedback.add(feedback)
 
-    def find(self, query: RunQuery) -> RunPage:
+    def find(self, query: RunSearch) -> RunPage:
         """Return a page of the runs that a query asks for."""
         columns = ", ".join(f"r.{name}" for name in heavy_columns(query.fields))
         direction = "ASC" if query.ascending else "DESC"
@@ -161,5 +161,5 @@ class Runs:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))
 
 
-def _told(query: RunQuery, *fields: str) -> bool:
+def _told(query: RunSearch, *fields: str) -> bool:
     return query.fields is None or not query.fields.isdisjoint(fields)

@@ -8,12 +8,12 @@ from langchain_finetune.local.store.comparisons import Comparisons
 from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
-from langchain_finetune.local.store.examples import Examples
+from langchain_finetune.local.store.examples import ExampleStore
 from langchain_finetune.local.store.exports import Exports
 from langchain_finetune.local.store.feedback import Feedback
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
 from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
-from langchain_finetune.local.store.projects import Projects
+from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
@@ -53,7 +53,7 @@ class RunStore:
         self._database = Database(path)
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
-        self.projects = Projects(self._database)
+        self.projects = ProjectStore(self._database)
         self.feedback = Feedback(self._database)
         self.feedback_configs = FeedbackConfigs(self._database)
         self.feedback_tokens = FeedbackTokens(self._database, self.feedback)
@@ -68,7 +68,7 @@ class RunStore:
         self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)
         self.versions = Versions(self._database)
-        self.examples = Examples(self._database, self.datasets, self.attachments, self.versions)
+        self.examples = ExampleStore(self._database, self.datasets, self.attachments, self.versions)
         folder = path.parent / EXPORTS_FOLDER
         self.exports = Exports(self._database, self.projects, self.runs, folder)
         self.comparisons = Comparisons(self._database, self.projects)

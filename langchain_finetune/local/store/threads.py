@@ -16,7 +16,7 @@ from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
 from langchain_finetune.local.store.run_queries import (
     DAY,
-    Time,
+    ClientTime,
     after_run,
     cursor_after,
     micros_of,
@@ -33,8 +33,8 @@ class _ThreadsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project_id: UUID
-    min_start_time: Time | None = None
-    max_start_time: Time | None = None
+    min_start_time: ClientTime | None = None
+    max_start_time: ClientTime | None = None
     filter: str | None = None
     trace_filter: str | None = None
     cursor: str | None = None

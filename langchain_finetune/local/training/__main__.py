@@ -85,7 +85,7 @@ def _train(spec: Spec, reporter: Reporter, asked_to_stop: threading.Event) -> No
         plan = sized(plan, lengths, spec.seed)
 
     # Only now: these take seconds to import, and most faults of a file are known by here.
-    from langchain_finetune.local.training.batches import require_apart
+    from langchain_finetune.local.training.batches import require_apart  # noqa: PLC0415
     from langchain_finetune.local.training.export import export  # noqa: PLC0415
     from langchain_finetune.local.training.fit import fit  # noqa: PLC0415
 

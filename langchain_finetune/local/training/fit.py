@@ -22,7 +22,7 @@ from langchain_finetune.local.training.checkpoints import (
 )
 from langchain_finetune.local.training.plan import Plan
 from langchain_finetune.local.training.preferences import Encoded
-from langchain_finetune.local.training.progress import Progress
+from langchain_finetune.local.training.progress import TrainingProgress
 from langchain_finetune.local.training.trainers import make_trainer
 
 
@@ -107,7 +107,7 @@ def fit(
         total_steps=total,
         seed=seed,
         work=work,
-        callback=Progress(
+        callback=TrainingProgress(
             plan,
             work,
             steps_an_epoch=steps_an_epoch,

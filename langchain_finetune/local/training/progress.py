@@ -33,7 +33,7 @@ _RESUMING = ("optimizer.pt", "scheduler.pt", "scaler.pt")
 """What only the newest checkpoint needs; the optimizer's state is twice as large as the weights."""
 
 
-class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+class TrainingProgress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Follows a training.
 
     Args:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from langchain_finetune.local.jobs.schemas import Event
+from langchain_finetune.local.jobs.schemas import EventRecord
 from langchain_finetune.local.page.render_html import fragment
 
 MARKUP = "<script>alert(1)</script>"
@@ -166,7 +166,7 @@ def test_a_suffix_with_markup_is_text(visitor, create, ended):
 
 
 def test_an_event_with_markup_is_text():
-    event = Event(id="e", created_at=1, job="j", level="error", message=MARKUP)
+    event = EventRecord(id="e", created_at=1, job="j", level="error", message=MARKUP)
     html = bytes(fragment("_events.html", events=[event]).body).decode()
     assert MARKUP not in html
     assert "&lt;script&gt;" in html

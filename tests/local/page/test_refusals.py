@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from langchain_finetune.local.auth.guard import install_error_handlers
+from langchain_finetune.local.page.render_html import page
 from langchain_finetune.local.page.template_filters import shown_seconds
 from support.runs import run
 
@@ -48,7 +49,7 @@ def test_a_form_that_is_too_large(engine, ask):
 
 def test_a_page_that_fails():
     app = FastAPI()
-    install_error_handlers(app)
+    install_error_handlers(app, page)
 
     @app.get("/{path:path}")
     def broken(path: str) -> None:

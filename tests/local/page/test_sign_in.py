@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from langchain_finetune.local.auth.sessions import SESSION_S, TICKET_S, Sessions
+from langchain_finetune.local.auth.sessions import SESSION_S, TICKET_S, PageSessions
 
 
 def test_the_key_signs_in_and_stands_nowhere(engine, ask):
@@ -91,7 +91,7 @@ def test_only_the_key_gives_tickets(ask, cookie, engine):
 
 def test_sessions_and_tickets_end():
     now = [0.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = PageSessions(lambda: now[0])
     session, ticket = sessions.start(), sessions.ticket()
     now[0] += TICKET_S + 1
     assert sessions.redeem(ticket) is None
@@ -105,7 +105,7 @@ def test_sessions_and_tickets_end():
 
 
 def test_sessions_are_bounded():
-    sessions = Sessions()
+    sessions = PageSessions()
     first, second = sessions.start(), sessions.start()
     for _ in range(199):
         sessions.find(first.token)

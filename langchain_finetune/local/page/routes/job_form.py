@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.jobs.schemas import Job
+from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_form import (
     FIELDS,
@@ -65,7 +65,7 @@ def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
     return router
 
 
-def _made_before(engine: EngineParts, given: dict[str, str]) -> Job | None:
+def _made_before(engine: EngineParts, given: dict[str, str]) -> JobRecord | None:
     metadata = {TOKEN_KEY: job_key(given)}
     found = engine.journal.page(limit=1, after=None, metadata=metadata).records
     return found[0] if found else None

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.jobs.schemas import ENDED, Job
+from langchain_finetune.local.jobs.schemas import ENDED, JobRecord
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_views import (
     STATUS_WORDS,
-    Progress,
+    JobProgressView,
     actions,
     age,
     progress,
@@ -101,14 +101,14 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
     return router
 
 
-def _newest_progress(engine: EngineParts, job: Job) -> Progress | None:
+def _newest_progress(engine: EngineParts, job: JobRecord) -> JobProgressView | None:
     if job.status in ENDED:
         return None
     newest = engine.journal.events(job.id, limit=_NEWEST, after=None).records
     return progress(event.data for event in newest)
 
 
-def _shown(engine: EngineParts, job: Job) -> dict[str, Any]:
+def _shown(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
     events = engine.journal.events(job.id, limit=_EVENTS, after=None)
     metrics = engine.journal.metrics(job.id)
     left = job.estimated_finish and job.estimated_finish - now()

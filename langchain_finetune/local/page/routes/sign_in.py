@@ -8,11 +8,11 @@ from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.auth.csrf import SIGN_IN, TICKETS, cookie_name, is_page
-from langchain_finetune.local.auth.sessions import TICKET_S, Session, Sessions
+from langchain_finetune.local.auth.sessions import TICKET_S, PageSessions, Session
 from langchain_finetune.local.page.render_html import PageRoute, page, session_of
 
 
-def create_sign_in_router(sessions: Sessions, key: SecretStr) -> APIRouter:
+def create_sign_in_router(sessions: PageSessions, key: SecretStr) -> APIRouter:
     """Return the routes that begin and end sessions.
 
     Args:

@@ -1,1 +1,1 @@
-""""""
+"""Chat completions: the request, and the answer, whole or streamed."""

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_finetune.checks import LOCAL, check_example, errors_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.request_fields import (
-    Fields,
+    RequestFields,
     Sampling,
     fields_given,
     invalid,
@@ -158,7 +158,7 @@ class ChatRequest:
         )
 
 
-def read_stream(given: Fields) -> tuple[bool, bool]:
+def read_stream(given: RequestFields) -> tuple[bool, bool]:
     """Return whether the answer is a stream, and whether that ends with the tokens used.
 
     Raises:
@@ -179,7 +179,7 @@ def read_stream(given: Fields) -> tuple[bool, bool]:
     return stream, take(options, "include_usage", bool) or False
 
 
-def _sampling(given: Fields) -> Sampling:
+def _sampling(given: RequestFields) -> Sampling:
     top = take_integer(given, "top_logprobs", 0, MAX_TOP_LOGPROBS)
     wanted = take(given, "logprobs", bool)
     if top and not wanted:
@@ -191,7 +191,7 @@ def _sampling(given: Fields) -> Sampling:
     )
 
 
-def _check_messages(given: Fields) -> None:
+def _check_messages(given: RequestFields) -> None:
     if "messages" not in given:
         raise missing("messages")
     for finding in errors_of(check_example(given, LOCAL)):

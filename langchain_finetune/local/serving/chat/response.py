@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.deltas import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.deltas import (
+    CompleteCall,
+    End,
+    Piece,
+    ReasoningDelta,
+    Text,
+    Token,
+)
 from langchain_finetune.local.serving.sse import DONE, event
 
 # OpenAI's API gives this for what is all but impossible; JSON knows no infinity.
@@ -51,8 +58,8 @@ class Envelope:
     def _choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
         texts = [piece for piece in pieces if isinstance(piece, Text)]
         text = "".join(piece.text for piece in texts)
-        reasoning = "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
-        calls = [piece for piece in pieces if isinstance(piece, Call)]
+        reasoning = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningDelta))
+        calls = [piece for piece in pieces if isinstance(piece, CompleteCall)]
         end = next(piece for piece in pieces if isinstance(piece, End))
         message: dict[str, Any] = {
             "role": "assistant",
@@ -90,12 +97,12 @@ class Envelope:
                 match piece:
                     case Text():
                         yield self._chunk(index, {"content": piece.text}, tokens=piece.tokens)
-                    case Reasoning():
+                    case ReasoningDelta():
                         yield self._chunk(index, {"reasoning_content": piece.text})
-                    case Call() if self.legacy:
+                    case CompleteCall() if self.legacy:
                         call = {"name": piece.name, "arguments": piece.arguments}
                         yield self._chunk(index, {"function_call": call})
-                    case Call():
+                    case CompleteCall():
                         call = {"index": calls[index]} | _tool_call(piece)
                         yield self._chunk(index, {"tool_calls": [call]})
                         calls[index] += 1
@@ -162,7 +169,7 @@ def token_logprob(token: Token) -> dict[str, Any]:
     }
 
 
-def _tool_call(call: Call) -> dict[str, Any]:
+def _tool_call(call: CompleteCall) -> dict[str, Any]:
     return {
         "id": f"call_{secrets.token_hex(12)}",
         "type": "function",

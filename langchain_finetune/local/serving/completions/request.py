@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_finetune.local.serving.chat.request import MAX_CHOICES, read_stream
 from langchain_finetune.local.serving.request_fields import (
-    Fields,
+    RequestFields,
     Sampling,
     fields_given,
     invalid,
@@ -111,7 +111,7 @@ class CompletionRequest:
         )
 
 
-def _prompts(given: Fields) -> tuple[PromptText, ...]:
+def _prompts(given: RequestFields) -> tuple[PromptText, ...]:
     prompt = given.get("prompt")
     if prompt is None:
         raise missing("prompt")

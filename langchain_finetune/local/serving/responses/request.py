@@ -11,7 +11,7 @@ from typing import Any
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.chat.request import WITHOUT_EFFECT, ChatRequest
 from langchain_finetune.local.serving.request_fields import (
-    Fields,
+    RequestFields,
     fields_given,
     invalid,
     missing,
@@ -19,12 +19,12 @@ from langchain_finetune.local.serving.request_fields import (
     unsupported,
 )
 
-Message = dict[str, Any]
+WireChatMessage = dict[str, Any]
 
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 
 
-def read_input(given: Any) -> list[Message]:
+def read_input(given: Any) -> list[WireChatMessage]:
     """Return the messages that a request's `input` stands for.
 
     Args:
@@ -41,7 +41,7 @@ def read_input(given: Any) -> list[Message]:
         return [{"role": "user", "content": given}]
     if not isinstance(given, list):
         raise invalid("input", "must be a string or a list of items")
-    messages: list[Message] = []
+    messages: list[WireChatMessage] = []
     for index, item in enumerate(given):
         place = f"input[{index}]"
         if not isinstance(item, Mapping):
@@ -61,14 +61,14 @@ def read_input(given: Any) -> list[Message]:
     return messages
 
 
-def _message(item: Mapping[str, Any], place: str) -> Message:
+def _message(item: Mapping[str, Any], place: str) -> WireChatMessage:
     role = item.get("role")
     if not isinstance(role, str):
         raise invalid(f"{place}.role", "must be a string")
     return {"role": role, "content": _text(item.get("content"), f"{place}.content")}
 
 
-def _add_call(messages: list[Message], item: Mapping[str, Any], place: str) -> None:
+def _add_call(messages: list[WireChatMessage], item: Mapping[str, Any], place: str) -> None:
     """Add a call to the assistant's message before it, where there is one."""
     call = {
         "id": _string(item, "call_id", place),
@@ -83,7 +83,7 @@ def _add_call(messages: list[Message], item: Mapping[str, Any], place: str) -> N
     messages[-1].setdefault("tool_calls", []).append(call)
 
 
-def _result(item: Mapping[str, Any], place: str) -> Message:
+def _result(item: Mapping[str, Any], place: str) -> WireChatMessage:
     return {
         "role": "tool",
         "tool_call_id": _string(item, "call_id", place),
@@ -203,7 +203,7 @@ def errors_renamed() -> Iterator[None]:
         raise
 
 
-def _messages(given: Fields) -> list[dict[str, Any]]:
+def _messages(given: RequestFields) -> list[dict[str, Any]]:
     if "input" not in given:
         raise missing("input")
     messages = read_input(given["input"])
@@ -238,14 +238,14 @@ def _chat_tool(given: Any) -> dict[str, Any]:
     return {"type": "function", "function": rest}
 
 
-def _logprobs(given: Fields) -> dict[str, Any]:
+def _logprobs(given: RequestFields) -> dict[str, Any]:
     include = take(given, "include", list) or []
     if _LOGPROBS not in include:
         return {"top_logprobs": given.get("top_logprobs")}
     return {"logprobs": True, "top_logprobs": given.get("top_logprobs")}
 
 
-def _echoed(given: Fields, text_format: Any) -> dict[str, Any]:
+def _echoed(given: RequestFields, text_format: Any) -> dict[str, Any]:
     return {
         "instructions": given.get("instructions"),
         "max_output_tokens": given.get("max_output_tokens"),

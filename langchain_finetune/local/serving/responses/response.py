@@ -8,10 +8,17 @@ from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.chat.response import token_logprob
-from langchain_finetune.local.serving.deltas import Call, End, Piece, Reasoning, Text, Token
+from langchain_finetune.local.serving.deltas import (
+    CompleteCall,
+    End,
+    Piece,
+    ReasoningDelta,
+    Text,
+    Token,
+)
 from langchain_finetune.local.serving.sse import event
 
-Event = dict[str, Any]
+ResponseEvent = dict[str, Any]
 
 
 class _TextItem(ABC):
@@ -31,7 +38,7 @@ class _TextItem(ABC):
         self._tokens: list[Token] = []
 
     @property
-    def _place(self) -> Event:
+    def _place(self) -> ResponseEvent:
         return {"item_id": self._id, "output_index": self._index, "content_index": 0}
 
     @abstractmethod
@@ -46,13 +53,13 @@ class _TextItem(ABC):
         del tokens
         return {}
 
-    def opening(self) -> Iterator[Event]:
+    def opening(self) -> Iterator[ResponseEvent]:
         """Tell that the item begins."""
         empty = self.body("in_progress") | {"content": []}
         yield {"type": "response.output_item.added", "output_index": self._index, "item": empty}
         yield {"type": "response.content_part.added", **self._place, "part": self.part()}
 
-    def feed(self, piece: Text | Reasoning) -> Iterator[Event]:
+    def feed(self, piece: Text | ReasoningDelta) -> Iterator[ResponseEvent]:
         """Add a piece, and tell it."""
         tokens = list(piece.tokens) if isinstance(piece, Text) else []
         self._text += piece.text
@@ -64,7 +71,7 @@ class _TextItem(ABC):
             **self._logprobs(tokens),
         }
 
-    def closing(self, status: str) -> Iterator[Event]:
+    def closing(self, status: str) -> Iterator[ResponseEvent]:
         """Tell that the item is at its end."""
         yield {
             "type": f"response.{self.event}.done",
@@ -148,7 +155,7 @@ class CallItem:
         call: The call.
     """
 
-    def __init__(self, index: int, call: Call) -> None:
+    def __init__(self, index: int, call: CompleteCall) -> None:
         self._index = index
         self._call = call
         self._ids = {
@@ -166,7 +173,7 @@ class CallItem:
             "status": status,
         }
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[ResponseEvent]:
         """Tell the call."""
         place = {"output_index": self._index}
         arguments = place | {"item_id": self._ids["id"]}
@@ -188,9 +195,6 @@ class CallItem:
 def _likely(token: Token) -> dict[str, Any]:
     told = token_logprob(token)
     return {"token": told["token"], "logprob": told["logprob"]}
-
-
-Event = dict[str, Any]
 
 
 class ResponseWriter:
@@ -244,15 +248,15 @@ class ResponseWriter:
             }
             yield self._event("response.failed", response=self._body)
 
-    def _feed(self, piece: Piece) -> Iterator[Event]:
+    def _feed(self, piece: Piece) -> Iterator[ResponseEvent]:
         match piece:
             case Text():
                 yield from self._in(MessageItem)
                 yield from self._item.feed(piece) if self._item else ()
-            case Reasoning():
+            case ReasoningDelta():
                 yield from self._in(ReasoningItem)
                 yield from self._item.feed(piece) if self._item else ()
-            case Call():
+            case CompleteCall():
                 yield from self._close("completed")
                 call = CallItem(len(self._body["output"]), piece)
                 self._body["output"].append(call.body())
@@ -260,20 +264,20 @@ class ResponseWriter:
             case End():
                 yield from self._end(piece)
 
-    def _in(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[Event]:
+    def _in(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[ResponseEvent]:
         """Open an item of this kind, unless it is open."""
         if not isinstance(self._item, kind):
             yield from self._close("completed")
             self._item = kind(len(self._body["output"]))
             yield from self._item.opening()
 
-    def _close(self, status: str) -> Iterator[Event]:
+    def _close(self, status: str) -> Iterator[ResponseEvent]:
         if self._item:
             yield from self._item.closing(status)
             self._body["output"].append(self._item.body(status))
             self._item = None
 
-    def _end(self, end: End) -> Iterator[Event]:
+    def _end(self, end: End) -> Iterator[ResponseEvent]:
         status = "incomplete" if end.finish_reason == "length" else "completed"
         if not self._body["output"] and not self._item:
             # An empty answer is a message all the same.

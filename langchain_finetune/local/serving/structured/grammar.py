@@ -12,7 +12,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.request_fields import unsupported
-from langchain_finetune.local.serving.response_format import JsonText, Schema, Shape, Tool
+from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
@@ -111,7 +111,7 @@ def _check_json(json_text: JsonText, options: Schema, tokenizer: LLTokenizer) ->
         )
 
 
-def _check_tool(tool: Tool, options: Schema, tokenizer: LLTokenizer) -> None:
+def _check_tool(tool: OfferedTool, options: Schema, tokenizer: LLTokenizer) -> None:
     # Of a tool that is not strict, what can't be enforced is left to the model.
     options = options if tool.strict else options | {"lenient": True}
     fault = _fault(tool.schema, options, tokenizer)

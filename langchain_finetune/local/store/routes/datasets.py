@@ -5,8 +5,8 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.store.example_formats import csv_upload
 from langchain_finetune.local.store.routes.shared import (
     Json,
-    Page,
-    Parts,
+    PageRange,
+    SplitBody,
     Texts,
     answer,
     json_object,
@@ -27,7 +27,7 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         return answer(store.datasets.create(body))
 
     @router.post("/datasets/upload")
-    def upload_csv(parts: Parts) -> Response:
+    def upload_csv(parts: SplitBody) -> Response:
         dataset, examples = csv_upload(parts())
         with store.together():
             made = store.datasets.create(dataset)
@@ -36,7 +36,7 @@ def create_datasets_router(store: RunStore) -> APIRouter:
 
     @router.get("/datasets", dependencies=[known_only(*_LISTED_BY)])
     def list_datasets(
-        page: Page,
+        page: PageRange,
         *,
         id: Texts = None,  # noqa: A002 the API's name
         name: str | None = None,
@@ -69,7 +69,7 @@ def create_datasets_router(store: RunStore) -> APIRouter:
         return answer(store.comparisons.create(body))
 
     @router.get("/datasets/{dataset_id}/comparative", dependencies=[known_only("limit", "offset")])
-    def list_comparisons(dataset_id: str, page: Page) -> Response:
+    def list_comparisons(dataset_id: str, page: PageRange) -> Response:
         found = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
         return answer(store.comparisons.all(found["id"], limit=page.limit, offset=page.offset))
 

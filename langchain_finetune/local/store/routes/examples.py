@@ -10,11 +10,11 @@ from langchain_finetune.local.store.example_changes import (
     example_change,
     examples_of_parts,
 )
-from langchain_finetune.local.store.examples import Examples
+from langchain_finetune.local.store.examples import ExampleStore
 from langchain_finetune.local.store.routes.shared import (
     Json,
-    Page,
-    Parts,
+    PageRange,
+    SplitBody,
     Texts,
     answer,
     json_object,
@@ -39,7 +39,7 @@ def create_examples_router(store: RunStore) -> APIRouter:
 
     @router.get("/examples", dependencies=[known_only(*_LISTED_BY)])
     def list_examples(
-        page: Page,
+        page: PageRange,
         *,
         dataset: str | None = None,
         id: Texts = None,  # noqa: A002 the API's name
@@ -67,7 +67,7 @@ def create_examples_router(store: RunStore) -> APIRouter:
     @router.delete("/examples", dependencies=[known_only("example_ids")])
     def delete_many(example_ids: Texts = None) -> Response:
         examples.delete([uuid_text(each, "example_ids") or "" for each in example_ids or []])
-        return answer({"message": "Examples deleted"})
+        return answer({"message": "ExampleStore deleted"})
 
     @router.get("/examples/{example_id}")
     def read(example_id: str, as_of: str | None = None) -> Response:
@@ -85,7 +85,7 @@ def create_examples_router(store: RunStore) -> APIRouter:
             raise ApiError(400, "example_ids must be a list.", param="example_ids")
         gone = [uuid_text(each, "example_ids") or "" for each in ids]
         (examples.erase if body.get("hard_delete") else examples.delete)(gone)
-        return answer({"message": "Examples deleted"})
+        return answer({"message": "ExampleStore deleted"})
 
     @router.delete("/examples/{example_id}")
     def delete(example_id: str) -> Response:
@@ -95,15 +95,15 @@ def create_examples_router(store: RunStore) -> APIRouter:
     return router
 
 
-def _add_uploads(router: APIRouter, examples: Examples) -> None:
+def _add_uploads(router: APIRouter, examples: ExampleStore) -> None:
     @router.post("/platform/datasets/{dataset_id}/examples")
-    def upload(dataset_id: str, parts: Parts) -> Response:
+    def upload(dataset_id: str, parts: SplitBody) -> Response:
         changes = examples_of_parts(parts())
         time = examples.add(uuid_text(dataset_id, "dataset_id") or "", changes)
         return answer(_receipt(changes, time), 201)
 
     @router.patch("/platform/datasets/{dataset_id}/examples")
-    def update_many(dataset_id: str, parts: Parts) -> Response:
+    def update_many(dataset_id: str, parts: SplitBody) -> Response:
         changes = examples_of_parts(parts())
         time = examples.change(changes, uuid_text(dataset_id, "dataset_id"))
         return answer(_receipt(changes, time))

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.exports import DESTINATION_ID
 from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.routes.shared import Json, Page, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, PageRange, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 
@@ -37,7 +37,7 @@ def create_exports_router(store: RunStore) -> APIRouter:
         return answer(exports.create(body))
 
     @router.get("", dependencies=[known_only("limit", "offset")])
-    def list_exports(page: Page) -> Response:
+    def list_exports(page: PageRange) -> Response:
         return answer(exports.all(limit=page.limit, offset=page.offset))
 
     @router.get("/{export_id}")

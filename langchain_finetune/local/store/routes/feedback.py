@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
 from langchain_finetune.local.store.routes.shared import (
     Json,
-    Page,
+    PageRange,
     PublicJson,
     Root,
     Texts,
@@ -33,7 +33,7 @@ def create_feedback_router(store: RunStore) -> APIRouter:
 
     @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
     def list_feedback(
-        page: Page,
+        page: PageRange,
         *,
         run: Texts = None,
         key: Texts = None,
@@ -83,7 +83,7 @@ def _add_tokens(router: APIRouter, store: RunStore) -> None:
         return answer(tokens.create(body, root))
 
     @router.get("/feedback/tokens", dependencies=[known_only("run_id", "limit", "offset")])
-    def list_tokens(run_id: str, page: Page, root: Root) -> Response:
+    def list_tokens(run_id: str, page: PageRange, root: Root) -> Response:
         run = uuid_text(run_id, "run_id") or ""
         return answer(tokens.all(run, root, limit=page.limit, offset=page.offset))
 
@@ -117,7 +117,7 @@ def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
         "/feedback-configs", dependencies=[known_only("key", "name_contains", "limit", "offset")]
     )
     def list_configs(
-        page: Page, *, key: Texts = None, name_contains: str | None = None
+        page: PageRange, *, key: Texts = None, name_contains: str | None = None
     ) -> Response:
         found = configs.all(
             keys=key or [], name_contains=name_contains, limit=page.limit, offset=page.offset

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
-from langchain_finetune.local.store.bodies import Part, loads
-from langchain_finetune.local.store.routes.shared import Json, Parts, answer
+from langchain_finetune.local.store.bodies import FormPart, loads
+from langchain_finetune.local.store.routes.shared import Json, SplitBody, answer
 from langchain_finetune.local.store.run_changes import JSON_COLUMNS, RunChange, run_change
 from langchain_finetune.local.store.store import RunStore
 
@@ -30,7 +30,7 @@ def create_ingest_router(store: RunStore) -> APIRouter:
     router = APIRouter()
 
     @router.post("/runs/multipart")
-    def take_multipart(parts: Parts) -> Response:
+    def take_multipart(parts: SplitBody) -> Response:
         batch = read_batch(parts())
         store.runs.apply(batch.changes, batch.attachments, batch.feedback)
         return answer({"message": "Runs accepted"}, 202)
@@ -59,7 +59,7 @@ def create_ingest_router(store: RunStore) -> APIRouter:
     return router
 
 
-def read_batch(parts: Iterable[Part]) -> Batch:
+def read_batch(parts: Iterable[FormPart]) -> Batch:
     """Read the parts of `POST /runs/multipart`.
 
     Args:

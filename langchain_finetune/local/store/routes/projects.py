@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.store.routes.shared import Json, Page, Texts, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, PageRange, Texts, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.sql import Where
 from langchain_finetune.local.store.store import RunStore
@@ -21,7 +21,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
         ],
     )
     def list_projects(
-        page: Page,
+        page: PageRange,
         *,
         id: Texts = None,  # noqa: A002 the API's name
         name: str | None = None,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.queues import QueuedRun
-from langchain_finetune.local.store.routes.shared import Json, Page, Texts, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, PageRange, Texts, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.store import RunStore
@@ -22,7 +22,10 @@ def create_queues_router(store: RunStore) -> APIRouter:
 
     @router.get("", dependencies=[known_only("ids", "name", "name_contains", "limit", "offset")])
     def list_queues(
-        page: Page, ids: Texts = None, name: str | None = None, name_contains: str | None = None
+        page: PageRange,
+        ids: Texts = None,
+        name: str | None = None,
+        name_contains: str | None = None,
     ) -> Response:
         found = queues.all(
             ids=[_id(each) for each in ids or []],
@@ -70,7 +73,7 @@ def _add_runs(router: APIRouter, store: RunStore) -> None:
     queues = store.queues
 
     @router.get("/{queue_id}/runs", dependencies=[known_only("status", "limit", "offset")])
-    def list_runs(queue_id: str, page: Page, status: str | None = None) -> Response:
+    def list_runs(queue_id: str, page: PageRange, status: str | None = None) -> Response:
         # Together, so that no run goes between the two.
         with store.together():
             found = queues.runs(_id(queue_id), status=status, limit=page.limit, offset=page.offset)

@@ -9,7 +9,14 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import Part, dumps, loads, multipart, read_body, unpacked
+from langchain_finetune.local.store.bodies import (
+    FormPart,
+    dumps,
+    loads,
+    multipart,
+    read_body,
+    unpacked,
+)
 
 MAX_PUBLIC_BYTES = 2**20
 """Largest body of who has no key."""
@@ -31,7 +38,7 @@ async def _read_json(request: Request, most: int | None = None) -> Any:
     return loads(body)
 
 
-async def _raw_body(request: Request) -> Callable[[], list[Part]]:
+async def _raw_body(request: Request) -> Callable[[], list[FormPart]]:
     body = await read_body(request)
     encoding = _encoding(request)
     content_type = request.headers.get("content-type", "")
@@ -61,7 +68,7 @@ Json = Annotated[Any, Depends(_json_body)]
 PublicJson = Annotated[Any, Depends(_public_json_body)]
 """The same, of a route that takes no key."""
 
-Parts = Annotated[Callable[[], list[Part]], Depends(_raw_body)]
+SplitBody = Annotated[Callable[[], list[FormPart]], Depends(_raw_body)]
 """Splits the body into its parts."""
 
 
@@ -72,7 +79,7 @@ def _root(request: Request) -> str:
 Root = Annotated[str, Depends(_root)]
 """The server's address as the client wrote it."""
 
-Page = Annotated[_Page, Depends(_page)]
+PageRange = Annotated[_Page, Depends(_page)]
 """Which part of a list is asked for."""
 
 Texts = Annotated[list[str] | None, Query()]

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.example_formats import openai_line
-from langchain_finetune.local.store.routes.shared import Json, Page, answer, known_only
+from langchain_finetune.local.store.routes.shared import Json, PageRange, answer, known_only
 from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
 
@@ -26,7 +26,7 @@ def create_versions_router(store: RunStore) -> APIRouter:
         return str(store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")["id"])
 
     @router.get("/versions", dependencies=[known_only("search", "limit", "offset")])
-    def list_versions(dataset_id: str, page: Page, search: str | None = None) -> Response:
+    def list_versions(dataset_id: str, page: PageRange, search: str | None = None) -> Response:
         found = versions.all(known(dataset_id), search=search, limit=page.limit, offset=page.offset)
         return answer(found)
 
