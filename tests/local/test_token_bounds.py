@@ -153,8 +153,8 @@ def test_only_what_is_over_is_not_counted(counter, rewrites, chat, limit):
         encoder = replace(encoder, tokenizer=tokenizer)
     [exact] = LocalCounter(replace(encoder, max_length=None)).count([chat])
     with (
-        patch("langchain_finetune.convert.tokens.counter.local._MANY", 0),
-        patch("langchain_finetune.convert.tokens.counter.local._STEP", 1),
+        patch("langchain_finetune.convert.tokens.local._MANY", 0),
+        patch("langchain_finetune.convert.tokens.local._STEP", 1),
     ):
         [found] = LocalCounter(encoder, most=limit).count([chat])
     if isinstance(found, Over):

@@ -141,7 +141,7 @@ sys.path.insert(0, sys.argv[2])
 from support.chats import chats
 from langchain_finetune import Convert, Split
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.finetune.spool import spool
+from langchain_finetune.finetune.training_files import spool
 examples = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(400))
 spool(examples, Path(sys.argv[1]), target=Target("openai", "gpt-4.1-mini"))
 """
