@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.checks.file import FileCheck, check_file
     from langchain_finetune.checks.finding import Finding, Findings
+    from langchain_finetune.convert.check_file import FileCheck, check_file
     from langchain_finetune.convert.community_compat import convert_messages_for_finetuning
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
+    from langchain_finetune.engines import AzureDeployment, NebiusDeployment
+    from langchain_finetune.engines.jobs import (
+        JobCheckpoint,
+        JobEvent,
+        JobProgress,
+        JobStatus,
+    )
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
@@ -43,16 +50,8 @@ if TYPE_CHECKING:
     )
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
-    from langchain_finetune.finetune.engines.azure import AzureDeployment
-    from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.job import Job
     from langchain_finetune.finetune.job_spec import Hyperparameters
-    from langchain_finetune.finetune.job_status import (
-        JobCheckpoint,
-        JobEvent,
-        JobProgress,
-        JobStatus,
-    )
     from langchain_finetune.finetune.loss_curve import LossCurve
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -124,7 +123,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "AzureDeployment": "finetune.engines.azure",
+    "AzureDeployment": "engines",
     "BaseModelError": "errors",
     "BudgetError": "errors",
     "ConversionReport": "convert.report.conversion_report",
@@ -136,7 +135,7 @@ _PLACES = {
     "EngineUnreachableError": "errors",
     "Examples": "convert.examples",
     "FeedbackCondition": "loaders.query",
-    "FileCheck": "checks.file",
+    "FileCheck": "convert.check_file",
     "Finding": "checks.finding",
     "Findings": "checks.finding",
     "FineTune": "finetune.runnable",
@@ -145,12 +144,12 @@ _PLACES = {
     "Hyperparameters": "finetune.job_spec",
     "Job": "finetune.job",
     "JobCancelledError": "errors",
-    "JobCheckpoint": "finetune.job_status",
+    "JobCheckpoint": "engines.jobs",
     "JobError": "errors",
-    "JobEvent": "finetune.job_status",
+    "JobEvent": "engines.jobs",
     "JobFailedError": "errors",
-    "JobProgress": "finetune.job_status",
-    "JobStatus": "finetune.job_status",
+    "JobProgress": "engines.jobs",
+    "JobStatus": "engines.jobs",
     "JobSubmissionError": "errors",
     "JobTimeoutError": "errors",
     "LangSmithDatasetChatLoader": "loaders.datasets",
@@ -162,7 +161,7 @@ _PLACES = {
     "MetricsLogger": "finetune.callbacks",
     "ModelRetiredError": "errors",
     "ModelRetirementWarning": "errors",
-    "NebiusDeployment": "finetune.engines.nebius",
+    "NebiusDeployment": "engines",
     "RichProgress": "finetune.callbacks",
     "RunFileChatLoader": "loaders.files",
     "RunQuery": "loaders.query",
@@ -174,7 +173,7 @@ _PLACES = {
     "TrainedContractWarning": "errors",
     "TrainingNotAvailableError": "errors",
     "WrittenFile": "convert.jsonl",
-    "check_file": "checks.file",
+    "check_file": "convert.check_file",
     "convert_messages_for_finetuning": "convert.community_compat",
     "map_ai_messages": "loaders.speakers",
     "merge_chat_runs": "loaders.speakers",

@@ -72,7 +72,7 @@ class EncodedChat:
         id: The run that it came from.
         line: The line, newline included.
         source: As in `FineTuningSession`.
-        fit_for: Providers of whose rules (`checks.PROFILES`) it breaks none.
+        fit_for: Profiles of whose rules it breaks none.
     """
 
     id: str

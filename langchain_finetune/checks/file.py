@@ -1,19 +1,15 @@
 """Files of examples: lines that are JSON, and how many and how much there may be."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from langchain_finetune.checks.example import errors_of
-from langchain_finetune.checks.finding import Finding, Findings
+from langchain_finetune.checks.finding import Finding
 from langchain_finetune.checks.methods import CHECKS, Method
-from langchain_finetune.checks.profiles import OPENAI, PROFILES, Profile, RulesName
-from langchain_finetune.errors import ConvertError
+from langchain_finetune.checks.profiles import OPENAI, Profile
 
 MIN_EXAMPLES = OPENAI.min_examples
 """Fewest examples of a training file (OpenAI's fine-tuning guide); all providers copy it."""
@@ -98,73 +94,3 @@ def check_size(examples: int, size: int, rules: Profile, *, training: bool = Tru
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """What a check of a training file found.
-
-    Attributes:
-        path: The file.
-        rules: Whose rules it was held to.
-        examples: How many lines it has that are not blank.
-        rejected: How many of them have an error.
-        size: Its bytes.
-        findings: Errors and warnings; the first hundred of each code in full, all counted.
-    """
-
-    path: Path
-    rules: RulesName
-    examples: int
-    rejected: int
-    size: int
-    findings: Findings
-
-    @property
-    def ok(self) -> bool:
-        """Whether the provider would take the file: no error was found."""
-        return not self.findings.errors
-
-
-def check_file(
-    path: str | os.PathLike[str], rules: RulesName = "openai", method: Method = "supervised"
-) -> FileCheck:
-    """Check a training file, one JSON object a line, as `Convert` checks its examples.
-
-    The file is read line by line, so memory stays flat; blank lines are passed over.
-
-    Args:
-        path: The file.
-        rules: Whose rules: `openai`, `azure`, `nebius` or `local`.
-        method: What the lines hold: `supervised` chats, `preference` pairs or `completion`.
-
-    Raises:
-        ConvertError: There are no such rules or no such method, or the file can't be read.
-
-    Example:
-        ```python
-        checked = check_file("train.jsonl", rules="azure")
-        for finding in checked.findings:
-            print(finding)  # row 4, message 2: A tool call was never answered. (...)
-        ```
-    """
-    if rules not in PROFILES:
-        raise ConvertError(f"There are no rules {rules!r}; there are {', '.join(PROFILES)}.")
-    if method not in CHECKS:
-        raise ConvertError(f"There is no method {method!r}; there are {', '.join(CHECKS)}.")
-    profile = PROFILES[rules]
-    findings = Findings()
-    examples = rejected = 0
-    try:
-        size = Path(path).stat().st_size
-        with Path(path).open("rb") as lines:
-            for _, found in check_lines(lines, profile, method):
-                examples += 1
-                rejected += bool(errors_of(found))
-                for finding in found:
-                    findings.add(finding)
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror}.") from error
-    for finding in check_size(examples, size, profile):
-        findings.add(finding)
-    return FileCheck(Path(path), rules, examples, rejected, size, findings)

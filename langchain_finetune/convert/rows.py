@@ -28,7 +28,7 @@ class Row:
         source: Where the chat came from; see `FineTuningSession`.
         example: The example.
         line: Its line of JSON, newline included, where that is at hand.
-        fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
+        fit_for: Profiles of whose rules it is known to break none.
 
     Attributes:
         number: Place of the chat among those that came in, counted from 1; for findings.

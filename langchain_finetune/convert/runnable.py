@@ -8,7 +8,7 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
-from langchain_finetune.checks import OPENAI, PROFILES, Method, Profile, RulesName
+from langchain_finetune.checks import OPENAI, Method, Profile
 from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
@@ -29,6 +29,7 @@ from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
+from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 
 
@@ -57,8 +58,9 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             which a function of the wire message (a copy) and its index returns true. The others
             get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
             says; a chat that is left without a target is rejected (`no_target`).
-        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
-            default those of the engine that `FineTune` names, or else OpenAI's.
+        rules: The engine whose rules an example has to meet, such as `azure`; see
+            `langchain_finetune.engines.ENGINES`. By default the one that `FineTune` names, or
+            else OpenAI's.
         fix: Put right what can safely be put right in supervised lines, such as an empty list of
             tools or an answer that must not be learnt beside others that can; counted in
             `Examples.notes` as `fixed.<code>`.
@@ -101,7 +103,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     method: Method = "supervised"
     targets: Targets = "all"
-    rules: RulesName | None = None
+    rules: EngineName | None = None
     fix: bool = False
     strict: bool = False
     redact: Redact | None = None
@@ -211,4 +213,4 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     def _profile(self, target: Target) -> Profile:
         name = self.rules or target.engine
-        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)
+        return engine_of(name).profile if name else OPENAI
