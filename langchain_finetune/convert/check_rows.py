@@ -57,13 +57,11 @@ def checked_rows(
                 kept, findings = row.changed(example), left
         for finding in done:
             outcome.counts[f"fixed.{finding.code}"] += 1
-            outcome.findings.add(_placed(replace(finding, fixed=True), row))
+            outcome.add(replace(finding, fixed=True), row)
         for finding in findings:
-            outcome.findings.add(_placed(finding, row))
+            outcome.add(finding, row)
         if errors := errors_of(findings):
-            first = errors[0]
-            place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject_row(row, first.code, first.message + place)
+            outcome.reject_for(errors[0], row)
         else:
             yield kept
 
@@ -89,10 +87,6 @@ def _line(row: Row) -> bytes | None:
         return row.line
     except TypeError:
         return None  # JSON can't say it; the check of the text says where.
-
-
-def _placed(finding: Finding, row: Row) -> Finding:
-    return replace(finding, row=row.number, id=row.id, source=row.source)
 
 
 def _lost(lost: Sequence[Skip]) -> str:

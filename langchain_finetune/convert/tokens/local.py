@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from langchain_finetune.convert.rows import Example
-from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.local.api_error import ApiError
