@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
-    from langchain_finetune.finetune.job_spec import Hyperparameters
     from langchain_finetune.finetune.loss_curve import LossCurve
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
+    from langchain_finetune.methods import Hyperparameters
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -141,7 +141,7 @@ _PLACES = {
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
-    "Hyperparameters": "finetune.job_spec",
+    "Hyperparameters": "methods",
     "Job": "finetune.job",
     "JobCancelledError": "errors",
     "JobCheckpoint": "engines.jobs",

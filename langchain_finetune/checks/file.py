@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from langchain_finetune.checks.finding import Finding
-from langchain_finetune.checks.methods import CHECKS, Method
+from langchain_finetune.checks.methods import CHECKS
 from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.methods import LineKind
 
 MIN_EXAMPLES = OPENAI.min_examples
 """Fewest examples of a training file (OpenAI's fine-tuning guide); all providers copy it."""
@@ -39,7 +40,7 @@ def _parse_odd(line: bytes) -> Any:
 
 
 def check_lines(
-    lines: Iterable[bytes], rules: Profile, method: Method = "supervised"
+    lines: Iterable[bytes], rules: Profile, method: LineKind = "supervised"
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Yield the number of each line that is not blank, counted from 1, and what is wrong with it.
 

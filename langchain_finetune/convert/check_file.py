@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_finetune.checks import CHECKS, Findings, Method, check_lines, check_size, errors_of
+from langchain_finetune.checks import CHECKS, Findings, check_lines, check_size, errors_of
 from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.methods import LineKind
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class FileCheck:
 
 
 def check_file(
-    path: str | os.PathLike[str], rules: str = "openai", method: Method = "supervised"
+    path: str | os.PathLike[str], rules: str = "openai", method: LineKind = "supervised"
 ) -> FileCheck:
     """Check a training file, one JSON object a line, as `Convert` checks its examples.
 

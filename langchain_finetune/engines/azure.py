@@ -159,7 +159,7 @@ ENGINE = _AzureEngine(
     key_variable="AZURE_OPENAI_API_KEY",
     needs_base_url=True,
     profile=Profile(name="azure", keys=KEYS, max_images=64, warnings=UNPROVEN, within_openai=True),
-    methods=frozenset({"supervised", "preference"}),
+    lines=("supervised", "preference"),
     refused_in_suffix=".",
     deployment=AzureDeployment,
     request_options={"--training-type": ("trainingType", "Standard, GlobalStandard or Developer.")},

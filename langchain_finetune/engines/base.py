@@ -23,13 +23,14 @@ from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
-    JobRecord,
-    JobRequest,
     JobStatus,
-    Page,
+    ListPage,
+    NewJob,
+    RemoteJob,
     UploadedFile,
 )
 from langchain_finetune.errors import EngineAuthenticationError, EngineError
+from langchain_finetune.methods import LineKind
 
 Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints"]
 """What some engines can't do."""
@@ -156,7 +157,7 @@ class Engine(ABC):
         takes_base_url: Whether another address can be given.
         needs_base_url: Whether each account has an address of its own.
         profile: The rules of its training files.
-        methods: What `Convert(method=...)` may make for it.
+        lines: Kinds of line that it trains on, what `Convert(method=...)` makes.
         prices: USD per million trained tokens, by base.
         price_source: Who says so.
         price_as_of: The month of that source, `YYYY-MM`.
@@ -176,7 +177,7 @@ class Engine(ABC):
     takes_base_url: bool = True
     needs_base_url: bool = False
     profile: Profile = OPENAI
-    methods: frozenset[str] = frozenset({"supervised", "preference", "completion"})
+    lines: tuple[LineKind, ...] = ("supervised", "preference", "completion")
     prices: Mapping[str, float] = field(default_factory=dict)
     price_source: str = "its price list"
     price_as_of: str | None = None
@@ -306,10 +307,10 @@ class Engine(ABC):
         """Return whether an uploaded file can still be used."""
         return finished(Path(file_id).is_file())
 
-    def files(self, after: str | None) -> Flow[Page[UploadedFile]]:
+    def files(self, after: str | None) -> Flow[ListPage[UploadedFile]]:
         """List the uploaded training files, newest first."""
         del after
-        return finished(Page())
+        return finished(ListPage())
 
     def delete_file(self, file_id: str) -> Flow[None]:
         """Delete an uploaded file."""
@@ -317,7 +318,7 @@ class Engine(ABC):
         return finished(None)
 
     @abstractmethod
-    def create(self, request: JobRequest) -> Flow[JobRecord]:
+    def create(self, request: NewJob) -> Flow[RemoteJob]:
         """Create a job.
 
         Raises:
@@ -325,7 +326,9 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def jobs(self, metadata: Mapping[str, str] | None, after: str | None) -> Flow[Page[JobRecord]]:
+    def jobs(
+        self, metadata: Mapping[str, str] | None, after: str | None
+    ) -> Flow[ListPage[RemoteJob]]:
         """List the jobs, newest first.
 
         Args:
@@ -334,18 +337,18 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def status(self, job_id: str) -> Flow[JobRecord]:
+    def status(self, job_id: str) -> Flow[RemoteJob]:
         """Return a job; where the client drives the training, go on with it a little."""
 
-    def steer(self, job_id: str, verb: Steering) -> Flow[JobRecord]:
+    def steer(self, job_id: str, verb: Steering) -> Flow[RemoteJob]:
         """Cancel, pause or resume a job."""
         raise NotImplementedError(job_id, verb)
 
-    def events(self, job_id: str, after: str | None) -> Flow[Page[JobEvent]]:
+    def events(self, job_id: str, after: str | None) -> Flow[ListPage[JobEvent]]:
         """List a job's events, newest first."""
         raise NotImplementedError(job_id, after)
 
-    def checkpoints(self, job_id: str, after: str | None) -> Flow[Page[JobCheckpoint]]:
+    def checkpoints(self, job_id: str, after: str | None) -> Flow[ListPage[JobCheckpoint]]:
         """List a job's checkpoints, newest first."""
         raise NotImplementedError(job_id, after)
 

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from langchain_finetune.engines.jobs import EngineSilent, Page
+from langchain_finetune.engines.jobs import EngineSilent, ListPage
 from langchain_finetune.errors import EngineError, Failure
 
 Result = TypeVar("Result")
@@ -225,7 +225,7 @@ class Pages(Generic[Result]):
 
     def __init__(
         self,
-        request: Callable[[str | None], Flow[Page[Result]]],
+        request: Callable[[str | None], Flow[ListPage[Result]]],
         retry: Retry,
         *,
         max_pages: int | None = None,
@@ -245,7 +245,9 @@ class Pages(Generic[Result]):
         Raises:
             EngineError: The engine does not answer, or refuses.
         """
-        page = (yield from self._ask(partial(self._request, self._after), self._retry)) or Page()
+        page = (
+            yield from self._ask(partial(self._request, self._after), self._retry)
+        ) or ListPage()
         fresh = {one.id: one for one in page.entries if one.id not in self._seen}
         if self._left is not None:
             self._left -= 1

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from langchain_finetune.methods import Method
+
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 """States after which nothing follows; any other, also an unknown one, goes on."""
 
@@ -114,7 +116,7 @@ class EngineSilent:
 
 
 @dataclass(frozen=True)
-class JobRecord:
+class RemoteJob:
     """A job as its engine keeps it.
 
     Attributes:
@@ -136,14 +138,14 @@ class JobRecord:
 
 
 @dataclass(frozen=True)
-class JobRequest:
+class NewJob:
     """What an engine is asked to create a job from.
 
     Attributes:
         model: The base.
         training_file: Id of the uploaded training file.
         validation_file: Id of the uploaded validation file, if any.
-        method: `supervised`, or `dpo` for pairs of preference.
+        method: The training method.
         hyperparameters: Those that are not left to the engine.
         suffix: Goes into the new model's name.
         seed: Seed of the training.
@@ -154,7 +156,7 @@ class JobRequest:
     model: str
     training_file: str
     validation_file: str | None = None
-    method: str = "supervised"
+    method: Method = "supervised"
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     suffix: str | None = None
     seed: int | None = None
@@ -180,7 +182,7 @@ class UploadedFile:
 
 
 @dataclass(frozen=True)
-class Page(Generic[Listed]):
+class ListPage(Generic[Listed]):
     """A part of a list, newest first.
 
     Attributes:

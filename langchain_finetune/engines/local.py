@@ -36,7 +36,8 @@ from langchain_finetune.home import (
     home_path,
     read_key,
 )
-from langchain_finetune.local.training.plan import Asked, make_plan
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
@@ -217,8 +218,8 @@ class _LocalEngine(OpenAICompatibleEngine):
         """Return the epochs of the engine's own plan."""
         speed = self.speeds.get(base)
         parameters = speed.parameters if speed else _OTHER_PARAMETERS
-        plan = make_plan(Asked(), examples=max(1, examples), parameters=parameters)
-        return plan.hyperparameters.n_epochs, "the engine's own choice"
+        plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
+        return plan.n_epochs, "the engine's own choice"
 
     def base_of(self, model: str) -> str:
         """Return a folder's absolute path: the engine does not run in this folder."""
@@ -237,7 +238,7 @@ ENGINE = _LocalEngine(
     key_variable=KEY_VARIABLE,
     takes_base_url=False,
     profile=LOCAL,
-    methods=frozenset({"supervised", "preference"}),
+    lines=("supervised", "preference"),
     # Above 100 M parameters with LoRA.
     speeds={
         NANO: Speed(2500.0, 1_200_000, _SPEED_SOURCE),

@@ -26,10 +26,10 @@ from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
-    JobRecord,
-    JobRequest,
     JobStatus,
-    Page,
+    ListPage,
+    NewJob,
+    RemoteJob,
     UploadedFile,
     figures_of,
 )
@@ -126,7 +126,7 @@ class OpenAICompatibleEngine(Engine):
         )
         return _file(file).usable
 
-    def files(self, after: str | None) -> Flow[Page[UploadedFile]]:
+    def files(self, after: str | None) -> Flow[ListPage[UploadedFile]]:
         """List the training files, newest first."""
         return self._page(
             lambda client: client.files.with_raw_response.list, after, _file,
@@ -139,7 +139,7 @@ class OpenAICompatibleEngine(Engine):
             lambda client: client.files.with_raw_response.delete(file_id, timeout=_POLL_TIMEOUT_S)
         )
 
-    def create(self, request: JobRequest) -> Flow[JobRecord]:
+    def create(self, request: NewJob) -> Flow[RemoteJob]:
         """Create a job from the uploaded files."""
         body: dict[str, Any] = {
             "model": request.model,
@@ -191,17 +191,19 @@ class OpenAICompatibleEngine(Engine):
         """Return what is known about why an account may not fine-tune, after a space."""
         return ""
 
-    def jobs(self, metadata: Mapping[str, str] | None, after: str | None) -> Flow[Page[JobRecord]]:
+    def jobs(
+        self, metadata: Mapping[str, str] | None, after: str | None
+    ) -> Flow[ListPage[RemoteJob]]:
         """List the jobs, newest first; servers may ignore the condition on their metadata."""
         condition = {"metadata": metadata} if metadata else {}
         return self._page(
             lambda client: client.fine_tuning.jobs.with_raw_response.list,
             after,
-            job_record,
+            remote_job,
             **condition,
         )
 
-    def status(self, job_id: str) -> Flow[JobRecord]:
+    def status(self, job_id: str) -> Flow[RemoteJob]:
         """Return a job."""
         return self._record(
             lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(
@@ -210,7 +212,7 @@ class OpenAICompatibleEngine(Engine):
             job_id,
         )
 
-    def steer(self, job_id: str, verb: Steering) -> Flow[JobRecord]:
+    def steer(self, job_id: str, verb: Steering) -> Flow[RemoteJob]:
         """Cancel, pause or resume a job."""
 
         def send(client: Any) -> Any:
@@ -219,7 +221,7 @@ class OpenAICompatibleEngine(Engine):
 
         return self._record(send)
 
-    def events(self, job_id: str, after: str | None) -> Flow[Page[JobEvent]]:
+    def events(self, job_id: str, after: str | None) -> Flow[ListPage[JobEvent]]:
         """List a job's events, newest first."""
         return self._page(
             lambda client: partial(client.fine_tuning.jobs.with_raw_response.list_events, job_id),
@@ -227,7 +229,7 @@ class OpenAICompatibleEngine(Engine):
             _event,
         )
 
-    def checkpoints(self, job_id: str, after: str | None) -> Flow[Page[JobCheckpoint]]:
+    def checkpoints(self, job_id: str, after: str | None) -> Flow[ListPage[JobCheckpoint]]:
         """List a job's checkpoints, newest first."""
         return self._page(
             lambda client: partial(
@@ -284,8 +286,8 @@ class OpenAICompatibleEngine(Engine):
         content: bytes = answer.content
         return content
 
-    def _record(self, request: Callable[[Any], Any], job_id: str | None = None) -> Flow[JobRecord]:
-        return job_record(*(yield from self._object(request, _JOB, job_id)))
+    def _record(self, request: Callable[[Any], Any], job_id: str | None = None) -> Flow[RemoteJob]:
+        return remote_job(*(yield from self._object(request, _JOB, job_id)))
 
     def _page(
         self,
@@ -293,14 +295,14 @@ class OpenAICompatibleEngine(Engine):
         after: str | None,
         entry: Callable[[Any], Any],
         **conditions: Any,
-    ) -> Flow[Page[Any]]:
+    ) -> Flow[ListPage[Any]]:
         if after:
             conditions["after"] = after
         page, _ = yield from self._object(
             lambda client: method(client)(limit=PAGE, timeout=_POLL_TIMEOUT_S, **conditions), _LIST
         )
         more = getattr(page, "has_more", False) and page.data
-        return Page([entry(one) for one in page.data], page.data[-1].id if more else None)
+        return ListPage([entry(one) for one in page.data], page.data[-1].id if more else None)
 
     def _object(
         self,
@@ -337,7 +339,7 @@ def retirement(base: str, date: dt.date, today: dt.date, source: str) -> str:
     )
 
 
-def job_record(job: Any, headers: Mapping[str, str] | None = None) -> JobRecord:
+def remote_job(job: Any, headers: Mapping[str, str] | None = None) -> RemoteJob:
     """Return a job of the SDK as a record; servers may leave fields out."""
     # An empty error object of a good job is truthy in the SDK, so the code decides.
     error = getattr(job, "error", None)
@@ -352,7 +354,7 @@ def job_record(job: Any, headers: Mapping[str, str] | None = None) -> JobRecord:
         finished_at=getattr(job, "finished_at", None),
         result_files=tuple(getattr(job, "result_files", None) or ()),
     )
-    return JobRecord(
+    return RemoteJob(
         status,
         getattr(job, "model", None) or None,
         getattr(job, "metadata", None) or {},

@@ -14,8 +14,8 @@ from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
     JobProgress,
-    JobRecord,
     JobStatus,
+    RemoteJob,
 )
 from langchain_finetune.finetune.connection import Account, Connection, connection_to
 from langchain_finetune.finetune.contract import load_contract, with_watch
@@ -79,7 +79,7 @@ class Job(BaseModel):
     _api_key: SecretStr | None = PrivateAttr(default=None)
 
     @classmethod
-    def of(cls, record: JobRecord, account: Account, spec: JobSpec | None = None) -> "Job":
+    def of(cls, record: RemoteJob, account: Account, spec: JobSpec | None = None) -> "Job":
         """Return the handle of a job that an engine reports.
 
         Args:

@@ -10,8 +10,8 @@ from langchain_finetune.engines.flow import Flow, Pages, Retry, ask, ask_or_none
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
-    JobRecord,
     JobStatus,
+    RemoteJob,
     figures_of,
 )
 from langchain_finetune.errors import EngineError, FineTuningError, JobError, ModelRetiredError
@@ -21,7 +21,7 @@ _LISTED_PAGES = 20
 _CLOCKS_DIFFER_S = 24 * 3600.0
 
 
-def job_record(job_id: str, account: Account) -> Flow[JobRecord]:
+def remote_job(job_id: str, account: Account) -> Flow[RemoteJob]:
     """Return a job as its engine keeps it.
 
     Raises:
@@ -32,7 +32,7 @@ def job_record(job_id: str, account: Account) -> Flow[JobRecord]:
 
 def job_status(job_id: str, account: Account) -> Flow[JobStatus]:
     """Return the state of a job."""
-    return (yield from job_record(job_id, account)).status
+    return (yield from remote_job(job_id, account)).status
 
 
 def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobStatus | None]]:
@@ -132,7 +132,7 @@ def find_job(
     *,
     since: float | None = None,
     in_any_state: bool = False,
-) -> Flow[JobRecord | None]:
+) -> Flow[RemoteJob | None]:
     """Return the newest job with this metadata that can still give a model; else None.
 
     Args:
@@ -159,7 +159,7 @@ def find_job(
     return None
 
 
-def is_usable(job: JobRecord, account: Account) -> Flow[bool]:
+def is_usable(job: RemoteJob, account: Account) -> Flow[bool]:
     """Return whether a job goes on, or has ended with a model that is still there."""
     if job.status.status in {"failed", "cancelled"}:
         return False

@@ -13,14 +13,10 @@ from langchain_finetune.engines.base import Address, Deployment, Engine
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.contract import save_contract
 from langchain_finetune.finetune.job import DAY_S
-from langchain_finetune.finetune.job_spec import (
-    EXAMPLES,
-    TRAINING_SHA256,
-    Hyperparameters,
-    JobSpec,
-)
+from langchain_finetune.finetune.job_spec import EXAMPLES, TRAINING_SHA256, JobSpec
 from langchain_finetune.finetune.training_files import spool
 from langchain_finetune.home import ensure_home, home_path
+from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign, method_of
 
 
 class FineTuneSettings(BaseModel):
@@ -106,16 +102,20 @@ class FineTuneSettings(BaseModel):
             self.extra_body,
         )
 
-    def _method(self, examples: Examples) -> Literal["supervised", "dpo"]:
-        if examples.method not in engine_of(self.engine).methods:
+    def _method(self, examples: Examples) -> Method:
+        taken = engine_of(self.engine).lines
+        if examples.method not in taken:
             raise ConvertError(
-                f"Engine {self.engine!r} trains on chats and on pairs, not on prompt and "
-                "completion: use Convert(method='supervised') or Convert(method='preference')."
+                f"Engine {self.engine!r} trains on {' and '.join(taken)} lines, not on "
+                f"{examples.method}: use Convert(method={taken[0]!r})."
             )
-        pairs = examples.method == "preference"
-        if self.hyperparameters.beta != "auto" and not pairs:
-            raise ConvertError("beta is for pairs: Convert(method='preference').")
-        return "dpo" if pairs else "supervised"
+        method = method_of(examples.method).name
+        for name in foreign(method, self.hyperparameters.model_dump(exclude_defaults=True)):
+            owner = next(other for other in METHODS.values() if name in other.own)
+            raise ConvertError(
+                f"{name} is for the method {owner.name}: use Convert(method={owner.lines[0]!r})."
+            )
+        return method
 
 
 def _check_deployment(engine: Engine, deployment: Deployment | None) -> None:

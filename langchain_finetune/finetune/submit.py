@@ -26,7 +26,7 @@ from filelock import AsyncFileLock, FileLock
 
 from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.engines.flow import Do, Flow, Sleep, ask_or_none
-from langchain_finetune.engines.jobs import JobRecord
+from langchain_finetune.engines.jobs import RemoteJob
 from langchain_finetune.errors import (
     EngineError,
     FineTuningError,
@@ -36,7 +36,7 @@ from langchain_finetune.errors import (
 from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Account, Connection
 from langchain_finetune.finetune.job import Job
-from langchain_finetune.finetune.job_queries import find_job, is_usable, job_record, steer
+from langchain_finetune.finetune.job_queries import find_job, is_usable, remote_job, steer
 from langchain_finetune.finetune.job_spec import (
     FINGERPRINT,
     SUBMISSION,
@@ -50,7 +50,7 @@ from langchain_finetune.home import ensure_home, home_path
 _UNKNOWN_OUTCOMES = 4
 
 
-def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[JobRecord]:
+def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[RemoteJob]:
     """Ask for a job until it is made, is refused, or it can't be known.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
@@ -96,7 +96,7 @@ def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[Jo
     raise problem
 
 
-def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[JobRecord]:
+def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[RemoteJob]:
     """Return the job that is made from `spec`: one that is there already, or a new one.
 
     Only one process may run this for a fingerprint at a time. A job that failed, was cancelled,
@@ -140,12 +140,12 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
     return job
 
 
-def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[JobRecord | None]:
+def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[RemoteJob | None]:
     """Return the newest job of this fingerprint that can still give a model, or None."""
     attempts: list[Submission] = yield Do(partial(account.ledger.submissions, fingerprint))
     unsure = [attempt.asked_at for attempt in attempts if attempt.unsure and attempt.asked_at]
     marks = {FINGERPRINT: fingerprint}
-    job: JobRecord | None = None
+    job: RemoteJob | None = None
     for pause in (0.0, *account.engine.pace.looks) if unsure else ():
         yield Sleep(pause)
         if job := (yield from find_job(marks, account, since=min(unsure))):
@@ -166,7 +166,7 @@ def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[Job
     return job
 
 
-def _known_job(job_id: str, account: Account) -> Flow[JobRecord | None]:
+def _known_job(job_id: str, account: Account) -> Flow[RemoteJob | None]:
     """Return a job by its id if it can still give a model; None where it can't."""
     retry = account.engine.pace.retry
     job = yield from ask_or_none(partial(account.api.status, job_id), retry)
@@ -221,7 +221,7 @@ def job_of_id(job_id: str, account: Account) -> Flow[Job]:
     """Return the handle of a job that the engine knows."""
     if not job_id:
         raise FineTuningError("The id of a job is needed, such as ftjob-abc123.")
-    return Job.of((yield from job_record(job_id, account)), account)
+    return Job.of((yield from remote_job(job_id, account)), account)
 
 
 def _submit(spec: JobSpec, reuse: bool, account: Account) -> Flow[Job]:  # noqa: FBT001 - partial's
