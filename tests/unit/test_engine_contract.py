@@ -401,52 +401,60 @@ def test_rules_prices_limits_and_lines_are_the_engines(engines, tmp_path):
 
 
 REGISTERED = """
-import sys
+import contextlib, io, json, sys
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.engines.base import Pace
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
+url, *commands = map(json.loads, sys.argv[1:])
 ENGINES["acme"] = OpenAICompatibleEngine(
-    name="acme",
-    summary="Acme, a toy",
-    base_url=sys.argv.pop(),
-    pace=Pace(poll_s=(0.01, 0.01)),
+    name="acme", summary="Acme, a toy", base_url=url, pace=Pace(poll_s=(0.01, 0.01))
 )
 from langchain_finetune.cli import main
-main()
+ran = []
+for command in commands:
+    sys.argv = ["langchain-finetune", *command]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    ran.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(ran))
 """
 
 
-def command(*arguments, url="http://127.0.0.1:1/v1", **environment):
-    return subprocess.run(
-        [sys.executable, "-c", REGISTERED, *map(str, arguments), url],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "300", "PATH": "", **environment},
-        check=False,
-    )
-
-
 def test_the_command_line_lists_the_engines_of_the_table_and_runs_them(server, tmp_path):
-    told = command("run", "--help").stdout
-    assert "<openai|azure|nebius|local|acme>" in told
-    assert "acme: Acme, a toy" in told
-    assert "--azure-sku" in told
-    data = write_chats(tmp_path / "chats.jsonl")
-    checked = command("check", "--rules", "acme", data)
-    assert checked.returncode == 0, checked.stderr
+    data = str(write_chats(tmp_path / "chats.jsonl"))
+    run = ["run", "--file", data, "--model", "m", "--engine", "acme", "--timeout", "60", "--json"]
+    commands = [
+        ["run", "--help"],
+        ["check", "--rules", "acme", data],
+        [*run, "--deployment", "d"],
+        run,
+        ["jobs", "list", "--engine", "acme", "--json"],
+    ]
+    environment = {"COLUMNS": "300", "PATH": "", "OPENAI_API_KEY": "k"}
+    environment[HOME_VARIABLE] = str(tmp_path / "home")
     with served(app_of(server)) as url:
-        given = ("--file", data, "--model", "m", "--engine", "acme", "--timeout", "60", "--json")
-        home = {HOME_VARIABLE: str(tmp_path / "home"), "OPENAI_API_KEY": "k"}
-        refused = command("run", *given, "--deployment", "d", url=f"{url}/v1", **home)
-        assert refused.returncode == 2
-        assert "--deployment is not for --engine acme" in refused.stderr
-        assert command("jobs", "list", url=f"{url}/v1", **home).returncode == 0
-        ran = command("run", *given, url=f"{url}/v1", **home)
-        [job] = server.jobs.values()
-        assert json.loads(ran.stdout)["model"] == job["fine_tuned_model"], ran.stderr
-        listed = command("jobs", "list", "--engine", "acme", "--json", url=f"{url}/v1", **home)
-        [row] = json.loads(listed.stdout)
-        assert (row["engine"], row["status"]) == ("acme", "succeeded")
+        process = subprocess.run(
+            [sys.executable, "-c", REGISTERED, *map(json.dumps, [f"{url}/v1", *commands])],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+    told, checked, refused, ran, listed = json.loads(process.stdout)
+    assert "<openai|azure|nebius|local|acme>" in told[1]
+    assert "acme: Acme, a toy" in told[1]
+    assert "--azure-sku" in told[1]
+    assert checked[0] == 0, checked
+    assert refused[0] == 2
+    assert "--deployment is not for --engine acme" in refused[2]
+    [job] = server.jobs.values()
+    assert json.loads(ran[1])["model"] == job["fine_tuned_model"], ran
+    [row] = json.loads(listed[1])
+    assert (row["engine"], row["status"]) == ("acme", "succeeded")
 
 
 def test_each_engine_is_named_by_its_module_and_its_line_in_the_table_alone():
