@@ -23,7 +23,7 @@ class Budget:
     prices: Prices | None = None
 
     def limits(self) -> bool:
-        """Tell whether there is a limit."""
+        """Return whether there is a limit."""
         return self.max_cost_usd is not None or self.max_tokens is not None
 
     def check(self, made: Estimate) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import CHECKS, Finding, Method, Profile, errors_of
-from langchain_finetune.checks.fixes import fixed
+from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
@@ -48,7 +48,7 @@ def checked_rows(
         kept = row
         done: list[Finding] = []
         if fix and method == "supervised" and errors_of(findings):
-            example, done, left = fixed(row.example, findings, rules)
+            example, done, left = fix_example(row.example, findings, rules)
             # An example that stays broken is told as it came.
             if errors_of(left):
                 done = []

@@ -13,7 +13,7 @@ def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
     """Yield the prompt and completion of each session that is one; chats are left out (`chat`).
 
     Raises:
-        ConvertError: An item is no session.
+        ConvertError: An item is not a session.
     """
     for place, example in read_each(sessions, completion_example, outcome):
         row = Row(place.id, place.source, example=example)

@@ -193,7 +193,7 @@ class SharedChats:
         self._database.execute(_ADD, (key, part))
 
     def are_in_several(self, key: bytes) -> bool:
-        """Tell whether chats of this key stand in more than one part."""
+        """Return whether chats of this key stand in more than one part."""
         found = self._database.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()
         return found is not None and bool(found[0])
 

@@ -110,7 +110,7 @@ def preference_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
     that is worth more or less and says something else, `neither_best_nor_worst` for the others.
 
     Raises:
-        ConvertError: An item is no session.
+        ConvertError: An item is not a session.
     """
     rivals: dict[bytes, _Rivals] = {}
     with closing(Shelf()) as shelf:
@@ -184,7 +184,9 @@ def _key(session: ChatSession, history: Sequence[WireMessage], answer: WireMessa
         # It is written on the shelf, too.
         orjson.dumps(answer)
     except orjson.JSONEncodeError as error:
-        raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+        raise UnreadableChatError(
+            "unreadable_value", "A value that JSON cannot represent."
+        ) from error
     return hashlib.blake2b(text, digest_size=16).digest()
 
 

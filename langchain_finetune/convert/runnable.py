@@ -145,7 +145,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         Args:
             input: Sessions, or a loader.
             config: LangChain's run configuration.
-            kwargs: There are none.
+            kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
             ConvertError: The input is nothing that sessions can be read from.

@@ -72,7 +72,7 @@ class Split(BaseModel):
         return "validation" if place >= 1 - self.validation else "train"
 
     def asks_for(self, part: Part) -> bool:
-        """Tell whether some groups are to go into a part."""
+        """Return whether some groups are to go into a part."""
         return part == "train" or getattr(self, part) > 0
 
 

@@ -62,7 +62,7 @@ def supervised_rows(
         targets: The answers to learn; see `weighted`.
 
     Raises:
-        ConvertError: An item is no session, or the function `targets` failed.
+        ConvertError: An item is not a session, or the function `targets` failed.
     """
     chats: Iterable[ChatSession | EncodedChat] = sessions
     if targets == "all" and isinstance(sessions, Sessions):

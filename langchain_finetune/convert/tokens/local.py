@@ -157,7 +157,7 @@ class LocalCounter:
         return Over() if so_far.tokens > self.limit or self._is_over(layout) else layout
 
     def _is_over(self, layout: "Layout") -> bool:
-        """Tell whether a sequence that is trained surely is too long, by its text."""
+        """Return whether a sequence that is trained surely is too long, by its text."""
         limit, least = self.limit, self._least
         return (
             limit is not None

@@ -232,7 +232,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _is_here(name: str) -> bool:
-    """Tell whether tiktoken has a vocabulary in memory or in its cache."""
+    """Return whether tiktoken has a vocabulary in memory or in its cache."""
     from tiktoken import registry  # noqa: PLC0415 - see `openai_counter`
 
     if name in registry.ENCODINGS:
