@@ -245,7 +245,7 @@ def _arguments(index: int, text: Any, check: Check) -> dict[str, Any] | None:
     try:
         arguments = orjson.loads(text) if isinstance(text, str) else None
     except orjson.JSONDecodeError:
-        # Unlike orjson, Python reads unpaired surrogates: it tells them from invalid JSON.
+        # Unlike orjson, Python accepts unpaired surrogates, which are reported as such.
         surrogate = True
         with suppress(ValueError):
             arguments = parse_json(text)

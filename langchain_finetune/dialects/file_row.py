@@ -88,9 +88,9 @@ def read_training_line(
         UnreadableChatError: It contains no chat, or one that the wire form cannot represent.
 
     Example:
-        >>> said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-        >>> [chat] = read_training_line({"messages": said}, "a:1")
-        >>> chat["messages"][1].content, chat["source"]
+        >>> chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> [session] = read_training_line({"messages": chat}, "a:1")
+        >>> session["messages"][1].content, session["source"]
         ('Hello', {'line': 'a:1'})
     """
     if "messages" in row:

@@ -75,13 +75,13 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
             )
         else:
             found.update(mapping(place))
-    holds = (
+    prefixes = (
         "gen_ai.prompt",
         "gen_ai.completion",
         "gen_ai.input.messages",
         "gen_ai.output.messages",
     )
-    return found if any(str(key).startswith(holds) for key in found) else {}
+    return found if any(str(key).startswith(prefixes) for key in found) else {}
 
 
 def _json(value: Any) -> Any:
