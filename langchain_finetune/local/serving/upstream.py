@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -11,8 +11,8 @@ from starlette.responses import Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
 from langchain_finetune.local.serving.adapters import UpstreamAdapters
+from langchain_finetune.local.serving.protocol import invalid, missing
 from langchain_finetune.local.serving.relay import SOON, Relay, handed_on, read_object, whole
-from langchain_finetune.local.serving.request_fields import take_required
 from langchain_finetune.local.serving.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)
@@ -40,35 +40,29 @@ class Upstream:
             self._relay, settings.models, find_adapter, self._list_models
         )
 
-    @asynccontextmanager
-    async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/chat/completions`.
 
         Leaving the context ends the upstream's work.
 
         Args:
-            body: The request; all but its `model` goes on as it is.
+            body: The request; all but its `model` is passed on as it is.
 
-        Yields:
+        Returns:
             The upstream's answer, errors too.
 
         Raises:
             ApiError: 400 where no model is named; 502 to 504 where the upstream can't answer.
         """
-        async with self._answered("chat/completions", body) as response:
-            yield response
+        return self._answered("chat/completions", body)
 
-    @asynccontextmanager
-    async def complete(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def complete(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/completions`; see `create`."""
-        async with self._answered("completions", body) as response:
-            yield response
+        return self._answered("completions", body)
 
-    @asynccontextmanager
-    async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def respond(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/responses`; see `create`."""
-        async with self._answered("responses", body) as response:
-            yield response
+        return self._answered("responses", body)
 
     async def warm(self) -> None:
         """Tell in the log whether the upstream answers."""
@@ -105,18 +99,22 @@ class Upstream:
 
     @asynccontextmanager
     async def _answered(self, path: str, body: dict[str, Any]) -> AsyncIterator[Response]:
-        name = take_required(body, "model", str)
+        name = body.get("model")
+        if name is None:
+            raise missing("model")
+        if not isinstance(name, str):
+            raise invalid("model", "must be a string")
         sent = body | {"model": self._names.get(name, name)}
         async with AsyncExitStack() as stack:
             await self._adapters.ensure(name)
             answer = await stack.enter_async_context(self._relay.sent("POST", path, sent))
-            missing = answer.status_code == httpx2.codes.NOT_FOUND
-            if missing and self._adapters.lost(name):
+            unknown = answer.status_code == httpx2.codes.NOT_FOUND
+            if unknown and self._adapters.lost(name):
                 # The upstream was started again meanwhile.
                 await stack.aclose()
                 await self._adapters.ensure(name)
                 answer = await stack.enter_async_context(self._relay.sent("POST", path, sent))
-            yield await handed_on(answer, hint=_HINT if missing else "")
+            yield await handed_on(answer, hint=_HINT if unknown else "")
 
     async def _list_models(self) -> list[dict[str, Any]]:
         async with self._relay.sent("GET", "models", patience=SOON) as answer:

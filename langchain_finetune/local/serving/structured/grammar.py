@@ -11,8 +11,8 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.request_fields import unsupported
-from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Schema, Shape
+from langchain_finetune.local.serving.protocol import unsupported
+from langchain_finetune.local.serving.structured.shape import JsonText, OfferedTool, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
