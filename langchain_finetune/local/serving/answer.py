@@ -97,8 +97,13 @@ class ChoicesWriter(ABC):
     def __init__(
         self, model: str, *, answers: int, n: int, include_usage: bool, logprobs: bool
     ) -> None:
-        self._id = {"id": f"{self.prefix}-{secrets.token_hex(12)}"}
-        self._head = {"created": int(time.time()), "model": model}
+        self._head = {
+            "id": f"{self.prefix}-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": model,
+        }
+        # All chunks begin alike.
+        self._chunk_head = json.dumps(self._head | {"object": self.chunk_object})[:-1]
         self._answers = answers
         self._n = n
         self._include_usage = include_usage
@@ -119,7 +124,7 @@ class ChoicesWriter(ABC):
             answers[index].append(piece)
         choices = [self.choice(index, answer) for index, answer in enumerate(answers)]
         usage = self._usage([answer[-1] for answer in answers])
-        return self._body(self.whole_object, choices) | {"usage": usage}
+        return self._head | {"object": self.whole_object, "choices": choices, "usage": usage}
 
     async def events(self, pieces: NumberedPieces) -> AsyncIterator[str]:
         """Yield the answers as server-sent events: chunks, then `[DONE]`.
@@ -142,11 +147,8 @@ class ChoicesWriter(ABC):
         yield DONE
 
     def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> str:
-        body = self._body(self.chunk_object, choices)
-        return event(body | {"usage": usage} if self._include_usage else body)
-
-    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**self._id, "object": kind, **self._head, "choices": choices}
+        tail = f', "usage": {json.dumps(usage)}' if self._include_usage else ""
+        return f'data: {self._chunk_head}, "choices": {json.dumps(choices)}{tail}}}\n\n'
 
     def _usage(self, pieces: Sequence[Piece]) -> dict[str, int]:
         ends = [piece for piece in pieces if isinstance(piece, End)]

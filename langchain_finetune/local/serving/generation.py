@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from llguidance import LLMatcher
 from transformers import GenerationConfig
 from transformers.cli.serving.utils import GenerateManager
 
@@ -27,7 +26,7 @@ from langchain_finetune.local.serving.answer import CompleteCall, End, FinishRea
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
-from langchain_finetune.local.serving.protocol import Sampling, invalid, unsupported
+from langchain_finetune.local.serving.protocol import SampledRequest, invalid, unsupported
 from langchain_finetune.local.serving.stream import (
     CancelledAnswerError,
     LenientParser,
@@ -36,9 +35,9 @@ from langchain_finetune.local.serving.stream import (
 )
 from langchain_finetune.local.serving.structured.constraint import (
     Adjustment,
-    Closer,
     Constraint,
     ConstraintError,
+    Grammar,
     ScoreRecorder,
 )
 from langchain_finetune.local.serving.structured.grammar import compile_shape
@@ -53,19 +52,6 @@ DEFAULT_MAX_TOKENS = 1024
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """The form that an answer must have.
-
-    Attributes:
-        start: Tells which tokens may come next; a copy of it follows each answer.
-        closer: Ends an answer in time.
-    """
-
-    start: LLMatcher
-    closer: Closer
-
-
-@dataclass(frozen=True)
 class Prompt:
     """A rendered request.
 
@@ -74,7 +60,7 @@ class Prompt:
         inputs: The same as tensors.
         length: How many tokens that is.
         room: How many tokens the answer may have.
-        sampling: How they are drawn.
+        request: How they are drawn.
         tools: What may be called; None where calls are not looked for in the answer.
         one_call: The answer ends with its first call.
         grammar: The form of the answer; None for any text.
@@ -84,7 +70,7 @@ class Prompt:
     inputs: dict[str, Any]
     length: int
     room: int
-    sampling: Sampling
+    request: SampledRequest
     tools: list[dict[str, Any]] | None = None
     one_call: bool = False
     grammar: Grammar | None = None
@@ -99,7 +85,7 @@ def compile_grammar(loaded: LoadedModel, shape: Shape) -> Grammar:
     if shape.tools and loaded.response_template is None:
         raise unsupported("tool_choice", "this engine does not know how this model writes calls")
     start = compile_shape(shape, loaded.frame, loaded.vocabulary, loaded.special)
-    return Grammar(start, Closer(loaded.vocabulary, start, loaded.ends))
+    return Grammar(loaded.vocabulary, start, loaded.ends)
 
 
 def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | None) -> Prompt:
@@ -139,7 +125,7 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         loaded,
         text,
         inputs,
-        request.sampling,
+        request,
         "messages",
         tools=given.tools if request.calls else None,
         one_call=request.one_call,
@@ -147,13 +133,13 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     )
 
 
-def encode_text(loaded: LoadedModel, given: str | list[int], sampling: Sampling) -> Prompt:
+def encode_text(loaded: LoadedModel, given: str | list[int], request: SampledRequest) -> Prompt:
     """Take a text, or its tokens, as it is.
 
     Args:
         loaded: The model.
         given: The text or its tokens.
-        sampling: How the answer is drawn; it says how long that may be.
+        request: How the answer is drawn, and how long it may be.
 
     Raises:
         ApiError: 400; it is too long (`context_length_exceeded`), or no such tokens exist.
@@ -167,21 +153,21 @@ def encode_text(loaded: LoadedModel, given: str | list[int], sampling: Sampling)
     ids = torch.tensor([tokens])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
-    return _prompt(loaded, text, inputs, sampling, "prompt")
+    return _prompt(loaded, text, inputs, request, "prompt")
 
 
 def _prompt(
     loaded: LoadedModel,
     text: str,
     inputs: dict[str, Any],
-    sampling: Sampling,
+    request: SampledRequest,
     param: str,
     **answer: Any,
 ) -> Prompt:
-    if any(token >= len(loaded.tokenizer) for token in sampling.logit_bias):
+    if any(token >= len(loaded.tokenizer) for token in request.biases):
         raise invalid("logit_bias", "must have no token that the model lacks")
     length = inputs["input_ids"].shape[-1]
-    asked = sampling.max_tokens or DEFAULT_MAX_TOKENS
+    asked = request.token_limit or DEFAULT_MAX_TOKENS
     room = asked if loaded.context is None else min(asked, loaded.context - length)
     if room < 1:
         raise ApiError(
@@ -192,7 +178,7 @@ def _prompt(
             param=param,
         )
     on_device = {name: tensor.to(loaded.model.device) for name, tensor in inputs.items()}
-    return Prompt(text, on_device, length, room, sampling, **answer)
+    return Prompt(text, on_device, length, room, request, **answer)
 
 
 def make_manager() -> GenerateManager:
@@ -219,25 +205,20 @@ async def write(
     Raises:
         ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
-    loaded, sampling = lease.model, prompt.sampling
+    loaded, request = lease.model, prompt.request
     config = _generation_config(loaded, prompt)
-    adjustment = Adjustment(sampling) if sampling.adjusts else None
-    recorder = ScoreRecorder() if sampling.logprobs is not None else None
+    adjustment = Adjustment(request) if request.adjusts else None
+    recorder = ScoreRecorder() if request.alternatives is not None else None
     constraint = None
     if prompt.grammar:
-        constraint = Constraint(
-            prompt.grammar.start.deep_copy(),
-            prompt.grammar.closer,
-            prompt.room,
-            greedy=not config.do_sample,
-        )
-    stream = TokenStream(loaded, _parser(loaded, prompt), recorder, sampling.logprobs or 0)
+        constraint = Constraint(prompt.grammar, prompt.room, greedy=not config.do_sample)
+    stream = TokenStream(loaded, _parser(loaded, prompt), recorder, request.alternatives or 0)
 
     def generate() -> None:
         # These hold for the whole process; answers are written one after the other.
         torch.set_num_threads(loaded.threads)
-        if sampling.seed is not None:
-            torch.manual_seed((sampling.seed + index) % _SEEDS)
+        if request.seed is not None:
+            torch.manual_seed((request.seed + index) % _SEEDS)
         # An error that went further would keep the model in memory, until the next answer.
         with suppress(CancelledAnswerError):
             loaded.model.generate(
@@ -252,7 +233,7 @@ async def write(
     manager.submit(generate).add_done_callback(
         lambda done: stream.close(done.exception(), lease.release)
     )
-    text = TextFilter(sampling.stop)
+    text = TextFilter(request.stops)
     calls = 0
     try:
         while (item := await stream.queue.get()) is not None and not text.stopped:
@@ -314,7 +295,7 @@ def _broken(error: BaseException) -> ApiError:
 def _generation_config(loaded: LoadedModel, prompt: Prompt) -> GenerationConfig:
     """Follow the request, and where it says nothing, what the model's makers advise."""
     advised: Any = loaded.model.generation_config
-    sampling = prompt.sampling
+    request = prompt.request
     config = GenerationConfig(
         max_new_tokens=prompt.room,
         eos_token_id=loaded.ends or None,
@@ -322,14 +303,14 @@ def _generation_config(loaded: LoadedModel, prompt: Prompt) -> GenerationConfig:
         repetition_penalty=advised.repetition_penalty,
         do_sample=bool(advised.do_sample),
     )
-    if sampling.temperature is not None:
-        config.do_sample = sampling.temperature > 0
-    elif sampling.top_p is not None:
+    if request.temperature is not None:
+        config.do_sample = request.temperature > 0
+    elif request.top_p is not None:
         config.do_sample = True
     if config.do_sample:
         config.temperature = (
-            advised.temperature if sampling.temperature is None else sampling.temperature
+            advised.temperature if request.temperature is None else request.temperature
         )
-        config.top_p = advised.top_p if sampling.top_p is None else sampling.top_p
+        config.top_p = advised.top_p if request.top_p is None else request.top_p
         config.top_k = advised.top_k
     return config

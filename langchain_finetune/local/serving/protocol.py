@@ -1,7 +1,6 @@
 """What requests to models have in common: fields, bounds, and OpenAI's errors for bad ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -130,38 +129,6 @@ LogitBias = Annotated[
 """As many tokens as vLLM's server takes; OpenAI names no number."""
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the tokens of an answer are drawn.
-
-    Attributes:
-        max_tokens: Most tokens of the answer; None for the engine's own limit.
-        temperature: 0 for the likeliest token; None for what the model's makers advise.
-        top_p: Share of likeliest tokens to draw from; None as above.
-        seed: Start of the random numbers.
-        stop: Strings that end the answer.
-        logprobs: Report each token's log-probability with this many alternatives; None for not.
-        presence_penalty: Taken from the score of each token that the answer has already.
-        frequency_penalty: The same, for each time that the answer has it.
-        logit_bias: Added to the scores of these tokens.
-    """
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    logprobs: int | None = None
-    presence_penalty: float = 0
-    frequency_penalty: float = 0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def adjusts(self) -> bool:
-        """Scores are to be changed before a token is drawn."""
-        return bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)
-
-
 class StreamOptions(BaseModel):
     """Options of a stream."""
 
@@ -215,28 +182,41 @@ class ModelRequest(BaseModel):
 
 
 class SampledRequest(ModelRequest):
-    """The fields that chat completions and the older completions share."""
+    """The fields that chat completions and the older completions share: how tokens are drawn."""
 
     frequency_penalty: Penalty = 0
     logit_bias: LogitBias = Field(default_factory=dict)
+    logprobs: Any = None
+    max_tokens: MaxTokens | None = None
     n: Number = 1
     presence_penalty: Penalty = 0
     seed: int | None = None
     stop: Stops = Field(default_factory=list)
 
-    def draw(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
-        """Return how tokens are drawn, with the two values that the APIs name differently."""
-        return Sampling(
-            max_tokens=max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop),
-            logprobs=logprobs,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            logit_bias={int(token): bias for token, bias in self.logit_bias.items() if bias},
-        )
+    @property
+    def token_limit(self) -> int | None:
+        """Most tokens of an answer; None for the engine's own limit."""
+        return self.max_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        """Each token's log-probability comes with this many alternatives; None for neither."""
+        return self.logprobs  # type: ignore[no-any-return]
+
+    @property
+    def stops(self) -> list[str]:
+        """Strings that end the answer."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
+    @property
+    def biases(self) -> dict[int, float]:
+        """What is added to the scores of which tokens."""
+        return {int(token): bias for token, bias in self.logit_bias.items() if bias}
+
+    @property
+    def adjusts(self) -> bool:
+        """Scores are changed before a token is drawn."""
+        return bool(self.presence_penalty or self.frequency_penalty or self.biases)
 
 
 class FieldsWithoutEffect(BaseModel):

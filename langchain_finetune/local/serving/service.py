@@ -93,7 +93,7 @@ class ChatService:
                 encode_text,
             )
 
-            read = [encode_text(lease.model, each, request.sampling) for each in request.prompts]
+            read = [encode_text(lease.model, each, request) for each in request.prompts]
             prompts = [prompt for prompt in read for _ in range(request.n)]
             writer = CompletionWriter(request, [prompt.text for prompt in read])
             async with self._answer(lease, prompts, writer, stream=request.stream) as response:

@@ -12,7 +12,6 @@ from langchain_finetune.local.serving.protocol import (
     FieldsWithoutEffect,
     MaxTokens,
     SampledRequest,
-    Sampling,
     invalid,
     missing,
     one_fault,
@@ -42,52 +41,36 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class FunctionName(_Part):
-    """A function that is named."""
-
+class _FunctionName(_Part):
     name: str
 
 
-class NamedTool(_Part):
-    """A tool that is named, as `tool_choice` has it."""
-
+class _NamedTool(_Part):
     type: Literal["function"]
-    function: FunctionName
+    function: _FunctionName
 
 
-class AllowedTools(_Part):
-    """The tools that may be called, of those offered."""
-
+class _AllowedTools(_Part):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedTool], Field(min_length=1)]
+    tools: Annotated[list[_NamedTool], Field(min_length=1)]
 
 
-class AllowedToolsChoice(_Part):
-    """A `tool_choice` that restricts the tools."""
-
+class _AllowedToolsChoice(_Part):
     type: Literal["allowed_tools"]
-    allowed_tools: AllowedTools
+    allowed_tools: _AllowedTools
 
 
-class NamedSchema(_Part):
-    """A JSON schema of an answer, and its name."""
-
+class _NamedSchema(_Part):
     name: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
     json_schema: dict[str, Any] = Field(alias="schema")
 
 
-class ResponseFormat(_Part):
-    """The form that an answer's text must have."""
-
+class _ResponseFormat(_Part):
     type: Literal["text", "json_object", "json_schema"] = "text"
-    json_schema: NamedSchema | None = None
+    json_schema: _NamedSchema | None = None
 
     def json_text(self) -> JsonText | None:
-        """Return the JSON document that is asked for; None for any text.
-
-        Raises:
-            ApiError: 400; the schema is missing.
-        """
+        """Return the JSON document that is asked for; None for any text."""
         if self.type == "text":
             return None
         if self.type == "json_object":
@@ -108,18 +91,17 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
     """
 
     audio: Annotated[Any, only()] = None
-    function_call: Annotated[Literal["none", "auto"] | FunctionName | None, _UNKNOWN_CHOICE] = None
+    function_call: Annotated[Literal["none", "auto"] | _FunctionName | None, _UNKNOWN_CHOICE] = None
     functions: list[Any] = Field(default_factory=list)
     logprobs: bool = False
     max_completion_tokens: MaxTokens | None = None
-    max_tokens: MaxTokens | None = None
     messages: list[Any]
     modalities: Annotated[Any, only(["text"])] = None
     parallel_tool_calls: bool = True
     reasoning_effort: Annotated[Any, only()] = None
-    response_format: ResponseFormat = Field(default_factory=ResponseFormat)
+    response_format: _ResponseFormat = Field(default_factory=_ResponseFormat)
     tool_choice: Annotated[
-        Literal["none", "auto", "required"] | NamedTool | AllowedToolsChoice | None,
+        Literal["none", "auto", "required"] | _NamedTool | _AllowedToolsChoice | None,
         _UNKNOWN_CHOICE,
     ] = None
     tools: list[Any] = Field(default_factory=list)
@@ -153,7 +135,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
     @property
     def named(self) -> bool:
         """A single tool must be called; OpenAI's API then ends the answer with `stop`."""
-        return isinstance(self._choice, NamedTool | FunctionName)
+        return isinstance(self._choice, _NamedTool | _FunctionName)
 
     @property
     def one_call(self) -> bool:
@@ -172,13 +154,15 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
             return {"messages": self.messages}
         return {"messages": self.messages, "tools": self.tools, "functions": self.functions}
 
-    @cached_property
-    def sampling(self) -> Sampling:
-        """How tokens are drawn."""
-        return self.draw(
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-        )
+    @property
+    def token_limit(self) -> int | None:
+        """Most tokens of an answer; None for the engine's own limit."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        """Each token's log-probability comes with this many alternatives; None for neither."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     @cached_property
     def shape(self) -> Shape | None:
@@ -200,15 +184,15 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
         return Shape(json_text, free=free, tools=tools, parallel=not self.one_call)
 
     @property
-    def _choice(self) -> str | NamedTool | AllowedToolsChoice | FunctionName | None:
+    def _choice(self) -> str | _NamedTool | _AllowedToolsChoice | _FunctionName | None:
         return self.tool_choice or self.function_call
 
     def _chosen(self) -> tuple[bool, frozenset[str] | None]:
         """Return whether a call must be made, and of which tools; None for all of them."""
         match self._choice:
-            case NamedTool(function=FunctionName(name=name)) | FunctionName(name=name):
+            case _NamedTool(function=_FunctionName(name=name)) | _FunctionName(name=name):
                 forced, names = True, frozenset({name})
-            case AllowedToolsChoice(allowed_tools=allowed):
+            case _AllowedToolsChoice(allowed_tools=allowed):
                 forced = allowed.mode == "required"
                 names = frozenset(tool.function.name for tool in allowed.tools)
             case mode:

@@ -11,7 +11,6 @@ from langchain_finetune.local.serving.protocol import (
     NonEmpty,
     Number,
     SampledRequest,
-    Sampling,
     invalid,
     one_fault,
     only,
@@ -40,11 +39,6 @@ class CompletionRequest(SampledRequest):
         prompt: Any = self.prompt
         is_one = isinstance(prompt, str) or isinstance(prompt[0], int)
         return [prompt] if is_one else prompt
-
-    @property
-    def sampling(self) -> Sampling:
-        """How tokens are drawn."""
-        return self.draw(max_tokens=self.max_tokens, logprobs=self.logprobs)
 
     def check(self) -> None:
         """Refuse fields that contradict each other.

@@ -1,7 +1,7 @@
 """What is done with a model's scores before a token is drawn (transformers' logits processors).
 
 Each processor is for one answer. A mask of allowed tokens does not make a weak model stop: it may
-write into a string for ever. So a `Closer` brings a constrained answer to its end in time.
+write into a string for ever. So a `Grammar` brings a constrained answer to its end in time.
 Importing this module imports torch.
 """
 
@@ -14,7 +14,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import LogitsProcessor
 
-from langchain_finetune.local.serving.protocol import Sampling
+from langchain_finetune.local.serving.protocol import SampledRequest
 
 Bitmask = bytes
 
@@ -29,16 +29,17 @@ _CLOSERS = ("}", "]", '"', ",")
 _KINDS = (*"0123456789", *string.punctuation, " ", "n", "t", "f", "a", "A")
 
 
-class Closer:
-    """Knows how far it is to the end of a document, and which tokens leave enough room.
+class Grammar:
+    """The form of an answer: how far it is to its end, and which tokens leave enough room.
 
     Args:
         tokenizer: The model's tokenizer.
-        start: The grammar at its start.
+        start: Knows which tokens may come next; a copy of it follows each answer.
         ends: Tokens that end an answer.
     """
 
     def __init__(self, tokenizer: LLTokenizer, start: LLMatcher, ends: list[int]) -> None:
+        self.start = start
         self._ends = frozenset(ends)
         self._closers = _singles(tokenizer, _CLOSERS)
         self._quotes = _singles(tokenizer, '"')
@@ -147,15 +148,14 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
     """Lets only tokens through that the grammar allows, and ends the answer in time.
 
     Args:
-        matcher: The grammar at its start; it is changed.
-        closer: Ends the answer in time.
+        grammar: The form of the answer.
         room: Most tokens of the answer.
         greedy: The likeliest token is taken, so that one that fits is enough.
     """
 
-    def __init__(self, matcher: LLMatcher, closer: Closer, room: int, *, greedy: bool) -> None:
-        self._matcher = matcher
-        self._closer = closer
+    def __init__(self, grammar: Grammar, room: int, *, greedy: bool) -> None:
+        self._matcher = grammar.start.deep_copy()
+        self._grammar = grammar
         self._left = room
         self._look_at = room
         self._greedy = greedy
@@ -175,7 +175,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         masked = scores.masked_fill(~allowed, -torch.inf)
         if self._left > self._look_at:
             return masked
-        self._look_at = self._closer.look_again(self._matcher, self._left)
+        self._look_at = self._grammar.look_again(self._matcher, self._left)
         return masked if self._look_at < self._left else self._only_fitting(masked)
 
     def take(self, token: int) -> None:
@@ -211,7 +211,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
             for token, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
             if score > -torch.inf
         ]
-        fitting = self._closer.fitting(self._matcher, self._left, likely, first_only=self._greedy)
+        fitting = self._grammar.fitting(self._matcher, self._left, likely, first_only=self._greedy)
         if not fitting:
             return masked
         kept = torch.full_like(masked, -torch.inf)
@@ -227,11 +227,11 @@ class Adjustment(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
     `presence_penalty` once; the prompt does not count.
 
     Args:
-        sampling: The penalties and biases; their tokens are in the vocabulary.
+        request: Has the penalties and biases; their tokens are in the vocabulary.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
+    def __init__(self, request: SampledRequest) -> None:
+        self._request = request
         self._counts: Any = None
         self._bias: Any = 0
 
@@ -242,17 +242,15 @@ class Adjustment(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
             input_ids: Prompt and answer up to here, (1, tokens).
             scores: Of every token of the vocabulary, (1, vocabulary).
         """
-        sampling = self._sampling
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
-            if sampling.logit_bias:
+            if biases := self._request.biases:
                 self._bias = torch.zeros_like(scores)
-                tokens = list(sampling.logit_bias)
-                self._bias[0, tokens] = self._bias.new_tensor(list(sampling.logit_bias.values()))
+                self._bias[0, list(biases)] = self._bias.new_tensor(list(biases.values()))
         else:
             self._counts[0, input_ids[0, -1]] += 1
-        often = sampling.frequency_penalty * self._counts
-        once = sampling.presence_penalty * (self._counts > 0)
+        often = self._request.frequency_penalty * self._counts
+        once = self._request.presence_penalty * (self._counts > 0)
         return scores - often - once + self._bias
 
 
