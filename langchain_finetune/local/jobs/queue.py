@@ -21,7 +21,7 @@ from langchain_finetune.local.jobs.schemas import (
 )
 from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.safe_logging import log_broken
+from langchain_finetune.local.safe_logging import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class JobQueue:
             if self._steps.get(job.id) is task:
                 del self._steps[job.id]
             if isinstance(outcome, Exception):
-                log_broken(logger, f"Job {job.id}", outcome)
+                log_failure(logger, f"Job {job.id}", outcome)
             left = self._journal.get(job.id)
             if self._stopping:
                 return
@@ -256,4 +256,4 @@ class JobQueue:
 def _tell_if_broken(worker: asyncio.Task[None]) -> None:
     if not worker.cancelled() and (error := worker.exception()):
         logger.error("The job queue stopped; start the engine again.")
-        log_broken(logger, "The job queue", error)
+        log_failure(logger, "The job queue", error)
