@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.engines.azure import AzureDeployment
     from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.job import Job
-    from langchain_finetune.finetune.job_spec import Hyperparameters
     from langchain_finetune.finetune.job_status import (
         JobCheckpoint,
         JobEvent,
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
+    from langchain_finetune.methods import Hyperparameters
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -144,7 +144,6 @@ _EXPORTS = {
     "finetune.engines.azure": "AzureDeployment",
     "finetune.engines.nebius": "NebiusDeployment",
     "finetune.job": "Job",
-    "finetune.job_spec": "Hyperparameters",
     "finetune.job_status": "JobCheckpoint JobEvent JobProgress JobStatus",
     "finetune.loss_curve": "LossCurve",
     "finetune.runnable": "FineTune",
@@ -154,6 +153,7 @@ _EXPORTS = {
     "loaders.runs": "LangSmithRunChatLoader",
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
     "loaders.threads": "LangSmithThreadChatLoader",
+    "methods": "Hyperparameters",
     "recorder": "RunRecorder",
     "sessions": "FineTuningSession Sessions Skip",
 }

@@ -4,15 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_finetune.checks import Method, RulesName
+from langchain_finetune.checks import RulesName
 from langchain_finetune.checks.file import FileCheck, check_file
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.methods import LineKind
 
 
 def check(
     files: Annotated[list[str], typer.Argument(help="Training files (JSONL).")],
     rules: Annotated[RulesName, typer.Option(help="Provider whose rules apply.")] = "openai",
-    method: Annotated[Method, typer.Option(help="Training method of the examples.")] = "supervised",
+    method: Annotated[
+        LineKind, typer.Option(help="Training method of the examples.")
+    ] = "supervised",
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """Check training files, without printing their text. Exits with 1 if a file has errors."""

@@ -11,7 +11,7 @@ from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.render_html import add_notice, redirect, render_page
 from langchain_finetune.local.page.run_examples import add_examples, examples_of
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.values import uuid_text
 
 PAGE = 20
 """Number of examples per page."""

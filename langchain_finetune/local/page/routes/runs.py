@@ -20,8 +20,8 @@ from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldError, RunFilter
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after
+from langchain_finetune.local.store.values import uuid_text
 
 _MAX_LISTED = 1000
 """Maximum number of projects, datasets and feedback in a list."""
