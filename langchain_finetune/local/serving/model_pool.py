@@ -60,6 +60,7 @@ class _Handover(Generic[R]):
 
 
 MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+"""Most memory that loaded models may take, such as `4GB`; as `serve --model-memory`."""
 
 
 class Sized(Protocol):
