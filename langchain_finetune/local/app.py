@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.base_models import resolve_base
-from langchain_finetune.local.documents import Database
+from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
@@ -65,7 +65,7 @@ def create_app(
         serving: How it is to do that.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = Database(home / "engine.sqlite")
+    database = open_records(home / "engine.sqlite")
     files = Files(database, home / "files")
     uploads = Uploads(database, home / "uploads", files)
     models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)

@@ -6,7 +6,6 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import zstandard
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,9 +19,6 @@ MAX_BODY_BYTES = 64 * 2**20
 
 MAX_WINDOW = 8 * 2**20
 """What a decoder of zstd has to hold at least (RFC 8878, section 3.1.1.1.2); it may be refused."""
-
-MAX_VALUES = 4_000_000
-"""Most values in JSON. Each takes up to a hundred times its bytes once it is parsed."""
 
 MAX_PARTS = 10_000
 """Most parts of a multipart body; LangSmith's clients send 100 runs of some ten parts at most."""
@@ -124,34 +120,6 @@ def multipart(body: bytes, content_type: str) -> list[FormPart]:
     if not collector.ended:
         raise ApiError(400, "The multipart body ends too early.")
     return collector.parts
-
-
-def loads(data: bytes, what: str = "body") -> Any:
-    """Parse JSON.
-
-    Raises:
-        ApiError: 400 where it is none, 413 where it would take too much memory.
-    """
-    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise ApiError(413, f"The {what} has more than {MAX_VALUES} values.", code="body_too_large")
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise ApiError(400, f"The {what} is no JSON.") from None
-
-
-def dumps(value: Any, what: str) -> str:
-    """Write JSON.
-
-    Raises:
-        ApiError: 400 where it is nested deeper than can be written (about 250 levels), which
-            SQLite could not read either.
-    """
-    try:
-        # Two levels are left for what an answer puts around it.
-        return orjson.dumps([[value]])[2:-2].decode()
-    except orjson.JSONEncodeError:
-        raise ApiError(400, f"{what} is nested too deep.", param=what) from None
 
 
 class _Collector:

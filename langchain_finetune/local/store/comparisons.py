@@ -6,11 +6,9 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.projects import TENANT_ID, ProjectStore
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.values import dumps, iso, micros, now, uuid_text
 
 
 class Comparisons:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.sql import Where
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.store.values import iso, micros, now
 
 LATEST = "latest"
 """The tag that moves by itself."""

@@ -7,15 +7,12 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
 from langchain_finetune.local.store.example_changes import require_schemas
 from langchain_finetune.local.store.filter_parser import Comparison
 from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.values import dumps, iso, now, uuid_text
 
 DATA_TYPES = ("kv", "llm", "chat")
 _KEPT = (

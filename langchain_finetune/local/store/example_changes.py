@@ -10,9 +10,8 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
-from langchain_finetune.local.store.bodies import FormPart, dumps, loads
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.timestamps import micros
+from langchain_finetune.local.store.bodies import FormPart
+from langchain_finetune.local.store.values import dumps, loads, micros, uuid_text
 
 DEFAULT_SPLIT = "base"
 """The split of examples that name none, as in LangSmith."""

@@ -6,16 +6,15 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
 from langchain_finetune.local.store.attachments import Attachments, Links, attachment_urls
-from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import has_metadata
 from langchain_finetune.local.store.example_changes import SPLITS_KEY
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso
 
 _PAGE = 200
 

@@ -7,9 +7,8 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.attachments import Attachments
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.example_changes import (
@@ -20,7 +19,7 @@ from langchain_finetune.local.store.example_changes import (
     require_fit,
 )
 from langchain_finetune.local.store.example_reader import ExampleReader, unknown_example
-from langchain_finetune.local.store.timestamps import now
+from langchain_finetune.local.store.values import dumps, now
 
 
 class ExampleStore(ExampleReader):

@@ -17,7 +17,7 @@ import zstandard
 from langchain_finetune.local.store.projects import TENANT_ID
 from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.runs import FoundRun
-from langchain_finetune.local.store.timestamps import moment
+from langchain_finetune.local.store.values import moment
 
 Format = Literal["Parquet", "JSONL"]
 Compression = Literal["none", "gzip", "snappy", "zstandard"]

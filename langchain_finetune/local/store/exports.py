@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.safe_logging import log_broken
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database, EngineStopsError
+from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import RUN_FILTERS
@@ -32,8 +31,7 @@ from langchain_finetune.local.store.run_queries import (
     validated,
 )
 from langchain_finetune.local.store.runs import FoundRun, Runs
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import EPOCH, iso, micros, moment, now
+from langchain_finetune.local.store.values import EPOCH, dumps, iso, micros, moment, now
 
 DESTINATION_ID = str(uuid5(UUID(TENANT_ID), "exports"))
 """The one place where a local store exports to: a folder of its own."""

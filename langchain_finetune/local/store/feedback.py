@@ -9,11 +9,8 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, json_text, one_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
+from langchain_finetune.local.store.values import dumps, iso, json_text, micros, now, uuid_text
 
 MAX_SCORE = 1e100
 """Larger ones could not be summed up."""

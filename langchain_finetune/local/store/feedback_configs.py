@@ -6,11 +6,9 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
 from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, now
+from langchain_finetune.local.store.values import dumps, iso, now
 
 _TYPES = ("continuous", "categorical", "freeform")
 

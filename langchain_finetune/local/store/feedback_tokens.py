@@ -5,10 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.feedback import Feedback
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.values import iso, micros, now, uuid_text
 
 _DEFAULT = dt.timedelta(hours=3)
 _MICROSECOND = dt.timedelta(microseconds=1)

@@ -10,8 +10,7 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.filter_parser import MAX_CONDITIONS, Scalar
-from langchain_finetune.local.store.sql import json_text
-from langchain_finetune.local.store.timestamps import micros
+from langchain_finetune.local.store.values import json_text, micros
 
 ValueKind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
 """What a field holds: `entry` is any value inside JSON, as text; `json` is JSON as a whole."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from langchain_finetune.local.sqlite import Where, all_of, any_of, negated
 from langchain_finetune.local.store.filter_comparisons import (
     ALLOWED,
     ValueKind,
@@ -23,7 +24,7 @@ from langchain_finetune.local.store.filter_comparisons import (
     refused,
 )
 from langchain_finetune.local.store.filter_parser import Comparison, Expression, Logic, Scalar
-from langchain_finetune.local.store.sql import Where, all_of, any_of, json_text, negated
+from langchain_finetune.local.store.values import json_text
 
 _SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})

@@ -7,11 +7,9 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, uuid_text
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where, all_of
+from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
+from langchain_finetune.local.store.values import dumps, iso, micros, now, uuid_text
 
 TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
 """The one tenant of a local store; LangSmith's clients want to see a UUID."""

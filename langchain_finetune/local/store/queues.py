@@ -8,12 +8,9 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
 from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.store.values import dumps, iso, micros, now, uuid_text
 
 _TEXTS = ("name", "description", "rubric_instructions")
 _FIELDS = (*_TEXTS, "rubric_items")

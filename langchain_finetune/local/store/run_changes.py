@@ -9,15 +9,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps, loads
-from langchain_finetune.local.store.sql import json_text
-from langchain_finetune.local.store.timestamps import iso, micros, now
 from langchain_finetune.local.store.usage import first_token_time, token_counts
+from langchain_finetune.local.store.values import (
+    dumps,
+    iso,
+    json_text,
+    loads,
+    micros,
+    now,
+    uuid_text,
+)
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""
@@ -149,20 +154,6 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
         "completion_tokens": counts.completion if is_llm else None,
         "total_tokens": counts.total if is_llm else None,
     }
-
-
-def uuid_text(value: Any, name: str) -> str | None:
-    """Return an id in its usual spelling, or None for none.
-
-    Raises:
-        ApiError: 400 where it is no UUID.
-    """
-    if value is None:
-        return None
-    try:
-        return str(UUID(value if isinstance(value, str) else ""))
-    except ValueError:
-        raise ApiError(400, f"{name} must be a UUID.", param=name) from None
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:

@@ -12,11 +12,11 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Where, all_of, one_of
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import EPOCH, micros
+from langchain_finetune.local.store.values import EPOCH, micros
 
 MAX_INTEGER = 2**63
 """SQLite's integers have 64 bits."""

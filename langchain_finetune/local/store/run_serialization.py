@@ -7,7 +7,7 @@ import orjson
 
 from langchain_finetune.local.store.attachments import Links, attachment_urls
 from langchain_finetune.local.store.run_changes import ancestors
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso
 
 StoredRun = Mapping[str, Any]
 Stats = Mapping[str, Any] | None

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where
 from langchain_finetune.local.store.feedback import summary
-from langchain_finetune.local.store.sql import Where
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso
 
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
 _LATENCY = "(r.end_time - r.start_time)"

@@ -6,15 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database, Where, one_of
 from langchain_finetune.local.store.attachments import Attachment, Attachments, Links
-from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.feedback import Feedback
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunSearch
 from langchain_finetune.local.store.run_serialization import heavy_columns
 from langchain_finetune.local.store.run_stats import run_stats
-from langchain_finetune.local.store.sql import Where, one_of
 
 _LIGHT = (
     "id, project_id, trace_id, parent_run_id, dotted_order, name, run_type, start_time, end_time, "

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from langchain_finetune.local.store.attachments import Attachments
 from langchain_finetune.local.store.comparisons import Comparisons
-from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import ExampleStore
@@ -17,6 +16,7 @@ from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
+from langchain_finetune.local.store.schema import open_store_file
 from langchain_finetune.local.store.threads import Threads
 
 EXPORTS_FOLDER = "exports"
@@ -50,7 +50,7 @@ class RunStore:
     """
 
     def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:
-        self._database = Database(path)
+        self._database = open_store_file(path)
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
         self.projects = ProjectStore(self._database)

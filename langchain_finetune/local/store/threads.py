@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, all_of
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
@@ -23,8 +23,7 @@ from langchain_finetune.local.store.run_queries import (
     time_of_cursor,
     validated,
 )
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso
 
 
 class _ThreadsQuery(BaseModel):

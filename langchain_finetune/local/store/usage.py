@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.store.timestamps import micros
+from langchain_finetune.local.store.values import micros
 
 
 @dataclass(frozen=True)

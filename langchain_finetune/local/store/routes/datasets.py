@@ -12,8 +12,8 @@ from langchain_finetune.local.store.routes.shared import (
     json_object,
     known_only,
 )
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 _LISTED_BY = ("id", "name", "name_contains", "data_type", "metadata", "limit", "offset")
 

@@ -20,9 +20,8 @@ from langchain_finetune.local.store.routes.shared import (
     json_object,
     known_only,
 )
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso, uuid_text
 
 _LISTED_BY = (
     *("dataset", "id", "as_of", "splits", "metadata", "filter", "limit", "offset"),

@@ -6,8 +6,8 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.exports import DESTINATION_ID
 from langchain_finetune.local.store.projects import TENANT_ID
 from langchain_finetune.local.store.routes.shared import Json, PageRange, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 
 def create_exports_router(store: RunStore) -> APIRouter:

@@ -14,8 +14,8 @@ from langchain_finetune.local.store.routes.shared import (
     answer,
     known_only,
 )
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 _LISTED_BY = ("run", "key", "source", "comparative_experiment_id", "limit", "offset")
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
-from langchain_finetune.local.store.bodies import FormPart, loads
+from langchain_finetune.local.store.bodies import FormPart
 from langchain_finetune.local.store.routes.shared import Json, SplitBody, answer
 from langchain_finetune.local.store.run_changes import JSON_COLUMNS, RunChange, run_change
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import loads
 
 _LARGE = frozenset({*JSON_COLUMNS, "error"})
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from langchain_finetune.local.sqlite import Where
 from langchain_finetune.local.store.routes.shared import Json, PageRange, Texts, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 
 def create_projects_router(store: RunStore) -> APIRouter:

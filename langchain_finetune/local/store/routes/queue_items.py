@@ -7,9 +7,8 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.queues import QueuedRun
 from langchain_finetune.local.store.routes.shared import Json, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso, uuid_text
 
 _STATES = {
     "needs_my_review": "needs_my_review",

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.queues import QueuedRun
 from langchain_finetune.local.store.routes.shared import Json, PageRange, Texts, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 _MOST_RUNS = 2**31
 

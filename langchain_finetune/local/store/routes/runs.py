@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from langchain_finetune.local.store.routes.shared import Json, Root, Texts, answer
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import (
     cursor_after,
     v1_query,
@@ -16,6 +15,7 @@ from langchain_finetune.local.store.run_queries import (
 from langchain_finetune.local.store.run_serialization import v1_run, v2_run
 from langchain_finetune.local.store.runs import FoundRun, RunPage
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 
 def create_runs_router(store: RunStore) -> APIRouter:

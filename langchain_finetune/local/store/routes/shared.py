@@ -9,14 +9,8 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import (
-    FormPart,
-    dumps,
-    loads,
-    multipart,
-    read_body,
-    unpacked,
-)
+from langchain_finetune.local.store.bodies import FormPart, multipart, read_body, unpacked
+from langchain_finetune.local.store.values import dumps, loads
 
 MAX_PUBLIC_BYTES = 2**20
 """Largest body of who has no key."""

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from langchain_finetune.local.store.routes.shared import Json, Root, Texts, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after, v2_fields, v2_query, validated
 from langchain_finetune.local.store.run_serialization import v2_run
 from langchain_finetune.local.store.store import RunStore
 from langchain_finetune.local.store.threads import ThreadTraces, TracesQuery
+from langchain_finetune.local.store.values import uuid_text
 
 _LONG_AGO = "0001-01-02T00:00:00Z"
 _TRACE_BY = ("project_id", "cursor", "filter", "trace_filter", "page_size", "selects")

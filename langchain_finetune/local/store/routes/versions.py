@@ -10,8 +10,8 @@ from fastapi.responses import StreamingResponse
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.example_formats import openai_line
 from langchain_finetune.local.store.routes.shared import Json, PageRange, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import uuid_text
 
 _BLOCK = 1 << 16
 """Bytes of a download that are sent at once."""

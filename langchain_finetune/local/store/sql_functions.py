@@ -1,55 +1,13 @@
-"""Pieces of SQL with the values of their question marks."""
+"""Functions that conditions on the run store's JSON call, added to SQLite's own."""
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-
-@dataclass(frozen=True)
-class Where:
-    """A condition: constant SQL, and the values of its question marks."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
-
-
-def all_of(conditions: Iterable[Where]) -> Where:
-    """Return the condition that all hold; of none, one that always holds."""
-    return _joined(list(conditions), " AND ", "1")
-
-
-def any_of(conditions: Iterable[Where]) -> Where:
-    """Return the condition that one holds; of none, one that never holds."""
-    return _joined(list(conditions), " OR ", "0")
-
-
-def negated(condition: Where) -> Where:
-    """Return the opposite; what can't be decided (NULL) counts as false before."""
-    return Where(f"NOT coalesce(({condition.sql}), 0)", condition.values)
-
-
-def _joined(conditions: list[Where], joint: str, empty: str) -> Where:
-    return Where(
-        joint.join(f"({condition.sql})" for condition in conditions) or empty,
-        tuple(value for condition in conditions for value in condition.values),
-    )
-
-
-def one_of(column: str, values: Iterable[Any]) -> Where:
-    """Return the condition that a column has one of some values."""
-    listed = list(values)
-    if len(listed) == 1:
-        # An equation lets SQLite read an index in order.
-        return Where(f"{column} = ?", (listed[0],))
-    return Where(
-        f"{column} IN (SELECT value FROM json_each(?))",  # noqa: S608 constants and "?"
-        (orjson.dumps(listed).decode(),),
-    )
-
+from langchain_finetune.local.store.values import json_text
 
 _ESCAPED = re.compile(r"\\u")
 
@@ -66,7 +24,7 @@ def casefold(text: str | None) -> str | None:
 
 
 def says(data: str | None, needle: str) -> bool:
-    """Tell whether any string in JSON, a key or a value, contains a text.
+    """Return whether any string in JSON, a key or a value, contains a text.
 
     Args:
         data: JSON of any depth, as a client sent it.
@@ -98,11 +56,6 @@ def leaves(data: str | None) -> str:
 def number_text(value: float) -> str:
     """Write a number as JSON does; SQLite's own text has 15 digits at most."""
     return orjson.dumps(value).decode()
-
-
-def json_text(value: Any) -> str:
-    """Return a value of JSON as text, which LangSmith compares metadata by."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _leaves(value: Any) -> Iterator[tuple[str, str]]:
