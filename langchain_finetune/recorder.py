@@ -1,4 +1,4 @@
-"""`RunRecorder`: keeps an app's runs in a file, with no service at all."""
+"""`RunRecorder`: records an app's runs in a file, without any service."""
 
 import base64
 import logging
@@ -21,20 +21,20 @@ _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
 class RunRecorder(BaseTracer):
-    """Write each run of an app to a file of JSON lines, in LangSmith's shape of a run.
+    """Write each run of an app to a JSON Lines file, in the format of LangSmith's runs.
 
-    Give it to the app as a callback; `RunFileChatLoader` reads the file. A line is written when
-    its run has ended, in one piece, so several threads, event loops and processes may write to
-    one file. A file that exists is continued. Only its owner may read a new file: it holds what
-    users said.
+    Pass it to the app as a callback; `RunFileChatLoader` reads the file. Each line is written at
+    once when its run has ended, so several threads, event loops and processes may write to one
+    file. An existing file is appended to. Only its owner may read a new file, since it contains
+    user messages.
 
-    Recording never breaks the app: what can't be written is counted in `lost` and logged, without
-    its text.
+    Recording never breaks the app: runs that can't be written are counted in `lost` and logged,
+    without their text.
 
     Args:
         path: The file.
-        whole_traces: Record runs of every type, such as chains and tools; by default only the
-            `llm` runs, which training examples are made of.
+        whole_traces: Record runs of every type, such as chains and tools; by default only `llm`
+            runs, from which training examples are made.
 
     Attributes:
         path: The file.
@@ -51,11 +51,11 @@ class RunRecorder(BaseTracer):
         ```
     """
 
-    # In an event loop, the start of a run is known before what happens inside it.
+    # In an event loop, the start of a run must be known before the events inside it.
     run_inline = True
 
     def __init__(self, path: str | os.PathLike[str], *, whole_traces: bool = False) -> None:
-        # The schema in which chat models have messages, not one text.
+        # The schema in which chat models have messages instead of one text.
         super().__init__(_schema_format="original+chat")
         self.path = Path(path)
         self.lost = 0
@@ -64,7 +64,7 @@ class RunRecorder(BaseTracer):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = FileIO(path, "a+", opener=_private)
-            # A line that an app left unfinished must not spoil the next one.
+            # An incomplete line left by a crashed app must not corrupt the next one.
             self._torn = self._file.seek(0, os.SEEK_END) > 0 and _last_byte(self._file) != b"\n"
         except OSError as error:
             raise LoadError(f"Runs can't be recorded in {path}: {error.strerror}.") from error
@@ -81,11 +81,11 @@ class RunRecorder(BaseTracer):
             self._file.close()
 
     def on_llm_new_token(self, *_: Any, run_id: Any, **__: Any) -> Run:
-        """Keep no event for a token: the answer has them all."""
+        """Record no event for each token: the answer contains them all."""
         return self._get_run(run_id)
 
     def _persist_run(self, run: Run) -> None:
-        """Nothing: LangChain calls this for roots only, and each run is written as it ends."""
+        """Do nothing: LangChain calls this for root runs only; each run is written when it ends."""
 
     def _on_run_update(self, run: Run) -> None:
         """Write a run that has ended."""
@@ -111,7 +111,7 @@ class RunRecorder(BaseTracer):
             self._torn = False
 
     def _forget(self, run: Run) -> None:
-        """Drop what LangChain's tracer keeps of each run for ever, for tracers that live short."""
+        """Drop what LangChain's tracer keeps of each run, or memory would grow for ever."""
         waiting = [run]
         while waiting:
             ended = waiting.pop()
@@ -123,7 +123,7 @@ _LLM_TYPES = frozenset({"llm", "chat_model"})
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a tracer's run in the shape that LangSmith's API gives.
+    """Return a tracer's run in the format of LangSmith's API.
 
     Args:
         run: A run that has ended.
@@ -148,7 +148,7 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON has no form for as something that it has, as LangSmith's client does."""
+    """Convert a value that is not JSON, as LangSmith's client does."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True, warnings=False)
     if isinstance(value, Mapping):

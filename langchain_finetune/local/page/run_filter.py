@@ -10,8 +10,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import any_of
 from langchain_finetune.local.store.run_queries import RunSearch, v1_query
-from langchain_finetune.local.store.sql import any_of
 
 PAGE = 25
 """Runs on one page."""

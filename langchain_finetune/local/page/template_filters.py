@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from langchain_finetune.local.store.timestamps import EPOCH, micros
+from langchain_finetune.local.store.values import EPOCH, micros
 
 _NONE = "-"
 

@@ -16,8 +16,8 @@ import orjson
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.timestamps import now
+from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store.values import now
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from langchain_finetune.local.page.add_to_dataset import keep, pick
 from langchain_finetune.local.page.messages import as_json, read_message
 from langchain_finetune.local.page.render_html import PageRoute, back, page, tell
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.values import uuid_text
 
 PAGE = 20
 """Examples on one page."""

@@ -21,8 +21,8 @@ from langchain_finetune.local.page.render_html import PageRoute, back, page
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldFaultError, RunFilter
 from langchain_finetune.local.page.run_views import RunChat, run_chat
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.run_queries import cursor_after
+from langchain_finetune.local.store.values import uuid_text
 
 _MOST = 1000
 """Projects and datasets that a form offers."""

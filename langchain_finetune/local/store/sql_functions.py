@@ -1,55 +1,14 @@
-"""Pieces of SQL with the values of their question marks."""
+"""Functions that the run store's conditions call, added to SQLite's own."""
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-
-@dataclass(frozen=True)
-class Where:
-    """A condition: constant SQL, and the values of its question marks."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
-
-
-def all_of(conditions: Iterable[Where]) -> Where:
-    """Return the condition that all hold; of none, one that always holds."""
-    return _joined(list(conditions), " AND ", "1")
-
-
-def any_of(conditions: Iterable[Where]) -> Where:
-    """Return the condition that one holds; of none, one that never holds."""
-    return _joined(list(conditions), " OR ", "0")
-
-
-def negated(condition: Where) -> Where:
-    """Return the opposite; what can't be decided (NULL) counts as false before."""
-    return Where(f"NOT coalesce(({condition.sql}), 0)", condition.values)
-
-
-def _joined(conditions: list[Where], joint: str, empty: str) -> Where:
-    return Where(
-        joint.join(f"({condition.sql})" for condition in conditions) or empty,
-        tuple(value for condition in conditions for value in condition.values),
-    )
-
-
-def one_of(column: str, values: Iterable[Any]) -> Where:
-    """Return the condition that a column has one of some values."""
-    listed = list(values)
-    if len(listed) == 1:
-        # An equation lets SQLite read an index in order.
-        return Where(f"{column} = ?", (listed[0],))
-    return Where(
-        f"{column} IN (SELECT value FROM json_each(?))",  # noqa: S608 constants and "?"
-        (orjson.dumps(listed).decode(),),
-    )
-
+from langchain_finetune.local.sqlite import Where
+from langchain_finetune.local.store.values import json_text
 
 _ESCAPED = re.compile(r"\\u")
 
@@ -60,13 +19,18 @@ def add_functions(connection: sqlite3.Connection) -> None:
         connection.create_function(function.__name__, arguments, function, deterministic=True)
 
 
+def contains(column: str, text: str) -> Where:
+    """Return the condition that a column contains a text, in any case."""
+    return Where(f"instr(casefold({column}), ?) > 0", (text.casefold(),))
+
+
 def casefold(text: str | None) -> str | None:
     """Fold the case of a text; SQLite's own lower() knows ASCII only."""
     return None if text is None else text.casefold()
 
 
 def says(data: str | None, needle: str) -> bool:
-    """Tell whether any string in JSON, a key or a value, contains a text.
+    """Return whether any string in JSON, a key or a value, contains a text.
 
     Args:
         data: JSON of any depth, as a client sent it.
@@ -98,11 +62,6 @@ def leaves(data: str | None) -> str:
 def number_text(value: float) -> str:
     """Write a number as JSON does; SQLite's own text has 15 digits at most."""
     return orjson.dumps(value).decode()
-
-
-def json_text(value: Any) -> str:
-    """Return a value of JSON as text, which LangSmith compares metadata by."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _leaves(value: Any) -> Iterator[tuple[str, str]]:
