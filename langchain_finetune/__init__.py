@@ -1,4 +1,4 @@
-"""Turn the chats your LangChain app really had into a fine-tuned model of your own.
+"""Fine-tune a model of your own on the real chats of your LangChain app.
 
 ```python
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
@@ -122,66 +122,43 @@ __all__ = [
     "trained_contract",
 ]
 
-_PLACES = {
-    "AzureDeployment": "engines",
-    "BaseModelError": "errors",
-    "BudgetError": "errors",
-    "ConversionReport": "convert.report.conversion_report",
-    "Convert": "convert.runnable",
-    "ConvertError": "errors",
-    "DeployError": "errors",
-    "EngineAuthenticationError": "errors",
-    "EngineError": "errors",
-    "EngineUnreachableError": "errors",
-    "Examples": "convert.examples",
-    "FeedbackCondition": "loaders.query",
-    "FileCheck": "convert.check_file",
-    "Finding": "checks.finding",
-    "Findings": "checks.finding",
-    "FineTune": "finetune.runnable",
-    "FineTuningError": "errors",
-    "FineTuningSession": "sessions",
-    "Hyperparameters": "methods",
-    "Job": "finetune.job",
-    "JobCancelledError": "errors",
-    "JobCheckpoint": "engines.jobs",
-    "JobError": "errors",
-    "JobEvent": "engines.jobs",
-    "JobFailedError": "errors",
-    "JobProgress": "engines.jobs",
-    "JobStatus": "engines.jobs",
-    "JobSubmissionError": "errors",
-    "JobTimeoutError": "errors",
-    "LangSmithDatasetChatLoader": "loaders.datasets",
-    "LangSmithRunChatLoader": "loaders.runs",
-    "LangSmithThreadChatLoader": "loaders.threads",
-    "LoadError": "errors",
-    "LossCurve": "finetune.loss_curve",
-    "MapSpeaker": "loaders.speakers",
-    "MetricsLogger": "finetune.callbacks",
-    "ModelRetiredError": "errors",
-    "ModelRetirementWarning": "errors",
-    "NebiusDeployment": "engines",
-    "RichProgress": "finetune.callbacks",
-    "RunFileChatLoader": "loaders.files",
-    "RunQuery": "loaders.query",
-    "RunRecorder": "recorder",
-    "Sessions": "sessions",
-    "Skip": "sessions",
-    "Split": "convert.split",
-    "TrainedContract": "convert.contract",
-    "TrainedContractWarning": "errors",
-    "TrainingNotAvailableError": "errors",
-    "WrittenFile": "convert.jsonl",
-    "check_file": "convert.check_file",
-    "convert_messages_for_finetuning": "convert.community_compat",
-    "map_ai_messages": "loaders.speakers",
-    "merge_chat_runs": "loaders.speakers",
-    "tensorboard_log": "finetune.callbacks",
-    "trained_contract": "finetune.contract",
+_EXPORTS = {
+    "checks.finding": "Finding Findings",
+    "convert.check_file": "FileCheck check_file",
+    "convert.community_compat": "convert_messages_for_finetuning",
+    "convert.contract": "TrainedContract",
+    "convert.examples": "Examples",
+    "convert.jsonl": "WrittenFile",
+    "convert.report.conversion_report": "ConversionReport",
+    "convert.runnable": "Convert",
+    "convert.split": "Split",
+    "engines": "AzureDeployment NebiusDeployment",
+    "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
+    "errors": (
+        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
+        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
+        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
+        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+    ),
+    "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
+    "finetune.contract": "trained_contract",
+    "finetune.job": "Job",
+    "finetune.loss_curve": "LossCurve",
+    "finetune.runnable": "FineTune",
+    "loaders.datasets": "LangSmithDatasetChatLoader",
+    "loaders.files": "RunFileChatLoader",
+    "loaders.query": "FeedbackCondition RunQuery",
+    "loaders.runs": "LangSmithRunChatLoader",
+    "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
+    "loaders.threads": "LangSmithThreadChatLoader",
+    "methods": "Hyperparameters",
+    "recorder": "RunRecorder",
+    "sessions": "FineTuningSession Sessions Skip",
 }
-"""Where each public name lives. They are imported when they are first used: the embedded engine
-and its training processes import this package too, and need none of LangChain's or OpenAI's."""
+"""Public names by module, imported on first use: the embedded engine and its training processes
+import this package too, and do not need LangChain or openai."""
+
+_PLACES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

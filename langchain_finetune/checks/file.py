@@ -1,6 +1,5 @@
-"""Files of examples: lines that are JSON, and how many and how much there may be."""
+"""Checks of training files: each line, and the number and size of all."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,44 +9,42 @@ import orjson
 from langchain_finetune.checks.finding import Finding
 from langchain_finetune.checks.methods import CHECKS
 from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.checks.text import parse_json
 from langchain_finetune.methods import LineKind
 
 MIN_EXAMPLES = OPENAI.min_examples
-"""Fewest examples of a training file (OpenAI's fine-tuning guide); all providers copy it."""
+"""Fewest examples of a training file (OpenAI's fine-tuning guide), the same for all providers."""
 
 
 def parse_line(line: bytes) -> Any:
-    """Return the example that a line of a training file says.
+    """Parse a line of a training file.
 
     Raises:
-        ValueError: It is no JSON. The error quotes nothing of the line.
+        ValueError: It is not valid JSON. The message does not quote the line.
     """
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
-        return _parse_odd(line)
+        return _parse_leniently(line)
 
 
-def _parse_odd(line: bytes) -> Any:
-    """Read what Python reads and orjson does not: half characters, and a byte order mark.
-
-    The former break a rule of their own. NaN and Infinity are no JSON.
-    """
+def _parse_leniently(line: bytes) -> Any:
+    """Parse a line with unpaired surrogates, which a rule of their own reports, or a BOM."""
     try:
-        return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise ValueError("It is no JSON.") from None
+        return parse_json(line.decode("utf-8-sig"))
+    except ValueError:
+        raise ValueError("The line is not valid JSON.") from None
 
 
 def check_lines(
     lines: Iterable[bytes], rules: Profile, method: LineKind = "supervised"
 ) -> Iterator[tuple[int, list[Finding]]]:
-    """Yield the number of each line that is not blank, counted from 1, and what is wrong with it.
+    """Yield the number of each non-blank line, counted from 1, and its findings.
 
     Args:
         lines: The lines of a file.
         rules: The provider's rules.
-        method: What the lines hold.
+        method: Format of the lines.
     """
     check = CHECKS[method]
     for number, line in enumerate(lines, start=1):
@@ -62,19 +59,19 @@ def _check_line(line: bytes, rules: Profile, check: Callable[..., list[Finding]]
     except orjson.JSONDecodeError:
         pass
     try:
-        return check(_parse_odd(line), rules)
+        return check(_parse_leniently(line), rules)
     except ValueError as error:
         return [Finding("not_json", str(error))]
 
 
 def check_size(examples: int, size: int, rules: Profile, *, training: bool = True) -> list[Finding]:
-    """Return what is wrong with a file as a whole.
+    """Return the findings for a file as a whole.
 
     Args:
-        examples: How many examples it has.
-        size: Its bytes.
+        examples: Number of its examples.
+        size: Its size in bytes.
         rules: The provider's rules.
-        training: It is trained on; a file to validate with may be small.
+        training: Whether it is trained on; a validation file may be small.
     """
     found = []
     fewest = rules.min_examples if training else 1
@@ -91,7 +88,3 @@ def check_size(examples: int, size: int, rules: Profile, *, training: bool = Tru
             Finding("file_too_large", f"The file has {size} bytes; at most {limit} MB are allowed.")
         )
     return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)

@@ -12,15 +12,15 @@ from langchain_finetune.methods import LineKind
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What a check of a training file found.
+    """The result of checking a training file.
 
     Attributes:
         path: The file.
-        rules: Whose rules it was held to.
-        examples: How many lines it has that are not blank.
-        rejected: How many of them have an error.
-        size: Its bytes.
-        findings: Errors and warnings; the first hundred of each code in full, all counted.
+        rules: The rules that it was checked against.
+        examples: Number of non-blank lines.
+        rejected: Number of lines with an error.
+        size: Size in bytes.
+        findings: Errors and warnings; the first hundred of each code are kept, all are counted.
     """
 
     path: Path
@@ -32,24 +32,24 @@ class FileCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the provider would take the file: no error was found."""
+        """Whether the provider would accept the file: no error was found."""
         return not self.findings.errors
 
 
 def check_file(
     path: str | os.PathLike[str], rules: str = "openai", method: LineKind = "supervised"
 ) -> FileCheck:
-    """Check a training file, one JSON object a line, as `Convert` checks its examples.
+    """Check a training file, one JSON object per line, as `Convert` checks its examples.
 
-    The file is read line by line, so memory stays flat; blank lines are passed over.
+    The file is read line by line, so memory stays flat; blank lines are ignored.
 
     Args:
         path: The file.
-        rules: The engine whose rules hold, such as `azure`.
-        method: What the lines hold: `supervised` chats, `preference` pairs or `completion`.
+        rules: The engine whose rules apply, such as `azure`.
+        method: Format of the lines: `supervised` chats, `preference` pairs or `completion`.
 
     Raises:
-        ConvertError: There are no such rules or no such method, or the file can't be read.
+        ConvertError: The rules or the method are unknown, or the file can't be read.
 
     Example:
         ```python
@@ -59,9 +59,9 @@ def check_file(
         ```
     """
     if rules not in ENGINES:
-        raise ConvertError(f"There are no rules {rules!r}; there are {', '.join(ENGINES)}.")
+        raise ConvertError(f"rules must be one of {', '.join(ENGINES)}, not {rules!r}.")
     if method not in CHECKS:
-        raise ConvertError(f"There is no method {method!r}; there are {', '.join(CHECKS)}.")
+        raise ConvertError(f"method must be one of {', '.join(CHECKS)}, not {method!r}.")
     profile = engine_of(rules).profile
     findings = Findings()
     examples = rejected = 0
