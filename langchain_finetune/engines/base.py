@@ -11,9 +11,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
@@ -153,7 +153,8 @@ class Engine(ABC):
         name: What `FineTune(engine=...)` calls it.
         summary: What it is, for help texts and documentation.
         key_variable: The environment variable of its key; None where it needs no key.
-        base_url: Its address; None where it depends on the environment or the account.
+        base_url: Its address; None where it depends on the environment or the account. Operations
+            run on a copy that has the account's.
         takes_base_url: Whether another address can be given.
         needs_base_url: Whether each account has an address of its own.
         profile: The rules of its training files.
@@ -211,10 +212,6 @@ class Engine(ABC):
     def default_base_url(self) -> str:
         """Return its address where none is given; empty where it has none."""
         return self.base_url or ""
-
-    def at(self, base_url: str) -> Self:
-        """Return the engine at an address."""
-        return replace(self, base_url=base_url)
 
     def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
         """Return how to reach it, from what was given and from the environment; may block.

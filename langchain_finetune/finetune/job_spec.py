@@ -1,7 +1,7 @@
 """What a fine-tuning job is made from, and what makes two jobs the same."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import orjson
 
 from langchain_finetune.convert.jsonl import WrittenFile
 from langchain_finetune.engines.jobs import NewJob
-from langchain_finetune.methods import Method
 
 FINGERPRINT = "fingerprint"
 SUBMISSION = "submission"
@@ -18,55 +17,23 @@ EXAMPLES = "examples"
 """Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 
-@dataclass(frozen=True)
-class JobSpec:
-    """Everything that a job is made from.
+@dataclass(frozen=True, kw_only=True)
+class JobSpec(NewJob):
+    """A job that can be asked for once its files are uploaded.
 
     Attributes:
-        model: The base.
         training: The spooled training file.
         validation: The spooled validation file, if any.
-        hyperparameters: Those that are not left to the engine.
-        suffix: Goes into the new model's name.
-        seed: For the engine.
-        metadata: Written to the job at the engine; strings only.
-        method: The training method.
-        extra_body: Further fields of the request, as this engine names them.
     """
 
-    model: str
     training: WrittenFile
     validation: WrittenFile | None = None
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    suffix: str | None = None
-    seed: int | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    method: Method = "supervised"
-    extra_body: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def files(self) -> list[WrittenFile]:
-        """The files to upload."""
-        return [file for file in (self.training, self.validation) if file]
-
-    def request(self, file_ids: list[str]) -> NewJob:
-        """Return what the engine is asked for.
-
-        Args:
-            file_ids: Of the uploaded `files`.
-        """
-        training, validation = [*file_ids, None][:2]
-        return NewJob(
-            self.model,
-            training or "",
-            validation,
-            self.method,
-            self.hyperparameters,
-            self.suffix,
-            self.seed,
-            self.metadata,
-            self.extra_body,
-        )
+    def files(self) -> dict[str, WrittenFile]:
+        """The files to upload, by the field that takes the id."""
+        files = {"training_file": self.training, "validation_file": self.validation}
+        return {name: file for name, file in files.items() if file}
 
 
 def fingerprint_of(spec: JobSpec, account: str) -> str:

@@ -1,7 +1,6 @@
 """The training files on disk, before anything is sent."""
 
 import hashlib
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from langchain_finetune.checks import MIN_EXAMPLES, OPENAI, check_size
+from langchain_finetune.checks import OPENAI, Profile, check_size
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
@@ -17,7 +16,7 @@ from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.report.statistics import Tally
-from langchain_finetune.convert.rows import Part, Target
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.split import PARTS
 from langchain_finetune.engines import engine_of
 from langchain_finetune.errors import ConvertError
@@ -123,8 +122,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
         for line in left_out_lines(examples.rejected):
             writers["sources"].write(line)
     files = {name: writer.written() for name, writer in writers.items()}
-    _check_parts(examples, files)
-    _check_sizes(files, target)
+    rules = engine_of(target.engine).profile if target.engine else OPENAI
+    _check_parts(examples, files, rules)
+    _check_sizes(files, rules)
     report = examples.summary(tally, target, budget.prices)
     if budget.limits():
         budget.check(report.estimates[0])
@@ -133,9 +133,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
             files.pop(part).path.unlink()
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     described = manifest(examples, target, files)
-    _write(folder / _MANIFEST, [orjson.dumps(described, option=option)])
-    _write(folder / "report.json", [report.model_dump_json(indent=2).encode()])
-    _write(folder / "report.html", [report.to_html().encode()])
+    _write(folder / _MANIFEST, orjson.dumps(described, option=option))
+    _write(folder / "report.json", report.model_dump_json(indent=2).encode())
+    _write(folder / "report.html", report.to_html().encode())
     return Spooled(
         folder,
         files["train"],
@@ -146,10 +146,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
     )
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> None:
+def _write(path: Path, content: bytes) -> None:
     with JsonlWriter(path) as writer:
-        for chunk in chunks:
-            writer.write(chunk)
+        writer.write(content)
 
 
 def _placed(made: Spooled, target: Path) -> Spooled:
@@ -174,8 +173,7 @@ def _placed(made: Spooled, target: Path) -> Spooled:
     )
 
 
-def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
-    rules = engine_of(target.engine).profile if target.engine else OPENAI
+def _check_sizes(files: dict[str, WrittenFile], rules: Profile) -> None:
     for part in ("train", "validation"):
         file = files[part]
         # How few examples there may be was looked at before; the test part stays here.
@@ -186,17 +184,14 @@ def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
             )
 
 
-def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:
+def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profile) -> None:
     training = files["train"].examples
-    kept: dict[Part, int] = {
-        "validation": files["validation"].examples,
-        "test": files["test"].examples,
-    }
+    kept = {part: files[part].examples for part in PARTS if part != "train"}
     counts = examples.rejected_by_reason()
     left_out = ", ".join(f"{count} {code}" for code, count in counts.items())
-    if training < MIN_EXAMPLES:
+    if training < rules.min_examples:
         found = f"{training} training examples" if training else "no training example"
-        parts = [f"The selection gives {found}; at least {MIN_EXAMPLES} are needed."]
+        parts = [f"The selection gives {found}; at least {rules.min_examples} are needed."]
         for part, count in kept.items():
             if count:
                 parts.append(f"{count} more were kept for {part} (Convert's split).")

@@ -55,7 +55,7 @@ def spec_in(folder, content=b'{"messages": []}\n', **changes):
     path.write_bytes(content)
     training = WrittenFile(path, content.count(b"\n"), len(content), sha256)
     metadata = {"training_sha256": sha256, "examples": str(training.examples)}
-    return replace(JobSpec("base-model", training, metadata=metadata), **changes)
+    return replace(JobSpec(model="base-model", training=training, metadata=metadata), **changes)
 
 
 def run(flow, handler, clock, tell=lambda _: None):
