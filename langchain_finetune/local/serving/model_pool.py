@@ -47,6 +47,7 @@ class _Outcome(Future[R]):
 
 
 MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+"""Most memory that loaded models may take, such as `4GB`; as `serve --model-memory`."""
 
 
 class Sized(Protocol):
