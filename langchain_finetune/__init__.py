@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.engines.azure import AzureDeployment
     from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.job import Job
-    from langchain_finetune.finetune.job_spec import Hyperparameters
     from langchain_finetune.finetune.job_status import (
         JobCheckpoint,
         JobEvent,
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
+    from langchain_finetune.methods import Hyperparameters
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -142,7 +142,7 @@ _PLACES = {
     "FineTune": "finetune.runnable",
     "FineTuningError": "errors",
     "FineTuningSession": "sessions",
-    "Hyperparameters": "finetune.job_spec",
+    "Hyperparameters": "methods",
     "Job": "finetune.job",
     "JobCancelledError": "errors",
     "JobCheckpoint": "finetune.job_status",

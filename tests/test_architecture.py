@@ -17,6 +17,7 @@ MAX_LINES = 400
 ROOMS = {
     "content": 0,
     "errors": 0,
+    "methods": 0,
     "checks": 1,
     "home": 1,
     "messages": 1,
@@ -42,7 +43,9 @@ ROOMS = {
     "": 11,
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
-LOCAL_MAY_IMPORT = {"checks", "content", "dialects", "errors", "home", "messages", "sessions"}
+LOCAL_MAY_IMPORT = {
+    *("checks", "content", "dialects", "errors", "home", "messages", "methods", "sessions")
+}
 
 
 def name_of(path: Path) -> str:

@@ -13,7 +13,7 @@ Real chats are full of oddities that providers accept. A rule is an error only w
 from langchain_finetune.checks.example import check_example, errors_of
 from langchain_finetune.checks.file import MIN_EXAMPLES, check_lines, check_size, parse_line
 from langchain_finetune.checks.finding import Finding, Findings, Severity
-from langchain_finetune.checks.methods import CHECKS, Method
+from langchain_finetune.checks.methods import CHECKS
 from langchain_finetune.checks.profiles import LOCAL, OPENAI, PROFILES, Profile, RulesName
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "PROFILES",
     "Finding",
     "Findings",
-    "Method",
     "Profile",
     "RulesName",
     "Severity",

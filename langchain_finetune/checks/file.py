@@ -11,9 +11,10 @@ import orjson
 
 from langchain_finetune.checks.example import errors_of
 from langchain_finetune.checks.finding import Finding, Findings
-from langchain_finetune.checks.methods import CHECKS, Method
+from langchain_finetune.checks.methods import CHECKS
 from langchain_finetune.checks.profiles import OPENAI, PROFILES, Profile, RulesName
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.methods import LineKind
 
 MIN_EXAMPLES = OPENAI.min_examples
 """Fewest examples of a training file (OpenAI's fine-tuning guide); all providers copy it."""
@@ -43,7 +44,7 @@ def _parse_odd(line: bytes) -> Any:
 
 
 def check_lines(
-    lines: Iterable[bytes], rules: Profile, method: Method = "supervised"
+    lines: Iterable[bytes], rules: Profile, method: LineKind = "supervised"
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Yield the number of each line that is not blank, counted from 1, and what is wrong with it.
 
@@ -127,7 +128,7 @@ class FileCheck:
 
 
 def check_file(
-    path: str | os.PathLike[str], rules: RulesName = "openai", method: Method = "supervised"
+    path: str | os.PathLike[str], rules: RulesName = "openai", method: LineKind = "supervised"
 ) -> FileCheck:
     """Check a training file, one JSON object a line, as `Convert` checks its examples.
 

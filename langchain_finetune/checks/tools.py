@@ -1,5 +1,6 @@
-"""What an example offers: its tools, legacy functions and how they may be called."""
+"""The tools that an example offers, and the calls that the assistant makes of them."""
 
+import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -8,9 +9,17 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from langchain_finetune.checks.finding import NOTHING, Check, Tangled, Toolbox, Validator
+from langchain_finetune.checks.finding import (
+    NOTHING,
+    Check,
+    Severity,
+    Tangled,
+    Toolbox,
+    Validator,
+)
 from langchain_finetune.checks.profiles import Profile
-from langchain_finetune.checks.schema_cost import is_tangled
+from langchain_finetune.checks.schema_cost import is_tangled, takes_too_long
+from langchain_finetune.checks.text import HALVES
 
 _UNREADABLE = Toolbox({}, known=False)
 _UNUSABLE = (
@@ -131,3 +140,126 @@ def _compiled(function: dict[str, Any], field: str, check: Check) -> Validator |
     else:
         check.add("invalid_tool_schema", f"The parameters of one of {field} are no JSON schema.")
     return None
+
+
+_NAMED = 3
+"""How many broken keywords of a schema a finding names."""
+
+
+def check_calls(index: int, message: Mapping[str, Any], check: Check) -> None:
+    """Check the calls of an assistant's message: `tool_calls`, or the older `function_call`.
+
+    A call of what is not offered, or with arguments that break the schema, is an error in a turn
+    that is trained: it would be learnt. In a turn with `weight: 0` it is part of the history.
+    """
+    severity: Severity = "warning" if message.get("weight") == 0 else "error"
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        if not calls:
+            check.add("empty_tool_calls", "tool_calls is an empty list; leave it out.", index)
+        ids: set[str] = set()
+        for call in calls:
+            _check_tool_call(index, call, ids, severity, check)
+    elif calls is not None:
+        check.add("invalid_tool_calls", "tool_calls must be a list.", index)
+    if (function := message.get("function_call")) is not None:
+        _check_function(index, function, severity, check)
+
+
+def _check_tool_call(
+    index: int, call: Any, ids: set[str], severity: Severity, check: Check
+) -> None:
+    call_id = call.get("id") if isinstance(call, dict) else None
+    if not isinstance(call_id, str):
+        check.add("invalid_tool_calls", "A tool call needs an id.", index)
+        return
+    if call_id in ids:
+        check.add("duplicate_call_id", "Two calls of one message have the same id.", index)
+    ids.add(call_id)
+    kind = call.get("type")
+    if kind is None:
+        check.add("untyped_call", 'A tool call needs "type": "function".', index)
+    elif kind != "function":
+        check.add("invalid_tool_calls", "A tool call must be of a function.", index)
+        return
+    _check_function(index, call.get("function"), severity, check)
+
+
+def _check_function(index: int, function: Any, severity: Severity, check: Check) -> None:
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        check.add("invalid_tool_calls", "A call needs the name of its function.", index)
+        return
+    arguments = _arguments(index, function.get("arguments"), check)
+    validators = check.toolbox.validators.get(name)
+    if validators is None:
+        _check_name(index, name, severity, check)
+    elif arguments is not None:
+        usable: list[Validator] = []
+        for each in validators:
+            if isinstance(each, Tangled) and takes_too_long(each.schema, arguments):
+                text = "Holding a call's arguments to the tool's JSON schema would take too long."
+                check.add("unchecked_tool_schema", text, index, "warning")
+                return
+            validator = each.validator if isinstance(each, Tangled) else each
+            if validator is None or validator.is_valid(arguments):
+                return
+            usable.append(validator)
+        _tell_broken(index, usable[0], arguments, severity, check)
+
+
+def _tell_broken(
+    index: int, validator: Validator, arguments: Any, severity: Severity, check: Check
+) -> None:
+    """Say which keywords of the schema are broken; the values are training text."""
+    paths = [error.schema_path for error in validator.iter_errors(arguments)]
+    keywords = sorted({str(path[-1]) for path in paths if path})
+    broken = ", ".join(keywords[:_NAMED]) or "false"
+    text = f"A call's arguments break the tool's JSON schema ({broken})."
+    check.add("arguments_against_schema", text, index, severity)
+
+
+def _check_name(index: int, name: str, severity: Severity, check: Check) -> None:
+    """Check the name of a call that is not among the tools; a tool's own name was checked."""
+    if not re.fullmatch(check.rules.function_name, name):
+        check.add(
+            "invalid_call_name",
+            "The name of a call must be 1 to 64 letters, digits, _ and -.",
+            index,
+        )
+    if check.toolbox.validators:
+        check.add(
+            "tool_not_offered", "A call of a tool that is not among the tools.", index, severity
+        )
+    elif check.toolbox.known:
+        # Runs from some files don't say which tools they had; the loader notes `tools_unknown`.
+        check.add("no_tools_offered", "A tool is called, but none is offered.", index, "warning")
+
+
+def _arguments(index: int, text: Any, check: Check) -> dict[str, Any] | None:
+    """Return a call's arguments; None where they are no JSON object."""
+    halves = False
+    try:
+        arguments = orjson.loads(text) if isinstance(text, str) else None
+    except orjson.JSONDecodeError:
+        # Python reads half characters, and orjson does not: so they are told from broken JSON.
+        arguments = _read_odd(text)
+        halves = True
+    if not isinstance(arguments, dict):
+        check.add("invalid_arguments", "A call's arguments must be a JSON object.", index)
+        return None
+    if halves:
+        check.add("invalid_unicode", HALVES, index)
+        return None
+    return arguments
+
+
+def _read_odd(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)

@@ -4,15 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_finetune.checks import Method, RulesName
+from langchain_finetune.checks import RulesName
 from langchain_finetune.checks.file import FileCheck, check_file
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.methods import LineKind
 
 
 def check(
     files: Annotated[list[str], typer.Argument(help="Training files, a JSON object a line.")],
     rules: Annotated[RulesName, typer.Option(help="Whose rules.")] = "openai",
-    method: Annotated[Method, typer.Option(help="What the lines hold.")] = "supervised",
+    method: Annotated[LineKind, typer.Option(help="What the lines hold.")] = "supervised",
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """Check training files; exit code 1 if a provider would refuse one. No text is shown."""

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from langchain_finetune.checks import Method
 from langchain_finetune.cli.job_options import DeploymentOptions, deployment_options
 from langchain_finetune.cli.options import conversion, made_of, selected, shares
 from langchain_finetune.cli.output import AsJson, print_json, print_result
@@ -17,10 +16,10 @@ from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.job import DAY_S
-from langchain_finetune.finetune.job_spec import Hyperparameters
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
+from langchain_finetune.methods import MAX_EPOCHS, Hyperparameters, LineKind
 
 
 @shares(selected, into="loader")
@@ -30,7 +29,7 @@ def prepare(
     loader: SessionLoader,
     settings: dict[str, Any],
     out: Annotated[Path, typer.Option(help="Folder for the files; made if it is not there.")],
-    method: Annotated[Method, typer.Option(help="What the lines hold.")] = "supervised",
+    method: Annotated[LineKind, typer.Option(help="What the lines hold.")] = "supervised",
     model: Annotated[
         str | None, typer.Option(help="The base whose tokens and limits count.")
     ] = None,
@@ -68,12 +67,17 @@ def run(
         str | None, typer.Option(help="At azure: Standard, GlobalStandard or Developer.")
     ] = None,
     method: Annotated[
-        Literal["supervised", "preference"],
-        typer.Option(help="What is learnt; pairs of preference make a job of the method dpo."),
+        LineKind,
+        typer.Option(help="What the lines hold; preference makes a job of the method dpo."),
     ] = "supervised",
     suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_EPOCHS, help=Hyperparameters.model_fields["n_epochs"].description
+        ),
+    ] = None,
     max_cost_usd: Annotated[
         float | None, typer.Option(min=0.0, help="Send nothing if it would cost more.")
     ] = None,

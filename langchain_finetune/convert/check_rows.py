@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import CHECKS, Finding, Method, Profile, errors_of
+from langchain_finetune.checks import CHECKS, Finding, Profile, errors_of
 from langchain_finetune.checks.fixes import fixed
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
 
 _HELD_ELSEWHERE = frozenset({FOLDED, "duplicate"})
@@ -24,7 +25,7 @@ def checked_rows(
     outcome: Outcome,
     rules: Profile,
     *,
-    method: Method = "supervised",
+    method: LineKind = "supervised",
     fix: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows whose examples have no error; note what all others have.
@@ -56,13 +57,11 @@ def checked_rows(
                 kept, findings = row.changed(example), left
         for finding in done:
             outcome.counts[f"fixed.{finding.code}"] += 1
-            outcome.findings.add(_placed(replace(finding, fixed=True), row))
+            outcome.add(replace(finding, fixed=True), row)
         for finding in findings:
-            outcome.findings.add(_placed(finding, row))
+            outcome.add(finding, row)
         if errors := errors_of(findings):
-            first = errors[0]
-            place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject_row(row, first.code, first.message + place)
+            outcome.reject_for(errors[0], row)
         else:
             yield kept
 
@@ -88,10 +87,6 @@ def _line(row: Row) -> bytes | None:
         return row.line
     except TypeError:
         return None  # JSON can't say it; the check of the text says where.
-
-
-def _placed(finding: Finding, row: Row) -> Finding:
-    return replace(finding, row=row.number, id=row.id, source=row.source)
 
 
 def _lost(lost: Sequence[Skip]) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.read_sessions import read_each
-from langchain_finetune.convert.rows import Example, Outcome, Row
+from langchain_finetune.convert.rows import Example, Outcome, Row, read_each
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import is_completion, wire_messages
 

@@ -1,5 +1,15 @@
-"""Chats that come more than once, and chats of which one part of the data repeats another."""
+"""Duplicate chats, and chats of one part of the data that repeat another part.
 
+The index of what was seen is a temporary SQLite database: it has no name, holds hashes and ids but
+no text, and is gone when it is closed. Near duplicates are found by locality-sensitive hashing:
+signatures are cut into bands, and only chats that share a band are compared, by their shingles
+(Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3.4).
+"""
+
+import sqlite3
+import zlib
+from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from tempfile import TemporaryFile
@@ -7,8 +17,7 @@ from typing import IO, Literal
 
 import orjson
 
-from langchain_finetune.convert.duplicate_index import DuplicateIndex, SharedChats
-from langchain_finetune.convert.fingerprints import row_key
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, row_key, shingles_of, signature
 from langchain_finetune.convert.rows import Outcome, Part, Row
 from langchain_finetune.convert.split import Split
 
@@ -21,6 +30,176 @@ _ABOVE: dict[Part, tuple[Part, ...]] = {
     "test": (),
 }
 """The parts that a row must not repeat."""
+
+
+_MISSED = 1e-3
+"""Chance at most that a pair just as similar as the threshold shares no band."""
+
+_FEWEST_ROWS = 2
+_OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
+"""Not all chats of a band are looked at: a form letter may fill it with thousands."""
+
+_COMPARED = 50
+"""Chats that are compared at most: those that share the most bands."""
+
+_CACHE_KB = 4_096
+"""What lies beyond is in the cache of the operating system, which takes no longer."""
+
+_TABLES = f"""
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -{_CACHE_KB};
+CREATE TABLE exact (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, shingles BLOB NOT NULL);
+CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
+BEGIN;
+"""
+
+
+class DuplicateIndex:
+    """Rows that were seen, to be asked whether another one repeats them, until it is closed.
+
+    Args:
+        threshold: Similarity from 0.5 to 1 from which two chats are near duplicates, as the
+            Jaccard index of their `shingles_of`; None to find exact ones only.
+    """
+
+    def __init__(self, threshold: float | None = None) -> None:
+        self._threshold = threshold
+        self._rows_a_band = rows_a_band(threshold) if threshold is not None else 0
+        bands = PERMUTATIONS // self._rows_a_band if self._rows_a_band else 0
+        self._candidates = " UNION ALL ".join([_OF_A_BAND] * bands)
+        # An iterator may be handed from one thread to another, but is never in two at once.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Forget all rows."""
+        self._database.close()
+
+    def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:
+        """Tell which row that was added before repeats this one.
+
+        Args:
+            row: To look for.
+            add: Add it if there is none.
+
+        Returns:
+            The id of the row, and whether it is exactly the same; None where there is none.
+        """
+        key = row_key(row)
+        if add and self._threshold is None and self._added(key, row.id):
+            return None
+        found = self._database.execute("SELECT id FROM exact WHERE key = ?", (key,)).fetchone()
+        if found:
+            return found[0], True
+        if self._threshold is not None:
+            shingles = shingles_of(row.example)
+            keys = self._bands(signature(shingles))
+            hashes = {zlib.crc32(shingle.encode(errors="replace")) for shingle in shingles}
+            if (near := self._nearest(hashes, keys)) is not None:
+                return near, False
+            if add:
+                self._add_near(row.id, hashes, keys)
+        if add:
+            self._added(key, row.id)
+        return None
+
+    def _added(self, key: bytes, name: str) -> bool:
+        """Add a row, and tell whether there was none of its key."""
+        insert = "INSERT OR IGNORE INTO exact VALUES (?, ?)"
+        return self._database.execute(insert, (key, name)).rowcount > 0
+
+    def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
+        assert self._threshold is not None
+        shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
+        best, likest = None, self._threshold
+        for candidate, _ in shared.most_common(_COMPARED):
+            name, stored = self._database.execute(
+                "SELECT id, shingles FROM near WHERE number = ?", (candidate,)
+            ).fetchone()
+            others = array("I", stored)
+            common = len(hashes.intersection(others))
+            alike = common / (len(hashes) + len(others) - common)
+            if alike > likest or (best is None and alike >= likest):
+                best, likest = name, alike
+        return best
+
+    def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
+        number = self._database.execute(
+            "INSERT INTO near (id, shingles) VALUES (?, ?)", (name, array("I", hashes).tobytes())
+        ).lastrowid
+        self._database.executemany(
+            "INSERT INTO band VALUES (?, ?)", [(key, number) for key in keys]
+        )
+
+    def _bands(self, numbers: list[int]) -> list[int]:
+        """Return a 64-bit number for each band; Python hashes integers the same in every run."""
+        step = self._rows_a_band
+        return [
+            hash((place, *numbers[place : place + step]))
+            for place in range(0, PERMUTATIONS - step + 1, step)
+        ]
+
+
+def rows_a_band(threshold: float) -> int:
+    """Return how many numbers make a band: as many as find all but a thousandth of the pairs.
+
+    Example:
+        >>> rows_a_band(0.9), rows_a_band(0.7)
+        (8, 4)
+    """
+    return next(
+        rows
+        for rows in range(PERMUTATIONS, 0, -1)
+        if rows <= _FEWEST_ROWS or (1 - threshold**rows) ** (PERMUTATIONS // rows) <= _MISSED
+    )
+
+
+_TABLE = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4096;
+CREATE TABLE chat (key BLOB PRIMARY KEY, part TEXT, shared INTEGER DEFAULT 0) WITHOUT ROWID;
+BEGIN;
+"""
+_ADD = """
+INSERT INTO chat (key, part) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET shared = 1 WHERE part <> excluded.part
+"""
+
+
+class SharedChats:
+    """Which chats stand in several parts, word for word.
+
+    It is a temporary database of SQLite that holds hashes and no text.
+
+    Example:
+        >>> chats = SharedChats()
+        >>> chats.add(b"hello", "train"), chats.add(b"bye", "test"), chats.add(b"hello", "test")
+        (None, None, None)
+        >>> chats.are_in_several(b"hello"), chats.are_in_several(b"bye")
+        (True, False)
+        >>> chats.close()
+    """
+
+    def __init__(self) -> None:
+        # An iterator may be handed from one thread to another, but is never in two at once.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_TABLE)
+
+    def add(self, key: bytes, part: Part) -> None:
+        """Note that a chat of this key stands in a part."""
+        self._database.execute(_ADD, (key, part))
+
+    def are_in_several(self, key: bytes) -> bool:
+        """Tell whether chats of this key stand in more than one part."""
+        found = self._database.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()
+        return found is not None and bool(found[0])
+
+    def close(self) -> None:
+        """Forget all."""
+        self._database.close()
 
 
 def unique_rows(

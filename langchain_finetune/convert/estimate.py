@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.rows import Row, Target
-from langchain_finetune.local.training.plan import Asked, make_plan
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 
 Prices = Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """USD per million trained tokens, by base model; takes the place of the known ones."""
@@ -231,8 +232,8 @@ def _epochs(target: Target, examples: int) -> tuple[int, str]:
     if target.engine == "local":
         speed = LOCAL_SPEEDS.get(target.model or "")
         parameters = speed.parameters if speed else _OTHER_PARAMETERS
-        plan = make_plan(Asked(), examples=max(1, examples), parameters=parameters)
-        return plan.hyperparameters.n_epochs, "the engine's own choice"
+        plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
+        return plan.n_epochs, "the engine's own choice"
     return _openai_epochs(examples), "assumed: OpenAI's usual choice (its cookbook)"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import PROFILES, Findings, Method
+from langchain_finetune.checks import PROFILES, Findings
 from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.report.conversion_report import ConversionReport, make_report
@@ -16,6 +16,7 @@ from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
 from langchain_finetune.convert.split import PARTS, Split
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import Sessions, Skip
 
 MakeRows = Callable[[Iterable[ChatSession], Outcome, Target], Iterator[Row]]
@@ -63,9 +64,9 @@ class Examples:
         return (row.example for row in self.rows())
 
     @property
-    def method(self) -> Method:
+    def method(self) -> LineKind:
         """What the lines hold; see `Convert`."""
-        method: Method = self.settings.get("method", "supervised")
+        method: LineKind = self.settings.get("method", "supervised")
         return method
 
     def rows(self, target: Target = Target()) -> Iterator[Row]:  # noqa: B008 - it is frozen

@@ -4,14 +4,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import orjson
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 
-from langchain_finetune.convert.rows import Example, Row
-from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.rows import Example, Row, conversations, request_of
 from langchain_finetune.errors import ConvertError
 
 PERMUTATIONS = 128
@@ -41,24 +39,22 @@ def exact_key(example: Example) -> bytes:
     ]
     rest = [request.get("tools"), request.get("functions")]
     rest += [example.get("prompt"), example.get("completion")]
-    return joint_key(
-        orjson.dumps(seen, option=orjson.OPT_SORT_KEYS),
-        digest(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)),
-    )
+    return _digest(_digest(_sorted_json(rest)) + _sorted_json(seen))
 
 
-def joint_key(seen: bytes, rest: bytes) -> bytes:
-    """Return the key of an example.
-
-    Args:
-        seen: The JSON of its conversations, as `exact_key` sees them.
-        rest: The digest of what counts beside them; it is often that of other examples, too.
-    """
-    return digest(rest + seen)
+def row_key(row: Row) -> bytes:
+    """Return the `exact_key` of a row's example; the row keeps it."""
+    if row.key is None:
+        row.key = exact_key(row.example)
+    return row.key
 
 
-def digest(data: bytes) -> bytes:
-    """Return 16 bytes of a cryptographic hash: no one can make two rows that seem the same."""
+def _sorted_json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _digest(data: bytes) -> bytes:
+    """Return 16 bytes of a cryptographic hash, so that nobody can construct a collision."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
@@ -134,7 +130,10 @@ def _said(example: Example) -> Iterator[str]:
                     yield f"{function.get('name')}\n{function['arguments']}"
 
 
-def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> dict[str, Any]:
+def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> Mapping[str, Any]:
+    """Return what the model sees of a message, in one form."""
+    if len(message) == 2 and isinstance(message.get("content"), str) and "role" in message:  # noqa: PLR2004 - role and content, as most have
+        return message
     bare = {key: value for key, value in message.items() if value is not None and key != "weight"}
     if "content" in bare:
         bare["content"] = _content(bare["content"])
@@ -166,107 +165,3 @@ def _call(call: Mapping[str, Any]) -> Any:
         return {**function, "arguments": plain_arguments(function["arguments"])}  # type: ignore[dict-item,index]
     except (KeyError, TypeError, ValueError, RecursionError):
         return [function]  # So that no text looks like the JSON that it is not.
-
-
-_TOOLS_KEPT = 32
-"""How many lists of tools are remembered; an app has few."""
-
-_NULL = Raw(b"null")
-
-_Role = Literal["assistant", "developer", "system", "tool", "user"]
-_ROLES = {role: b'"role":"%b"' % role.encode() for role in get_args(_Role)}
-
-
-class _Function(Struct, forbid_unknown_fields=True, gc=False):
-    name: str
-    arguments: str
-
-
-class _Call(Struct, forbid_unknown_fields=True, gc=False):
-    id: str
-    type: Literal["function"]
-    function: _Function
-
-
-class _Message(Struct, forbid_unknown_fields=True, gc=False):
-    role: _Role
-    content: Raw = _NULL
-    name: str | None = None
-    tool_calls: list[_Call] | UnsetType = UNSET
-    tool_call_id: str | UnsetType = UNSET
-    weight: Raw = _NULL
-
-
-class _Line(Struct, forbid_unknown_fields=True, gc=False):
-    messages: list[_Message]
-    tools: Raw = _NULL
-    parallel_tool_calls: Raw = _NULL
-
-
-class _UnusualError(Exception):
-    """The line may hold what has more than one form; it never leaves this module."""
-
-
-_decode_row = Decoder(_Line).decode
-_known_tools: dict[int, tuple[bytes, bytes]] = {}
-
-
-def row_key(row: Row) -> bytes:
-    """Return the `exact_key` of a row's example; it is kept with the row."""
-    if row.key is None:
-        try:
-            row.key = _line_key(row.line)
-        except (DecodeError, RecursionError, ValueError, _UnusualError):
-            row.key = exact_key(row.example)
-    return row.key
-
-
-def _line_key(line: bytes) -> bytes:
-    read = _decode_row(line)
-    ids: dict[str, int] = {}
-    seen = b",".join([_seen(message, ids) for message in read.messages])
-    return joint_key(b"[[%b]]" % seen, _digest_of_tools(bytes(read.tools)))
-
-
-def _seen(message: _Message, ids: dict[str, int]) -> bytes:
-    """Return the JSON of a message as `exact_key` sees it: without nulls, its keys in order."""
-    content = bytes(message.content)
-    # A text stands in one form, since `encode_line` wrote it; parts and the like do not.
-    if content[:1] == b'"':
-        said = b'{"content":%b,' % content
-    elif content == b"null":
-        said = b"{"
-    else:
-        raise _UnusualError
-    if message.name is not None:
-        said += b'"name":%b,' % orjson.dumps(message.name)
-    said += _ROLES[message.role]
-    calls, answered = message.tool_calls, message.tool_call_id
-    if calls is UNSET:
-        if answered is UNSET:
-            return said + b"}"
-        return b'%b,"tool_call_id":%d}' % (said, ids.setdefault(answered, len(ids)))
-    if not calls or answered is not UNSET:
-        raise _UnusualError
-    return b'%b,"tool_calls":[%b]}' % (said, b",".join([_key_of_call(call, ids) for call in calls]))
-
-
-def _key_of_call(call: _Call, ids: dict[str, int]) -> bytes:
-    return b'{"function":{"arguments":%b,"name":%b},"id":%d,"type":"function"}' % (
-        orjson.dumps(plain_arguments(call.function.arguments)),
-        orjson.dumps(call.function.name),
-        ids.setdefault(call.id, len(ids)),
-    )
-
-
-def _digest_of_tools(tools: bytes) -> bytes:
-    # Found by their length: to hash them would take longer than to compare them.
-    known = _known_tools.get(len(tools))
-    if known is None or known[0] != tools:
-        if len(_known_tools) >= _TOOLS_KEPT:
-            _known_tools.clear()
-        # Functions, prompts and completions are in no usual line.
-        rest = [orjson.loads(tools), None, None, None]
-        found = digest(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
-        known = _known_tools[len(tools)] = tools, found
-    return known[1]

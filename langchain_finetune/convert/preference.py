@@ -20,8 +20,7 @@ import orjson
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.messages import BaseMessage
 
-from langchain_finetune.convert.read_sessions import SessionOrigin, read_each
-from langchain_finetune.convert.rows import Example, Outcome, Row
+from langchain_finetune.convert.rows import Example, Outcome, Row, SessionOrigin, read_each
 from langchain_finetune.messages import UnreadableChatError, WireMessage, message_to_wire
 from langchain_finetune.sessions import SETTINGS, line_settings, require_chat, wire_messages
 

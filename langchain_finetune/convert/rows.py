@@ -1,13 +1,16 @@
 """A training example on its way through the steps of conversion, and what became of all of them."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 import orjson
+from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import Findings
+from langchain_finetune.checks import Finding, Findings
+from langchain_finetune.errors import ConvertError
+from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import Skip
 
 Example = dict[str, Any]
@@ -124,8 +127,17 @@ class Outcome:
         """Note that a chat makes no example, and why; `reason` never quotes training text."""
         self.rejected.append(Skip(id, code, reason))
 
+    def add(self, finding: Finding, row: Row) -> None:
+        """Note what was found in a row."""
+        self.findings.add(replace(finding, row=row.number, id=row.id, source=row.source))
+
+    def reject_for(self, finding: Finding, row: Row) -> None:
+        """Reject a row for what was found in it; `add` notes the finding itself."""
+        place = "" if finding.index is None else f" (message {finding.index})"
+        self.reject_row(row, finding.code, finding.message + place)
+
     def reject_row(self, row: Row, code: str, reason: str) -> None:
-        """Note that a row makes no example; of a pair, both chats that it was made of are told."""
+        """Reject a row; for a preference, both chats that it was made from are listed."""
         self.reject(row.id, code, reason)
         other = row.source.get("rejected_run_id", row.id)
         if other != row.id:
@@ -149,9 +161,105 @@ class Target:
     n_epochs: int | None = None
 
 
+OUTPUTS = ("preferred_output", "non_preferred_output")
+"""The two sides of a preference."""
+
+
+def request_of(example: Example) -> Mapping[str, Any]:
+    """Return what holds an example's messages and tools: itself, or a preference's `input`."""
+    inner = example.get("input")
+    return inner if isinstance(inner, Mapping) else example
+
+
+def conversations(example: Example) -> list[list[Any]]:
+    """Return the chats of an example: one, or a preference's with each of its two answers.
+
+    Example:
+        >>> conversations({"input": {"messages": [1]}, "preferred_output": [2],
+        ...                "non_preferred_output": [3]})
+        [[1, 2], [1, 3]]
+    """
+    messages = request_of(example).get("messages") or []
+    outputs = [example[name] for name in OUTPUTS if example.get(name)]
+    return [[*messages, *output] for output in outputs] or [messages]
+
+
 def encode_line(example: Mapping[str, Any]) -> bytes:
     """Return an example as one line of JSON in UTF-8; keys keep their order.
 
     Tools are rendered into the prompt in the order that they have, so it must stay.
     """
     return orjson.dumps(example, option=orjson.OPT_APPEND_NEWLINE)
+
+
+@dataclass(slots=True)
+class SessionOrigin:
+    """Where a session came from.
+
+    Attributes:
+        id: Names it in skips and findings.
+        source: The session's `source`.
+        number: Its place among the sessions, counted from 1.
+    """
+
+    id: str
+    source: Mapping[str, str]
+    number: int
+
+
+Made = TypeVar("Made")
+
+
+def read_each(
+    sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
+) -> Iterator[tuple[SessionOrigin, Made]]:
+    """Yield what `make` returns for each session; the outcome notes those that can't be read.
+
+    Raises:
+        ConvertError: An item is not a session.
+    """
+    for session in sessions:
+        read = read_session(session, make, outcome)
+        if read is not None:
+            yield read
+
+
+def read_session(
+    session: ChatSession, make: Callable[[ChatSession], Made], outcome: Outcome
+) -> tuple[SessionOrigin, Made] | None:
+    """Return what `make` returns for a session; None, noted in the outcome, if it can't be read.
+
+    Raises:
+        ConvertError: The item is not a session.
+    """
+    position = outcome.sessions
+    outcome.sessions += 1
+    try:
+        given: Any = session.get("source") or {}
+        source = _plain(given)
+        origin = SessionOrigin(_id(source, position), source, position + 1)
+        return origin, make(session)
+    except UnreadableChatError as error:
+        outcome.reject(origin.id, error.code, str(error))
+        return None
+    except (AttributeError, KeyError, TypeError) as error:
+        # A list can hold anything.
+        raise ConvertError(
+            f"Item {position} is not a chat session: it must be a dict whose `messages` are a "
+            "list of LangChain messages (langchain_core.messages.convert_to_messages converts "
+            "other forms) and whose `source`, if present, is a dict."
+        ) from error
+
+
+def _plain(source: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return a session's source as JSON can say it; a loader's own is so already."""
+    if all(type(key) is str and type(value) is str for key, value in source.items()):
+        return source if type(source) is dict else dict(source)
+    return {str(key): str(value) for key, value in source.items()}
+
+
+def _id(source: Mapping[str, str], position: int) -> str:
+    for name in ("run_id", "example_id", "line"):
+        if name in source:
+            return str(source[name])
+    return f"session {position}"

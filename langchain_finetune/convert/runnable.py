@@ -8,7 +8,7 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
-from langchain_finetune.checks import OPENAI, PROFILES, Method, Profile, RulesName
+from langchain_finetune.checks import OPENAI, PROFILES, Profile, RulesName
 from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
@@ -30,6 +30,7 @@ from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.loaders.base import composable, named, sessions_of
+from langchain_finetune.methods import LineKind
 
 
 class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -99,7 +100,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    method: Method = "supervised"
+    method: LineKind = "supervised"
     targets: Targets = "all"
     rules: RulesName | None = None
     fix: bool = False

@@ -6,7 +6,6 @@ their providers, tokens of known structure, and values that are assigned to a te
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Literal
 
 import re2
@@ -244,11 +243,9 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
         findings = [_finding(kind, index, action) for index, kind in found]
         for (_, kind), finding in zip(found, findings, strict=True):
             outcome.counts[f"secrets.{kind}"] += 1
-            outcome.findings.add(replace(finding, row=row.number, id=row.id, source=row.source))
+            outcome.add(finding, row)
         if findings and action == "reject":
-            first = findings[0]
-            place = "" if first.index is None else f" (message {first.index})"
-            outcome.reject_row(row, first.code, first.message + place)
+            outcome.reject_for(findings[0], row)
         else:
             yield row.changed(example) if findings and action == "redact" else row
 

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.convert.read_sessions import read_each
-from langchain_finetune.convert.rows import Example, Outcome, Row
+from langchain_finetune.convert.rows import Example, Outcome, Row, read_session
 from langchain_finetune.errors import ConvertError, raised_by
 from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import EncodedChat, Sessions, supervised_example
@@ -68,13 +67,17 @@ def supervised_rows(
     chats: Iterable[ChatSession | EncodedChat] = sessions
     if targets == "all" and isinstance(sessions, Sessions):
         chats = sessions.encoded()
-    for place, made in read_each(chats, _read, outcome):
-        if isinstance(made, EncodedChat):
-            row = Row(place.id, place.source, line=made.line, fit_for=made.fit_for)
+    for chat in chats:
+        if isinstance(chat, EncodedChat):
+            outcome.sessions += 1
+            row = Row(chat.id, chat.source, line=chat.line, fit_for=chat.fit_for)
             row.number = outcome.sessions
             yield row
             continue
-        example, trimmed, answer_format = made
+        read = read_session(chat, _read, outcome)
+        if read is None:
+            continue
+        place, (example, trimmed, answer_format) = read
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
         # Not while the session is read: what the user's own function raises is no broken session.

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.convert.rows import Example
+from langchain_finetune.convert.rows import OUTPUTS, Example
 
 _PROSE = frozenset({"description", "title", "$comment"})
 _DATA = frozenset({"enum", "const", "default", "examples", "example"})
@@ -118,27 +118,6 @@ def _schema_names(schema: Any) -> Iterator[str]:
 Change = Callable[[str, int | None], str]
 """Takes a text and the position of its message (None where it has none); returns the new text."""
 
-_OUTPUTS = ("preferred_output", "non_preferred_output")
-
-
-def request_of(example: Example) -> Mapping[str, Any]:
-    """Return what holds an example's messages and tools: itself, or a preference's `input`."""
-    inner = example.get("input")
-    return inner if isinstance(inner, Mapping) else example
-
-
-def conversations(example: Example) -> list[list[Any]]:
-    """Return the chats of an example: one, or a preference's with each of its two answers.
-
-    Example:
-        >>> conversations({"input": {"messages": [1]}, "preferred_output": [2],
-        ...                "non_preferred_output": [3]})
-        [[1, 2], [1, 3]]
-    """
-    messages = request_of(example).get("messages") or []
-    outputs = [example[name] for name in _OUTPUTS if example.get(name)]
-    return [[*messages, *output] for output in outputs] or [messages]
-
 
 def change_texts(example: Example, change: Change) -> Example:
     """Return an example with its texts changed; the very same one where nothing changes.
@@ -162,7 +141,7 @@ def change_texts(example: Example, change: Change) -> Example:
         messages = inner.get("messages")
         place = len(messages) if isinstance(messages, list) else 0
         names = _names(inner)
-        for name in _OUTPUTS:
+        for name in OUTPUTS:
             if isinstance(example.get(name), list):
                 changed[name] = _messages(example[name], change, place, names)
                 place += len(example[name])

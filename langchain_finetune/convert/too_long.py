@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
-from langchain_finetune.convert.rows import Example, Outcome, Row
-from langchain_finetune.convert.texts import request_of
+from langchain_finetune.convert.rows import Example, Outcome, Row, request_of
 from langchain_finetune.convert.tokens.count import Count, Over, Unfit
 from langchain_finetune.convert.tokens.counter import Counter, counted
 
@@ -100,7 +99,7 @@ def shortened(
 
 
 def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
-    outcome.findings.add(Finding(code, reason, row=row.number, id=row.id, source=row.source))
+    outcome.add(Finding(code, reason), row)
     outcome.reject_row(row, code, reason)
 
 

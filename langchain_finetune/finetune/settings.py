@@ -16,9 +16,10 @@ from langchain_finetune.finetune.deploy import Deployment, require_fitting
 from langchain_finetune.finetune.engines.profiles import Engine, profile_of
 from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
 from langchain_finetune.finetune.job import DAY_S
-from langchain_finetune.finetune.job_spec import Hyperparameters, JobSpec
+from langchain_finetune.finetune.job_spec import JobSpec
 from langchain_finetune.finetune.training_files import spool
 from langchain_finetune.home import ensure_home, home_path
+from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign, method_of
 
 
 class FineTuneSettings(BaseModel):
@@ -108,16 +109,19 @@ class FineTuneSettings(BaseModel):
             self.extra_body,
         )
 
-    def _method(self, examples: Examples) -> Literal["supervised", "dpo"]:
+    def _method(self, examples: Examples) -> Method:
         if examples.method == "completion" and self.engine in {"local", "azure"}:
             raise ConvertError(
                 f"Engine {self.engine!r} trains on chats and on pairs, not on prompt and "
                 "completion: use Convert(method='supervised') or Convert(method='preference')."
             )
-        pairs = examples.method == "preference"
-        if self.hyperparameters.beta != "auto" and not pairs:
-            raise ConvertError("beta is for pairs: Convert(method='preference').")
-        return "dpo" if pairs else "supervised"
+        method = method_of(examples.method).name
+        for name in foreign(method, self.hyperparameters.model_dump(exclude_defaults=True)):
+            owner = next(other for other in METHODS.values() if name in other.own)
+            raise ConvertError(
+                f"{name} is for the method {owner.name}: use Convert(method={owner.lines[0]!r})."
+            )
+        return method
 
     def _address(self) -> str | None:
         # The embedded engine's is found when it is asked.

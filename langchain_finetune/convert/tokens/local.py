@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from langchain_finetune.convert.rows import Example
-from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.local.api_error import ApiError
@@ -210,6 +209,6 @@ def _count(sequences: list["Sequence"], *, is_pair: bool) -> Count | Unfit:
     if not sequences:
         return Unfit("no_answer", "It has no answer of the assistant to learn.")
     # Of a pair, what the template puts behind an answer is left out.
-    total = sum(each.learnt_up_to if is_pair else len(each.input_ids) for each in sequences)
+    total = sum(each.target_end if is_pair else len(each.input_ids) for each in sequences)
     longest = max(len(each.input_ids) for each in sequences)
     return Count(total, longest, sum(each.trained for each in sequences))

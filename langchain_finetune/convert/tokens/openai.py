@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from langchain_finetune.convert.rows import Example
-from langchain_finetune.convert.texts import conversations, request_of
+from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
 

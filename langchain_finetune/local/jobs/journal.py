@@ -1,4 +1,4 @@
-"""What is known of the jobs: reads them, and writes each change together with its event."""
+"""The jobs and their events: reads them, and writes each change together with its event."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -83,7 +83,7 @@ class Journal:
     def metrics(self, job_id: str) -> list[dict[str, Any]]:
         """Return what was measured along a job, by step.
 
-        Steps that were done again, after the engine was killed, count as they went at last.
+        Of steps that were repeated, after the engine was killed, the last metrics count.
         """
         where = Where(
             "json_extract(body, '$.job') = ? AND json_extract(body, '$.type') = 'metrics'",
@@ -113,7 +113,7 @@ class Journal:
         level: Literal["info", "warn", "error"] = "info",
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a job down, with an event that tells what has changed."""
+        """Write a job down, with an event that says what has changed."""
         event = EventRecord(
             id=new_id("ftevent"),
             created_at=now(),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import answer
-from langchain_finetune.local.jobs.create import _MAX_METADATA, CreateJob, create_job
+from langchain_finetune.local.jobs.create import MAX_METADATA, CreateJob, create_job
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
@@ -72,8 +72,8 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
         for name, value in request.query_params.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
-    if len(asked) > _MAX_METADATA:
+    if len(asked) > MAX_METADATA:
         raise ApiError(
-            400, f"A job has at most {_MAX_METADATA} pairs of metadata.", param="metadata"
+            400, f"A job has at most {MAX_METADATA} pairs of metadata.", param="metadata"
         )
     return asked

@@ -1,4 +1,4 @@
-"""Reads the form that starts a job. Pure functions; what a job may be is `CreateJob`'s to say."""
+"""Reads the form that starts a job, without I/O; the rules of a job are those of `CreateJob`."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,16 +10,12 @@ from pydantic import ValidationError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import CreateJob
+from langchain_finetune.methods import Hyperparameters, foreign
 
-HYPERPARAMETERS = (
-    "n_epochs",
-    "learning_rate_multiplier",
-    "batch_size",
-    "lora_rank",
-    "early_stopping_patience",
-    "beta",
-)
-"""Fields that are hyperparameters of the method; an empty one is left to the engine."""
+_NOT_SHOWN = ("lora_alpha", "lora_targets", "packing")
+
+HYPERPARAMETERS = tuple(name for name in Hyperparameters.model_fields if name not in _NOT_SHOWN)
+"""Fields that are hyperparameters; an empty one is left to the engine."""
 
 FIELDS = (
     *("source", "model", "other_model", "method", "suffix", "seed"),
@@ -27,7 +23,7 @@ FIELDS = (
 )
 
 TOKEN_KEY = "page_form"  # noqa: S105 - no secret: a name in a job's metadata
-"""Where a job's metadata names the form that it came from."""
+"""Key of a job's metadata that identifies the form that it came from."""
 
 MOST_SHARE = 50
 """Percent of a dataset that may be set aside for validation."""
@@ -48,7 +44,7 @@ _LATER = "to be made"
 
 
 class FormError(Exception):
-    """What is wrong with a form.
+    """A form with mistakes.
 
     Attributes:
         errors: Sentences by the name of their field; an empty name is for the whole form.
@@ -139,8 +135,9 @@ def errors_of(error: ApiError, given: Mapping[str, str]) -> dict[str, str]:
 def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object]:
     method = values["method"] or "supervised"
     chosen = {name: values[name] for name in HYPERPARAMETERS if values[name]}
-    if method != "dpo":
-        chosen.pop("beta", None)
+    # The form has the fields of all methods.
+    for name in foreign(method, chosen):
+        del chosen[name]
     validation = _LATER if share else values["validation_file"]
     return {
         "model": values["other_model"] or values["model"],

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_finetune.methods import METHODS, Method
+
 HEIGHT = 240
 """Pixels between the highest tick and the floor."""
 
@@ -30,7 +32,6 @@ _LEAST = 1e-12
 """Less is as good as nothing."""
 
 _CURVES = {"train_loss": "training", "valid_loss": "validation"}
-_UNITS = {"supervised": "nats per token", "dpo": "nats per pair"}
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ class LossPlot:
     thinned: bool
 
 
-def loss_plot(metrics: Sequence[Mapping[str, Any]], method: str) -> LossPlot | None:
+def loss_plot(metrics: Sequence[Mapping[str, Any]], method: Method) -> LossPlot | None:
     """Return the curve of a job, or None while there is nothing to draw.
 
     Args:
         metrics: Figures of the steps, as `Journal.metrics` returns them.
-        method: `supervised` or `dpo`.
+        method: The training method.
 
     Example:
         >>> loss_plot([{"step": 1, "train_loss": 2.0, "total_steps": 4}], "supervised").summary
@@ -117,7 +118,7 @@ def loss_plot(metrics: Sequence[Mapping[str, Any]], method: str) -> LossPlot | N
         lines=lines,
         across=[Tick(100 * step / steps, f"{step:,}") for step in _step_ticks(steps)],
         down=[Tick(axis.place(value), figure(value)) for value in axis.ticks],
-        unit=_UNITS.get(method, "nats") + (", logarithmic" if axis.logarithmic else ""),
+        unit=METHODS[method].loss_unit + (", logarithmic" if axis.logarithmic else ""),
         summary=_summary(lines, done, steps),
         rows=rows,
         thinned=thinned,

@@ -1,4 +1,4 @@
-"""Starts the job that a form asks for, with the files it is made of."""
+"""Starts the job that a form asks for, with its files."""
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord
@@ -16,7 +16,7 @@ async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobR
     Args:
         engine: What trains.
         store: Knows the dataset.
-        form: What was asked for.
+        form: The job.
 
     Raises:
         ApiError: Something can't be trained on; no file and no job was made.

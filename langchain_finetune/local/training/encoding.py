@@ -1,6 +1,6 @@
 """From chats to tokens, and which of the tokens are trained.
 
-Only the assistant's turns are learnt, each up to the token that ends it. A turn is cut out by
+Only the assistant's turns are trained, each up to the token that ends it. A turn is cut out by
 rendering the chat up to it, once with and once without it: that needs no knowledge of the chat
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
@@ -8,7 +8,7 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import TemplateError
 
@@ -41,7 +41,7 @@ class UnfitExampleError(ValueError):
 
 @contextmanager
 def unfit_if_not_rendered() -> Iterator[None]:
-    """Turn what rendering raises into what is wrong with the example.
+    """Turn what rendering raises into an error of the example.
 
     Raises:
         UnfitExampleError: `unsupported_content` or `unsupported_chat_template`.
@@ -53,7 +53,7 @@ def unfit_if_not_rendered() -> Iterator[None]:
     except TemplateError as error:
         raise UnfitExampleError(
             "unsupported_chat_template",
-            "The base model's chat template does not take such a chat.",
+            "The base model's chat template does not accept such a chat.",
         ) from error
 
 
@@ -61,12 +61,23 @@ IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
 
 
+class Encoded(Protocol):
+    """An example in tokens, for any training method."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens go through the model."""
+
+    def row(self) -> dict[str, list[int]]:
+        """Return the columns that the method's trainer takes."""
+
+
 @dataclass
 class Sequence:
     """Tokens that go through the model together.
 
     Attributes:
-        text: What they say.
+        text: Their text.
         input_ids: The tokens.
         labels: The same where the token is trained, `IGNORED` elsewhere.
     """
@@ -80,6 +91,10 @@ class Sequence:
         """How many tokens they are."""
         return len(self.input_ids)
 
+    def row(self) -> dict[str, list[int]]:
+        """Return the columns of TRL's dataset."""
+        return {"input_ids": self.input_ids, "labels": self.labels}
+
     def add(self, text: str, tokens: list[int], trained: int) -> None:
         """Append text and its tokens, of which the first `trained` are trained."""
         self.text += text
@@ -92,7 +107,7 @@ class Sequence:
         return len(self.labels) - self.labels.count(IGNORED)
 
     @property
-    def learnt_up_to(self) -> int:
+    def target_end(self) -> int:
         """How many tokens there are up to the last one that is trained."""
         behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
         return len(self.labels) - behind
@@ -106,8 +121,8 @@ _JOB_CODES = {
 """How a failed job names a reason, where it has a name of its own for it."""
 
 Layout = list[list[tuple[str, bool | None]]]
-"""The texts of an example's sequences, in order, each with what it is: an answer that is trained
-(True) or not (False), or what stands around the answers (None)."""
+"""The texts of an example's sequences, in order, each with its kind: an answer that is trained
+(True) or not (False), or text around the answers (None)."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +154,8 @@ class Encoder:
         if not tokenizer.chat_template:
             raise UnfitExampleError(
                 "unsupported_chat_template",
-                "The base model has no chat template: take one that was trained on chats, which its"
-                " name often says with 'Instruct'.",
+                "The base model has no chat template: take one that was trained on chats, such as"
+                " one whose name ends in 'Instruct'.",
             )
         ends = generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
@@ -154,19 +169,24 @@ class Encoder:
             max_length=min(limit for limit in limits if limit),
         )
 
-    def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Sequence]:
-        """Put all examples of a file into tokens.
+    def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Encoded]:
+        """Put all supervised examples of a file into tokens.
 
         Args:
-            examples: Number of the line, from 1, and the supervised example on it.
+            examples: Number of the line, from 1, and the example on it.
+
+        Raises:
+            TrainingFailure: See `encode_line`.
+        """
+        return [each for line, example in examples for each in self.encode_line(line, example)]
+
+    def encode_line(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
+        """Put a supervised example into tokens.
 
         Raises:
             TrainingFailure: `example_too_long`, `unsupported_chat_template`,
                 `template_without_tools` or `invalid_training_file`, with the line.
         """
-        return [sequence for line, example in examples for sequence in self._one(line, example)]
-
-    def _one(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
         try:
             sequences = self.sequences(example)
             self.check(sequences)
@@ -179,14 +199,14 @@ class Encoder:
         return sequences
 
     def check(self, sequences: list[Sequence]) -> None:
-        """Check that there is something to learn, and that the model takes its length.
+        """Check that there is something to train, and that it fits the model's context.
 
         Raises:
             UnfitExampleError: `no_answer` or `too_long`.
         """
         if not sequences:
             raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
-        longest = max(len(sequence.input_ids) for sequence in sequences)
+        longest = max(sequence.length for sequence in sequences)
         if self.max_length and longest > self.max_length:
             raise UnfitExampleError(
                 "too_long", f"It has {longest} tokens; the base model takes {self.max_length}."
@@ -209,18 +229,17 @@ class Encoder:
     ) -> Layout:
         """Render one supervised example.
 
-        Most templates give one sequence. Some render an earlier turn otherwise than the last one
+        Most templates give one sequence. Some render an earlier turn differently from the last one
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
 
         All that comes before an answer is rendered for it, so the work grows with the square of the
-        answers. What need not be known to the end can be had sooner:
+        answers. Two options end it sooner:
 
         Args:
             example: Has `messages` and maybe `tools`.
-            last_only: Render for the last answer that is trained only: that is all the text of a
-                sequence up to there.
-            enough: Called after each answer with what there is so far; stop where it says so.
+            last_only: Render only up to the last answer that is trained.
+            enough: Called after each answer with the layout so far; stops it by returning true.
 
         Raises:
             UnfitExampleError: The chat template can't express it.
@@ -302,12 +321,12 @@ def _turn(prompt: str, whole: str) -> str:
 
 
 def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, turn: str) -> None:
-    """Many templates leave tools out without a word; the model would learn to say nothing."""
+    """Many templates drop tools silently; the model would learn to answer nothing."""
     offered = [tool["function"]["name"] for tool in chat.tools]
     called = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if any(name not in prompt for name in offered) or any(name not in turn for name in called):
         raise UnfitExampleError(
             "template_without_tools",
-            "The base model's chat template knows no tools; take a base that does, such as"
+            "The base model's chat template has no tools; take a base whose template has, such as"
             " Qwen/Qwen3-0.6B.",
         )

@@ -20,10 +20,10 @@ from langchain_finetune.local.page.job_form import (
     job_key,
     read_job_form,
 )
-from langchain_finetune.local.page.job_views import HYPERPARAMETER_WORDS
 from langchain_finetune.local.page.render_html import PageRoute, back, page
 from langchain_finetune.local.page.start_job import start_job
 from langchain_finetune.local.store import RunStore
+from langchain_finetune.methods import METHODS, Hyperparameters
 
 _MOST_CHOICES = 500
 _PATH = "/ui/jobs/new"
@@ -108,6 +108,9 @@ async def _form(
         datasets=datasets,
         files=uploaded.records,
         models=names,
-        hyperparameters=[(name, HYPERPARAMETER_WORDS[name]) for name in HYPERPARAMETERS],
+        methods=METHODS.values(),
+        hyperparameters=[
+            (name, Hyperparameters.model_fields[name].title) for name in HYPERPARAMETERS
+        ],
         most_share=MOST_SHARE,
     )
