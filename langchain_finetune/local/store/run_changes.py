@@ -38,7 +38,7 @@ RunChangeKind = Literal["post", "patch"]
 
 
 class _RunBody(ClientBody):
-    """The columns that a client sends, but for those of JSON."""
+    """What a client sends, but for columns of JSON."""
 
     id: Id
     trace_id: Id | None = None
@@ -53,6 +53,9 @@ class _RunBody(ClientBody):
     error: Any = None
     session_name: str | None = None
     session_id: Id | None = None
+
+
+_COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name", "session_id"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def run_change(
         ApiError: 400 where a field is not what it should be.
     """
     asked = validated(_RunBody, body)
-    values = asked.model_dump(exclude={"id", "error", "tags", "session_name", "session_id"})
+    values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
     if not _ORDER.fullmatch(asked.dotted_order or f"Z{asked.id}"):
         raise ApiError(400, "dotted_order must be times and ids.", param="dotted_order")
     values["tags"] = None if asked.tags is None else dumps(asked.tags, "tags")
