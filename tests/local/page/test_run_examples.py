@@ -1,4 +1,4 @@
-"""A run picked into a dataset is read back as the loader reads the run itself, or is refused."""
+"""A run added to a dataset is read back as the loader reads the run itself, or is refused."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
-from langchain_finetune.local.page.add_to_dataset import as_chat_example, run_examples
 from langchain_finetune.local.page.messages import read_message
+from langchain_finetune.local.page.run_examples import as_chat_example, run_examples
 from langchain_finetune.local.page.run_views import run_chat
 from langchain_finetune.local.store.example_formats import openai_line
 from langchain_finetune.sessions import SETTINGS, wire_messages
@@ -73,7 +73,7 @@ def test_each_answer_is_an_example():
     [corrected] = run_examples(row, "Room 7.")
     assert corrected["outputs"]["message"]["content"] == "Room 7."
     shown = run_chat(row)
-    assert [each.gist for each in shown.answers] == ['find_room({"beds": 2})', "Room 9."]
+    assert [each.summary for each in shown.answers] == ['find_room({"beds": 2})', "Room 9."]
 
 
 def test_all_that_the_request_said_goes_along():
@@ -128,7 +128,7 @@ def test_broken_runs_leave_a_dataset_as_they_came_or_are_refused(found):
 @given(ANYTHING, ANYTHING)
 def test_anything_can_be_looked_at(one, two):
     for raw in (one, {"role": "assistant", "content": one, "tool_calls": two}):
-        assert isinstance(read_message(raw).gist, str)
+        assert isinstance(read_message(raw).summary, str)
     for fields in ({"inputs": one, "outputs": two}, {"inputs": {"messages": one}, "outputs": two}):
         try:
             row = row_of({"id": "1", "run_type": "llm", **orjson.loads(orjson.dumps(fields))})

@@ -1,4 +1,4 @@
-"""Picks runs into a dataset."""
+"""Adds runs to datasets as examples."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -30,16 +30,16 @@ from langchain_finetune.sessions import (
 
 
 def run_examples(row: Mapping[str, Any], correction: Any = None) -> list[dict[str, Any]]:
-    """Return `{"inputs", "outputs", "source_run_id"}` of each answer of a run.
+    """Return an example, `{"inputs", "outputs", "source_run_id"}`, for each answer of a run.
 
-    A dataset's loader reads them as the loader of runs reads the run itself.
+    The dataset loader reads them as the run loader reads the run itself.
 
     Args:
         row: The run's row.
-        correction: What the answer should have been, as feedback holds it; None keeps it.
+        correction: The corrected answer, as stored in feedback; None keeps the answer.
 
     Raises:
-        UnreadableChatError: It makes none.
+        UnreadableChatError: The run cannot become an example.
     """
     sessions = read_run(run_of(row))
     if correction is not None:
@@ -48,7 +48,7 @@ def run_examples(row: Mapping[str, Any], correction: Any = None) -> list[dict[st
 
 
 def as_chat_example(example: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an example in the shape of datasets of type chat."""
+    """Return an example in the format of datasets of type chat."""
     inputs = dict(example["inputs"])
     wire = [*inputs.pop("messages"), example["outputs"]["message"]]
     *sent, answer = messages_to_dict(list(WireMessages(wire)))
@@ -57,80 +57,82 @@ def as_chat_example(example: Mapping[str, Any]) -> dict[str, Any]:
 
 def _example(session: FineTuningSession) -> dict[str, Any]:
     line, _ = supervised_example(session)
-    if faults := errors_of(check_example(line)):
-        place = "" if faults[0].index is None else f" (message {faults[0].index})"
-        raise UnreadableChatError(faults[0].code, faults[0].message + place)
+    if errors := errors_of(check_example(line)):
+        position = "" if errors[0].index is None else f" (message {errors[0].index})"
+        raise UnreadableChatError(errors[0].code, errors[0].message + position)
     *sent, answer = wire_messages(session)
-    said = {name: value for name, value in session.items() if name in SETTINGS}
-    return {"inputs": {"messages": sent, **said}, "outputs": {"message": answer}}
+    settings = {name: value for name, value in session.items() if name in SETTINGS}
+    return {"inputs": {"messages": sent, **settings}, "outputs": {"message": answer}}
 
 
 @dataclass
-class Picked:
-    """What picked runs make.
+class NewExamples:
+    """Examples from selected runs.
 
     Attributes:
         examples: The examples, one for each answer of a model.
-        refused: Why other runs make none, in the loaders' words, by their names.
+        skipped: Runs that cannot become examples, and why.
     """
 
     examples: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[Skip] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
 
 
-def pick(store: RunStore, run_ids: Iterable[str]) -> Picked:
-    """Make examples of runs.
+def examples_of(store: RunStore, run_ids: Iterable[str]) -> NewExamples:
+    """Return examples from runs.
 
-    A run that is no call of a model stands for the last call inside. Where the answer was
-    corrected, the example ends with the correction.
+    A run that is not a model call is represented by the last model call within it. If the answer
+    was corrected, the example ends with the correction.
 
     Args:
-        store: Where the runs lie.
-        run_ids: The runs.
+        store: Store of the runs.
+        run_ids: Ids of the runs.
     """
-    picked = Picked()
+    new = NewExamples()
     for run_id in dict.fromkeys(run_ids):
         name = run_id
         try:
-            given = store.runs.get(run_id).row
-            name = f"{given['name']} ({run_id[-8:]})"
-            for example in readable(name, partial(_examples, store, given), picked.refused.append):
-                if example not in picked.examples:
-                    picked.examples.append(example)
+            run = store.runs.get(run_id).row
+            name = f"{run['name']} ({run_id[-8:]})"
+            for example in readable(name, partial(_examples, store, run), new.skipped.append):
+                if example not in new.examples:
+                    new.examples.append(example)
         except ApiError as error:
-            picked.refused.append(Skip(name, "unknown_run", str(error)))
-    return picked
+            new.skipped.append(Skip(name, "unknown_run", str(error)))
+    return new
 
 
-def keep(store: RunStore, picked: Picked, dataset: Mapping[str, Any]) -> None:
-    """Add examples to a dataset; those of a run which was picked before are renewed.
+def add_examples(
+    store: RunStore, examples: Iterable[dict[str, Any]], dataset: Mapping[str, Any]
+) -> None:
+    """Add examples to a dataset, replacing earlier ones of the same runs.
 
     Args:
-        store: Where the dataset lies.
-        picked: The examples.
-        dataset: The dataset as `Datasets.get` tells it.
+        store: Store of the dataset.
+        examples: The examples.
+        dataset: The dataset as returned by `Datasets.get`.
     """
     changes = []
     answers: Counter[str] = Counter()
-    for example in picked.examples:
-        # The same id each time: an answer of a run has one example in a dataset.
+    for example in examples:
+        # The id is always the same, so that each answer is in a dataset only once.
         run_id = example["source_run_id"]
         name = f"{run_id} {answers[run_id]}" if answers[run_id] else run_id
         answers[run_id] += 1
         example_id = str(uuid5(UUID(dataset["id"]), name))
         shaped = as_chat_example(example) if dataset["data_type"] == "chat" else example
-        changes.append(example_change(shaped, example_id=example_id))
+        changes.append(example_change({**shaped, "id": example_id}))
     store.examples.add(dataset["id"], changes)
 
 
-def _examples(store: RunStore, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    row = answering_call(store, given) or given
-    judged = [row["id"], *([row["trace_id"]] if _is_last(store, row) else [])]
-    return run_examples(row, newest_correction(store, judged))
+def _examples(store: RunStore, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    row = answering_call(store, run) or run
+    corrected_runs = [row["id"], *([row["trace_id"]] if _is_last(store, row) else [])]
+    return run_examples(row, newest_correction(store, corrected_runs))
 
 
 def _is_last(store: RunStore, row: Mapping[str, Any]) -> bool:
-    """Tell whether a call is its trace's last: a correction of the trace is of its answer."""
+    """Return whether a call is the last of its trace, which corrections of the trace refer to."""
     root = {"trace_id": row["trace_id"], "parent_run_id": None}
     calls = model_calls(store, root)
     return bool(calls) and calls[0].row["id"] == row["id"]

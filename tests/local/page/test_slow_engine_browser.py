@@ -84,6 +84,6 @@ def test_a_vote_that_can_not_be_sent_is_told(engine, browser, trace, own_runs):
     button = browser.find_element(By.CSS_SELECTOR, "button.like")
     for _ in range(2):
         button.click()
-        waits(browser, "return document.querySelectorAll('.opinion .fault').length === 1")
-    told = browser.find_element(By.CSS_SELECTOR, ".opinion .fault")
-    assert told.text == "The engine can't be reached."
+        waits(browser, "return document.querySelectorAll('.rating .fault').length === 1")
+    told = browser.find_element(By.CSS_SELECTOR, ".rating .fault")
+    assert told.text == "The engine is unreachable."
