@@ -8,6 +8,8 @@ Exit codes:
   found what is not right.
 - 2: the command is not right.
 - 3: another engine runs on this home (`serve`).
+
+Internal: what programs may call is the command and `--json`.
 """
 
 from langchain_finetune.cli.app import main
