@@ -18,7 +18,10 @@ from pydantic import SecretStr
 from langchain_finetune.errors import FineTuningError
 
 HOME_VARIABLE = "LANGCHAIN_FINETUNE_HOME"
+"""Folder of the engine's state and of the spool; by default the platform's user data folder."""
+
 KEY_VARIABLE = "LANGCHAIN_FINETUNE_API_KEY"
+"""The engine's key, for the engine and its callers, instead of the file `api_key` in the home."""
 
 
 def home_path() -> Path:

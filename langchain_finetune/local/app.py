@@ -22,10 +22,11 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.openai_api.answers import create_answers_router
 from langchain_finetune.local.openai_api.files import create_files_router
 from langchain_finetune.local.openai_api.jobs import create_jobs_router
 from langchain_finetune.local.openai_api.models import create_models_router
-from langchain_finetune.local.openai_api.openapi import describe
+from langchain_finetune.local.openai_api.openapi import ErrorBody, describe
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.render_html import render_page
@@ -97,6 +98,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        responses={"4XX": {"model": ErrorBody, "description": "An error in OpenAI's shape."}},
     )
     # As in FastAPI's guide "Extending OpenAPI".
     app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
@@ -112,6 +114,7 @@ def create_app(
     app.include_router(create_uploads_router(uploads), prefix="/v1")
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
+    app.include_router(create_answers_router(chats, models.target), prefix="/v1")
     app.include_router(create_store_router(store))
     parts = EngineParts(queue, journal, files, models, chats, home)
     add_page(app, store, sessions, key, parts)

@@ -24,7 +24,10 @@ from langchain_finetune.local.addresses import (
 )
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
+"""Other names of models, `a=b,c=d`; as `serve --alias`."""
+
 UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
+"""Names of models at the upstream, `a=b,c=d`; as `serve --upstream-model`."""
 
 _REQUIRED_MODULES = (
     "fastapi",

@@ -81,11 +81,11 @@ class Guard:
     def _api_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if scope["path"] in OPEN_PATHS and scope["method"] in csrf.SAFE_METHODS:
             return None
-        if is_presigned(scope["method"], scope["path"]):
-            return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = [headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""]
         if any(secrets.compare_digest(key.encode(), self._key) for key in given):
+            return None
+        if is_presigned(scope["method"], scope["path"]):
             return None
         if not scope["path"].startswith("/v1/") or not self._has_session(scope, headers):
             return self._error(scope, _UNAUTHORIZED)

@@ -121,7 +121,7 @@ def add_examples(
         answers[run_id] += 1
         example_id = str(uuid5(UUID(dataset["id"]), name))
         shaped = as_chat_example(example) if dataset["data_type"] == "chat" else example
-        changes.append(example_change(shaped, example_id=example_id))
+        changes.append(example_change({**shaped, "id": example_id}))
     store.examples.add(dataset["id"], changes)
 
 

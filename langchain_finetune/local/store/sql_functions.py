@@ -1,4 +1,4 @@
-"""Functions that conditions on the run store's JSON call, added to SQLite's own."""
+"""Functions that the run store's conditions call, added to SQLite's own."""
 
 import re
 import sqlite3
@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.local.sqlite import Where
 from langchain_finetune.local.store.values import json_text
 
 _ESCAPED = re.compile(r"\\u")
@@ -16,6 +17,11 @@ def add_functions(connection: sqlite3.Connection) -> None:
     """Make the functions of this module known to a connection, by their names."""
     for function, arguments in ((casefold, 1), (says, 2), (leaves, 1), (number_text, 1)):
         connection.create_function(function.__name__, arguments, function, deterministic=True)
+
+
+def contains(column: str, text: str) -> Where:
+    """Return the condition that a column contains a text, in any case."""
+    return Where(f"instr(casefold({column}), ?) > 0", (text.casefold(),))
 
 
 def casefold(text: str | None) -> str | None:
