@@ -54,7 +54,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """`local.serving.chat.request` lives in `local.serving`."""
+    """`local.serving.chat.protocol` lives in `local.serving`."""
     while module not in ROOMS:
         module = module.rpartition(".")[0]
     return module

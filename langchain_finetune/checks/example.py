@@ -1,27 +1,27 @@
-"""All rules of one supervised example."""
+"""All rules of a supervised example: its keys, its messages one by one, and their order."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_finetune.checks.finding import Check, Finding
-from langchain_finetune.checks.messages import check_exchange, check_messages
 from langchain_finetune.checks.profiles import OPENAI, Profile
 from langchain_finetune.checks.text import check_text
-from langchain_finetune.checks.tools import read_tools
+from langchain_finetune.checks.tools import check_calls, read_tools
 
-_KEYS = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
-"""What a supervised line holds."""
+_EXAMPLE_KEYS = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
+"""Keys of a supervised line."""
 
 
 def check_example(
     example: Any, rules: Profile = OPENAI, *, line: bytes | None = None
 ) -> list[Finding]:
-    """Return every fault of one supervised example (a parsed line of the training file).
+    """Return all findings in one supervised example (a parsed line of the training file).
 
     Args:
         example: The example.
         rules: The provider's rules.
-        line: The example as JSON, where that is at hand: it spares writing it once more.
+        line: The example as JSON, if available: it need not be serialized again.
 
     Example:
         >>> [finding.code for finding in check_example({"messages": []})]
@@ -31,10 +31,10 @@ def check_example(
         return [Finding("not_an_object", "An example must be a JSON object.")]
     messages = example.get("messages")
     if not isinstance(messages, list) or not messages:
-        return [Finding("no_messages", "An example needs a list of messages, with one at least.")]
+        return [Finding("no_messages", "`messages` must be a non-empty list.")]
     check = Check(rules)
-    if not _KEYS.issuperset(example):
-        _check_keys(example, check)
+    if not _EXAMPLE_KEYS.issuperset(example):
+        _check_example_keys(example, check)
     check.toolbox = read_tools(example, check)
     if check_messages(messages, check):
         check_exchange(messages, check)
@@ -43,16 +43,281 @@ def check_example(
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:
-    """Return those findings for which an example is rejected."""
+    """Return the findings for which an example is rejected."""
     return [finding for finding in findings if finding.severity == "error"]
 
 
-def _check_keys(example: dict[Any, Any], check: Check) -> None:
-    strange = [key for key, value in example.items() if key not in _KEYS and value is not None]
-    if strange:
+def _check_example_keys(example: dict[Any, Any], check: Check) -> None:
+    unknown = [
+        key for key, value in example.items() if key not in _EXAMPLE_KEYS and value is not None
+    ]
+    if unknown:
         check.add(
             "unknown_key",
-            f"The example has {len(strange)} keys that are not of OpenAI's form; nothing is "
-            "learnt from them.",
+            f"The example has {len(unknown)} keys that are not in OpenAI's format; they are not "
+            "trained on.",
             severity="warning",
         )
+
+
+_TEXT_OF = {"text": "text", "refusal": "refusal"}
+_OBJECT_OF = {"image_url": "image_url", "input_audio": "input_audio", "file": "file"}
+
+
+def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
+    """Check a list of content parts.
+
+    Returns:
+        How many images are among them.
+    """
+    if not parts:
+        check.add("no_content", "The list of content parts is empty.", index)
+    images = 0
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str):
+            check.add("invalid_part", "A content part must have a type.", index)
+        elif kind in _TEXT_OF:
+            if not isinstance(part.get(kind), str):
+                check.add("invalid_part", f"A {kind} part must contain a string.", index)
+        elif kind not in _OBJECT_OF:
+            check.add("unknown_part", "A content part of an unknown type.", index)
+        elif not isinstance(part.get(kind), dict):
+            check.add("invalid_part", f"A {kind} part must contain an object.", index)
+        elif kind not in check.rules.parts:
+            check.add(
+                "unsupported_part", f"A {kind} part cannot be trained on with this engine.", index
+            )
+        elif kind == "image_url":
+            images += 1
+            _check_image(index, role, part["image_url"], check)
+    return images
+
+
+def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) -> None:
+    if role != "user":
+        check.add("image_outside_user", "Images are allowed in user messages only.", index)
+    url = image.get("url")
+    if not isinstance(url, str) or not url.startswith(("data:", "http://", "https://")):
+        check.add(
+            "invalid_image", "An image must have a url: an http(s) address or a data URL.", index
+        )
+    elif url.startswith("data:"):
+        _check_data(index, url, check)
+    if image.get("detail") not in (None, "auto", "low", "high", "original"):
+        check.add(
+            "invalid_image_detail", "An image's detail must be auto, low, high or original.", index
+        )
+
+
+def _check_data(index: int, url: str, check: Check) -> None:
+    head, comma, data = url.partition(",")
+    kind, *options = head.removeprefix("data:").split(";")
+    if not comma or not data or "base64" not in options:
+        check.add("invalid_image", "An image's data must be in base64.", index)
+    elif (kind.lower() if kind != "image/jpg" else "image/jpeg") not in check.rules.image_types:
+        check.add("image_type", "An image must be JPEG, PNG or WEBP.", index)
+    # Four characters of base64 encode three bytes.
+    if (len(data) - data.count("=", -2)) * 3 // 4 > check.rules.max_image_bytes:
+        limit = check.rules.max_image_bytes // 2**20
+        check.add("image_too_large", f"An image may have at most {limit} MB.", index)
+
+
+def check_messages(messages: Sequence[Any], check: Check) -> bool:
+    """Check each message by itself, and the number of images.
+
+    Returns:
+        Whether all messages are objects.
+    """
+    images = 0
+    shaped = True
+    keys = check.rules.keys
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            check.add("not_a_message", "A message must be a JSON object.", index)
+            shaped = False
+            continue
+        role = message.get("role")
+        allowed = keys.get(role) if isinstance(role, str) else None
+        if allowed is None:
+            check.add(
+                "unknown_role", "A message must have a role that the provider supports.", index
+            )
+            continue
+        assert isinstance(role, str)
+        if not allowed.issuperset(message):
+            _check_keys(index, message, allowed, check)
+        if (name := message.get("name")) is not None:
+            _check_name(index, role, name, check)
+        content = message.get("content")
+        if isinstance(content, list):
+            images += check_parts(index, role, content, check)
+        elif role != "assistant" and not isinstance(content, str):
+            check.add("no_content", f"A {role} message must have content.", index)
+        if role == "assistant":
+            _check_answer(index, message, content, check)
+        elif role in ("tool", "function"):
+            _check_result(index, role, message, check)
+    if images > check.rules.max_images:
+        check.add(
+            "too_many_images", f"{images} images; at most {check.rules.max_images} are allowed."
+        )
+    return shaped
+
+
+def _check_result(index: int, role: str, message: Mapping[str, Any], check: Check) -> None:
+    if role == "function":
+        if message.get("name") is None:
+            check.add("no_function_name", "A function message must have a name.", index)
+    elif not isinstance(message.get("tool_call_id"), str):
+        check.add("no_tool_call_id", "A tool message must have the id of its call.", index)
+
+
+def _check_answer(
+    index: int,
+    message: Mapping[str, Any],
+    content: Any,
+    check: Check,
+) -> None:
+    weight = message.get("weight")
+    # In JSON, unlike Python, true is not a number.
+    if weight is not None and (weight not in (0, 1) or isinstance(weight, bool)):
+        check.add("invalid_weight", "An assistant message's weight must be 0 or 1.", index)
+    calls = message.get("tool_calls")
+    legacy = message.get("function_call")
+    if calls is not None or legacy is not None:
+        check_calls(index, message, check)
+    if isinstance(content, str):
+        empty = not content or content.isspace()
+    elif isinstance(content, list):
+        empty = bool(content) and not any(map(_is_not_blank, content))
+    elif content is None:
+        empty = False
+        if not calls and not legacy:
+            check.add("no_content", "An assistant message must have content or calls.", index)
+    else:
+        empty = False
+        check.add("invalid_content", "Content must be text or a list.", index)
+    if empty and weight != 0 and not (calls or legacy or message.get("refusal")):
+        check.add(
+            "empty_target", "An answer to train on is empty: it has neither text nor calls.", index
+        )
+
+
+def _is_not_blank(part: Any) -> bool:
+    """Return whether a content part is more than blank text; others are checked elsewhere."""
+    if not isinstance(part, dict) or part.get("type") not in ("text", "refusal"):
+        return True
+    text = part.get(part["type"])
+    return not isinstance(text, str) or bool(text.strip())
+
+
+def _check_keys(
+    index: int, message: Mapping[str, Any], allowed: frozenset[str], check: Check
+) -> None:
+    """Check the keys that a message of this role should not have; null counts as missing."""
+    unknown = {key for key, value in message.items() if key not in allowed and value is not None}
+    if message["role"] != "assistant":
+        if message.get("tool_calls") or message.get("function_call"):
+            check.add("calls_outside_assistant", "Only assistant messages can call tools.", index)
+        if "weight" in unknown:
+            check.add(
+                "weight_outside_assistant",
+                "Only assistant messages can have a weight.",
+                index,
+            )
+        unknown -= {"tool_calls", "function_call", "weight"}
+    if unknown:
+        check.add(
+            "unknown_key",
+            f"A {message['role']} message has {len(unknown)} keys that are not in OpenAI's "
+            "format; they are not trained on.",
+            index,
+            "warning",
+        )
+
+
+def _check_name(index: int, role: str, name: Any, check: Check) -> None:
+    if not isinstance(name, str):
+        check.add("invalid_name", "A message's name must be a string.", index)
+    # A tool message's name is the tool's; no provider checks it.
+    elif role != "tool" and not re.fullmatch(check.rules.message_name, name):
+        check.add(
+            "invalid_name",
+            "A message's name must be 1 to 64 characters, without spaces and < | \\ / >.",
+            index,
+        )
+
+
+def check_exchange(messages: Sequence[Mapping[str, Any]], check: Check) -> None:
+    """Check targets, the order of roles, and the results of calls."""
+    roles = [message.get("role") for message in messages]
+    _check_targets(messages, roles, check)
+    _check_order(roles, check)
+    _check_results(messages, roles, check)
+
+
+def _check_targets(
+    messages: Sequence[Mapping[str, Any]], roles: Sequence[Any], check: Check
+) -> None:
+    last = messages[-1]
+    if "assistant" not in roles:
+        check.add("no_assistant_message", "There is nothing to train on: no assistant message.")
+    elif roles[-1] != "assistant":
+        check.add("no_final_answer", "The last message must be the assistant's.")
+    elif last.get("weight") == 0 and not any(map(_is_target, messages)):
+        check.add("no_target", "There is nothing to train on: every assistant weight is 0.")
+    elif check.rules.text_answer_last and (last.get("tool_calls") or last.get("function_call")):
+        place = len(messages) - 1
+        check.add("call_last", "The last message should be a text answer, not a call.", place)
+
+
+def _is_target(message: Mapping[str, Any]) -> bool:
+    return message.get("role") == "assistant" and message.get("weight") != 0
+
+
+def _check_order(roles: Sequence[Any], check: Check) -> None:
+    """Check for orders that some chat templates refuse; OpenAI accepts them."""
+    begun = False
+    before = None
+    for index, role in enumerate(roles):
+        if role == "assistant":
+            if before == "assistant":
+                check.add("consecutive_answers", "Two assistant messages in a row.", index)
+            begun = True
+        elif role in ("system", "developer"):
+            if begun:
+                check.add("late_system", "Instructions after the start of the chat.", index)
+        else:
+            begun = True
+        before = role
+
+
+def _check_results(
+    messages: Sequence[Mapping[str, Any]], roles: Sequence[Any], check: Check
+) -> None:
+    """Check that tool messages answer the calls before them, and that no call is unanswered."""
+    waiting: list[str] = []
+    called_at = 0
+    used: set[str] = set()
+    for index, message in enumerate(messages):
+        if roles[index] == "tool":
+            call_id = message.get("tool_call_id")
+            if call_id in waiting:
+                waiting.remove(call_id)
+            else:
+                check.add("unasked_tool_result", "A tool message answers no open call.", index)
+            continue
+        if waiting:
+            check.add("unanswered_tool_call", "A tool call was never answered.", called_at)
+            waiting = []
+        if calls := message.get("tool_calls"):
+            calls = calls if isinstance(calls, list) else ()
+            ids = [call.get("id") for call in calls if isinstance(call, dict)]
+            waiting = [call_id for call_id in ids if isinstance(call_id, str)]
+            called_at = index
+            if not used.isdisjoint(waiting):
+                text = "A call has the id of an earlier call."
+                check.add("reused_call_id", text, index, "warning")
+            used.update(waiting)
+    # Calls of the last message are the answer to train on; they need no results.

@@ -79,7 +79,8 @@ def connection_of(entry: Entry, base_url: str | None) -> Connection:
 
 
 TOKEN_VARIABLE = "AZURE_MANAGEMENT_TOKEN"  # noqa: S105 - where it is, not what
-"""Holds the token for Azure's management plane; on the command line others could read it."""
+"""Token for Azure's management plane, to deploy from the command line: in a flag others could
+read it."""
 
 _deploy_option = partial(typer.Option, rich_help_panel="Deployment, at azure and nebius")
 

@@ -1,5 +1,15 @@
-"""Chats that come more than once, and chats of which one part of the data repeats another."""
+"""Duplicate chats, and chats of one part of the data that repeat another part.
 
+The index of what was seen is a temporary SQLite database: it has no name, holds hashes and ids but
+no text, and is gone when it is closed. Near duplicates are found by locality-sensitive hashing:
+signatures are cut into bands, and only chats that share a band are compared, by their shingles
+(Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3.4).
+"""
+
+import sqlite3
+import zlib
+from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from tempfile import TemporaryFile
@@ -7,8 +17,7 @@ from typing import IO, Literal
 
 import orjson
 
-from langchain_finetune.convert.duplicate_index import DuplicateIndex, SharedChats
-from langchain_finetune.convert.fingerprints import row_key
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, row_key, shingles_of, signature
 from langchain_finetune.convert.rows import Outcome, Part, Row
 from langchain_finetune.convert.split import Split
 
@@ -23,13 +32,183 @@ _ABOVE: dict[Part, tuple[Part, ...]] = {
 """The parts that a row must not repeat."""
 
 
+_MISSED = 1e-3
+"""Highest probability that a pair at the threshold shares no band."""
+
+_FEWEST_ROWS = 2
+_OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
+"""At most 20 chats of a band are compared: a form letter may fill it with thousands."""
+
+_COMPARED = 50
+"""Most chats that are compared: those that share the most bands."""
+
+_CACHE_KB = 4_096
+"""More would not be faster: the operating system caches the rest."""
+
+_TABLES = f"""
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -{_CACHE_KB};
+CREATE TABLE exact (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, shingles BLOB NOT NULL);
+CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
+BEGIN;
+"""
+
+
+class DuplicateIndex:
+    """An index of rows that finds exact or near duplicates among them.
+
+    Args:
+        threshold: Jaccard index of their `shingles_of`, from 0.5 to 1, from which two chats are
+            near duplicates; None to find exact ones only.
+    """
+
+    def __init__(self, threshold: float | None = None) -> None:
+        self._threshold = threshold
+        self._rows_a_band = rows_a_band(threshold) if threshold is not None else 0
+        bands = PERMUTATIONS // self._rows_a_band if self._rows_a_band else 0
+        self._candidates = " UNION ALL ".join([_OF_A_BAND] * bands)
+        # An iterator may move between threads, but is never used by two at once.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._database.close()
+
+    def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:
+        """Return the row, added before, that this one repeats.
+
+        Args:
+            row: The row to find.
+            add: Add the row if there is none.
+
+        Returns:
+            The id of the row, and whether it is an exact duplicate; None if there is none.
+        """
+        key = row_key(row)
+        if add and self._threshold is None and self._added(key, row.id):
+            return None
+        found = self._database.execute("SELECT id FROM exact WHERE key = ?", (key,)).fetchone()
+        if found:
+            return found[0], True
+        if self._threshold is not None:
+            shingles = shingles_of(row.example)
+            keys = self._bands(signature(shingles))
+            hashes = {zlib.crc32(shingle.encode(errors="replace")) for shingle in shingles}
+            if (near := self._nearest(hashes, keys)) is not None:
+                return near, False
+            if add:
+                self._add_near(row.id, hashes, keys)
+        if add:
+            self._added(key, row.id)
+        return None
+
+    def _added(self, key: bytes, name: str) -> bool:
+        """Add a row; return whether its key is new."""
+        insert = "INSERT OR IGNORE INTO exact VALUES (?, ?)"
+        return self._database.execute(insert, (key, name)).rowcount > 0
+
+    def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
+        assert self._threshold is not None
+        shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
+        best, highest = None, self._threshold
+        for candidate, _ in shared.most_common(_COMPARED):
+            name, stored = self._database.execute(
+                "SELECT id, shingles FROM near WHERE number = ?", (candidate,)
+            ).fetchone()
+            others = array("I", stored)
+            common = len(hashes.intersection(others))
+            alike = common / (len(hashes) + len(others) - common)
+            if alike > highest or (best is None and alike >= highest):
+                best, highest = name, alike
+        return best
+
+    def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
+        number = self._database.execute(
+            "INSERT INTO near (id, shingles) VALUES (?, ?)", (name, array("I", hashes).tobytes())
+        ).lastrowid
+        self._database.executemany(
+            "INSERT INTO band VALUES (?, ?)", [(key, number) for key in keys]
+        )
+
+    def _bands(self, numbers: list[int]) -> list[int]:
+        """Return a 64-bit number for each band; hashes of integers are the same in every run."""
+        step = self._rows_a_band
+        return [
+            hash((place, *numbers[place : place + step]))
+            for place in range(0, PERMUTATIONS - step + 1, step)
+        ]
+
+
+def rows_a_band(threshold: float) -> int:
+    """Return the numbers per band with which at most a thousandth of the pairs is missed.
+
+    Example:
+        >>> rows_a_band(0.9), rows_a_band(0.7)
+        (8, 4)
+    """
+    return next(
+        rows
+        for rows in range(PERMUTATIONS, 0, -1)
+        if rows <= _FEWEST_ROWS or (1 - threshold**rows) ** (PERMUTATIONS // rows) <= _MISSED
+    )
+
+
+_TABLE = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4096;
+CREATE TABLE chat (key BLOB PRIMARY KEY, part TEXT, shared INTEGER DEFAULT 0) WITHOUT ROWID;
+BEGIN;
+"""
+_ADD = """
+INSERT INTO chat (key, part) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET shared = 1 WHERE part <> excluded.part
+"""
+
+
+class SharedChats:
+    """Determines which chats occur in several parts of a split, word for word.
+
+    Uses a temporary SQLite database with hashes and without text.
+
+    Example:
+        >>> chats = SharedChats()
+        >>> chats.add(b"hello", "train"), chats.add(b"bye", "test"), chats.add(b"hello", "test")
+        (None, None, None)
+        >>> chats.are_in_several(b"hello"), chats.are_in_several(b"bye")
+        (True, False)
+        >>> chats.close()
+    """
+
+    def __init__(self) -> None:
+        # An iterator may move between threads, but is never used by two at once.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_TABLE)
+
+    def add(self, key: bytes, part: Part) -> None:
+        """Record that a chat with this key is in a part."""
+        self._database.execute(_ADD, (key, part))
+
+    def are_in_several(self, key: bytes) -> bool:
+        """Return whether chats with this key are in more than one part."""
+        found = self._database.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()
+        return found is not None and bool(found[0])
+
+    def close(self) -> None:
+        """Delete the database."""
+        self._database.close()
+
+
 def unique_rows(
     rows: Iterator[Row], outcome: Outcome, duplicates: Duplicates, near_threshold: float
 ) -> Iterator[Row]:
     """Yield the rows without those that repeat an earlier one.
 
-    Each of those is rejected with the code `duplicate`, which names the row that it repeats; where
-    they are kept, `duplicates` counts the exact ones.
+    Those are rejected as `duplicate`, naming the row that they repeat; if they are kept,
+    `duplicates` counts the exact ones.
     """
     near = near_threshold if duplicates == "drop_near" else None
     with closing(DuplicateIndex(near)) as index:
@@ -47,23 +226,23 @@ def unique_rows(
 def uncontaminated_rows(
     rows: Iterator[Row], split: Split, outcome: Outcome, near_threshold: float | None = None
 ) -> Iterator[Row]:
-    """Yield the rows whose part repeats no other: what is measured on must not have been learnt.
+    """Yield the rows without repetitions between parts: no held-out chat is trained on.
 
-    Chats that are the same word for word share one part, or what users ask most often would all be
-    held out, since one of many copies surely is. Where the groups of the copies were drawn for
-    several parts, the chat itself is drawn; `split_by_repetition` counts the rows that this moves.
+    Exact copies of a chat share one part; otherwise the most frequent questions would all be held
+    out, since one of many copies surely is. If the groups of the copies were assigned to several
+    parts, the chat itself is assigned; `split_by_repetition` counts the rows that this moves.
 
-    Of near repetitions the test part wins against validation, and both win against training: those
-    that lose are rejected with the code `contaminated`.
+    Among near repetitions, test takes precedence over validation, and both over training: the
+    others are rejected as `contaminated`.
 
-    The order of the rows does not matter. For that all rows are read before the first is yielded;
-    they wait in a temporary file.
+    The order of the rows does not matter: all rows are read before the first is yielded, and kept
+    in a temporary file.
 
     Args:
-        rows: Split into their parts.
-        split: Draws the parts.
-        outcome: Takes the rejects.
-        near_threshold: Similarity from which rows count as repeated; None for exact ones only.
+        rows: Rows with their parts.
+        split: Assigns the parts.
+        outcome: Takes the rejected rows.
+        near_threshold: Similarity of near repetitions; None for exact ones only.
     """
     with TemporaryFile() as waiting, closing(SharedChats()) as chats:
         for row in rows:
@@ -93,7 +272,7 @@ def uncontaminated_rows(
 def _settled(
     waiting: IO[bytes], chats: SharedChats, split: Split, outcome: Outcome
 ) -> Iterator[Row]:
-    """Yield the rows that wait, the copies of a chat in one part."""
+    """Yield the waiting rows, with all copies of a chat in one part."""
     waiting.seek(0)
     while header := waiting.readline():
         row = _read(header, waiting)
@@ -106,7 +285,7 @@ def _settled(
         yield row
 
 
-def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` tells it
+def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` returns it
     return f"It {'repeats' if exact else 'nearly repeats'} {name}."
 
 

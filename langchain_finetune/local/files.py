@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Literal
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.documents import Database, Page, Record, Table, Where
+from langchain_finetune.local.documents import Page, Record, Table
 from langchain_finetune.local.identifiers import new_id, now
+from langchain_finetune.local.sqlite import Database, Where
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Largest file (OpenAI's API reference, "Upload file")."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import NANO
-from langchain_finetune.local.documents import Database, Record, Table
+from langchain_finetune.local.documents import Record, Table
 from langchain_finetune.local.identifiers import now
+from langchain_finetune.local.sqlite import Database
 
 ADAPTER = "adapter"
 """Folder beside a merged model's files that holds LoRA's matrices alone."""

@@ -10,9 +10,10 @@ from typing import IO, Literal
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.documents import Database, Record, Table, Where
+from langchain_finetune.local.documents import Record, Table
 from langchain_finetune.local.files import FileRecord, Files
 from langchain_finetune.local.identifiers import new_id, now
+from langchain_finetune.local.sqlite import Database, Where
 
 MAX_PART_BYTES = 64 * 2**20
 """Largest part (OpenAI's API reference, "Add upload part")."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from langchain_finetune.local.documents import Database
+from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.journal import Journal
@@ -43,7 +43,7 @@ class FullDisk(Journal):
 @pytest.fixture
 def make(tmp_path, jsonl):
     """Makes a queue on one home, with a file; yields its journal, too."""
-    database = Database(tmp_path / "engine.sqlite")
+    database = open_records(tmp_path / "engine.sqlite")
     files = Files(database, tmp_path / "files")
     models = Models(
         database, tmp_path / "models", aliases={}, resolve_base=lambda _: tmp_path / "base"

@@ -129,7 +129,7 @@ def test_an_iterator_is_read_once_and_says_so():
 
 @pytest.mark.parametrize("item", [5, {}, ["Hi"], {"messages": 5}])
 def test_what_is_no_session_is_named_by_its_place(item):
-    with pytest.raises(ConvertError, match="Item 1 is no chat session"):
+    with pytest.raises(ConvertError, match="Item 1 is not a chat session"):
         list(Convert().invoke([GOOD, item]))
 
 

@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError
-from langchain_finetune.convert.duplicate_index import DuplicateIndex, rows_a_band
-from langchain_finetune.convert.duplicates import unique_rows
+from langchain_finetune.convert.duplicates import DuplicateIndex, rows_a_band, unique_rows
 from langchain_finetune.convert.fingerprints import exact_key, shingles_of, signature
 from langchain_finetune.convert.rows import Outcome, Row
 

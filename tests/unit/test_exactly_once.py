@@ -14,7 +14,7 @@ from langchain_finetune.finetune.wait import Patience, wait_for_job
 from support.jobs import Clock, arun, place_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 
-CASES = int(os.environ.get("FUZZ_CASES", "280"))
+CASES = int(os.environ.get("FUZZ_CASES", "60"))
 PROCESSES = 400
 
 

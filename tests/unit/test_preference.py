@@ -198,7 +198,7 @@ def test_half_a_character_ends_no_iteration(place):
 
 @pytest.mark.parametrize("rejected", ["no", 5])
 def test_a_worse_answer_must_be_a_message(rejected):
-    with pytest.raises(ConvertError, match="Item 1 is no chat session"):
+    with pytest.raises(ConvertError, match="Item 1 is not a chat session"):
         pairs([session("q", "a"), session("q", "b", rejected=rejected)])
 
 

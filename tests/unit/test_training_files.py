@@ -1,82 +1,211 @@
-"""Training files of every method are read again, and scores of exported runs."""
+"""The spool: one pass, a folder named by its content, all or nothing."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_finetune import Convert, LoadError, RunFileChatLoader
-from support.runs import TOOL, WIRE_ANSWER, WIRE_SENT, constructor, run
+from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
+from langchain_finetune.checks import OPENAI, PROFILES
+from langchain_finetune.convert.budget import Budget
+from langchain_finetune.convert.report.conversion_report import ConversionReport
+from langchain_finetune.convert.rows import Target
+from langchain_finetune.finetune.training_files import spool
 
-PAIR = {
-    "input": {"messages": WIRE_SENT, "tools": [TOOL], "parallel_tool_calls": False},
-    "preferred_output": [WIRE_ANSWER],
-    "non_preferred_output": [{"role": "assistant", "content": "No."}],
-}
-COMPLETION = {"prompt": "Once upon", "completion": " a time"}
-
-
-@pytest.fixture
-def converted(tmp_path):
-    def convert(rows, method, **settings):
-        path = tmp_path / "lines.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        examples = (RunFileChatLoader(path, **settings) | Convert(method=method)).invoke({})
-        return list(examples), [skip.code for skip in examples.rejected]
-
-    return convert
+BESIDE = {"manifest.json", "sources.jsonl", "report.json", "report.html"}
 
 
-@pytest.mark.parametrize(("line", "method"), [(PAIR, "preference"), (COMPLETION, "completion")])
-def test_what_was_written_is_read_again(converted, line, method):
-    assert converted([line], method) == ([line], [])
-
-
-def test_the_preferred_answers_of_pairs_can_be_learnt_first(converted):
-    supervised = PAIR["input"] | {"messages": [*WIRE_SENT, WIRE_ANSWER]}
-    assert converted([PAIR], "supervised") == ([supervised], [])
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ({**PAIR, "preferred_output": []}, "malformed"),
-        ({**PAIR, "non_preferred_output": [WIRE_ANSWER, WIRE_ANSWER]}, "malformed"),
-        ({**PAIR, "input": []}, "malformed"),
-        ({"input": {}, "preferred_output": [WIRE_ANSWER]}, "malformed"),
-        ({**PAIR, "non_preferred_output": [WIRE_ANSWER]}, "no_pair"),
-        ({"prompt": ["Once"], "completion": 5}, "no_chat"),
-        ({"messages": [{"role": "user", "content": "Anybody?"}]}, "no_answer"),
-        ({"messages": []}, "no_answer"),
-        ({"messages": "Hi"}, "no_chat"),
-    ],
-)
-def test_broken_lines_are_skipped(converted, line, code):
-    assert converted([line], "preference") == ([], [code])
-
-
-def scored(answer, **stats):
-    message = constructor("AIMessage", content=answer, type="ai")
-    return run(answer=message, feedback_stats=stats)
-
-
-def test_scores_of_exported_runs_make_pairs(converted):
-    rows = [
-        scored("Yes.", user_score={"n": 2, "avg": 0.5}),
-        scored("No.", user_score={"n": 1, "avg": 0}, other={"n": 1, "avg": 9}),
-        scored("Hm.", other={"n": 1, "avg": 1}),
-        scored("Oh.", user_score={"n": 1, "avg": None}) | {"feedback_stats": '{"user_score": 7}'},
+def chats(count):
+    return [
+        {
+            "messages": [HumanMessage(f"Question {number}"), AIMessage("Yes")],
+            "source": {"run_id": f"r{number}", "trace_id": f"t{number}"},
+        }
+        for number in range(count)
     ]
-    [pair], skips = converted(rows, "preference", score="user_score")
-    assert pair["preferred_output"] == [{"role": "assistant", "content": "Yes."}]
-    assert pair["non_preferred_output"] == [{"role": "assistant", "content": "No."}]
-    assert skips == ["no_pair", "no_pair"]
 
 
-def test_the_score_can_be_asked_for_at_call_time(tmp_path):
-    path = tmp_path / "runs.jsonl"
-    path.write_text(json.dumps(scored("Yes.", user_score={"n": 1, "avg": 1})))
-    loader = RunFileChatLoader(path)
-    assert [session.get("score") for session in loader.invoke({"score": "user_score"})] == [1.0]
-    assert [session.get("score") for session in loader.invoke({})] == [None]
-    with pytest.raises(LoadError, match="no setting 'scores'"):
-        list(loader.invoke({"scores": "user_score"}))
+def spooled(folder, count=40, *, budget=Budget(), **split):  # noqa: B008 - it is frozen
+    examples = Convert(split=split or None).invoke(chats(count))
+    return spool(examples, folder, target=Target("local", "nano"), budget=budget)
+
+
+def lines(file):
+    return [json.loads(line) for line in file.path.read_bytes().splitlines()]
+
+
+def test_a_set_of_files_is_named_by_its_content(tmp_path):
+    made = spooled(tmp_path)
+    data = made.training.path.read_bytes()
+    assert made.validation is made.test is None
+    assert made.training.examples == 40
+    assert hashlib.sha256(data).hexdigest() == made.training.sha256
+    manifest = (made.folder / "manifest.json").read_bytes()
+    assert made.folder == tmp_path / hashlib.sha256(manifest).hexdigest()[:16]
+    assert {path.name for path in made.folder.iterdir()} == {"train.jsonl", *BESIDE}
+    for path in (made.folder, *made.folder.iterdir()):
+        assert path.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [made.folder]
+
+
+def test_the_same_data_gives_the_same_files(tmp_path):
+    first = spooled(tmp_path, validation=0.3)
+    kept = {path: path.read_bytes() for path in first.folder.iterdir()}
+    assert spooled(tmp_path, validation=0.3) == first
+    assert {path: path.read_bytes() for path in first.folder.iterdir()} == kept
+    assert list(tmp_path.iterdir()) == [first.folder]
+
+
+def test_many_at_once_give_one_set(tmp_path, monkeypatch):
+    together = Barrier(8)
+    replace_path = Path.replace
+
+    def replace_together(path, target):
+        if path.is_dir():
+            together.wait(60)
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_together)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: spooled(tmp_path, validation=0.3), range(8)))
+    assert made == [made[0]] * 8
+    assert list(tmp_path.iterdir()) == [made[0].folder]
+    assert len(lines(made[0].training)) == made[0].training.examples
+
+
+def test_parts_are_files(tmp_path):
+    made = spooled(tmp_path, 200, validation=0.25, test=0.25)
+    parts = [made.training, made.validation, made.test]
+    assert [file.path.name for file in parts] == ["train.jsonl", "validation.jsonl", "test.jsonl"]
+    assert sum(file.examples for file in parts) == 200
+    said = [str(line) for file in parts for line in lines(file)]
+    assert len(set(said)) == 200
+    assert made.report.parts == {
+        "train": made.training.examples,
+        "validation": made.validation.examples,
+        "test": made.test.examples,
+    }
+
+
+def test_sources_name_each_line_and_each_chat_left_out(tmp_path):
+    unanswered = {"messages": [HumanMessage("Anybody?")], "source": {"run_id": "lost"}}
+    examples = Convert(split=Split(test=0.4)).invoke([*chats(30), unanswered])
+    made = spool(examples, tmp_path, target=Target())
+    sources = [
+        json.loads(line) for line in (made.folder / "sources.jsonl").read_bytes().splitlines()
+    ]
+    assert sources.pop() == {"part": None, "id": "lost", "left_out": "no_assistant_message"}
+    files = {"train": lines(made.training), "test": lines(made.test)}
+    for source in sources:
+        line = files[source["part"]][source["line"] - 1]
+        assert f"Question {source['run_id'][1:]}" == line["messages"][0]["content"]
+        assert source["trace_id"] == f"t{source['id'][1:]}"
+
+
+def test_the_manifest_says_what_the_files_are_made_of(tmp_path):
+    runs = tmp_path / "runs.jsonl"
+    line = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]}
+    runs.write_text("\n".join(json.dumps(line) for _ in range(12)))
+    examples = (RunFileChatLoader(str(runs)) | Convert(max_tokens=10**6)).invoke({})
+    made = spool(examples, tmp_path / "spool", target=Target("local", "nano"))
+    said = json.loads((made.folder / "manifest.json").read_text())
+    assert said["query"] == {"loader": "RunFileChatLoader", "path": str(runs)}
+    assert said["convert"] == {"max_tokens": 10**6}
+    assert said["target"] == {"engine": "local", "model": "nano"}
+    assert said["package"].startswith("langchain-finetune ")
+    assert said["kept"] == 12
+    assert said["left_out"] == {}
+    for name, file in said["files"].items():
+        data = (made.folder / file["name"]).read_bytes()
+        assert file == {
+            "name": f"{name}.jsonl",
+            "lines": 12,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+    assert set(said["files"]) == {"train", "sources"}
+
+
+_PROCESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from support.chats import chats
+from langchain_finetune import Convert, Split
+from langchain_finetune.convert.rows import Target
+from langchain_finetune.finetune.training_files import spool
+examples = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(400))
+spool(examples, Path(sys.argv[1]), target=Target("openai", "gpt-4.1-mini"))
+"""
+
+
+def test_processes_with_other_hash_seeds_give_the_same_bytes(tmp_path):
+    found = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        subprocess.run(
+            [sys.executable, "-c", _PROCESS, str(folder), "tests"],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        [made] = folder.iterdir()
+        found.append({path.name: path.read_bytes() for path in made.iterdir()} | {"": made.name})
+    assert found[0] == found[1]
+    assert set(found[0]) == {"train.jsonl", "validation.jsonl", "test.jsonl", "", *BESIDE}
+
+
+def test_the_report_lies_beside_and_holds_no_text(tmp_path):
+    made = spooled(tmp_path)
+    text = (made.folder / "report.json").read_text()
+    assert ConversionReport.model_validate_json(text) == made.report
+    assert "Question" not in text + (made.folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_too_few_examples_are_an_error_that_leaves_nothing(tmp_path, count):
+    with pytest.raises(ConvertError, match="at least 10 are needed"):
+        spooled(tmp_path, count)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_error_says_what_was_left_out_and_kept_apart(tmp_path):
+    unanswered = [{"messages": [HumanMessage("Anybody?")]}] * 3
+    examples = Convert(split=Split(test=0.9)).invoke([*chats(20), *unanswered])
+    with pytest.raises(ConvertError, match=r"\d+ more were kept for test.*3 no_assistant_message"):
+        spool(examples, tmp_path, target=Target())
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_an_empty_part_that_was_asked_for_is_an_error(tmp_path, part):
+    with pytest.raises(ConvertError, match=rf"No example fell into the {part} part"):
+        spooled(tmp_path, 20, **{part: 0.0001})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_budget_leaves_nothing(tmp_path):
+    with pytest.raises(BudgetError, match="max_tokens=5"):
+        spooled(tmp_path, budget=Budget(max_tokens=5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_test_part_alone_is_no_training_data(tmp_path):
+    examples = Convert(split=Split(test=0.5)).invoke(chats(100)).part("test")
+    with pytest.raises(ConvertError, match="no training example"):
+        spool(examples, tmp_path, target=Target())
+
+
+def test_a_file_larger_than_the_engine_takes_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(PROFILES, "openai", replace(OPENAI, max_file_bytes=1000))
+    examples = Convert().invoke(chats(40))
+    with pytest.raises(ConvertError, match=r"train part can't be sent \(file_too_large\)"):
+        spool(examples, tmp_path, target=Target("openai"))
+    assert not list(tmp_path.iterdir())
+    assert spool(examples, tmp_path, target=Target("local")).training.examples == 40

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.documents import Database, Page, Table, Where
+from langchain_finetune.local.documents import Page, Table
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.schemas import (
     ENDED,
@@ -14,6 +14,7 @@ from langchain_finetune.local.jobs.schemas import (
     JobRecord,
     JobState,
 )
+from langchain_finetune.local.sqlite import Database, Where
 
 
 class Journal:
@@ -25,14 +26,9 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.transaction = database.transaction
-        self._jobs = Table(database, "jobs", JobRecord, index="json_extract(body, '$.status')")
-        self._events = Table(database, "events", EventRecord, index="json_extract(body, '$.job')")
-        self._checkpoints = Table(
-            database,
-            "checkpoints",
-            Checkpoint,
-            index="json_extract(body, '$.fine_tuning_job_id')",
-        )
+        self._jobs = Table(database, "jobs", JobRecord)
+        self._events = Table(database, "events", EventRecord)
+        self._checkpoints = Table(database, "checkpoints", Checkpoint)
 
     def get(self, job_id: str) -> JobRecord:
         """Return a job.

@@ -1,4 +1,4 @@
-"""Chat."""
+"""What answers chats: the engine's own models, or an upstream."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol

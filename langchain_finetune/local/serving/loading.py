@@ -20,7 +20,12 @@ from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
+from langchain_finetune.local.hardware import (
+    SMALL_MODEL,
+    device,
+    has_fast_bfloat16,
+    serving_threads,
+)
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 
 logger = logging.getLogger(__name__)
@@ -39,7 +44,7 @@ class LoadedModel:
         tokenizer: Its tokenizer.
         response_template: How it writes tool calls; None where nobody knows.
         context: Most tokens of prompt and answer together; None for no limit.
-        parameters: Its size.
+        threads: How many CPU threads an answer takes.
         nbytes: Memory that its weights take.
     """
 
@@ -47,7 +52,7 @@ class LoadedModel:
     tokenizer: Any
     response_template: dict[str, Any] | None
     context: int | None
-    parameters: int
+    threads: int
     nbytes: int
 
     @cached_property
@@ -126,7 +131,7 @@ def load(folder: Path) -> LoadedModel:
         tokenizer=tokenizer,
         response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        parameters=parameters,
+        threads=serving_threads(parameters),
         nbytes=model.get_memory_footprint(),
     )
 

@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -21,45 +22,32 @@ async def in_daemon_thread(work: Callable[[], R]) -> R:
     `asyncio.to_thread` would keep a server that was just started from stopping for as long as
     torch takes to import.
     """
-    handover = _Handover[R](asyncio.get_running_loop())
+    outcome = _Outcome[R]()
+    # From here on it can't be cancelled, whether or not somebody still waits.
+    outcome.set_running_or_notify_cancel()
 
     def run() -> None:
-        with handover:
-            handover.take(work())
+        with outcome:
+            outcome.set_result(work())
 
     threading.Thread(target=run, daemon=True).start()
-    return await handover.future
+    return await asyncio.wrap_future(outcome)
 
 
-class _Handover(Generic[R]):
-    """Brings a result, or the error that ends its context, into an event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.future: asyncio.Future[R] = loop.create_future()
-
-    def take(self, result: R) -> None:
-        self._call(lambda: self.future.set_result(result))
+class _Outcome(Future[R]):
+    """A result, or the error that ends its context."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if error is not None:
-            self._call(lambda: self.future.set_exception(error))
+            self.set_exception(error)
         return True
-
-    def _call(self, change: Callable[[], None]) -> None:
-        def unless_given_up() -> None:
-            if not self.future.done():
-                change()
-
-        # The loop may have ended meanwhile; then there is nobody to tell.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(unless_given_up)
 
 
 MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+"""Most memory that loaded models may take, such as `4GB`; as `serve --model-memory`."""
 
 
 class Sized(Protocol):

@@ -9,8 +9,8 @@ import httpx2
 from starlette.responses import Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.answer import DONE, event
 from langchain_finetune.local.serving.settings import UPSTREAM_KEY_VARIABLE, UpstreamSettings
-from langchain_finetune.local.serving.sse import DONE, event
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """Most bytes of a whole answer, and of one event of a stream."""

@@ -1,28 +1,31 @@
-"""Bodies of requests: bounded reading and unpacking, multipart and JSON."""
+"""What the routes share: bodies, read and decompressed within bounds, parameters and answers."""
 
+import asyncio
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import zstandard
+from fastapi import Depends, Query, Request, Response
+from pydantic import AfterValidator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import Request
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.values import dumps, loads
 
 MAX_BODY_BYTES = 64 * 2**20
-"""Largest body, also once it is unpacked. LangSmith's clients cut their batches at 20 MiB."""
+"""Largest body, also once it is decompressed. LangSmith's clients cut their batches at 20 MiB."""
 
+MAX_PUBLIC_BYTES = 2**20
+"""Largest body of somebody who has no key."""
 
 MAX_WINDOW = 8 * 2**20
 """What a decoder of zstd has to hold at least (RFC 8878, section 3.1.1.1.2); it may be refused."""
-
-MAX_VALUES = 4_000_000
-"""Most values in JSON. Each takes up to a hundred times its bytes once it is parsed."""
 
 MAX_PARTS = 10_000
 """Most parts of a multipart body; LangSmith's clients send 100 runs of some ten parts at most."""
@@ -63,11 +66,11 @@ async def read_body(request: Request, most: int | None = None) -> bytes:
 
 
 def unpacked(body: bytes, encoding: str, most: int | None = None) -> bytes:
-    """Undo the body's `Content-Encoding`.
+    """Decompress a body by its `Content-Encoding`.
 
     Args:
         body: As it was sent.
-        encoding: How it was packed.
+        encoding: How it was compressed.
         most: Bytes that it may hold then; `MAX_BODY_BYTES` by default.
 
     Raises:
@@ -82,27 +85,23 @@ def unpacked(body: bytes, encoding: str, most: int | None = None) -> bytes:
     most = most or MAX_BODY_BYTES
     try:
         with _OPENERS[encoding](body) as reader:
-            # However much the body claims to hold, no more than a chunk is unpacked at a time.
+            # However much the body claims to hold, no more than a chunk is decompressed at a time.
             while chunk := reader.read(_CHUNK):
                 size += len(chunk)
                 if size > most:
                     raise _too_large(most)
                 chunks.append(chunk)
     except (zstandard.ZstdError, EOFError, OSError, zlib.error):
-        raise ApiError(400, f"The body is not what {encoding} makes.") from None
+        raise ApiError(400, f"The body is not valid {encoding}.") from None
     return b"".join(chunks)
 
 
-def _open_zstd(body: bytes) -> Any:
-    unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-    return unpacker.stream_reader(body, read_across_frames=True)
-
-
-def _open_gzip(body: bytes) -> Any:
-    return gzip.GzipFile(fileobj=io.BytesIO(body))
-
-
-_OPENERS = {"zstd": _open_zstd, "gzip": _open_gzip}
+_OPENERS: dict[str, Callable[[bytes], Any]] = {
+    "zstd": lambda body: zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
+        body, read_across_frames=True
+    ),
+    "gzip": lambda body: gzip.GzipFile(fileobj=io.BytesIO(body)),
+}
 
 
 def multipart(body: bytes, content_type: str) -> list[FormPart]:
@@ -124,34 +123,6 @@ def multipart(body: bytes, content_type: str) -> list[FormPart]:
     if not collector.ended:
         raise ApiError(400, "The multipart body ends too early.")
     return collector.parts
-
-
-def loads(data: bytes, what: str = "body") -> Any:
-    """Parse JSON.
-
-    Raises:
-        ApiError: 400 where it is none, 413 where it would take too much memory.
-    """
-    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise ApiError(413, f"The {what} has more than {MAX_VALUES} values.", code="body_too_large")
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise ApiError(400, f"The {what} is no JSON.") from None
-
-
-def dumps(value: Any, what: str) -> str:
-    """Write JSON.
-
-    Raises:
-        ApiError: 400 where it is nested deeper than can be written (about 250 levels), which
-            SQLite could not read either.
-    """
-    try:
-        # Two levels are left for what an answer puts around it.
-        return orjson.dumps([[value]])[2:-2].decode()
-    except orjson.JSONEncodeError:
-        raise ApiError(400, f"{what} is nested too deep.", param=what) from None
 
 
 class _Collector:
@@ -207,3 +178,74 @@ class _Collector:
 
 def _too_large(most: int) -> ApiError:
     return ApiError(413, f"The body is larger than {most // 2**20} MiB.", code="body_too_large")
+
+
+async def _json_body(request: Request, most: int | None = None) -> Any:
+    # LangSmith's clients don't always name the type, so FastAPI would not parse it.
+    body, encoding = await read_body(request, most), _encoding(request)
+    if encoding:
+        body = await asyncio.to_thread(unpacked, body, encoding, most)
+    return loads(body)
+
+
+async def _any_body(request: Request) -> Any:
+    return await _json_body(request)
+
+
+async def _public_body(request: Request) -> Any:
+    return await _json_body(request, MAX_PUBLIC_BYTES)
+
+
+async def _raw_body(request: Request) -> Callable[[], list[FormPart]]:
+    body = await read_body(request)
+    encoding = _encoding(request)
+    content_type = request.headers.get("content-type", "")
+    # Decompressing takes time: the route does it in its thread.
+    return lambda: multipart(unpacked(body, encoding), content_type)
+
+
+def _encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "").strip().lower()
+
+
+Json = Annotated[Any, Depends(_any_body)]
+"""The body, parsed."""
+
+PublicJson = Annotated[Any, Depends(_public_body)]
+"""The same, of a route that takes no key."""
+
+SplitBody = Annotated[Callable[[], list[FormPart]], Depends(_raw_body)]
+"""Splits the body into its parts."""
+
+
+def _root(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+Root = Annotated[str, Depends(_root)]
+"""The server's address as the client wrote it."""
+
+Texts = Annotated[list[str] | None, Query()]
+"""A query parameter that may be given several times."""
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """Return an answer of JSON."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def json_object(text: str | None) -> Any:
+    """Parse a query parameter that holds a JSON object; of none, return `{}`.
+
+    Raises:
+        ApiError: 400 where it is not an object.
+    """
+    value = loads(text.encode(), "metadata") if text else {}
+    if not isinstance(value, dict):
+        raise ApiError(400, "metadata must be a JSON object.", param="metadata")
+    dumps(value, "metadata")
+    return value
+
+
+Metadata = Annotated[str | None, AfterValidator(json_object)]
+"""A query parameter that holds a JSON object."""

@@ -8,16 +8,14 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import orjson
 import zstandard
 
-from langchain_finetune.local.store.projects import TENANT_ID
 from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.runs import FoundRun
-from langchain_finetune.local.store.timestamps import moment
+from langchain_finetune.local.store.values import TENANT_ID, moment
 
 Format = Literal["Parquet", "JSONL"]
 Compression = Literal["none", "gzip", "snappy", "zstandard"]
@@ -40,26 +38,10 @@ _GROUP_ROWS = 5000
 _SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstandard": ".jsonl.zst"}
 
 
-class RunWriter(Protocol):
-    """Writes runs to one file, which is whole once the block has ended."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def write(self, found: FoundRun) -> None:
-        """Add one run."""
-
-
 def writer_of(
     folder: Path, kind: Format, compression: Compression, columns: Sequence[str]
-) -> RunWriter:
-    """Return the writer of a new file in a folder."""
+) -> "LinesWriter | ParquetWriter":
+    """Return the writer of a new file in a folder, which is whole once its block has ended."""
     if kind == "Parquet":
         return ParquetWriter(folder / "runs.parquet", compression, columns)
     return LinesWriter(folder / f"runs{_SUFFIXES[compression]}", compression, columns)
@@ -85,8 +67,8 @@ class LinesWriter:
         if self._compression == "gzip":
             stream = self._open.enter_context(gzip.GzipFile(fileobj=stream, mode="wb"))
         elif self._compression == "zstandard":
-            packer = zstandard.ZstdCompressor()
-            stream = self._open.enter_context(packer.stream_writer(stream, closefd=False))
+            compressor = zstandard.ZstdCompressor()
+            stream = self._open.enter_context(compressor.stream_writer(stream, closefd=False))
         self._stream: io.BufferedIOBase = stream
         return self
 

@@ -6,18 +6,22 @@ empty, because it is older than every patch, and a repeated one is a client's se
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps, loads
-from langchain_finetune.local.store.sql import json_text
-from langchain_finetune.local.store.timestamps import iso, micros, now
-from langchain_finetune.local.store.usage import first_token_time, token_counts
+from langchain_finetune.local.store.values import (
+    dumps,
+    iso,
+    json_text,
+    loads,
+    micros,
+    now,
+    uuid_text,
+)
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""
@@ -122,13 +126,10 @@ def _place(row: Mapping[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
     stamp = iso(row["start_time"])[:26].translate(str.maketrans("", "", "-:."))
     above = parent.get("dotted_order")
     order = row.get("dotted_order") or f"{above + '.' if above else ''}{stamp}Z{row['id']}"
-    trace = row.get("trace_id") or parent.get("trace_id") or ancestors(order + ".")[0]
+    trace = (
+        row.get("trace_id") or parent.get("trace_id") or order.partition(".")[0].partition("Z")[2]
+    )
     return {"dotted_order": order, "trace_id": trace}
-
-
-def ancestors(dotted_order: str) -> list[str]:
-    """Return the runs above one, root first: `20261120T113714209962Z<id>.<...>Z<id>`."""
-    return [part.partition("Z")[2] for part in dotted_order.split(".")[:-1]]
 
 
 def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,20 +150,6 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
         "completion_tokens": counts.completion if is_llm else None,
         "total_tokens": counts.total if is_llm else None,
     }
-
-
-def uuid_text(value: Any, name: str) -> str | None:
-    """Return an id in its usual spelling, or None for none.
-
-    Raises:
-        ApiError: 400 where it is no UUID.
-    """
-    if value is None:
-        return None
-    try:
-        return str(UUID(value if isinstance(value, str) else ""))
-    except ValueError:
-        raise ApiError(400, f"{name} must be a UUID.", param=name) from None
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:
@@ -201,3 +188,57 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
 
 def _dumped(value: Any) -> str | None:
     return None if value is None else dumps(value, "error")
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """How many tokens an llm run took; None where nothing says."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+
+
+def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
+    """Return the counts that a run states.
+
+    Args:
+        metadata: The run's `extra.metadata`; LangChain's tracer leaves `usage_metadata` there.
+        outputs: The run's outputs; `@traceable` functions leave `usage_metadata` there, OpenAI
+            answers `usage`, and LangChain before 2024 `llm_output.token_usage`.
+    """
+    for usage in _usages(metadata, outputs):
+        prompt = _count(usage, "input_tokens", "prompt_tokens")
+        completion = _count(usage, "output_tokens", "completion_tokens")
+        total = _count(usage, "total_tokens", "total_tokens")
+        if total is None and prompt is not None and completion is not None:
+            total = prompt + completion
+        if total is not None or prompt is not None or completion is not None:
+            return TokenCounts(prompt, completion, total)
+    return TokenCounts()
+
+
+def first_token_time(events: list[Any]) -> int | None:
+    """Return the time of the first `new_token` event."""
+    for event in events:
+        if isinstance(event, dict) and event.get("name") == "new_token":
+            return micros(event.get("time"))
+    return None
+
+
+def _usages(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    llm_output = outputs.get("llm_output")
+    nested = llm_output.get("token_usage") if isinstance(llm_output, dict) else None
+    found = (
+        metadata.get("usage_metadata"),
+        outputs.get("usage_metadata"),
+        outputs.get("usage"),
+        nested,
+    )
+    return (usage for usage in found if isinstance(usage, dict))
+
+
+def _count(usage: Mapping[str, Any], name: str, other: str) -> int | None:
+    value = usage.get(name, usage.get(other))
+    fits = isinstance(value, int) and 0 <= value < 2**53
+    return value if fits and not isinstance(value, bool) else None

@@ -11,8 +11,8 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.request_fields import unsupported
-from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Schema, Shape
+from langchain_finetune.local.serving.protocol import unsupported
+from langchain_finetune.local.serving.structured.shape import OfferedTool, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
@@ -47,12 +47,15 @@ def compile_shape(
     options = _options(call.separators if call else _SEPARATORS)
     alternatives, rules = [], []
     if shape.json:
-        _check_json(shape.json, options, tokenizer)
+        code, found = "invalid_json_schema", shape.json
+        _check(found.schema, options, tokenizer, label=found.label, code=code, param=found.param)
         alternatives.append("document")
         rules.append(f"document: {_json(shape.json.schema, options)}")
     if shape.tools and call:
         for tool in shape.tools:
-            _check_tool(tool, options, tokenizer)
+            label, code = f"function '{tool.name}'", "invalid_function_parameters"
+            enforced = _tool_options(tool, options)
+            _check(tool.schema, enforced, tokenizer, label=label, code=code, param=tool.param)
         rules += _call_rules(shape, call, options, special)
         alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
@@ -72,7 +75,7 @@ def _call_rules(
         again = f" ({_text(call.joint, special)} call)*"
     bodies = [
         f"call_{index}: {_text(f'{_in_json(tool.name)}{call.between}', special)} "
-        + _json(tool.schema, options if tool.strict else options | {"lenient": True})
+        + _json(tool.schema, _tool_options(tool, options))
         for index, tool in enumerate(shape.tools)
     ]
     rules = [
@@ -83,6 +86,11 @@ def _call_rules(
     if shape.free:
         rules += _free_rules(call.before.lstrip(), special)
     return rules
+
+
+def _tool_options(tool: OfferedTool, options: Schema) -> Schema:
+    # Of a tool that is not strict, what can't be enforced is left to the model.
+    return options if tool.strict else options | {"lenient": True}
 
 
 def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
@@ -100,28 +108,11 @@ def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
     return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]
 
 
-def _check_json(json_text: JsonText, options: Schema, tokenizer: LLTokenizer) -> None:
-    fault = _fault(json_text.schema, options, tokenizer)
-    if fault:
-        raise ApiError(
-            400,
-            f"Invalid schema for {json_text.label}: {fault}.",
-            code="invalid_json_schema",
-            param=json_text.param,
-        )
-
-
-def _check_tool(tool: OfferedTool, options: Schema, tokenizer: LLTokenizer) -> None:
-    # Of a tool that is not strict, what can't be enforced is left to the model.
-    options = options if tool.strict else options | {"lenient": True}
-    fault = _fault(tool.schema, options, tokenizer)
-    if fault:
-        raise ApiError(
-            400,
-            f"Invalid schema for function '{tool.name}': {fault}.",
-            code="invalid_function_parameters",
-            param=tool.param,
-        )
+def _check(
+    schema: Schema, options: Schema, tokenizer: LLTokenizer, *, label: str, code: str, param: str
+) -> None:
+    if fault := _fault(schema, options, tokenizer):
+        raise ApiError(400, f"Invalid schema for {label}: {fault}.", code=code, param=param)
 
 
 def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:
