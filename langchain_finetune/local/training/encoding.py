@@ -6,14 +6,10 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jinja2 import TemplateError
-
 from langchain_finetune.local.chat_template import (
-    RenderingError,
     TemplateInput,
     render,
     supports_developer,
@@ -37,24 +33,6 @@ class UnfitExampleError(ValueError):
         self.code = code
         self.message = message
         self.index = index
-
-
-@contextmanager
-def unfit_if_not_rendered() -> Iterator[None]:
-    """Turn what rendering raises into an error of the example.
-
-    Raises:
-        UnfitExampleError: `unsupported_content` or `unsupported_chat_template`.
-    """
-    try:
-        yield
-    except RenderingError as error:
-        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-    except TemplateError as error:
-        raise UnfitExampleError(
-            "unsupported_chat_template",
-            "The base model's chat template does not accept such a chat.",
-        ) from error
 
 
 IGNORED = -100
@@ -189,7 +167,7 @@ class Encoder:
         """
         try:
             sequences = self.sequences(example)
-            self.check(sequences)
+            self._check(sequences)
         except UnfitExampleError as error:
             place = "" if error.index is None else f", message {error.index}"
             raise TrainingFailure(
@@ -198,12 +176,7 @@ class Encoder:
             ) from error
         return sequences
 
-    def check(self, sequences: list[Sequence]) -> None:
-        """Check that there is something to train, and that it fits the model's context.
-
-        Raises:
-            UnfitExampleError: `no_answer` or `too_long`.
-        """
+    def _check(self, sequences: list[Sequence]) -> None:
         if not sequences:
             raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
         longest = max(sequence.length for sequence in sequences)
