@@ -16,13 +16,11 @@ import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import BaseModel
 
 import langchain_finetune
-from langchain_finetune import Hyperparameters
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES, all_engines
-from langchain_finetune.methods import LineKind
+from langchain_finetune.methods import Hyperparameters, LineKind, method_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(langchain_finetune.__file__).parent
@@ -95,17 +93,11 @@ def _option(written: str, text: str) -> tuple[str, ...]:
 def hyperparameters() -> str:
     """Return the table of the hyperparameters, with the values that each may have."""
     schema = Hyperparameters.model_json_schema()["properties"]
-    described = _attributes(Hyperparameters)
     rows = [
-        (
-            _code(name),
-            _values(schema[name]),
-            _code(str(field.default)),
-            field.description or described[name],
-        )
+        (_code(name), _values(schema[name]), field.description)
         for name, field in Hyperparameters.model_fields.items()
     ]
-    return table(("Hyperparameter", "Values", "Default", "What it does"), rows)
+    return table(("Hyperparameter", "Values", "What it does"), rows)
 
 
 def _values(schema: dict[str, Any]) -> str:
@@ -128,14 +120,7 @@ def _value(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return "a list of " + schema.get("items", {}).get("type", "value") + "s"
     bounds = [f"{word} {schema[key]:g}" for key, word in _BOUNDS.items() if key in schema]
-    return " ".join([schema.get("type", "any value"), *bounds])
-
-
-def _attributes(model: type[BaseModel]) -> dict[str, str]:
-    """Return what a docstring's section `Attributes` says of each."""
-    section = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    return ", ".join([schema.get("type", "any value"), *bounds])
 
 
 def environment() -> str:
@@ -199,8 +184,12 @@ def rules() -> str:
 
 
 def methods() -> str:
-    """Return the names that `Convert(method=...)` takes."""
-    return ", ".join(_code(name) for name in get_args(LineKind))
+    """Return the table of training methods, by the kind of line that `Convert` makes."""
+    rows = [
+        (_code(kind), _code(method_of(kind).name), method_of(kind).words)
+        for kind in get_args(LineKind)
+    ]
+    return table(("`Convert(method=...)`", "Method of the job", "What is trained"), rows)
 
 
 def extras() -> str:

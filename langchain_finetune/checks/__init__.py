@@ -8,6 +8,8 @@ that is trained on, and a warning in one with `weight: 0`, which is only context
 
 Real chats are full of oddities that providers accept. A rule is an error only with a source; see
 `profiles`.
+
+Internal: `langchain_finetune` exports what is public.
 """
 
 from langchain_finetune.checks.example import check_example, errors_of
