@@ -4,6 +4,8 @@
 operations, sync and async alike. An engine's module holds all that is particular to it: address,
 key, rules of its files, prices, limits, deployment, errors. Adding one of OpenAI's shape takes
 its module and its line in `ENGINES`.
+
+Internal: `langchain_finetune` exports what is public; `ENGINES` may be added to.
 """
 
 from importlib import import_module
@@ -17,6 +19,15 @@ from langchain_finetune.errors import FineTuningError
 if TYPE_CHECKING:
     from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
     from langchain_finetune.engines.nebius import NebiusDeployment as NebiusDeployment
+
+__all__ = [
+    "ENGINES",
+    "AzureDeployment",
+    "EngineName",
+    "NebiusDeployment",
+    "all_engines",
+    "engine_of",
+]
 
 ENGINES: dict[str, str | Engine] = {
     "openai": "langchain_finetune.engines.openai",

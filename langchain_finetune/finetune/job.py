@@ -28,7 +28,12 @@ from langchain_finetune.finetune.job_queries import (
     job_status,
     steer,
 )
-from langchain_finetune.finetune.job_spec import EXAMPLES, FINGERPRINT, TRAINING_SHA256, JobSpec
+from langchain_finetune.finetune.training_files import (
+    EXAMPLES,
+    FINGERPRINT,
+    TRAINING_SHA256,
+    JobSpec,
+)
 from langchain_finetune.finetune.wait import wait_for_job
 from langchain_finetune.home import home_path
 

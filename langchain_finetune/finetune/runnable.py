@@ -28,7 +28,6 @@ from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.contract import bound_as_trained
 from langchain_finetune.finetune.job import DAY_S, Job
-from langchain_finetune.finetune.job_spec import EXAMPLES, TRAINING_SHA256, JobSpec
 from langchain_finetune.finetune.submit import (
     asubmit_spec,
     job_of_id,
@@ -36,7 +35,7 @@ from langchain_finetune.finetune.submit import (
     when_cancelled,
     when_interrupted,
 )
-from langchain_finetune.finetune.training_files import spool
+from langchain_finetune.finetune.training_files import EXAMPLES, TRAINING_SHA256, JobSpec, spool
 from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign, method_of
 

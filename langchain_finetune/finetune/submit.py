@@ -40,13 +40,13 @@ from langchain_finetune.errors import (
 from langchain_finetune.finetune.connection import Account, Connection
 from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.job_queries import find_job, is_usable, remote_job, steer
-from langchain_finetune.finetune.job_spec import (
+from langchain_finetune.finetune.ledger import Submission
+from langchain_finetune.finetune.training_files import (
     FINGERPRINT,
     SUBMISSION,
     JobSpec,
     fingerprint_of,
 )
-from langchain_finetune.finetune.ledger import Submission
 from langchain_finetune.home import ensure_home, home_path
 
 _FILE_PAGES = 5

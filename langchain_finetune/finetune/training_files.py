@@ -1,10 +1,11 @@
-"""The training files on disk, before anything is sent."""
+"""The training files on disk, and the job that is made from them, before anything is sent."""
 
 import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
 
@@ -19,7 +20,14 @@ from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.split import PARTS
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.jobs import NewJob
 from langchain_finetune.errors import ConvertError
+
+FINGERPRINT = "fingerprint"
+SUBMISSION = "submission"
+TRAINING_SHA256 = "training_sha256"
+EXAMPLES = "examples"
+"""Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 _MANIFEST = "manifest.json"
 _NAMED_BY = 16
@@ -220,3 +228,54 @@ def _renamed(folder: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec(NewJob):
+    """A job that can be asked for once its files are uploaded.
+
+    Attributes:
+        training: The spooled training file.
+        validation: The spooled validation file, if any.
+    """
+
+    training: WrittenFile
+    validation: WrittenFile | None = None
+
+    @property
+    def files(self) -> dict[str, WrittenFile]:
+        """The files to upload, by the field that takes the id."""
+        files = {"training_file": self.training, "validation_file": self.validation}
+        return {name: file for name, file in files.items() if file}
+
+
+def fingerprint_of(spec: JobSpec, account: str) -> str:
+    """Return 64 hex digits that are equal for jobs of the same data, settings and account.
+
+    Args:
+        spec: What the job is made from; its metadata does not count.
+        account: Names the account that the job is made for.
+    """
+    parts: dict[str, Any] = {
+        "version": 1,
+        "account": account,
+        "training": spec.training.sha256,
+        "validation": spec.validation.sha256 if spec.validation else None,
+        "base": spec.model,
+        "weights": _weights_of(spec.model),
+        "method": spec.method,
+        "hyperparameters": spec.hyperparameters,
+        "suffix": spec.suffix,
+        "seed": spec.seed,
+        **({"extra_body": spec.extra_body} if spec.extra_body else {}),
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _weights_of(base: str) -> list[list[Any]] | None:
+    """Return sizes and times of the files of a local folder, by which a changed model is known."""
+    folder = Path(base)
+    if not (folder.is_absolute() and folder.is_dir()):
+        return None
+    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in found]

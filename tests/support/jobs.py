@@ -18,8 +18,8 @@ from langchain_finetune.engines.flow import arun_flow, run_flow
 from langchain_finetune.engines.openai_compatible import account_of
 from langchain_finetune.finetune import connection
 from langchain_finetune.finetune.connection import Account
-from langchain_finetune.finetune.job_spec import JobSpec
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.finetune.training_files import JobSpec
 
 URL = "http://engine.example/v1/"
 
