@@ -5,7 +5,7 @@ operations, sync and async alike. An engine's module holds all that is particula
 key, rules of its files, prices, limits, deployment, errors. Adding one of OpenAI's shape takes
 its module and its line in `ENGINES`.
 
-Internal: `langchain_finetune` exports what is public; `ENGINES` may be added to.
+Internal: programs name an engine in `FineTune(engine=...)`; another one may be put into `ENGINES`.
 """
 
 from importlib import import_module
