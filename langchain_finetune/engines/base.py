@@ -165,7 +165,7 @@ class Engine(ABC):
         prices: USD per million trained tokens, by base.
         price_source: Who says so.
         price_as_of: The month of that source, `YYYY-MM`.
-        price_host: The only host where they hold; None where they hold at every address.
+        price_host: The only host where they hold; by default that of `base_url`.
         speeds: How fast it trains, by base, where that is known.
         refused_in_suffix: Characters that a suffix must not contain.
         deployment: How a model is deployed; None where it answers without.
@@ -256,7 +256,8 @@ class Engine(ABC):
             names: The names that the base may be listed under.
             base_url: The address that was given, if any.
         """
-        if base_url and self.price_host not in {None, urlsplit(base_url).hostname}:
+        own = self.price_host or urlsplit(self.base_url or "").hostname
+        if base_url and urlsplit(base_url).hostname != own:
             return None
         for name in names:
             if name in self.prices:
