@@ -1,4 +1,4 @@
-"""What `FineTune` is told, checked, and what a job is made from by it."""
+"""The settings of `FineTune`, checked, and what a job is made from by them."""
 
 from pathlib import Path
 from typing import Any, Literal, Self

@@ -122,7 +122,7 @@ def test_limits(wrong):
 
 
 def asked(**settings):
-    return CreateJob(model="nano", training_file="file-1", **settings).asked()
+    return CreateJob(model="nano", training_file="file-1", **settings).method_settings()
 
 
 def test_the_engine_has_limits_of_its_own():
