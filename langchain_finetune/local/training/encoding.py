@@ -14,8 +14,8 @@ from jinja2 import TemplateError
 from langchain_finetune.local.chat_template import (
     RenderingError,
     TemplateInput,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
@@ -239,7 +239,7 @@ class Encoder:
         enough: Callable[[Layout], bool] | None,
     ) -> Layout:
         chat = to_template_input(
-            example, keep_developer=knows_developer(self.tokenizer.chat_template)
+            example, keep_developer=supports_developer(self.tokenizer.chat_template)
         )
         found: Layout = []
         rendered = ""
