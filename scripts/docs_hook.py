@@ -16,13 +16,11 @@ import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import BaseModel
 
 import langchain_finetune
-from langchain_finetune import Hyperparameters
-from langchain_finetune.checks import PROFILES, Method
 from langchain_finetune.cli.app import app
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
+from langchain_finetune.engines import ENGINES, all_engines
+from langchain_finetune.methods import Hyperparameters, LineKind, method_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(langchain_finetune.__file__).parent
@@ -95,17 +93,11 @@ def _option(written: str, text: str) -> tuple[str, ...]:
 def hyperparameters() -> str:
     """Return the table of the hyperparameters, with the values that each may have."""
     schema = Hyperparameters.model_json_schema()["properties"]
-    described = _attributes(Hyperparameters)
     rows = [
-        (
-            _code(name),
-            _values(schema[name]),
-            _code(str(field.default)),
-            field.description or described[name],
-        )
+        (_code(name), _values(schema[name]), field.description)
         for name, field in Hyperparameters.model_fields.items()
     ]
-    return table(("Hyperparameter", "Values", "Default", "What it does"), rows)
+    return table(("Hyperparameter", "Values", "What it does"), rows)
 
 
 def _values(schema: dict[str, Any]) -> str:
@@ -128,14 +120,7 @@ def _value(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return "a list of " + schema.get("items", {}).get("type", "value") + "s"
     bounds = [f"{word} {schema[key]:g}" for key, word in _BOUNDS.items() if key in schema]
-    return " ".join([schema.get("type", "any value"), *bounds])
-
-
-def _attributes(model: type[BaseModel]) -> dict[str, str]:
-    """Return what a docstring's section `Attributes` says of each."""
-    section = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    return ", ".join([schema.get("type", "any value"), *bounds])
 
 
 def environment() -> str:
@@ -163,37 +148,48 @@ def variables() -> dict[str, str]:
                             found[name] = " ".join(text.split())
                         case _:
                             raise ValueError(f"{path}: {constant} has no docstring.")
+    for engine in all_engines():
+        for field in (engine.deployment.model_fields if engine.deployment else {}).values():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and "variable" in extra:
+                text = f"To deploy at {engine.name} from the command line: {field.description}."
+                found[str(extra["variable"])] = text
     return found
 
 
 def engines() -> str:
     """Return the table of engines."""
     rows = []
-    for name in get_args(Engine):
-        profile = profile_of(name)
-        address = "each account has its own" if profile.needs_base_url else profile.base_url
-        if name == "local":
-            rows.append((_code(name), "found or started", "the engine's own", "no"))
+    for engine in all_engines():
+        address = "each account has its own" if engine.needs_base_url else engine.base_url
+        if not engine.takes_base_url:
+            rows.append((_code(engine.name), engine.summary, "found or started", "its own", "no"))
             continue
         rows.append(
             (
-                _code(name),
+                _code(engine.name),
+                engine.summary,
                 address or "`OPENAI_BASE_URL`, or OpenAI's",
-                _code(profile.key_variable),
-                "yes" if profile.deploys else "no",
+                _code(engine.key_variable or "none"),
+                "yes" if engine.deployment else "no",
             )
         )
-    return table(("Engine", "Address", "Key", "Deploys a model before it answers"), rows)
+    head = ("Engine", "What it is", "Address", "Key", "Deploys a model before it answers")
+    return table(head, rows)
 
 
 def rules() -> str:
     """Return the names that `Convert(rules=...)` takes."""
-    return ", ".join(_code(name) for name in PROFILES)
+    return ", ".join(_code(name) for name in ENGINES)
 
 
 def methods() -> str:
-    """Return the names that `Convert(method=...)` takes."""
-    return ", ".join(_code(name) for name in get_args(Method))
+    """Return the table of training methods, by the kind of line that `Convert` makes."""
+    rows = [
+        (_code(kind), _code(method_of(kind).name), method_of(kind).words)
+        for kind in get_args(LineKind)
+    ]
+    return table(("`Convert(method=...)`", "Method of the job", "What is trained"), rows)
 
 
 def extras() -> str:
