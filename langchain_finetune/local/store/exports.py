@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-import orjson
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +18,7 @@ from langchain_finetune.local.safe_logging import log_broken
 from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
 from langchain_finetune.local.store.projects import ProjectStore
+from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.run_queries import (
     RunSearch,
     after_run,
@@ -120,7 +120,7 @@ class _EndedError(Exception):
     """The export was cancelled, or the store closes."""
 
 
-class Exports:
+class Exports(Resource):
     """All exports of a store. One is written at a time, in a thread of its own.
 
     A folder has its name once it is whole; what an engine left unfinished is begun anew.
@@ -132,10 +132,12 @@ class Exports:
         folder: Where the files go; it is made with the first export.
     """
 
+    table, noun, columns = "exports", "export", "body"
+
     def __init__(
         self, database: Database, projects: ProjectStore, runs: Runs, folder: Path
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._projects = projects
         self._runs = runs
         self.folder = folder
@@ -160,21 +162,9 @@ class Exports:
         self._start(record["id"])
         return record
 
-    def get(self, export_id: str) -> dict[str, Any]:
-        """Return one export.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        row = self._database.row("SELECT body FROM exports WHERE id = ?", (export_id,))
-        if row is None:
-            raise ApiError(404, f"There is no export {export_id}.", code="export_not_found")
-        return dict(orjson.loads(row["body"]))
-
     def all(self, *, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Return exports, newest first."""
-        rows = self._database.listed("body FROM exports", (), "created_at DESC, id", limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
+        return self._listed((), limit, offset)
 
     def cancel(self, export_id: str) -> dict[str, Any]:
         """End an export; one that has ended stays as it is.

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import (
     TENANT_ID,
@@ -78,17 +79,13 @@ class _FeedbackRecord(ClientBody):
     extra: Any = None
 
 
-class Feedback:
+class Feedback(Resource):
     """All feedback of a store.
 
     As in LangSmith it may come before its run does, so the run is not asked for.
-
-    Args:
-        database: Where it is kept.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun, columns = "feedback", "feedback", "body"
 
     def add(self, bodies: Iterable[Any]) -> list[dict[str, Any]]:
         """Keep feedback, all or none; one with a known id replaces the old.
@@ -118,26 +115,6 @@ class Feedback:
             new = {name: changes[name] for name in _MUTABLE if name in changes}
             return self.add([self.get(feedback_id) | new | {"modified_at": iso(now())}])[0]
 
-    def get(self, feedback_id: str) -> dict[str, Any]:
-        """Return one feedback.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        row = self._database.row("SELECT body FROM feedback WHERE id = ?", (feedback_id,))
-        if row is None:
-            raise ApiError(404, f"There is no feedback {feedback_id}.", code="feedback_not_found")
-        return dict(orjson.loads(row["body"]))
-
-    def delete(self, feedback_id: str) -> None:
-        """Delete one feedback.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        self.get(feedback_id)
-        self._database.run("DELETE FROM feedback WHERE id = ?", (feedback_id,))
-
     def all(
         self,
         *,
@@ -154,9 +131,7 @@ class Feedback:
         if comparative_experiment_id is not None:
             field = "json_extract(body, '$.comparative_experiment_id')"
             conditions.append(Where(f"{field} = ?", (comparative_experiment_id,)))
-        order = "created_at DESC, id"
-        rows = self._database.listed("body FROM feedback", conditions, order, limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
+        return self._listed(conditions, limit, offset)
 
     def stats(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the summaries of the runs that have feedback, by run and key."""

@@ -8,7 +8,8 @@ import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
+from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import (
     TENANT_ID,
@@ -58,17 +59,13 @@ class QueuedRun:
     reviewed_at: str | None
 
 
-class Queues:
+class Queues(Resource):
     """All annotation queues of a store.
 
     A queued run waits for its review until somebody notes that it was reviewed, or takes it out.
-
-    Args:
-        database: Where they are kept.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun = "queues", "annotation queue"
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`.
@@ -79,8 +76,7 @@ class Queues:
         """
         asked = validated(_NewQueue, body)
         with self._database.transaction():
-            if self._database.row("SELECT 1 FROM queues WHERE id = ?", (asked.id,)):
-                raise ApiError(409, "There is a queue of this id already.", param="id")
+            self._require_new("id", asked.id)
             self._database.put("queues", asked.columns() | {"created_at": now()})
             return self.get(asked.id)
 
@@ -117,20 +113,7 @@ class Queues:
         if run_id:
             holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
             conditions.append(Where(holds, (run_id,)))
-        order = "created_at DESC, id"
-        rows = self._database.listed("* FROM queues", conditions, order, limit, offset)
-        return [_answer(row) for row in rows]
-
-    def get(self, queue_id: str) -> dict[str, Any]:
-        """Return one queue.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        found = self.all(ids=[queue_id], limit=1)
-        if not found:
-            raise ApiError(404, f"There is no annotation queue {queue_id}.", code="queue_not_found")
-        return found[0]
+        return self._listed(conditions, limit, offset)
 
     def delete(self, queue_id: str) -> None:
         """Delete a queue; the runs stay.
@@ -138,10 +121,9 @@ class Queues:
         Raises:
             ApiError: 404 where there is none.
         """
-        self.get(queue_id)
         with self._database.transaction():
+            super().delete(queue_id)
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
-            self._database.run("DELETE FROM queues WHERE id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
         """Put runs into a queue; one that is in it already stays where it is.
@@ -225,20 +207,19 @@ class Queues:
             f"WHERE q.queue_id = ? AND {_STATES[status] if status else '1'}"
         )
 
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        made, changed = row["created_at"], row["updated_at"]
+        return {
+            "id": row["id"],
+            "tenant_id": TENANT_ID,
+            "name": row["name"],
+            "description": row["description"],
+            "rubric_instructions": row["rubric_instructions"],
+            "rubric_items": orjson.loads(row["rubric_items"] or "[]"),
+            "created_at": iso(made),
+            "updated_at": iso(changed or made),
+        }
+
 
 def _not_queued(run_id: str) -> ApiError:
     return ApiError(404, f"The queue holds no run {run_id}.", code="run_not_found")
-
-
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    made, changed = row["created_at"], row["updated_at"]
-    return {
-        "id": row["id"],
-        "tenant_id": TENANT_ID,
-        "name": row["name"],
-        "description": row["description"],
-        "rubric_instructions": row["rubric_instructions"],
-        "rubric_items": orjson.loads(row["rubric_items"] or "[]"),
-        "created_at": iso(made),
-        "updated_at": iso(changed or made),
-    }
