@@ -1,6 +1,6 @@
-"""The content of a message as OpenAI's chat API takes it, whoever's blocks it is made of.
+"""The content of a message in the form of OpenAI's chat API, converted from any provider's blocks.
 
-Sources of fact: `langchain_openai` (`_format_message_content`), `langchain_core`
+Sources: `langchain_openai` (`_format_message_content`), `langchain_core`
 (`convert_to_openai_data_block`), and the API references of OpenAI (chat, Responses) and Anthropic.
 """
 
@@ -15,7 +15,7 @@ _BUILT_IN = ("_call", "_call_output", "_tool_result", "_tool_use", "_approval_re
 
 
 class UnreadableChatError(ValueError):
-    """A chat can't be said in OpenAI's wire form, or makes no training example.
+    """A chat cannot be represented in OpenAI's wire form, or makes no training example.
 
     Loaders and `Convert` turn it into a `Skip`.
 
@@ -30,17 +30,17 @@ class UnreadableChatError(ValueError):
 
 
 def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | None = None) -> Any:
-    """Return content as OpenAI's chat API takes it: text, or a list of parts.
+    """Return content in the form of OpenAI's chat API: text, or a list of parts.
 
     Args:
         content: Text, None, or a list of text and blocks of OpenAI (chat, Responses), Anthropic
             or LangChain.
-        answer: Whether the assistant said it; then it may hold calls and reasoning, which are no
-            content in the wire form: calls are left to `content_calls`.
-        reasoning: Takes the texts of reasoning blocks; an empty one where it is encrypted.
+        answer: Whether it is the assistant's; then it may contain calls and reasoning, which are
+            not content in the wire form: see `content_calls` for the calls.
+        reasoning: List to which the texts of reasoning blocks are added; "" for an encrypted one.
 
     Raises:
-        UnreadableChatError: It holds what the wire form can't say.
+        UnreadableChatError: It cannot be represented in the wire form.
 
     Example:
         >>> wire_content([{"type": "input_text", "text": "Hi"}])
@@ -53,7 +53,7 @@ def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | N
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, list | tuple):
-        raise UnreadableChatError("unsupported_content", "Content is no text and no list.")
+        raise UnreadableChatError("unsupported_content", "Content must be text or a list.")
     parts = []
     for block in content:
         part = {"type": "text", "text": block} if isinstance(block, str) else mapping(block)
@@ -69,10 +69,9 @@ def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | N
 
 
 def join_text(message: dict[str, Any]) -> None:
-    """Make one text of an assistant's parts of text, and `refusal` of a refusing part.
+    """Join an assistant's text parts to one text, and move a refusal part to `refusal`.
 
-    A model's answer in parts of text is one text: OpenAI's and LangChain's own `output_text` and
-    `text` put them together like this.
+    OpenAI's `output_text` and LangChain's `text` join text parts in the same way.
     """
     content = message["content"]
     if not isinstance(content, list):
@@ -85,7 +84,7 @@ def join_text(message: dict[str, Any]) -> None:
 
 
 def content_calls(content: Any) -> list[dict[str, Any]]:
-    """Return the tool calls that stand in an answer's content, in wire form.
+    """Return the tool calls in an answer's content, in wire form.
 
     Example:
         >>> content_calls([{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 2}}])
@@ -98,7 +97,7 @@ def content_calls(content: Any) -> list[dict[str, Any]]:
         if kind == "function_call":
             calls.append(wire_call(part.get("call_id"), part.get("name"), part.get("arguments")))
         elif kind == "tool_use":
-            # While it streams, the input is empty and its text stands beside it.
+            # While streaming, `input` is empty and the text is in `partial_json`.
             given = part.get("partial_json") or part.get("input")
             calls.append(wire_call(part.get("id"), part.get("name"), given))
         elif kind in _CALLS:
@@ -112,10 +111,10 @@ def wire_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
     Args:
         call_id: The call's id.
         name: The function's name.
-        arguments: Its arguments, as text or as data; what did not parse was still said.
+        arguments: Its arguments, as text (which may be invalid JSON) or as data.
 
     Raises:
-        UnreadableChatError: The arguments hold what JSON can't say.
+        UnreadableChatError: The arguments cannot be represented in JSON.
     """
     if arguments is None:
         arguments = ""
@@ -125,12 +124,12 @@ def wire_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
 
 
 def refuse_value(value: object) -> Any:
-    """Refuse a value that JSON can't say, in place of a `default` of `json.dumps`."""
+    """Reject a value that JSON cannot represent; for use as an encoder's `default`."""
     raise UnreadableChatError("unreadable_value", f"A value of type {type(value).__name__}.")
 
 
 def reasoning_text(block: Mapping[str, Any]) -> str:
-    """Return the text of a reasoning block, in each provider's form; empty where it is hidden."""
+    """Return the text of a reasoning block of any provider; empty if it is encrypted."""
     for field in ("thinking", "reasoning", "text", "reasoning_content", "content", "summary"):
         value = block.get(field)
         if isinstance(value, Mapping):
@@ -144,8 +143,8 @@ def reasoning_text(block: Mapping[str, Any]) -> str:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and an empty one for all else."""
-    # To ask for a dict first is several times as fast, and nearly all are.
+    """Return a mapping unchanged, and an empty one for any other value."""
+    # Checking for a dict first is several times as fast, and nearly all values are dicts.
     return value if isinstance(value, (dict, Mapping)) else {}
 
 
@@ -157,7 +156,7 @@ def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
         return _image(part)
     if kind == "input_image" and part.get("image_url"):
         image = {"url": part["image_url"], "detail": part.get("detail")}
-        return {"type": "image_url", "image_url": _said(image)}
+        return {"type": "image_url", "image_url": _without_none(image)}
     if kind in {"file", "input_file"}:
         return _file(part)
     if kind == "audio" and part.get("mime_type") and _data(part):
@@ -169,10 +168,11 @@ def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
         kind.endswith(_BUILT_IN) or kind.startswith(("server_tool", "mcp_"))
     ):
         raise UnreadableChatError(
-            "builtin_tool_call", "The provider's own tool was used, which chat messages can't say."
+            "builtin_tool_call",
+            "A tool of the provider was used, which chat messages cannot represent.",
         )
     raise UnreadableChatError(
-        "unsupported_content", "A content part of a kind that OpenAI's chat API can't take."
+        "unsupported_content", "A content part of a type that OpenAI's chat API does not support."
     )
 
 
@@ -183,25 +183,25 @@ def _image(part: Mapping[str, Any]) -> dict[str, Any]:
     kind = source.get("mime_type") or source.get("media_type")
     url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
     if not url:
-        raise UnreadableChatError("unsupported_content", "An image without its data or address.")
+        raise UnreadableChatError("unsupported_content", "An image without data or URL.")
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _file(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file of OpenAI (chat, Responses) or LangChain as OpenAI's chat API takes it."""
+    """Return a file part of OpenAI (chat, Responses) or LangChain as one of OpenAI's chat API."""
     file = mapping(part.get("file"))
     if not file:
         known = ("file_data", "file_id", "filename")
         named = {**part, **mapping(part.get("metadata")), **mapping(part.get("extras"))}
-        file = _said({key: named.get(key) for key in known})
+        file = _without_none({key: named.get(key) for key in known})
         if part.get("source_type") == "id":
             file["file_id"] = part.get("id")
         elif _data(part) and part.get("mime_type"):
             data = f"data:{part['mime_type']};base64,{_data(part)}"
-            # Without a name, langchain-core makes one up, and that is what was sent.
+            # langchain-core sends this name if there is none.
             file = {"file_data": data, "filename": file.get("filename", "LC_AUTOGENERATED")}
     if not (file.get("file_data") or file.get("file_id")):
-        raise UnreadableChatError("unsupported_content", "A file without its data or id.")
+        raise UnreadableChatError("unsupported_content", "A file without data or id.")
     return {"type": "file", "file": dict(file)}
 
 
@@ -209,5 +209,5 @@ def _data(part: Mapping[str, Any]) -> Any:
     return part.get("base64") or part.get("data")
 
 
-def _said(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}

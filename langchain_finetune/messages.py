@@ -1,6 +1,6 @@
-"""Messages in OpenAI's wire form, and the way there and back from LangChain's messages.
+"""Conversion between LangChain's messages and OpenAI's wire form.
 
-The wire form is what `langchain-openai` sends: a test compares the two. It is the canonical form
+The wire form is what `langchain-openai` sends (a test compares the two). It is the canonical form
 of a chat here, because it is what the app sent, what is trained on and what is served.
 """
 
@@ -62,17 +62,16 @@ _ROLES = {
     "ChatMessage": "",
     "ChatMessageChunk": "",
 }
-"""LangChain's names of message types; a chat message brings its own role."""
+"""Roles by LangChain's names of message types; a chat message has its own role."""
 
 
 class WireMessages(Sequence[BaseMessage]):
     """A chat in wire form that reads as a sequence of LangChain messages.
 
-    The messages are made when they are looked at, so a chat that only passes through costs
-    nothing.
+    The messages are created on access, so a chat that only passes through costs nothing.
 
     Attributes:
-        wire: The chat in wire form, as it goes into a training file.
+        wire: The chat in wire form, as in a training file.
 
     Example:
         >>> WireMessages([{"role": "user", "content": "Hi"}])[0].content
@@ -105,7 +104,7 @@ class WireMessages(Sequence[BaseMessage]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # No text: a repr ends up in logs and traces.
+        # Without text: a repr ends up in logs and traces.
         return f"WireMessages({len(self.wire)} messages)"
 
 
@@ -113,7 +112,7 @@ def message_to_wire(message: BaseMessage) -> WireMessage:
     """Return a LangChain message in wire form.
 
     Raises:
-        UnreadableChatError: It holds what the wire form can't say.
+        UnreadableChatError: It cannot be represented in the wire form.
 
     Example:
         >>> message_to_wire(HumanMessage("Hi"))
@@ -130,20 +129,20 @@ def fields_to_wire(
     as_written: bool = True,
     reasoning: list[str] | None = None,
 ) -> WireMessage:
-    """Return the wire form of a LangChain message that is given as plain data.
+    """Return the wire form of a LangChain message given as plain data.
 
     Args:
-        kind: The class, such as `AIMessageChunk`; where it is unknown, `fields["type"]` counts.
+        kind: The class, such as `AIMessageChunk`; if it is unknown, `fields["type"]` is used.
         fields: Its fields as LangChain's tracer writes them: `content`, `type`, `tool_calls`,
             `additional_kwargs`, ...; empty ones may be missing.
-        joined: Whether an assistant's parts of text become one string.
-        as_written: Whether a call's arguments stay as the model wrote them, where that text is
-            known. LangChain sends a history's arguments written anew.
-        reasoning: Takes the texts of the message's reasoning; without it they are left out, as
-            langchain-openai leaves them out.
+        joined: Whether to join an assistant's text parts to one string.
+        as_written: Whether to keep the text of a call's arguments as the model wrote it, if it is
+            known. LangChain serializes the arguments of a history again.
+        reasoning: List to which the texts of the message's reasoning are added; without it they
+            are left out, as in langchain-openai.
 
     Raises:
-        UnreadableChatError: It holds what the wire form can't say.
+        UnreadableChatError: It cannot be represented in the wire form.
     """
     role = _ROLES.get(kind)
     if role is None:
@@ -177,10 +176,10 @@ def _add_answer(
     *,
     joined: bool,
 ) -> None:
-    """Add to an assistant's message what only the assistant says."""
+    """Add the fields that only an assistant's message has."""
     if extra.get("tool_outputs") or extra.get("audio"):
         raise UnreadableChatError(
-            "builtin_tool_call", "The answer holds more than text and calls of the app's tools."
+            "builtin_tool_call", "The answer contains more than text and calls of the app's tools."
         )
     if joined:
         join_text(wire)
@@ -189,20 +188,20 @@ def _add_answer(
     elif extra.get("function_call"):
         wire["function_call"] = dict(mapping(extra["function_call"]))
     if "tool_calls" in wire or "function_call" in wire:
-        # OpenAI answers calls with null content; the empty string is LangChain's.
+        # With calls, OpenAI's content is null; LangChain writes an empty string.
         wire["content"] = wire["content"] or None
     if extra.get("refusal"):
         wire["refusal"] = extra["refusal"]
 
 
 def _hidden_reasoning(extra: Mapping[str, Any]) -> list[str]:
-    """Return reasoning that LangChain keeps beside the content."""
-    said = [block for key in ("reasoning_content", "reasoning") if (block := extra.get(key))]
-    return [reasoning_text({"content": block, **mapping(block)}) for block in said]
+    """Return the reasoning that LangChain keeps in `additional_kwargs`."""
+    blocks = [extra[key] for key in ("reasoning_content", "reasoning") if extra.get(key)]
+    return [reasoning_text({"content": block, **mapping(block)}) for block in blocks]
 
 
 def wire_to_message(wire: Mapping[str, Any]) -> BaseMessage:
-    """Return the LangChain message of a wire message; arguments that don't parse stay as text."""
+    """Return the LangChain message of a wire message; arguments that don't parse stay text."""
     role = wire.get("role")
     content = wire.get("content") or ""
     name = wire.get("name")
@@ -256,12 +255,12 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
 def _calls(
     fields: Mapping[str, Any], extra: Mapping[str, Any], *, as_written: bool
 ) -> list[dict[str, Any]]:
-    """Return the tool calls of an answer, whichever field of LangChain's they stand in."""
+    """Return the tool calls of an answer, from whichever of LangChain's fields has them."""
     in_content = content_calls(fields.get("content"))
     written = {}
     if as_written:
-        # Beside the parsed arguments stands their text: in the content, in what was streamed, or
-        # (2023, LangChain.js) as the provider gave it.
+        # The text of the parsed arguments is in the content, in the streamed chunks, or (2023,
+        # LangChain.js) in the provider's own calls.
         texts = [*in_content, *(extra.get("tool_calls") or ())]
         written = {call["id"]: call["function"]["arguments"] for call in texts}
         for chunk in fields.get("tool_call_chunks") or ():
@@ -270,9 +269,9 @@ def _calls(
     calls = []
     for call in fields.get("tool_calls") or ():
         text = written.get(call.get("id"))
-        said = text if same_json(text, call["args"]) else call["args"]
-        calls.append(wire_call(call.get("id"), call.get("name"), said))
-    # What did not parse was still said: it stays as it was.
+        arguments = text if same_json(text, call["args"]) else call["args"]
+        calls.append(wire_call(call.get("id"), call.get("name"), arguments))
+    # Calls that did not parse are kept as they are.
     calls += [
         wire_call(call.get("id"), call.get("name"), call.get("args"))
         for call in fields.get("invalid_tool_calls") or ()
@@ -285,7 +284,7 @@ def _calls(
 
 
 def same_json(text: Any, value: Any) -> bool:
-    """Tell whether a text is the JSON of a value."""
+    """Return whether a text is the JSON of a value."""
     try:
         return isinstance(text, str) and bool(json.loads(text) == value)
     except (ValueError, RecursionError):

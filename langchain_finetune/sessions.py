@@ -1,4 +1,4 @@
-"""A session: one chat of the app, with its tools and where it came from."""
+"""A session: one chat of the app, with its tools and its source."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,18 +12,18 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.messages import WireMessage, WireMessages, message_to_wire
 
 SETTINGS = ("tools", "functions", "parallel_tool_calls", "response_format")
-"""What a request says beside its messages and what changes how the model should answer."""
+"""Fields of a request, other than its messages, that change how the model should answer."""
 
 
 _FIRST = 5
-"""How many chats that were left out an error names."""
+"""How many of the skipped chats an error names."""
 
 FOLDED = "folded"
-"""Code of the skips that lose nothing: another session holds all of the chat."""
+"""Code of skips that lose nothing: another session contains the whole chat."""
 
 
 class FineTuningSession(ChatSession, total=False):
-    """A `ChatSession` with all that the model saw, and its source.
+    """A `ChatSession` with everything that the model saw, and its source.
 
     `messages` comes first and ends with the answer; `functions` are legacy functions.
     """
@@ -31,27 +31,26 @@ class FineTuningSession(ChatSession, total=False):
     tools: Sequence[dict[str, Any]]
     """Tools that the request offered, in OpenAI's form."""
     parallel_tool_calls: bool
-    """As the request said it; missing where it did not."""
+    """As the request set it; missing if it did not."""
     response_format: dict[str, Any]
-    """The answer's format that the request asked for."""
+    """The response format that the request set."""
     rejected: Mapping[str, Any]
-    """An answer to the same input that the last message is better than, in wire form: what a
-    correction or a reference replaced."""
+    """A worse answer to the same input, in wire form: the one that a correction or a reference
+    replaced."""
     score: float
-    """What the last message is worth, by the feedback that the loader was asked for."""
+    """Score of the last message, from the feedback that the loader reads."""
     source: Mapping[str, str]
     """Where the chat came from, such as `{"run_id": ..., "trace_id": ..., "thread_id": ...}`.
 
-    A run's `answer` counts its answers from 0 where it has several, `dropped_reasoning` says how
-    many parts of reasoning were left out, and `kind` is `completion` where the run is no chat but
-    a prompt and its completion. `feedback_group_id` names the comparisons in which a `score` was
-    given, where it comes from one.
+    `answer` is the position of the answer if the run has several, `dropped_reasoning` the number
+    of dropped parts of reasoning, and `kind` is `completion` if the run is not a chat but a prompt
+    and its completion. `feedback_group_id` names the comparisons that a `score` comes from.
     """
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A chat that was left out, and why.
+    """A chat that was skipped, and why.
 
     Attributes:
         id: The run, dataset example or position that it came from.
@@ -66,13 +65,13 @@ class Skip:
 
 @dataclass(slots=True)
 class EncodedChat:
-    """A chat that is known to be fit for training, as its line of a supervised file.
+    """A chat that is known to be valid for training, as its line of a supervised file.
 
     Attributes:
         id: The run that it came from.
         line: The line, newline included.
         source: As in `FineTuningSession`.
-        fit_for: Providers of whose rules (`checks.PROFILES`) it breaks none.
+        fit_for: Profiles whose rules it meets.
     """
 
     id: str
@@ -92,14 +91,14 @@ class Sessions:
     """Sessions that are read when they are iterated, anew each time.
 
     Args:
-        read: Yields the sessions, and hands what is left out to the function that it is given.
-        strict: Raise after the last session if something was left out that is not folded.
-        origin: What was asked for, in JSON's terms: the loader and its query, without keys.
-        read_encoded: Reads as `read` does; what is at hand as a training line may come as it is.
+        read: Yields the sessions, and passes skips to the function that it is given.
+        strict: Raise after the last session if a chat was skipped that is not folded.
+        origin: The loader and its query as JSON data, without keys.
+        read_encoded: Like `read`, but may yield chats that are already training lines.
 
     Attributes:
-        skipped: What the last iteration left out so far, in order.
-        notes: What else it noticed, counted, such as `tools_unknown`; the loaders name the codes.
+        skipped: Chats that the last iteration skipped so far, in order.
+        notes: Other counts of the last iteration, such as `tools_unknown`; see the loaders.
 
     Example:
         >>> sessions = Sessions(lambda skip: iter([]))
@@ -126,19 +125,19 @@ class Sessions:
         """Read the sessions.
 
         Raises:
-            LoadError: They can't be read; or they are strict, and a chat was left out.
+            LoadError: They can't be read; or they are strict, and a chat was skipped.
         """
-        return self._begun(self._read)
+        return self._start(self._read)
 
     def encoded(self) -> Iterator[FineTuningSession | EncodedChat]:
-        """Read the sessions for training; those that are known to be fit may come as lines.
+        """Read the sessions for training; those that are known to be valid may come as lines.
 
         Raises:
-            LoadError: As in iteration.
+            LoadError: As when iterating.
         """
-        return self._begun(self._read_encoded)
+        return self._start(self._read_encoded)
 
-    def _begun(self, read: Callable[[Callable[[Skip], None]], Iterator[Chat]]) -> Iterator[Chat]:
+    def _start(self, read: Callable[[Callable[[Skip], None]], Iterator[Chat]]) -> Iterator[Chat]:
         self.skipped = []
         self.notes = Counter()
         chats = read(self.skipped.append)
@@ -151,7 +150,7 @@ class Sessions:
             raise LoadError(_lost(lost), skipped=lost)
 
     def skipped_by_reason(self) -> dict[str, int]:
-        """Return how many were left out for each reason code, most frequent first."""
+        """Return the number of skips by reason code, most frequent first."""
         return dict(Counter(skip.code for skip in self.skipped).most_common())
 
     def __repr__(self) -> str:
@@ -168,8 +167,8 @@ def changed(
     """Return sessions that are changed one by one when they are iterated.
 
     Args:
-        source: The sessions; what they left out and noticed is told by the result too.
-        change: Makes the new session of an old one, which it leaves as it is.
+        source: The sessions; their skips and notes appear in the result too.
+        change: Returns the changed session; it must not modify the one that it is given.
 
     Example:
         >>> twice = changed([{"messages": []}], lambda session: session | {"functions": []})
@@ -178,14 +177,14 @@ def changed(
     """
 
     def read(skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
-        told = 0
+        passed = 0
         sessions = iter(source)
         try:
             for session in sessions:
                 yield change(session)  # type: ignore[misc]
-                told = _pass_on(source, told, skip)
+                passed = _pass_on(source, passed, skip)
         finally:
-            _pass_on(source, told, skip)
+            _pass_on(source, passed, skip)
             if isinstance(source, Sessions):
                 result.notes.update(source.notes)
 
@@ -194,11 +193,11 @@ def changed(
     return result
 
 
-def _pass_on(source: Iterable[ChatSession], told: int, skip: Callable[[Skip], None]) -> int:
+def _pass_on(source: Iterable[ChatSession], passed: int, skip: Callable[[Skip], None]) -> int:
     if not isinstance(source, Sessions):
         return 0
-    for left_out in source.skipped[told:]:
-        skip(left_out)
+    for skipped in source.skipped[passed:]:
+        skip(skipped)
     return len(source.skipped)
 
 
@@ -207,14 +206,14 @@ def _lost(skips: Sequence[Skip]) -> str:
     reasons = ", ".join(f"{count} {code}" for code, count in counts)
     ids = ", ".join(skip.id for skip in skips[:_FIRST])
     more = ", ..." if len(skips) > _FIRST else ""
-    return f"{len(skips)} chats were left out ({reasons}): {ids}{more}."
+    return f"{len(skips)} chats were skipped ({reasons}): {ids}{more}."
 
 
 def wire_messages(session: ChatSession) -> list[WireMessage]:
     """Return a session's messages in OpenAI's wire form.
 
     Raises:
-        UnreadableChatError: A message holds what the wire form can't say.
+        UnreadableChatError: A message cannot be represented in the wire form.
     """
     messages = session["messages"]
     if isinstance(messages, WireMessages):
@@ -223,18 +222,18 @@ def wire_messages(session: ChatSession) -> list[WireMessage]:
 
 
 _LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
-"""What a line may hold beside its messages."""
+"""What a training line may contain besides its messages."""
 
 
 def supervised_example(session: ChatSession) -> tuple[dict[str, Any], int]:
-    """Return the training example of a session, and how many messages were left out of it.
+    """Return the training example of a session, and how many of its messages were left out.
 
     The example equals the request that the app sent (messages, tools, parallel_tool_calls) plus
-    the message that came back. Messages after the last answer teach nothing and are left out.
+    the model's answer. Messages after the last answer are not trained on and are left out.
 
     Raises:
-        UnreadableChatError: A message holds what the wire form can't say, or the session is no
-            chat but a prompt and its completion.
+        UnreadableChatError: A message cannot be represented in the wire form, or the session is
+            a prompt and its completion instead of a chat.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -252,30 +251,29 @@ def supervised_example(session: ChatSession) -> tuple[dict[str, Any], int]:
 
 
 def line_settings(session: ChatSession) -> dict[str, Any]:
-    """Return what a request says beside its messages, as far as a training line can hold it."""
-    said: dict[str, Any] = {}
+    """Return the settings of a request that a training line can contain."""
+    settings: dict[str, Any] = {}
     for setting in _LINE_SETTINGS:
         if session.get(setting):
-            said[setting] = session[setting]  # type: ignore[literal-required]
+            settings[setting] = session[setting]  # type: ignore[literal-required]
         elif setting == "parallel_tool_calls" and session.get(setting) is False:
-            said[setting] = False
-    if "tools" not in said:
-        # OpenAI refuses it where there are no tools.
-        said.pop("parallel_tool_calls", None)
-    return said
+            settings[setting] = False
+    if "tools" not in settings:
+        # OpenAI rejects it without tools.
+        settings.pop("parallel_tool_calls", None)
+    return settings
 
 
 def is_completion(session: ChatSession) -> bool:
-    """Tell whether a session is a prompt and its completion: its messages are the two."""
+    """Return whether a session is a prompt and its completion instead of a chat."""
     source: Any = session.get("source") or {}
     return bool(source.get("kind") == "completion")
 
 
 def require_chat(session: ChatSession) -> None:
-    """Refuse a session that is no chat.
+    """Reject a session that is not a chat.
 
-    A plain language model saw text without roles; as a chat, the example would not be what was
-    sent.
+    A plain language model saw text without roles; a chat example would differ from what was sent.
 
     Raises:
         UnreadableChatError: It is a prompt and its completion.
@@ -283,5 +281,5 @@ def require_chat(session: ChatSession) -> None:
     if is_completion(session):
         raise UnreadableChatError(
             "completion_run",
-            "The run of a plain language model is no chat: convert it with method='completion'.",
+            "A run of a plain language model is not a chat: convert it with method='completion'.",
         )

@@ -10,18 +10,18 @@ from langchain_finetune.checks.text import check_text
 from langchain_finetune.checks.tools import check_calls, read_tools
 
 _EXAMPLE_KEYS = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
-"""What a supervised line holds."""
+"""Keys of a supervised line."""
 
 
 def check_example(
     example: Any, rules: Profile = OPENAI, *, line: bytes | None = None
 ) -> list[Finding]:
-    """Return every fault of one supervised example (a parsed line of the training file).
+    """Return all findings in one supervised example (a parsed line of the training file).
 
     Args:
         example: The example.
         rules: The provider's rules.
-        line: The example as JSON, where that is at hand: it spares writing it once more.
+        line: The example as JSON, if available: it need not be serialized again.
 
     Example:
         >>> [finding.code for finding in check_example({"messages": []})]
@@ -31,7 +31,7 @@ def check_example(
         return [Finding("not_an_object", "An example must be a JSON object.")]
     messages = example.get("messages")
     if not isinstance(messages, list) or not messages:
-        return [Finding("no_messages", "An example needs a list of messages, with one at least.")]
+        return [Finding("no_messages", "`messages` must be a non-empty list.")]
     check = Check(rules)
     if not _EXAMPLE_KEYS.issuperset(example):
         _check_example_keys(example, check)
@@ -43,19 +43,19 @@ def check_example(
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:
-    """Return those findings for which an example is rejected."""
+    """Return the findings for which an example is rejected."""
     return [finding for finding in findings if finding.severity == "error"]
 
 
 def _check_example_keys(example: dict[Any, Any], check: Check) -> None:
-    strange = [
+    unknown = [
         key for key, value in example.items() if key not in _EXAMPLE_KEYS and value is not None
     ]
-    if strange:
+    if unknown:
         check.add(
             "unknown_key",
-            f"The example has {len(strange)} keys that are not of OpenAI's form; nothing is "
-            "learnt from them.",
+            f"The example has {len(unknown)} keys that are not in OpenAI's format; they are not "
+            "trained on.",
             severity="warning",
         )
 
@@ -76,16 +76,18 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if not isinstance(kind, str):
-            check.add("invalid_part", "A content part needs a type.", index)
+            check.add("invalid_part", "A content part must have a type.", index)
         elif kind in _TEXT_OF:
             if not isinstance(part.get(kind), str):
-                check.add("invalid_part", f"A part of {kind} needs a string.", index)
+                check.add("invalid_part", f"A {kind} part must contain a string.", index)
         elif kind not in _OBJECT_OF:
             check.add("unknown_part", "A content part of an unknown type.", index)
         elif not isinstance(part.get(kind), dict):
-            check.add("invalid_part", f"A part {kind} needs an object.", index)
+            check.add("invalid_part", f"A {kind} part must contain an object.", index)
         elif kind not in check.rules.parts:
-            check.add("unsupported_part", f"A part {kind} is nothing to train on here.", index)
+            check.add(
+                "unsupported_part", f"A {kind} part cannot be trained on with this engine.", index
+            )
         elif kind == "image_url":
             images += 1
             _check_image(index, role, part["image_url"], check)
@@ -97,12 +99,14 @@ def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) 
         check.add("image_outside_user", "Images are allowed in user messages only.", index)
     url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("data:", "http://", "https://")):
-        check.add("invalid_image", "An image needs a url: of the web, or with its data.", index)
+        check.add(
+            "invalid_image", "An image must have a url: an http(s) address or a data URL.", index
+        )
     elif url.startswith("data:"):
         _check_data(index, url, check)
     if image.get("detail") not in (None, "auto", "low", "high", "original"):
         check.add(
-            "invalid_image_detail", "An image's detail is auto, low, high or original.", index
+            "invalid_image_detail", "An image's detail must be auto, low, high or original.", index
         )
 
 
@@ -113,17 +117,17 @@ def _check_data(index: int, url: str, check: Check) -> None:
         check.add("invalid_image", "An image's data must be in base64.", index)
     elif (kind.lower() if kind != "image/jpg" else "image/jpeg") not in check.rules.image_types:
         check.add("image_type", "An image must be JPEG, PNG or WEBP.", index)
-    # Four characters of base64 say three bytes.
+    # Four characters of base64 encode three bytes.
     if (len(data) - data.count("=", -2)) * 3 // 4 > check.rules.max_image_bytes:
         limit = check.rules.max_image_bytes // 2**20
         check.add("image_too_large", f"An image may have at most {limit} MB.", index)
 
 
 def check_messages(messages: Sequence[Any], check: Check) -> bool:
-    """Check each message by itself, and how many images all have together.
+    """Check each message by itself, and the number of images.
 
     Returns:
-        Whether all are objects at least.
+        Whether all messages are objects.
     """
     images = 0
     shaped = True
@@ -136,7 +140,9 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
         role = message.get("role")
         allowed = keys.get(role) if isinstance(role, str) else None
         if allowed is None:
-            check.add("unknown_role", "A message needs a role that the provider knows.", index)
+            check.add(
+                "unknown_role", "A message must have a role that the provider supports.", index
+            )
             continue
         assert isinstance(role, str)
         if not allowed.issuperset(message):
@@ -147,7 +153,7 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
         if isinstance(content, list):
             images += check_parts(index, role, content, check)
         elif role != "assistant" and not isinstance(content, str):
-            check.add("no_content", f"A {role} message needs content.", index)
+            check.add("no_content", f"A {role} message must have content.", index)
         if role == "assistant":
             _check_answer(index, message, content, check)
         elif role in ("tool", "function"):
@@ -162,9 +168,9 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
 def _check_result(index: int, role: str, message: Mapping[str, Any], check: Check) -> None:
     if role == "function":
         if message.get("name") is None:
-            check.add("no_function_name", "A function message needs its name.", index)
+            check.add("no_function_name", "A function message must have a name.", index)
     elif not isinstance(message.get("tool_call_id"), str):
-        check.add("no_tool_call_id", "A tool message needs the id of its call.", index)
+        check.add("no_tool_call_id", "A tool message must have the id of its call.", index)
 
 
 def _check_answer(
@@ -174,9 +180,9 @@ def _check_answer(
     check: Check,
 ) -> None:
     weight = message.get("weight")
-    # JSON's true is no number, though Python's is.
+    # In JSON, unlike Python, true is not a number.
     if weight is not None and (weight not in (0, 1) or isinstance(weight, bool)):
-        check.add("invalid_weight", "An assistant message's weight is 0 or 1.", index)
+        check.add("invalid_weight", "An assistant message's weight must be 0 or 1.", index)
     calls = message.get("tool_calls")
     legacy = message.get("function_call")
     if calls is not None or legacy is not None:
@@ -184,20 +190,22 @@ def _check_answer(
     if isinstance(content, str):
         empty = not content or content.isspace()
     elif isinstance(content, list):
-        empty = bool(content) and not any(map(_says_something, content))
+        empty = bool(content) and not any(map(_is_not_blank, content))
     elif content is None:
         empty = False
         if not calls and not legacy:
-            check.add("no_content", "An assistant message needs content or calls.", index)
+            check.add("no_content", "An assistant message must have content or calls.", index)
     else:
         empty = False
         check.add("invalid_content", "Content must be text or a list.", index)
     if empty and weight != 0 and not (calls or legacy or message.get("refusal")):
-        check.add("empty_target", "An answer to learn is empty: it says and calls nothing.", index)
+        check.add(
+            "empty_target", "An answer to train on is empty: it has neither text nor calls.", index
+        )
 
 
-def _says_something(part: Any) -> bool:
-    """Tell whether a content part is more than blank text; what is no part is told elsewhere."""
+def _is_not_blank(part: Any) -> bool:
+    """Return whether a content part is more than blank text; others are checked elsewhere."""
     if not isinstance(part, dict) or part.get("type") not in ("text", "refusal"):
         return True
     text = part.get(part["type"])
@@ -207,23 +215,23 @@ def _says_something(part: Any) -> bool:
 def _check_keys(
     index: int, message: Mapping[str, Any], allowed: frozenset[str], check: Check
 ) -> None:
-    """Look at the keys that a message of this role does not have; null says nothing."""
-    strange = {key for key, value in message.items() if key not in allowed and value is not None}
+    """Check the keys that a message of this role should not have; null counts as missing."""
+    unknown = {key for key, value in message.items() if key not in allowed and value is not None}
     if message["role"] != "assistant":
         if message.get("tool_calls") or message.get("function_call"):
-            check.add("calls_outside_assistant", "Only the assistant calls tools.", index)
-        if "weight" in strange:
+            check.add("calls_outside_assistant", "Only assistant messages can call tools.", index)
+        if "weight" in unknown:
             check.add(
                 "weight_outside_assistant",
-                "Only the assistant's messages have a weight.",
+                "Only assistant messages can have a weight.",
                 index,
             )
-        strange -= {"tool_calls", "function_call", "weight"}
-    if strange:
+        unknown -= {"tool_calls", "function_call", "weight"}
+    if unknown:
         check.add(
             "unknown_key",
-            f"A {message['role']} message has {len(strange)} keys that are not of OpenAI's "
-            "form; nothing is learnt from them.",
+            f"A {message['role']} message has {len(unknown)} keys that are not in OpenAI's "
+            "format; they are not trained on.",
             index,
             "warning",
         )
@@ -232,11 +240,11 @@ def _check_keys(
 def _check_name(index: int, role: str, name: Any, check: Check) -> None:
     if not isinstance(name, str):
         check.add("invalid_name", "A message's name must be a string.", index)
-    # A tool's message names the tool; no provider looks at it.
+    # A tool message's name is the tool's; no provider checks it.
     elif role != "tool" and not re.fullmatch(check.rules.message_name, name):
         check.add(
             "invalid_name",
-            "A message's name has 1 to 64 characters, without spaces and < | \\ / >.",
+            "A message's name must be 1 to 64 characters, without spaces and < | \\ / >.",
             index,
         )
 
@@ -254,14 +262,14 @@ def _check_targets(
 ) -> None:
     last = messages[-1]
     if "assistant" not in roles:
-        check.add("no_assistant_message", "There is nothing to learn: no assistant message.")
+        check.add("no_assistant_message", "There is nothing to train on: no assistant message.")
     elif roles[-1] != "assistant":
         check.add("no_final_answer", "The last message must be the assistant's.")
     elif last.get("weight") == 0 and not any(map(_is_target, messages)):
-        check.add("no_target", "There is nothing to learn: every assistant weight is 0.")
+        check.add("no_target", "There is nothing to train on: every assistant weight is 0.")
     elif check.rules.text_answer_last and (last.get("tool_calls") or last.get("function_call")):
         place = len(messages) - 1
-        check.add("call_last", "The last message should be a text answer, no call.", place)
+        check.add("call_last", "The last message should be a text answer, not a call.", place)
 
 
 def _is_target(message: Mapping[str, Any]) -> bool:
@@ -269,7 +277,7 @@ def _is_target(message: Mapping[str, Any]) -> bool:
 
 
 def _check_order(roles: Sequence[Any], check: Check) -> None:
-    """Look at orders that some chat templates refuse; OpenAI takes them."""
+    """Check for orders that some chat templates refuse; OpenAI accepts them."""
     begun = False
     before = None
     for index, role in enumerate(roles):
@@ -279,7 +287,7 @@ def _check_order(roles: Sequence[Any], check: Check) -> None:
             begun = True
         elif role in ("system", "developer"):
             if begun:
-                check.add("late_system", "Instructions after the chat has begun.", index)
+                check.add("late_system", "Instructions after the start of the chat.", index)
         else:
             begun = True
         before = role
@@ -288,9 +296,9 @@ def _check_order(roles: Sequence[Any], check: Check) -> None:
 def _check_results(
     messages: Sequence[Mapping[str, Any]], roles: Sequence[Any], check: Check
 ) -> None:
-    """Each tool message answers a call of the assistant message before it, and none stays open."""
+    """Check that tool messages answer the calls before them, and that no call is unanswered."""
     waiting: list[str] = []
-    asked_at = 0
+    called_at = 0
     used: set[str] = set()
     for index, message in enumerate(messages):
         if roles[index] == "tool":
@@ -301,15 +309,15 @@ def _check_results(
                 check.add("unasked_tool_result", "A tool message answers no open call.", index)
             continue
         if waiting:
-            check.add("unanswered_tool_call", "A tool call was never answered.", asked_at)
+            check.add("unanswered_tool_call", "A tool call was never answered.", called_at)
             waiting = []
         if calls := message.get("tool_calls"):
             calls = calls if isinstance(calls, list) else ()
             ids = [call.get("id") for call in calls if isinstance(call, dict)]
             waiting = [call_id for call_id in ids if isinstance(call_id, str)]
-            asked_at = index
+            called_at = index
             if not used.isdisjoint(waiting):
                 text = "A call has the id of an earlier call."
                 check.add("reused_call_id", text, index, "warning")
             used.update(waiting)
-    # Calls of the last message are the answer to learn; nobody has to answer them.
+    # Calls of the last message are the answer to train on; they need no results.

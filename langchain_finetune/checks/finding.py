@@ -1,4 +1,4 @@
-"""What a check found, and a list of it that stays small."""
+"""Findings of a check, and a collection of them with bounded memory."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,27 +8,27 @@ from typing import Any, Literal, Protocol
 from langchain_finetune.checks.profiles import Profile
 
 Severity = Literal["error", "warning"]
-"""`error`: the example is rejected. `warning`: it is kept, and the fault is told."""
+"""`error`: the example is rejected. `warning`: it is kept, and the finding is reported."""
 
 KEPT = 100
-"""How many findings of one code are kept in memory; all are counted."""
+"""How many findings of each code are kept in memory; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault of an example, or of a file.
+    """One problem of an example, or of a file.
 
     Attributes:
         code: Stable name of the rule, such as `no_assistant_message`.
         message: One sentence; it never quotes training text.
-        index: Position of the message at fault, counted from 0; None for the whole example.
+        index: Index of the message, counted from 0; None for the whole example.
         severity: `error` or `warning`.
-        fix: What `Convert(fix=True)` does about it, where that is safe.
-        fixed: Whether it was done.
-        row: Number of the example, counted from 1: of a file its line, of `Convert` the chat's
-            place among those that came in. None for a whole file.
-        id: Names the chat, such as its run id.
-        source: Where the chat came from; see `FineTuningSession`.
+        fix: What `Convert(fix=True)` does about it, if there is a safe fix.
+        fixed: Whether it was fixed.
+        row: Number of the example, counted from 1: its line in a file, or the position of the
+            chat in the input of `Convert`. None for a whole file.
+        id: Id of the chat, such as its run id.
+        source: Source of the chat; see `FineTuningSession`.
 
     Example:
         >>> print(Finding("no_content", "A user message needs content.", 2, row=7))
@@ -54,18 +54,18 @@ class Finding:
 
 
 class Findings:
-    """What was found: the first of each code in full, and all of them counted.
+    """A collection of findings: the first of each code are kept, and all are counted.
 
-    Iterating gives those that were kept, at most 100 of each code.
+    Iterating yields those that were kept, at most 100 of each code.
 
     Attributes:
-        errors: How many errors there were, by code; fixed ones are not among them.
-        warnings: How many warnings, by code.
-        fixed: How many errors were fixed, by code.
+        errors: Number of errors by code, without fixed ones.
+        warnings: Number of warnings by code.
+        fixed: Number of fixed errors by code.
 
     Example:
         >>> findings = Findings()
-        >>> findings.add(Finding("no_target", "There is nothing to learn."))
+        >>> findings.add(Finding("no_target", "Every assistant weight is 0."))
         >>> len(findings), findings.errors
         (1, Counter({'no_target': 1}))
     """
@@ -102,28 +102,28 @@ class Findings:
         )
 
 
-FIXABLE: Mapping[str, str] = {
-    "arguments_against_schema": "The turn becomes history (weight 0).",
-    "duplicate_call_id": "The calls get ids of their own.",
-    "empty_functions": "The empty list is left out.",
-    "empty_target": "The turn becomes history (weight 0).",
-    "empty_tool_calls": "The empty list is left out.",
-    "empty_tools": "The empty list is left out.",
+FIXES_BY_CODE: Mapping[str, str] = {
+    "arguments_against_schema": "The turn becomes context (weight 0).",
+    "duplicate_call_id": "The calls get distinct ids.",
+    "empty_functions": "The empty list is removed.",
+    "empty_target": "The turn becomes context (weight 0).",
+    "empty_tool_calls": "The empty list is removed.",
+    "empty_tools": "The empty list is removed.",
     "invalid_arguments": "Missing arguments become {}.",
-    "invalid_call_name": "Spaces around the name are left out.",
-    "invalid_name": "_ takes the place of what is not allowed.",
-    "invalid_unicode": "Halves are joined, or become U+FFFD.",
-    "invalid_weight": "true is 1 and false is 0.",
-    "no_content": "An empty instruction is left out.",
-    "no_final_answer": "Messages after the last answer are left out.",
-    "parallel_without_tools": "It is left out.",
+    "invalid_call_name": "Spaces around the name are removed.",
+    "invalid_name": "Characters that are not allowed become _.",
+    "invalid_unicode": "Surrogates are joined, or become U+FFFD.",
+    "invalid_weight": "true becomes 1 and false becomes 0.",
+    "no_content": "An empty instruction is removed.",
+    "no_final_answer": "Messages after the last answer are removed.",
+    "parallel_without_tools": "It is removed.",
     "tool_not_offered": (
-        "Spaces around the name are left out, or the turn becomes history (weight 0)."
+        "Spaces around the name are removed, or the turn becomes context (weight 0)."
     ),
     "unknown_role": "developer becomes system.",
     "untyped_call": '"type": "function" is added.',
     "untyped_tool": '"type": "function" is added.',
-    "weight_outside_assistant": "It is left out.",
+    "weight_outside_assistant": "It is removed.",
 }
 """What `Convert(fix=True)` does about an error of each code."""
 
@@ -136,8 +136,8 @@ class Validator(Protocol):
 
 
 @dataclass(frozen=True)
-class Tangled:
-    """A compiled schema that may take too long for some arguments; see `takes_too_long`."""
+class CostlySchema:
+    """A compiled schema that may be too slow for some arguments; see `takes_too_long`."""
 
     validator: Validator
     schema: Mapping[str, Any]
@@ -145,22 +145,22 @@ class Tangled:
 
 @dataclass(frozen=True)
 class Toolbox:
-    """What may be called.
+    """The tools of an example.
 
     Attributes:
-        validators: A name's compiled schemas; several where several tools share the name, and
-            None where there is no schema that can be used.
-        findings: Faults of the definitions.
-        known: Whether the definitions could be read: if not, calls can't be held to them.
+        validators: Compiled schemas by tool name; several if tools share the name, and None for
+            one without a usable schema.
+        findings: Findings in the definitions.
+        known: Whether the definitions could be read; if not, calls can't be checked.
     """
 
-    validators: Mapping[str, tuple[Validator | Tangled | None, ...]]
+    validators: Mapping[str, tuple[Validator | CostlySchema | None, ...]]
     findings: tuple[Finding, ...] = ()
     known: bool = True
 
 
 NOTHING = Toolbox({})
-"""No tool is offered."""
+"""No tools are offered."""
 
 
 @dataclass(slots=True)
@@ -169,8 +169,8 @@ class Check:
 
     Attributes:
         rules: The provider's rules.
-        toolbox: What the example offers.
-        found: What is wrong with it.
+        toolbox: The example's tools.
+        found: The findings.
     """
 
     rules: Profile
@@ -180,8 +180,8 @@ class Check:
     def add(
         self, code: str, message: str, index: int | None = None, severity: Severity = "error"
     ) -> None:
-        """Note a fault; what this provider does not enforce, is a warning."""
+        """Add a finding; a rule that this provider does not enforce is a warning."""
         if code in self.rules.warnings:
             severity = "warning"
-        fix = FIXABLE.get(code) if severity == "error" else None
+        fix = FIXES_BY_CODE.get(code) if severity == "error" else None
         self.found.append(Finding(code, message, index, severity, fix))

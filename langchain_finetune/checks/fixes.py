@@ -1,8 +1,8 @@
-"""Safe fixes: what can be put right without guessing what was meant.
+"""Safe fixes: corrections of an example that need no guess about its meaning.
 
-A fix makes up no text. What the model shall say changes in form only: half a character, spaces
-around a tool's name, missing arguments as `{}`. Where an answer itself is at fault, it is kept as
-history (`weight: 0`) if another one is left to learn.
+A fix invents no text. What the model is trained to answer changes in form only: unpaired
+surrogates, spaces around a tool's name, missing arguments as `{}`. An answer that is itself invalid
+becomes context (`weight: 0`) if another one remains to train on.
 """
 
 import json
@@ -10,73 +10,73 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_finetune.checks.example import check_example, errors_of
-from langchain_finetune.checks.finding import FIXABLE, Finding
+from langchain_finetune.checks.finding import FIXES_BY_CODE, Finding
 from langchain_finetune.checks.profiles import Profile
 
 
-def without_halves(value: Any) -> Any:
-    r"""Return a value whose texts hold whole characters only.
+def without_surrogates(value: Any) -> Any:
+    r"""Return a value without surrogates in its texts.
 
-    Halves that belong together are joined; one that is alone becomes U+FFFD.
+    Surrogate pairs are joined; an unpaired surrogate becomes U+FFFD.
 
     Example:
-        >>> without_halves("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
+        >>> without_surrogates("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
         True
     """
     if isinstance(value, str):
-        return _whole(value)
+        return _joined(value)
     if isinstance(value, dict):
-        return {without_halves(key): without_halves(inner) for key, inner in value.items()}
+        return {without_surrogates(key): without_surrogates(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [without_halves(inner) for inner in value]
+        return [without_surrogates(inner) for inner in value]
     return value
 
 
-def arguments_without_halves(text: str) -> str:
-    r"""Return a call's arguments, where halves may stand as escapes such as `\ud83d`."""
+def arguments_without_surrogates(text: str) -> str:
+    r"""Return a call's arguments without surrogates, also those written as escapes (`\ud83d`)."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    whole = without_halves(value)
+    whole = without_surrogates(value)
     return text if whole == value else json.dumps(whole, ensure_ascii=False)
 
 
-def _whole(text: str) -> str:
-    # Text of whole characters comes through as it is.
+def _joined(text: str) -> str:
+    # Text without surrogates stays as it is.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 EditedLine = dict[str, Any]
 FixFunction = Callable[[EditedLine, Finding], bool]
-"""Changes an example in place; False where it could not help."""
+"""Changes an example in place; returns False if it could not fix it."""
 
 _MAX_ROUNDS = 100
-"""Faults that one example may have and still be fixed."""
+"""Most fixes of one example."""
 
 
-def fixed(
+def fix_example(
     example: EditedLine, findings: list[Finding], rules: Profile
 ) -> tuple[EditedLine, list[Finding], list[Finding]]:
-    """Return an example with its errors put right as far as that is safe.
+    """Return an example with its errors fixed, as far as that is safe.
 
     Args:
-        example: The example; it stays as it is.
-        findings: What is wrong with it.
+        example: The example; it is not modified.
+        findings: Its findings.
         rules: The provider's rules.
 
     Returns:
-        The new example, the errors that were fixed, and what is wrong with it now.
+        The new example, the errors that were fixed, and the remaining findings.
     """
     done: list[Finding] = []
     for _ in range(_MAX_ROUNDS):
         errors = errors_of(findings)
-        if not errors or any(error.code not in _MENDS for error in errors):
-            break  # One fault that stays is enough for the example to be rejected.
+        if not errors or any(error.code not in _FIXES for error in errors):
+            break  # One error without a fix is enough to reject the example.
         try:
             step = next(filter(None, (_step(example, error) for error in errors)), None)
         except RecursionError:
-            step = None  # No text is nested that deep.
+            step = None  # Nested too deeply.
         if step is None:
             break
         example, error = step
@@ -87,11 +87,11 @@ def fixed(
 
 def _step(example: EditedLine, error: Finding) -> tuple[EditedLine, Finding] | None:
     changed = _copied(example)
-    return (changed, error) if _MENDS[error.code](changed, error) else None
+    return (changed, error) if _FIXES[error.code](changed, error) else None
 
 
 def _copied(value: Any) -> Any:
-    """Return a deep copy in which nothing is shared: one message may stand in several places."""
+    """Return a deep copy that shares nothing: one message may occur in several places."""
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -104,7 +104,7 @@ def _message(example: EditedLine, error: Finding) -> dict[str, Any]:
 
 
 def _functions(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the functions that a message calls, as far as they have the right shape."""
+    """Return the functions that a message calls, without malformed ones."""
     calls = message.get("tool_calls")
     called = [call.get("function") for call in calls or () if isinstance(call, dict)]
     called.append(message.get("function_call"))
@@ -127,7 +127,7 @@ def _as_history(example: EditedLine, error: Finding) -> bool:
     )
 
 
-def _whole_weight(example: EditedLine, error: Finding) -> bool:
+def _integer_weight(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     if not isinstance(message["weight"], bool):
         return False
@@ -144,7 +144,7 @@ def _drop_key(key: str) -> FixFunction:
 
 
 def _drop_empty_message(example: EditedLine, error: Finding) -> bool:
-    """Drop a message that says nothing; never a user's or a tool's, which are answered."""
+    """Drop an empty instruction; never a user's or a tool's message, which was answered."""
     message = _message(example, error)
     if message["role"] not in ("system", "developer") or message.get("content"):
         return False
@@ -167,7 +167,7 @@ def _offered(example: EditedLine, error: Finding) -> bool:
 
 
 def _empty_arguments(example: EditedLine, error: Finding) -> bool:
-    """A call without arguments is one with none: so LangChain and the providers read it."""
+    """Write missing arguments as `{}`, as LangChain and the providers read them."""
     changed = False
     for function in _functions(_message(example, error)):
         if function.get("arguments") in ("", None):
@@ -177,7 +177,7 @@ def _empty_arguments(example: EditedLine, error: Finding) -> bool:
 
 
 def _rename_calls(example: EditedLine, error: Finding) -> bool:
-    """Give calls of the same id new ones, and the results that answer them, in their order."""
+    """Give calls with the same id new ids, and their results likewise, in order."""
     messages = example["messages"]
     assert error.index is not None
     taken = {
@@ -212,7 +212,7 @@ def _add_types(example: EditedLine, error: Finding) -> bool:
     return True
 
 
-def _known_name(example: EditedLine, error: Finding) -> bool:
+def _allowed_name(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     name = message["name"]
     if not isinstance(name, str) or message["role"] == "function":
@@ -230,18 +230,18 @@ def _as_system(example: EditedLine, error: Finding) -> bool:
     return True
 
 
-def _replace_halves(example: EditedLine, _: Finding) -> bool:
+def _replace_surrogates(example: EditedLine, _: Finding) -> bool:
     for message in example["messages"]:
         for function in _functions(message) if isinstance(message, dict) else ():
             if isinstance(function.get("arguments"), str):
-                function["arguments"] = arguments_without_halves(function["arguments"])
-    whole = without_halves(example)
+                function["arguments"] = arguments_without_surrogates(function["arguments"])
+    whole = without_surrogates(example)
     example.clear()
     example.update(whole)
     return True
 
 
-_MENDS: Mapping[str, FixFunction] = {
+_FIXES: Mapping[str, FixFunction] = {
     "arguments_against_schema": _as_history,
     "duplicate_call_id": _rename_calls,
     "empty_functions": _drop_key("functions"),
@@ -250,9 +250,9 @@ _MENDS: Mapping[str, FixFunction] = {
     "empty_tools": _drop_key("tools"),
     "invalid_arguments": _empty_arguments,
     "invalid_call_name": _trim_names,
-    "invalid_name": _known_name,
-    "invalid_unicode": _replace_halves,
-    "invalid_weight": _whole_weight,
+    "invalid_name": _allowed_name,
+    "invalid_unicode": _replace_surrogates,
+    "invalid_weight": _integer_weight,
     "no_content": _drop_empty_message,
     "no_final_answer": _trim_end,
     "parallel_without_tools": _drop_key("parallel_tool_calls"),
@@ -262,4 +262,4 @@ _MENDS: Mapping[str, FixFunction] = {
     "untyped_tool": _add_types,
     "weight_outside_assistant": _drop_key("weight"),
 }
-assert _MENDS.keys() == FIXABLE.keys(), "each fix is told of"
+assert _FIXES.keys() == FIXES_BY_CODE.keys(), "each fix has a description"

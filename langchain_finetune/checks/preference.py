@@ -1,6 +1,6 @@
-"""What makes a pair of answers fit for training.
+"""Rules of a preference: a pair of answers to the same input.
 
-Sources of fact: OpenAI's guide to direct preference optimization (text only; one assistant message
+Sources: OpenAI's guide to direct preference optimization (text only; one assistant message
 on each side) and its API reference (`FineTunePreferenceRequestInput`: `input` holds `messages`,
 `tools` and `parallel_tool_calls`).
 """
@@ -22,17 +22,16 @@ _INPUT = ("messages", "tools", "parallel_tool_calls")
 def check_preference(
     example: Any, rules: Profile = OPENAI, *, line: bytes | None = None
 ) -> list[Finding]:
-    """Return every fault of a line of preferences.
+    """Return all findings in a line of preferences.
 
-    Input and preferred answer must make a chat that a supervised line could hold. The worse answer
-    is held to what a message that is only read is held to: its faults may be why it is worse. A
-    finding's index counts the messages of the input; both answers have the index after the last
-    of them.
+    Input and preferred answer must form a valid supervised chat. The worse answer is checked like
+    a message that is only context, since its faults may be why it is worse. A finding's index
+    counts the messages of the input; both answers have the index after the last of them.
 
     Args:
         example: The parsed line.
         rules: The provider's rules.
-        line: The example as JSON; not needed.
+        line: Unused.
 
     Example:
         >>> [finding.code for finding in check_preference({"input": {"messages": []}})]
@@ -41,18 +40,18 @@ def check_preference(
     del line
     if not isinstance(example, dict):
         return [Finding("not_an_object", "An example must be a JSON object.")]
-    asked = example.get("input")
-    if not isinstance(asked, dict):
-        return [Finding("invalid_input", "A pair needs an input: an object with messages.")]
+    request = example.get("input")
+    if not isinstance(request, dict):
+        return [Finding("invalid_input", "`input` must be an object with messages.")]
     check = Check(rules)
-    messages = asked.get("messages")
+    messages = request.get("messages")
     if not isinstance(messages, list) or not messages:
-        check.add("no_messages", "The input needs a list of messages, with one at least.")
+        check.add("no_messages", "`messages` of the input must be a non-empty list.")
         messages = None
-    if asked.keys() - {*_INPUT}:
+    if request.keys() - {*_INPUT}:
         # Legacy functions, for example.
         check.add(
-            "unknown_input_field", f"The input of a pair holds nothing but {', '.join(_INPUT)}."
+            "unknown_input_field", f"The input of a pair may contain only {', '.join(_INPUT)}."
         )
     better, worse = (_answer(example.get(name)) for name in OUTPUTS)
     for name, answer in zip(OUTPUTS, (better, worse), strict=True):
@@ -60,20 +59,20 @@ def check_preference(
             check.add("invalid_output", f"{name} must be a list of one assistant message.")
     if messages is not None:
         if better is not None:
-            _check_chat(asked, better, check)
+            _check_chat(request, better, check)
         if worse is not None:
-            _check_chat(asked, _as_history(worse), check)
+            _check_chat(request, _as_history(worse), check)
     if better is not None and better == worse:
-        check.add("same_outputs", "Both answers are the same: nothing is preferred.")
-    # What is wrong with the input is found with either answer.
+        check.add("same_outputs", "Both answers are the same.")
+    # Problems of the input are found with either answer.
     return list(dict.fromkeys(check.found))
 
 
-def _check_chat(asked: Mapping[str, Any], answer: Mapping[str, Any], check: Check) -> None:
-    chat = {name: asked[name] for name in _INPUT if name in asked}
-    chat["messages"] = [*map(_as_history, asked["messages"]), answer]
+def _check_chat(request: Mapping[str, Any], answer: Mapping[str, Any], check: Check) -> None:
+    chat = {name: request[name] for name in _INPUT if name in request}
+    chat["messages"] = [*map(_as_history, request["messages"]), answer]
     for finding in check_example(chat, check.rules):
-        # The worse answer is no target, and nothing is fixed in pairs.
+        # The worse answer is not a target, and nothing is fixed in pairs.
         if finding.code != "no_target":
             check.found.append(replace(finding, fix=None))
     _check_text(chat["messages"], check)
@@ -85,13 +84,21 @@ def _check_text(messages: Sequence[Any], check: Check) -> None:
         for part in content if isinstance(content, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
             if kind == "image_url":
-                check.add("image_in_preference", "A pair is text only: an image.", index)
+                check.add(
+                    "image_in_preference",
+                    "A preference must be text only; it contains an image.",
+                    index,
+                )
             elif kind != "text":
-                check.add("not_text", "A pair is text only: a part of another kind.", index)
+                check.add(
+                    "not_text",
+                    "A preference must be text only; it contains another type of part.",
+                    index,
+                )
 
 
 def _as_history(message: Any) -> Any:
-    """Return a message of the input as one of a supervised line that is only read."""
+    """Return a message of the input as context of a supervised line."""
     is_answer = isinstance(message, dict) and message.get("role") == "assistant"
     return {**message, "weight": 0} if is_answer else message
 

@@ -1,7 +1,7 @@
-"""How much work it is to hold arguments to a JSON schema. Pure.
+"""The cost of validating arguments against a JSON schema.
 
-A few references that name each other can stand for a schema of any size, and a validator follows
-all of them: a tool's definition of one kilobyte can take longer to check than the job would run.
+A few references to each other can expand to a schema of any size, and a validator follows all of
+them: checking against a tool definition of one kilobyte can take longer than the training.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import unquote
 
 MOST_STEPS = 10_000
-"""Schemas that a check may go through; so many take about a tenth of a second."""
+"""Most schemas that a check may visit, which takes about a tenth of a second."""
 
 _PLAIN = 1_000
-"""A schema that is no larger, with its references written out, needs no second look."""
+"""A schema that is smaller than this once its references are expanded is cheap."""
 
 _LISTS = ("allOf", "anyOf", "oneOf")
 _SAME = ("not", "if", "then", "else")
@@ -21,13 +21,13 @@ _OF_VALUES = ("additionalProperties", "unevaluatedProperties")
 _OF_ITEMS = ("items", "contains", "additionalItems", "unevaluatedItems")
 
 
-def is_tangled(schema: Mapping[str, Any]) -> bool:
-    """Tell whether a schema is large or endless once its references are written out.
+def is_costly(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema is large or infinite once its references are expanded.
 
     Example:
-        >>> is_tangled({"type": "object", "properties": {"a": {"type": "string"}}})
+        >>> is_costly({"type": "object", "properties": {"a": {"type": "string"}}})
         False
-        >>> is_tangled({"properties": {"child": {"$ref": "#"}}})
+        >>> is_costly({"properties": {"child": {"$ref": "#"}}})
         True
     """
     sizes: dict[int, int] = {}
@@ -40,7 +40,7 @@ def is_tangled(schema: Mapping[str, Any]) -> bool:
         else:
             return 0
         if id(node) not in sizes:
-            # What leads back to itself is endless.
+            # A schema that refers to itself is infinite.
             sizes[id(node)] = _PLAIN
             sizes[id(node)] = min(1 + sum(map(size, parts)), _PLAIN)
         return sizes[id(node)]
@@ -52,10 +52,10 @@ def is_tangled(schema: Mapping[str, Any]) -> bool:
 
 
 def takes_too_long(schema: Mapping[str, Any], value: Any) -> bool:
-    """Tell whether a validator may go through more than `MOST_STEPS` schemas for a value.
+    """Return whether a validator may visit more than `MOST_STEPS` schemas for a value.
 
-    Each pair of a schema and a part of the value is counted once, and multiplied, so that telling
-    takes no longer than a check should.
+    Each pair of a schema and a part of the value is counted once and multiplied, so that counting
+    takes no longer than a check may.
 
     Example:
         >>> either = {"anyOf": [{"properties": {"a": {"$ref": "#"}}}] * 2}
@@ -74,7 +74,7 @@ def takes_too_long(schema: Mapping[str, Any], value: Any) -> bool:
             return 1
         key = id(part), id(held)
         if key not in steps:
-            # A schema that leads back to itself for the same value: validators stop there, too.
+            # For a schema that refers to itself with the same value, validators stop, too.
             steps[key] = 1
             total = 1
             for each, of in _applied(schema, part, held):
@@ -91,7 +91,7 @@ def takes_too_long(schema: Mapping[str, Any], value: Any) -> bool:
 
 
 def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], held: Any) -> Iterator[Any]:
-    """Yield the schemas that a schema applies, each with what it is applied to."""
+    """Yield the schemas that a schema applies, each with the value that it is applied to."""
     same = [*_referred(schema, part), *(part[name] for name in _SAME if name in part)]
     for name in _LISTS:
         same += _list(part.get(name))
@@ -126,7 +126,7 @@ def _to_items(part: Mapping[str, Any], held: list[Any]) -> Iterator[Any]:
 
 
 def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield what a schema's references within the document stand for."""
+    """Yield the targets of a schema's references within the document."""
     for name in _REFERENCES:
         reference = part.get(name)
         if not isinstance(reference, str) or not reference.startswith("#"):

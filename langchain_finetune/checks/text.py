@@ -1,5 +1,6 @@
-"""What all text of an example is held to: whole characters, no control tokens, a bearable size."""
+"""Checks of all text of an example: valid Unicode, no control tokens, a limited size."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,8 +9,8 @@ import orjson
 
 from langchain_finetune.checks.finding import Check
 
-HALVES = "A text holds half a character (a surrogate without its other half)."
-"""The sentence of `invalid_unicode`, wherever the text stands."""
+SURROGATE = "Text contains an unpaired surrogate."
+"""Message of `invalid_unicode`, wherever the text is."""
 
 _MAX_DEPTH = 200
 
@@ -19,36 +20,36 @@ def check_text(example: Mapping[str, Any], line: bytes | None, check: Check) -> 
 
     Args:
         example: The example.
-        line: It as JSON, where that is at hand.
-        check: The check.
+        line: The example as JSON, if available.
+        check: Takes the findings.
     """
     if line is None:
         try:
             line = orjson.dumps(example)
         except TypeError:
-            _find_unsayable(example, check)
+            _find_unencodable(example, check)
             return
     if len(line) > check.rules.max_example_bytes:
         limit = check.rules.max_example_bytes // 2**20
         check.add("example_too_large", f"An example may have at most {limit} MB.")
-    # All control tokens have `<|`; JSON may write each of both as an escape.
+    # All control tokens contain `<|`, which JSON may also write as escapes.
     if b"<|" in line or b"\\u00" in line:
         _find_tokens(example, check)
 
 
 def _find_tokens(example: Mapping[str, Any], check: Check) -> None:
     token = re.compile("|".join(map(re.escape, check.rules.special_tokens)))
-    for index, value in _places(example):
+    for index, value in _parts_of(example):
         if any(token.search(text) or _escaped(text, token) for text in _strings(value)):
             check.add(
                 "special_token",
-                "A text holds a control token of the model, such as <|endoftext|>.",
+                "Text contains a control token of the model, such as <|endoftext|>.",
                 index,
             )
 
 
 def _escaped(text: str, token: re.Pattern[str]) -> bool:
-    r"""Tell whether JSON inside a text says a token with escapes, as `\u003c` for `<`."""
+    r"""Return whether JSON inside a text contains a token as escapes, such as `\u003c` for `<`."""
     if "\\u00" not in text:
         return False
     try:
@@ -58,27 +59,31 @@ def _escaped(text: str, token: re.Pattern[str]) -> bool:
     return any(token.search(inner) for inner in _strings(value))
 
 
-def _find_unsayable(example: Mapping[str, Any], check: Check) -> None:
-    """Say where an example holds what no line of JSON in UTF-8 can say."""
-    for index, value in _places(example):
+def _find_unencodable(example: Mapping[str, Any], check: Check) -> None:
+    """Report which messages cannot be represented in JSON as UTF-8."""
+    for index, value in _parts_of(example):
         try:
             orjson.dumps(value)
         except TypeError:
-            if any(_is_half(text) for text in _strings(value)):
-                check.add("invalid_unicode", HALVES, index)
+            if any(_has_surrogate(text) for text in _strings(value)):
+                check.add("invalid_unicode", SURROGATE, index)
             else:
-                check.add("unwritable_value", "It holds a value that JSON can't say.", index)
+                check.add(
+                    "unwritable_value",
+                    "The example contains a value that JSON cannot represent.",
+                    index,
+                )
 
 
-def _places(example: Mapping[str, Any]) -> Iterator[tuple[int | None, Any]]:
-    """Yield each message with its index, and all the rest as one."""
+def _parts_of(example: Mapping[str, Any]) -> Iterator[tuple[int | None, Any]]:
+    """Yield each message with its index, and all other fields together."""
     messages = example["messages"]
     yield from enumerate(messages)
     yield None, {key: value for key, value in example.items() if key != "messages"}
 
 
 def _strings(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield every text in a value, keys included."""
+    """Yield every text in a value, including keys."""
     if isinstance(value, str):
         yield value
     elif depth > _MAX_DEPTH:
@@ -92,9 +97,25 @@ def _strings(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _strings(inner, depth + 1)
 
 
-def _is_half(text: str) -> bool:
+def _has_surrogate(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
         return True
     return False
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON with unpaired surrogates, which Python accepts and orjson does not.
+
+    Raises:
+        ValueError: The text is not valid JSON; NaN and Infinity are not.
+    """
+    try:
+        return json.loads(text, parse_constant=_reject_constant)
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+
+
+def _reject_constant(constant: str) -> Any:
+    raise ValueError(constant)

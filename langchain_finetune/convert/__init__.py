@@ -1,1 +1,4 @@
-"""From sessions to the lines of a training file, step by step: select, check, split, count."""
+"""Conversion of sessions to training files, step by step: redact, check, split, count, report.
+
+Internal: `langchain_finetune` exports what is public.
+"""

@@ -1,4 +1,4 @@
-"""Limits on what a training may take, kept before anything is sent."""
+"""Limits on the cost and the tokens of a training, checked before anything is sent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from langchain_finetune.errors import BudgetError
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training may take.
+    """Limits of a training.
 
     Attributes:
-        max_cost_usd: Most that it may cost, in USD.
-        max_tokens: Most tokens that it may train on, each epoch counted.
+        max_cost_usd: Highest cost in USD.
+        max_tokens: Most trained tokens, over all epochs.
         prices: USD per million trained tokens, by base.
     """
 
@@ -23,26 +23,26 @@ class Budget:
     prices: Prices | None = None
 
     def limits(self) -> bool:
-        """Tell whether there is a limit."""
+        """Return whether there is a limit."""
         return self.max_cost_usd is not None or self.max_tokens is not None
 
     def check(self, made: Estimate) -> None:
-        """Hold an estimate against the limits.
+        """Check an estimate against the limits.
 
         Raises:
-            BudgetError: It is above one, or the price is not known.
+            BudgetError: It exceeds one, or the price is unknown.
         """
         if self.max_tokens is not None and made.trained_tokens > self.max_tokens:
             raise BudgetError(
-                f"Training would take {_sum(made)}, more than max_tokens={self.max_tokens:,}. "
+                f"Training would use {_sum(made)}, more than max_tokens={self.max_tokens:,}. "
                 f"{_ADVICE} max_tokens."
             )
         if self.max_cost_usd is None:
             return
         if made.usd is None or made.price is None:
             raise BudgetError(
-                f"What training {made.model} costs at this engine is not known, so "
-                f"max_cost_usd={self.max_cost_usd:g} can't be kept; nothing was sent. Give the "
+                f"The price of training {made.model} with this engine is unknown, so "
+                f"max_cost_usd={self.max_cost_usd:g} can't be checked; nothing was sent. Set the "
                 f"price: prices={{{made.model!r}: USD per million trained tokens}}."
             )
         if made.usd > self.max_cost_usd:
@@ -53,16 +53,16 @@ class Budget:
             )
 
 
-_ADVICE = "Nothing was sent. Select fewer chats, ask for fewer epochs, or raise"
+_ADVICE = "Nothing was sent. Select fewer chats, set fewer epochs, or raise"
 
 
 def within_budget(rows: Iterator[Row], budget: Budget, target: Target) -> Iterator[Row]:
-    """Yield the rows; after the last, hold them against the limits.
+    """Yield the rows; after the last, check them against the limits.
 
-    The cost depends on engine and base, so `max_cost_usd` counts once they are known.
+    The cost depends on engine and base, so `max_cost_usd` applies once they are known.
 
     Raises:
-        BudgetError: The training rows would take more.
+        BudgetError: The training rows exceed a limit.
     """
     examples = tokens = 0
     is_estimated = False

@@ -1,4 +1,4 @@
-"""The step that lets only fit examples through."""
+"""The step that checks examples and rejects invalid ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,18 +6,18 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import CHECKS, Finding, Profile, errors_of
-from langchain_finetune.checks.fixes import fixed
+from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_of
+from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
 
-_HELD_ELSEWHERE = frozenset({FOLDED, "duplicate"})
-"""Codes of chats that are left out and not lost."""
+_CONTAINED_ELSEWHERE = frozenset({FOLDED, "duplicate"})
+"""Codes of chats that another chat contains."""
 
 _LISTED = 20
-"""How many chats the error of the strict mode names; all are counted."""
+"""How many chats the error of strict mode names; all are counted."""
 
 
 def checked_rows(
@@ -28,18 +28,18 @@ def checked_rows(
     method: LineKind = "supervised",
     fix: bool = False,
 ) -> Iterator[Row]:
-    """Yield the rows whose examples have no error; note what all others have.
+    """Yield the rows whose examples have no error; record the findings of all.
 
     Args:
         rows: The rows.
-        outcome: Takes findings, rejected chats and, as `fixed.<code>`, what was fixed.
+        outcome: Takes findings, rejected chats and, as `fixed.<code>`, counts of fixes.
         rules: The provider's rules.
-        method: What the lines hold.
-        fix: Put right what can safely be put right in supervised lines; see `checks.fixes`.
+        method: Format of the lines.
+        fix: Fix supervised lines where that is safe; see `checks.fixes`.
     """
     check = CHECKS[method]
     for row in rows:
-        if rules.name in row.fit_for:
+        if rules.within_openai and OPENAI.name in row.fit_for:
             yield row
             continue
         findings = check(row.example, rules, line=_line(row))
@@ -49,8 +49,8 @@ def checked_rows(
         kept = row
         done: list[Finding] = []
         if fix and method == "supervised" and errors_of(findings):
-            example, done, left = fixed(row.example, findings, rules)
-            # An example that stays broken is told as it came.
+            example, done, left = fix_example(row.example, findings, rules)
+            # An example that stays invalid is reported as it was.
             if errors_of(left):
                 done = []
             else:
@@ -69,15 +69,15 @@ def checked_rows(
 def strict_rows(
     rows: Iterable[Row], outcome: Outcome, sessions: Iterable[ChatSession]
 ) -> Iterator[Row]:
-    """Yield the rows, and then fail if a chat was left out, by the loader or in conversion.
+    """Yield the rows, and then fail if the loader or the conversion left out a chat.
 
     Raises:
-        ConvertError: Chats were left out. Folded ones and duplicates are not among them: another
-            chat holds what they hold.
+        ConvertError: Chats were left out. Folded ones and duplicates do not count: another chat
+            contains them.
     """
     yield from rows
     skipped = sessions.skipped if isinstance(sessions, Sessions) else []
-    lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code not in _HELD_ELSEWHERE]
+    lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code not in _CONTAINED_ELSEWHERE]
     if lost:
         raise ConvertError(_lost(lost), rejected=lost)
 
@@ -86,7 +86,7 @@ def _line(row: Row) -> bytes | None:
     try:
         return row.line
     except TypeError:
-        return None  # JSON can't say it; the check of the text says where.
+        return None  # Not JSON; the check of the text reports where.
 
 
 def _lost(lost: Sequence[Skip]) -> str:
@@ -99,6 +99,6 @@ def _lost(lost: Sequence[Skip]) -> str:
         [
             f"{len(lost)} chats make no training example ({reasons}).",
             *listed,
-            "Mend them, leave them out of the selection, or set strict=False.",
+            "Fix them, exclude them from the selection, or set strict=False.",
         ]
     )

@@ -1,4 +1,4 @@
-"""`convert_messages_for_finetuning`, as code written for langchain-community calls it."""
+"""`convert_messages_for_finetuning`, compatible with langchain-community."""
 
 from collections.abc import Iterable
 
@@ -9,14 +9,13 @@ from langchain_finetune.sessions import wire_messages
 
 
 def convert_messages_for_finetuning(sessions: Iterable[ChatSession]) -> list[list[WireMessage]]:
-    """Return the messages of each session that has an answer, in OpenAI's form.
+    """Return the messages of each session that has an answer, in OpenAI's format.
 
-    Takes the place of `langchain_community.adapters.openai.convert_messages_for_finetuning`, and
-    keeps tool calls. The shape has no room for tools: prefer `Convert`, which also checks, counts
-    and streams.
+    Replaces `langchain_community.adapters.openai.convert_messages_for_finetuning`, and keeps tool
+    calls. The result cannot contain tools: prefer `Convert`, which also checks, counts and streams.
 
     Raises:
-        UnreadableChatError: A message holds what OpenAI's form can't say.
+        UnreadableChatError: A message cannot be represented in OpenAI's format.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage

@@ -1,4 +1,4 @@
-"""Runs of plain language models as lines of prompt and completion. Pure."""
+"""Runs of plain language models as lines of prompt and completion."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,10 +10,10 @@ from langchain_finetune.sessions import is_completion, wire_messages
 
 
 def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
-    """Yield the prompt and completion of each session that is one; chats are left out (`chat`).
+    """Yield the prompt and completion of each session that has them; chats are skipped (`chat`).
 
     Raises:
-        ConvertError: An item is no session.
+        ConvertError: An item is not a session.
     """
     for place, example in read_each(sessions, completion_example, outcome):
         row = Row(place.id, place.source, example=example)
@@ -22,7 +22,7 @@ def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
 
 
 def completion_example(session: ChatSession) -> Example:
-    """Return the line of a plain language model's run: what was sent and what came back.
+    """Return the line of a plain language model's run.
 
     Raises:
         UnreadableChatError: The session is a chat, or more than one prompt.
@@ -35,7 +35,7 @@ def completion_example(session: ChatSession) -> Example:
     """
     if not is_completion(session):
         raise UnreadableChatError(
-            "chat", "A chat is no prompt and completion: convert it with method='supervised'."
+            "chat", "A chat is not a prompt and completion: convert it with method='supervised'."
         )
     messages = wire_messages(session)
     if len(messages) != 2:  # noqa: PLR2004 - prompt and completion

@@ -1,4 +1,4 @@
-"""What all examples have in common: the request that a model trained on them expects."""
+"""The trained contract: the request that a model trained on the examples expects."""
 
 import hashlib
 import json
@@ -10,26 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from langchain_finetune.convert.rows import Row
 
 _DISTINCT = 256
-"""How many values of one kind are told apart; later ones count only where they repeat these."""
+"""Most distinct values that are counted; later ones count only if they repeat these."""
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
 
 
 class TrainedContract(BaseModel):
-    """The request that a fine-tuned model was trained with, most usual form of each part.
+    """The most frequent tools, instructions and settings of the training examples.
 
-    A model that is trained on calls with certain tools and instructions answers best when it is
-    called in the same way.
+    A fine-tuned model answers best when it is called in the way that it was trained.
 
     Attributes:
-        examples: How many training examples there were.
-        tools: The tools that most examples offered, in OpenAI's form and in their order; empty
-            where most offered none.
-        tool_lists: Fingerprints of all lists of tools that examples offered, see `fingerprint`.
-        system_prompt: Text of the first system or developer message that most examples had.
-        system_prompts: How many different ones there were, none included.
-        response_format: The format of the answer that most requests asked for.
-        parallel_tool_calls: As most requests said it; None where they did not.
+        examples: Number of training examples.
+        tools: The tools of most examples, in OpenAI's format and in their order; empty if most
+            had none.
+        tool_lists: Fingerprints of all lists of tools, see `fingerprint`.
+        system_prompt: Text of the first system or developer message of most examples.
+        system_prompts: Number of different ones, counting none as one.
+        response_format: The response format of most requests.
+        parallel_tool_calls: The value in most requests; None if it was not set.
 
     Example:
         >>> TrainedContract(examples=10).tools
@@ -49,7 +48,7 @@ class TrainedContract(BaseModel):
 
 
 class ContractBuilder:
-    """Finds out what examples have in common, in one pass and in flat memory.
+    """Determines the contract in one pass and in flat memory.
 
     Example:
         >>> builder = ContractBuilder()
@@ -60,17 +59,17 @@ class ContractBuilder:
 
     def __init__(self) -> None:
         self._examples = 0
-        self._tools = _Usual()
-        self._prompts = _Usual()
-        self._formats = _Usual()
-        self._parallel = _Usual()
+        self._tools = _MostCommon()
+        self._prompts = _MostCommon()
+        self._formats = _MostCommon()
+        self._parallel = _MostCommon()
 
     def add(self, row: Row) -> None:
         """Count an example."""
-        # A preference line holds its request one level lower.
+        # A preference line has its request one level lower.
         request = row.example.get("input", row.example)
         self._examples += 1
-        # Legacy functions are the same tools, in an older form.
+        # Legacy functions are the same tools in an older format.
         functions = request.get("functions") or []
         self._tools.add(
             request.get("tools")
@@ -81,20 +80,20 @@ class ContractBuilder:
         self._parallel.add(request.get("parallel_tool_calls"))
 
     def contract(self) -> TrainedContract:
-        """Return what is known by now."""
+        """Return the contract of the examples so far."""
         return TrainedContract(
             examples=self._examples,
-            tools=self._tools.usual() or [],
+            tools=self._tools.most_common() or [],
             tool_lists=frozenset(self._tools.counts),
-            system_prompt=self._prompts.usual(),
+            system_prompt=self._prompts.most_common(),
             system_prompts=len(self._prompts.counts),
-            response_format=self._formats.usual(),
-            parallel_tool_calls=self._parallel.usual(),
+            response_format=self._formats.most_common(),
+            parallel_tool_calls=self._parallel.most_common(),
         )
 
 
-class _Usual:
-    """Counts values, and keeps one of each kind."""
+class _MostCommon:
+    """Counts values, and keeps one of each."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -106,12 +105,12 @@ class _Usual:
             self._values.setdefault(key, value)
             self.counts[key] += 1
 
-    def usual(self) -> Any:
+    def most_common(self) -> Any:
         return self._values[self.counts.most_common(1)[0][0]] if self.counts else None
 
 
 def fingerprint(value: Any) -> str:
-    """Return a short hash of a JSON value; the order of an object's keys does not count.
+    """Return a short hash of a JSON value, independent of the order of keys.
 
     Example:
         >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})

@@ -33,17 +33,17 @@ _ABOVE: dict[Part, tuple[Part, ...]] = {
 
 
 _MISSED = 1e-3
-"""Chance at most that a pair just as similar as the threshold shares no band."""
+"""Highest probability that a pair at the threshold shares no band."""
 
 _FEWEST_ROWS = 2
 _OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
-"""Not all chats of a band are looked at: a form letter may fill it with thousands."""
+"""At most 20 chats of a band are compared: a form letter may fill it with thousands."""
 
 _COMPARED = 50
-"""Chats that are compared at most: those that share the most bands."""
+"""Most chats that are compared: those that share the most bands."""
 
 _CACHE_KB = 4_096
-"""What lies beyond is in the cache of the operating system, which takes no longer."""
+"""More would not be faster: the operating system caches the rest."""
 
 _TABLES = f"""
 PRAGMA journal_mode = OFF;
@@ -57,11 +57,11 @@ BEGIN;
 
 
 class DuplicateIndex:
-    """Rows that were seen, to be asked whether another one repeats them, until it is closed.
+    """An index of rows that finds exact or near duplicates among them.
 
     Args:
-        threshold: Similarity from 0.5 to 1 from which two chats are near duplicates, as the
-            Jaccard index of their `shingles_of`; None to find exact ones only.
+        threshold: Jaccard index of their `shingles_of`, from 0.5 to 1, from which two chats are
+            near duplicates; None to find exact ones only.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -69,23 +69,23 @@ class DuplicateIndex:
         self._rows_a_band = rows_a_band(threshold) if threshold is not None else 0
         bands = PERMUTATIONS // self._rows_a_band if self._rows_a_band else 0
         self._candidates = " UNION ALL ".join([_OF_A_BAND] * bands)
-        # An iterator may be handed from one thread to another, but is never in two at once.
+        # An iterator may move between threads, but is never used by two at once.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_TABLES)
 
     def close(self) -> None:
-        """Forget all rows."""
+        """Delete the index."""
         self._database.close()
 
     def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:
-        """Tell which row that was added before repeats this one.
+        """Return the row, added before, that this one repeats.
 
         Args:
-            row: To look for.
-            add: Add it if there is none.
+            row: The row to find.
+            add: Add the row if there is none.
 
         Returns:
-            The id of the row, and whether it is exactly the same; None where there is none.
+            The id of the row, and whether it is an exact duplicate; None if there is none.
         """
         key = row_key(row)
         if add and self._threshold is None and self._added(key, row.id):
@@ -106,14 +106,14 @@ class DuplicateIndex:
         return None
 
     def _added(self, key: bytes, name: str) -> bool:
-        """Add a row, and tell whether there was none of its key."""
+        """Add a row; return whether its key is new."""
         insert = "INSERT OR IGNORE INTO exact VALUES (?, ?)"
         return self._database.execute(insert, (key, name)).rowcount > 0
 
     def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
         assert self._threshold is not None
         shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
-        best, likest = None, self._threshold
+        best, highest = None, self._threshold
         for candidate, _ in shared.most_common(_COMPARED):
             name, stored = self._database.execute(
                 "SELECT id, shingles FROM near WHERE number = ?", (candidate,)
@@ -121,8 +121,8 @@ class DuplicateIndex:
             others = array("I", stored)
             common = len(hashes.intersection(others))
             alike = common / (len(hashes) + len(others) - common)
-            if alike > likest or (best is None and alike >= likest):
-                best, likest = name, alike
+            if alike > highest or (best is None and alike >= highest):
+                best, highest = name, alike
         return best
 
     def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
@@ -134,7 +134,7 @@ class DuplicateIndex:
         )
 
     def _bands(self, numbers: list[int]) -> list[int]:
-        """Return a 64-bit number for each band; Python hashes integers the same in every run."""
+        """Return a 64-bit number for each band; hashes of integers are the same in every run."""
         step = self._rows_a_band
         return [
             hash((place, *numbers[place : place + step]))
@@ -143,7 +143,7 @@ class DuplicateIndex:
 
 
 def rows_a_band(threshold: float) -> int:
-    """Return how many numbers make a band: as many as find all but a thousandth of the pairs.
+    """Return the numbers per band with which at most a thousandth of the pairs is missed.
 
     Example:
         >>> rows_a_band(0.9), rows_a_band(0.7)
@@ -170,9 +170,9 @@ ON CONFLICT (key) DO UPDATE SET shared = 1 WHERE part <> excluded.part
 
 
 class SharedChats:
-    """Which chats stand in several parts, word for word.
+    """Determines which chats occur in several parts of a split, word for word.
 
-    It is a temporary database of SQLite that holds hashes and no text.
+    Uses a temporary SQLite database with hashes and without text.
 
     Example:
         >>> chats = SharedChats()
@@ -184,21 +184,21 @@ class SharedChats:
     """
 
     def __init__(self) -> None:
-        # An iterator may be handed from one thread to another, but is never in two at once.
+        # An iterator may move between threads, but is never used by two at once.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_TABLE)
 
     def add(self, key: bytes, part: Part) -> None:
-        """Note that a chat of this key stands in a part."""
+        """Record that a chat with this key is in a part."""
         self._database.execute(_ADD, (key, part))
 
     def are_in_several(self, key: bytes) -> bool:
-        """Tell whether chats of this key stand in more than one part."""
+        """Return whether chats with this key are in more than one part."""
         found = self._database.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()
         return found is not None and bool(found[0])
 
     def close(self) -> None:
-        """Forget all."""
+        """Delete the database."""
         self._database.close()
 
 
@@ -207,8 +207,8 @@ def unique_rows(
 ) -> Iterator[Row]:
     """Yield the rows without those that repeat an earlier one.
 
-    Each of those is rejected with the code `duplicate`, which names the row that it repeats; where
-    they are kept, `duplicates` counts the exact ones.
+    Those are rejected as `duplicate`, naming the row that they repeat; if they are kept,
+    `duplicates` counts the exact ones.
     """
     near = near_threshold if duplicates == "drop_near" else None
     with closing(DuplicateIndex(near)) as index:
@@ -226,23 +226,23 @@ def unique_rows(
 def uncontaminated_rows(
     rows: Iterator[Row], split: Split, outcome: Outcome, near_threshold: float | None = None
 ) -> Iterator[Row]:
-    """Yield the rows whose part repeats no other: what is measured on must not have been learnt.
+    """Yield the rows without repetitions between parts: no held-out chat is trained on.
 
-    Chats that are the same word for word share one part, or what users ask most often would all be
-    held out, since one of many copies surely is. Where the groups of the copies were drawn for
-    several parts, the chat itself is drawn; `split_by_repetition` counts the rows that this moves.
+    Exact copies of a chat share one part; otherwise the most frequent questions would all be held
+    out, since one of many copies surely is. If the groups of the copies were assigned to several
+    parts, the chat itself is assigned; `split_by_repetition` counts the rows that this moves.
 
-    Of near repetitions the test part wins against validation, and both win against training: those
-    that lose are rejected with the code `contaminated`.
+    Among near repetitions, test takes precedence over validation, and both over training: the
+    others are rejected as `contaminated`.
 
-    The order of the rows does not matter. For that all rows are read before the first is yielded;
-    they wait in a temporary file.
+    The order of the rows does not matter: all rows are read before the first is yielded, and kept
+    in a temporary file.
 
     Args:
-        rows: Split into their parts.
-        split: Draws the parts.
-        outcome: Takes the rejects.
-        near_threshold: Similarity from which rows count as repeated; None for exact ones only.
+        rows: Rows with their parts.
+        split: Assigns the parts.
+        outcome: Takes the rejected rows.
+        near_threshold: Similarity of near repetitions; None for exact ones only.
     """
     with TemporaryFile() as waiting, closing(SharedChats()) as chats:
         for row in rows:
@@ -272,7 +272,7 @@ def uncontaminated_rows(
 def _settled(
     waiting: IO[bytes], chats: SharedChats, split: Split, outcome: Outcome
 ) -> Iterator[Row]:
-    """Yield the rows that wait, the copies of a chat in one part."""
+    """Yield the waiting rows, with all copies of a chat in one part."""
     waiting.seek(0)
     while header := waiting.readline():
         row = _read(header, waiting)
@@ -285,7 +285,7 @@ def _settled(
         yield row
 
 
-def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` tells it
+def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` returns it
     return f"It {'repeats' if exact else 'nearly repeats'} {name}."
 
 

@@ -1,4 +1,4 @@
-"""Training examples that are made when they are iterated."""
+"""Training examples that are created when they are iterated."""
 
 import os
 from collections import Counter
@@ -8,37 +8,37 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import PROFILES, Findings
+from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.report.conversion_report import ConversionReport, make_report
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
 from langchain_finetune.convert.split import PARTS, Split
+from langchain_finetune.engines import ENGINES
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import Sessions, Skip
 
 MakeRows = Callable[[Iterable[ChatSession], Outcome, Target], Iterator[Row]]
-"""Makes the rows of sessions, and notes in the outcome what it left out."""
+"""Creates the rows of sessions, and records rejected chats in the outcome."""
 
 
 class Examples:
-    """Training examples, made anew each time they are iterated.
+    """Training examples, created again each time they are iterated.
 
-    Iterating gives plain dicts, exactly the lines of a training file, of all parts together; see
-    `part`.
+    Iterating yields dicts, exactly the lines of a training file, of all parts together; see `part`.
 
     Args:
         sessions: The chats.
-        make_rows: Makes their rows.
+        make_rows: Creates their rows.
         split: How they are split.
-        settings: Those of the conversion, in JSON's terms.
+        settings: Settings of the conversion, as JSON data.
 
     Attributes:
         split: How they are split.
-        settings: Those of the conversion, in JSON's terms.
-        outcome: What the last iteration left out and noticed so far.
+        settings: Settings of the conversion, as JSON data.
+        outcome: Outcome of the last iteration so far.
 
     Example:
         >>> examples = Examples([], lambda sessions, outcome, target: iter([]))
@@ -65,27 +65,27 @@ class Examples:
 
     @property
     def method(self) -> LineKind:
-        """What the lines hold; see `Convert`."""
+        """Format of the lines; see `Convert`."""
         method: LineKind = self.settings.get("method", "supervised")
         return method
 
     def rows(self, target: Target = Target()) -> Iterator[Row]:  # noqa: B008 - it is frozen
-        """Yield the examples with what is known of them.
+        """Yield the examples with their metadata.
 
         Args:
-            target: What they are for; it counts where `Convert` left that open.
+            target: What will be trained; it applies to what `Convert` does not specify.
         """
         self.outcome = Outcome()
         yield from self._make_rows(self._sessions, self.outcome, target)
 
     def part(self, name: Part) -> "Examples":
-        """Return the examples of one part, made anew each time they are iterated, too.
+        """Return the examples of one part, created again each time they are iterated, too.
 
         Args:
             name: `train`, `validation` or `test`.
 
         Raises:
-            ConvertError: There is no such part, or `Convert` keeps nothing for it.
+            ConvertError: There is no such part, or `Convert` holds out nothing for it.
 
         Example:
             ```python
@@ -95,10 +95,10 @@ class Examples:
             ```
         """
         if name not in PARTS:
-            raise ConvertError(f"Examples have the parts {', '.join(PARTS)}, not {name!r}.")
+            raise ConvertError(f"The part must be one of {', '.join(PARTS)}, not {name!r}.")
         if not self.split.asks_for(name):
             raise ConvertError(
-                f"Nothing is kept for {name}: say how much, Convert(split=Split({name}=0.1))."
+                f"Nothing is held out for {name}: set Convert(split=Split({name}=0.1))."
             )
 
         def make_rows(
@@ -121,11 +121,11 @@ class Examples:
         """Read all chats once, in flat memory, and return what is to be said of them.
 
         Args:
-            engine: The engine that it is for: `openai`, `azure`, `nebius` or `local`.
+            engine: The engine that it is for, such as `openai` or `local`.
             model: The base that it is for; its costs are told first. By default the one that
                 `Convert` names.
             n_epochs: How often each example will be seen; None leaves it to the engine.
-            prices: USD per million trained tokens, by base, in place of the known ones.
+            prices: USD per million trained tokens, by base, instead of the known prices.
             text: Quote the beginnings of the most unusual examples. By default the report holds
                 numbers and ids only.
 
@@ -146,8 +146,8 @@ class Examples:
                 raise ConvertError(
                     f"The price of {base} must be USD per million tokens, at least 0, not {usd!r}."
                 )
-        if engine is not None and engine not in PROFILES:
-            raise ConvertError(f"Engines are {', '.join(PROFILES)}, not {engine!r}.")
+        if engine is not None and engine not in ENGINES:
+            raise ConvertError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
         target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
         tally = Tally(text=text)
         for row in self.rows(target):
@@ -160,8 +160,8 @@ class Examples:
         """Return the report of the last iteration.
 
         Args:
-            tally: What was counted in it.
-            target: What it was for.
+            tally: Its statistics.
+            target: What will be trained.
             prices: USD per million trained tokens, by base.
         """
         rejected = self.rejected
@@ -178,53 +178,53 @@ class Examples:
 
     @property
     def origin(self) -> Mapping[str, Any] | None:
-        """What the loader was asked for, where it tells; see `Sessions`."""
+        """The loader and its query, if known; see `Sessions`."""
         return self._sessions.origin if isinstance(self._sessions, Sessions) else None
 
     @property
     def rejected(self) -> list[Skip]:
-        """Chats of the last iteration that make no example; the loader's skips come first."""
+        """Chats that the last iteration left out; the loader's skips come first."""
         skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
         return [*skipped, *self.outcome.rejected]
 
     @property
     def notes(self) -> dict[str, int]:
-        """What was noticed in the last iteration, counted, by the loader and in conversion.
+        """Other counts of the last iteration, of the loader and the conversion.
 
-        `trimmed_messages` counts messages after a chat's last answer: they teach nothing;
-        `response_format_left_out` the chats whose request asked for a format of the answer, for
-        which a training file has no place (`trained_contract` knows it).
+        `trimmed_messages` counts messages after a chat's last answer, which are not trained on;
+        `response_format_left_out` counts chats with a response format, for which a training file
+        has no field (`trained_contract` has it).
         """
-        noticed = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
-        return dict(Counter(noticed) + self.outcome.counts)
+        noted = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
+        return dict(Counter(noted) + self.outcome.counts)
 
     @property
     def findings(self) -> Findings:
-        """What the checks found in the last iteration: errors, warnings and fixed errors.
+        """Findings of the last iteration: errors, warnings and fixed errors.
 
         All are counted; the first hundred of each code are kept.
         """
         return self.outcome.findings
 
     def rejected_by_reason(self) -> dict[str, int]:
-        """Return how many chats were rejected for each reason code, most frequent first."""
+        """Return the number of rejected chats by reason code, most frequent first."""
         return dict(Counter(skip.code for skip in self.rejected).most_common())
 
     def write_jsonl(self, path: str | os.PathLike[str]) -> WrittenFile:
-        """Write the training file in one pass, and put it in place when it is whole.
+        """Write the training file in one pass; it appears when it is complete.
 
         Args:
-            path: The file to write; an older one is replaced.
+            path: The file to write; an existing one is replaced.
 
         Returns:
-            Count, size and SHA-256 of what was written.
+            Number of lines, size and SHA-256 of the file.
 
         Raises:
-            ConvertError: The examples are split: a file with all parts would train on the test.
+            ConvertError: The examples are split: one file would train on the test part.
         """
         if any(self.split.asks_for(part) for part in PARTS if part != "train"):
             raise ConvertError(
-                "These examples are split: say which part the file is for, such as "
+                "These examples are split: choose the part for the file, such as "
                 "examples.part('train').write_jsonl(path)."
             )
         with JsonlWriter(Path(path)) as writer:
@@ -233,7 +233,7 @@ class Examples:
         return writer.written()
 
     def __repr__(self) -> str:
-        return "Examples(<made when iterated>)"
+        return "Examples(<created when iterated>)"
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _: Any, __: Any) -> dict[str, Any]:

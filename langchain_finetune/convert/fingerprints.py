@@ -1,4 +1,4 @@
-"""What makes two examples the same, or nearly the same."""
+"""Keys of exact duplicates, and signatures of near duplicates."""
 
 import hashlib
 import json
@@ -27,10 +27,10 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def exact_key(example: Example) -> bytes:
-    """Return 16 bytes that two examples share where the model sees the same in both.
+    """Return 16 bytes that are equal for two examples if the model sees the same in both.
 
-    Weights do not count, nor do the ids of calls, which are random, the form of the JSON of
-    arguments, or whether a text is one string or in parts.
+    Weights do not count, nor do the random ids of calls, the formatting of arguments, or whether
+    text is a string or in parts.
     """
     request = request_of(example)
     ids: dict[str | None, int] = {}
@@ -59,21 +59,21 @@ def _digest(data: bytes) -> bytes:
 
 
 def plain_arguments(arguments: str) -> str:
-    """Return the JSON of arguments in one form.
+    """Return the JSON of arguments in a canonical form.
 
     Raises:
-        ValueError: They are no JSON.
-        RecursionError: They are too deep.
+        ValueError: They are not valid JSON.
+        RecursionError: They are nested too deeply.
 
     Example:
         >>> plain_arguments('{"b":2,"a":1}')
         '{"a":1,"b":2}'
     """
     try:
-        # Other than orjson, it keeps integers of any size.
+        # Unlike orjson, msgspec keeps integers of any size.
         return _encode(_decode(arguments)).decode()
     except ValueError:
-        # Infinity, NaN and half characters, which other writers of JSON let through.
+        # Infinity, NaN and unpaired surrogates, which other JSON writers allow.
         return json.dumps(json.loads(arguments), sort_keys=True)
 
 
@@ -81,13 +81,13 @@ def signature(shingles: Iterable[str]) -> list[int]:
     """Return the MinHash signature of shingles: `PERMUTATIONS` numbers below 2 to the 32.
 
     Raises:
-        ConvertError: The library is not installed.
+        ConvertError: rensa is not installed.
     """
     try:
         from rensa import RMinHash  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConvertError(
-            "Near duplicates need the library rensa: pip install 'langchain-finetune[dedup]'."
+            "Near duplicates need the package rensa: pip install 'langchain-finetune[dedup]'."
         ) from error
     minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
     minhash.update(shingles)
@@ -96,21 +96,21 @@ def signature(shingles: Iterable[str]) -> list[int]:
 
 
 def shingles_of(example: Example) -> set[str]:
-    """Return every three words that follow each other in an example; case does not count.
+    """Return all sequences of three words in an example, ignoring case.
 
-    They are of what was said, called and answered. System prompts and tools do not count: an app
-    sends the same ones with every chat, and long ones would make all of its chats look alike.
+    They come from messages, calls and results. System prompts and tools do not count: an app sends
+    the same ones with every chat, and long ones would make all chats similar.
 
     Example:
         >>> sorted(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
         ['hi there hello', 'there hello you']
     """
-    words = _WORD.findall("\n".join(_said(example)).lower())
+    words = _WORD.findall("\n".join(_texts(example)).lower())
     last = max(1, len(words) - _SHINGLE + 1)
     return {" ".join(words[place : place + _SHINGLE]) for place in range(last)}
 
 
-def _said(example: Example) -> Iterator[str]:
+def _texts(example: Example) -> Iterator[str]:
     for name in ("prompt", "completion"):
         if example.get(name):
             yield str(example[name])
@@ -131,7 +131,7 @@ def _said(example: Example) -> Iterator[str]:
 
 
 def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> Mapping[str, Any]:
-    """Return what the model sees of a message, in one form."""
+    """Return what the model sees of a message, in a canonical form."""
     if len(message) == 2 and isinstance(message.get("content"), str) and "role" in message:  # noqa: PLR2004 - role and content, as most have
         return message
     bare = {key: value for key, value in message.items() if value is not None and key != "weight"}
@@ -148,7 +148,7 @@ def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> Mapping[str
 
 
 def _content(content: Any) -> Any:
-    """Return text in parts as one string; other content as it is."""
+    """Return text in parts as one string; other content unchanged."""
     if isinstance(content, list) and all(_is_text(part) for part in content):
         return "".join(part.get("text") or "" for part in content)
     return content
@@ -159,9 +159,9 @@ def _is_text(part: Any) -> bool:
 
 
 def _call(call: Mapping[str, Any]) -> Any:
-    """Return the function of a call with its arguments in one form."""
+    """Return the function of a call with its arguments in a canonical form."""
     function = call.get("function")
     try:
         return {**function, "arguments": plain_arguments(function["arguments"])}  # type: ignore[dict-item,index]
     except (KeyError, TypeError, ValueError, RecursionError):
-        return [function]  # So that no text looks like the JSON that it is not.
+        return [function]  # In a list, so that invalid JSON never equals valid JSON.

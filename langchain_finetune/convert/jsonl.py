@@ -1,4 +1,4 @@
-"""The training file on disk."""
+"""Writing of training files."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ class WrittenFile:
     """A training file on disk.
 
     Attributes:
-        path: Where it is.
-        examples: How many lines it has.
-        size: Its bytes.
-        sha256: Their SHA-256, in hex.
+        path: Its path.
+        examples: Number of lines.
+        size: Size in bytes.
+        sha256: SHA-256 in hex.
     """
 
     path: Path
@@ -26,9 +26,9 @@ class WrittenFile:
 
 
 class JsonlWriter:
-    """Writes lines to a file that appears only when it is whole.
+    """Writes lines to a file that appears only when it is complete.
 
-    Use as a context manager: an exception inside leaves nothing behind.
+    Use as a context manager: after an exception nothing is left behind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,15 +39,15 @@ class JsonlWriter:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Training text is private: only its owner may read the file. Each writer has a file of its
-        # own: the same one may be written by another thread or process now.
+        # Training text is private: only its owner may read the file. Each writer has its own
+        # temporary file, since another thread or process may write the same path now.
         descriptor, fresh = mkstemp(".part", f"{self.path.name}.", self.path.parent)
         self._fresh = Path(fresh)
         self._file = os.fdopen(descriptor, "wb")
         return self
 
     def write(self, line: bytes) -> None:
-        """Append one line, its newline included."""
+        """Append one line, including its newline."""
         self._file.write(line)
         self._hash.update(line)
         self.examples += 1
@@ -59,9 +59,9 @@ class JsonlWriter:
             if kind is None:
                 self._fresh.replace(self.path)
         finally:
-            # A full disk, or a folder in the file's place, must leave no text behind either.
+            # No text may be left behind, also if the disk is full or the path is a folder.
             self._fresh.unlink(missing_ok=True)
 
     def written(self) -> WrittenFile:
-        """Return what was written."""
+        """Return the written file."""
         return WrittenFile(self.path, self.examples, self.size, self._hash.hexdigest())

@@ -1,4 +1,4 @@
-"""What a set of training files is made of, said so that it can be made and checked again."""
+"""The manifest of a set of training files, with which it can be reproduced and verified."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -12,21 +12,21 @@ from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.sessions import Skip
 
 FORMAT = 1
-"""Changes when a reader of older manifests could not read a new one."""
+"""Version of the format; changes if older readers could not read it."""
 
 
 def manifest(
     examples: Examples, target: Target, files: Mapping[str, WrittenFile]
 ) -> dict[str, Any]:
-    """Return what the files of one pass are made of, in JSON's terms.
+    """Return the manifest of the files of one pass, as JSON data.
 
-    The same chats and settings give the same manifest, byte by byte: it holds no time. Functions
-    among the settings are told by their names alone.
+    The same chats and settings give the same manifest, byte by byte: it contains no time. Functions
+    among the settings appear by name only.
 
     Args:
-        examples: What was iterated last, for these files.
-        target: What they are for.
-        files: The files by what they hold: `train`, `validation`, `test`, `sources`.
+        examples: The examples, as last iterated for these files.
+        target: What will be trained.
+        files: The files by content: `train`, `validation`, `test`, `sources`.
     """
     kept = sum(file.examples for name, file in files.items() if name != "sources")
     return {
@@ -52,7 +52,7 @@ def manifest(
 
 
 def source_line(row: Row, number: int) -> bytes:
-    """Return the line of the sources' file that says where an example comes from.
+    """Return the line of the sources file for an example.
 
     Args:
         row: The example.
@@ -62,9 +62,9 @@ def source_line(row: Row, number: int) -> bytes:
 
 
 def left_out_lines(skips: Iterable[Skip]) -> Iterable[bytes]:
-    """Yield the lines of the sources' file that say which chats were left out, and why."""
+    """Yield the lines of the sources file for the chats that were left out."""
     return (_line({"part": None, "id": skip.id, "left_out": skip.code}) for skip in skips)
 
 
-def _line(said: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE, default=str)
+def _line(fields: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE, default=str)

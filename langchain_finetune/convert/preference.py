@@ -1,10 +1,10 @@
-"""Sessions as pairs of a better and a worse answer to the same input.
+"""Sessions as preferences: pairs of a better and a worse answer to the same input.
 
-A session makes a pair by itself where it brings the answer that its own is better than
-(`rejected`: what a correction or a reference replaced). Sessions with a `score` make a pair with
-each other where their inputs are the same: the best answer against the worst.
+A session makes a pair by itself if it has a worse answer (`rejected`: the one that a correction or
+a reference replaced). Sessions with a `score` and the same input make a pair with each other: the
+best answer and the worst.
 
-Source of the line's form: OpenAI's guide to direct preference optimization (one assistant message
+Source of the format: OpenAI's guide to direct preference optimization (one assistant message
 on each side, text only).
 """
 
@@ -25,33 +25,32 @@ from langchain_finetune.messages import UnreadableChatError, WireMessage, messag
 from langchain_finetune.sessions import SETTINGS, line_settings, require_chat, wire_messages
 
 _IN_MEMORY = 16 * 2**20
-"""Bytes that stay in memory; beyond them all texts go into a temporary file."""
+"""Bytes kept in memory; beyond that all texts go to a temporary file."""
 
 TextSpan = tuple[int, int]
-"""Where a text lies: its first byte, and how many."""
+"""Place of a text: first byte and length."""
 
 
-class Shelf:
-    """Keeps texts out of memory until they are wanted.
+class SpooledTexts:
+    """Stores texts in a temporary file until they are needed.
 
-    Their file is only its owner's to read, and is gone when the shelf is closed or the process
-    ends.
+    Only its owner can read the file; it is gone when it is closed or the process ends.
 
     Example:
         >>> from contextlib import closing
-        >>> with closing(Shelf()) as shelf:
-        ...     place = shelf.put(b"later")
-        ...     shelf.get(place)
+        >>> with closing(SpooledTexts()) as texts:
+        ...     place = texts.put(b"later")
+        ...     texts.get(place)
         b'later'
     """
 
     def __init__(self) -> None:
-        # It is closed where the shelf is.
+        # Closed by `close`.
         self._file = cast(IO[bytes], SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
         self._end = 0
 
     def put(self, text: bytes) -> TextSpan:
-        """Keep a text."""
+        """Store a text."""
         place = (self._end, len(text))
         self._file.seek(self._end)
         self._file.write(text)
@@ -65,29 +64,29 @@ class Shelf:
         return self._file.read(length)
 
     def close(self) -> None:
-        """Forget all texts."""
+        """Delete all texts."""
         self._file.close()
 
 
 NO_PAIR = "no_pair"
-"""Code of the sessions whose answer has no better or worse one beside it."""
+"""Code of sessions without a better or worse answer."""
 
-BETWEEN = "neither_best_nor_worst"
-"""Code of the sessions whose input makes a pair of two other answers."""
+NEITHER = "neither_best_nor_worst"
+"""Code of sessions with an input of which two other answers make the pair."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A session's last answer, and what is known of its worth.
+class RatedAnswer:
+    """A session's last answer with its rating.
 
     Attributes:
-        input: What was asked: `{"messages", "tools", ...}`.
+        input: The request: `{"messages", "tools", ...}`.
         answer: The answer.
         rejected: A worse answer to the same input, or None.
-        score: How good the answer is, or None.
-        key: The same for all sessions that may be compared by their scores.
-        response_format: The format of the answer that was asked for.
-        trimmed: How many messages after the answer were left out.
+        score: The score of the answer, or None.
+        key: Equal for all sessions that may be compared by their scores.
+        response_format: The response format of the request.
+        trimmed: Number of messages after the answer, which are left out.
     """
 
     input: Example
@@ -102,51 +101,51 @@ class Judged:
 def preference_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
     """Yield the pairs of the sessions; a row's source names both runs.
 
-    Pairs of one session come as the session is read. Pairs of two come at the end, in the order in
-    which their inputs came first, since a better or a worse answer may always follow. Until then
+    Pairs of one session come as the session is read. Pairs of two come at the end, in the order of
+    their inputs' first occurrence, since a better or a worse answer may always follow. Until then
     an input takes some hundred bytes of memory; texts beyond 16 MiB wait in a temporary file.
 
-    Sessions that are no part of a pair are rejected: `no_pair` where there is no second answer
-    that is worth more or less and says something else, `neither_best_nor_worst` for the others.
+    Other sessions are rejected: as `no_pair` without a second answer with another score and text,
+    or as `neither_best_nor_worst`.
 
     Raises:
-        ConvertError: An item is no session.
+        ConvertError: An item is not a session.
     """
     rivals: dict[bytes, _Rivals] = {}
-    with closing(Shelf()) as shelf:
-        for place, judged in read_each(sessions, judge, outcome):
-            if judged.trimmed:
-                outcome.counts["trimmed_messages"] += judged.trimmed
-            if judged.rejected is not None:
-                if _same(judged.answer, judged.rejected):
-                    reason = "The better answer says what the answer that it replaces says."
+    with closing(SpooledTexts()) as texts:
+        for place, rated in read_each(sessions, rate, outcome):
+            if rated.trimmed:
+                outcome.counts["trimmed_messages"] += rated.trimmed
+            if rated.rejected is not None:
+                if _same(rated.answer, rated.rejected):
+                    reason = "The better answer equals the answer that it replaces."
                     outcome.reject(place.id, NO_PAIR, reason)
                     continue
-                line = _line(judged.input, judged.answer, judged.rejected)
-                yield _row(place, place, line, judged.response_format)
-            elif judged.score is None:
-                reason = "Neither a score nor a worse answer tells what its answer is worth."
+                line = _line(rated.input, rated.answer, rated.rejected)
+                yield _row(place, place, line, rated.response_format)
+            elif rated.score is None:
+                reason = "It has neither a score nor a worse answer."
                 outcome.reject(place.id, NO_PAIR, reason)
             else:
-                candidate = _shelved(place, judged, shelf)
-                known = rivals.get(judged.key)
+                candidate = _spooled(place, rated, texts)
+                known = rivals.get(rated.key)
                 if known is None:
-                    asked = shelf.put(orjson.dumps([judged.input, judged.response_format]))
-                    rivals[judged.key] = _Rivals(asked, candidate, candidate)
+                    request = texts.put(orjson.dumps([rated.input, rated.response_format]))
+                    rivals[rated.key] = _Rivals(request, candidate, candidate)
                 else:
                     known.add(candidate)
         for each in rivals.values():
-            yield from _pair(each, shelf, outcome)
+            yield from _pair(each, texts, outcome)
 
 
-def judge(session: ChatSession) -> Judged:
-    """Return a session's last answer with what it answers and what is known of its worth.
+def rate(session: ChatSession) -> RatedAnswer:
+    """Return a session's last answer with its input and rating.
 
-    Weights are left out: they are of supervised lines.
+    Weights are left out: they belong to supervised lines.
 
     Raises:
-        UnreadableChatError: The session has no answer, is no chat, or a message holds what the
-            wire form can't say.
+        UnreadableChatError: The session has no answer, is not a chat, or a message cannot be
+            represented in the wire form.
     """
     require_chat(session)
     messages = wire_messages(session)
@@ -156,14 +155,14 @@ def judge(session: ChatSession) -> Judged:
     )
     if last is None:
         raise UnreadableChatError(
-            "no_assistant_message", "There is nothing to prefer: no assistant message."
+            "no_assistant_message", "There is nothing to train on: no assistant message."
         )
     rejected: Any = session.get("rejected")
     if isinstance(rejected, BaseMessage):
         rejected = message_to_wire(rejected)
     history = [_unweighted(message) for message in messages[:last]]
     answer = _unweighted(messages[last])
-    return Judged(
+    return RatedAnswer(
         input={"messages": history, **line_settings(session)},
         answer=answer,
         rejected=None if rejected is None else _unweighted(rejected),
@@ -175,16 +174,18 @@ def judge(session: ChatSession) -> Judged:
 
 
 def _key(session: ChatSession, history: Sequence[WireMessage], answer: WireMessage) -> bytes:
-    """Return a hash of what was asked, and in which comparison."""
+    """Return a hash of the request, and of the comparison that it was part of."""
     source: Any = session.get("source") or {}
-    said = [_comparable(history), source.get("feedback_group_id")]
-    said += [session.get(name) for name in SETTINGS]
+    key = [_comparable(history), source.get("feedback_group_id")]
+    key += [session.get(name) for name in SETTINGS]
     try:
-        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-        # It is written on the shelf, too.
+        text = orjson.dumps(key, option=orjson.OPT_SORT_KEYS)
+        # It is spooled as JSON, too.
         orjson.dumps(answer)
     except orjson.JSONEncodeError as error:
-        raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+        raise UnreadableChatError(
+            "unreadable_value", "A value that JSON cannot represent."
+        ) from error
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
@@ -199,15 +200,15 @@ def _score(session: ChatSession) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """An answer that may become a side of a pair: its score, and where the rest is shelved."""
+    """An answer that may become part of a pair: its score, and the place of the rest."""
 
     score: float
-    shelved: TextSpan
+    spooled: TextSpan
 
 
 @dataclass(slots=True)
 class _Rivals:
-    """The answers to one input, as far as they may become a pair."""
+    """The answers to one input that may become a pair."""
 
     input: TextSpan
     best: _Candidate
@@ -215,7 +216,7 @@ class _Rivals:
     others: list[_Candidate] = field(default_factory=list)
 
     def add(self, candidate: _Candidate) -> None:
-        """Take in another answer; of equal ones the first counts."""
+        """Add another answer; of equal scores the first counts."""
         alone = self.best is self.worst
         if candidate.score > self.best.score:
             replaced, self.best = self.best, candidate
@@ -227,40 +228,40 @@ class _Rivals:
             self.others.append(replaced)
 
 
-def _pair(rivals: _Rivals, shelf: Shelf, outcome: Outcome) -> Iterator[Row]:
-    """Yield the pair of the answers to one input, if there is one; note the others."""
-    best_place, best = _taken(rivals.best, shelf)
-    worst_place, worst = _taken(rivals.worst, shelf)
-    others = [_taken(other, shelf)[0].id for other in rivals.others]
+def _pair(rivals: _Rivals, texts: SpooledTexts, outcome: Outcome) -> Iterator[Row]:
+    """Yield the pair of the answers to one input, if there is one; reject the others."""
+    best_place, best = _taken(rivals.best, texts)
+    worst_place, worst = _taken(rivals.worst, texts)
+    others = [_taken(other, texts)[0].id for other in rivals.others]
     reason = None
     if rivals.best is rivals.worst:
         reason = "No other answer to the same input has another score."
     elif _same(best, worst):
-        reason = "The best and the worst answer to its input say the same."
+        reason = "The best and the worst answer to its input are equal."
         others = [worst_place.id, *others]
     if reason is None:
-        asked, answer_format = orjson.loads(shelf.get(rivals.input))
-        yield _row(best_place, worst_place, _line(asked, best, worst), answer_format)
+        request, answer_format = orjson.loads(texts.get(rivals.input))
+        yield _row(best_place, worst_place, _line(request, best, worst), answer_format)
         for other in others:
-            outcome.reject(other, BETWEEN, "Two other answers to its input make the pair.")
+            outcome.reject(other, NEITHER, "Two other answers to its input make the pair.")
         return
     for each in (best_place.id, *others):
         outcome.reject(each, NO_PAIR, reason)
 
 
-def _shelved(place: SessionOrigin, judged: Judged, shelf: Shelf) -> _Candidate:
-    assert judged.score is not None, "answers are compared by their scores"
-    held = [place.id, dict(place.source), place.number, judged.answer]
-    return _Candidate(judged.score, shelf.put(orjson.dumps(held)))
+def _spooled(place: SessionOrigin, rated: RatedAnswer, texts: SpooledTexts) -> _Candidate:
+    assert rated.score is not None, "answers are compared by their scores"
+    spooled = [place.id, dict(place.source), place.number, rated.answer]
+    return _Candidate(rated.score, texts.put(orjson.dumps(spooled)))
 
 
-def _taken(candidate: _Candidate, shelf: Shelf) -> tuple[SessionOrigin, WireMessage]:
-    place_id, source, number, answer = orjson.loads(shelf.get(candidate.shelved))
+def _taken(candidate: _Candidate, texts: SpooledTexts) -> tuple[SessionOrigin, WireMessage]:
+    place_id, source, number, answer = orjson.loads(texts.get(candidate.spooled))
     return SessionOrigin(place_id, source, number), answer
 
 
-def _line(asked: Example, better: WireMessage, worse: WireMessage) -> Example:
-    return {"input": asked, "preferred_output": [better], "non_preferred_output": [worse]}
+def _line(request: Example, better: WireMessage, worse: WireMessage) -> Example:
+    return {"input": request, "preferred_output": [better], "non_preferred_output": [worse]}
 
 
 def _row(
@@ -285,7 +286,7 @@ def _same(one: WireMessage, other: WireMessage) -> bool:
 
 
 def _comparable(messages: Iterable[WireMessage]) -> list[WireMessage]:
-    """Return messages without empty fields, their calls numbered: ids are new in each run."""
+    """Return messages without empty fields and with numbered calls, since ids are random."""
     numbers: dict[str, int] = {}
     found = []
     for message in messages:

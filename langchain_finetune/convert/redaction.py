@@ -1,4 +1,4 @@
-"""Takes private text out of examples, by a function that the user gives."""
+"""Removal of private text from examples by the user's function."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,18 +7,18 @@ from langchain_finetune.convert.texts import change_texts
 from langchain_finetune.errors import ConvertError, raised_by
 
 Redact = Callable[[str], str]
-"""Returns a text without what is private in it; what `langsmith.anonymizer` makes is one, too."""
+"""Returns a text without private data, such as a function made by `langsmith.anonymizer`."""
 
 
 def redacted_rows(rows: Iterator[Row], outcome: Outcome, redact: Redact) -> Iterator[Row]:
     """Yield the rows with every text redacted; `redacted` counts those that changed.
 
-    See `change_texts` for what a text is.
+    See `change_texts` for what counts as text.
 
     Args:
-        rows: What to redact.
+        rows: The rows.
         outcome: Takes the count.
-        redact: Makes the new text of one; it may be called twice for the same.
+        redact: Returns the redacted text; it may be called twice for the same text.
 
     Raises:
         ConvertError: `redact` failed, or returned something other than text.

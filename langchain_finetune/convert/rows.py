@@ -1,4 +1,4 @@
-"""A training example on its way through the steps of conversion, and what became of all of them."""
+"""Rows: training examples on their way through the steps of conversion, and their outcome."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,26 +21,25 @@ Part = Literal["train", "validation", "test"]
 
 
 class Row:
-    r"""An example with what the steps need to know of it.
+    r"""An example with the data that the steps need.
 
-    The example and its line are two forms of one thing; each is made of the other when it is
-    first asked for. An example is never changed in place: use `changed`.
+    Example and line have the same content; each is computed from the other on first access. An
+    example is never modified in place: use `changed`.
 
     Args:
-        id: Names the chat in skips and findings, such as its run id.
-        source: Where the chat came from; see `FineTuningSession`.
+        id: Id of the chat in skips and findings, such as its run id.
+        source: Source of the chat; see `FineTuningSession`.
         example: The example.
-        line: Its line of JSON, newline included, where that is at hand.
-        fit_for: Providers of whose rules (`checks.PROFILES`) it is known to break none.
+        line: The example as a line of JSON with newline, if available.
+        fit_for: Profiles whose rules it is known to meet.
 
     Attributes:
-        number: Place of the chat among those that came in, counted from 1; for findings.
-        key: By what exact duplicates are known, once it was asked for; see `row_key`.
+        number: Position of the chat in the input, counted from 1; for findings.
+        key: Equal for exact duplicates, once computed; see `row_key`.
         part: Train, validation or test.
-        tokens: How many tokens the example has, once they are counted.
-        target_tokens: How many of those are learnt.
-        response_format: The format of the answer that the request asked for; a training file
-            has no place for it.
+        tokens: Number of tokens, once counted.
+        target_tokens: Number of tokens that are trained on.
+        response_format: The response format of the request; a training file has no field for it.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
@@ -99,7 +98,7 @@ class Row:
         return self._line
 
     def changed(self, example: Example) -> "Row":
-        """Return the row with another example in its place; its tokens have to be counted anew."""
+        """Return the row with another example; its tokens must be counted again."""
         row = Row(self.id, self.source, example=example)
         row.number = self.number
         row.part = self.part
@@ -109,13 +108,13 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What one pass over the data left out and noticed.
+    """Rejected chats, counts and findings of one pass over the data.
 
     Attributes:
-        sessions: How many chats came in.
+        sessions: Number of chats in the input.
         rejected: Chats that make no example, in order.
-        counts: What else was noticed, by code, such as `trimmed_messages`.
-        findings: What the checks found, errors and warnings.
+        counts: Other counts by code, such as `trimmed_messages`.
+        findings: Errors and warnings of the checks.
     """
 
     sessions: int = 0
@@ -124,15 +123,15 @@ class Outcome:
     findings: Findings = field(default_factory=Findings)
 
     def reject(self, id: str, code: str, reason: str) -> None:  # noqa: A002 - as in `Skip`
-        """Note that a chat makes no example, and why; `reason` never quotes training text."""
+        """Record that a chat makes no example; `reason` never quotes training text."""
         self.rejected.append(Skip(id, code, reason))
 
     def add(self, finding: Finding, row: Row) -> None:
-        """Note what was found in a row."""
+        """Record a finding in a row."""
         self.findings.add(replace(finding, row=row.number, id=row.id, source=row.source))
 
     def reject_for(self, finding: Finding, row: Row) -> None:
-        """Reject a row for what was found in it; `add` notes the finding itself."""
+        """Reject a row because of a finding; `add` records the finding itself."""
         place = "" if finding.index is None else f" (message {finding.index})"
         self.reject_row(row, finding.code, finding.message + place)
 
@@ -146,13 +145,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Target:
-    """What the examples are for, as far as it is known.
+    """What will be trained, as far as it is known.
 
     Attributes:
-        engine: The engine that will train: its rules and prices count.
-        model: The base: its tokenizer and limits count.
-        base_url: The engine's address, where it was given.
-        n_epochs: How often each example will be seen; None leaves it to the engine.
+        engine: The engine; determines rules and prices.
+        model: The base model; determines tokenizer and limits.
+        base_url: The engine's address, if given.
+        n_epochs: Number of epochs; None leaves it to the engine.
     """
 
     engine: str | None = None
@@ -166,13 +165,13 @@ OUTPUTS = ("preferred_output", "non_preferred_output")
 
 
 def request_of(example: Example) -> Mapping[str, Any]:
-    """Return what holds an example's messages and tools: itself, or a preference's `input`."""
+    """Return the part with messages and tools: the example itself, or a preference's `input`."""
     inner = example.get("input")
     return inner if isinstance(inner, Mapping) else example
 
 
 def conversations(example: Example) -> list[list[Any]]:
-    """Return the chats of an example: one, or a preference's with each of its two answers.
+    """Return the chats of an example: one, or for a preference one with each answer.
 
     Example:
         >>> conversations({"input": {"messages": [1]}, "preferred_output": [2],
@@ -187,19 +186,19 @@ def conversations(example: Example) -> list[list[Any]]:
 def encode_line(example: Mapping[str, Any]) -> bytes:
     """Return an example as one line of JSON in UTF-8; keys keep their order.
 
-    Tools are rendered into the prompt in the order that they have, so it must stay.
+    Tools are rendered into the prompt in this order, so it must not change.
     """
     return orjson.dumps(example, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(slots=True)
 class SessionOrigin:
-    """Where a session came from.
+    """Identity of a session.
 
     Attributes:
-        id: Names it in skips and findings.
+        id: Id in skips and findings.
         source: The session's `source`.
-        number: Its place among the sessions, counted from 1.
+        number: Its position in the input, counted from 1.
     """
 
     id: str
@@ -213,7 +212,7 @@ Made = TypeVar("Made")
 def read_each(
     sessions: Iterable[ChatSession], make: Callable[[ChatSession], Made], outcome: Outcome
 ) -> Iterator[tuple[SessionOrigin, Made]]:
-    """Yield what `make` returns for each session; the outcome notes those that can't be read.
+    """Yield what `make` returns for each session; those that can't be read are rejected.
 
     Raises:
         ConvertError: An item is not a session.
@@ -227,7 +226,7 @@ def read_each(
 def read_session(
     session: ChatSession, make: Callable[[ChatSession], Made], outcome: Outcome
 ) -> tuple[SessionOrigin, Made] | None:
-    """Return what `make` returns for a session; None, noted in the outcome, if it can't be read.
+    """Return what `make` returns for a session; None if it can't be read and was rejected.
 
     Raises:
         ConvertError: The item is not a session.
@@ -252,7 +251,7 @@ def read_session(
 
 
 def _plain(source: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return a session's source as JSON can say it; a loader's own is so already."""
+    """Return a session's source with text only; a loader's own has that already."""
     if all(type(key) is str and type(value) is str for key, value in source.items()):
         return source if type(source) is dict else dict(source)
     return {str(key): str(value) for key, value in source.items()}

@@ -8,7 +8,7 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
-from langchain_finetune.checks import OPENAI, PROFILES, Profile, RulesName
+from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
@@ -29,66 +29,67 @@ from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
+from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
 
 class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
-    """Make training examples of sessions: check each, keep what is fit, count what is not.
+    """Convert sessions to training examples: check each, keep the valid ones, count the others.
 
-    Takes what a loader of this package gives, or any iterable of `ChatSession`. Any
-    `BaseChatLoader` may stand on its left in a pipe. Returns `Examples`, which are made when they
-    are iterated, so memory stays flat.
+    Input: the sessions of a loader of this package, or any iterable of `ChatSession`. Any
+    `BaseChatLoader` can be piped into it. Returns `Examples`, which are created when they are
+    iterated, so memory stays flat.
 
     Args:
-        method: What the lines of the training file hold.
+        method: Format of the training file's lines.
 
-            - `supervised`: chats whose answers are learnt, for fine-tuning jobs of the method
+            - `supervised`: chats whose answers are trained on, for fine-tuning jobs of the method
               `supervised` (the default of every engine).
             - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
-              method `dpo`. They are made of corrections, references and scores, see
+              method `dpo`. They are made from corrections, references and scores, see
               `preference_rows`; text only. Pairs by score come at the end of an iteration.
             - `completion`: prompt and completion of plain language models, for engines that train
-              base models without a chat form. The embedded engine and OpenAI's chat models take
-              none.
+              base models without a chat template. The embedded engine and OpenAI's chat models
+              do not support it.
 
-            A chat is no completion and a plain language model's run is no chat: each is skipped
-            with its reason (`chat`, `completion_run`) where the other is asked for.
-        targets: The answers that a supervised line teaches: `all`, the `last` one, or those for
+            Chats are skipped as `chat` by `completion`, and runs of plain language models as
+            `completion_run` by the other methods.
+        targets: The answers of a supervised line to train on: `all`, the `last` one, or those for
             which a function of the wire message (a copy) and its index returns true. The others
-            get `weight: 0`. An answer that has a weight in the data keeps it, whatever `targets`
-            says; a chat that is left without a target is rejected (`no_target`).
-        rules: Whose rules an example has to meet: `openai`, `azure`, `nebius` or `local`. By
-            default those of the engine that `FineTune` names, or else OpenAI's.
-        fix: Put right what can safely be put right in supervised lines, such as an empty list of
-            tools or an answer that must not be learnt beside others that can; counted in
-            `Examples.notes` as `fixed.<code>`.
-        strict: Raise a `ConvertError` after the last example if a chat was left out, by the
-            loader or here. It names the first twenty; its `rejected` has all.
-        model: Whose tokens and limits count; by default the model that `FineTune` trains.
-        count_tokens: `offline` counts with what is on this machine: exactly for local bases, and
-            for OpenAI's models where tiktoken's vocabulary is in its cache; else whatever has
-            fewer bytes than the limit is known to fit. `always` downloads what it takes, or fails.
+            get `weight: 0`. An answer with a weight in the data keeps it; a chat without a target
+            is rejected (`no_target`).
+        rules: Engine whose rules an example must meet, such as `azure`; all are listed in
+            `langchain_finetune.engines.ENGINES`. By default that of `FineTune`, or else OpenAI.
+        fix: Fix supervised lines where that is safe, such as an empty list of tools, or an invalid
+            answer next to valid ones; counted in `Examples.notes` as `fixed.<code>`.
+        strict: Raise a `ConvertError` after the last example if the loader or `Convert` left out a
+            chat. It names the first twenty; its `rejected` has all.
+        model: Model whose tokenizer and limit apply; by default the one that `FineTune` trains.
+        count_tokens: `offline` counts with local files: exactly for local bases, and for OpenAI's
+            models if tiktoken's vocabulary is in its cache; otherwise an example with fewer bytes
+            than the limit is known to fit. `always` downloads what is missing, or fails.
         max_example_tokens: Most tokens of an example; by default the model's own limit.
-        too_long: `reject` examples that have more, or `drop_oldest`: leave out whole turns from
-            their beginning, never the prompt, and never the last turn.
-        redact: Takes a text and returns it without what is private, such as what
-            `langsmith.anonymizer.create_anonymizer` makes. It sees messages, tool results, the
-            strings in the arguments of calls, and tools' prose and values; see `change_texts`.
-        secrets: What to do about API keys and the like: `report` them (`notes["secrets.openai"]`,
-            and a finding for each message), `reject` the example or `redact` the secret.
-        duplicates: `keep` chats that come more than once, and count them; or drop all but the
-            first: `drop_exact`, or `drop_near` for those nearly the same, too.
-        near_threshold: How similar near duplicates are: the share of runs of three words that they
-            have in common, of all that they have.
-        contamination: What no part of a split repeats of another: `exact` copies, which all go
-            into one part, or `near` ones, too: of those the one that trains is rejected, as
-            `contaminated`.
-        split: Keeps some conversations from training, to validate and to test with; see `Split`.
+        too_long: `reject` examples over the limit, or `drop_oldest`: leave out whole turns from
+            the beginning, but never the prompt or the last turn.
+        redact: Function that returns a text without private data, such as one made by
+            `langsmith.anonymizer.create_anonymizer`. It is applied to messages, tool results, the
+            strings in the arguments of calls, and texts in tools; see `change_texts`.
+        secrets: How to handle API keys and other credentials: `report` them
+            (`notes["secrets.openai"]`, and a finding for each message), `reject` the example or
+            `redact` the secret.
+        duplicates: `keep` and count duplicate chats; or drop all but the first: `drop_exact`, or
+            `drop_near` for near duplicates, too.
+        near_threshold: Similarity of near duplicates: the share of their three-word sequences that
+            they have in common.
+        contamination: Keep the parts of a split from repeating each other: `exact` copies all go
+            into one part; with `near`, training examples similar to held-out ones are rejected as
+            `contaminated`, too.
+        split: Hold out some conversations for validation and testing; see `Split`.
         max_cost_usd: Raise a `BudgetError` after the last example if training on all would cost
-            more. It counts once engine and base are known, as in `FineTune`.
-        max_tokens: The same for the tokens to train on; each epoch counts.
-        prices: USD per million trained tokens, by base model, in place of the known ones.
+            more. It applies once engine and base are known, as in `FineTune`.
+        max_tokens: The same for the number of trained tokens, over all epochs.
+        prices: USD per million trained tokens, by base model, instead of the known prices.
 
     Example:
         ```python
@@ -102,7 +103,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     method: LineKind = "supervised"
     targets: Targets = "all"
-    rules: RulesName | None = None
+    rules: EngineName | None = None
     fix: bool = False
     strict: bool = False
     redact: Redact | None = None
@@ -141,15 +142,15 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Examples:
-        """Return the examples, to be made when they are iterated.
+        """Return the examples, which are created when they are iterated.
 
         Args:
             input: Sessions, or a loader.
             config: LangChain's run configuration.
-            kwargs: There are none.
+            kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
-            ConvertError: The input is nothing that sessions can be read from.
+            ConvertError: The input is not a source of sessions.
         """
         return self._call_with_config(self._examples, sessions_of(input), config, **kwargs)
 
@@ -178,8 +179,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
     def _rows(
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target
     ) -> Iterator[Row]:
-        """All steps of the conversion, in their order."""
-        # What is trained is paid for, whosever tokens are counted.
+        """All steps of the conversion, in order."""
+        # The cost is that of the trained model, whichever tokenizer counts.
         paid = replace(target, model=target.model or self.model)
         target = replace(target, model=self.model or target.model)
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
@@ -212,4 +213,4 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     def _profile(self, target: Target) -> Profile:
         name = self.rules or target.engine
-        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)
+        return engine_of(name).profile if name else OPENAI

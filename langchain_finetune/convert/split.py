@@ -1,4 +1,4 @@
-"""Which examples train, validate and test: by conversation, and the same as data grows."""
+"""The split into training, validation and test parts: by conversation, stable as data grows."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,29 +19,28 @@ _IDS: dict[str, tuple[str, ...]] = {
     "thread": ("thread_id",),
     "trace": ("trace_id",),
 }
-"""Where the group of a chat is looked for in its source, the first that is there."""
+"""Ids in a chat's source that name its group; the first one present counts."""
 
 
 class Split(BaseModel):
-    """Keep some conversations from training, to validate and to test with.
+    """Hold out some conversations from training, for validation and testing.
 
-    Whole groups go into one part, so that no conversation is trained on and tested with. The part
-    follows from a hash of the group and the seed alone: it stays when chats are added, left out or
-    reordered, and a chat of the test part stays there when the validation share changes. Only
-    chats that come in groups of several parts, word for word, are a group of their own; see
+    Whole groups go into one part, so that no conversation is both trained on and tested with. The
+    part depends only on a hash of the group and the seed: it stays when chats are added, left out
+    or reordered, and a chat of the test part stays there when the validation share changes. Only
+    identical chats in groups of several parts form a group of their own; see
     `uncontaminated_rows`.
 
     Args:
-        validation: Expected share of the groups that validates, 0 to less than 1. The engine gets
-            these examples beside the training file.
-        test: Expected share that tests. These examples are never uploaded: see `Examples.part`.
-        by: What a group is. `thread` and `trace` take those of LangSmith; `auto` takes the thread,
-            or else the trace, or else the dataset's example. A function is given the chat's source
+        validation: Expected share of the groups for validation, 0 to less than 1. These examples
+            are uploaded next to the training file.
+        test: Expected share for testing. These examples are never uploaded: see `Examples.part`.
+        by: What a group is. `thread` and `trace` are LangSmith's; `auto` uses the thread, or else
+            the trace, or else the dataset's example. A function receives the chat's source
             (`{"run_id": ..., "trace_id": ..., "thread_id": ...}`) and returns the group's name.
-            Chats without such an id are grouped by what the model was sent, so that several
-            answers to the same request stay together; they are counted in the notes as
-            `split_by_request`.
-        seed: Changes which groups are drawn.
+            Chats without such an id are grouped by their request, so that several answers to the
+            same request stay together; they are counted in the notes as `split_by_request`.
+        seed: Changes the assignment of groups.
 
     Example:
         >>> split = Split(test=0.2)
@@ -59,7 +58,7 @@ class Split(BaseModel):
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:
         if self.validation + self.test >= 1:
-            raise ValueError("validation and test together must leave something to train on")
+            raise ValueError("validation and test together must be less than 1")
         return self
 
     def part_of(self, group: str) -> Part:
@@ -68,11 +67,11 @@ class Split(BaseModel):
         place = int.from_bytes(digest) / 2**64
         if place < self.test:
             return "test"
-        # From the other end, so that another share of one part leaves the other as it is.
+        # From the other end, so that changing one share does not affect the other part.
         return "validation" if place >= 1 - self.validation else "train"
 
     def asks_for(self, part: Part) -> bool:
-        """Tell whether some groups are to go into a part."""
+        """Return whether the split has a part."""
         return part == "train" or getattr(self, part) > 0
 
 
@@ -80,7 +79,7 @@ def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[
     """Yield the rows with their parts.
 
     Raises:
-        ConvertError: The function that names groups failed, or returned no text.
+        ConvertError: The function `by` failed, or did not return text.
     """
     for row in rows:
         group = _named_group(row, split.by)
@@ -101,15 +100,15 @@ def _named_group(row: Row, by: str | Callable[[SourceIds], str]) -> str | None:
         raise raised_by("by", row.id, ConvertError) from error
     if not isinstance(group, str) or not group:
         raise ConvertError(
-            f"Split's function `by` must name the group of {row.id} by a text that is not empty, "
-            f"not by {type(group).__name__}."
+            f"Split's function `by` must return a non-empty str as the group of {row.id}, "
+            f"not {type(group).__name__}."
         )
     return group
 
 
 def _request(example: Example) -> str:
-    """Return a name of what the model was sent."""
-    # A pair of preferences and a completion have their request apart.
+    """Return a name of the request."""
+    # Preferences and completions have their request in a field of its own.
     if "messages" in example:
         sent = example["messages"][:-1]
     else:

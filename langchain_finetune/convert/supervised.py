@@ -1,4 +1,4 @@
-"""Sessions as supervised training examples: chats whose answers are learnt. Pure."""
+"""Sessions as supervised training examples: chats whose answers are trained on."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,19 +12,19 @@ from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import EncodedChat, Sessions, supervised_example
 
 Targets = Literal["all", "last"] | Callable[[WireMessage, int], bool]
-"""All answers, the last one, or those that a function picks by message and index."""
+"""All answers, the last one, or those that a function selects by message and index."""
 
 
 def weighted(messages: Sequence[WireMessage], targets: Targets) -> list[WireMessage]:
-    """Return a chat in which the answers that are no targets have the weight 0.
+    """Return a chat in which the answers that are not targets have the weight 0.
 
-    A weight that the data brought with it stays, whatever `targets` says: `targets` is asked only
-    where the data is silent. An answer without a weight counts as 1 (OpenAI's fine-tuning guide).
+    A weight in the data stays: `targets` applies only to answers without one. An answer without a
+    weight has the weight 1 (OpenAI's fine-tuning guide).
 
     Args:
-        messages: The chat in wire form; it stays as it is.
-        targets: What to learn. A function is called with a copy of each assistant message that
-            has no weight yet, and its index in the chat, counted from 0.
+        messages: The chat in wire form; it is not modified.
+        targets: The answers to train on. A function is called with a copy of each assistant
+            message without a weight, and its index in the chat, counted from 0.
 
     Example:
         >>> chat = [{"role": "assistant", "content": text} for text in ("Hi", "Bye")]
@@ -36,12 +36,12 @@ def weighted(messages: Sequence[WireMessage], targets: Targets) -> list[WireMess
     if targets == "all":
         return list(messages)
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    silent = [index for index in answers if messages[index].get("weight") is None]
+    unweighted = [index for index in answers if messages[index].get("weight") is None]
     if targets == "last":
-        learnt = set(answers[-1:])
+        selected = set(answers[-1:])
     else:
-        learnt = {index for index in silent if targets(copy.deepcopy(messages[index]), index)}
-    others = set(silent) - learnt
+        selected = {index for index in unweighted if targets(copy.deepcopy(messages[index]), index)}
+    others = set(unweighted) - selected
     return [
         {**message, "weight": 0} if index in others else message
         for index, message in enumerate(messages)
@@ -57,12 +57,12 @@ def supervised_rows(
 
     Args:
         sessions: The chats.
-        outcome: Notes what is left out. A plain language model's run (`completion_run`) is: no
-            request of a chat equals what that model saw.
-        targets: The answers to learn; see `weighted`.
+        outcome: Takes the skips. Runs of plain language models are skipped as `completion_run`,
+            since no chat request equals what the model saw.
+        targets: The answers to train on; see `weighted`.
 
     Raises:
-        ConvertError: An item is no session, or the function `targets` failed.
+        ConvertError: An item is not a session, or the function `targets` failed.
     """
     chats: Iterable[ChatSession | EncodedChat] = sessions
     if targets == "all" and isinstance(sessions, Sessions):
@@ -80,13 +80,13 @@ def supervised_rows(
         place, (example, trimmed, answer_format) = read
         if trimmed:
             outcome.counts["trimmed_messages"] += trimmed
-        # Not while the session is read: what the user's own function raises is no broken session.
+        # Outside of `_read`: an error of the user's function is not an unreadable session.
         example["messages"] = _weighted(example["messages"], targets, place.id)
         row = Row(place.id, place.source, example=example)
         row.number = outcome.sessions
         row.response_format = answer_format
         if answer_format is not None:
-            # A line has no place for it; the trained contract keeps it.
+            # A line has no field for it; the trained contract keeps it.
             outcome.counts["response_format_left_out"] += 1
         yield row
 

@@ -1,4 +1,4 @@
-"""The texts of an example: what people, models and tools said, wherever it stands.
+"""The texts of an example: those of people, models and tools, wherever they are.
 
 Examples come as chats (`messages`), preferences (`input`, `preferred_output`,
 `non_preferred_output`) and completions (`prompt`, `completion`).
@@ -20,14 +20,14 @@ _BY_NAME = frozenset(
 def changed_tools(tools: list[Any], change: Callable[[str], str]) -> list[Any]:
     """Return definitions of tools with their texts changed.
 
-    Texts are descriptions and titles, and the strings that a schema holds as data: in `enum`,
-    `const`, `default` and `examples`. Names of tools and properties, types, patterns, formats and
-    references stay: they are the schema itself. Values that have become equal stand in an `enum`
-    once, as JSON Schema wants it.
+    Texts are descriptions and titles, and strings in the data of a schema: in `enum`, `const`,
+    `default` and `examples`. Names of tools and properties, types, patterns, formats and references
+    stay, since they are the schema itself. Values of an `enum` that become equal are merged, as
+    JSON Schema requires.
 
     Args:
-        tools: Tools, or legacy functions; they stay as they are.
-        change: Makes the new text.
+        tools: Tools, or legacy functions; they are not modified.
+        change: Returns the new text.
 
     Example:
         >>> who = {"type": "string", "enum": ["ada", "bob"], "title": "who"}
@@ -43,7 +43,7 @@ def changed_tools(tools: list[Any], change: Callable[[str], str]) -> list[Any]:
 
 
 def property_names(tools: Iterable[Any]) -> Iterator[str]:
-    """Yield every name of a property that the schemas of tools know, at any depth."""
+    """Yield all property names in the schemas of tools, at any depth."""
     for tool in tools:
         yield from _schema_names(tool)
 
@@ -60,7 +60,7 @@ def _schema(schema: Any, change: Callable[[str], str], data: Callable[[Any], Any
         elif key in _DATA:
             changed[key] = data(value)
             if key == "enum" and changed[key] != value:
-                changed[key] = _once(changed[key])
+                changed[key] = _distinct(changed[key])
         elif key in _BY_NAME and isinstance(value, Mapping):
             changed[key] = {name: _schema(each, change, data) for name, each in value.items()}
         else:
@@ -69,9 +69,9 @@ def _schema(schema: Any, change: Callable[[str], str], data: Callable[[Any], Any
 
 
 def changed_data(value: Any, change: Callable[[str], str], is_name: Callable[[str], bool]) -> Any:
-    """Return JSON data with its strings changed, and with those keys that are no names.
+    """Return JSON data with its strings changed, and its keys that are not property names.
 
-    Keys that have become equal are told apart by a number.
+    Keys that become equal get a number.
     """
     if isinstance(value, str):
         return change(value)
@@ -96,10 +96,10 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def _once(values: Any) -> Any:
+def _distinct(values: Any) -> Any:
     if not isinstance(values, list):
         return values
-    # By their text: Python takes 1 and True for the same.
+    # By their text: in Python, 1 == True.
     return list({repr(value): value for value in values}.values())
 
 
@@ -116,21 +116,21 @@ def _schema_names(schema: Any) -> Iterator[str]:
 
 
 Change = Callable[[str, int | None], str]
-"""Takes a text and the position of its message (None where it has none); returns the new text."""
+"""Takes a text and the index of its message, or None; returns the new text."""
 
 
 def change_texts(example: Example, change: Change) -> Example:
-    """Return an example with its texts changed; the very same one where nothing changes.
+    """Return an example with its texts changed; the same object if nothing changes.
 
-    Texts are those of messages (also as parts, and refusals), prompts and completions; in the
-    arguments of calls the strings, and the keys that no tool of the example names (where no tool is
-    known, those below the first level); in tools see `changed_tools`. Names of tools and their
-    properties, ids and the addresses of images stay: they are no prose. The `name` of a person is
-    left out if `change` would change it, since not every text can be a name.
+    Texts are those of messages (also parts and refusals), prompts and completions; in the
+    arguments of calls the strings, and the keys that are not properties of the example's tools
+    (without tools, those below the first level); in tools those of `changed_tools`. Names of tools
+    and their properties, ids and the addresses of images stay. The `name` of a person is removed
+    if `change` would change it, since not every text is a valid name.
 
     Args:
-        example: Stays as it is.
-        change: Makes the new text. Messages of a preference count on from its input's.
+        example: The example; it is not modified.
+        change: Returns the new text. The answers of a preference have the indices after its input.
     """
     changed = dict(example)
     for name in ("prompt", "completion"):
@@ -161,7 +161,7 @@ def _request(request: Mapping[str, Any], change: Change) -> dict[str, Any]:
 
 
 def _names(request: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the names of all properties of a request's tools; None where no tool is known."""
+    """Return the names of all properties of a request's tools; None without tools."""
     lists = [request.get(name) for name in ("tools", "functions")]
     tools = [tool for given in lists if isinstance(given, list) for tool in given]
     return frozenset(property_names(tools)) if tools else None
@@ -185,7 +185,7 @@ def _message(
     for name in ("content", "refusal", "reasoning_content"):
         if isinstance(value := message.get(name), str):
             changed[name] = change(value)
-    # Tuples: nothing is checked yet, so a role may be anything.
+    # A tuple: nothing is checked yet, so a role may be unhashable.
     of_tool = message.get("role") in ("tool", "function")
     if of_tool and isinstance(message.get("content"), str):
         changed["content"] = _result(message["content"], change)
@@ -233,23 +233,23 @@ def _function(
 def _arguments(
     arguments: str, change: Callable[[str], str], names: frozenset[str] | None = frozenset()
 ) -> str:
-    """Change the texts within a call's arguments; where none changes, all stays as it is."""
+    """Change the texts within a call's arguments; if none changes, the JSON stays as it is."""
     try:
         parsed = json.loads(arguments)
         if names is None:
-            # Keys of the first level are surely a tool's own names.
+            # Keys of the first level are the tool's own properties.
             names = frozenset(parsed) if isinstance(parsed, dict) else frozenset()
         changed = changed_data(parsed, change, names.__contains__)
         if changed == parsed:
             return arguments
         return json.dumps(changed, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
-        # No JSON, or numbers that JSON can't say: then it is text like any other.
+        # Not valid JSON, or numbers that JSON cannot represent: treated as text.
         return change(arguments)
 
 
 def _result(text: str, change: Callable[[str], str]) -> str:
-    """Change what a tool said; where it is JSON with escapes, what they stand for, too."""
+    """Change a tool's result; in JSON with escapes, the unescaped texts, too."""
     if "\\" in text and text.lstrip()[:1] in {"{", "["}:
         text = _arguments(text, change)
     return change(text)

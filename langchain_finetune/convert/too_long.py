@@ -1,4 +1,4 @@
-"""What becomes of examples that are longer than the model takes: nothing is ever cut within."""
+"""Handling of examples over the token limit; messages are never truncated."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from langchain_finetune.convert.tokens.counter import Counter, counted
 TooLong = Literal["reject", "drop_oldest"]
 
 _PROMPTS = frozenset({"system", "developer"})
-_ASKING = _PROMPTS | {"user"}
+_REQUESTS = _PROMPTS | {"user"}
 
 
 def fitting_rows(
@@ -21,19 +21,18 @@ def fitting_rows(
     too_long: TooLong,
     rules: Profile = OPENAI,
 ) -> Iterator[Row]:
-    """Yield the rows that the model takes, counted where the counter is exact.
+    """Yield the rows within the token limit, with their counts if the counter is exact.
 
-    The others are rejected: `too_long`, `length_unknown` (a bound is over the limit, and can't be
-    made a count), or what the counter says that does not fit the model. With `drop_oldest`, what is
-    too long loses whole turns from its beginning; `shortened` counts such examples and
-    `dropped_turns` their turns.
+    The others are rejected: as `too_long`, `length_unknown` (only an upper bound is known, and it
+    is over the limit), or with the counter's own code. With `drop_oldest`, whole turns are dropped
+    from the beginning; `shortened` counts such examples and `dropped_turns` their turns.
 
     Args:
-        rows: Examples that break no rule.
-        outcome: Takes rejects and counts.
-        counter: Counts the tokens, and knows the limit.
-        too_long: What to do.
-        rules: What a shortened example still has to meet.
+        rows: Examples without errors.
+        outcome: Takes rejected rows and counts.
+        counter: Counts the tokens, and has the limit.
+        too_long: How to handle longer examples.
+        rules: Rules that a shortened example must still meet.
     """
     limit = counter.limit
     for row, count in counted(rows, counter):
@@ -46,8 +45,8 @@ def fitting_rows(
                 row,
                 outcome,
                 "length_unknown",
-                f"It may have more than {limit} tokens, and can't be counted with what is on this"
-                " machine: Convert(count_tokens='always') downloads what it takes.",
+                f"It may have more than {limit} tokens, and its tokenizer is not on this machine:"
+                " Convert(count_tokens='always') downloads it.",
             )
         elif too_long == "drop_oldest" and (
             shorter := shortened(row.example, limit, counter, rules)
@@ -60,21 +59,21 @@ def fitting_rows(
             yield row
         else:
             has = f"more than {limit}" if isinstance(count, Over) else count.longest
-            reason = f"It has {has} tokens; the model takes {limit}."
+            reason = f"It has {has} tokens; the limit is {limit}."
             _reject(row, outcome, "too_long", reason)
 
 
 def shortened(
     example: Example, limit: int, counter: Counter, rules: Profile = OPENAI
 ) -> tuple[Example, Count, int] | None:
-    """Drop the fewest oldest turns that make an example fit.
+    """Drop as few of the oldest turns as possible to meet the limit.
 
-    A turn begins where the user speaks, so no call is parted from its results and no answer from
-    its question. The prompt at the beginning stays, and the last turn.
+    A turn begins with a user message, so calls stay with their results and answers with their
+    questions. The prompt at the beginning and the last turn are kept.
 
     Returns:
-        The new example, its tokens and how many turns were dropped; None where even the last turn
-        is too long, or has nothing to learn.
+        The new example, its tokens and the number of dropped turns; None if even the last turn
+        is too long, or has nothing to train on.
     """
     messages = request_of(example).get("messages") or []
     cuts = _turns(messages)
@@ -92,7 +91,7 @@ def shortened(
             found, high = (kept, count, middle + 1), middle
         else:
             low = middle + 1
-    # The answers that were to be learnt may all be among the dropped ones.
+    # All targets may be among the dropped answers.
     if found and "messages" in example and errors_of(check_example(found[0], rules)):
         return None
     return found
@@ -104,12 +103,12 @@ def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return where turns begin; what the system says just before the user belongs to the turn."""
+    """Return the starts of turns; system messages just before the user's belong to the turn."""
     starts: list[int] = []
     start: int | None = None
     for place, message in enumerate(messages):
         role = message.get("role")
-        if role not in _ASKING:
+        if role not in _REQUESTS:
             start = None
             continue
         if start is None:

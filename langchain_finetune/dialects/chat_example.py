@@ -1,4 +1,4 @@
-"""The chat of a dataset example, in both shapes that LangSmith knows.
+"""Chats of dataset examples, in both of LangSmith's formats.
 
 Data type chat: `inputs.input = [message, ...]`, `outputs.output = message`, each
 `{"type": "human", "data": {...}}`. Key-value with the chat-model schema:
@@ -22,11 +22,11 @@ def read_example(
     Args:
         inputs: The example's inputs.
         outputs: Its reference outputs.
-        reasoning: What becomes of the model's reasoning; `source["dropped_reasoning"]` counts
-            the parts that were dropped.
+        reasoning: How to handle the model's reasoning; `source["dropped_reasoning"]` counts
+            dropped parts.
 
     Raises:
-        UnreadableChatError: The example has another shape, or no answer.
+        UnreadableChatError: The example has another format, or no answer.
 
     Example:
         >>> [session] = read_example(
@@ -38,7 +38,7 @@ def read_example(
     """
     sent = inputs.get("messages") or inputs.get("input")
     if not isinstance(sent, list):
-        raise UnreadableChatError("no_chat", "The example's inputs hold no list of messages.")
+        raise UnreadableChatError("no_chat", "The example's inputs contain no list of messages.")
     answer = outputs.get("message") or outputs.get("output")
     if answer is None:
         raise UnreadableChatError("no_answer", "The example has no reference answer.")

@@ -1,9 +1,9 @@
-"""Prompt and completion of an `llm` run of a plain language model, which is no chat.
+"""Prompt and completion of an `llm` run of a plain language model, which is not a chat.
 
-Shapes: `inputs.prompts = [text, ...]`, `outputs.generations = [[{"text": ...}]]` (LangChain's
-tracer); `inputs.prompt`, `outputs.choices[].text` (`wrap_openai`). The session's messages are the
-prompt as the user's and the completion as the assistant's, and its source says
-`kind: completion`: the model saw plain text, without roles.
+Formats: `inputs.prompts = [text, ...]`, `outputs.generations = [[{"text": ...}]]` (LangChain's
+tracer); `inputs.prompt`, `outputs.choices[].text` (`wrap_openai`). The session has the
+prompt as a user message, the completion as an assistant message, and `kind: completion` in its
+source, since the model saw plain text without roles.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,22 +16,22 @@ from langchain_finetune.sessions import FineTuningSession
 
 
 def is_completion(run: Mapping[str, Any]) -> bool:
-    """Tell whether a run is one of a plain language model."""
+    """Return whether a run is one of a plain language model."""
     inputs = mapping(run.get("inputs"))
     return "prompts" in inputs or ("prompt" in inputs and "messages" not in inputs)
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
-    """Yield each prompt with one of its completions.
+    """Yield each prompt with each of its completions.
 
     Raises:
-        UnreadableChatError: The run holds no prompt or no completion.
+        UnreadableChatError: The run has no prompt or no completion.
     """
     inputs, outputs = mapping(run.get("inputs")), mapping(run.get("outputs"))
     prompts = entries(inputs.get("prompts"))
     rows = entries(outputs.get("generations"))
     if "prompts" not in inputs:
-        # OpenAI takes several prompts at once, and then numbers the choices.
+        # OpenAI accepts several prompts at once, and then numbers the choices.
         prompt = inputs.get("prompt")
         prompts = prompt if isinstance(prompt, list) else [prompt]
         rows = [entries(outputs.get("choices"))]
@@ -43,7 +43,7 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
         for generation in generations:
             text = mapping(generation).get("text")
             if not isinstance(prompt, str) or not isinstance(text, str) or "message" in generation:
-                # A chat whose messages were traced as one text: what was sent is not known.
-                raise UnreadableChatError("no_chat", "The run holds no prompt and completion.")
+                # A chat traced as one text: the messages that were sent are unknown.
+                raise UnreadableChatError("no_chat", "The run has no prompt and completion.")
             wire = [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
             yield {"messages": WireMessages(wire), "source": {"kind": "completion"}}

@@ -1,4 +1,4 @@
-"""Answers as users or annotators corrected them, or as references have them. Pure."""
+"""Answers corrected by users or annotators, or replaced by references."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,15 @@ _WRAPPERS = ("message", "output", "answer")
 
 
 def corrected(session: FineTuningSession, correction: Any) -> FineTuningSession:
-    """Return a session that ends with a correction instead of its answer, now its `rejected`.
+    """Return a session with a correction as its answer; the old answer becomes `rejected`.
 
     Args:
-        session: In wire form, its answer last.
-        correction: The text, or a message in any stored form, or one of these in an object under
+        session: A session in wire form that ends with its answer.
+        correction: A text, a message in any stored format, or an object with one of these under
             `message`, `output` or `answer`.
 
     Raises:
-        UnreadableChatError: It holds no answer.
+        UnreadableChatError: The correction contains no answer.
 
     Example:
         >>> messages = WireMessages([{"role": "user", "content": "6*7?"},
@@ -31,10 +31,10 @@ def corrected(session: FineTuningSession, correction: Any) -> FineTuningSession:
 
 
 def answered(session: FineTuningSession, answer: WireMessage) -> FineTuningSession:
-    """Return a session that ends with a better answer; its own becomes `rejected`."""
-    *asked, rejected = wire_messages(session)
+    """Return a session with a better answer; the old one becomes `rejected`."""
+    *request, rejected = wire_messages(session)
     changed = session.copy()
-    changed["messages"] = WireMessages([*asked, answer])
+    changed["messages"] = WireMessages([*request, answer])
     changed["rejected"] = rejected
     return changed
 
@@ -54,5 +54,5 @@ def _answer(correction: Any) -> WireMessage:
         if answer["role"] == "assistant" and (len(answer) > 2 or answer["content"]):  # noqa: PLR2004 - more than role and content
             return answer
     raise UnreadableChatError(
-        "unreadable_correction", "The correction or reference holds no answer."
+        "unreadable_correction", "The correction or reference contains no answer."
     )

@@ -1,13 +1,13 @@
-"""The usual shape of a run, as types: what LangChain's tracer for Python writes today.
+"""Types of the fast path: a run as LangChain's tracer for Python writes it today.
 
-`decode` reads a run of this shape and of no other. The types name every field that a reader of
-`run.py` looks at, and allow only the values that `traced_line` knows what to do with: a value of
-any other type is a `msgspec.ValidationError`. Fields that nobody reads are passed over at the
-parser's speed, which is what makes this quick; their JSON is still checked.
+`decode` reads a run of this format only. The types name every field that the readers of `run.py`
+use, and allow only the values that `traced_line` supports: a value of any other type is a
+`msgspec.ValidationError`. Other fields are skipped at the parser's speed, which is what makes this
+fast; their JSON is still validated.
 
-Limits of the parsers differ in such fields only: orjson refuses a line for a number beyond all
-floats (`1e999`) or for more than 1024 levels, msgspec passes over the number, and over what
-Python's own limit on recursion allows.
+The parsers' limits differ in skipped fields only: orjson rejects a line with a number beyond all
+floats (`1e999`) or with more than 1024 levels; msgspec skips the number, and as many levels as
+Python's recursion limit allows.
 """
 
 from typing import Annotated, Literal
@@ -15,14 +15,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-# Such a field must be missing: no JSON is of this type.
+# Such a field must be missing: no JSON value has this type.
 _Missing = UnsetType
 
-NOT_SAID = Raw(b"null")
-"""Stands for a field of any type that is missing."""
+ABSENT = Raw(b"null")
+"""Default of a field of any type."""
 
 _Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""A number that every parser reads as the same integer."""
+"""A number that all parsers read as the same integer."""
 
 _Scalar = str | _Int | float | bool | None
 _Flat = _Scalar | list[_Scalar] | dict[str, _Scalar]
@@ -31,20 +31,20 @@ _Value = _Scalar | list[_Nested] | dict[str, _Nested]
 
 
 class _Data(Struct, gc=False, kw_only=True):
-    """A JSON object that is what it seems: none of LangChain's escapes (see `data.unescaped`)."""
+    """A JSON object without LangChain's escapes (see `untrusted.unescaped`)."""
 
     lc: _Missing = UNSET
     escaped: _Missing = msgspec.field(default=UNSET, name="__lc_escaped__")
 
 
 class _Additional(Struct, gc=False, forbid_unknown_fields=True):
-    """`additional_kwargs` that say nothing."""
+    """`additional_kwargs` without content."""
 
     refusal: None = None
 
 
 class TracedCall(_Data, gc=False, kw_only=True):
-    """A tool call as LangChain parsed it; `args` of few levels."""
+    """A tool call as LangChain parsed it, with `args` of few levels."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class TracedCall(_Data, gc=False, kw_only=True):
 
 
 class TracedFields(_Data, gc=False, kw_only=True):
-    """What a message says: text, and an assistant's calls."""
+    """Fields of a message: text, and an assistant's calls."""
 
     content: str
     additional_kwargs: _Additional | None = None
@@ -77,18 +77,18 @@ class TracedMessage(Struct, gc=False):
 
 
 class CallText(_Data, gc=False):
-    """A call as it was streamed: `args` is the text that the model wrote."""
+    """A streamed call: `args` is the text that the model wrote."""
 
     id: str | None = None
     args: str | None = None
 
 
 class _Metadata(_Data, gc=False):
-    object: None = None  # `response` tells the Responses API.
+    object: None = None  # `response` for the Responses API.
 
 
 class AnswerFields(TracedFields, gc=False, kw_only=True):
-    """What the answer says."""
+    """Fields of the answer."""
 
     id: str | None = None
     tool_call_chunks: tuple[CallText, ...] = ()
@@ -96,7 +96,7 @@ class AnswerFields(TracedFields, gc=False, kw_only=True):
 
 
 class Answer(Struct, gc=False):
-    """The message that came back."""
+    """The answer."""
 
     lc: int
     type: Literal["constructor"]
@@ -127,7 +127,7 @@ class _ToolChoice(_Data, gc=False):
 
 
 class _NoFormat(_Data, gc=False):
-    """Request fields that ask for a form of the answer, or hide what was sent: none may be set."""
+    """Request fields that set a response format or refer to hidden messages: none may be set."""
 
     functions: None = None
     output_config: None = None
@@ -139,29 +139,29 @@ class _NoFormat(_Data, gc=False):
 
 
 class Params(_NoFormat, gc=False):
-    """The request's fields beside its messages."""
+    """The request's fields other than its messages."""
 
     kind: str | None = msgspec.field(default=None, name="_type")
     model: str | None = None
     model_name: str | None = None
     parallel_tool_calls: bool | UnsetType | None = UNSET
     tool_choice: str | _ToolChoice | UnsetType | None = UNSET
-    tools: Raw = NOT_SAID
+    tools: Raw = ABSENT
 
 
 class Options(_NoFormat, gc=False):
-    """Fields on which `Params` are laid: these must not show through."""
+    """Defaults of `Params`; they must not be used."""
 
     kind: None = msgspec.field(default=None, name="_type")
     model: None = None
     model_name: None = None
-    parallel_tool_calls: Raw = NOT_SAID
-    tool_choice: Raw = NOT_SAID
-    tools: Raw = NOT_SAID
+    parallel_tool_calls: Raw = ABSENT
+    tool_choice: Raw = ABSENT
+    tools: Raw = ABSENT
 
 
 class _Thread(Struct, gc=False):
-    """Metadata that says which conversation a run belongs to, see `thread.THREAD_KEYS`."""
+    """Metadata that names the thread of a run, see `untrusted.THREAD_KEYS`."""
 
     session_id: str | None = None
     thread_id: str | None = None
@@ -179,7 +179,7 @@ class _Object(Struct, gc=False):
 
 
 class TracedRun(Struct, gc=False, kw_only=True):
-    """A finished run of one chat with one answer, as a file or LangSmith's API holds it."""
+    """A finished run of one chat with one answer, as a file or LangSmith's API has it."""
 
     id: Annotated[str, Meta(min_length=1)]
     trace_id: str | None = None
@@ -195,4 +195,4 @@ class TracedRun(Struct, gc=False, kw_only=True):
 
 
 decode = msgspec.json.Decoder(TracedRun).decode
-"""Read a run of the usual shape; all else is a `msgspec.ValidationError`."""
+"""Read a run of the common format; all others are a `msgspec.ValidationError`."""

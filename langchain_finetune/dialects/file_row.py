@@ -1,6 +1,6 @@
-"""One row of a file: a run as it was exported, or a line of OpenAI's training format.
+"""One row of a file: an exported run, or a line of OpenAI's training format.
 
-Sources of fact: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
+Sources: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
 `feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
 OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
 lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`).
@@ -23,7 +23,7 @@ _JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
 
 
 def is_training_line(row: Mapping[str, Any]) -> bool:
-    """Tell a line of a training file, of any method, from a run."""
+    """Return whether a row is a line of a training file instead of a run."""
     return "inputs" not in row and any(row.keys() >= form for form in _FORMS)
 
 
@@ -31,11 +31,11 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return the run of a row in the shape of LangSmith's API.
 
     Args:
-        row: A run whose large fields may be JSON strings, and whose id may be called `run_id`.
-        place: Where it stands; takes the place of an id that is missing.
+        row: A run; large fields may be JSON strings, and its id may be called `run_id`.
+        place: Its position in the file; used as the id if it has none.
 
     Raises:
-        UnreadableChatError: The row is no run, or one of its fields is no JSON.
+        UnreadableChatError: The row is not a run, or one of its fields is not valid JSON.
 
     Example:
         >>> run_of_row({"run_id": "r-1", "inputs": '{"messages": []}', "outputs": None}, "a:1")
@@ -54,9 +54,9 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def tools_are_unknown(run: Mapping[str, Any]) -> bool:
-    """Tell whether a run's file has left out the field that would name its tools."""
+    """Return whether the field with the tools is missing in a run's file."""
     inputs = run.get("inputs")
-    # The wrappers of LangSmith's SDK record the whole request, model and tools, as inputs.
+    # The wrappers of LangSmith's SDK record the whole request, with model and tools, as inputs.
     whole = not isinstance(inputs, Mapping) or "tools" in inputs or "model" in inputs
     return not whole and run.get("extra") is None
 
@@ -77,27 +77,27 @@ def read_training_line(
 ) -> list[FineTuningSession]:
     """Return the chat of a line of a training file.
 
-    The chat of a pair of preference ends with the preferred answer; the other is its `rejected`.
+    The chat of a preference ends with the preferred answer; the other one is its `rejected`.
 
     Args:
         row: The line.
-        place: Where it stands.
-        reasoning: What becomes of the model's reasoning; see `read_example`.
+        place: Its position in the file.
+        reasoning: How to handle the model's reasoning; see `read_example`.
 
     Raises:
-        UnreadableChatError: It holds no chat, or one that the wire form can't say.
+        UnreadableChatError: It contains no chat, or one that the wire form cannot represent.
 
     Example:
-        >>> said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-        >>> [chat] = read_training_line({"messages": said}, "a:1")
-        >>> chat["messages"][1].content, chat["source"]
+        >>> chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> [session] = read_training_line({"messages": chat}, "a:1")
+        >>> session["messages"][1].content, session["source"]
         ('Hello', {'line': 'a:1'})
     """
     if "messages" in row:
         messages = row["messages"]
         if isinstance(messages, list) and len(messages) < 2:  # noqa: PLR2004 - question and answer
-            raise UnreadableChatError("no_answer", "The line holds no question with an answer.")
-        # The line says in one list what a dataset's example says in two.
+            raise UnreadableChatError("no_answer", "The line contains no question with an answer.")
+        # The line has in one list what a dataset's example has in two.
         inputs = {**row, "messages": messages[:-1]}
         [session] = read_example(inputs, {"message": messages[-1]}, reasoning)
     elif "prompt" in row:
@@ -117,4 +117,6 @@ def _parsed(field: str, text: str | bytes) -> Any:
     try:
         return orjson.loads(text) if text else None
     except orjson.JSONDecodeError as error:
-        raise UnreadableChatError("unreadable_json", f"The run's {field} are no JSON.") from error
+        raise UnreadableChatError(
+            "unreadable_json", f"The run's {field} are not valid JSON."
+        ) from error

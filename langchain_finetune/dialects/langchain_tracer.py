@@ -1,11 +1,11 @@
-"""The chats of an `llm` run as LangChain's tracer writes it, in Python and in JavaScript.
+"""The chats of an `llm` run as LangChain's tracers for Python and JavaScript write it.
 
-Shape (langchain-core 1.7): `inputs.messages = [[message, ...]]`,
+Format (langchain-core 1.7): `inputs.messages = [[message, ...]]`,
 `outputs.generations = [[{"message": message, ...}]]`,
-`extra.invocation_params = {"tools": [...], ...}`. Data of 2023 is flat: one level of lists less.
+`extra.invocation_params = {"tools": [...], ...}`. Data of 2023 has one level of lists less.
 
-What the tracer writes is what the app said; what was sent can differ, as `langchain_openai` and
-`langchain_anthropic` have it: no names where the API has none, `developer` for `system`.
+The tracer writes the app's messages. The request can differ, as in `langchain_openai` and
+`langchain_anthropic`: no names if the API has none, `developer` instead of `system`.
 """
 
 import re
@@ -23,28 +23,30 @@ _O_SERIES = re.compile(r"o\d")
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
-    """Yield the chats of a run: what was sent, then one of the answers, and the tools.
+    """Yield the chats of a run: the request, one of the answers, and the tools.
 
     Raises:
-        UnreadableChatError: The run holds no chat that the wire form can say.
+        UnreadableChatError: The run has no chat that the wire form can represent.
     """
     extra = mapping(run.get("extra"))
     options = mapping(extra.get("options"))
     params = {**options, **mapping(extra.get("invocation_params"))}
     if params.get("previous_response_id"):
-        raise UnreadableChatError("hidden_history", "Earlier turns stand only at the provider.")
+        raise UnreadableChatError(
+            "hidden_history", "Earlier turns are stored only at the provider."
+        )
     recorded = mapping(options.get("ls_structured_output_format"))
     sent = _rows(mapping(run.get("inputs")).get("messages"), "messages")
     answered = _rows(mapping(run.get("outputs")).get("generations"), "generations")
     if len(sent) != len(answered):
         raise UnreadableChatError(
-            "no_chat", f"The run holds {len(sent)} chats and the answers to {len(answered)}."
+            "no_chat", f"The run has {len(sent)} chats and answers to {len(answered)}."
         )
     for messages, generations in zip(sent, answered, strict=True):
         for generation in generations:
             answer = mapping(mapping(generation).get("message"))
             if not answer:
-                raise UnreadableChatError("no_chat", "The run's answer is no chat message.")
+                raise UnreadableChatError("no_chat", "The run's answer is not a chat message.")
             api = _api(params, answer)
             if api == "responses" and isinstance(params.get("response_format"), str):
                 _refuse_streamed_class(answer)
@@ -78,8 +80,8 @@ def _api(params: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
 
 
 def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[WireMessage]:
-    """Return the messages as they were sent, in the form of the chat API."""
-    # Only LangChain.js names its classes like this; its runs hold the text beside the arguments.
+    """Return the messages as they were sent, in the chat API's format."""
+    # Only LangChain.js names its classes like this; its runs have the arguments as text, too.
     from_js = any(entries(mapping(raw).get("id"))[:1] == ["langchain_core"] for raw in messages)
     wire = read_messages(messages, joined=api != "chat", as_written=api == "responses" or from_js)
     for message in wire:
@@ -94,8 +96,8 @@ def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[Wire
 
 
 def _refuse_streamed_class(answer: Mapping[str, Any]) -> None:
-    """Refuse a class as format of a streamed Responses request: it is sent in another way."""
+    """Reject a class as the format of a streamed Responses request: the run lacks its schema."""
     if "Chunk" in str(entries(answer.get("id"))[-1:]):
         raise UnreadableChatError(
-            "unsupported_response_format", "The run doesn't hold the schema that was sent."
+            "unsupported_response_format", "The run does not contain the schema that was sent."
         )

@@ -1,6 +1,6 @@
-"""Messages as they stand in stored data: LangChain's serialised forms, or a provider's own.
+"""Stored messages, in LangChain's serialized formats or a provider's own.
 
-The data comes from outside. It is only parsed: no class is imported or made from what it names.
+The data is untrusted. It is only parsed: no class that it names is imported or created.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,35 +19,35 @@ from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, fields_to_wire
 
 _ROLES = {"human": "user", "ai": "assistant"}
-"""LangChain's names of roles, which hand-made traces use."""
+"""LangChain's names of roles, which hand-written traces use."""
 
 _KEPT = ("name", "tool_call_id", "function_call", "refusal", "weight")
 ReasoningPolicy = Literal["drop", "keep"]
-"""What becomes of a model's reasoning: dropped, or kept as `reasoning_content`."""
+"""How to handle a model's reasoning: drop it, or keep it as `reasoning_content`."""
 
 _REASONING = "reasoning_parts"
-"""Where a message keeps the texts of its reasoning until `settle_reasoning`."""
+"""Key of the texts of a message's reasoning until `settle_reasoning`."""
 
 
 def read_messages(
     raws: Iterable[Any], *, joined: bool = False, as_written: bool = True
 ) -> list[WireMessage]:
-    """Return stored messages in wire form, with their reasoning: `settle_reasoning` comes next.
+    """Return stored messages in wire form, with their reasoning; call `settle_reasoning` next.
 
-    Results of tools in a user's message (Anthropic) become messages of role `tool`.
+    Tool results in a user message (Anthropic) become messages of the role `tool`.
 
     Args:
-        raws: Messages, each in one of these shapes:
+        raws: Messages, each in one of these formats:
             `{"lc": 1, "type": "constructor", "id": [..., "AIMessage"], "kwargs": {...}}` (tracer),
             `{"type": "ai", "data": {...}}` (chat datasets),
-            `{"type": "ai", "content": ...}` (LangChain's flat form),
+            `{"type": "ai", "content": ...}` (LangChain's flat format),
             `{"role": "assistant", "content": ...}` (OpenAI, Anthropic),
-            `["assistant", "..."]` (hand-made traces).
+            `["assistant", "..."]` (hand-written traces).
         joined: As in `fields_to_wire`.
         as_written: As in `fields_to_wire`.
 
     Raises:
-        UnreadableChatError: A message is none of them, or holds what the wire form can't say.
+        UnreadableChatError: A message has another format, or the wire form cannot represent it.
 
     Example:
         >>> read_messages([{"type": "human", "data": {"content": "Hi"}}, ["ai", "Hello"]])
@@ -74,7 +74,7 @@ def read_messages(
 
 
 def add_reasoning(message: WireMessage, texts: list[str]) -> None:
-    """Add reasoning to an assistant's message; an empty text is reasoning that is hidden."""
+    """Add reasoning to an assistant message; an empty text is encrypted reasoning."""
     if texts:
         message[_REASONING] = [*message.get(_REASONING, ()), *texts]
 
@@ -83,7 +83,7 @@ def settle_reasoning(wire: list[WireMessage], *, keep: bool) -> int:
     """Keep the messages' reasoning as `reasoning_content`, or drop it.
 
     Returns:
-        How many parts were dropped; what is encrypted is dropped even where the rest is kept.
+        How many parts were dropped; encrypted ones are always dropped.
     """
     dropped = 0
     for message in wire:
@@ -96,19 +96,17 @@ def settle_reasoning(wire: list[WireMessage], *, keep: bool) -> int:
 
 
 def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
-    """Return LangChain's name of a message's type, or None for a provider's; and its fields."""
+    """Return LangChain's name of a message type (None for a provider's message), and the fields."""
     if isinstance(raw, list | tuple) and len(raw) == 2:  # noqa: PLR2004 - role and content
         raw = {"role": raw[0], "content": raw[1]}
     if not isinstance(raw, Mapping):
-        raise UnreadableChatError("unreadable_message", "A message that is no JSON object.")
+        raise UnreadableChatError("unreadable_message", "A message is not a JSON object.")
     if raw.get("lc") is not None:
         names, fields = raw.get("id"), raw.get("kwargs")
         if raw.get("type") != "constructor" or not names or not isinstance(fields, Mapping):
-            raise UnreadableChatError(
-                "unreadable_message", "A serialised object that is no message."
-            )
+            raise UnreadableChatError("unreadable_message", "A serialized object is not a message.")
         if not str(names[-1]).removesuffix("Chunk").endswith("Message"):
-            raise UnreadableChatError("unknown_message_type", "An object that is no message.")
+            raise UnreadableChatError("unknown_message_type", "An object is not a message.")
         return str(names[-1]), fields
     if isinstance(raw.get("data"), Mapping):
         return str(raw.get("type")), raw["data"]
@@ -118,7 +116,7 @@ def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
 
 
 def _tool_results(fields: Mapping[str, Any]) -> tuple[list[WireMessage], Mapping[str, Any]]:
-    """Return the tools' results in a user's message of Anthropic, and the rest of the message."""
+    """Return the tool results in a user message of Anthropic, and the rest of the message."""
     blocks = entries(fields.get("content"))
     found = [block for block in blocks if mapping(block).get("type") == "tool_result"]
     results: list[WireMessage] = [
@@ -136,7 +134,7 @@ def _tool_results(fields: Mapping[str, Any]) -> tuple[list[WireMessage], Mapping
 
 
 def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[str]) -> WireMessage:
-    """Return the wire form of a message that OpenAI or Anthropic takes or gives."""
+    """Return the wire form of a message in OpenAI's or Anthropic's format."""
     role = str(raw.get("role"))
     role = _ROLES.get(role, role)
     wire: WireMessage = {"role": role}
@@ -145,7 +143,7 @@ def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[s
     else:
         if raw.get("audio"):
             raise UnreadableChatError(
-                "unsupported_content", "The assistant spoke; that is no text."
+                "unsupported_content", "The assistant answered with audio instead of text."
             )
         content = raw.get("content")
         parts = wire_content(content, answer=True, reasoning=reasoning)
@@ -162,17 +160,17 @@ def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[s
 
 
 def _read_call(call: Any) -> dict[str, Any]:
-    """Return a tool call of OpenAI's form, or of LangChain's, in wire form."""
+    """Return a tool call in OpenAI's or LangChain's format in wire form."""
     call = mapping(call)
     function = mapping(call.get("function"))
     if function:
         return wire_call(call.get("id"), function.get("name"), function.get("arguments"))
     if "args" in call:
         return wire_call(call.get("id"), call.get("name"), call["args"])
-    raise UnreadableChatError("unsupported_call", "A call of another kind than a function's.")
+    raise UnreadableChatError("unsupported_call", "A call of something other than a function.")
 
 
 def _own_reasoning(raw: Mapping[str, Any]) -> list[str]:
-    """Return the reasoning that servers of OpenAI's shape put beside the content."""
-    said = raw.get("reasoning_content") or raw.get("reasoning")
-    return [reasoning_text({"content": said, **mapping(said)})] if said else []
+    """Return the reasoning that OpenAI-compatible servers return next to the content."""
+    block = raw.get("reasoning_content") or raw.get("reasoning")
+    return [reasoning_text({"content": block, **mapping(block)})] if block else []

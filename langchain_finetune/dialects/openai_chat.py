@@ -1,6 +1,6 @@
-"""The chats of an `llm` run in OpenAI's chat form, as `wrap_openai` and `@traceable` write it.
+"""The chats of an `llm` run in OpenAI's format, as `wrap_openai` and `@traceable` write it.
 
-Shapes: `inputs = {"messages": [...], "tools": [...], ...}`; `outputs` is one of
+Formats: `inputs = {"messages": [...], "tools": [...], ...}`; `outputs` is one of
 `{"choices": [{"message": ...}]}` (OpenAI), `{"role", "content", ...}` (`wrap_anthropic`, and
 openai-agents), `{"message": ...}`, `{"messages": [...]}`, `{"output": message or text}`,
 `{"output": ["assistant", text]}` (`@traceable`, as LangSmith documents it).
@@ -18,16 +18,16 @@ from langchain_finetune.sessions import FineTuningSession
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
-    """Yield the chats of a run: what was sent, then one of the answers, and the tools.
+    """Yield the chats of a run: the request, one of the answers, and the tools.
 
     Raises:
-        UnreadableChatError: The run holds no chat that the wire form can say.
+        UnreadableChatError: The run has no chat that the wire form can represent.
     """
     inputs = mapping(run.get("inputs"))
     sent = _sent(inputs)
     extra = mapping(run.get("extra"))
     params = {**mapping(extra.get("invocation_params")), **inputs}
-    # Anthropic's content is a list of blocks where OpenAI's chat form has text and calls.
+    # Anthropic's content is a list of blocks; OpenAI's chat format has text and calls.
     provider = mapping(extra.get("metadata")).get("ls_provider")
     for answer in _answers(mapping(run.get("outputs")), sent):
         wire = read_messages(sent, joined=provider == "anthropic")
@@ -43,9 +43,9 @@ def _sent(inputs: Mapping[str, Any]) -> list[Any]:
     if isinstance(sent, list) and len(sent) == 1 and _is_messages(sent[0]):
         sent = sent[0]
     if not sent and "role" in inputs:
-        sent = [inputs]  # openai-agents writes a lone message like this.
+        sent = [inputs]  # openai-agents writes a single message like this.
     if not isinstance(sent, list) or not sent:
-        raise UnreadableChatError("no_chat", "The run's inputs hold no list of messages.")
+        raise UnreadableChatError("no_chat", "The run's inputs contain no list of messages.")
     if inputs.get("system"):
         return [{"role": "system", "content": inputs["system"]}, *sent]
     return sent
@@ -56,7 +56,7 @@ def _is_messages(value: Any) -> bool:
 
 
 def _answers(outputs: Mapping[str, Any], sent: list[Any]) -> list[Any]:
-    """Return the messages that came back, one for each answer."""
+    """Return the answers, one message each."""
     if choices := entries(outputs.get("choices")):
         return [mapping(choice).get("message") for choice in choices]
     if "role" in outputs:
@@ -72,5 +72,5 @@ def _answers(outputs: Mapping[str, Any], sent: list[Any]) -> list[Any]:
     if answers[: len(sent)] == sent:
         answers = answers[len(sent) :]
     if len(answers) != 1:
-        raise UnreadableChatError("no_answer", "The run's outputs hold no single answer.")
+        raise UnreadableChatError("no_answer", "The run's outputs contain no single answer.")
     return answers

@@ -1,8 +1,8 @@
-"""The chat of an `llm` run of OpenAI's Responses API, said in the form of the chat API.
+"""The chat of an `llm` run of OpenAI's Responses API, converted to the chat API's format.
 
-Shape (`wrap_openai`, openai-agents): `inputs = {"input": text or items, "instructions": text,
+Format (`wrap_openai`, openai-agents): `inputs = {"input": text or items, "instructions": text,
 "tools": [flat], ...}`, `outputs = {"output": items, ...}`; openai-agents has the request's fields
-in `extra.invocation_params`, as the response repeats them.
+in `extra.invocation_params`, as repeated by the response.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,26 +23,28 @@ from langchain_finetune.sessions import FineTuningSession
 
 _ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
-"""What names turns or texts that stand only at the provider."""
+"""Fields that refer to turns or texts stored only at the provider."""
 
 
 def is_output(value: Any) -> bool:
-    """Tell whether a value is a list of the API's items, which name their type."""
+    """Return whether a value is a list of the API's items, which have a type."""
     return isinstance(value, list) and all("type" in mapping(item) for item in value)
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
-    """Yield the chat of a run: what was sent, then the answer, and the tools.
+    """Yield the chat of a run: the request, the answer, and the tools.
 
     Raises:
-        UnreadableChatError: The run holds no chat that the wire form can say.
+        UnreadableChatError: The run has no chat that the wire form can represent.
     """
     inputs = mapping(run.get("inputs"))
     outputs = mapping(run.get("outputs"))
     extra = mapping(run.get("extra"))
     metadata = mapping(extra.get("metadata"))
     if any(inputs.get(key) or metadata.get(key) for key in _ELSEWHERE):
-        raise UnreadableChatError("hidden_history", "Earlier turns stand only at the provider.")
+        raise UnreadableChatError(
+            "hidden_history", "Earlier turns are stored only at the provider."
+        )
     if outputs.get("status") == "failed":
         raise UnreadableChatError("errored_run", "The run ended with an error.")
     given = inputs.get("input")
@@ -59,9 +61,9 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
 
 
 def _repeated(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request's fields from what the response repeats of them.
+    """Return the request's fields as repeated by the response.
 
-    It says `parallel_tool_calls: true` whether the request said it or not.
+    It has `parallel_tool_calls: true` whether the request set it or not.
     """
     return {
         key: value
@@ -71,14 +73,14 @@ def _repeated(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_items(items: list[Any]) -> list[WireMessage]:
-    """Return items as messages; what the assistant did in a row is one message of its."""
+    """Return items as messages; consecutive items of the assistant become one message."""
     wire: list[WireMessage] = []
     for raw in items:
         item = mapping(raw)
         kind = item.get("type", "message")
         if kind not in _ITEMS:
             code = "hidden_history" if kind == "item_reference" else "builtin_tool_call"
-            raise UnreadableChatError(code, "An item that chat messages can't say.")
+            raise UnreadableChatError(code, "An item that chat messages cannot represent.")
         if kind == "function_call_output":
             content = wire_content(item.get("output"))
             call_id = item.get("call_id")
@@ -103,9 +105,9 @@ def _read_items(items: list[Any]) -> list[WireMessage]:
 
 
 def _answer(messages: list[WireMessage]) -> WireMessage:
-    """Return one message of all that came back: its texts are one text, as in the SDK."""
+    """Return the answer as one message; its texts are joined, as in the SDK."""
     if not messages or any(message["role"] != "assistant" for message in messages):
-        raise UnreadableChatError("no_answer", "The run's output is no answer of an assistant.")
+        raise UnreadableChatError("no_answer", "The run's output is not an assistant's answer.")
     answer, *more = messages
     for message in more:
         if not isinstance(answer["content"], str) or not isinstance(message["content"], str):

@@ -1,6 +1,6 @@
 """An OpenTelemetry span of a model call as a run, from its `gen_ai.*` attributes.
 
-Three generations of attributes: `gen_ai.prompt` and `gen_ai.completion` hold the run's inputs and
+Three generations of attributes: `gen_ai.prompt` and `gen_ai.completion` with the run's inputs and
 outputs as JSON (langsmith's exporter); `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, ...
 (OpenLLMetry); `gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions`
 and `gen_ai.tool.definitions` as JSON (OpenTelemetry's conventions of 2025).
@@ -22,7 +22,7 @@ _CALL = re.compile(r"tool_calls\.(\d+)\.(id|name|arguments)")
 
 
 def is_span(run: Mapping[str, Any]) -> bool:
-    """Tell whether data is a span, or a run that holds a span's attributes as they are."""
+    """Return whether data is a span, or a run with the attributes of a span."""
     return "generations" not in mapping(run.get("outputs")) and bool(_attributes(run))
 
 
@@ -30,7 +30,7 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
     """Return a span of a model call as a run.
 
     Raises:
-        UnreadableChatError: It is the span of something else, or holds no messages.
+        UnreadableChatError: It is a span of something else, or has no messages.
     """
     attributes = _attributes(span)
     operation = attributes.get("gen_ai.operation.name")
@@ -62,7 +62,7 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a span, wherever they stand."""
+    """Return the attributes of a span, from any of their places."""
     extra = mapping(span.get("extra"))
     places = [span.get("attributes"), extra.get("attributes"), extra.get("metadata")]
     places += [span.get("inputs"), span.get("outputs")]
@@ -75,17 +75,17 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
             )
         else:
             found.update(mapping(place))
-    holds = (
+    prefixes = (
         "gen_ai.prompt",
         "gen_ai.completion",
         "gen_ai.input.messages",
         "gen_ai.output.messages",
     )
-    return found if any(str(key).startswith(holds) for key in found) else {}
+    return found if any(str(key).startswith(prefixes) for key in found) else {}
 
 
 def _json(value: Any) -> Any:
-    """Return a value that may be given as JSON text."""
+    """Return a value that may be JSON text."""
     if not isinstance(value, str):
         return value
     try:
@@ -108,7 +108,7 @@ def _conventions(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def _from_parts(raw: Any) -> list[dict[str, Any]]:
-    """Return a message of the conventions as messages of OpenAI's."""
+    """Return a message of the conventions as OpenAI messages."""
     message = mapping(raw)
     content: list[Any] = []
     results: list[dict[str, Any]] = []
@@ -117,7 +117,7 @@ def _from_parts(raw: Any) -> list[dict[str, Any]]:
         if kind == "text":
             content.append({"type": "text", "text": part.get("content")})
         elif kind == "tool_call":
-            # Arguments are data by the conventions, and text with some instrumentations.
+            # Arguments are data by the conventions, and text in some instrumentations.
             call = {"call_id": part.get("id"), "name": part.get("name")}
             content.append({**call, "type": "function_call", "arguments": part.get("arguments")})
         elif kind == "tool_call_response":
@@ -127,15 +127,17 @@ def _from_parts(raw: Any) -> list[dict[str, Any]]:
         elif kind == "reasoning":
             content.append({"type": "reasoning", "text": part.get("content")})
         else:
-            raise UnreadableChatError("unsupported_content", "A part that chat messages can't say.")
+            raise UnreadableChatError(
+                "unsupported_content", "A part that chat messages cannot represent."
+            )
     only = content[0] if len(content) == 1 else {}
     plain = only["text"] if only.get("type") == "text" else content
-    said = {"role": message.get("role"), "content": plain, "name": message.get("name")}
-    return results if results and not content else [*results, said]
+    converted = {"role": message.get("role"), "content": plain, "name": message.get("name")}
+    return results if results and not content else [*results, converted]
 
 
 def _indexed(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return inputs and outputs from attributes that number messages."""
+    """Return inputs and outputs from attributes with numbered messages."""
     sent = _numbered(attributes, "gen_ai.prompt")
     came = _numbered(attributes, "gen_ai.completion")
     choices = [{"message": {"role": "assistant", **message}} for message in came]
@@ -143,7 +145,7 @@ def _indexed(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def _numbered(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
-    """Return what attributes such as `gen_ai.prompt.0.role` say, in the order of their numbers."""
+    """Return the messages of attributes such as `gen_ai.prompt.0.role`, by their numbers."""
     found: dict[int, dict[str, Any]] = {}
     calls: dict[int, dict[int, dict[str, Any]]] = {}
     for key, value in attributes.items():

@@ -1,6 +1,6 @@
-"""What a request says beside its messages: tools, and the answer's format.
+"""Settings of a request, other than its messages: tools, and the response format.
 
-Sources of fact: the API references of OpenAI (chat, Responses), Anthropic and Amazon Bedrock, and
+Sources: the API references of OpenAI (chat, Responses), Anthropic and Amazon Bedrock, and
 `langchain_core.utils.function_calling`.
 """
 
@@ -17,12 +17,12 @@ _NESTED = ("properties", "enum", "const", "$ref", "$defs", "allOf", "oneOf")
 
 
 def strict_schema(schema: Any) -> Any:
-    """Return a JSON schema as the openai SDK makes it strict.
+    """Return a JSON schema made strict as by the openai SDK.
 
-    Every property is required, no others are allowed, and a default of null goes.
+    Every property is required, no others are allowed, and a default of null is removed.
 
     Raises:
-        UnreadableChatError: It holds a reference beside other keys, which the SDK would resolve.
+        UnreadableChatError: It has a reference next to other keys, which the SDK would resolve.
 
     Example:
         >>> strict_schema({"type": "object", "properties": {"a": {"type": "string"}}})[
@@ -56,17 +56,17 @@ def strict_schema(schema: Any) -> Any:
 def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the response format that was sent for a pydantic class.
 
-    The tracer writes the class's schema with references resolved and the titles of its fields
-    left out. Where no field is a class of its own, pydantic's rule for titles gives back what was
-    sent. (A title that a field was given by hand is not in the run; pydantic's is taken.)
+    The tracer writes the class's schema with references resolved and without the titles of its
+    fields. If no field is itself a class, pydantic's rule for titles restores what was sent. (A
+    custom title of a field is not in the run; pydantic's is used.)
 
     Args:
-        class_repr: What the tracer writes for the class, such as `<class 'app.Answer'>`.
+        class_repr: The class as the tracer writes it, such as `<class 'app.Answer'>`.
         recorded: `{"schema": ..., "kwargs": {"method": ...}}`: LangChain's
             `ls_structured_output_format`.
 
     Returns:
-        The format in the chat API's form; None where the run doesn't tell.
+        The format in the chat API's form; None if it can't be restored.
     """
     found = _CLASS.fullmatch(class_repr)
     schema = mapping(recorded.get("schema"))
@@ -84,7 +84,7 @@ def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, A
 
 
 def _is_nested(schema: Any) -> bool:
-    """Tell whether a field's schema may have been a reference, whose name is lost."""
+    """Return whether a field's schema may have been a reference, whose name is lost."""
     if isinstance(schema, list):
         return any(map(_is_nested, schema))
     if not isinstance(schema, Mapping):
@@ -96,23 +96,23 @@ def _is_nested(schema: Any) -> bool:
 
 
 def _sorted(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema with its keys in pydantic's order, which is the alphabet's."""
+    """Return a schema with its keys in pydantic's order, which is alphabetical."""
     return {key: schema[key] for key in sorted(schema)}
 
 
 def add_settings(
     session: FineTuningSession, params: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
 ) -> None:
-    """Add to a session what the request said beside its messages.
+    """Add a request's settings to a session.
 
     Args:
         session: Gets `tools`, `functions`, `parallel_tool_calls`, `response_format`.
-        params: The request's fields, whichever provider's: `tools`, `functions`, `tool_choice`,
+        params: The request's fields, of any provider: `tools`, `functions`, `tool_choice`,
             `parallel_tool_calls`, `response_format`, `text`, `text_format`, ...
         recorded: `ls_structured_output_format` of LangChain's tracer.
 
     Raises:
-        UnreadableChatError: The request said what the wire form can't say.
+        UnreadableChatError: A setting cannot be represented in the wire form.
     """
     tools = params.get("tools")
     if tools:
@@ -132,14 +132,14 @@ def add_settings(
 
 
 def read_tool(tool: Any) -> dict[str, Any]:
-    """Return a tool in OpenAI's chat form; its schema stays as it is, order included.
+    """Return a tool in OpenAI's chat format; its schema keeps its order.
 
     Args:
-        tool: OpenAI's chat form, or its flat form (Responses), Anthropic's
+        tool: OpenAI's chat format, or its flat one (Responses), Anthropic's
             `{name, description, input_schema}`, or Bedrock's `{"toolSpec": ...}`.
 
     Raises:
-        UnreadableChatError: It is another kind of tool, such as one that the provider runs.
+        UnreadableChatError: It is another type of tool, such as one that the provider runs.
 
     Example:
         >>> read_tool({"name": "f", "input_schema": {"type": "object"}})
@@ -155,7 +155,7 @@ def read_tool(tool: Any) -> dict[str, Any]:
         tool = {**spec, "inputSchema": schema}
     names = {"input_schema": "parameters", "inputSchema": "parameters"}
     known = ("name", "description", "parameters", "input_schema", "inputSchema", "strict")
-    # Anthropic names the app's own tools `custom`, or not at all.
+    # In Anthropic's API the app's own tools have the type `custom`, or none.
     own = kind == "function" or (kind in {None, "custom"} and names.keys() & tool.keys())
     if not own or not isinstance(tool.get("name"), str):
         raise _unsupported_tools()
@@ -165,20 +165,20 @@ def read_tool(tool: Any) -> dict[str, Any]:
 
 def _unsupported_tools() -> UnreadableChatError:
     return UnreadableChatError(
-        "unsupported_tools", "The run offers tools that OpenAI's chat form can't say."
+        "unsupported_tools", "The run has tools that OpenAI's chat format cannot represent."
     )
 
 
 def _response_format(
     params: Mapping[str, Any], recorded: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the format that the request asked for, in the chat API's form."""
+    """Return the response format that the request set, in the chat API's form."""
     if params.get("output_format") or mapping(params.get("output_config")).get("format"):
         raise _unsupported_format()  # Anthropic's schema has no name.
     form = params.get("response_format")
     text_format = params.get("text_format")
     if isinstance(text_format, Mapping) and isinstance(text_format.get("title"), str):
-        # langsmith writes the schema of the class that `responses.parse` was given.
+        # langsmith writes the schema of the class given to `responses.parse`.
         schema = strict_schema(text_format)
         named = {"name": text_format["title"], "schema": schema, "strict": True}
         return {"type": "json_schema", "json_schema": named}
@@ -200,5 +200,5 @@ def _response_format(
 
 def _unsupported_format() -> UnreadableChatError:
     return UnreadableChatError(
-        "unsupported_response_format", "The run doesn't hold the schema that was sent."
+        "unsupported_response_format", "The run does not contain the schema that was sent."
     )

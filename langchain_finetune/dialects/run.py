@@ -1,4 +1,4 @@
-"""The chats of an `llm` run, whichever shape it has."""
+"""The chats of an `llm` run of any supported format."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,22 +19,22 @@ from langchain_finetune.dialects.untrusted import plain, thread_of
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
 _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
-"""LangSmith's other types of runs."""
+"""LangSmith's other run types."""
 
 
 def read_run(
     run: Mapping[str, Any], reasoning: ReasoningPolicy = "drop"
 ) -> list[FineTuningSession]:
-    """Return the chats of a run: one for each answer that the model gave.
+    """Return the chats of a run: one for each of the model's answers.
 
     Args:
         run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...; or
             an OpenTelemetry span with `attributes`.
-        reasoning: What becomes of the model's reasoning. `source["dropped_reasoning"]` counts
-            the parts that were dropped; encrypted ones are always.
+        reasoning: How to handle the model's reasoning. `source["dropped_reasoning"]` counts
+            dropped parts; encrypted ones are always dropped.
 
     Raises:
-        UnreadableChatError: The run holds no finished chat that the wire form can say.
+        UnreadableChatError: The run has no finished chat that the wire form can represent.
     """
     if otel.is_span(run):
         run = otel.as_run(run)
@@ -45,11 +45,11 @@ def read_run(
     fields["extra"]["metadata"] = extra.get("metadata")
     sessions = list(_read(fields))
     if not sessions:
-        raise UnreadableChatError("no_answer", "The run holds no answer.")
+        raise UnreadableChatError("no_answer", "The run contains no answer.")
     for number, session in enumerate(sessions):
         wire = wire_messages(session)
         if wire[-1]["role"] != "assistant":
-            raise UnreadableChatError("no_answer", "What came back is no message of an assistant.")
+            raise UnreadableChatError("no_answer", "The answer is not an assistant message.")
         dropped = settle_reasoning(wire, keep=reasoning == "keep")
         source = {**_source(run), **session.get("source", {})}
         if len(sessions) > 1:
@@ -77,7 +77,7 @@ def _require_finished(run: Mapping[str, Any]) -> None:
     if run_type != "llm":
         kind = run_type if run_type in _RUN_TYPES else "unknown"
         raise UnreadableChatError("not_an_llm_run", f"A run of type {kind}; llm is needed.")
-    # An errored run can still hold an empty answer, so outputs alone don't tell.
+    # A failed run can still have an empty answer, so outputs alone do not show it.
     if run.get("error") or str(run.get("status", "")).lower() == "error":
         raise UnreadableChatError("errored_run", "The run ended with an error.")
     if not run.get("outputs"):
@@ -85,21 +85,25 @@ def _require_finished(run: Mapping[str, Any]) -> None:
 
 
 def _require_json(session: FineTuningSession) -> None:
-    """Refuse what a training file can't hold, such as half a character or a foreign object."""
+    """Reject values that JSON cannot represent, such as unpaired surrogates or objects."""
     wire = wire_messages(session)
     held = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
     empty = sum(message.get("content") is None for message in wire)
     try:
         text = orjson.dumps(held, default=refuse_value)
         if text.count(b"null") > empty:
-            # orjson writes infinity as null; it comes from runs that are not read from JSON.
+            # orjson writes infinity, which runs not read from JSON may contain, as null.
             json.dumps(held, allow_nan=False)
     except orjson.JSONEncodeError as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None
-        raise UnreadableChatError("unreadable_value", "A value that JSON can't say.") from error
+        raise UnreadableChatError(
+            "unreadable_value", "A value that JSON cannot represent."
+        ) from error
     except ValueError as error:
-        raise UnreadableChatError("unreadable_value", "A number that JSON can't say.") from error
+        raise UnreadableChatError(
+            "unreadable_value", "A number that JSON cannot represent."
+        ) from error
 
 
 def _source(run: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Helpers for data from outside: any value may have any shape."""
+"""Helpers for untrusted data: any value may have any type."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -8,20 +8,20 @@ import orjson
 from langchain_finetune.content import UnreadableChatError, mapping
 from langchain_finetune.sessions import Skip
 
-_DEEPEST = 100
-"""How deep data may be nested; OpenAI allows schemas of ten levels."""
+_MAX_DEPTH = 100
+"""Deepest nesting of data; OpenAI allows schemas of ten levels."""
 
 _MARKS = (b'"__lc_escaped__"', b'"secret"', b'"not_implemented"')
 
 
 class Unreadable:
-    """Stands for a value that the run holds only the name of: a secret, or a foreign object."""
+    """Placeholder for a value of which the run has only the name: a secret, or an object."""
 
 
 def plain(value: Any) -> Any:
-    """Return data as `unescaped` does, and as it is where nothing in it is escaped.
+    """Return data as `unescaped` does, without a copy if nothing is escaped.
 
-    To look for the few marks in its JSON costs a tenth of walking through it.
+    Searching its JSON for the escapes takes a tenth of the time of walking through it.
     """
     try:
         text = orjson.dumps(value)
@@ -31,22 +31,22 @@ def plain(value: Any) -> Any:
 
 
 def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
-    """Return data without LangChain's escapes; nothing is made from what it names.
+    """Return data without LangChain's escapes; no named object is created.
 
-    langchain-core wraps a user's dict that has a key `lc` as `{"__lc_escaped__": {...}}`, and
-    leaves what is in it as it is (`langchain_core.load._validation`). Secrets and objects that it
-    can't serialise become `Unreadable`.
+    langchain-core wraps a user's dict with the key `lc` as `{"__lc_escaped__": {...}}`, without
+    changing its contents (`langchain_core.load._validation`). Secrets and objects that it
+    can't serialize become `Unreadable`.
 
     Args:
         value: The data.
-        depth: How deep it stands.
-        literal: Whether it stands in an escaped dict.
+        depth: Its depth.
+        literal: Whether it is within an escaped dict.
 
     Raises:
         UnreadableChatError: The data is nested too deep.
     """
-    if depth > _DEEPEST:
-        raise UnreadableChatError("nested_too_deep", f"Data of more than {_DEEPEST} levels.")
+    if depth > _MAX_DEPTH:
+        raise UnreadableChatError("nested_too_deep", f"Data of more than {_MAX_DEPTH} levels.")
     if isinstance(value, list | tuple):
         return [unescaped(entry, depth + 1, literal=literal) for entry in value]
     if not isinstance(value, Mapping):
@@ -61,7 +61,7 @@ def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
 
 
 def entries(value: Any) -> list[Any]:
-    """Return a list as it is, and an empty one for all else."""
+    """Return a list unchanged, and an empty one for any other value."""
     return value if isinstance(value, list) else []
 
 
@@ -71,26 +71,26 @@ Read = TypeVar("Read")
 def readable(
     source_id: str, read: Callable[[], list[Read]], skip: Callable[[Skip], None]
 ) -> Iterator[Read]:
-    """Yield what `read` makes of data, or skip it: one bad chat ends no iteration.
+    """Yield the chats that `read` returns, or skip them: one bad chat does not end an iteration.
 
     Args:
-        source_id: Where the chat comes from, for the skip.
-        read: A pure reader of data from outside.
-        skip: Called with the chat that is left out.
+        source_id: Id for the skip.
+        read: Reads untrusted data, without I/O.
+        skip: Called if the chat is skipped.
     """
     try:
         found = read()
     except UnreadableChatError as error:
         skip(Skip(source_id, error.code, str(error)))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        # Data from outside can be shaped in any way.
-        skip(Skip(source_id, "malformed", "The data has no shape that is known."))
+        # Untrusted data can have any format.
+        skip(Skip(source_id, "malformed", "The data has an unknown format."))
     else:
         yield from found
 
 
 THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
-"""Metadata that says which conversation a trace belongs to (LangSmith's "Configure threads")."""
+"""Metadata keys that name the thread of a trace (LangSmith's "Configure threads")."""
 
 
 def thread_of(run: Mapping[str, Any]) -> str | None:

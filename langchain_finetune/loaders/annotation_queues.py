@@ -36,7 +36,7 @@ class QueuedRuns:
         return one_of("id", self.trace_ids)
 
     def holds(self, run: Run) -> bool:
-        """Tell whether a run is queued, or lies below one that is.
+        """Return whether a run is queued, or lies below one that is.
 
         Args:
             run: Its `dotted_order` names it and all above it: `<time>Z<id>.<time>Z<id>`.

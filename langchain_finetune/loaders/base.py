@@ -207,7 +207,7 @@ def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterato
 def is_wanted(
     run: Mapping[str, Any], where: Callable[[Any], bool] | None, run_id: str | None = None
 ) -> bool:
-    """Tell whether the user's function takes a run; `run_id` names one that has no id.
+    """Return whether the user's function takes a run; `run_id` names one that has no id.
 
     Raises:
         LoadError: It failed.

@@ -37,14 +37,14 @@ class Folder:
         self._traces: OrderedDict[str, set[bytes]] = OrderedDict()
 
     def folds(self, trace_id: str, session: FineTuningSession) -> bool:
-        """Tell whether a newer call of the trace holds all of a call; remember the call if not.
+        """Return whether a newer call of the trace holds all of a call; remember the call if not.
 
         Args:
             trace_id: The trace that the call belongs to.
             session: The call: what was sent, then what came back.
 
         Raises:
-            UnreadableChatError: A message holds what the wire form can't say.
+            UnreadableChatError: A message cannot be represented in the wire form.
         """
         known = self._traces.setdefault(trace_id, set())
         self._traces.move_to_end(trace_id)
@@ -121,7 +121,7 @@ def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
         calls: Those of one thread, oldest first.
 
     Raises:
-        UnreadableChatError: A message holds what the wire form can't say.
+        UnreadableChatError: A message cannot be represented in the wire form.
 
     Example:
         >>> def call(*texts):
@@ -181,5 +181,5 @@ def _instructions(messages: Sequence[WireMessage]) -> int:
 
 
 def _open_calls(messages: Sequence[WireMessage]) -> bool:
-    """Tell whether a conversation ends with calls that nobody answered: nothing may follow."""
+    """Return whether a conversation ends with calls that nobody answered: nothing may follow."""
     return bool(messages[-1].get("tool_calls") or messages[-1].get("function_call"))

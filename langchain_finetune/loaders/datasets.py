@@ -61,7 +61,7 @@ def against_run(
     Args:
         session: The example's input and its reference answer.
         run: The run that the example was made from, or None.
-        reasoning: What becomes of the models' reasoning.
+        reasoning: How to handle the models' reasoning.
     """
     try:
         told = read_run(run, reasoning) if run is not None else []
@@ -88,8 +88,8 @@ class LangSmithDatasetChatLoader(SessionLoader):
         as_of: Version tag or time; the newest version by default.
         splits: Only examples of these splits.
         client: LangSmith's client; by default one from the environment.
-        reasoning: What becomes of the models' reasoning: `drop`, counted in
-            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
+        reasoning: How to handle the models' reasoning: `drop` it, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
         use_source_run: Fetch the `llm` run that each example was made from
             (`source_run_id`). Where the example asks what the run asked, the run's answer becomes
             the session's `rejected`, and the run's tools are the session's: so people's

@@ -231,7 +231,7 @@ def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterat
 
 
 def _begins_document(line: bytes) -> bool:
-    """Tell whether a first line goes on in the next one, as in indented JSON.
+    """Return whether a first line goes on in the next one, as in indented JSON.
 
     >>> _begins_document(b'[{"id": 1},'), _begins_document(b'{"id": 1}')
     (True, False)

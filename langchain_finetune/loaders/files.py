@@ -59,8 +59,8 @@ class RunFileChatLoader(SessionLoader):
         where: Says of a run (its JSON) whether to load it; all by default.
         score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
             itself (its `feedback_stats`); what users said of the root is not in the run's row.
-        reasoning: What becomes of the models' reasoning: `drop`, counted in
-            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
+        reasoning: How to handle the models' reasoning: `drop` it, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
     Raises:
         LoadError: When read: a file is missing, empty, cut off or of another format.

@@ -191,7 +191,7 @@ class RunQuery(BaseModel):
         return (ids,) if isinstance(ids, UUID) else ids
 
     def names_a_source(self) -> bool:
-        """Tell whether it says where to look; LangSmith answers no query over everything."""
+        """Return whether it says where to look; LangSmith answers no query over everything."""
         places = (self.project_names, self.project_ids, self.run_ids, self.trace_id)
         return any((*places, self.annotation_queue))
 
@@ -223,7 +223,7 @@ class RunQuery(BaseModel):
         return all_of([*parts, *self._said_on("root")])
 
     def draws(self, trace_id: str) -> bool:
-        """Tell whether a trace belongs to the sample.
+        """Return whether a trace belongs to the sample.
 
         Example:
             >>> half = RunQuery(sample=0.5)

@@ -224,7 +224,7 @@ def read_chats(
         run: The run's JSON.
         judgement: What is said of its answer. A score is not of the better answer.
         folder: Leaves out what it has seen in a newer call, or None.
-        reasoning: What becomes of the models' reasoning.
+        reasoning: How to handle the models' reasoning.
 
     Raises:
         UnreadableChatError: The run holds no finished chat, the better answer is none, or all of

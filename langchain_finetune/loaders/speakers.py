@@ -111,7 +111,7 @@ class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
         Args:
             input: Sessions, or a loader.
             config: LangChain's run configuration.
-            kwargs: There are none.
+            kwargs: Unused; accepted for Runnable compatibility.
         """
         return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 

@@ -140,8 +140,8 @@ class LangSmithThreadChatLoader(QueryLoader):
         where: Called with the JSON of each call; only calls for which it is true are taken.
         concurrency: How many threads are fetched side by side at most.
         strict: Raise a `LoadError` after the last session if a call was left out.
-        reasoning: What becomes of the models' reasoning: `drop`, counted in
-            `Sessions.notes["dropped_reasoning"]`, or `keep`, as `reasoning_content`.
+        reasoning: How to handle the models' reasoning: `drop` it, counted in
+            `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
     Example:
         ```python

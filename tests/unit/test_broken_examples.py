@@ -13,19 +13,19 @@ import pytest
 import langchain_finetune.checks
 from langchain_finetune import ConvertError, check_file
 from langchain_finetune.checks import (
-    PROFILES,
     Finding,
     check_example,
     check_lines,
     check_size,
     errors_of,
 )
-from langchain_finetune.checks.fixes import fixed
+from langchain_finetune.checks.fixes import fix_example
 from support.broken import ANSWER, TOOL, USER, agent, call, calling, chat
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS
 from support.broken_tools import TOOLS
+from support.profiles import PROFILES
 
 CORPUS = [*MESSAGES, *TOOLS, *CALLS]
 GOOD = json.dumps(chat(USER, ANSWER)).encode()
@@ -74,7 +74,7 @@ def test_a_file_names_its_row(broken, tmp_path):
 def test_a_safe_mend_makes_it_fit_and_leaves_the_original(broken):
     rules = PROFILES[broken.rules]
     before = repr(broken.example)
-    example, done, left = fixed(broken.example, check_example(broken.example, rules), rules)
+    example, done, left = fix_example(broken.example, check_example(broken.example, rules), rules)
     assert repr(broken.example) == before
     if broken.fixed:
         assert errors_of(left) == errors_of(check_example(example, rules)) == []
@@ -154,7 +154,7 @@ def test_ids_of_calls_stay_paired_when_they_get_names():
         for call_id, text in [("call_1", "one"), ("call_1_2", "three"), ("call_1", "two")]
     ]
     broken = agent(USER, calling(*calls), *results, ANSWER)
-    example, _, left = fixed(broken, check_example(broken), PROFILES["openai"])
+    example, _, left = fix_example(broken, check_example(broken), PROFILES["openai"])
     assert left == []
     asked = {
         entry["id"]: json.loads(entry["function"]["arguments"])["beds"]
@@ -166,7 +166,7 @@ def test_ids_of_calls_stay_paired_when_they_get_names():
 
 def test_the_last_answer_to_learn_never_becomes_history():
     broken = agent(USER, calling(call("{}"), weight=1))
-    example, done, left = fixed(broken, check_example(broken), PROFILES["openai"])
+    example, done, left = fix_example(broken, check_example(broken), PROFILES["openai"])
     assert (example, done, len(left)) == (broken, [], 1)
 
 

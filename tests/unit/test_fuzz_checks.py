@@ -10,11 +10,12 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_finetune.checks import PROFILES, check_example, check_lines
-from langchain_finetune.checks.fixes import fixed
+from langchain_finetune.checks import check_example, check_lines
+from langchain_finetune.checks.fixes import fix_example
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_tools import TOOLS
+from support.profiles import PROFILES
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 EXAMPLES = [
@@ -75,7 +76,7 @@ def test_the_checks_never_fail_and_mends_hold(example, name):
         assert finding.code.replace("_", "").isalpha()
         assert 0 < len(finding.message) < 150
         assert finding.index is None or finding.index < len(example["messages"])
-    better, done, left = fixed(example, found, rules)
+    better, done, left = fix_example(example, found, rules)
     assert repr(example) == before
     assert left == check_example(better, rules)
     assert (repr(better) == before) == (not done)

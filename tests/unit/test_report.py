@@ -225,7 +225,7 @@ def test_a_spread_keeps_every_example(values):
     count = DistributionCount()
     for value in values:
         count.add(value)
-    spread = count.spread()
+    spread = count.distribution()
     assert spread.total == sum(values)
     assert sum(bar.count for bar in spread.histogram) == len(values)
     assert len(spread.histogram) <= 30

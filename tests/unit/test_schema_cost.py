@@ -5,7 +5,7 @@ import json
 import pytest
 
 from langchain_finetune.checks import OPENAI, check_example
-from langchain_finetune.checks.schema_cost import is_tangled, takes_too_long
+from langchain_finetune.checks.schema_cost import is_costly, takes_too_long
 
 DOUBLING = {
     "$ref": "#/$defs/0",
@@ -72,5 +72,5 @@ def test_a_schema_that_names_itself_is_checked():
     ],
 )
 def test_odd_references_end(schema):
-    is_tangled(schema)
+    is_costly(schema)
     assert not takes_too_long(schema, {"a": [1, {"b": []}]})

@@ -1,1 +1,1 @@
-"""What a conversion came to: the figures, and how a terminal, a notebook and a page show them."""
+"""The conversion report: its figures, and their display in a terminal, a notebook and a page."""

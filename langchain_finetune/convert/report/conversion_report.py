@@ -1,4 +1,4 @@
-"""What became of the chats, what the examples are like, and what training on them would take."""
+"""The report: outcome of the chats, statistics of the examples, and estimates of training."""
 
 import os
 from collections import Counter
@@ -17,23 +17,23 @@ from langchain_finetune.convert.rows import Target
 
 
 class ConversionReport(ReportFigures):
-    """A report of a conversion: numbers and ids only, and no text unless it was asked for.
+    """A report of a conversion: numbers and ids, without text unless requested.
 
-    It shows itself: as tables in a terminal (`rich.print(report)`), as a page in a notebook,
-    as JSON (`model_dump_json()`) and as a page of its own (`to_html()`).
+    It can be displayed as tables in a terminal (`rich.print(report)`), as HTML in a notebook, as
+    JSON (`model_dump_json()`) and as an HTML page (`to_html()`).
 
     Its attributes are those of `ReportFigures`.
     """
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the report as one HTML page, which needs no network and no script.
+        """Return the report as an HTML page without scripts or external resources.
 
         Args:
-            path: A file to write it to, too.
+            path: File to write the page to.
         """
         html = page(self)
         if path is not None:
-            # It may quote training text, which is for its owner only.
+            # It may quote training text, so only its owner may read it.
             with JsonlWriter(Path(path)) as writer:
                 writer.write(html.encode())
         return html
@@ -58,13 +58,13 @@ def make_report(
     """Return the report of a pass over the rows.
 
     Args:
-        tally: What was counted in it.
-        target: What the examples are for.
-        sessions: How many chats came in.
-        skipped: How many make no example, by reason.
-        notes: What else was noticed.
-        findings: What the checks found.
-        prices: Prices that the user gives.
+        tally: Statistics of the rows.
+        target: What will be trained.
+        sessions: Number of chats in the input.
+        skipped: Number of chats without an example, by reason.
+        notes: Other counts.
+        findings: Findings of the checks.
+        prices: Prices set by the user.
     """
     names = Counter(dict.fromkeys(tally.offered, 0))
     names.update(tally.called)
@@ -76,10 +76,10 @@ def make_report(
         parts={part: tally.parts[part] for part in ("train", "validation", "test")},
         skipped=_by_count(skipped),
         notes=dict(sorted(notes.items())),
-        tokens=tally.tokens.spread(),
+        tokens=tally.tokens.distribution(),
         tokens_counted=round(tally.counted / max(1, tally.examples), 4),
         target_tokens=tally.target_tokens if tally.counted == tally.examples else None,
-        messages=tally.messages.spread(),
+        messages=tally.messages.distribution(),
         targets=tally.targets,
         calls_to_learn=tally.calls_to_learn,
         tools=[
@@ -102,7 +102,7 @@ def make_report(
 
 
 def training_estimate(tally: Tally, target: Target, prices: Prices | None) -> Estimate:
-    """Return what training on the examples of the part `train` takes."""
+    """Return the estimate for training on the examples of the part `train`."""
     return estimate(
         target,
         tally.parts["train"],
@@ -113,5 +113,5 @@ def training_estimate(tally: Tally, target: Target, prices: Prices | None) -> Es
 
 
 def _by_count(counts: Counter[str]) -> dict[str, int]:
-    """Return counts, the most frequent first, and by name where they are equal."""
+    """Return counts, most frequent first, and equal ones by name."""
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))

@@ -1,4 +1,4 @@
-"""How a number is spread over many examples, in flat memory."""
+"""The distribution of a number over many examples, in flat memory."""
 
 from collections import Counter
 from math import log, sqrt
@@ -6,17 +6,17 @@ from math import log, sqrt
 from pydantic import BaseModel, ConfigDict
 
 _BITS = 8
-"""Leading bits of a number that are kept: values are exact to 0.4%, and below 256 wholly."""
+"""Leading bits of a number that are kept: values are exact to 0.4%, below 256 completely."""
 
-_LEAST_DEVIATION = 0.1
+_MIN_DEVIATION = 0.1
 """Of logarithms: a tenth of the value."""
 
 _BARS = 24
-"""About so many bars of a histogram."""
+"""Approximate number of bars of a histogram."""
 
 
 class Bar(BaseModel):
-    """One bar of a histogram: `start <= value < end`; the last bar has no end where it is open."""
+    """One bar of a histogram: `start <= value < end`; an open last bar has no end."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,18 +26,18 @@ class Bar(BaseModel):
 
 
 class Distribution(BaseModel):
-    """How a number is spread.
+    """The distribution of a number.
 
     Attributes:
         total: Sum over all examples.
-        mean: Their mean.
-        min: The lowest.
-        p10: A tenth is lower; quantiles are exact to 0.4%.
-        median: Half are lower.
-        p90: A tenth is higher.
-        p99: A hundredth is higher.
-        max: The highest.
-        histogram: Bars of equal width; the last holds all that is higher.
+        mean: Mean.
+        min: Minimum.
+        p10: 10th percentile; quantiles are exact to 0.4%.
+        median: Median.
+        p90: 90th percentile.
+        p99: 99th percentile.
+        max: Maximum.
+        histogram: Bars of equal width; the last one contains all higher values.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,13 +54,13 @@ class Distribution(BaseModel):
 
 
 class DistributionCount:
-    """Counts a number as it comes, example by example.
+    """Counts a number, example by example.
 
     Example:
         >>> count = DistributionCount()
         >>> for value in (10, 20, 30):
         ...     count.add(value)
-        >>> count.spread().median, count.spread().mean
+        >>> count.distribution().median, count.distribution().mean
         (20, 20.0)
     """
 
@@ -68,15 +68,15 @@ class DistributionCount:
         self._counts: Counter[int] = Counter()
         self._examples = 0
         self._total = 0
-        self._least = 0
-        self._most = 0
+        self._min = 0
+        self._max = 0
         self._logs = 0.0
         self._squares = 0.0
 
     def add(self, value: int) -> None:
-        """Count one example's value, 0 or more."""
-        self._least = min(self._least, value) if self._examples else value
-        self._most = max(self._most, value)
+        """Count one example's value, at least 0."""
+        self._min = min(self._min, value) if self._examples else value
+        self._max = max(self._max, value)
         self._examples += 1
         self._total += value
         logarithm = log(value + 1)
@@ -86,28 +86,28 @@ class DistributionCount:
         self._counts[value >> shift << shift] += 1
 
     def deviation(self, value: int) -> float:
-        """Return how far a value's logarithm is from the usual, in standard deviations.
+        """Return how far a value's logarithm is from the mean, in standard deviations.
 
-        A standard deviation is a tenth at min: among nearly equal values none is strange.
+        The standard deviation is at least a tenth, so nearly equal values have no outliers.
         """
         if not self._examples:
             return 0.0
         mean = self._logs / self._examples
         variance = max(0.0, self._squares / self._examples - mean * mean)
-        return (log(value + 1) - mean) / max(sqrt(variance), _LEAST_DEVIATION)
+        return (log(value + 1) - mean) / max(sqrt(variance), _MIN_DEVIATION)
 
-    def spread(self) -> Distribution:
-        """Return what was counted."""
+    def distribution(self) -> Distribution:
+        """Return the distribution of the values so far."""
         p10, median, p90, p99 = (self.quantile(share) for share in (0.1, 0.5, 0.9, 0.99))
         return Distribution(
             total=self._total,
             mean=round(self._total / max(1, self._examples), 1),
-            min=self._least,
+            min=self._min,
             p10=p10,
             median=median,
             p90=p90,
             p99=p99,
-            max=self._most,
+            max=self._max,
             histogram=self._histogram(p99),
         )
 
@@ -117,15 +117,15 @@ class DistributionCount:
         for value in sorted(self._counts):
             seen += self._counts[value]
             if seen >= wanted:
-                return max(value, self._least)
-        return self._most
+                return max(value, self._min)
+        return self._max
 
     def _histogram(self, p99: int) -> list[Bar]:
         if not self._examples:
             return []
-        width = _nice_width(max(1, p99 - self._least + 1) / _BARS)
-        start = self._least // width * width
-        # A few giants would press all others into the first bar.
+        width = _nice_width(max(1, p99 - self._min + 1) / _BARS)
+        start = self._min // width * width
+        # Otherwise a few very high values would leave all others in the first bar.
         bars = max(1, -(-(p99 + 1 - start) // width))
         counts = [0] * (bars + 1)
         for value, count in self._counts.items():
@@ -141,7 +141,7 @@ class DistributionCount:
 
 
 def _nice_width(width: float) -> int:
-    """Return the next of 1, 2, 5, 10, 20, 50, ... that is not less."""
+    """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not less."""
     size = 1
     while True:
         for step in (1, 2, 5):

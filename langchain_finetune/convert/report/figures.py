@@ -1,4 +1,4 @@
-"""The figures of a report: numbers and ids, without how they are shown."""
+"""The figures of a report: numbers and ids, independent of their display."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,12 +8,12 @@ from langchain_finetune.convert.report.outliers import Outlier
 
 
 class ToolUse(BaseModel):
-    """How a tool is used.
+    """Use of a tool.
 
     Attributes:
         name: The tool.
-        offered: In how many examples it may be called.
-        called: How often it is called, in requests and answers.
+        offered: Number of examples that offer it.
+        called: Number of calls, in requests and answers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,7 +24,7 @@ class ToolUse(BaseModel):
 
 
 class FindingCounts(BaseModel):
-    """What the checks found, by code: `errors`, `warnings`, and errors that were `fixed`."""
+    """Findings by code: `errors`, `warnings`, and errors that were `fixed`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,30 +34,30 @@ class FindingCounts(BaseModel):
 
 
 class ReportFigures(BaseModel):
-    """What a conversion came to: numbers and ids only, and no text unless it was asked for.
+    """Figures of a conversion: numbers and ids, without text unless requested.
 
     Attributes:
-        engine: The engine that it is for, if it is known.
-        model: The base that it is for.
-        sessions: Chats that came in, with those that the loader left out.
-        kept: Examples that were made.
-        parts: How many of them train, validate and test.
-        skipped: Chats that make no example, by reason, most frequent first.
-        notes: What else was noticed, by code; see `Examples.notes`.
-        tokens: Tokens of an example.
-        tokens_counted: Share of the examples whose tokens were counted by a tokenizer; those of
-            the rest are estimated as a quarter of their bytes.
-        target_tokens: How many of all tokens are learnt from; None where they were not counted.
-        messages: Messages of an example.
-        targets: Assistant messages that are learnt from.
-        calls_to_learn: How many of those call a tool.
-        tools: The tools, the one most called first.
-        scripts: How many examples are mostly in each script, such as `Latin`, as users and the
-            assistant write: instructions and tools' results are left aside.
-        also_scripts: How many have at least a letter of it.
-        duplicates: Chats that were found to be duplicates, by code.
-        findings: What the checks found in all chats, each code counted.
-        estimates: What training would take: first at the engine that the report is for.
+        engine: The engine, if known.
+        model: The base model, if known.
+        sessions: Number of chats in the input, including those that the loader skipped.
+        kept: Number of examples.
+        parts: Number of examples by part: train, validation and test.
+        skipped: Number of chats without an example by reason, most frequent first.
+        notes: Other counts by code; see `Examples.notes`.
+        tokens: Tokens per example.
+        tokens_counted: Share of the examples whose tokens were counted by a tokenizer; for the
+            rest they are estimated as a quarter of the bytes.
+        target_tokens: Number of tokens that are trained on; None if they were not counted.
+        messages: Messages per example.
+        targets: Number of assistant messages that are trained on.
+        calls_to_learn: Number of those that call a tool.
+        tools: The tools, most called first.
+        scripts: Number of examples mostly in each script, such as `Latin`, in the messages of users
+            and the assistant, without instructions and tool results.
+        also_scripts: Number of examples with at least one letter of each script.
+        duplicates: Number of duplicate chats by code.
+        findings: Findings in all chats by code.
+        estimates: Estimates of training, first for the report's engine.
         outliers: The most unusual examples, the most unusual first; see `Outlier`.
     """
 

@@ -1,4 +1,4 @@
-"""Numbers of a report as people read them."""
+"""Formatting of a report's numbers."""
 
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.report.figures import ReportFigures
@@ -7,7 +7,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def short(number: float) -> str:
-    """Return a number with a unit where it is large.
+    """Return a number, with a unit if it is large.
 
     Example:
         >>> short(999), short(12_345), short(2_400_000)
@@ -20,7 +20,7 @@ def short(number: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return a part as percents of the whole.
+    """Return a part as a percentage of the whole.
 
     Example:
         >>> share(1, 3), share(1, 1000), share(0, 0)
@@ -34,7 +34,7 @@ def share(part: int, whole: int) -> str:
 
 
 def money(made: Estimate) -> str:
-    """Return what a training costs."""
+    """Return the cost of a training."""
     if made.usd is None:
         return "unknown"
     if made.usd == 0:
@@ -43,7 +43,7 @@ def money(made: Estimate) -> str:
 
 
 def duration(made: Estimate) -> str:
-    """Return how long a training takes, about."""
+    """Return the approximate duration of a training."""
     seconds = made.seconds
     if seconds is None:
         return "unknown"
@@ -60,30 +60,30 @@ def words(code: str) -> str:
 
 
 def noted(report: ReportFigures) -> list[tuple[str, int]]:
-    """Return what was noticed beside what was left out: notes, and the checks' warnings."""
-    said = [(words(code), count) for code, count in report.notes.items()]
+    """Return the notes, and the warnings of the checks."""
+    rows = [(words(code), count) for code, count in report.notes.items()]
     found = report.findings.warnings.items()
-    return said + [(f"warning: {words(code)}", count) for code, count in found]
+    return rows + [(f"warning: {words(code)}", count) for code, count in found]
 
 
 def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:
-    """Return what has to be said about the figures."""
-    said = []
+    """Return explanations of the figures."""
+    notes = []
     if tokens_counted:
         base = estimates[0].model
-        said.append(f"Tokens are counted with {base}'s tokenizer; other bases have their own.")
+        notes.append(f"Tokens are counted with the tokenizer of {base}; other bases differ.")
     if tokens_counted < 1:
         rest = "Tokens" if tokens_counted == 0 else f"Tokens of {1 - tokens_counted:.1%} of them"
-        said.append(f"{rest} are estimated as a quarter of an example's bytes, not counted.")
+        notes.append(f"{rest} are estimated as a quarter of an example's bytes.")
     epochs = dict.fromkeys(each.epochs_basis for each in estimates)
-    said.append(f"Epochs: {'; '.join(epochs)}.")
+    notes.append(f"Epochs: {'; '.join(epochs)}.")
     prices = dict.fromkeys(
         f"{each.price.source}, {each.price.as_of}" if each.price.as_of else each.price.source
         for each in estimates
         if each.price
     )
-    said.append(f"Costs are of training only. Prices: {'; '.join(prices)}.")
+    notes.append(f"Costs are for training only. Prices: {'; '.join(prices)}.")
     speeds = dict.fromkeys(each.seconds_basis for each in estimates if each.seconds is not None)
     if speeds:
-        said.append(f"Times are estimates: {'; '.join(speeds)}. Hosted engines tell none.")
-    return said
+        notes.append(f"Times are estimates: {'; '.join(speeds)}. Hosted engines publish none.")
+    return notes

@@ -1,4 +1,4 @@
-"""The report as a page of HTML: one file, no network, no script."""
+"""The report as an HTML page: one file, without scripts or external resources."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -21,14 +21,14 @@ _TOP, _FLOOR, _HEIGHT = 26, 168, 192
 _TICKS = 5
 
 
-def histogram(spread: Distribution, unit: str) -> str:
+def histogram(values: Distribution, unit: str) -> str:
     """Return a histogram with its median marked.
 
     Args:
-        spread: What to show.
-        unit: What is counted, such as `tokens`.
+        values: The distribution.
+        unit: Unit of the values, such as `tokens`.
     """
-    bars = spread.histogram
+    bars = values.histogram
     if not bars:
         return ""
     highest = max(bar.count for bar in bars)
@@ -36,7 +36,7 @@ def histogram(spread: Distribution, unit: str) -> str:
     drawn = [_grid(highest)]
     for number, bar in enumerate(bars):
         height = (_FLOOR - _TOP) * bar.count / highest
-        # A bar with one example must still be seen.
+        # A bar with one example must still be visible.
         height = max(height, 2) if bar.count else 0
         span = f"{bar.start:,} and more" if bar.end is None else f"{bar.start:,} to {bar.end - 1:,}"
         kind = "bar rest" if bar.end is None else "bar"
@@ -45,26 +45,26 @@ def histogram(spread: Distribution, unit: str) -> str:
             f'y="{_FLOOR - height:.1f}" width="{width * 0.88:.3f}%" height="{height:.1f}" rx="2">'
             f"<title>{span} {unit}: {bar.count:,}</title></rect>"
         )
-    drawn.append(_axis(spread))
+    drawn.append(_axis(values))
     start, step = bars[0].start, (bars[0].end or bars[0].start + 1) - bars[0].start
-    place = min(100.0, (spread.median + 0.5 - start) / step * width)
+    place = min(100.0, (values.median + 0.5 - start) / step * width)
     anchor = "start" if place < 50 else "end"  # noqa: PLR2004 - the middle
     shift = 5 if anchor == "start" else -5
     drawn.append(
         f'<line class="mark" x1="{place:.2f}%" x2="{place:.2f}%" y1="10" y2="{_FLOOR}"/>'
         f'<text class="mark" x="{place:.2f}%" y="17" dx="{shift}" text-anchor="{anchor}">'
-        f"median {spread.median:,}</text>"
+        f"median {values.median:,}</text>"
     )
-    label = f"Histogram of {unit}: median {spread.median:,}, highest {spread.max:,}"
+    label = f"Histogram of {unit}: median {values.median:,}, highest {values.max:,}"
     return _svg("".join(drawn), _HEIGHT, label)
 
 
 def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
-    """Return one bar that is divided into parts.
+    """Return one bar divided into parts.
 
     Args:
         parts: Name, count and CSS class of each.
-        label: What it shows, for those who can't see it.
+        label: Description for screen readers.
     """
     parts = [part for part in parts if part[1]]
     whole = sum(count for _, count, _ in parts)
@@ -75,7 +75,7 @@ def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
             f'<rect class="{kind}" x="{place:.3f}%" y="0" width="{max(width - 0.25, 0.15):.3f}%" '
             f'height="28" rx="3"><title>{escape(name)}: {count:,}</title></rect>'
         )
-        if width > 6:  # noqa: PLR2004 - room for its letters; narrow screens have less
+        if width > 6:  # noqa: PLR2004 - wide enough for text, except on narrow screens
             text = "inside" if width > 14 else "inside small"  # noqa: PLR2004
             drawn.append(
                 f'<text class="{text}" x="{place + width / 2:.3f}%" y="19" text-anchor="middle">'
@@ -86,7 +86,7 @@ def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
 
 
 def meter(value: int, highest: int) -> str:
-    """Return a small bar for a table's cell; the number beside it says the same."""
+    """Return a small bar for a table cell, next to its number."""
     width = 100 * value / highest if highest else 0
     return (
         '<svg class="meter" width="100%" height="8" aria-hidden="true">'
@@ -108,14 +108,14 @@ def _grid(highest: int) -> str:
     return "".join(drawn)
 
 
-def _axis(spread: Distribution) -> str:
-    bars = spread.histogram
+def _axis(values: Distribution) -> str:
+    bars = values.histogram
     width = 100 / len(bars)
     closed = [number for number, bar in enumerate(bars) if bar.end is not None]
     every = max(1, -(-len(closed) // _TICKS))
     drawn = []
     for number in closed[::every]:
-        # The last numbers would run into those of the open bar.
+        # The last labels would overlap that of the open bar.
         if number and number * width > 78:  # noqa: PLR2004
             continue
         anchor = "start" if number == 0 else "middle"
@@ -138,9 +138,9 @@ def _svg(inside: str, height: int, label: str) -> str:
 
 _TOOLS = 30
 _MEASURE = (
-    "An example is as unusual as the most unusual thing about it, in standard deviations: the "
-    "logarithm of its tokens and of its messages against the mean, and how rare its rarest tool "
-    "and its script are. Strange is not wrong: look, then decide."
+    "The score is that of an example's most unusual property, in standard deviations: the "
+    "logarithms of its tokens and messages against the mean, and the rarity of its rarest tool "
+    "and of its script. Unusual is not wrong: review, then decide."
 )
 
 
@@ -156,9 +156,15 @@ def page(report: ReportFigures) -> str:
 
 
 def sections(report: ReportFigures) -> str:
-    """Return the page's content with its style, which touches nothing around it."""
+    """Return the page's content with its style, which affects nothing around it."""
     css = files("langchain_finetune.convert.report").joinpath("html.css").read_text("utf-8")
-    parts = [_head(report), _fate(report), _lengths(report), _taught(report), _takes(report)]
+    parts = [
+        _head(report),
+        _outcome(report),
+        _lengths(report),
+        _contents(report),
+        _estimates(report),
+    ]
     if report.outliers:
         parts.append(_outliers(report.outliers))
     notes = "".join(
@@ -174,18 +180,18 @@ def _title(report: ReportFigures) -> str:
 
 def _head(report: ReportFigures) -> str:
     about = "" if report.tokens_counted == 1 else "about "
-    learnt = f"{about}{report.tokens.median:,} in the middle one"
+    note = f"{about}{report.tokens.median:,} in the median example"
     if report.target_tokens is not None:
-        learnt = f"{share(report.target_tokens, report.tokens.total)} of them are learnt"
+        note = f"{share(report.target_tokens, report.tokens.total)} of them are trained on"
     tiles = [
-        ("Chats in", f"{report.sessions:,}", "with those that the loader left out"),
+        ("Chats in", f"{report.sessions:,}", "including those that the loader skipped"),
         (
             "Examples kept",
             f"{report.kept:,}",
             f"{share(report.kept, report.sessions)} of the chats",
         ),
-        ("Tokens", short(report.tokens.total), learnt),
-        ("Answers to learn", f"{report.targets:,}", f"{report.calls_to_learn:,} call a tool"),
+        ("Tokens", short(report.tokens.total), note),
+        ("Answers to train on", f"{report.targets:,}", f"{report.calls_to_learn:,} call a tool"),
     ]
     if report.model:
         made = report.estimates[0]
@@ -197,7 +203,7 @@ def _head(report: ReportFigures) -> str:
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
         for name, value, note in tiles
     )
-    where = f"To train {report.model} at {_engine(report.engine)}." if report.model else ""
+    where = f"For training {report.model} with {_engine(report.engine)}." if report.model else ""
     return (
         f'<header><p class="over">Conversion report</p><h1>{escape(_title(report))}</h1>'
         f'<p class="lead">{escape(where)}</p><dl class="tiles">{shown}</dl></header>'
@@ -208,10 +214,10 @@ def _engine(name: str | None) -> str:
     return {"local": "the embedded engine", None: "OpenAI", "openai": "OpenAI"}.get(name, str(name))
 
 
-def _fate(report: ReportFigures) -> str:
+def _outcome(report: ReportFigures) -> str:
     lost = sum(report.skipped.values())
     parts = [(part, count, part) for part, count in report.parts.items()]
-    plot = stacked([*parts, ("left out", lost, "lost")], "What became of the chats")
+    plot = stacked([*parts, ("left out", lost, "lost")], "Outcome of the chats")
     whole = report.kept + lost
     rows = [
         [f'<i class="dot {part}"></i>{part}', f"{count:,}", share(count, whole)]
@@ -226,30 +232,30 @@ def _fate(report: ReportFigures) -> str:
         ]
         for code, count in report.skipped.items()
     ]
-    noticed = ""
+    noted_table = ""
     if named := noted(report):
         rows_of_notes = [[escape(what), f"{count:,}"] for what, count in named]
-        noticed = "<h3>Also noticed</h3>" + _table(["what", "count"], rows_of_notes)
+        noted_table = "<h3>Notes</h3>" + _table(["what", "count"], rows_of_notes)
     table = _table(["", "chats", "share"], rows)
-    return _section("What became of the chats", f"{plot}<div>{table}</div>{noticed}")
+    return _section("Outcome of the chats", f"{plot}<div>{table}</div>{noted_table}")
 
 
 def _lengths(report: ReportFigures) -> str:
     tokens = "tokens" if report.tokens_counted == 1 else "tokens (estimated)"
-    shown = [_length("Tokens of an example", tokens, report.tokens)]
-    shown.append(_length("Messages of an example", "messages", report.messages))
-    return _section("How long the examples are", f'<div class="pair">{"".join(shown)}</div>')
+    shown = [_length("Tokens per example", tokens, report.tokens)]
+    shown.append(_length("Messages per example", "messages", report.messages))
+    return _section("Length of the examples", f'<div class="pair">{"".join(shown)}</div>')
 
 
-def _length(title: str, unit: str, spread: Distribution) -> str:
-    names = ("least", "10%", "median", "90%", "99%", "most")
+def _length(title: str, unit: str, values: Distribution) -> str:
+    names = ("min", "10%", "median", "90%", "99%", "max")
     figures = (
-        spread.min,
-        spread.p10,
-        spread.median,
-        spread.p90,
-        spread.p99,
-        spread.max,
+        values.min,
+        values.p10,
+        values.median,
+        values.p90,
+        values.p99,
+        values.max,
     )
     head = _table(names, [[f"{figure:,}" for figure in figures]], kind="figures")
     bars = [
@@ -257,14 +263,14 @@ def _length(title: str, unit: str, spread: Distribution) -> str:
             f"{bar.start:,}{' and more' if bar.end is None else f' to {bar.end - 1:,}'}",
             f"{bar.count:,}",
         ]
-        for bar in spread.histogram
+        for bar in values.histogram
     ]
     rest = f"<summary>All bars as a table</summary>{_table([unit, 'examples'], bars)}"
-    plot = histogram(spread, unit)
+    plot = histogram(values, unit)
     return f"<div><h3>{title}</h3>{plot}{head}<details>{rest}</details></div>"
 
 
-def _taught(report: ReportFigures) -> str:
+def _contents(report: ReportFigures) -> str:
     most = max((tool.called for tool in report.tools), default=0)
     tools = [
         [
@@ -293,13 +299,13 @@ def _taught(report: ReportFigures) -> str:
         if tools
         else none,
         "</div><div><h3>Scripts</h3>",
-        _table(["script", "mostly", "some of it", ""], scripts, kind="metered"),
+        _table(["script", "mostly", "at all", ""], scripts, kind="metered"),
         "</div>",
     ]
-    return _section("What they are about", f'<div class="pair">{"".join(shown)}</div>')
+    return _section("Tools and scripts", f'<div class="pair">{"".join(shown)}</div>')
 
 
-def _takes(report: ReportFigures) -> str:
+def _estimates(report: ReportFigures) -> str:
     rows = [
         [
             escape(each.engine),
@@ -313,7 +319,7 @@ def _takes(report: ReportFigures) -> str:
     ]
     headings = ["engine", "base", "cost", "time", "epochs", "trained tokens"]
     chosen = "chosen" if report.model else ""
-    return _section("What training would take", _table(headings, rows, kind=f"wide {chosen}"))
+    return _section("Training estimates", _table(headings, rows, kind=f"wide {chosen}"))
 
 
 def _outliers(examples: Sequence[Outlier]) -> str:
@@ -328,7 +334,7 @@ def _outliers(examples: Sequence[Outlier]) -> str:
             f"{text}</div></li>"
         )
     return _section(
-        "Look at these first", f'<p>{_MEASURE}</p><ol class="outliers">{"".join(shown)}</ol>'
+        "Outliers to review first", f'<p>{_MEASURE}</p><ol class="outliers">{"".join(shown)}</ol>'
     )
 
 

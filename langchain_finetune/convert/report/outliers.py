@@ -1,8 +1,8 @@
-"""The most unusual examples: those to look at first.
+"""Outliers: the most unusual examples, to review first.
 
-An example is as unusual as the most unusual thing about it. Each thing is measured in standard
-deviations: how far the logarithm of its tokens or messages is from the mean; and how far out a
-value of the normal distribution is that is as rare as its rarest tool or its script.
+The score of an example is that of its most unusual property, in standard deviations: the distance
+of the logarithm of its tokens or messages from the mean, or the distance at which a normally
+distributed value is as rare as its rarest tool or its script.
 """
 
 from collections import Counter
@@ -14,28 +14,28 @@ from pydantic import BaseModel, ConfigDict
 from langchain_finetune.convert.report.distribution import DistributionCount
 
 SHOWN = 10
-"""How many are told."""
+"""Most outliers in a report."""
 
-_USUAL = 2.0
-"""Standard deviations up to which nothing is strange."""
+_MIN_SCORE = 2.0
+"""Standard deviations from which an example is an outlier."""
 
-_FEWEST = 20
-"""With fewer examples nothing is usual yet."""
+_MIN_EXAMPLES = 20
+"""With fewer examples there are no outliers."""
 
 _NORMAL = NormalDist()
 
 
 class Outlier(BaseModel):
-    """An example that is unlike the others.
+    """An example that differs from the others.
 
     Attributes:
-        id: The chat, as in skips.
+        id: Id of the chat, as in skips.
         part: Train, validation or test.
-        score: Standard deviations of what is most unusual about it.
-        reasons: What is unusual, the most unusual first.
-        tokens: Its tokens.
-        messages: Its messages.
-        text: The beginning of its first question and of its answer, where they were asked for.
+        score: Standard deviations of its most unusual property.
+        reasons: Its unusual properties, the most unusual first.
+        tokens: Number of its tokens.
+        messages: Number of its messages.
+        text: The beginning of its first question and of its answer, if requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,7 +51,7 @@ class Outlier(BaseModel):
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is known of an example that may be strange."""
+    """An example that may be an outlier."""
 
     number: int
     id: str
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass
 class _Rare:
-    """The first examples with something; only while they are few it can be rare."""
+    """The first examples with a property, which is rare only if they are few."""
 
     examples: list[Candidate] = field(default_factory=list)
 
@@ -75,10 +75,10 @@ class _Rare:
 
 
 class OutlierFinder:
-    """Keeps the examples that may be among the most unusual, in flat memory.
+    """Finds the outliers in one pass, in flat memory.
 
-    The most unusual in any one thing is among the longest, the shortest, those with most and with
-    fewest messages, or the first ones with each tool and script: no others are kept.
+    They are among the longest and the shortest examples, those with the most and the fewest
+    messages, and the first ones with each tool and script; no others are kept.
     """
 
     def __init__(self) -> None:
@@ -86,19 +86,19 @@ class OutlierFinder:
         self._tools: dict[str, _Rare] = {}
         self._scripts: dict[str, _Rare] = {}
 
-    def add(self, candidate: Candidate, *, most_names: int) -> None:
-        """Look at one example."""
+    def add(self, candidate: Candidate, *, max_names: int) -> None:
+        """Add one example."""
         for name in ("tokens", "messages"):
             self._keep(candidate, name, 1)
             self._keep(candidate, name, -1)
         for tool in candidate.tools:
-            if tool in self._tools or len(self._tools) < most_names:
+            if tool in self._tools or len(self._tools) < max_names:
                 self._tools.setdefault(tool, _Rare()).add(candidate)
         if candidate.script is not None:
             self._scripts.setdefault(candidate.script, _Rare()).add(candidate)
 
     def _keep(self, candidate: Candidate, name: str, sign: int) -> None:
-        """Keep a candidate if it is among the highest (sign 1) or lowest (-1) in something."""
+        """Keep a candidate if it is among the highest (sign 1) or lowest (-1) values of a field."""
         kept = self._extremes.setdefault((name, sign), [])
         if len(kept) == SHOWN and sign * (getattr(candidate, name) - getattr(kept[-1], name)) <= 0:
             return
@@ -115,16 +115,16 @@ class OutlierFinder:
         scripts: Counter[str],
         examples: int,
     ) -> list[Outlier]:
-        """Return the most unusual, the most unusual first; none that is like the others.
+        """Return the outliers, the most unusual first.
 
         Args:
-            tokens: How tokens are spread.
-            messages: How messages are spread.
-            tools: In how many examples each tool is called.
-            scripts: How many examples are mostly in each script.
-            examples: How many there are.
+            tokens: Distribution of tokens.
+            messages: Distribution of messages.
+            tools: Number of examples that call each tool.
+            scripts: Number of examples mostly in each script.
+            examples: Number of examples.
         """
-        if examples < _FEWEST:
+        if examples < _MIN_EXAMPLES:
             return []
         rare = [*self._tools.values(), *self._scripts.values()]
         kept = [each for some in self._extremes.values() for each in some]
@@ -139,11 +139,11 @@ class OutlierFinder:
             if candidate.script is not None:
                 count = scripts[candidate.script]
                 reasons.append(_rarity(count, examples, f"mostly in {candidate.script} script"))
-            said = sorted((each for each in reasons if each[0] >= _USUAL), reverse=True)
-            if said:
-                found.append((said, candidate))
+            unusual = sorted((each for each in reasons if each[0] >= _MIN_SCORE), reverse=True)
+            if unusual:
+                found.append((unusual, candidate))
         found.sort(key=lambda each: (-each[0][0][0], each[1].number))
-        return [_told(said, candidate) for said, candidate in found[:SHOWN]]
+        return [_outlier(unusual, candidate) for unusual, candidate in found[:SHOWN]]
 
 
 def _length(count: DistributionCount, value: int, name: str) -> tuple[float, str]:
@@ -157,12 +157,12 @@ def _rarity(count: int, examples: int, what: str) -> tuple[float, str]:
     return _NORMAL.inv_cdf(1 - share / 2) if share < 1 else 0.0, f"{what}: {others}"
 
 
-def _told(said: list[tuple[float, str]], candidate: Candidate) -> Outlier:
+def _outlier(unusual: list[tuple[float, str]], candidate: Candidate) -> Outlier:
     return Outlier(
         id=candidate.id,
         part=candidate.part,
-        score=round(said[0][0], 1),
-        reasons=[reason for _, reason in said],
+        score=round(unusual[0][0], 1),
+        reasons=[reason for _, reason in unusual],
         tokens=candidate.tokens,
         messages=candidate.messages,
         text=candidate.text,

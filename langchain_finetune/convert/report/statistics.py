@@ -1,4 +1,4 @@
-"""What a report says of the examples, counted as they pass by, in flat memory."""
+"""Statistics of the examples, counted in one pass and in flat memory."""
 
 import unicodedata
 from collections import Counter
@@ -18,7 +18,7 @@ _SCRIPTS = {
     "YI": "Yi",
     "NKO": "N'Ko",
 }
-"""First words of letters' names that are not the script's own name."""
+"""Scripts by the first words of letters' Unicode names, if they are not the script's name."""
 
 _ASCII_OTHERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
@@ -26,9 +26,9 @@ _NO_SCRIPT = frozenset({"MODIFIER", "FEMININE", "MASCULINE", "DOUBLE-STRUCK", "S
 
 
 def scripts_of(text: str) -> Counter[str]:
-    """Return how many letters of each script a text has.
+    """Return the number of letters of each script in a text.
 
-    A script is no language: Latin letters alone may be English or Vietnamese.
+    A script is not a language: Latin letters may be English or Vietnamese.
 
     Example:
         >>> scripts_of("Привет, Ada! 你好")
@@ -36,7 +36,7 @@ def scripts_of(text: str) -> Counter[str]:
     """
     found: Counter[str] = Counter()
     if text.isascii():
-        # Most text by far, and counted many times as fast.
+        # By far the most frequent case, and many times as fast.
         letters = len(text.encode().translate(None, _ASCII_OTHERS))
         return Counter({"Latin": letters}) if letters else found
     for letter, count in Counter(text).items():
@@ -48,10 +48,10 @@ def scripts_of(text: str) -> Counter[str]:
 
 @lru_cache(maxsize=20_000)
 def _script(letter: str) -> str | None:
-    """Return a letter's script, or None for what is no letter or has none of its own."""
+    """Return a letter's script; None for other characters and letters without a script."""
     if not letter.isalpha():
         return None
-    # Full-width and mathematical forms are letters like others.
+    # Full-width and mathematical letters belong to their script, too.
     plain = unicodedata.normalize("NFKC", letter)[0]
     first = unicodedata.name(plain, "").split(" ")[0]
     if not first or first in _NO_SCRIPT:
@@ -59,35 +59,35 @@ def _script(letter: str) -> str | None:
     return _SCRIPTS.get(first, first.capitalize())
 
 
-MOST_NAMES = 1000
-"""How many different tools are counted by name."""
+MAX_NAMES = 1000
+"""Most tools that are counted by name."""
 
 OTHER_TOOLS = "(other tools)"
 
 _EXCERPT = 600
-"""Characters of a question and of an answer that are shown where text is asked for."""
+"""Characters of a question and of an answer that are shown if text is requested."""
 
 
 class Tally:
     """Counts rows.
 
     Args:
-        text: Keep the beginnings of the most unusual examples.
+        text: Keep the beginnings of the outliers' texts.
 
     Attributes:
-        parts: How many examples each part has.
-        part_tokens: How many tokens.
-        counted: Examples whose tokens were counted, not estimated.
-        target_tokens: How many of the counted tokens are learnt from: those of the targets.
-        tokens: How tokens are spread over the examples.
-        messages: How messages are.
-        targets: Assistant messages that are learnt from.
-        calls_to_learn: How many of those call a tool.
-        offered: In how many examples each tool is offered.
-        called: How often each tool is called.
-        callers: In how many examples each tool is called.
-        scripts: How many examples are mostly in each script, as users and the assistant write.
-        also: How many examples have some of each script.
+        parts: Number of examples by part.
+        part_tokens: Number of tokens by part.
+        counted: Number of examples whose tokens were counted, not estimated.
+        target_tokens: Number of counted tokens that are trained on.
+        tokens: Distribution of tokens over examples.
+        messages: Distribution of messages over examples.
+        targets: Number of assistant messages that are trained on.
+        calls_to_learn: Number of those that call a tool.
+        offered: Number of examples that offer each tool.
+        called: Number of calls of each tool.
+        callers: Number of examples that call each tool.
+        scripts: Number of examples mostly in each script, in users' and the assistant's messages.
+        also: Number of examples with at least one letter of each script.
     """
 
     def __init__(self, *, text: bool = False) -> None:
@@ -109,11 +109,11 @@ class Tally:
 
     @property
     def examples(self) -> int:
-        """How many examples were counted."""
+        """Number of examples."""
         return self.parts.total()
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield rows as they are, and count them."""
+        """Yield rows unchanged, and count them."""
         for row in rows:
             self.add(row)
             yield row
@@ -129,11 +129,11 @@ class Tally:
         self.target_tokens += row.target_tokens or 0
         self.tokens.add(tokens)
         self.messages.add(len(request) + len(answers))
-        learnt = [message for message in [*request, *answers] if _is_target(message)]
+        targets = [message for message in [*request, *answers] if _is_target(message)]
         if "input" in example:
-            learnt = learnt[-1:]  # Of a pair, the preferred answer.
-        self.targets += len(learnt)
-        self.calls_to_learn += sum(bool(calls_of(message)) for message in learnt)
+            targets = targets[-1:]  # Of a pair, the preferred answer.
+        self.targets += len(targets)
+        self.calls_to_learn += sum(bool(calls_of(message)) for message in targets)
         tools = self._count_tools(example, request, answers)
         script = self._count_scripts(
             message
@@ -151,11 +151,11 @@ class Tally:
                 script=script,
                 text=_excerpt(request, answers) if self._text else None,
             ),
-            most_names=MOST_NAMES,
+            max_names=MAX_NAMES,
         )
 
     def outliers(self) -> list[Any]:
-        """Return the most unusual examples so far; see `OutlierFinder`."""
+        """Return the outliers so far; see `OutlierFinder`."""
         return self._outliers.outliers(
             self.tokens, self.messages, self.callers, self.scripts, self.examples
         )
@@ -175,7 +175,7 @@ class Tally:
         return callers
 
     def _count(self, counter: Counter[str], name: str) -> None:
-        known = name in counter or len(counter) < MOST_NAMES
+        known = name in counter or len(counter) < MAX_NAMES
         counter[name if known else OTHER_TOOLS] += 1
 
     def _count_scripts(self, messages: Iterable[Mapping[str, Any]]) -> str | None:
@@ -190,10 +190,10 @@ class Tally:
 
 
 def messages_of(example: Example) -> tuple[list[Any], list[Any]]:
-    """Return what an example's model was sent, and what it should answer.
+    """Return the request of an example, and the answer to train on.
 
-    Of a pair of preferences, the preferred answer counts; a prompt counts as the user's message,
-    and its completion as the assistant's.
+    For a preference this is the preferred answer; a prompt becomes a user message, and its
+    completion an assistant message.
 
     Example:
         >>> messages_of({"messages": [{"role": "user"}, {"role": "assistant"}]})
@@ -239,9 +239,9 @@ def _is_target(message: Mapping[str, Any]) -> bool:
 
 
 def _excerpt(request: Sequence[Any], answers: Sequence[Any]) -> str:
-    asked: Any = next((message for message in request if message.get("role") == "user"), {})
+    question: Any = next((message for message in request if message.get("role") == "user"), {})
     parts = []
-    for name, message in (("asked", asked), ("answered", answers[-1] if answers else {})):
+    for name, message in (("question", question), ("answer", answers[-1] if answers else {})):
         text = " ".join(texts_of(message)) or ", ".join(
             f"calls {tool}" for tool in calls_of(message)
         )

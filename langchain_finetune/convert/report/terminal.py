@@ -24,7 +24,7 @@ _TOOLS = 12
 
 
 def tables(report: ReportFigures) -> Group:
-    """Return the report as tables of rich."""
+    """Return the report as rich tables."""
     parts: list[RenderableType] = [_counts(report), _distributions(report)]
     if report.tools:
         parts.append(_tools(report))
@@ -37,7 +37,7 @@ def tables(report: ReportFigures) -> Group:
 
 
 def _counts(report: ReportFigures) -> Table:
-    rows = [("chats that came in", report.sessions, "")]
+    rows = [("chats in the input", report.sessions, "")]
     rows.append(("examples kept", report.kept, share(report.kept, report.sessions)))
     split = len([count for count in report.parts.values() if count]) > 1
     for part, count in report.parts.items() if split else ():
@@ -45,7 +45,7 @@ def _counts(report: ReportFigures) -> Table:
     for code, count in report.skipped.items():
         rows.append((f"left out: {words(code)}", count, share(count, report.sessions)))
     rows += [(what, count, "") for what, count in noted(report)]
-    rows.append(("answers to learn", report.targets, ""))
+    rows.append(("answers to train on", report.targets, ""))
     rows.append(("  that call a tool", report.calls_to_learn, ""))
     for script, count in report.scripts.items():
         rows.append((f"mostly in {script} script", count, share(count, report.kept)))
@@ -54,10 +54,10 @@ def _counts(report: ReportFigures) -> Table:
 
 def _distributions(report: ReportFigures) -> Table:
     rows = []
-    for name, spread in (("tokens", report.tokens), ("messages", report.messages)):
-        figures = (spread.min, spread.median, spread.p90, spread.p99, spread.max)
-        rows.append((name, _sparkline(spread), *(f"{figure:,}" for figure in figures)))
-    headings = ("an example's", "spread", "least>", "median>", "90%>", "99%>", "most>")
+    for name, distribution in (("tokens", report.tokens), ("messages", report.messages)):
+        figures = [getattr(distribution, key) for key in ("min", "median", "p90", "p99", "max")]
+        rows.append((name, _sparkline(distribution), *(f"{figure:,}" for figure in figures)))
+    headings = ("per example", "distribution", "min>", "median>", "90%>", "99%>", "max>")
     return _table("Length", headings, rows)
 
 
@@ -85,12 +85,12 @@ def _estimates(report: ReportFigures) -> Table:
         for each in report.estimates
     ]
     headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
-    return _table("What training would take", headings, rows)
+    return _table("Training estimates", headings, rows)
 
 
 def _outliers(report: ReportFigures) -> Table:
     rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.outliers]
-    return _table("Look at these first", ("chat", "deviations>", "why"), rows)
+    return _table("Outliers to review first", ("chat", "deviations>", "why"), rows)
 
 
 def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
@@ -98,17 +98,17 @@ def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -
     for heading in headings:
         table.add_column(heading.rstrip(">"), justify="right" if ">" in heading else "left")
     for row in rows:
-        # Brackets are no markup.
+        # Brackets are not markup.
         table.add_row(*(escape(_printable(cell)) for cell in row))
     return table
 
 
 def _printable(text: str) -> str:
-    """Return a text that can't steer a terminal: names come from outside."""
+    """Return a text without control characters, since names are untrusted."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _sparkline(spread: Distribution) -> str:
-    highest = max((bar.count for bar in spread.histogram), default=1)
+def _sparkline(distribution: Distribution) -> str:
+    highest = max((bar.count for bar in distribution.histogram), default=1)
     steps = len(_BLOCKS) - 1
-    return "".join(_BLOCKS[-(-bar.count * steps // highest)] for bar in spread.histogram)
+    return "".join(_BLOCKS[-(-bar.count * steps // highest)] for bar in distribution.histogram)

@@ -1,10 +1,10 @@
-"""Count."""
+"""Results of counting the tokens of an example."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 CountTokens = Literal["offline", "always"]
-"""Count where all that it takes is on this machine; or download what it takes, or else fail."""
+"""Count only with local files; or download what is missing, or fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +12,9 @@ class Count:
     """The tokens of an example.
 
     Attributes:
-        total: All that the model is trained on, so what is paid for.
-        longest: Of the longest sequence, which the limit is about; the total in most cases.
-        targets: Those that are learnt: the answers that have no weight 0.
+        total: All tokens of the example, which are charged for.
+        longest: Tokens of the longest sequence, to which the limit applies; usually the total.
+        targets: Tokens of the targets: answers without weight 0.
     """
 
     total: int
@@ -24,12 +24,12 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """An example that surely has more tokens than the limit; how many, was not counted."""
+    """An example with more tokens than the limit; they were not all counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """An example that the model can't be trained on, seen when it is counted.
+    """An example that the model can't be trained on, detected while counting.
 
     Attributes:
         code: Stable name of the reason.

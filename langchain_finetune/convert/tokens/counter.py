@@ -1,4 +1,4 @@
-"""Counting tokens: what a count is, and which counter knows a model."""
+"""Counting tokens: the protocol of counters, and the choice of one for a model."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -9,15 +9,15 @@ from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Un
 from langchain_finetune.errors import ConvertError
 
 BATCH = 256
-"""Examples that are counted together: tokenizers are faster with many texts at once."""
+"""Examples counted together: tokenizers are faster with many texts at once."""
 
 
 class Counter(Protocol):
     """Counts tokens for one model.
 
     Attributes:
-        limit: Most tokens of an example; None where none is known.
-        exact: False where the counts are only upper bounds.
+        limit: Most tokens of an example; None if unknown.
+        exact: False if the counts are only upper bounds.
     """
 
     @property
@@ -27,23 +27,23 @@ class Counter(Protocol):
     def exact(self) -> bool: ...  # noqa: D102
 
     def count(self, examples: Sequence[Example]) -> list[Count | Over | Unfit]:
-        """Count each of some examples that break no rule."""
+        """Count the tokens of each of some valid examples."""
         ...
 
 
 def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Counter | None:
-    """Return what counts tokens for a model; None where nothing is known of it.
+    """Return the counter for a model; None if the model is unknown.
 
     Args:
         target: The engine and the model. Without an engine, the model's name decides.
-        how: Whether something may be downloaded. `always` fails where tokens can't be counted.
+        how: Whether to download tokenizers. `always` fails if tokens can't be counted.
         most: Most tokens of an example, instead of the model's own limit. A local base's limit
-            holds all the same: it can't take more.
+            applies as well.
 
     Raises:
-        ConvertError: A tokenizer can't be had, though it was asked for or is here.
+        ConvertError: A tokenizer can't be read or downloaded.
     """
-    # Each brings a library, of which most users need none or one.
+    # Each imports a library, of which most users need none or one.
     from langchain_finetune.convert.tokens.openai import OpenAICounter, byte_length, openai_counter  # noqa: PLC0415
 
     found: Counter | None = None
@@ -62,15 +62,15 @@ def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Cou
 
 def _unknown(model: str | None) -> ConvertError:
     if model is None:
-        return ConvertError("Whose tokens are to be counted? Name the model: Convert(model=...).")
+        return ConvertError("The model is needed to count tokens: Convert(model=...).")
     return ConvertError(
-        f"No tokenizer is known for {model!r}: name the model that it is of, such as"
-        " Convert(model='gpt-4.1-mini') or a local base, or leave count_tokens out."
+        f"No tokenizer is known for {model!r}: set another model, such as"
+        " Convert(model='gpt-4.1-mini') or a local base, or omit count_tokens."
     )
 
 
 def counted(rows: Iterator[Row], counter: Counter) -> Iterator[tuple[Row, Count | Over | Unfit]]:
-    """Yield each row with its count, which is noted in the row if it is exact."""
+    """Yield each row with its count, which the row keeps if it is exact."""
     while batch := list(islice(rows, BATCH)):
         counts = counter.count([row.example for row in batch])
         for row, count in zip(batch, counts, strict=True):

@@ -1,9 +1,10 @@
-"""Counts tokens for a local base: exactly those that the embedded engine trains on.
+"""Token counts for a local base: exactly the tokens that the embedded engine trains on.
 
-It renders and encodes with the engine's own code, so what does not fit there is known here.
+It renders and encodes with the engine's own code, so examples that the engine would reject are
+detected here.
 """
 
-from collections.abc import Sequence as Several
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,26 +22,26 @@ if TYPE_CHECKING:
     from langchain_finetune.local.training.token_bound import LeastTokens
 
 _MANY = 32
-"""Messages from which on a chat is looked at with a bound first: rendering it takes long."""
+"""From this number of messages on, a bound is computed first, since rendering takes long."""
 
 _STEP = 16
-"""Answers after which the tokens so far are counted."""
+"""Number of answers after which the tokens so far are counted."""
 
 _LOADING = Lock()
-"""transformers' first import fails in all threads but one where several begin it at once."""
+"""transformers' first import fails if several threads start it at once."""
 
 
 def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
-    """Return the counter of a base of the embedded engine; None where it is not on this machine.
+    """Return the counter of a base of the embedded engine; None if it is not on this machine.
 
     Args:
         model: `nano`, a model's folder, or an id on the Hugging Face hub.
-        how: With `always`, a tokenizer that is not here is downloaded from the hub.
-        most: Tokens of an example at most, where that is less than the base takes.
+        how: With `always`, a missing tokenizer is downloaded from the hub.
+        most: Most tokens of an example, if less than the base's limit.
 
     Raises:
-        ConvertError: The base's tokenizer can't be read; or tokens are to be counted `always`, and
-            there is no such base, or the extra `local` is not installed.
+        ConvertError: The base's tokenizer can't be read; or, with `always`, there is no such base
+            or the extra `local` is not installed.
     """
     try:
         base = resolve_base(model) if how == "always" else find_base(model)
@@ -57,7 +58,7 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
         ) from error
     except ApiError as error:
         if how == "offline":
-            return None  # The engine will say the same, if it comes to training.
+            return None  # The engine would report the same when training.
         raise ConvertError(error.message) from error
     except (OSError, ValueError) as error:
         raise ConvertError(
@@ -66,7 +67,7 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
 
 
 def _encoder(base: Path | str) -> "Encoder":
-    # Seconds: transformers brings torch.
+    # Takes seconds: transformers imports torch.
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
 
     from langchain_finetune.local.training.encoding import Encoder  # noqa: PLC0415
@@ -75,7 +76,7 @@ def _encoder(base: Path | str) -> "Encoder":
     try:
         generation: Any = GenerationConfig.from_pretrained(base)
     except OSError:
-        # Not every model has one; transformers then makes it like this.
+        # Not every model has one; transformers then does the same.
         generation = GenerationConfig.from_model_config(config)
     return Encoder.of(
         AutoTokenizer.from_pretrained(base, trust_remote_code=False), config, generation
@@ -87,8 +88,8 @@ class LocalCounter:
     """Counts examples for a base.
 
     Attributes:
-        encoder: The base's.
-        most: Tokens of an example at most, where that is less than the base takes.
+        encoder: The base's encoder.
+        most: Most tokens of an example, if less than the base's limit.
     """
 
     encoder: "Encoder"
@@ -97,7 +98,7 @@ class LocalCounter:
 
     @property
     def limit(self) -> int | None:
-        """The tokens that an example may have."""
+        """Most tokens of an example."""
         limits = [limit for limit in (self.encoder.max_length, self.most) if limit]
         return min(limits, default=None)
 
@@ -107,7 +108,7 @@ class LocalCounter:
 
         return LeastTokens.of(self.encoder.tokenizer)
 
-    def count(self, examples: Several[Example]) -> list[Count | Over | Unfit]:
+    def count(self, examples: Seq[Example]) -> list[Count | Over | Unfit]:
         """Count each example; all texts go through the tokenizer at once.
 
         What is surely over the limit is not counted to its end. Then what the template can't
@@ -136,8 +137,8 @@ class LocalCounter:
         layout = []
         try:
             for messages in conversations(example):
-                learnt = _last_learnt(messages) if is_pair else messages
-                found = self._conversation({**request, "messages": learnt})
+                targets = _last_as_target(messages) if is_pair else messages
+                found = self._conversation({**request, "messages": targets})
                 if isinstance(found, Over):
                     return found
                 layout += found
@@ -157,7 +158,7 @@ class LocalCounter:
         return Over() if so_far.tokens > self.limit or self._is_over(layout) else layout
 
     def _is_over(self, layout: "Layout") -> bool:
-        """Tell whether a sequence that is trained surely is too long, by its text."""
+        """Return whether the text of a trained sequence proves it to be too long."""
         limit, least = self.limit, self._least
         return (
             limit is not None
@@ -165,7 +166,7 @@ class LocalCounter:
             and any(
                 least.is_over("".join(text for text, _ in parts), limit)
                 for parts in layout
-                # One in which nothing is trained is left out, however long it is.
+                # A sequence without targets is left out, however long it is.
                 if any(trained and text for text, trained in parts)
             )
         )
@@ -175,8 +176,8 @@ class LocalCounter:
 class _SoFar:
     """Counts the last sequence while it grows, every few answers.
 
-    Parts are put into tokens one by one, so what is counted stays as it is. Where nothing is
-    trained in what is new, it is not counted: the sequence might be left out.
+    Parts are tokenized one by one, so counts of earlier parts stay valid. New parts without
+    targets are not counted, since the sequence might be left out.
     """
 
     encoder: "Encoder"
@@ -196,8 +197,8 @@ class _SoFar:
         return self.tokens > self.limit
 
 
-def _last_learnt(messages: list[Any]) -> list[Any]:
-    """Let only the last answer of a pair's chat be learnt: the others are context."""
+def _last_as_target(messages: list[Any]) -> list[Any]:
+    """Make only the last answer of a pair's chat a target: the others are context."""
     read = [
         {**message, "weight": 0} if message["role"] == "assistant" else message
         for message in messages[:-1]
@@ -207,8 +208,8 @@ def _last_learnt(messages: list[Any]) -> list[Any]:
 
 def _count(sequences: list["Sequence"], *, is_pair: bool) -> Count | Unfit:
     if not sequences:
-        return Unfit("no_answer", "It has no answer of the assistant to learn.")
-    # Of a pair, what the template puts behind an answer is left out.
+        return Unfit("no_answer", "It has no assistant answer to train on.")
+    # In pairs, what the template appends to an answer is not trained on.
     total = sum(each.target_end if is_pair else len(each.input_ids) for each in sequences)
     longest = max(len(each.input_ids) for each in sequences)
     return Count(total, longest, sum(each.trained for each in sequences))

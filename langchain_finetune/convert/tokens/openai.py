@@ -1,9 +1,9 @@
-"""Counts tokens as OpenAI does, as far as that is known.
+"""Token counts for OpenAI's models, as far as their method is known.
 
-Text is counted with tiktoken. What stands around it follows OpenAI's cookbook ("How to count tokens
-with tiktoken"): messages, names and tools; its examples give the cookbook's figures, 124 and 101
-for gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments and three tokens
-more, which others have measured (hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
+Text is counted with tiktoken. The tokens around messages, names and tools follow OpenAI's cookbook
+("How to count tokens with tiktoken"); its examples give the cookbook's figures, 124 and 101 for
+gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments plus three tokens
+(measured by hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
 pixels. What OpenAI bills may differ by a few tokens an example.
 """
 
@@ -28,11 +28,11 @@ LIMITS = {
     "babbage-002": 16_384,
     "davinci-002": 16_384,
 }
-"""Tokens of one example at most, by the beginning of the model's name; the first that fits."""
+"""Most tokens of one example, by prefix of the model's name; the first match counts."""
 
 
 def limit_of(model: str) -> int | None:
-    """Return the limit of a model of OpenAI, or of one tuned from it; None where none is known.
+    """Return the limit of an OpenAI model, or of one fine-tuned from it; None if unknown.
 
     Example:
         >>> limit_of("ft:gpt-4.1-mini-2025-04-14:acme::abc"), limit_of("my-model")
@@ -51,14 +51,13 @@ _IMAGE = {"gpt-4o-mini": (2_833, 25_501), "": (85, 765)}
 beginning of the model's name (OpenAI's guide to images, November 2026)."""
 
 _LONGEST = 100_000
-"""Characters that tiktoken gets at once: a million spaces make it give up."""
+"""Most characters passed to tiktoken at once, since it fails on a million spaces."""
 
 _VOCABULARIES = {
     name: f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
     for name in ("cl100k_base", "o200k_base")
 }
-"""Where tiktoken gets its vocabularies from; the hash of the address names the file in its cache.
-"""
+"""Addresses of tiktoken's vocabularies; their hashes are the names of the files in its cache."""
 
 Measure = Callable[[str], int]
 
@@ -66,12 +65,12 @@ _log = logging.getLogger(__name__)
 
 
 def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "OpenAICounter | None":
-    """Return the counter of one of OpenAI's models; None for any other model.
+    """Return the counter of an OpenAI model; None for any other model.
 
-    Where the vocabulary is not at hand and must not be downloaded, the counter gives upper bounds.
+    If the vocabulary is missing and must not be downloaded, the counter returns upper bounds.
 
     Raises:
-        ConvertError: The vocabulary can't be downloaded, and tokens are to be counted `always`.
+        ConvertError: The vocabulary can't be downloaded.
     """
     import tiktoken  # noqa: PLC0415 - slow, and not needed without a model of OpenAI's
 
@@ -83,17 +82,17 @@ def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "Op
     limit = limit_of(base) if most is None else most
     image = next(tokens for start, tokens in _IMAGE.items() if base.startswith(start))
     a_tool = _A_TOOL.get(name, _A_TOOL["o200k_base"])
-    if how == "offline" and not _is_here(name):
+    if how == "offline" and not _is_cached(name):
         return OpenAICounter(byte_length, limit, image, a_tool, exact=False)
-    if not _is_here(name):
+    if not _is_cached(name):
         _log.warning("Downloading tiktoken's vocabulary %s (some MB, once).", name)
     try:
         encoding = tiktoken.get_encoding(name)
     except (OSError, ValueError) as error:
         raise ConvertError(
             f"The tokens of {model} can't be counted: tiktoken can't download its vocabulary"
-            f" {name}. Set TIKTOKEN_CACHE_DIR to a folder where tiktoken has put it before, or"
-            " leave count_tokens out: then only what is surely short enough passes."
+            f" {name}. Set TIKTOKEN_CACHE_DIR to a folder in which tiktoken has stored it, or"
+            " omit count_tokens: then only examples that are surely short enough are kept."
         ) from error
 
     def measure(text: str) -> int:
@@ -104,19 +103,19 @@ def openai_counter(model: str, how: CountTokens, most: int | None = None) -> "Op
 
 
 def byte_length(text: str) -> int:
-    """Return the bytes of a text; it has no more tokens, since each covers one byte at least."""
+    """Return the number of bytes, an upper bound of the tokens: each has at least one byte."""
     return len(text.encode(errors="surrogatepass"))
 
 
 @dataclass(frozen=True)
 class OpenAICounter:
-    """Counts examples for a model of OpenAI.
+    """Counts examples for an OpenAI model.
 
     Attributes:
         measure: Returns the tokens of a text, or an upper bound.
         limit: Most tokens of an example.
         image_tokens: Tokens of an image in low and in high detail.
-        a_tool: Tokens around a tool.
+        a_tool: Extra tokens per tool.
         exact: False if `measure` returns bounds.
     """
 
@@ -127,7 +126,7 @@ class OpenAICounter:
     exact: bool = True
 
     def count(self, examples: Sequence[Example]) -> list[Count | Over | Unfit]:
-        """Count each example; what they share, such as their tools, is measured once."""
+        """Count each example; equal texts, such as those of tools, are measured once."""
         known: dict[str, int] = {}
 
         def measure(text: str) -> int:
@@ -164,15 +163,15 @@ class _Tally:
 
     def add(self, message: Mapping[str, Any]) -> None:
         measure = self.measure
-        said = sum(self._content(message)) + measure(message.get("refusal") or "")
+        tokens = sum(self._content(message)) + measure(message.get("refusal") or "")
         functions = [call.get("function") for call in message.get("tool_calls") or ()]
         for function in filter(None, [*functions, message.get("function_call")]):
-            said += _A_CALL + measure(function["name"]) + measure(function["arguments"])
-        self.total += _A_MESSAGE + measure(message["role"]) + said
+            tokens += _A_CALL + measure(function["name"]) + measure(function["arguments"])
+        self.total += _A_MESSAGE + measure(message["role"]) + tokens
         if message.get("name"):
             self.total += _A_NAME + measure(str(message["name"]))
         if message["role"] == "assistant" and message.get("weight") != 0:
-            self.targets += said
+            self.targets += tokens
 
     def _content(self, message: Mapping[str, Any]) -> Iterator[int]:
         content = message.get("content") or ""
@@ -231,8 +230,8 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _is_here(name: str) -> bool:
-    """Tell whether tiktoken has a vocabulary in memory or in its cache."""
+def _is_cached(name: str) -> bool:
+    """Return whether tiktoken has a vocabulary in memory or in its cache."""
     from tiktoken import registry  # noqa: PLC0415 - see `openai_counter`
 
     if name in registry.ENCODINGS:

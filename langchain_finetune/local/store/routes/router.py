@@ -38,8 +38,8 @@ def create_store_router(store: RunStore) -> APIRouter:
         store: Where everything is kept. Its routes raise `ApiError`.
     """
     router = APIRouter()
+    info = _create_info_router()
     parts = (
-        _create_info_router(),
         create_ingest_router(store),
         create_runs_router(store),
         create_projects_router(store),
@@ -52,11 +52,15 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_public_router(store),
         create_exports_router(store),
     )
+    # The OpenAPI description shows each route once.
     for prefix in PREFIXES:
+        router.include_router(info, prefix=prefix, include_in_schema=not prefix)
         for part in parts:
-            router.include_router(part, prefix=prefix)
+            router.include_router(part, prefix=prefix, include_in_schema=prefix == "/api/v1")
     for prefix in V2_PREFIXES:
-        router.include_router(create_v2_router(store), prefix=prefix)
+        router.include_router(
+            create_v2_router(store), prefix=prefix, include_in_schema=prefix == "/api/v2"
+        )
     return router
 
 
