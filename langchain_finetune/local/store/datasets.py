@@ -33,7 +33,7 @@ class _NewDataset(ClientBody):
 
 
 class _Described(ClientBody):
-    """What a dataset says of itself beside its columns."""
+    """Fields of a dataset that are kept as they come."""
 
     description: Any = None
     inputs_schema_definition: Any = None

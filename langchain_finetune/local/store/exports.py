@@ -50,7 +50,7 @@ class _ExportRequest(ClientQuery):
     session_id: Id
     bulk_export_destination_id: Id = DESTINATION_ID
     start_time: ClientTime = 0
-    # So that an export that is begun anew gives the same runs.
+    # So that an export that is started again gives the same runs.
     end_time: ClientTime | None = None
     filter: str | None = None
     format: Format = "Parquet"
@@ -65,8 +65,8 @@ class _ExportRequest(ClientQuery):
     def _known(cls, fields: list[str] | None) -> list[str] | None:
         unknown = sorted(set(fields or ()).difference(COLUMNS))
         if unknown:
-            told = {"names": ", ".join(unknown)}
-            raise PydanticCustomError("fields", "unknown fields: {names}", told)
+            names = {"names": ", ".join(unknown)}
+            raise PydanticCustomError("fields", "unknown fields: {names}", names)
         return fields
 
 
@@ -123,10 +123,10 @@ class _EndedError(Exception):
 class Exports(Resource):
     """All exports of a store. One is written at a time, in a thread of its own.
 
-    A folder has its name once it is whole; what an engine left unfinished is begun anew.
+    A folder has its name once it is whole; what an engine left unfinished is started again.
 
     Args:
-        database: Where they are noted.
+        database: Where they are recorded.
         projects: Whose runs are exported.
         runs: The runs.
         folder: Where the files go; it is made with the first export.
@@ -179,7 +179,7 @@ class Exports(Resource):
         return record
 
     def stop(self) -> None:
-        """End the threads; what is unfinished is begun anew by the next store."""
+        """End the threads; what is unfinished is started again by the next store."""
         self._ended.set()
         for thread in self._threads:
             thread.join()
@@ -216,7 +216,7 @@ class Exports(Resource):
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
             log_failure(logger, "An export", error)
-            # Who sees that it failed finds no files any more.
+            # Files are gone before the failure shows.
             shutil.rmtree(part, ignore_errors=True)
             self._fail(export_id, error)
 
@@ -251,7 +251,7 @@ class Exports(Resource):
             raise _EndedError
 
     def _fail(self, export_id: str, error: BaseException) -> None:
-        # Only what is meant for people may be told: other messages can quote what was traced.
+        # Other messages can quote what was traced.
         why = error.message if isinstance(error, ApiError) else type(error).__name__
         if isinstance(error, OSError) and error.strerror:
             why = error.strerror

@@ -1,4 +1,4 @@
-"""Feedback: what users and evaluators said of runs, with its configurations and tokens."""
+"""Feedback of users and evaluators on runs, with its configurations and tokens."""
 
 import datetime as dt
 import statistics

@@ -1,4 +1,4 @@
-"""Annotation queues: runs that somebody is to look at."""
+"""Annotation queues: runs that await review."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ class _QueueChange(ClientBody):
 
     def columns(self) -> dict[str, Any]:
         items = self.rubric_items
-        told = None if items is None else dumps(items, "rubric_items")
-        return self.model_dump() | {"rubric_items": told}
+        text = None if items is None else dumps(items, "rubric_items")
+        return self.model_dump() | {"rubric_items": text}
 
 
 class _NewQueue(_QueueChange):
@@ -62,7 +62,7 @@ class QueuedRun:
 class Queues(Resource):
     """All annotation queues of a store.
 
-    A queued run waits for its review until somebody notes that it was reviewed, or takes it out.
+    A queued run waits for its review until it is marked as reviewed or taken out.
     """
 
     table, noun = "queues", "annotation queue"
@@ -151,7 +151,7 @@ class Queues(Resource):
             raise _not_queued(run_id)
 
     def review(self, queue_id: str, run_id: str, time: Any) -> None:
-        """Note when a run of a queue was reviewed; None: it waits again.
+        """Record when a run of a queue was reviewed; None means that it waits again.
 
         Raises:
             ApiError: 404 where it is not in it, 400 where the time is not one.
@@ -171,8 +171,8 @@ class Queues(Resource):
         Args:
             queue_id: The queue.
             status: Only what waits (`needs_my_review`), or what was reviewed (`completed`).
-            limit: At most so many.
-            offset: Without the first so many.
+            limit: Return at most so many.
+            offset: Skip so many.
 
         Raises:
             ApiError: 404 where there is no such queue, 400 for an unknown status.

@@ -30,7 +30,7 @@ class RunSearch:
 
     Attributes:
         where: Condition on `runs AS r`.
-        fields: What to tell of each run, by the names of the API that asks; None for all.
+        fields: What to return of each run, in the names of the API that asks; None for all.
         limit: At most so many.
         ascending: Oldest first.
     """

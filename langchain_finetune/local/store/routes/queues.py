@@ -110,11 +110,11 @@ def create_queues_router(store: RunStore) -> APIRouter:
         return answer(queues.all(run_id=run_id))
 
     @router.get("/{queue_id}/size")
-    def tell_size(queue_id: Id, asked: Annotated[_StateQuery, Query()]) -> Response:
+    def read_size(queue_id: Id, asked: Annotated[_StateQuery, Query()]) -> Response:
         return answer({"size": queues.size(queue_id, asked.status)})
 
     @router.get("/{queue_id}/total_size")
-    def tell_total_size(queue_id: Id) -> Response:
+    def read_total_size(queue_id: Id) -> Response:
         return answer({"size": queues.size(queue_id)})
 
     _add_runs(router, store)
