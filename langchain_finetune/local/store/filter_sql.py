@@ -28,6 +28,7 @@ from langchain_finetune.local.store.filter_parser import (
     Logic,
     Scalar,
 )
+from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import json_text, micros
 
 ValueKind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
@@ -253,10 +254,9 @@ def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
 def _search(value: Scalar, field: Field, sql: str) -> Where:
     if not isinstance(value, str):
         raise _refused("search() takes a text.")
-    condition = (
-        f"json_contains({sql}, ?)" if field.kind == "json" else f"instr(casefold({sql}), ?) > 0"
-    )
-    return Where(condition, (value.casefold(),))
+    if field.kind == "json":
+        return Where(f"json_contains({sql}, ?)", (value.casefold(),))
+    return contains(sql, value)
 
 
 def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:

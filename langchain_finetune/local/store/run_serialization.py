@@ -35,7 +35,7 @@ def heavy_columns(fields: frozenset[str] | None) -> list[str]:
 def v1_run(
     row: StoredRun, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
 ) -> dict[str, Any]:
-    """Return a run as `POST /runs/query` and `GET /runs/{id}` return it (`langsmith.schemas.Run`)."""
+    """Return a run as LangSmith's first API has it (`langsmith.schemas.Run`)."""
     shown = {
         name: field(row, stats)
         for name, field in _V1.items()

@@ -97,7 +97,7 @@ def test_traces_that_are_too_old_go_whole(opened, caplog):
     again.retention.delete_old()
     assert left(again) == {*young, root, child}
     assert not left(again) & {run for ids in old for run in ids}
-    assert "the 2 oldest traces go, with 4 runs: they were too old" in caplog.text
+    assert "deleted its 2 oldest traces, with 4 runs: they were too old" in caplog.text
     assert old[0][0] not in caplog.text
 
 
