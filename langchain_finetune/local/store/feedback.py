@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -195,17 +194,14 @@ class _Config(ClientBody):
     is_lower_score_better: StrictBool | None = None
 
 
-class FeedbackConfigs:
-    """How the feedback of a key is to be read: a number in bounds, one of some categories, or text.
+class FeedbackConfigs(Resource):
+    """How the feedback of a key is interpreted: a number in bounds, a category, or text.
 
-    Feedback is not held to it.
-
-    Args:
-        database: Where they are kept.
+    Feedback is not validated against it.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun, key = "feedback_configs", "feedback configuration", "key"
+    columns, order = "body", "key"
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make one: `{feedback_key, feedback_config: {type, min?, max?, categories?}, ...}`.
@@ -233,18 +229,9 @@ class FeedbackConfigs:
         if not isinstance(body, dict):
             raise ApiError(400, "A feedback configuration must be a JSON object.")
         with self._database.transaction():
-            known = self._get(body.get("feedback_key"))
+            known = self.get(str(body.get("feedback_key")))
             given = {name: value for name, value in body.items() if value is not None}
             return self._write(known | _checked(known | given))
-
-    def delete(self, key: str) -> None:
-        """Delete the configuration of a key.
-
-        Raises:
-            ApiError: 404 where it has none.
-        """
-        self._get(key)
-        self._database.run("DELETE FROM feedback_configs WHERE key = ?", (key,))
 
     def all(
         self,
@@ -258,15 +245,7 @@ class FeedbackConfigs:
         conditions = [one_of("key", keys)] if keys else []
         if name_contains:
             conditions.append(contains("key", name_contains))
-        source = "body FROM feedback_configs"
-        rows = self._database.listed(source, conditions, "key", limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
-
-    def _get(self, key: Any) -> dict[str, Any]:
-        found = self.all(keys=[str(key)])
-        if not found:
-            raise ApiError(404, "The key has no feedback configuration.", param="feedback_key")
-        return found[0]
+        return self._listed(conditions, limit, offset)
 
     def _write(self, record: dict[str, Any]) -> dict[str, Any]:
         time = now()

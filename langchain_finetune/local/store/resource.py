@@ -18,12 +18,14 @@ class Resource:
     Attributes:
         table: The table.
         noun: What people call one record.
+        key: The column of its id.
         columns: What is read of it.
         order: How it is listed.
     """
 
     table: ClassVar[str]
     noun: ClassVar[str]
+    key: ClassVar[str] = "id"
     columns: ClassVar[str] = "*"
     order: ClassVar[str] = "created_at DESC, id"
 
@@ -36,7 +38,7 @@ class Resource:
         Raises:
             ApiError: 404 where there is none.
         """
-        found = self._listed([Where("id = ?", (record_id,))], 1, 0)
+        found = self._listed([Where(f"{self.key} = ?", (record_id,))], 1, 0)
         if not found:
             code = f"{self.noun.split()[-1]}_not_found"
             raise ApiError(404, f"There is no {self.noun} {record_id}.", code=code)
@@ -50,7 +52,7 @@ class Resource:
         """
         with self._database.transaction():
             self.get(record_id)
-            sql = f"DELETE FROM {self.table} WHERE id = ?"  # noqa: S608 a constant name
+            sql = f"DELETE FROM {self.table} WHERE {self.key} = ?"  # noqa: S608 constant names
             self._database.run(sql, (record_id,))
 
     def _require_new(self, column: str, value: str) -> None:
