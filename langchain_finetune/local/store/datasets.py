@@ -1,6 +1,6 @@
 """Datasets: names and types; their examples lie in `examples`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -11,8 +11,7 @@ from langchain_finetune.local.store.example_changes import require_schemas
 from langchain_finetune.local.store.filter_parser import Comparison
 from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.resource import Resource
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.values import (
     ClientBody,
     Id,
@@ -42,7 +41,7 @@ class _Described(ClientBody):
     externally_managed: Any = None
 
 
-class Datasets(Resource):
+class Datasets(NamedResource):
     """All datasets of a store."""
 
     table, noun = "datasets", "dataset"
@@ -75,25 +74,25 @@ class Datasets(Resource):
     def all(
         self,
         *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
         data_types: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 100,
-        offset: int = 0,
+        where: Iterable[Where] = (),
+        **conditions: Any,
     ) -> list[dict[str, Any]]:
-        """Return datasets, newest first."""
-        conditions = [one_of("id", ids)] if ids else []
+        """Return datasets, newest first.
+
+        Args:
+            data_types: Only of these types.
+            metadata: Only with these entries in the metadata.
+            where: Further conditions.
+            conditions: Those of `NamedResource.all`.
+        """
+        more = list(where)
         if data_types:
-            conditions.append(one_of("data_type", data_types))
-        if name is not None:
-            conditions.append(Where("name = ?", (name,)))
-        if name_contains is not None:
-            conditions.append(contains("name", name_contains))
+            more.append(one_of("data_type", data_types))
         if metadata:
-            conditions.append(has_metadata("datasets", metadata))
-        return self._listed(conditions, limit, offset)
+            more.append(has_metadata("datasets", metadata))
+        return super().all(where=more, **conditions)
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset with all versions of its examples, and the comparisons on it.

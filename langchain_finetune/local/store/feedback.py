@@ -20,8 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.resource import Resource
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.resource import NamedResource, Resource
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -194,14 +193,14 @@ class _Config(ClientBody):
     is_lower_score_better: StrictBool | None = None
 
 
-class FeedbackConfigs(Resource):
+class FeedbackConfigs(NamedResource):
     """How the feedback of a key is interpreted: a number in bounds, a category, or text.
 
     Feedback is not validated against it.
     """
 
     table, noun, key = "feedback_configs", "feedback configuration", "key"
-    columns, order = "body", "key"
+    columns, order, name = "body", "key", "key"
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make one: `{feedback_key, feedback_config: {type, min?, max?, categories?}, ...}`.
@@ -213,7 +212,7 @@ class FeedbackConfigs(Resource):
         """
         record = _checked(body) | {"is_enforced": body.get("is_enforced") is True}
         with self._database.transaction():
-            known = self.all(keys=[record["feedback_key"]])
+            known = self.all(ids=[record["feedback_key"]])
             if not known:
                 return self._write(record)
             if known[0]["feedback_config"] != record["feedback_config"]:
@@ -232,20 +231,6 @@ class FeedbackConfigs(Resource):
             known = self.get(str(body.get("feedback_key")))
             given = {name: value for name, value in body.items() if value is not None}
             return self._write(known | _checked(known | given))
-
-    def all(
-        self,
-        *,
-        keys: Sequence[str] = (),
-        name_contains: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return configurations by key."""
-        conditions = [one_of("key", keys)] if keys else []
-        if name_contains:
-            conditions.append(contains("key", name_contains))
-        return self._listed(conditions, limit, offset)
 
     def _write(self, record: dict[str, Any]) -> dict[str, Any]:
         time = now()

@@ -1,16 +1,14 @@
 """Projects: what LangSmith's API calls sessions, the folders of runs, and their comparisons."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.resource import Resource
+from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
-from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -50,7 +48,7 @@ class _NewComparison(ClientBody):
     experiment_ids: list[Id] = Field(min_length=1)
 
 
-class ProjectStore(Resource):
+class ProjectStore(NamedResource):
     """The projects of a store. There is always one called `default`, as in LangSmith.
 
     Args:
@@ -102,23 +100,6 @@ class ProjectStore(Resource):
                 (asked.name, extra, asked.description, asked.end_time, project_id),
             )
             return self.get(project_id)
-
-    def all(
-        self,
-        *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return projects as `TracerSession`s, newest first."""
-        conditions = [one_of("id", ids)] if ids else []
-        if name is not None:
-            conditions.append(Where("name = ?", (name,)))
-        if name_contains is not None:
-            conditions.append(contains("name", name_contains))
-        return self._listed(conditions, limit, offset)
 
     def delete(self, project_id: str) -> None:
         """Delete a project with all its runs and their feedback.

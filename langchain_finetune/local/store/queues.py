@@ -1,6 +1,6 @@
 """Annotation queues: runs that await review."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,8 @@ import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Where, one_of
-from langchain_finetune.local.store.resource import Resource
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.sqlite import Where
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -59,7 +58,7 @@ class QueuedRun:
     reviewed_at: str | None
 
 
-class Queues(Resource):
+class Queues(NamedResource):
     """All annotation queues of a store.
 
     A queued run waits for its review until it is marked as reviewed or taken out.
@@ -95,25 +94,10 @@ class Queues(Resource):
                 self._database.run(sql, (value, queue_id))
             return self.get(queue_id)
 
-    def all(
-        self,
-        *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
-        run_id: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return queues, newest first; those that a run is in, where one is given."""
-        asked = {"id": ids, "name": [name] if name is not None else []}
-        conditions = [one_of(column, values) for column, values in asked.items() if values]
-        if name_contains:
-            conditions.append(contains("name", name_contains))
-        if run_id:
-            holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
-            conditions.append(Where(holds, (run_id,)))
-        return self._listed(conditions, limit, offset)
+    def of_run(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the queues that a run is in, newest first."""
+        holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
+        return self.all(where=[Where(holds, (run_id,))])
 
     def delete(self, queue_id: str) -> None:
         """Delete a queue; the runs stay.

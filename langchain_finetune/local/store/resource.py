@@ -1,12 +1,13 @@
 """What the store's resources share: records of one table that clients know by their ids."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.sql_functions import contains
 
 
 class Resource:
@@ -69,3 +70,42 @@ class Resource:
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row as the API shows it; most tables keep that as it is."""
         return dict(orjson.loads(row["body"]))
+
+
+class NamedResource(Resource):
+    """Records of one table that clients find by id or name.
+
+    Attributes:
+        name: The column of the name.
+    """
+
+    name: ClassVar[str] = "name"
+
+    def all(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        name: str | None = None,
+        name_contains: str | None = None,
+        where: Iterable[Where] = (),
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return the records that meet all conditions, in the table's order; newest first.
+
+        Args:
+            ids: Only these.
+            name: Only the one of this name.
+            name_contains: Only those whose name contains this, in any case.
+            where: Further conditions.
+            limit: Return at most so many.
+            offset: Skip so many.
+        """
+        conditions = list(where)
+        if ids:
+            conditions.append(one_of(self.key, ids))
+        if name is not None:
+            conditions.append(Where(f"{self.name} = ?", (name,)))
+        if name_contains:
+            conditions.append(contains(self.name, name_contains))
+        return self._listed(conditions, limit, offset)

@@ -107,7 +107,7 @@ def create_queues_router(store: RunStore) -> APIRouter:
 
     @router.get("/{run_id}/queues")
     def list_queues_of_run(run_id: Id) -> Response:
-        return answer(queues.all(run_id=run_id))
+        return answer(queues.of_run(run_id))
 
     @router.get("/{queue_id}/size")
     def read_size(queue_id: Id, asked: Annotated[_StateQuery, Query()]) -> Response:
