@@ -148,6 +148,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, (dict, Mapping)) else {}
 
 
+def entries(value: Any) -> list[Any]:
+    """Return a list unchanged, and an empty one for any other value."""
+    return value if isinstance(value, list) else []
+
+
 def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
     """Return one block as a part of OpenAI's content."""
     if kind in _TEXT and isinstance(part.get("text"), str):

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from langchain_finetune.content import entries, mapping
+
 MOST_STEPS = 10_000
 """Most schemas that a check may visit, which takes about a tenth of a second."""
 
@@ -94,10 +96,10 @@ def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], held: Any) -> I
     """Yield the schemas that a schema applies, each with the value that it is applied to."""
     same = [*_referred(schema, part), *(part[name] for name in _SAME if name in part)]
     for name in _LISTS:
-        same += _list(part.get(name))
+        same += entries(part.get(name))
     if isinstance(held, dict):
         for name in ("dependentSchemas", "dependencies"):
-            same += _dict(part.get(name)).values()
+            same += mapping(part.get(name)).values()
         yield from _to_values(part, held)
     elif isinstance(held, list):
         yield from _to_items(part, held)
@@ -106,10 +108,10 @@ def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], held: Any) -> I
 
 
 def _to_values(part: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[Any]:
-    for key, each in _dict(part.get("properties")).items():
+    for key, each in mapping(part.get("properties")).items():
         if key in held:
             yield each, held[key]
-    of_values = [*_dict(part.get("patternProperties")).values()]
+    of_values = [*mapping(part.get("patternProperties")).values()]
     of_values += [part[name] for name in _OF_VALUES if name in part]
     for each in of_values:
         for item in held.values():
@@ -118,7 +120,7 @@ def _to_values(part: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[Any
 
 def _to_items(part: Mapping[str, Any], held: list[Any]) -> Iterator[Any]:
     for name in ("prefixItems", "items"):
-        yield from zip(_list(part.get(name)), held, strict=False)
+        yield from zip(entries(part.get(name)), held, strict=False)
     for name in _OF_ITEMS:
         if isinstance(part.get(name), dict):
             for item in held:
@@ -137,14 +139,6 @@ def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[An
             if isinstance(found, list) and key.isdigit() and int(key) < len(found):
                 found = found[int(key)]
             else:
-                found = _dict(found).get(key)
+                found = mapping(found).get(key)
         if isinstance(found, dict):
             yield found
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -1,1 +1,1 @@
-"""Where chats come from: LangSmith's runs, threads and datasets, files, any `BaseChatLoader`."""
+"""Loaders of chats: LangSmith's runs, threads and datasets, files, and any `BaseChatLoader`."""

@@ -69,7 +69,7 @@ NOWHERE = f"http://127.0.0.1:{free_port()}"
         (
             ("--project", "twelve", "--model", "nano"),
             {"LANGSMITH_ENDPOINT": NOWHERE},
-            f"Error: Nothing answers at {NOWHERE}: is LANGSMITH_ENDPOINT right",
+            f"Error: {NOWHERE} can't be reached: check LANGSMITH_ENDPOINT",
         ),
         (
             ("--project", "twelve", "--model", "nano"),

@@ -98,7 +98,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(langsmith, ga
     busy = {1: (429, {"retry-after": "7"}), 2: (503, {"retry-after": "9999"}), 4: (500, {})}
     gate.answers = lambda path, count: busy.get(count) if path == V2 else None
     assert numbers(langsmith) == NEWEST_FIRST
-    assert waited[:2] == [7.0, langsmith_client.LONGEST_WAIT_S]
+    assert waited[:2] == [7.0, langsmith_client.MAX_WAIT_S]
     assert len(waited) == 3
 
 
@@ -143,5 +143,5 @@ def test_where_nothing_answers_the_error_says_so():
         api_url=f"http://127.0.0.1:{free_port()}", api_key="k", retry_config=Retry(0),
         auto_batch_tracing=False,
     )  # fmt: skip
-    with pytest.raises(LoadError, match="Nothing answers"):
+    with pytest.raises(LoadError, match="can't be reached"):
         numbers(client)
