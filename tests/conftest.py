@@ -1,7 +1,56 @@
 """What holds for all tests."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
 
 # Selenium brings trio, whose plugin for hypothesis warns where a served model has frozen the
 # garbage collector's objects before hypothesis was loaded; a warning is an error here.
 os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
+
+# Models here are tiny: more threads for one only wait for each other, above all where tests run
+# side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+"""Bytes free there; a run takes up to 0.5 GB."""
+
+
+def _use_memory():
+    """Put temporary files into memory, where there is a tmpfs with room: commits wait for no disk.
+
+    What tests say of full disks and killed processes holds there too: they refuse writes by a
+    limit, and a process that is killed loses no more than on a disk.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK | os.X_OK):
+        return
+    if shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+_use_memory()
+
+
+# What shares an engine and a model that a training took long to make stays in one process.
+WALKTHROUGH = "walkthrough"
+WALKTHROUGH_FIXTURES = {"engine", "home", "langsmith", "traffic", "chain", "tuned", "url"}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where tests run side by side, keep a file's together, and begin with the longest."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    walkthrough = {
+        item.path
+        for item in items
+        if item.path.parent.name == "e2e" and WALKTHROUGH_FIXTURES & set(item.fixturenames)
+    }
+    training = {item.path for item in items if item.get_closest_marker("train")}
+    for item in items:
+        group = WALKTHROUGH if item.path in walkthrough else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path not in walkthrough, item.path not in training))

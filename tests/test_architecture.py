@@ -1,6 +1,8 @@
 """The shape of the package: rooms with one number each, imports that point down, unique names."""
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -17,6 +19,7 @@ MAX_LINES = 400
 ROOMS = {
     "content": 0,
     "errors": 0,
+    "methods": 0,
     "checks": 1,
     "home": 1,
     "messages": 1,
@@ -33,6 +36,7 @@ ROOMS = {
     "local.openai_api": 7,
     "local.page": 7,
     "local.app": 8,
+    "engines": 7,
     "convert": 8,
     "local.server": 9,
     "finetune": 9,
@@ -42,7 +46,9 @@ ROOMS = {
     "": 11,
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
-LOCAL_MAY_IMPORT = {"checks", "content", "dialects", "errors", "home", "messages", "sessions"}
+LOCAL_MAY_IMPORT = {
+    *("checks", "content", "dialects", "errors", "home", "messages", "methods", "sessions")
+}
 
 
 def name_of(path: Path) -> str:
@@ -51,7 +57,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """`local.serving.chat.request` lives in `local.serving`."""
+    """`local.serving.chat.protocol` lives in `local.serving`."""
     while module not in ROOMS:
         module = module.rpartition(".")[0]
     return module
@@ -121,6 +127,41 @@ def test_no_circle_of_imports():
         TopologicalSorter({name_of(path): imports_of(path) for path in MODULES}).prepare()
     except CycleError as error:
         raise AssertionError(f"These import each other: {error.args[1]}") from error
+
+
+def test_rooms_say_whether_they_are_public():
+    """What is public is what `langchain_finetune` and `langchain_finetune.langserve` export."""
+    rooms = {path.parent.name: path for path in ROOT.glob("*/__init__.py")}
+    for room, path in rooms.items():
+        told = ast.get_docstring(tree_of(path))
+        assert ("Internal: " in told) is (room != "langserve"), room
+        assert ("The names in `__all__` are public." in told) is (room == "langserve"), room
+
+
+def test_rooms_export_nothing_by_accident():
+    """What a room's `__init__` imports is in its `__all__`, or its own functions need it."""
+    for path in ROOT.glob("*/**/__init__.py"):
+        imported, used, exported = set(), set(), set()
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom):
+                # `X as X` says that X is exported.
+                imported |= {each.asname or each.name for each in node.names} - {
+                    each.name for each in node.names if each.asname == each.name
+                }
+            elif isinstance(node, ast.Name):
+                used.add(node.id)
+            elif isinstance(node, ast.List):
+                exported |= {each.value for each in node.elts if isinstance(each, ast.Constant)}
+        assert imported - used - exported == set(), path
+
+
+def test_importing_the_package_imports_no_module_of_it():
+    code = "import sys, langchain_finetune; print(*(m for m in sys.modules if m in sys.argv))"
+    names = [f"langchain_finetune.{name_of(path)}" for path in MODULES if name_of(path)]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []
 
 
 def test_each_package_says_what_lives_there():

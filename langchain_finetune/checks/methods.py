@@ -1,13 +1,14 @@
-"""What a training file can hold: each method's lines, and the rules for them."""
+"""The check of each kind of line that a training file can hold."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from langchain_finetune.checks.example import check_example
 from langchain_finetune.checks.finding import Check, Finding
 from langchain_finetune.checks.preference import check_preference
 from langchain_finetune.checks.profiles import OPENAI, Profile
 from langchain_finetune.checks.text import check_text
+from langchain_finetune.methods import LineKind
 
 
 def check_completion(
@@ -38,12 +39,9 @@ def check_completion(
     return check.found
 
 
-Method = Literal["supervised", "preference", "completion"]
-"""Chats whose answers are learnt, pairs of answers, or prompts with their completions."""
-
-CHECKS: dict[Method, Callable[..., list[Finding]]] = {
+CHECKS: dict[LineKind, Callable[..., list[Finding]]] = {
     "supervised": check_example,
     "preference": check_preference,
     "completion": check_completion,
 }
-"""Finds the faults of a line of each method; all are called as `check_example` is."""
+"""Finds the faults of a line of each kind; all are called as `check_example` is."""

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import CHECKS, Finding, Method, Profile, errors_of
+from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_of
 from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import FOLDED, Sessions, Skip
 
 _CONTAINED_ELSEWHERE = frozenset({FOLDED, "duplicate"})
@@ -24,7 +25,7 @@ def checked_rows(
     outcome: Outcome,
     rules: Profile,
     *,
-    method: Method = "supervised",
+    method: LineKind = "supervised",
     fix: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows whose examples have no error; record the findings of all.
@@ -38,7 +39,7 @@ def checked_rows(
     """
     check = CHECKS[method]
     for row in rows:
-        if rules.name in row.fit_for:
+        if rules.within_openai and OPENAI.name in row.fit_for:
             yield row
             continue
         findings = check(row.example, rules, line=_line(row))

@@ -1,1 +1,4 @@
-"""Loaders of chats: LangSmith's runs, threads and datasets, files, and any `BaseChatLoader`."""
+"""Loaders of chats: LangSmith's runs, threads and datasets, files, and any `BaseChatLoader`.
+
+Internal: `langchain_finetune` exports what is public.
+"""

@@ -5,16 +5,42 @@ interleave: what a handler reads and then writes is one step.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database, Where, all_of
+
+_INDEXES = {
+    "files": None,
+    "uploads": None,
+    "models": None,
+    "jobs": "$.status",
+    "events": "$.job",
+    "checkpoints": "$.fine_tuning_job_id",
+}
+"""The tables, and the field of a document that each is often asked for."""
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    # Files of version 0.1.0 have them already, and no number of their version.
+    for name, field in _INDEXES.items():
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} "
+            "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, body TEXT NOT NULL)"
+        )
+        if field:
+            connection.execute(
+                f"CREATE INDEX IF NOT EXISTS {name}_index ON {name} (json_extract(body, '{field}'))"
+            )
+
+
+MIGRATIONS = (_make_tables,)
+"""How `engine.sqlite` of each version becomes one of the next; only ever appended to."""
 
 
 class Record(BaseModel):
@@ -25,14 +51,6 @@ class Record(BaseModel):
 
 
 R = TypeVar("R", bound=Record)
-
-
-@dataclass(frozen=True)
-class Where:
-    """A condition on documents: SQL over `body`, and the values of its question marks."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,83 +81,32 @@ def answer(record: Record) -> dict[str, Any]:
     return record.model_dump(mode="json", exclude=hidden)
 
 
-class Database:
-    """The SQLite file that all tables share.
-
-    Args:
-        path: Where it lies; it is made where there is none.
+def open_records(path: Path) -> Database:
+    """Open the file of the engine's records; it is made where there is none.
 
     Raises:
-        EngineError: The file is damaged, no database, or can't be written.
+        EngineError: As `Database`.
     """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            # The chat service asks for a model's folder from a thread; SQLite itself serialises.
-            self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                self.connection.execute("PRAGMA journal_mode = WAL")
-                self.connection.execute("PRAGMA synchronous = NORMAL")
-            except sqlite3.Error:
-                self.connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise EngineError(
-                f"The engine's file {path} can't be opened ({error}): fix it, or choose another"
-                " home."
-            ) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make the changes inside happen together or not at all; one inside another is one."""
-        if self.connection.in_transaction:
-            yield
-            return
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.connection.execute("COMMIT")
-        except BaseException:
-            # After a failed commit, too: what follows would never be committed.
-            self._roll_back()
-            raise
-
-    def _roll_back(self) -> None:
-        # A full disk has SQLite roll back by itself.
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        """Close the file."""
-        self.connection.close()
+    return Database(path, MIGRATIONS, name="engine's file")
 
 
 class Table(Generic[R]):
-    """Documents of one kind, in the order of their making.
+    """Documents of one kind, in the order in which they were made.
 
     Args:
         database: Where they are kept.
-        name: Name of the table, a constant of this package.
+        name: Name of the table, one of those that the migrations make.
         model: What a document is.
-        index: SQL expression over `body` that is often asked for.
     """
 
-    def __init__(
-        self, database: Database, name: str, model: type[R], *, index: str | None = None
-    ) -> None:
-        self._run = database.connection.execute
+    def __init__(self, database: Database, name: str, model: type[R]) -> None:
+        self._database = database
         self._name = name
         self._model = model
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {name} "
-            "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, body TEXT NOT NULL)"
-        )
-        if index:
-            self._run(f"CREATE INDEX IF NOT EXISTS {name}_index ON {name} ({index})")
 
     def put(self, record: R) -> None:
-        """Add a document, or replace the one with its id."""
-        self._run(
+        """Add a document, or replace the one with its id, which keeps its place."""
+        self._database.run(
             f"INSERT INTO {self._name} (id, body) VALUES (?, ?) "  # noqa: S608 a constant name
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             (record.id, record.model_dump_json()),
@@ -147,18 +114,14 @@ class Table(Generic[R]):
 
     def get(self, record_id: str) -> R | None:
         """Return the document with this id, or None."""
-        row = self._run(
-            f"SELECT body FROM {self._name} WHERE id = ?",  # noqa: S608 a constant name
-            (record_id,),
-        ).fetchone()
-        return self._model.model_validate_json(row[0]) if row else None
+        sql = f"SELECT body FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
+        row = self._database.row(sql, (record_id,))
+        return self._model.model_validate_json(row["body"]) if row else None
 
     def remove(self, record_id: str) -> None:
-        """Forget the document."""
-        self._run(
-            f"DELETE FROM {self._name} WHERE id = ?",  # noqa: S608 a constant name
-            (record_id,),
-        )
+        """Delete the document."""
+        sql = f"DELETE FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
+        self._database.run(sql, (record_id,))
 
     def page(
         self,
@@ -173,22 +136,20 @@ class Table(Generic[R]):
         Raises:
             ApiError: 400 where no document is called `after`.
         """
-        clauses = list(where)
+        conditions = list(where)
         if after is not None:
-            seq = self._run(
-                f"SELECT seq FROM {self._name} WHERE id = ?",  # noqa: S608 a constant name
-                (after,),
-            ).fetchone()
-            if seq is None:
+            sql = f"SELECT seq FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
+            found = self._database.row(sql, (after,))
+            if found is None:
                 raise ApiError(400, "Nothing has the id given as after.", param="after")
-            clauses.append(Where("seq > ?" if ascending else "seq < ?", seq))
-        condition = " AND ".join(f"({clause.sql})" for clause in clauses) or "1"
-        rows = self._run(
-            f"SELECT body FROM {self._name} WHERE {condition} "  # noqa: S608 constants and "?"
+            conditions.append(Where("seq > ?" if ascending else "seq < ?", (found["seq"],)))
+        condition = all_of(conditions)
+        rows = self._database.rows(
+            f"SELECT body FROM {self._name} WHERE {condition.sql} "  # noqa: S608 constants and "?"
             f"ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
-            (*(value for clause in clauses for value in clause.values), limit + 1),
-        ).fetchall()
-        records = [self._model.model_validate_json(row[0]) for row in rows[:limit]]
+            (*condition.values, limit + 1),
+        )
+        records = [self._model.model_validate_json(row["body"]) for row in rows[:limit]]
         return Page(records, has_more=len(rows) > limit)
 
     def all(self, *where: Where) -> list[R]:

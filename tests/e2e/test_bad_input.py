@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
@@ -13,6 +11,7 @@ from langchain_core.tracers import LangChainTracer
 from openai import OpenAI
 
 from support.servers import free_port
+from support.warm_process import run_warm
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +40,8 @@ def run(engine, projects, tmp_path):
             "LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home"),
             "NO_COLOR": "1",
         }
-        command = [sys.executable, "-m", "langchain_finetune.cli", "run", *arguments]
-        return subprocess.run(
-            command,
-            env={**os.environ, **addresses, **environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        environment = {**os.environ, **addresses, **environment}
+        return run_warm("langchain_finetune.cli", "run", *arguments, env=environment)
 
     return run
 

@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import httpx2
 import pytest
 
 from langchain_finetune.finetune.ledger import Ledger
 from support.command_line import runs_command, write_chats
+from support.warm_process import run_warm
 
 
 @pytest.fixture
@@ -19,14 +18,8 @@ def command(engine):
 
     def run(*arguments, **environment):
         here = {"LANGSMITH_API_KEY": "", "LANGSMITH_ENDPOINT": "", "OPENAI_API_KEY": ""}
-        return subprocess.run(
-            [sys.executable, "-m", "langchain_finetune.cli", *arguments],
-            env={**os.environ, **here, "NO_COLOR": "1", **environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        environment = {**os.environ, **here, "NO_COLOR": "1", **environment}
+        return run_warm("langchain_finetune.cli", *arguments, env=environment)
 
     return run
 
@@ -41,9 +34,9 @@ def test_doctor_finds_all_that_is_there(command, engine):
     result = command("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     found = {each["what"]: each for each in json.loads(result.stdout)}
-    assert found["embedded engine"]["said"] == f"runs at {engine.url}"
+    assert found["embedded engine"]["detail"] == f"runs at {engine.url}"
     assert found["LangSmith"]["state"] == "note"
-    assert "torch" in found["extra local"]["said"]
+    assert "torch" in found["extra local"]["detail"]
     key = engine.api_key.get_secret_value()
     told = command("doctor", LANGSMITH_ENDPOINT=engine.url, LANGSMITH_API_KEY=key)
     assert told.returncode == 0

@@ -4,12 +4,13 @@ import threading
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from openai import OpenAI
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving import ChatService, WhileConnected
+from langchain_finetune.local.openai_api.answers import create_answers_router
+from langchain_finetune.local.serving import ChatService
 from tests.local.conftest import until
 
 
@@ -20,18 +21,7 @@ class ChatServer:
         self.models = models
         self.service = ChatService(self.models.get, memory=memory)
         app = FastAPI()
-
-        @app.post("/v1/chat/completions")
-        async def create(request: Request):
-            return WhileConnected(self.service.create(await request.json()))
-
-        @app.post("/v1/completions")
-        async def complete(request: Request):
-            return WhileConnected(self.service.complete(await request.json()))
-
-        @app.post("/v1/responses")
-        async def respond(request: Request):
-            return WhileConnected(self.service.respond(await request.json()))
+        app.include_router(create_answers_router(self.service, str), prefix="/v1")
 
         @app.exception_handler(ApiError)
         async def refuse(_, error):

@@ -15,6 +15,7 @@ import pytest
 from openai import OpenAI
 
 from langchain_finetune.home import RunningEngine, read_key
+from support.warm_process import WarmProcess
 
 FAKE_ENGINE = str(Path(__file__).with_name("fake_engine.py"))
 
@@ -74,7 +75,7 @@ def jsonl(n=12, bad=None):
 @dataclass
 class Engine:
     home: Path
-    process: subprocess.Popen
+    process: subprocess.Popen | WarmProcess
     url: str
     key: str
 
@@ -98,12 +99,16 @@ def _announced(home):
 
 
 @contextmanager
-def running_engine(home, *, command=(sys.executable, FAKE_ENGINE), stop=True, variables=None):
+def running_engine(home, *, command=(FAKE_ENGINE,), stop=True, variables=None):
+    """Run an engine: the script that `command` begins with is forked, Python itself is started."""
     home.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LANGCHAIN_FINETUNE")}
     environment |= variables or {}
     with (home / "log").open("ab") as log:
-        process = subprocess.Popen([*command, str(home)], stderr=log, env=environment)
+        if command[0] == sys.executable:
+            process = subprocess.Popen([*command, str(home)], stderr=log, env=environment)
+        else:
+            process = WarmProcess(*command, home, stderr=log, env=environment)
     with process:
         try:
             until(

@@ -119,10 +119,10 @@ def test_an_unknown_upload(client, upload_id):
 async def test_what_nobody_goes_on_with_is_forgotten(tmp_path, monkeypatch):
     from langchain_finetune.local import uploads as module
     from langchain_finetune.local.api_error import ApiError
-    from langchain_finetune.local.documents import Database
+    from langchain_finetune.local.documents import open_records
     from langchain_finetune.local.files import Files
 
-    database = Database(tmp_path / "db")
+    database = open_records(tmp_path / "db")
     uploads = module.Uploads(database, tmp_path / "up", Files(database, tmp_path / "files"))
     old = uploads.create(filename="a", size=3, mime_type="")
     older = uploads.create(filename="a", size=3, mime_type="")

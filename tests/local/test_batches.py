@@ -6,7 +6,8 @@ import pytest
 
 from langchain_finetune.local.training.batches import by_length, sized
 from langchain_finetune.local.training.events import TrainingFailure
-from langchain_finetune.local.training.plan import Asked, make_plan
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start
 
@@ -23,7 +24,9 @@ def test_each_step_keeps_its_examples(seed):
     rng = random.Random(seed)
     lengths = [rng.randint(1, 2000) for _ in range(rng.randint(1, 70))]
     batch_size = min(rng.randint(1, 40), len(lengths))
-    plan = make_plan(Asked(batch_size=batch_size), examples=len(lengths), parameters=10**6)
+    plan = make_plan(
+        Hyperparameters(batch_size=batch_size), examples=len(lengths), parameters=10**6
+    )
     step = sized(plan, lengths, seed)
     assert step.device_batch_size * step.accumulation == batch_size
     assert 1 <= step.device_batch_size <= plan.device_batch_size

@@ -5,7 +5,6 @@ What comes back has to be what the SDK's types say, field by field: the SDK itse
 
 import asyncio
 import inspect
-import sys
 from operator import attrgetter
 from pathlib import Path
 
@@ -29,7 +28,7 @@ EXTRA = {"root", "user_provided_suffix"}
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
     home = tmp_path_factory.mktemp("conforming") / "home"
-    with running_engine(home, command=(sys.executable, ENGINE)) as engine:
+    with running_engine(home, command=(ENGINE,)) as engine:
         yield engine
 
 

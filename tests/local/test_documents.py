@@ -1,4 +1,4 @@
-"""The engine's own file: what is wrong with it, and what a failed change leaves behind."""
+"""The engine's files: what is wrong with one, and what a failed change leaves behind."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.local.documents import Database
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database
 
 
 def test_a_file_that_can_not_be_opened_is_named(tmp_path):
@@ -21,10 +22,11 @@ def test_a_full_disk_undoes_a_change_and_the_next_one_is_kept(tmp_path):
     with closing(Database(tmp_path / "engine.sqlite")) as database:
         run = database.connection.execute
         run("CREATE TABLE t (x)")
-        [pages] = run("PRAGMA page_count").fetchone()
+        [pages] = run("PRAGMA page_count").fetchone().values()
         run(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(sqlite3.OperationalError, match="full"), database.transaction():
+        with pytest.raises(ApiError, match="is full") as full, database.transaction():
             run("INSERT INTO t VALUES (zeroblob(100000))")
+        assert isinstance(full.value.__cause__, sqlite3.OperationalError)
         assert not database.connection.in_transaction
         run("PRAGMA max_page_count = 10000")
         with database.transaction():

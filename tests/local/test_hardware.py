@@ -3,7 +3,8 @@
 import pytest
 
 from langchain_finetune.local.hardware import Hardware
-from langchain_finetune.local.training.plan import Asked, make_plan
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 
 
 @pytest.mark.parametrize(
@@ -44,12 +45,14 @@ def test_here():
 
 def test_a_large_model_takes_few_examples_at_once():
     for rank in ("auto", 0):
-        plan = make_plan(Asked(lora_rank=rank, batch_size=8), examples=9, parameters=600_000_000)
+        plan = make_plan(
+            Hyperparameters(lora_rank=rank, batch_size=8), examples=9, parameters=600_000_000
+        )
         assert (plan.device_batch_size, plan.accumulation) == (2, 4)
 
 
 def test_gpus_share_a_step():
-    plan = make_plan(Asked(batch_size=8), examples=100, parameters=600_000_000)
+    plan = make_plan(Hyperparameters(batch_size=8), examples=100, parameters=600_000_000)
     shares = {number: plan.shared_by(number) for number in (1, 2, 4, 8)}
     for number, share in shares.items():
         assert share.device_batch_size * share.accumulation * number == 8

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from langchain_finetune.local.documents import Database
+from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
+from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.schemas import ENDED, Hyperparameters
+from langchain_finetune.local.jobs.schemas import ENDED, JobRecord, method_object
 from langchain_finetune.local.models import Models
+from langchain_finetune.methods import Hyperparameters
 
 TRAINER = str(Path(__file__).with_name("fake_trainer.py"))
 
@@ -41,7 +43,7 @@ class FullDisk(Journal):
 @pytest.fixture
 def make(tmp_path, jsonl):
     """Makes a queue on one home, with a file; yields its journal, too."""
-    database = Database(tmp_path / "engine.sqlite")
+    database = open_records(tmp_path / "engine.sqlite")
     files = Files(database, tmp_path / "files")
     models = Models(
         database, tmp_path / "models", aliases={}, resolve_base=lambda _: tmp_path / "base"
@@ -56,10 +58,13 @@ def make(tmp_path, jsonl):
         queue.start()
 
         def create(seed):
-            return queue.create(
-                model="base", training_file=file.id, validation_file=None, method="supervised",
-                hyperparameters=Hyperparameters(), suffix=None, seed=seed, metadata=None,
-            ).id  # fmt: skip
+            auto = Hyperparameters()
+            job = JobRecord(
+                id=new_id("ftjob"), created_at=now(), model="base", training_file=file.id,
+                method=method_object("supervised", auto), hyperparameters=auto, requested=auto,
+                seed=seed,
+            )  # fmt: skip
+            return queue.add(job).id
 
         return queue, journal, create
 

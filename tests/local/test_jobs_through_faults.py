@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from langchain_finetune import Convert, FineTune, FineTuningError
 from langchain_finetune.home import HOME_VARIABLE
 from support.fault_proxy import AFTER, BEFORE, FaultProxy
 from support.jobs import chats, quick_flows
+from support.warm_process import WarmProcess
 
 SEEDS = int(os.environ.get("PROXY_CASES", "30"))
 KILLS = int(os.environ.get("KILL_CASES", "5"))
@@ -90,10 +90,8 @@ def client_process(engine, url, home, *arguments):
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": engine.key,
         HOME_VARIABLE: str(home),
-        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    command = [sys.executable, CLIENT, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    return WarmProcess(CLIENT, *arguments, env=environment, stderr=sys.__stderr__)
 
 
 def test_two_processes_at_once_make_one_job(engine, client, tmp_path):
@@ -103,7 +101,7 @@ def test_two_processes_at_once_make_one_job(engine, client, tmp_path):
         client_process(engine, engine.url, home, heard[0], "Two at once") as one,
         client_process(engine, engine.url, home, heard[1], "Two at once") as two,
     ):
-        names = [process.communicate(timeout=240)[0] for process in (one, two)]
+        names = [process.stdout.read() for process in (one, two)]
     assert names[0] == names[1]
     told = max((Path(path).read_text().split() for path in heard), key=len)
     check(client, home, names[0], told)
@@ -125,7 +123,7 @@ def test_the_client_is_killed(engine, client, tmp_path, number, when):
         with client_process(*arguments) as process:
             assert process.wait(240) == -signal.SIGKILL
         with client_process(*arguments) as process:
-            model_name = process.communicate(timeout=240)[0]
+            model_name = process.stdout.read()
     told = heard.read_text().split()
     # An event that was being told when the process died is told again, under the same id.
     once = [name for name, before in zip(told, [None, *told], strict=False) if name != before]

@@ -3,7 +3,7 @@
 import pytest
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.chat.request import ChatRequest
+from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from support.broken import ANSWER, RESULT, USER, agent, call, calling, chat, said
 
 
@@ -20,7 +20,7 @@ from support.broken import ANSWER, RESULT, USER, agent, call, calling, chat, sai
     ],
 )
 def test_what_happened_may_be_told(body):
-    assert ChatRequest.read({"model": "nano", **body}).body["messages"] == body["messages"]
+    assert ChatRequest.read({"model": "nano", **body}).messages == body["messages"]
 
 
 @pytest.mark.parametrize(

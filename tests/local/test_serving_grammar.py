@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Shape
+from langchain_finetune.local.serving.structured.shape import JsonText, OfferedTool, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 from tests.local.forms import NANO
 

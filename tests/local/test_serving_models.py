@@ -12,7 +12,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.local.serving.deltas import Text
+from langchain_finetune.local.serving.answer import Text
 from langchain_finetune.local.serving.stream import TextFilter
 from tests.local.chat_server import ChatServer
 from tests.local.conftest import until

@@ -55,12 +55,11 @@ def written(client, route, model="tiny", **options):
 def test_scores_are_adjusted_as_documented():
     import torch
 
-    from langchain_finetune.local.serving.request_fields import Sampling
-    from langchain_finetune.local.serving.structured.logits_processors import Adjustment
+    from langchain_finetune.local.serving.protocol import SampledRequest
+    from langchain_finetune.local.serving.structured.constraint import Adjustment
 
-    adjust = Adjustment(
-        Sampling(presence_penalty=0.5, frequency_penalty=0.25, logit_bias={3: -100, 4: 7})
-    )
+    fields = {"presence_penalty": 0.5, "frequency_penalty": 0.25, "logit_bias": {"3": -100, "4": 7}}
+    adjust = Adjustment(SampledRequest(model="tiny", **fields))
     prompt = [2, 2, 2]
     answer = [1, 1, 0]
     scores = torch.ones(1, 5)

@@ -95,7 +95,7 @@ def test_what_is_just_too_long_is_so_for_both(engine, counter):
     examples = Convert(model="nano").invoke(sessions)
     assert [row.tokens for row in examples.rows()] == [4096]
     assert [(skip.id, skip.code) for skip in examples.rejected] == [("session 1", "too_long")]
-    assert examples.rejected[0].reason == "It has 4097 tokens; the model takes 4096."
+    assert examples.rejected[0].reason == "It has 4097 tokens; the limit is 4096."
 
 
 def test_what_the_template_can_not_say_is_told_by_convert(tmp_path):
@@ -174,7 +174,7 @@ def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
 
 def test_a_folder_that_is_no_model_is_one_sentence(tmp_path):
     assert len(list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))) == 1
-    with pytest.raises(ConvertError, match="That folder is no model"):
+    with pytest.raises(ConvertError, match="That folder is not a model"):
         list(Convert(model=str(tmp_path), count_tokens="always").invoke([answered("Hi")]))
 
 

@@ -8,7 +8,8 @@ import pytest
 from safetensors import SafetensorError
 
 from langchain_finetune.local.training.events import OUT_OF_MEMORY, Reporter, TrainingFailure
-from langchain_finetune.local.training.plan import Asked, full_rate, make_plan
+from langchain_finetune.local.training.plan import full_rate, make_plan
+from langchain_finetune.methods import Hyperparameters
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start, weights
 
@@ -105,7 +106,7 @@ def test_the_seed_decides(trained, tmp_path, base):
 @pytest.mark.parametrize("after", ["settings", "nothing"])
 def test_it_stops_when_its_input_closes(tmp_path, base, after):
     # It would take minutes.
-    process = start(tmp_path, base, [example(1, 2)] * 10, n_epochs=5000)
+    process = start(tmp_path, base, [example(1, 2)] * 100, n_epochs=50)
     with process:
         if after == "settings":
             assert json.loads(process.stdout.readline())["event"] == "settings"
@@ -191,23 +192,33 @@ def test_ctrl_c_is_no_failure():
 
 
 def test_plans():
-    tiny = make_plan(Asked(), examples=200, parameters=2_000_000)
+    tiny = make_plan(Hyperparameters(), examples=200, parameters=2_000_000)
     assert not tiny.lora
     assert tiny.hyperparameters.n_epochs == 3
-    few = make_plan(Asked(), examples=10, parameters=2_000_000)
+    few = make_plan(Hyperparameters(), examples=10, parameters=2_000_000)
     assert few.hyperparameters.n_epochs == 14
     assert (tiny.device_batch_size, tiny.accumulation) == (8, 1)
     assert tiny.learning_rate == pytest.approx(5e-4)
     big = make_plan(
-        Asked(batch_size=6, learning_rate_multiplier=0.5), examples=100, parameters=600_000_000
+        Hyperparameters(batch_size=6, learning_rate_multiplier=0.5),
+        examples=100,
+        parameters=600_000_000,
     )
     assert (big.hyperparameters.lora_rank, big.hyperparameters.lora_alpha) == (16, 32)
-    assert make_plan(Asked(), examples=9, parameters=7 * 10**9).hyperparameters.lora_rank == 32
-    assert make_plan(Asked(lora_rank=0), examples=9, parameters=10**9).learning_rate < 1e-4
-    preferences = make_plan(Asked(), examples=100, parameters=2_000_000, method="dpo")
+    assert (
+        make_plan(Hyperparameters(), examples=9, parameters=7 * 10**9).hyperparameters.lora_rank
+        == 32
+    )
+    assert (
+        make_plan(Hyperparameters(lora_rank=0), examples=9, parameters=10**9).learning_rate < 1e-4
+    )
+    preferences = make_plan(Hyperparameters(), examples=100, parameters=2_000_000, method="dpo")
     assert preferences.learning_rate < tiny.learning_rate / 2
     assert big.hyperparameters.n_epochs == 3
     assert (big.device_batch_size, big.accumulation) == (2, 3)
     assert big.learning_rate == pytest.approx(1e-4)
-    assert make_plan(Asked(n_epochs=1), examples=3, parameters=9).hyperparameters.batch_size == 3
+    assert (
+        make_plan(Hyperparameters(n_epochs=1), examples=3, parameters=9).hyperparameters.batch_size
+        == 3
+    )
     assert full_rate(50_000_000) < full_rate(5_000_000) < 5e-4

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from langchain_finetune.local.training.checkpoints import best, kept, ran_out_of_patience
-from langchain_finetune.local.training.plan import Asked, make_plan
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 from tests.local.tiny_model import example, make_tiny_model
 
 BATCH_SIZE = 4
@@ -55,27 +56,25 @@ def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size,
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from langchain_finetune.local.training import trainers
+    from langchain_finetune.local.training import fit as fitting
     from langchain_finetune.local.training.encoding import Encoder
-    from langchain_finetune.local.training.fit import fit
 
-    monkeypatch.setattr(trainers, "has_fast_bfloat16", lambda: False)
-    monkeypatch.setattr(trainers, "device", lambda: "cpu")
+    monkeypatch.setattr(fitting, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(fitting, "device", lambda: "cpu")
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)
     sequences = encoder.encode(list(enumerate(chats(), start=1)))
-    asked = Asked(n_epochs=1, batch_size=BATCH_SIZE, packing=packing)
+    asked = Hyperparameters(n_epochs=1, batch_size=BATCH_SIZE, packing=packing)
     plan = replace(
         make_plan(asked, examples=len(sequences), parameters=model.num_parameters()),
         learning_rate=0.0,
         device_batch_size=size,
         accumulation=BATCH_SIZE // size,
     )
-    fitted = fit(
+    fitted = fitting.fit(
         model, tokenizer, sequences, sequences[1:], plan=plan, seed=3, work=tmp_path,
-        asked_to_stop=threading.Event(),
-        on_start=lambda *_: None, on_metrics=lambda **_: None,
+        resumed_from=None, stop=threading.Event(), report=lambda _: None,
     )  # fmt: skip
     order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(3)).tolist()
     steps = [order[at : at + BATCH_SIZE] for at in range(0, len(order), BATCH_SIZE)]

@@ -187,5 +187,5 @@ def test_models_of_both(client):
 
 def test_half_a_character_goes_on_to_the_upstream(client):
     text = b'{"model": "our-model", "messages": [{"role": "user", "content": "\\ud83d"}]}'
-    with pytest.raises(openai.BadRequestError, match="half a character"):
+    with pytest.raises(openai.BadRequestError, match="unpaired surrogate"):
         client.post("/chat/completions", cast_to=object, content=text)

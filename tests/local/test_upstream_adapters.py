@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.app import create_app
-from langchain_finetune.local.documents import Database
+from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.serving import read_settings
 from tests.support.servers import served
@@ -75,7 +75,7 @@ class Engine:
     def __init__(self, home, url, **names):
         home.mkdir()
         self.home = home
-        database = Database(home / "engine.sqlite")
+        database = open_records(home / "engine.sqlite")
         self.models = Models(
             database, home / "models", aliases={}, resolve_base=lambda name: home / name
         )

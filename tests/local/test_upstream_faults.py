@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from langchain_finetune.local.app import create_app
-from langchain_finetune.local.serving import adapters, read_settings, relay, upstream
+from langchain_finetune.local.serving import read_settings, relay, upstream
 from tests.local.conftest import until
 from tests.support.servers import free_port, served
 
@@ -226,8 +226,7 @@ def test_an_upstream_that_is_too_slow(stand_in, front, monkeypatch, tmp_path):
 
 
 def test_models_beside_an_upstream_that_hangs(stand_in, monkeypatch, tmp_path):
-    for module in (upstream, adapters):
-        monkeypatch.setattr(module, "SOON", httpx2.Timeout(0.2))
+    monkeypatch.setattr(upstream, "SOON", httpx2.Timeout(0.2))
 
     @stand_in.app.get("/hanging/models")
     async def hang(request: Request):

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
+from support.warm_process import WarmProcess
 from tests.local.tiny_model import example, write_lines
 
-TRAIN = [sys.executable, "-m", "langchain_finetune.local.training"]
+TRAIN = "langchain_finetune.local.training"
 
 
 def start(
@@ -34,13 +33,7 @@ def start(
         "seed": 3,
     }
     (folder / "spec.json").write_text(json.dumps(spec))
-    return subprocess.Popen(
-        [*TRAIN, str(folder / "spec.json")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return WarmProcess(TRAIN, folder / "spec.json")
 
 
 def preference(n):

@@ -137,12 +137,12 @@ def test_pairs_make_a_job_of_the_method_dpo(url, engine):
     plain = FineTune(model="m", base_url=f"{url}/v1", api_key="k")
     plain.submit(examples)
     assert len(engine.jobs) == 2  # Other settings are another job.
-    with pytest.raises(ConvertError, match="beta is for pairs"):
+    with pytest.raises(ConvertError, match="beta is for the method dpo"):
         step.submit(Convert().invoke(chats()))
 
 
 def test_completions_are_not_for_engines_of_chats():
-    with pytest.raises(ConvertError, match="not on prompt and completion"):
+    with pytest.raises(ConvertError, match="not on completion"):
         FineTune(model="nano", engine="local").submit(Convert(method="completion").invoke([]))
 
 

@@ -210,6 +210,6 @@ def _count(sequences: list["Sequence"], *, is_pair: bool) -> Count | Unfit:
     if not sequences:
         return Unfit("no_answer", "It has no assistant answer to train on.")
     # In pairs, what the template appends to an answer is not trained on.
-    total = sum(each.learnt_up_to if is_pair else len(each.input_ids) for each in sequences)
+    total = sum(each.target_end if is_pair else len(each.input_ids) for each in sequences)
     longest = max(len(each.input_ids) for each in sequences)
     return Count(total, longest, sum(each.trained for each in sequences))

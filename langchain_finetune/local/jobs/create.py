@@ -1,79 +1,71 @@
-"""_Strict."""
+"""What a request for a job is, and the checks before the engine takes it on."""
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import require_space
+from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.queue import JobQueue
-from langchain_finetune.local.jobs.schemas import Hyperparameters, JobRecord, MethodType
+from langchain_finetune.local.jobs.schemas import JobRecord, method_object
 from langchain_finetune.local.models import Models
+from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign
 
-_MAX_METADATA = 16
+MAX_METADATA = 16
 """Most pairs of a job's metadata (OpenAI's API reference)."""
 
+LIMITS = {
+    "learning_rate_multiplier": 1000,
+    "lora_rank": 256,
+    "lora_alpha": 1000,
+    "early_stopping_patience": 50,
+}
+"""Largest values that this engine takes, where the hyperparameter itself has none."""
 
-_Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-
-
-class _Strict(BaseModel):
-    """A part of a request; what it does not know is refused rather than passed over."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class _Hyperparameters(_Strict):
-    """Bounds as in OpenAI's fine-tuning guide; null means "auto", as the SDK's types allow.
-
-    Those from `lora_rank` on are this engine's own.
-    """
-
-    n_epochs: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
-    batch_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] | None = None
-    learning_rate_multiplier: _Positive | Literal["auto"] | None = None
-    lora_rank: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] | None = None
-    lora_alpha: _Positive | Literal["auto"] | None = None
-    lora_targets: (
-        Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=32)]
-        | Literal["auto", "all-linear"]
-        | None
-    ) = None
-    early_stopping_patience: Annotated[int, Field(ge=1, le=50)] | Literal["auto"] | None = None
-    packing: bool | Literal["auto"] | None = None
+_MAX_TARGETS = 32
+_MAX_TARGET_LENGTH = 64
 
 
-class _DpoHyperparameters(_Hyperparameters):
-    beta: Annotated[float, Field(gt=0, le=2)] | Literal["auto"] | None = None
+class MethodPart(BaseModel):
+    """The settings of one training method."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hyperparameters: Hyperparameters | None = None
 
 
-class _Supervised(_Strict):
-    hyperparameters: _Hyperparameters | None = None
+class MethodRequest(BaseModel):
+    """A training method by its type, with its settings under its own name."""
 
-
-class _Dpo(_Strict):
-    hyperparameters: _DpoHyperparameters | None = None
-
-
-class _Method(BaseModel):
-    """A method that is not known is refused by name, whatever it carries."""
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, MethodPart | None]
 
     type: str
-    supervised: _Supervised | None = None
-    dpo: _Dpo | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_methods(cls, given: Any) -> Any:
+        """A method that is not known is refused by its type, whatever its settings are."""
+        if not isinstance(given, dict):
+            return given
+        return {name: part for name, part in given.items() if name == "type" or name in METHODS}
 
 
-class CreateJob(_Strict):
-    """What a request for a job asks for; the engine's page asks in the same way."""
+class CreateJob(BaseModel):
+    """A request for a fine-tuning job, as OpenAI's API and the engine's page send it."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model: Annotated[str, Field(min_length=1, max_length=512)]
     training_file: Annotated[str, Field(max_length=64)]
     validation_file: Annotated[str, Field(max_length=64)] | None = None
-    hyperparameters: _Hyperparameters | None = None
-    method: _Method | None = None
+    hyperparameters: Hyperparameters | None = None
+    method: MethodRequest | None = None
     suffix: Annotated[str, Field(max_length=64)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: (
@@ -82,57 +74,75 @@ class CreateJob(_Strict):
                 Annotated[str, StringConstraints(max_length=64)],
                 Annotated[str, StringConstraints(max_length=512)],
             ],
-            Field(max_length=_MAX_METADATA),
+            Field(max_length=MAX_METADATA),
         ]
         | None
     ) = None
     integrations: list[Any] | None = None
 
-    def asked(self) -> tuple[MethodType, Hyperparameters]:
-        """Return the method and its hyperparameters; those under `method` count where both are."""
-        kind: MethodType
-        part: _Supervised | _Dpo | None
-        match self.method:
-            case None:
-                kind, part = "supervised", None
-            case _Method(type="supervised"):
-                kind, part = "supervised", self.method.supervised
-            case _Method(type="dpo"):
-                kind, part = "dpo", self.method.dpo
-            case _:
-                raise ApiError(
-                    400,
-                    "This engine knows the methods 'supervised' and 'dpo' only.",
-                    code="unsupported_method",
-                    param="method.type",
-                )
-        given = (part.hyperparameters if part else None) or self.hyperparameters
-        asked = Hyperparameters(**given.model_dump(exclude_none=True) if given else {})
-        if isinstance(asked.early_stopping_patience, int) and not self.validation_file:
-            raise ApiError(
-                400,
-                "early_stopping_patience watches the validation loss: give a validation_file too.",
-                param="validation_file",
-            )
-        if asked.lora_rank == 0 and (asked.lora_alpha or asked.lora_targets):
-            raise ApiError(
-                400,
-                "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets.",
-                param="lora_rank",
-            )
-        return kind, asked
+    def asked(self) -> tuple[Method, Hyperparameters]:
+        """Return the method and its hyperparameters; those under `method` count first.
 
-    def refuse_integrations(self) -> None:
-        """Refuse what would send data away from this machine."""
-        if self.integrations:
+        Raises:
+            ApiError: 400 where the method is not known, or its hyperparameters do not fit.
+        """
+        kind = self.method.type if self.method else "supervised"
+        method = next((name for name in METHODS if name == kind), None)
+        if method is None:
+            known = " and ".join(f"{name!r}" for name in METHODS)
             raise ApiError(
                 400,
-                "This engine sends nothing to other services: leave integrations out, and log the"
-                " metrics of the job's events or its result file yourself (in LangChain with"
-                " MetricsLogger).",
-                code="unsupported_integration",
-                param="integrations",
+                f"This engine knows the methods {known} only.",
+                code="unsupported_method",
+                param="method.type",
             )
+        for place, owner, given in self._hyperparameters():
+            for name in foreign(owner, given.model_fields_set):
+                param = f"{place}.{name}"
+                raise ApiError(400, f"{param}: The method {owner} does not have it.", param=param)
+        part = (self.method.__pydantic_extra__ if self.method else {}).get(method)
+        hyperparameters = (part and part.hyperparameters) or self.hyperparameters
+        hyperparameters = hyperparameters or Hyperparameters()
+        if fault := _fault_of(hyperparameters, validates=self.validation_file is not None):
+            param, message = fault
+            raise ApiError(400, message, param=param)
+        return method, hyperparameters
+
+    def _hyperparameters(self) -> Iterator[tuple[str, Method, Hyperparameters]]:
+        """Yield all hyperparameters in the request: where they are, and their method's name."""
+        if self.hyperparameters:
+            yield "hyperparameters", "supervised", self.hyperparameters
+        parts = self.method.__pydantic_extra__ if self.method else {}
+        for name in METHODS:
+            if (part := parts.get(name)) and part.hyperparameters:
+                yield f"method.{name}.hyperparameters", name, part.hyperparameters
+
+
+def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | None:
+    """Return the field at fault and a message, or None where this engine can train so."""
+    for name, most in LIMITS.items():
+        value = getattr(given, name)
+        if value != "auto" and value > most:
+            return name, f"{name} must be at most {most}."
+    targets = given.lora_targets
+    if isinstance(targets, str):
+        fits = targets in {"auto", "all-linear"}
+    else:
+        fits = len(targets) <= _MAX_TARGETS and max(map(len, targets)) <= _MAX_TARGET_LENGTH
+    if not fits:
+        return "lora_targets", (
+            f"lora_targets must be 'all-linear', or at most {_MAX_TARGETS} names of at most"
+            f" {_MAX_TARGET_LENGTH} characters."
+        )
+    if given.early_stopping_patience != "auto" and not validates:
+        return "validation_file", (
+            "early_stopping_patience watches the validation loss: give a validation_file too."
+        )
+    if given.lora_rank == 0 and (given.lora_alpha != "auto" or targets != "auto"):
+        return "lora_rank", (
+            "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets."
+        )
+    return None
 
 
 async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: Path) -> JobRecord:
@@ -142,17 +152,30 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
         ApiError: 400, 404 or 429; nothing was taken on.
     """
     method, hyperparameters = request.asked()
-    request.refuse_integrations()
+    if request.integrations:
+        raise ApiError(
+            400,
+            "This engine sends nothing to other services: leave integrations out, and log the"
+            " metrics of the job's events or its result file yourself (in LangChain with"
+            " MetricsLogger).",
+            code="unsupported_integration",
+            param="integrations",
+        )
     model = models.target(request.model)
     base = await asyncio.to_thread(models.resolve, model)
     await asyncio.to_thread(require_space, home, base)
-    return queue.create(
-        model=model,
-        training_file=request.training_file,
-        validation_file=request.validation_file,
-        method=method,
-        hyperparameters=hyperparameters,
-        suffix=request.suffix,
-        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
-        metadata=request.metadata,
+    return queue.add(
+        JobRecord(
+            id=new_id("ftjob"),
+            created_at=now(),
+            model=model,
+            training_file=request.training_file,
+            validation_file=request.validation_file,
+            hyperparameters=hyperparameters,
+            requested=hyperparameters,
+            method=method_object(method, hyperparameters),
+            user_provided_suffix=request.suffix,
+            seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+            metadata=request.metadata,
+        )
     )

@@ -1,21 +1,22 @@
-"""Turns the reports of a job's training process into events, and remembers what the end needs."""
+"""Turns the reports of a job's training process into events, and keeps how it ended."""
 
 import signal
 import time
 from pathlib import Path
 
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.jobs.child import (
-    ChildEvent,
+from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.schemas import JobErrorRecord, JobRecord
+from langchain_finetune.local.training.events import (
+    LESS_MEMORY,
+    OUT_OF_MEMORY,
     Done,
     Failed,
     Metrics,
-    Settings,
+    Started,
     Stopped,
+    TrainingEvent,
 )
-from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.schemas import JobErrorRecord, JobRecord
-from langchain_finetune.local.training.events import LESS_MEMORY, OUT_OF_MEMORY
 
 
 class Follower:
@@ -26,7 +27,7 @@ class Follower:
         job: The job; what the trainer chose is written into it.
 
     Attributes:
-        done: What was reported of the finished model; None before.
+        done: The report of the finished model; None before.
         stopped: The process has saved its state and ended, as it was asked to.
     """
 
@@ -40,11 +41,11 @@ class Follower:
         self.done: Done | None = None
         self.stopped = False
 
-    def take(self, event: ChildEvent) -> None:
+    def take(self, event: TrainingEvent) -> None:
         """Take a report."""
         match event:
-            case Settings():
-                self._take_settings(event)
+            case Started():
+                self._take_start(event)
             case Metrics():
                 self._take_metrics(event)
             case Done():
@@ -78,14 +79,14 @@ class Follower:
             code="server_error", message=f"{message} Its log is in the job's folder."
         )
 
-    def _take_settings(self, event: Settings) -> None:
+    def _take_start(self, event: Started) -> None:
         self._started_at = time.monotonic()
         self._first_step = event.resumed_from or 0
         if self._first_step > self._job.reached:
             self._job.reached, self._job.starts = self._first_step, 1
         self._job.settle(event.hyperparameters)
         again = f", going on after step {self._first_step}" if self._first_step else ""
-        packed = ", packed" if event.hyperparameters.packing else ""
+        packed = ", packed" if event.hyperparameters.packing is True else ""
         self._journal.note(
             self._job,
             f"Training on {event.examples} examples in {event.total_steps} steps "
@@ -99,8 +100,9 @@ class Follower:
             spent = time.monotonic() - self._started_at
             left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)
             self._job.estimated_finish = now() + round(spent * left)
-        loss = "" if event.train_loss is None else f": training loss={event.train_loss:.4g}"
-        if event.valid_loss is not None:
-            loss += f", validation loss={event.valid_loss:.4g}"
-        message = f"Step {event.step}/{event.total_steps}{loss}"
+        data = event.model_dump()
+        names = {"training": data.get("train_loss"), "validation": data.get("valid_loss")}
+        losses = [f"{name} loss={loss:.4g}" for name, loss in names.items() if loss is not None]
+        message = f"Step {event.step}/{event.total_steps}"
+        message += f": {', '.join(losses)}" if losses else ""
         self._journal.note(self._job, message, metrics=event.data())

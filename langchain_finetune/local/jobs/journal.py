@@ -1,10 +1,10 @@
-"""What is known of the jobs: reads them, and writes each change together with its event."""
+"""The jobs and their events: reads them, and writes each change together with its event."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.documents import Database, Page, Table, Where
+from langchain_finetune.local.documents import Page, Table
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.schemas import (
     ENDED,
@@ -14,6 +14,7 @@ from langchain_finetune.local.jobs.schemas import (
     JobRecord,
     JobState,
 )
+from langchain_finetune.local.sqlite import Database, Where
 
 
 class Journal:
@@ -25,14 +26,9 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.transaction = database.transaction
-        self._jobs = Table(database, "jobs", JobRecord, index="json_extract(body, '$.status')")
-        self._events = Table(database, "events", EventRecord, index="json_extract(body, '$.job')")
-        self._checkpoints = Table(
-            database,
-            "checkpoints",
-            Checkpoint,
-            index="json_extract(body, '$.fine_tuning_job_id')",
-        )
+        self._jobs = Table(database, "jobs", JobRecord)
+        self._events = Table(database, "events", EventRecord)
+        self._checkpoints = Table(database, "checkpoints", Checkpoint)
 
     def get(self, job_id: str) -> JobRecord:
         """Return a job.
@@ -87,7 +83,7 @@ class Journal:
     def metrics(self, job_id: str) -> list[dict[str, Any]]:
         """Return what was measured along a job, by step.
 
-        Steps that were done again, after the engine was killed, count as they went at last.
+        Of steps that were repeated, after the engine was killed, the last metrics count.
         """
         where = Where(
             "json_extract(body, '$.job') = ? AND json_extract(body, '$.type') = 'metrics'",
@@ -117,7 +113,7 @@ class Journal:
         level: Literal["info", "warn", "error"] = "info",
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a job down, with an event that tells what has changed."""
+        """Write a job down, with an event that says what has changed."""
         event = EventRecord(
             id=new_id("ftevent"),
             created_at=now(),

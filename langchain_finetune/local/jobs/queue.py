@@ -2,26 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
-from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.file_check import UploadedFileCheck
+from langchain_finetune.local.jobs.file_check import Param, fault_of_file, require_uploaded
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.schemas import (
-    ENDED,
-    Hyperparameters,
-    JobErrorRecord,
-    JobRecord,
-    JobState,
-    MethodType,
-    method_object,
-)
+from langchain_finetune.local.jobs.schemas import ENDED, JobErrorRecord, JobRecord, JobState
 from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.safe_logging import log_broken
+from langchain_finetune.local.safe_logging import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +26,7 @@ STOP_S = 5.0
 """The same when the engine stops."""
 
 _WAITING: tuple[JobState, ...] = ("validating_files", "queued")
-_BROKEN = JobErrorRecord(code="server_error", message="The engine failed; its log says where.")
+_BROKEN = JobErrorRecord(code="server_error", message="The engine failed; see its log.")
 
 
 class JobQueue:
@@ -47,8 +38,8 @@ class JobQueue:
         journal: Where jobs and events are written.
         files: The uploaded files.
         models: Where bases come from and finished models go.
-        folder: The jobs' own folders: settings, the trainer's log, unfinished models.
-        trainer: The command that trains; the path of its settings follows.
+        folder: The jobs' own folders: the trainer's log, checkpoints, unfinished models.
+        trainer: The command that trains; the path of its specification follows.
     """
 
     def __init__(
@@ -58,7 +49,6 @@ class JobQueue:
         self._journal = journal
         self._files = files
         self._models = models
-        self._check = UploadedFileCheck(journal, files)
         self._training = Training(journal, files, models, folder, trainer)
         self._stop_training = asyncio.Event()
         self._wake = {status: asyncio.Event() for status in _WAITING}
@@ -68,7 +58,7 @@ class JobQueue:
         self._steps: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Begin to work; a job that an earlier engine left in the middle goes on where it was."""
+        """Start to work; a job that an earlier engine left unfinished goes on from where it was."""
         self._files.sweep()
         self._models.sweep(self._journal.ids())
         self._training.sweep()
@@ -83,7 +73,7 @@ class JobQueue:
             asyncio.create_task(self._work("queued", self._train)),
         ]
         for worker in self._workers:
-            worker.add_done_callback(_tell_if_broken)
+            worker.add_done_callback(_log_if_broken)
 
     async def stop(self) -> None:
         """Stop working; a running job saves its state, and goes on from it at the next start."""
@@ -96,18 +86,7 @@ class JobQueue:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    def create(
-        self,
-        *,
-        model: str,
-        training_file: str,
-        validation_file: str | None,
-        method: MethodType,
-        hyperparameters: Hyperparameters,
-        suffix: str | None,
-        seed: int,
-        metadata: Mapping[str, str] | None,
-    ) -> JobRecord:
+    def add(self, job: JobRecord) -> JobRecord:
         """Take on a job for a model that exists.
 
         Raises:
@@ -116,25 +95,11 @@ class JobQueue:
         if len(self._journal.with_status(*_WAITING)) >= MAX_WAITING:
             raise ApiError(
                 429,
-                f"{MAX_WAITING} jobs wait already: let some end, or cancel some.",
+                f"{MAX_WAITING} jobs are waiting: let some end, or cancel some.",
                 code="rate_limit_exceeded",
             )
-        self._check.require(training_file, "training_file")
-        if validation_file:
-            self._check.require(validation_file, "validation_file")
-        job = JobRecord(
-            id=new_id("ftjob"),
-            created_at=now(),
-            model=model,
-            training_file=training_file,
-            validation_file=validation_file,
-            hyperparameters=hyperparameters,
-            requested=hyperparameters,
-            method=method_object(method, hyperparameters),
-            user_provided_suffix=suffix,
-            seed=seed,
-            metadata=dict(metadata) if metadata is not None else None,
-        )
+        for param, file_id in _files_of(job):
+            require_uploaded(self._files, file_id, param)
         self._journal.note(job, f"Created fine-tuning job: {job.id}")
         self._wake["validating_files"].set()
         return job
@@ -217,7 +182,7 @@ class JobQueue:
             if self._steps.get(job.id) is task:
                 del self._steps[job.id]
             if isinstance(outcome, Exception):
-                log_broken(logger, f"Job {job.id}", outcome)
+                log_failure(logger, f"Job {job.id}", outcome)
             left = self._journal.get(job.id)
             if self._stopping:
                 return
@@ -244,16 +209,24 @@ class JobQueue:
         await self._training.run(job, self._stop_training)
 
     async def _validate(self, job: JobRecord) -> None:
-        if fault := await self._check.fault_of(job):
-            self._journal.end(job, "failed", fault.message, fault)
-            return
+        for param, file_id in _files_of(job):
+            self._journal.note(job, f"Validating {param.replace('_', ' ')}: {file_id}")
+            if fault := await fault_of_file(self._files, file_id, param, job.method_type):
+                self._journal.end(job, "failed", fault.message, fault)
+                return
         job.status = "queued"
         job.validated = True
         self._journal.note(job, "Files validated, moving job to queued state")
         self._wake["queued"].set()
 
 
-def _tell_if_broken(worker: asyncio.Task[None]) -> None:
+def _files_of(job: JobRecord) -> Iterator[tuple[Param, str]]:
+    yield "training_file", job.training_file
+    if job.validation_file:
+        yield "validation_file", job.validation_file
+
+
+def _log_if_broken(worker: asyncio.Task[None]) -> None:
     if not worker.cancelled() and (error := worker.exception()):
         logger.error("The job queue stopped; start the engine again.")
-        log_broken(logger, "The job queue", error)
+        log_failure(logger, "The job queue", error)

@@ -2,38 +2,16 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field
 
 from langchain_finetune.local.documents import Record
+from langchain_finetune.methods import METHODS, Hyperparameters, Method
 
 JobState = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
-MethodType = Literal["supervised", "dpo"]
 
 ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
-
-
-class Hyperparameters(BaseModel):
-    """What steers the training; "auto" until the trainer has chosen.
-
-    Those below the first three are shown where they were given or chosen; `beta` is DPO's, and the
-    others are this engine's own (see `langchain_finetune.local.training.plan.Asked`).
-    """
-
-    n_epochs: int | Literal["auto"] = "auto"
-    batch_size: int | Literal["auto"] = "auto"
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
-    beta: float | Literal["auto"] | None = None
-    lora_rank: int | Literal["auto"] | None = None
-    lora_alpha: float | Literal["auto"] | None = None
-    lora_targets: list[str] | str | None = None
-    early_stopping_patience: int | Literal["auto"] | None = None
-    packing: bool | Literal["auto"] | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class JobErrorRecord(BaseModel):
@@ -48,9 +26,10 @@ class JobRecord(Record):
     """A fine-tuning job; see `FineTuningJob` in the openai SDK for the meaning of its fields.
 
     Attributes:
-        requested: The hyperparameters as they were asked for, kept for a second start.
-        validated: The files were found to be fit.
-        starts: How often its training has begun since it last got further.
+        hyperparameters: As requested, and as the trainer chose them once it has started.
+        requested: The hyperparameters of the request, kept for a second start.
+        validated: The files were checked and are fit.
+        starts: How often its training has begun since it last made progress.
         reached: The last step that a start went on from.
     """
 
@@ -83,15 +62,20 @@ class JobRecord(Record):
         self.method = method_object(self.method_type, hyperparameters)
 
     @property
-    def method_type(self) -> MethodType:
-        """What the job learns from."""
-        kind: MethodType = self.method["type"]
-        return kind
+    def method_type(self) -> Method:
+        """The training method."""
+        method: Method = self.method["type"]
+        return method
+
+    @property
+    def method_label(self) -> str:
+        """The training method's short name for people."""
+        return METHODS[self.method_type].label
 
 
-def method_object(kind: MethodType, hyperparameters: Hyperparameters) -> dict[str, Any]:
+def method_object(method: Method, hyperparameters: Hyperparameters) -> dict[str, Any]:
     """Return the `method` of OpenAI's job object."""
-    return {"type": kind, kind: {"hyperparameters": hyperparameters.model_dump()}}
+    return {"type": method, method: {"hyperparameters": hyperparameters.model_dump()}}
 
 
 class EventRecord(Record):

@@ -1,11 +1,13 @@
 """One job's training: starts the process, follows its reports, takes over the finished models."""
 
 import asyncio
+import base64
 import contextlib
-import json
+import csv
+import io
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,14 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.child import Done, Measures, run_child
+from langchain_finetune.local.jobs.child import run_child
+from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.results import result_file
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
-from langchain_finetune.local.jobs.validation import Param
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.training.events import LESS_MEMORY
+from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures
+from langchain_finetune.local.training.spec import Spec
 
 _FULL = {
     "valid_loss": "full_valid_loss",
@@ -28,9 +30,18 @@ _FULL = {
 }
 """Every validation here takes the whole file, which OpenAI names so."""
 
+_COLUMNS = {
+    "step": "step",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_mean_token_accuracy",
+}
+"""Columns of the result file (OpenAI's fine-tuning guide), and the metrics that fill them."""
+
 MAX_STARTS = 5
-"""Starts in a row from which a job got no further, before it is given up: where each of them ended
-with the engine's own end, training it may be what ends it (memory, most likely)."""
+"""Starts in a row without a new checkpoint before a job is given up: where the engine ended during
+each of them, training it may be the cause (memory, most likely)."""
 
 _INTERRUPTED = JobErrorRecord(
     code="training_interrupted",
@@ -40,7 +51,7 @@ _INTERRUPTED = JobErrorRecord(
 
 
 class Training:
-    """What it takes to train a job; see `JobQueue` for the arguments."""
+    """Trains one job after the other; see `JobQueue` for the arguments."""
 
     def __init__(
         self, journal: Journal, files: Files, models: Models, folder: Path, trainer: Sequence[str]
@@ -77,15 +88,15 @@ class Training:
         with tempfile.TemporaryDirectory(dir=own, prefix="run-", ignore_cleanup_errors=True) as run:
             output = Path(run) / "models"
             try:
-                settings = await self._settings(job, work, output)
+                spec = await self._spec(job, work, output)
             except ApiError as error:
                 fault = JobErrorRecord(
                     code=error.code or "server_error", message=error.message, param=error.param
                 )
                 self._journal.end(job, "failed", fault.message, fault)
                 return
-            path = Path(run) / "settings.json"
-            path.write_text(json.dumps(settings))
+            path = Path(run) / "spec.json"
+            path.write_text(spec.model_dump_json())
             follower = Follower(self._journal, job)
             log = own / "trainer.log"
             status = await run_child(self._trainer, path, log, follower.take, stop)
@@ -117,26 +128,25 @@ class Training:
             with contextlib.suppress(ApiError):
                 self.tidy(self._journal.get(folder.parent.name))
 
-    async def _settings(self, job: JobRecord, work: Path, output: Path) -> dict[str, Any]:
+    async def _spec(self, job: JobRecord, work: Path, output: Path) -> Spec:
         base = await asyncio.to_thread(self._models.resolve, job.model)
         await asyncio.to_thread(require_space, self._folder, base)
-        return {
-            "base": str(base),
-            "name": self._models.base_of(job.model),
-            "method": job.method_type,
-            "train": self._path(job.training_file, "training_file"),
-            "validation": self._path(job.validation_file, "validation_file"),
-            "output": str(output),
-            "work": str(work),
-            "hyperparameters": job.requested.model_dump(),
-            "seed": job.seed,
-        }
+        validation = job.validation_file
+        return Spec(
+            base=str(base),
+            name=self._models.base_of(job.model),
+            method=job.method_type,
+            train=self._path(job.training_file, "training_file"),
+            validation=validation and self._path(validation, "validation_file"),
+            output=output,
+            work=work,
+            hyperparameters=job.requested,
+            seed=job.seed,
+        )
 
-    def _path(self, file_id: str | None, param: Param) -> str | None:
-        if file_id is None:
-            return None
+    def _path(self, file_id: str, param: Param) -> Path:
         try:
-            return str(self._files.path(file_id))
+            return self._files.path(file_id)
         except ApiError as error:
             # It was deleted while the job waited.
             raise ApiError(400, error.message, code=f"invalid_{param}", param=param) from None
@@ -182,3 +192,17 @@ class Training:
                 metrics=metrics,
             )
         )
+
+
+def result_file(metrics: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the table of a job's metrics as OpenAI's result file: CSV, encoded in base64.
+
+    Example:
+        >>> base64.b64decode(result_file([{"step": 1, "train_loss": 0.5}])).decode().split()[1]
+        '1,0.5,,,'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows([row.get(metric, "") for metric in _COLUMNS.values()] for row in metrics)
+    return base64.b64encode(text.getvalue().encode())

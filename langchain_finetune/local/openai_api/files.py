@@ -1,4 +1,4 @@
-"""`/v1/files`: upload, look at, read and delete files (OpenAI's Files API)."""
+"""`/v1/files`: upload, list, read and delete files (OpenAI's Files API)."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,16 +9,20 @@ from starlette.datastructures import UploadFile
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import answer
 from langchain_finetune.local.files import Files
+from langchain_finetune.local.openai_api.openapi import DescribedAs, form_body
 
 _MAX_LIST = 10_000
+_FORM = form_body(file={"type": "string", "format": "binary"}, purpose={"const": "fine-tune"})
+
+FileBody = Annotated[dict[str, Any], DescribedAs("openai.types:FileObject")]
 
 
 def create_files_router(files: Files) -> APIRouter:
     """Return the routes of the Files API."""
     router = APIRouter(prefix="/files")
 
-    @router.post("")
-    async def create(request: Request) -> dict[str, Any]:
+    @router.post("", openapi_extra=_FORM)
+    async def create(request: Request) -> FileBody:
         async with request.form(max_files=1, max_fields=8) as form:
             upload, purpose = form.get("file"), form.get("purpose")
             if not isinstance(upload, UploadFile):
@@ -41,7 +45,7 @@ def create_files_router(files: Files) -> APIRouter:
         ).body()
 
     @router.get("/{file_id}")
-    async def retrieve(file_id: str) -> dict[str, Any]:
+    async def retrieve(file_id: str) -> FileBody:
         return answer(files.get(file_id))
 
     @router.get("/{file_id}/content")
@@ -49,7 +53,9 @@ def create_files_router(files: Files) -> APIRouter:
         return FileResponse(files.path(file_id), media_type="application/octet-stream")
 
     @router.delete("/{file_id}")
-    async def delete(file_id: str) -> dict[str, Any]:
+    async def delete(
+        file_id: str,
+    ) -> Annotated[dict[str, Any], DescribedAs("openai.types:FileDeleted")]:
         files.delete(file_id)
         return {"id": file_id, "object": "file", "deleted": True}
 

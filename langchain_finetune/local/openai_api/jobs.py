@@ -7,11 +7,13 @@ from fastapi import APIRouter, Query, Request
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import answer
-from langchain_finetune.local.jobs.create import _MAX_METADATA, CreateJob, create_job
+from langchain_finetune.local.jobs.create import MAX_METADATA, CreateJob, create_job
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.openai_api.openapi import DescribedAs
 
+JobBody = Annotated[dict[str, Any], DescribedAs("openai.types.fine_tuning:FineTuningJob")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -19,15 +21,15 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
     """Return the routes of the Fine-tuning API.
 
     Args:
-        queue: Takes the jobs on.
-        journal: Knows what became of them.
+        queue: Runs the jobs.
+        journal: Job status, events and checkpoints.
         models: What can be fine-tuned.
-        home: Folder on the disk that a training fills.
+        home: Folder on the disk that a training job fills.
     """
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
-    async def create(request: CreateJob) -> dict[str, Any]:
+    async def create(request: CreateJob) -> JobBody:
         return answer(await create_job(request, queue, models, home))
 
     @router.get("")
@@ -35,19 +37,19 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
         return journal.page(limit=limit, after=after, metadata=_metadata_filter(request)).body()
 
     @router.get("/{job_id}")
-    async def retrieve(job_id: str) -> dict[str, Any]:
+    async def retrieve(job_id: str) -> JobBody:
         return answer(journal.get(job_id))
 
     @router.post("/{job_id}/cancel")
-    async def cancel(job_id: str) -> dict[str, Any]:
+    async def cancel(job_id: str) -> JobBody:
         return answer(await queue.cancel(job_id))
 
     @router.post("/{job_id}/pause")
-    async def pause(job_id: str) -> dict[str, Any]:
+    async def pause(job_id: str) -> JobBody:
         return answer(await queue.pause(job_id))
 
     @router.post("/{job_id}/resume")
-    async def resume(job_id: str) -> dict[str, Any]:
+    async def resume(job_id: str) -> JobBody:
         return answer(queue.resume(job_id))
 
     @router.get("/{job_id}/events")
@@ -72,8 +74,8 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
         for name, value in request.query_params.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
-    if len(asked) > _MAX_METADATA:
+    if len(asked) > MAX_METADATA:
         raise ApiError(
-            400, f"A job has at most {_MAX_METADATA} pairs of metadata.", param="metadata"
+            400, f"A job has at most {MAX_METADATA} pairs of metadata.", param="metadata"
         )
     return asked

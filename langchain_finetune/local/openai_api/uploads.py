@@ -1,4 +1,4 @@
-"""`/v1/uploads`: files that come in parts (OpenAI's Uploads API)."""
+"""`/v1/uploads`: upload files in parts (OpenAI's Uploads API)."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,8 +8,11 @@ from starlette.datastructures import UploadFile
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import answer
+from langchain_finetune.local.openai_api.openapi import DescribedAs, form_body
 from langchain_finetune.local.uploads import MAX_UPLOAD_BYTES, Uploads
 
+UploadBody = Annotated[dict[str, Any], DescribedAs("openai.types:Upload")]
+PartBody = Annotated[dict[str, Any], DescribedAs("openai.types.uploads:UploadPart")]
 Bytes = Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES)]
 
 
@@ -34,15 +37,17 @@ def create_uploads_router(uploads: Uploads) -> APIRouter:
     router = APIRouter(prefix="/uploads")
 
     @router.post("")
-    async def create(request: _CreateUpload) -> dict[str, Any]:
+    async def create(request: _CreateUpload) -> UploadBody:
         return answer(
             uploads.create(
                 filename=request.filename, size=request.bytes, mime_type=request.mime_type
             )
         )
 
-    @router.post("/{upload_id}/parts")
-    async def add_part(upload_id: str, request: Request) -> dict[str, Any]:
+    @router.post(
+        "/{upload_id}/parts", openapi_extra=form_body(data={"type": "string", "format": "binary"})
+    )
+    async def add_part(upload_id: str, request: Request) -> PartBody:
         async with request.form(max_files=1, max_fields=1) as form:
             data = form.get("data")
             if not isinstance(data, UploadFile):
@@ -50,11 +55,11 @@ def create_uploads_router(uploads: Uploads) -> APIRouter:
             return answer(await uploads.add_part(upload_id, data.file))
 
     @router.post("/{upload_id}/complete")
-    async def complete(upload_id: str, request: _CompleteUpload) -> dict[str, Any]:
+    async def complete(upload_id: str, request: _CompleteUpload) -> UploadBody:
         return answer(await uploads.complete(upload_id, request.part_ids, request.md5))
 
     @router.post("/{upload_id}/cancel")
-    async def cancel(upload_id: str) -> dict[str, Any]:
+    async def cancel(upload_id: str) -> UploadBody:
         return answer(uploads.cancel(upload_id))
 
     return router

@@ -1,4 +1,4 @@
-"""Reads the form that starts a job. Pure functions; what a job may be is `CreateJob`'s to say."""
+"""Reads the form that starts a job, without I/O; the rules of a job are those of `CreateJob`."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,16 +10,12 @@ from pydantic import ValidationError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import CreateJob
+from langchain_finetune.methods import Hyperparameters, foreign
 
-HYPERPARAMETERS = (
-    "n_epochs",
-    "learning_rate_multiplier",
-    "batch_size",
-    "lora_rank",
-    "early_stopping_patience",
-    "beta",
-)
-"""Fields that are hyperparameters of the method; an empty one is left to the engine."""
+_NOT_SHOWN = ("lora_alpha", "lora_targets", "packing")
+
+HYPERPARAMETERS = tuple(name for name in Hyperparameters.model_fields if name not in _NOT_SHOWN)
+"""Fields that are hyperparameters; an empty one is left to the engine."""
 
 FIELDS = (
     *("source", "model", "other_model", "method", "suffix", "seed"),
@@ -27,7 +23,7 @@ FIELDS = (
 )
 
 TOKEN_KEY = "page_form"  # noqa: S105 - no secret: a name in a job's metadata
-"""Where a job's metadata names the form that it came from."""
+"""Key of a job's metadata that identifies the form that it came from."""
 
 MOST_SHARE = 50
 """Percent of a dataset that may be set aside for validation."""
@@ -48,7 +44,7 @@ _LATER = "to be made"
 
 
 class FormError(Exception):
-    """What is wrong with a form.
+    """A form with mistakes.
 
     Attributes:
         errors: Sentences by the name of their field; an empty name is for the whole form.
@@ -75,12 +71,6 @@ class JobForm:
     share: float
     request: CreateJob
 
-    def with_files(self, training: str, validation: str | None) -> CreateJob:
-        """Return the job with the ids of its files."""
-        return self.request.model_copy(
-            update={"training_file": training, "validation_file": validation}
-        )
-
 
 def read_job_form(given: Mapping[str, str]) -> JobForm:
     """Read the fields of the form.
@@ -96,11 +86,9 @@ def read_job_form(given: Mapping[str, str]) -> JobForm:
     kind, _, source_id = values["source"].partition(":")
     if kind not in {"dataset", "file"} or not source_id:
         errors["source"] = "Choose a dataset or a file."
-    try:
-        share = _share(values, kind)
-    except FormError as error:
-        errors |= error.errors
-        share = 0.0
+    share, fault = _share(values, kind)
+    if fault:
+        errors["validation_share"] = fault
     try:
         request = CreateJob.model_validate(_body(values, share, job_key(given)))
         request.asked()
@@ -139,8 +127,9 @@ def errors_of(error: ApiError, given: Mapping[str, str]) -> dict[str, str]:
 def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object]:
     method = values["method"] or "supervised"
     chosen = {name: values[name] for name in HYPERPARAMETERS if values[name]}
-    if method != "dpo":
-        chosen.pop("beta", None)
+    # The form has the fields of all methods.
+    for name in foreign(method, chosen):
+        del chosen[name]
     validation = _LATER if share else values["validation_file"]
     return {
         "model": values["other_model"] or values["model"],
@@ -153,23 +142,19 @@ def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object
     }
 
 
-def _share(values: Mapping[str, str], source: str) -> float:
-    text = values["validation_share"]
-    if not text:
-        return 0.0
+def _share(values: Mapping[str, str], source: str) -> tuple[float, str]:
+    """Return the share to validate with, and what is wrong with it."""
     try:
-        percent = float(text)
+        percent = float(values["validation_share"] or 0)
     except ValueError:
         percent = -1
     if not 0 <= percent <= MOST_SHARE:
-        raise FormError({"validation_share": f"Enter a percentage from 0 to {MOST_SHARE}."})
+        return 0, f"Enter a percentage from 0 to {MOST_SHARE}."
     if percent and source == "file":
-        sentence = "A share is taken of datasets; for a file, choose a validation file."
-        raise FormError({"validation_share": sentence})
+        return 0, "A share is taken of datasets; for a file, choose a validation file."
     if percent and values["validation_file"]:
-        sentence = "Choose a share or a validation file, not both."
-        raise FormError({"validation_share": sentence})
-    return percent / 100
+        return 0, "Choose a share or a validation file, not both."
+    return percent / 100, ""
 
 
 def _sentences(error: ValidationError) -> dict[str, str]:

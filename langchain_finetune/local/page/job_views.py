@@ -1,4 +1,4 @@
-"""What the pages of jobs show. Pure functions over the jobs' records."""
+"""What the pages of jobs show, from the jobs' records, without I/O."""
 
 import base64
 import binascii
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.jobs.schemas import ENDED, JobRecord, JobState
+from langchain_finetune.methods import Hyperparameters
 
 STATUS_WORDS: Mapping[JobState, str] = {
     "validating_files": "checking files",
@@ -16,18 +17,6 @@ STATUS_WORDS: Mapping[JobState, str] = {
     "succeeded": "succeeded",
     "failed": "failed",
     "cancelled": "cancelled",
-}
-
-HYPERPARAMETER_WORDS = {
-    "n_epochs": "Epochs",
-    "learning_rate_multiplier": "Learning rate multiplier",
-    "batch_size": "Batch size",
-    "lora_rank": "LoRA rank",
-    "lora_alpha": "LoRA alpha",
-    "lora_targets": "LoRA targets",
-    "early_stopping_patience": "Early stopping patience",
-    "packing": "Packing",
-    "beta": "DPO beta",
 }
 
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
@@ -54,8 +43,8 @@ class Setting:
     """A setting of a job.
 
     Attributes:
-        name: What it is called on the page.
-        value: What it is.
+        name: Its words on the page.
+        value: Its value as text.
         chosen: The engine has chosen it.
     """
 
@@ -85,7 +74,7 @@ def settings(job: JobRecord) -> list[Setting]:
     asked = job.requested.model_dump()
     shown = [
         Setting(
-            HYPERPARAMETER_WORDS.get(name, name),
+            Hyperparameters.model_fields[name].title or name,
             _text(value),
             chosen=value != "auto" and asked.get(name, "auto") == "auto",
         )
@@ -109,7 +98,7 @@ def age(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """Return how long something will take, about.
+    """Return roughly how long something will take.
 
     Example:
         >>> time_left(-2), time_left(40), time_left(300)
@@ -131,4 +120,4 @@ def results_csv(content: bytes) -> bytes:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(value) if isinstance(value, list) else f"{value}"
+    return ", ".join(value) if isinstance(value, list | tuple) else f"{value}"

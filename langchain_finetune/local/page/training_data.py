@@ -1,87 +1,102 @@
-"""Makes a dataset of the store into files to train on."""
+"""Starts the job that a form asks for, from a dataset's examples or from uploaded files."""
 
 import asyncio
 import hashlib
 import tempfile
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.files import FileRecord, Files
-from langchain_finetune.local.jobs.schemas import MethodType
-from langchain_finetune.local.jobs.validation import Param, check_file
+from langchain_finetune.local.files import FileRecord
+from langchain_finetune.local.jobs.create import create_job
+from langchain_finetune.local.jobs.file_check import Param, fault_of_file
+from langchain_finetune.local.jobs.schemas import JobRecord
+from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.job_form import JobForm
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.example_formats import openai_line
+from langchain_finetune.methods import METHODS, LineKind, Method
 
 MAX_CHECKED_BYTES = 16 * 2**20
 """Largest file that is checked while somebody waits; the job checks every file again."""
 
 _IN_MEMORY = 2**20
-_PAIR = ("preferred_output", "non_preferred_output")
 
 
-async def dataset_files(
-    store: RunStore, files: Files, dataset_id: str, method: MethodType, share: float
-) -> list[FileRecord]:
-    """Keep a dataset's examples as files: one to train on, and for a share one to validate with.
+async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobRecord:
+    """Make the files of a job, and take it on.
 
     Args:
-        store: Knows the dataset.
-        files: Keeps the files.
-        dataset_id: The dataset.
-        method: What the examples are for.
-        share: Part of the examples, from 0 to 1, that validates.
+        engine: What trains.
+        store: Has the dataset.
+        form: The job.
 
     Raises:
-        ApiError: 404 for an unknown dataset; 400 where an example is none for this method, or a
-            share leaves one of the files without any.
+        ApiError: Something can't be trained on; no file and no job was made.
     """
-    # The store may make its callers wait for a search.
-    name = (await asyncio.to_thread(store.datasets.get, dataset_id))["name"]
-    lines = await asyncio.to_thread(_lines, store, dataset_id, method)
-    train, validation = split(lines, share)
-    kept = await _keep(files, train, f"{name}.jsonl")
-    if not share:
-        return [kept]
+    method, _ = form.request.asked()
+    made: list[FileRecord] = []
+
+    async def keep(lines: Iterable[bytes], filename: str) -> FileRecord:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as source:
+            source.writelines(line + b"\n" for line in lines)
+            source.seek(0)
+            made.append(await engine.files.upload(source, filename))
+        return made[-1]
+
+    def uploaded(file_id: str, param: Param) -> FileRecord:
+        try:
+            return engine.files.get(file_id)
+        except ApiError as error:
+            message = "The file is gone; choose another."
+            raise ApiError(error.status, message, param=param) from None
+
+    async def fit(file: FileRecord, param: Param) -> str:
+        if file.bytes <= MAX_CHECKED_BYTES and (
+            fault := await fault_of_file(engine.files, file.id, param, method)
+        ):
+            raise ApiError(400, fault.message, code=fault.code, param=param)
+        return file.id
+
     try:
-        return [kept, await _keep(files, validation, f"{name}-validation.jsonl")]
+        validation = None
+        if form.source == "file":
+            training = uploaded(form.source_id, "training_file")
+        else:
+            # The store may make its callers wait for a search.
+            name = (await asyncio.to_thread(store.datasets.get, form.source_id))["name"]
+            lines = await asyncio.to_thread(_lines, store, form.source_id, method)
+            to_train, to_validate = split(lines, form.share)
+            training = await keep(to_train, f"{name}.jsonl")
+            if form.share:
+                validation = await keep(to_validate, f"{name}-validation.jsonl")
+        if form.request.validation_file and not form.share:
+            validation = uploaded(form.request.validation_file, "validation_file")
+        files = {
+            "training_file": await fit(training, "training_file"),
+            "validation_file": validation and await fit(validation, "validation_file"),
+        }
+        request = form.request.model_copy(update=files)
+        return await create_job(request, engine.queue, engine.models, engine.home)
     except BaseException:
-        files.delete(kept.id)
+        for file in made:
+            engine.files.delete(file.id)
         raise
 
 
-async def require_fit(files: Files, file: FileRecord, param: Param, method: MethodType) -> None:
-    """Make sure that a file can be trained on, unless it is too large to be read meanwhile.
-
-    Raises:
-        ApiError: 400 that says which line is unfit, and why.
-    """
-    if file.bytes > MAX_CHECKED_BYTES:
-        return
-    stop = threading.Event()
-    try:
-        fault = await asyncio.to_thread(check_file, files.path(file.id), param, stop, method)
-    finally:
-        # A thread can't be cancelled; it looks at this instead.
-        stop.set()
-    if fault:
-        raise ApiError(400, fault.message, code=fault.code, param=param)
-
-
 def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes], list[bytes]]:
-    """Part lines into those to train on and those to validate with.
+    """Split lines into those to train on and those to validate with.
 
-    The ids decide: the same set is parted the same way each time, whatever its order.
+    The ids decide: the same set is split the same way each time, whatever its order.
 
     Args:
         lines: Ids of examples, and their lines.
         share: Part that validates, from 0 to 1.
 
     Raises:
-        ApiError: 400 where one of the sides would have none.
+        ApiError: 400 where one of the sides would be empty.
 
     Example:
         >>> [len(side) for side in split([(str(n), b"{}") for n in range(20)], 0.1)]
@@ -102,7 +117,7 @@ def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes]
 
 
 def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
-    """Return OpenAI's line of a preference, or None where the example is none.
+    """Return OpenAI's line of a preference, or None where the example is not one.
 
     The inputs are `{"messages": [...], "tools"?: [...]}`, or `{"input": {...}}` with the same; the
     outputs are `{"preferred_output": [...], "non_preferred_output": [...]}`.
@@ -110,39 +125,38 @@ def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         return None
     given = inputs if "messages" in inputs else inputs.get("input")
-    sides = {side: outputs.get(side) for side in _PAIR}
+    sides = {side: outputs.get(side) for side in ("preferred_output", "non_preferred_output")}
     if not isinstance(given, dict) or not all(isinstance(side, list) for side in sides.values()):
         return None
     return {"input": given} | sides
 
 
-def _lines(store: RunStore, dataset_id: str, method: MethodType) -> list[tuple[str, bytes]]:
+LINES: Mapping[LineKind, tuple[str, Callable[[Any, Any], dict[str, Any] | None]]] = {
+    "supervised": ("chat", openai_line),
+    "preference": ("preference", preference_line),
+}
+"""For each kind of line that the engine trains on: its word, and what makes an example into one."""
+
+
+def _lines(store: RunStore, dataset_id: str, method: Method) -> list[tuple[str, bytes]]:
+    _, line_of = LINES[METHODS[method].lines[0]]
     made = []
     for example in store.examples.all(dataset_id=dataset_id, limit=-1):
         # They are JSON as it came in; a line is made of parsed JSON.
         inputs, outputs = orjson.loads(orjson.dumps([example["inputs"], example["outputs"]]))
-        pair = preference_line(inputs, outputs)
-        line = pair if method == "dpo" else None if pair else openai_line(inputs, outputs)
+        line = line_of(inputs, outputs)
         if line is None:
-            raise _unfit(example["id"], method, is_pair=pair is not None)
+            raise _unfit(example["id"], method, inputs, outputs)
         made.append((example["id"], orjson.dumps(line)))
     if not made:
         raise ApiError(400, "The dataset has no examples.", param="training_file")
     return made
 
 
-def _unfit(example_id: str, method: MethodType, *, is_pair: bool) -> ApiError:
-    if method == "dpo":
-        lacks = "has no preferred_output and non_preferred_output, which DPO learns from"
-    elif is_pair:
-        lacks = "is a preference: choose DPO"
-    else:
-        lacks = "holds no chat"
-    return ApiError(400, f"Example {example_id} {lacks}.", param="training_file")
-
-
-async def _keep(files: Files, lines: Iterable[bytes], filename: str) -> FileRecord:
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as source:
-        source.writelines(line + b"\n" for line in lines)
-        source.seek(0)
-        return await files.upload(source, filename)
+def _unfit(example_id: str, method: Method, inputs: Any, outputs: Any) -> ApiError:
+    fault = f"holds no {LINES[METHODS[method].lines[0]][0]}"
+    for other in METHODS.values():
+        word, line_of = LINES[other.lines[0]]
+        if line_of(inputs, outputs):
+            fault = f"is a {word}: choose {other.label}"
+    return ApiError(400, f"Example {example_id} {fault}.", param="training_file")

@@ -1,36 +1,184 @@
-"""Lets a model write an answer, on the inference thread of transformers' own server.
+"""From a request to an answer: renders the prompt, and lets the model write.
 
-Importing this module takes seconds: it brings torch and transformers.
+Models run on the inference thread of transformers' own server. Importing this module takes
+seconds: it imports torch and transformers.
 """
 
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import GenerationConfig
 from transformers.cli.serving.utils import GenerateManager
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.hardware import serving_threads
-from langchain_finetune.local.serving.deltas import CompleteCall, End, FinishReason, Piece, Text
+from langchain_finetune.local.chat_template import (
+    RenderingError,
+    render,
+    supports_developer,
+    to_template_input,
+)
+from langchain_finetune.local.serving.answer import CompleteCall, End, FinishReason, Piece, Text
+from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
-from langchain_finetune.local.serving.prompts import Prompt
-from langchain_finetune.local.serving.request_fields import Sampling
-from langchain_finetune.local.serving.stream import CancelledAnswerError, TextFilter, TokenStream
-from langchain_finetune.local.serving.structured.logits_processors import (
+from langchain_finetune.local.serving.protocol import SampledRequest, invalid, unsupported
+from langchain_finetune.local.serving.stream import (
+    CancelledAnswerError,
+    LenientParser,
+    TextFilter,
+    TokenStream,
+)
+from langchain_finetune.local.serving.structured.constraint import (
     Adjustment,
     Constraint,
     ConstraintError,
+    Grammar,
     ScoreRecorder,
 )
-from langchain_finetune.local.serving.tool_call_parser import LenientParser
+from langchain_finetune.local.serving.structured.grammar import compile_shape
+from langchain_finetune.local.serving.structured.shape import Shape
 
 logger = logging.getLogger(__name__)
 
 _SEEDS = 2**63
+
+DEFAULT_MAX_TOKENS = 1024
+"""Most tokens of an answer, where the request does not say."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered request.
+
+    Attributes:
+        text: What the model reads.
+        inputs: The same as tensors.
+        length: How many tokens that is.
+        room: How many tokens the answer may have.
+        request: How they are drawn.
+        tools: What may be called; None where answers have no calls.
+        one_call: The answer ends with its first call.
+        grammar: The form of the answer; None for any text.
+    """
+
+    text: str
+    inputs: dict[str, Any]
+    length: int
+    room: int
+    request: SampledRequest
+    tools: list[dict[str, Any]] | None = None
+    one_call: bool = False
+    grammar: Grammar | None = None
+
+
+def compile_grammar(loaded: LoadedModel, shape: Shape) -> Grammar:
+    """Prepare the form of an answer for a model; may take a second, so call it in a thread.
+
+    Raises:
+        ApiError: 400; a schema can't be enforced, or the model's calls can't be read.
+    """
+    if shape.tools and loaded.response_template is None:
+        raise unsupported("tool_choice", "this engine does not know how this model writes calls")
+    start = compile_shape(shape, loaded.frame, loaded.vocabulary, loaded.special)
+    return Grammar(loaded.vocabulary, start, loaded.ends)
+
+
+def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | None) -> Prompt:
+    """Render a chat for a model.
+
+    Raises:
+        ApiError: 400; a message can't be rendered, the prompt is too long
+            (`context_length_exceeded`), or the model lacks a token with a bias.
+    """
+    tokenizer = loaded.tokenizer
+    try:
+        given = to_template_input(
+            request.chat, keep_developer=supports_developer(tokenizer.chat_template)
+        )
+        text = render(tokenizer, given, add_generation_prompt=True)
+    except RenderingError as error:
+        raise ApiError(
+            400,
+            f"Message {error.index}: {error.message}",
+            code="invalid_value",
+            param=f"messages[{error.index}]",
+        ) from error
+    except (TemplateError, ValueError) as error:
+        raise ApiError(
+            400,
+            "The model's chat template does not take such a chat.",
+            code="invalid_value",
+            param="messages",
+        ) from error
+    if grammar and not (request.shape and request.shape.free):
+        # What the template writes before any answer, such as an empty thought.
+        text += loaded.frame.opening
+    encoded = tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
+    inputs = dict(encoded)
+    inputs.pop("token_type_ids", None)
+    return _prompt(
+        loaded,
+        text,
+        inputs,
+        request,
+        "messages",
+        tools=given.tools if request.calls else None,
+        one_call=request.one_call,
+        grammar=grammar,
+    )
+
+
+def encode_text(loaded: LoadedModel, given: str | list[int], request: SampledRequest) -> Prompt:
+    """Take a text, or its tokens, as it is.
+
+    Args:
+        loaded: The model.
+        given: The text or its tokens.
+        request: How the answer is drawn, and how long it may be.
+
+    Raises:
+        ApiError: 400; it is too long (`context_length_exceeded`), or no such tokens exist.
+    """
+    if isinstance(given, str):
+        tokens = loaded.tokenizer(given, verbose=False)["input_ids"]
+    else:
+        tokens = given
+    if not tokens or not all(0 <= token < len(loaded.tokenizer) for token in tokens):
+        raise invalid("prompt", "must have at least one token, and none that the model lacks")
+    ids = torch.tensor([tokens])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
+    return _prompt(loaded, text, inputs, request, "prompt")
+
+
+def _prompt(
+    loaded: LoadedModel,
+    text: str,
+    inputs: dict[str, Any],
+    request: SampledRequest,
+    param: str,
+    **answer: Any,
+) -> Prompt:
+    if any(token >= len(loaded.tokenizer) for token in request.biases):
+        raise invalid("logit_bias", "must have no token that the model lacks")
+    length = inputs["input_ids"].shape[-1]
+    asked = request.token_limit or DEFAULT_MAX_TOKENS
+    room = asked if loaded.context is None else min(asked, loaded.context - length)
+    if room < 1:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {loaded.context} tokens. "
+            f"However, your {param} resulted in {length} tokens.",
+            code="context_length_exceeded",
+            param=param,
+        )
+    on_device = {name: tensor.to(loaded.model.device) for name, tensor in inputs.items()}
+    return Prompt(text, on_device, length, room, request, **answer)
 
 
 def make_manager() -> GenerateManager:
@@ -42,10 +190,7 @@ async def write(
     manager: GenerateManager,
     lease: Lease[LoadedModel],
     prompt: Prompt,
-    sampling: Sampling,
-    *,
-    index: int = 0,
-    one_call: bool = False,
+    index: int,
 ) -> AsyncGenerator[Piece]:
     """Let a model write, and yield the pieces of its answer; the last one is an `End`.
 
@@ -55,32 +200,25 @@ async def write(
         manager: Runs it.
         lease: The model; it is held until it has really stopped.
         prompt: What it reads, and the form that its answer must have.
-        sampling: How tokens are drawn.
-        index: Which one of several answers to the same prompt this is; each has a seed.
-        one_call: It ends with the first call.
+        index: Which one of several answers this is; each has a seed.
 
     Raises:
         ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
-    loaded = lease.model
-    config = _generation_config(loaded, sampling, prompt.room)
-    adjustment = Adjustment(sampling) if sampling.adjusts else None
-    recorder = ScoreRecorder() if sampling.logprobs is not None else None
+    loaded, request = lease.model, prompt.request
+    config = _generation_config(loaded, prompt)
+    adjustment = Adjustment(request) if request.adjusts else None
+    recorder = ScoreRecorder() if request.alternatives is not None else None
     constraint = None
     if prompt.grammar:
-        constraint = Constraint(
-            prompt.grammar.start.deep_copy(),
-            prompt.grammar.closer,
-            prompt.room,
-            greedy=not config.do_sample,
-        )
-    stream = TokenStream(loaded, _parser(loaded, prompt), recorder, sampling.logprobs or 0)
+        constraint = Constraint(prompt.grammar, prompt.room, greedy=not config.do_sample)
+    stream = TokenStream(loaded, _parser(loaded, prompt), recorder, request.alternatives or 0)
 
     def generate() -> None:
         # These hold for the whole process; answers are written one after the other.
-        torch.set_num_threads(serving_threads(loaded.parameters))
-        if sampling.seed is not None:
-            torch.manual_seed((sampling.seed + index) % _SEEDS)
+        torch.set_num_threads(loaded.threads)
+        if request.seed is not None:
+            torch.manual_seed((request.seed + index) % _SEEDS)
         # An error that went further would keep the model in memory, until the next answer.
         with suppress(CancelledAnswerError):
             loaded.model.generate(
@@ -95,7 +233,7 @@ async def write(
     manager.submit(generate).add_done_callback(
         lambda done: stream.close(done.exception(), lease.release)
     )
-    text = TextFilter(sampling.stop)
+    text = TextFilter(request.stops)
     calls = 0
     try:
         while (item := await stream.queue.get()) is not None and not text.stopped:
@@ -106,7 +244,7 @@ async def write(
                     yield shown
                 yield item
                 calls += 1
-                if one_call:
+                if prompt.one_call:
                     break
             elif not isinstance(item, Text):
                 yield item
@@ -114,9 +252,8 @@ async def write(
                 yield shown
         if (shown := text.end()).text:
             yield shown
-        whole = (
-            text.stopped or (calls and one_call) or _is_whole(loaded, stream, constraint, prompt)
-        )
+        cut = text.stopped or (calls and prompt.one_call)
+        whole = cut or _is_whole(loaded, stream, constraint, prompt)
         reason: FinishReason = "tool_calls" if calls else "stop"
         yield End(reason if whole else "length", prompt.length, len(stream.tokens))
     finally:
@@ -126,7 +263,7 @@ async def write(
 def _is_whole(
     loaded: LoadedModel, stream: TokenStream, constraint: Constraint | None, prompt: Prompt
 ) -> bool:
-    """Tell whether an answer came to its own end, and not just to that of its budget."""
+    """Return whether an answer came to its own end, not just to that of its budget."""
     ended = bool(stream.tokens) and stream.tokens[-1] in loaded.ends
     if constraint is None or ended:
         return ended or len(stream.tokens) < prompt.room
@@ -136,7 +273,7 @@ def _is_whole(
 
 
 def _parser(loaded: LoadedModel, prompt: Prompt) -> LenientParser | None:
-    if not prompt.calls or not loaded.response_template:
+    if prompt.tools is None or not loaded.response_template:
         return None
     return LenientParser(
         loaded.response_template,
@@ -155,24 +292,25 @@ def _broken(error: BaseException) -> ApiError:
     return ApiError(500, "The model broke off.", code="generation_failed")
 
 
-def _generation_config(loaded: LoadedModel, sampling: Sampling, room: int) -> GenerationConfig:
+def _generation_config(loaded: LoadedModel, prompt: Prompt) -> GenerationConfig:
     """Follow the request, and where it says nothing, what the model's makers advise."""
     advised: Any = loaded.model.generation_config
+    request = prompt.request
     config = GenerationConfig(
-        max_new_tokens=room,
+        max_new_tokens=prompt.room,
         eos_token_id=loaded.ends or None,
         pad_token_id=advised.pad_token_id or loaded.tokenizer.pad_token_id,
         repetition_penalty=advised.repetition_penalty,
         do_sample=bool(advised.do_sample),
     )
-    if sampling.temperature is not None:
-        config.do_sample = sampling.temperature > 0
-    elif sampling.top_p is not None:
+    if request.temperature is not None:
+        config.do_sample = request.temperature > 0
+    elif request.top_p is not None:
         config.do_sample = True
     if config.do_sample:
         config.temperature = (
-            advised.temperature if sampling.temperature is None else sampling.temperature
+            advised.temperature if request.temperature is None else request.temperature
         )
-        config.top_p = advised.top_p if sampling.top_p is None else sampling.top_p
+        config.top_p = advised.top_p if request.top_p is None else request.top_p
         config.top_k = advised.top_k
     return config

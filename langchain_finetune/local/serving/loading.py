@@ -20,7 +20,13 @@ from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
+from langchain_finetune.local.hardware import (
+    SMALL_MODEL,
+    device,
+    has_fast_bfloat16,
+    serving_threads,
+)
+from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 
 logger = logging.getLogger(__name__)
@@ -37,9 +43,9 @@ class LoadedModel:
     Attributes:
         model: The model itself.
         tokenizer: Its tokenizer.
-        response_template: How it writes tool calls; None where nobody knows.
+        response_template: How it writes tool calls; None where that is not known.
         context: Most tokens of prompt and answer together; None for no limit.
-        parameters: Its size.
+        threads: How many CPU threads an answer takes.
         nbytes: Memory that its weights take.
     """
 
@@ -47,7 +53,7 @@ class LoadedModel:
     tokenizer: Any
     response_template: dict[str, Any] | None
     context: int | None
-    parameters: int
+    threads: int
     nbytes: int
 
     @cached_property
@@ -126,7 +132,7 @@ def load(folder: Path) -> LoadedModel:
         tokenizer=tokenizer,
         response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        parameters=parameters,
+        threads=serving_threads(parameters),
         nbytes=model.get_memory_footprint(),
     )
 
@@ -136,7 +142,7 @@ def free() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    # glibc keeps what was freed unless it is told not to; others do not know the call.
+    # glibc keeps freed memory unless asked to trim; other C libraries lack the call.
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
@@ -155,7 +161,7 @@ def _parameters(file: Path) -> int:
     with safe_open(file, framework="pt") as tensors:
         return sum(
             math.prod(tensors.get_slice(name).get_shape())
-            for name in tensors.keys()  # noqa: SIM118 - it is no mapping
+            for name in tensors.keys()  # noqa: SIM118 - it is not a mapping
         )
 
 
@@ -166,11 +172,11 @@ def _cpu_type(parameters: int) -> Any:
 
 
 def _no_memory() -> ApiError:
-    logger.warning("There was no memory for a model")
+    logger.warning("Not enough memory for a model")
     return ApiError(
         503,
-        "There is no memory left for this model, most likely since a training takes it: ask again"
-        " when that has ended, or start the engine with a smaller --model-memory.",
+        "Not enough memory for this model, most likely because a training job runs: retry when it"
+        " has ended, or start the engine with a smaller --model-memory.",
         code="out_of_memory",
         param="model",
     )
@@ -179,9 +185,7 @@ def _no_memory() -> ApiError:
 def _not_loadable(folder: Path, error: Exception) -> ApiError:
     if not folder.exists():
         # It was deleted between the question and the loading.
-        return ApiError(
-            404, "The model is not there any more.", code="model_not_found", param="model"
-        )
+        return model_not_found("The model has been deleted.")
     logger.warning("A model folder could not be loaded: %s", type(error).__name__)
     return ApiError(
         500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"

@@ -1,9 +1,12 @@
-"""From the tokens that a model draws to the pieces of an answer. Importing this brings torch."""
+"""From the tokens that a model draws to the pieces of an answer: text, thoughts and tool calls.
+
+Importing this imports torch and transformers.
+"""
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tokenizers.decoders import DecodeStream
@@ -12,15 +15,76 @@ from transformers.cli.serving.utils import (
     ToolCall,
     response_events_to_chunks,
 )
+from transformers.utils.chat_parsing import ResponseParser
 
-from langchain_finetune.local.serving.deltas import CompleteCall, Piece, ReasoningDelta, Text, Token
+from langchain_finetune.local.serving.answer import CompleteCall, Piece, ReasoningDelta, Text, Token
 from langchain_finetune.local.serving.loading import LoadedModel
-from langchain_finetune.local.serving.structured.logits_processors import ScoreRecorder
-from langchain_finetune.local.serving.tool_call_parser import LenientParser
+from langchain_finetune.local.serving.structured.constraint import ScoreRecorder
+
+# OpenAI's API gives this for what is all but impossible; JSON has no infinity.
+_MIN_LOGPROB = -9999.0
 
 
 class CancelledAnswerError(Exception):
-    """Nobody wants the rest of the answer."""
+    """The rest of the answer is not wanted."""
+
+
+class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is not typed
+    """A response parser that gives a malformed tool call back as text.
+
+    The parser's inner methods are overridden; `tests/local/test_serving_models.py` has a canary.
+    transformers' own raises ValueError, after which the whole answer is lost: also its text, and
+    also for a model that was cut off by its token limit in the middle of a call.
+
+    Args:
+        template: The tokenizer's response template.
+        prefix: The prompt.
+        tools: What may be called, to know the types of arguments; may be empty.
+        special: Texts of special tokens, which text must not show.
+    """
+
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        *,
+        prefix: str,
+        tools: list[dict[str, Any]],
+        special: Sequence[str],
+    ) -> None:
+        self._special = special
+        self._region_start = 0
+        super().__init__(template, prefix, tools=tools)
+
+    def _open_explicit(self, events: list[dict[str, Any]], field: Any, m: Any) -> None:
+        self._region_start = m.start()
+        super()._open_explicit(events, field, m)
+
+    def _close_current(self, events: list[dict[str, Any]]) -> None:
+        known = len(events)
+        try:
+            super()._close_current(events)
+        except (KeyError, TypeError, ValueError):
+            self._reset_to_implicit()
+        else:
+            if all(_is_sound(event) for event in events[known:]):
+                return
+        del events[known:]
+        raw = self._buffer[self._region_start : self._pos]
+        for token in self._special:
+            raw = raw.replace(token, "")
+        events.append({"type": "region_chunk", "field": "content", "text": raw, "dirty": False})
+
+
+def _is_sound(event: Mapping[str, Any]) -> bool:
+    if event["type"] != "region_close" or event["field"] != "tool_calls":
+        return True
+    value = event["value"]
+    function = value.get("function") if isinstance(value, dict) else None
+    return (
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments"), dict)
+    )
 
 
 class TokenStream:
@@ -31,8 +95,8 @@ class TokenStream:
     Args:
         loaded: The model that writes.
         parser: Finds calls and reasoning; None where all is text.
-        recorder: Knows how likely tokens were; None where nobody asks.
-        top: How many alternatives of each token to tell.
+        recorder: Has the log-probabilities; None where they are not asked for.
+        top: How many alternatives of each token to report.
     """
 
     def __init__(
@@ -49,7 +113,7 @@ class TokenStream:
         self._parser = parser
         self._recorder = recorder
         self._top = top
-        # The parser looks for special tokens; nobody else should see them.
+        # Only the parser needs to see special tokens.
         self._decoder = DecodeStream([], skip_special_tokens=parser is None)
         self._unshown: list[Token] = []
         self._prompt_seen = False
@@ -114,18 +178,19 @@ class TokenStream:
         self._call(lambda: self.queue.put_nowait(item))
 
     def _call(self, work: Callable[[], None]) -> None:
-        # The server may have ended meanwhile; then there is nobody to tell.
+        # The server may have stopped meanwhile.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work)
 
     def _with_logprob(self, token: int, recorder: ScoreRecorder) -> Token:
         logprob, likeliest = recorder.logprobs(token, self._top)
-        name = self._loaded.vocabulary.decode_bytes
-        return Token(
-            name([token]),
-            logprob,
-            tuple(Token(name([other]), likely) for other, likely in likeliest),
+        return self._token(
+            token, logprob, tuple(self._token(other, likely) for other, likely in likeliest)
         )
+
+    def _token(self, token: int, logprob: float, top: tuple[Token, ...] = ()) -> Token:
+        data = self._loaded.vocabulary.decode_bytes([token])
+        return Token(data, max(logprob, _MIN_LOGPROB), top)
 
 
 class TextFilter:
@@ -135,7 +200,7 @@ class TextFilter:
     comes from the chat template.
 
     Args:
-        stops: Strings that end the answer; they are no part of it.
+        stops: Strings that end the answer and are not part of it.
 
     Attributes:
         stopped: A stop string was met; nothing more will come.

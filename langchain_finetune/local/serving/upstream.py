@@ -1,8 +1,15 @@
-"""Hands generation to another server of OpenAI's API, such as vLLM on a machine with GPUs."""
+"""Passes requests to another server of OpenAI's API, such as vLLM on a machine with GPUs.
 
+LoRA adapters that the engine has trained are brought to an upstream that can load them. It follows
+vLLM's documentation, "Dynamically serving LoRA Adapters": `POST /v1/load_lora_adapter` with a name
+and a folder that the upstream can read, which is there when it was started with `--enable-lora` and
+`VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`.
+"""
+
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -10,9 +17,15 @@ from starlette.responses import Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
-from langchain_finetune.local.serving.adapters import UpstreamAdapters
-from langchain_finetune.local.serving.relay import SOON, Relay, handed_on, read_object, whole
-from langchain_finetune.local.serving.request_fields import take_required
+from langchain_finetune.local.serving.protocol import invalid, missing, model_not_found
+from langchain_finetune.local.serving.relay import (
+    SOON,
+    Relay,
+    passed_on,
+    read_object,
+    upstream_failed,
+    whole,
+)
 from langchain_finetune.local.serving.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)
@@ -24,10 +37,10 @@ _HINT = (
 
 
 class Upstream:
-    """Answers as an upstream does: the same request goes there, and its answer comes back.
+    """Passes requests to an upstream, and its answers back.
 
     Args:
-        settings: Where the upstream is.
+        settings: The upstream's address, key and names of models.
         find_adapter: Finds the LoRA adapter of one of the engine's models.
     """
 
@@ -36,55 +49,57 @@ class Upstream:
     ) -> None:
         self._names = settings.models
         self._relay = Relay(settings)
-        self._adapters = UpstreamAdapters(
-            self._relay, settings.models, find_adapter, self._list_models
-        )
+        self._find_adapter = find_adapter
+        self._loaded: set[str] = set()
+        self._turn = asyncio.Lock()
 
-    @asynccontextmanager
-    async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/chat/completions`.
 
         Leaving the context ends the upstream's work.
 
         Args:
-            body: The request; all but its `model` goes on as it is.
+            body: The request; all but its `model` is passed on as it is.
 
-        Yields:
+        Returns:
             The upstream's answer, errors too.
 
         Raises:
             ApiError: 400 where no model is named; 502 to 504 where the upstream can't answer.
         """
-        async with self._answered("chat/completions", body) as response:
-            yield response
+        return self._answered("chat/completions", body)
 
-    @asynccontextmanager
-    async def complete(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def complete(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/completions`; see `create`."""
-        async with self._answered("completions", body) as response:
-            yield response
+        return self._answered("completions", body)
 
-    @asynccontextmanager
-    async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
+    def respond(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
         """Answer `POST /v1/responses`; see `create`."""
-        async with self._answered("responses", body) as response:
-            yield response
+        return self._answered("responses", body)
 
     async def warm(self) -> None:
-        """Tell in the log whether the upstream answers."""
+        """Log a warning if the upstream does not answer."""
         try:
             await self._list_models()
         except ApiError as error:
             logger.warning("%s", error.message)
 
     async def unload(self, model: str) -> None:
-        """Let the upstream forget a model's adapter."""
-        await self._adapters.unload(model)
+        """Unload an adapter from the upstream, also one that an earlier engine has loaded there."""
+        if model in self._names:
+            return
+        async with self._turn:
+            self._loaded.discard(model)
+            try:
+                if any(card["id"] == model for card in await self._list_models()):
+                    await self._post("unload_lora_adapter", {"lora_name": model}, timeouts=SOON)
+            except ApiError as error:
+                logger.warning("The upstream has not unloaded an adapter: %s", error.code)
 
     async def cards(self) -> list[dict[str, Any]]:
         """Return the upstream's models in OpenAI's shape, and those that have a name here.
 
-        None where it does not answer: the engine's own models can be listed without it.
+        The list is empty where it does not answer: the engine's own models are listed without it.
         """
         try:
             cards = await self._list_models()
@@ -105,32 +120,90 @@ class Upstream:
 
     @asynccontextmanager
     async def _answered(self, path: str, body: dict[str, Any]) -> AsyncIterator[Response]:
-        name = take_required(body, "model", str)
+        name = body.get("model")
+        if name is None:
+            raise missing("model")
+        if not isinstance(name, str):
+            raise invalid("model", "must be a string")
         sent = body | {"model": self._names.get(name, name)}
         async with AsyncExitStack() as stack:
-            await self._adapters.ensure(name)
+            await self._ensure_adapter(name)
             answer = await stack.enter_async_context(self._relay.sent("POST", path, sent))
-            missing = answer.status_code == httpx2.codes.NOT_FOUND
-            if missing and self._adapters.lost(name):
+            unknown = answer.status_code == httpx2.codes.NOT_FOUND
+            if unknown and name in self._loaded:
                 # The upstream was started again meanwhile.
+                self._loaded.discard(name)
                 await stack.aclose()
-                await self._adapters.ensure(name)
+                await self._ensure_adapter(name)
                 answer = await stack.enter_async_context(self._relay.sent("POST", path, sent))
-            yield await handed_on(answer, hint=_HINT if missing else "")
+            yield await passed_on(answer, hint=_HINT if unknown else "")
+
+    async def _ensure_adapter(self, name: str) -> None:
+        """Make sure that the upstream has a model's adapter, where it is one of the engine's.
+
+        Models that have a name of their own at the upstream are left to it.
+
+        Raises:
+            ApiError: 404 where the upstream does not serve its base, or can't load adapters;
+                502 where it refuses this one; and as `Relay.sent`.
+        """
+        if name in self._loaded or name in self._names:
+            return
+        adapter = await asyncio.to_thread(self._find_adapter, name)
+        if adapter is None:
+            return
+        async with self._turn:
+            if name not in self._loaded:
+                await self._load_adapter(name, adapter)
+                self._loaded.add(name)
 
     async def _list_models(self) -> list[dict[str, Any]]:
-        async with self._relay.sent("GET", "models", patience=SOON) as answer:
+        async with self._relay.sent("GET", "models", timeouts=SOON) as answer:
             listed = read_object(await whole(answer)) or {}
         cards = listed.get("data")
         if not answer.is_success or not isinstance(cards, list):
-            raise ApiError(
-                502,
+            raise upstream_failed(
                 f"The upstream does not list its models (status {answer.status_code}): is its "
-                "address the one of an API like OpenAI's, such as http://gpu-box:8000/v1?",
-                code="upstream_failed",
+                "address the one of an API like OpenAI's, such as http://gpu-box:8000/v1?"
             )
         return [
             {"object": "model", "created": 0, "owned_by": "upstream"} | card
             for card in cards
             if isinstance(card, dict) and isinstance(card.get("id"), str)
         ]
+
+    async def _load_adapter(self, name: str, adapter: Adapter) -> None:
+        cards = await self._list_models()
+        if any(card["id"] == name for card in cards):
+            return
+        base = self._names.get(adapter.base, adapter.base)
+        if not any(base in {card["id"], card.get("root")} for card in cards):
+            raise _not_served(
+                name,
+                f"it serves neither this model nor its base '{base}'; if the base has another "
+                f"name there, start the engine with --upstream-model '{adapter.base}=NAME'",
+            )
+        status = await self._post(
+            "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter.folder)}
+        )
+        if status in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+            raise _not_served(
+                name,
+                "and it can't load its adapter: start it with --enable-lora and "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, where it can read the engine's home",
+            )
+        if status != httpx2.codes.OK:
+            raise upstream_failed(
+                f"The upstream refused the adapter of '{name}' with status {status}: its log says "
+                "why (the rank may be above its --max-lora-rank).",
+                param="model",
+            )
+
+    async def _post(self, path: str, body: Mapping[str, str], **options: Any) -> int:
+        async with self._relay.sent("POST", path, body, **options) as answer:
+            await whole(answer)
+            return answer.status_code
+
+
+def _not_served(name: str, reason: str) -> ApiError:
+    return model_not_found(f"The upstream does not serve '{name}': {reason}.")

@@ -14,9 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.sql import one_of
-from langchain_finetune.local.store.timestamps import now
+from langchain_finetune.local.sqlite import Database, one_of
+from langchain_finetune.local.store.values import now
 
 VALID_S = 24 * 3600
 """How long a signed address works; readers fetch at once."""

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.sql import Where
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.store.values import iso, micros, now
 
 LATEST = "latest"
 """The tag that moves by itself."""
@@ -67,12 +66,10 @@ class Versions:
             limit: At most so many.
             offset: Without the first so many.
         """
-        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
-        tags = self._tags(dataset_id, times)
         found = [
-            {"as_of": iso(time), "tags": tags.get(time, [])}
-            for time in sorted(times, reverse=True)
-            if not search or any(search in tag for tag in tags.get(time, []))
+            {"as_of": iso(time), "tags": tags}
+            for time, tags in self._tagged(dataset_id).items()
+            if not search or any(search in tag for tag in tags)
         ]
         return found[offset : offset + limit]
 
@@ -80,23 +77,18 @@ class Versions:
         """Return the version of a tag, or the newest at a time.
 
         Raises:
-            ApiError: 400 where not exactly one of both is given or the time is none, 404 where
+            ApiError: 400 where not exactly one of both is given or the time is not one, 404 where
                 there is no such version.
         """
         if (as_of is None) == (tag is None):
             raise ApiError(400, "Exactly one of 'as_of' and 'tag' must be given.")
-        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
-        tags = self._tags(dataset_id, times)
+        limit = None if as_of is None else _time(as_of)
+        for time, tags in self._tagged(dataset_id).items():
+            if tag in tags or (limit is not None and time <= limit):
+                return {"as_of": iso(time), "tags": tags}
         if tag is not None:
-            found = [time for time in times if tag in tags.get(time, [])]
-            if not found:
-                raise _no_tag(tag)
-        else:
-            limit = _time(as_of)
-            found = [time for time in times if time <= limit]
-            if not found:
-                raise ApiError(404, "The dataset had no version yet.", code="version_not_found")
-        return {"as_of": iso(max(found)), "tags": tags.get(max(found), [])}
+            raise _no_tag(tag)
+        raise ApiError(404, "The dataset had no version yet.", code="version_not_found")
 
     def fixed(self, dataset_id: str, as_of: str | None) -> str:
         """Return the time of a version: what it holds stays, while tags and the newest move.
@@ -108,17 +100,14 @@ class Versions:
         Raises:
             ApiError: 404 for a tag that there isn't.
         """
-        times = (row["time"] for row in self._database.rows(_TIMES, (dataset_id,)))
-        newest = max(times, default=now())
-        if as_of in (None, "", LATEST):
-            return iso(newest)
-        time = micros(as_of)
+        newest = next(iter(self._tagged(dataset_id)), now())
+        time = micros(as_of) if as_of not in (None, "", LATEST) else newest
         if time is None:
             sql = "SELECT version FROM dataset_tags WHERE dataset_id = ? AND tag = ?"
             row = self._database.row(sql, (dataset_id, as_of))
             if row is None:
                 raise _no_tag(as_of)
-            time = row["version"]
+            time = int(row["version"])
         return iso(min(time, newest))
 
     def tag(self, dataset_id: str, as_of: Any, tag: Any) -> dict[str, Any]:
@@ -130,12 +119,11 @@ class Versions:
         if not isinstance(tag, str) or not tag or tag == LATEST or micros(tag) is not None:
             raise ApiError(400, "A tag must be a text, and neither 'latest' nor a time.")
         time = _time(as_of)
-        times = [row["time"] for row in self._database.rows(_TIMES, (dataset_id,))]
-        if time not in times:
+        if time not in self._tagged(dataset_id):
             raise ApiError(404, "No version of the dataset began then.", code="version_not_found")
         row = {"dataset_id": dataset_id, "tag": tag, "version": time}
         self._database.put("dataset_tags", row)
-        return {"as_of": iso(time), "tags": self._tags(dataset_id, times)[time]}
+        return {"as_of": iso(time), "tags": self._tagged(dataset_id)[time]}
 
     def difference(self, dataset_id: str, before: str, after: str) -> dict[str, list[str]]:
         """Return which examples differ between two versions, by their times or tags.
@@ -160,11 +148,17 @@ class Versions:
         )
         return {row["id"]: row["version"] for row in rows}
 
-    def _tags(self, dataset_id: str, times: list[int]) -> dict[int, list[str]]:
-        found = {max(times): [LATEST]} if times else {}
+    def _tagged(self, dataset_id: str) -> dict[int, list[str]]:
+        """Return the times of all versions with their tags, newest first."""
+        times = {row["time"] for row in self._database.rows(_TIMES, (dataset_id,))}
+        found: dict[int, list[str]] = {time: [] for time in sorted(times, reverse=True)}
+        if found:
+            found[max(times)].append(LATEST)
         sql = "SELECT tag, version FROM dataset_tags WHERE dataset_id = ? ORDER BY tag"
         for row in self._database.rows(sql, (dataset_id,)):
-            found.setdefault(row["version"], []).append(row["tag"])
+            # A version may be gone with the last example that changed in it.
+            if row["version"] in found:
+                found[row["version"]].append(row["tag"])
         return found
 
 

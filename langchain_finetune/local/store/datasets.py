@@ -1,30 +1,45 @@
 """Datasets: names and types; their examples lie in `examples`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-from uuid import uuid4
+from typing import Any, Literal
 
 import orjson
+from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, one_of
 from langchain_finetune.local.store.example_changes import require_schemas
 from langchain_finetune.local.store.filter_parser import Comparison
 from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, now
-
-DATA_TYPES = ("kv", "llm", "chat")
-_KEPT = (
-    "description",
-    "inputs_schema_definition",
-    "outputs_schema_definition",
-    "transformations",
-    "externally_managed",
+from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.values import (
+    ClientBody,
+    Id,
+    Name,
+    dumps,
+    iso,
+    new_uuid,
+    now,
+    validated,
 )
+
+
+class _NewDataset(ClientBody):
+    id: Id = Field(default_factory=new_uuid)
+    name: Name
+    data_type: Literal["kv", "llm", "chat"] = "kv"
+    extra: Any = None
+
+
+class _Described(ClientBody):
+    """What a dataset says of itself beside its columns."""
+
+    description: Any = None
+    inputs_schema_definition: Any = None
+    outputs_schema_definition: Any = None
+    transformations: Any = None
+    externally_managed: Any = None
 
 
 class Datasets:
@@ -43,22 +58,14 @@ class Datasets:
         Raises:
             ApiError: 409 where one of that name exists, 400 where the body is malformed.
         """
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not body["name"]:
-            raise ApiError(400, "A dataset needs a name.", param="name")
-        data_type = body.get("data_type") or "kv"
-        if data_type not in DATA_TYPES:
-            raise ApiError(400, "data_type must be kv, llm or chat.", param="data_type")
-        require_schemas(body)
-        extra = body.get("extra")
-        metadata = extra.get("metadata") if isinstance(extra, dict) else None
-        row = {
-            "id": uuid_text(body.get("id"), "id") or str(uuid4()),
-            "name": body["name"],
-            "data_type": data_type,
+        asked, described = validated(_NewDataset, body), validated(_Described, body).model_dump()
+        require_schemas(described)
+        metadata = asked.extra.get("metadata") if isinstance(asked.extra, dict) else None
+        row = asked.model_dump(exclude={"extra"}) | {
             "created_at": now(),
             "modified_at": now(),
             "metadata": dumps(metadata if isinstance(metadata, dict) else {}, "metadata"),
-            "body": dumps({name: body.get(name) for name in _KEPT}, "dataset"),
+            "body": dumps(described, "dataset"),
         }
         with self._database.transaction():
             if self._database.row(
@@ -97,20 +104,19 @@ class Datasets:
         if name is not None:
             conditions.append(Where("name = ?", (name,)))
         if name_contains is not None:
-            conditions.append(Where("instr(casefold(name), ?) > 0", (name_contains.casefold(),)))
+            conditions.append(contains("name", name_contains))
         if metadata:
             conditions.append(has_metadata("d", metadata))
-        where = all_of(conditions)
-        rows = self._database.search(
-            "SELECT *, (SELECT count(*) FROM example_versions AS e "  # noqa: S608 constants and "?"
-            "WHERE e.dataset_id = d.id AND e.valid_to IS NULL) AS example_count "
-            f"FROM datasets AS d WHERE {where.sql} ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
-            (*where.values, limit, offset),
+        source = (
+            "*, (SELECT count(*) FROM example_versions AS e WHERE e.dataset_id = d.id"
+            " AND e.valid_to IS NULL) AS example_count FROM datasets AS d"
         )
+        order = "created_at DESC, id"
+        rows = self._database.listed(source, conditions, order, limit, offset)
         return [_answer(row) for row in rows]
 
     def delete(self, dataset_id: str) -> None:
-        """Forget a dataset with all versions of its examples, and the comparisons on it.
+        """Delete a dataset with all versions of its examples, and the comparisons on it.
 
         Raises:
             ApiError: 404 where there is none.

@@ -2,22 +2,29 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from uuid import uuid4
+from typing import Annotated, Any
 
 import jsonschema_rs
 import orjson
+from pydantic import BeforeValidator, Field
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.attachments import Attachment
-from langchain_finetune.local.store.bodies import FormPart, dumps, loads
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.timestamps import micros
+from langchain_finetune.local.store.bodies import FormPart
+from langchain_finetune.local.store.values import (
+    ClientBody,
+    Id,
+    dumps,
+    loads,
+    micros,
+    new_uuid,
+    validated,
+)
 
 DEFAULT_SPLIT = "base"
 """The split of examples that name none, as in LangSmith."""
 
-_PARTS = frozenset({"", "inputs", "outputs", "attachments_operations"})
+_PARTS = frozenset({"inputs", "outputs", "attachments_operations"})
 
 SPLITS_KEY = "dataset_split"
 """Where LangSmith keeps an example's splits in its metadata."""
@@ -48,48 +55,65 @@ class ExampleChange:
     files_from_run: tuple[str, ...] = ()
 
 
-def example_change(
-    body: Any,
-    *,
-    example_id: str | None = None,
-    inputs: Any = None,
-    outputs: Any = None,
-    attachments: Iterable[Attachment] = (),
-    operations: Any = None,
-) -> ExampleChange:
+def _texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_Splits = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class _Operations(ClientBody):
+    """What becomes of the files that an example has."""
+
+    rename: dict[str, str] = Field(default={})
+    retain: list[str] = Field(default=[])
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        return {name: name for name in self.retain} | self.rename
+
+
+class _ExampleBody(ClientBody):
+    id: Id = Field(default_factory=new_uuid)
+    inputs: dict[str, Any] | None = None
+    outputs: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    split: _Splits | None = None
+    created_at: Any = None
+    source_run_id: Id | None = None
+    use_source_run_io: Any = None
+    use_source_run_attachments: list[str] = Field(default=[])
+    attachments_operations: _Operations | None = None
+
+
+def example_change(body: Any, *, attachments: Iterable[Attachment] = ()) -> ExampleChange:
     """Read what a client says of an example.
 
     Args:
         body: `{"id"?, "inputs"?, "outputs"?, "metadata"?, "split"?, "created_at"?,
-            "source_run_id"?}`.
-        example_id: Its id, where the body does not hold it.
-        inputs: Its inputs, where the body does not hold them.
-        outputs: Its outputs, likewise.
+            "source_run_id"?, "attachments_operations"?}`; the last is
+            `{"rename": {old: new}, "retain": [name]}`, of the files before.
         attachments: Files that are new.
-        operations: `{"rename": {old: new}, "retain": [name]}`, of the files before.
 
     Raises:
         ApiError: 400 where a field is not what it should be.
     """
-    if not isinstance(body, dict):
-        raise ApiError(400, "An example must be a JSON object.")
-    files = body.get("use_source_run_attachments") or []
-    if not _is_texts(files):
-        raise ApiError(400, "use_source_run_attachments must be a list of texts.")
-    if (body.get("use_source_run_io") or files) and not body.get("source_run_id"):
+    asked = validated(_ExampleBody, body)
+    files, operations = asked.use_source_run_attachments, asked.attachments_operations
+    if (asked.use_source_run_io or files) and not asked.source_run_id:
         raise ApiError(400, "A source_run_id must say from which run.", param="source_run_id")
     return ExampleChange(
         attachments=tuple(attachments),
-        kept_attachments=_kept(operations),
-        from_run=bool(body.get("use_source_run_io")),
+        kept_attachments=None if operations is None else operations.kept,
+        from_run=bool(asked.use_source_run_io),
         files_from_run=tuple(files),
-        id=uuid_text(example_id or body.get("id"), "id") or str(uuid4()),
-        inputs=_object("inputs", inputs if inputs is not None else body.get("inputs")),
-        outputs=_object("outputs", outputs if outputs is not None else body.get("outputs")),
-        metadata=_metadata(body.get("metadata")),
-        splits=_splits(body.get("split")),
-        created_at=micros(body.get("created_at")),
-        source_run_id=uuid_text(body.get("source_run_id"), "source_run_id"),
+        id=asked.id,
+        inputs=None if asked.inputs is None else dumps(asked.inputs, "inputs"),
+        outputs=None if asked.outputs is None else dumps(asked.outputs, "outputs"),
+        metadata=asked.metadata,
+        splits=asked.split,
+        created_at=micros(asked.created_at),
+        source_run_id=asked.source_run_id,
     )
 
 
@@ -108,23 +132,21 @@ def examples_of_parts(parts: Iterable[FormPart]) -> list[ExampleChange]:
     for part in parts:
         example_id, _, field = part.name.partition(".")
         kind, _, name = field.partition(".")
-        fields = found.setdefault(example_id, {})
+        fields = found.setdefault(example_id, {"id": example_id})
         if kind == "attachment" and name:
             attachment = Attachment(name, part.content_type, part.data)
             files.setdefault(example_id, []).append(attachment)
+        elif not field:
+            body = loads(part.data, "example")
+            if not isinstance(body, dict):
+                raise ApiError(400, "An example must be a JSON object.")
+            found[example_id] = {**body, **fields}
         elif field in _PARTS:
-            fields[field] = loads(part.data, field or "example")
+            fields[field] = loads(part.data, field)
         else:
             raise ApiError(400, "A part's name is none of an example.")
     return [
-        example_change(
-            fields.get("", {}),
-            example_id=example_id,
-            inputs=fields.get("inputs"),
-            outputs=fields.get("outputs"),
-            attachments=files.get(example_id, ()),
-            operations=fields.get("attachments_operations"),
-        )
+        example_change(fields, attachments=files.get(example_id, ()))
         for example_id, fields in found.items()
     ]
 
@@ -137,40 +159,8 @@ def example_metadata(change: ExampleChange, old: Mapping[str, Any] | None = None
     return new | {SPLITS_KEY: list(given or (DEFAULT_SPLIT,))}
 
 
-def _kept(operations: Any) -> Mapping[str, str] | None:
-    """Return which files stay, by their old names, with their new ones."""
-    if operations is None:
-        return None
-    rename = operations.get("rename") or {} if isinstance(operations, dict) else None
-    retain = operations.get("retain") or [] if isinstance(operations, dict) else None
-    fits = isinstance(rename, dict) and _is_texts(list(rename.values())) and _is_texts(retain)
-    if not fits or rename is None or retain is None:
-        raise ApiError(
-            400,
-            'attachments_operations must be {"rename": {...}, "retain": [...]}.',
-            param="attachments_operations",
-        )
-    return {name: name for name in retain} | rename
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _object(name: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, dict):
-        raise ApiError(400, f"{name} must be an object.", param=name)
-    return None if value is None else dumps(value, name)
-
-
-def _metadata(value: Any) -> Mapping[str, Any] | None:
-    if value is not None and not isinstance(value, dict):
-        raise ApiError(400, "metadata must be an object.", param="metadata")
-    return value
-
-
 def _splits(value: Any) -> tuple[str, ...] | None:
-    splits = [value] if isinstance(value, str) else value
+    splits = _texts(value)
     if splits is None:
         return None
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
@@ -183,7 +173,7 @@ SCHEMAS = {"inputs": "inputs_schema_definition", "outputs": "outputs_schema_defi
 
 
 def require_schemas(dataset: Mapping[str, Any]) -> None:
-    """Refuse a dataset with something that is no JSON schema.
+    """Refuse a dataset with something that is not a JSON schema.
 
     Raises:
         ApiError: 400 with the name of the field.

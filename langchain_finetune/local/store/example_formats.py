@@ -10,8 +10,9 @@ from uuid import uuid4
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import FormPart, dumps
+from langchain_finetune.local.store.bodies import FormPart
 from langchain_finetune.local.store.example_changes import ExampleChange
+from langchain_finetune.local.store.values import dumps
 
 MAX_ROWS = 100_000
 """Most rows of a file: short ones take a hundred times their bytes as examples."""

@@ -1,17 +1,16 @@
 """Examples with all their versions: a change ends a version and begins the next."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.attachments import Attachments
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
+from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.attachments import Attachments, Links, attachment_urls
 from langchain_finetune.local.store.dataset_versions import Versions
-from langchain_finetune.local.store.datasets import Datasets
+from langchain_finetune.local.store.datasets import Datasets, has_metadata
 from langchain_finetune.local.store.example_changes import (
     DEFAULT_SPLIT,
     SPLITS_KEY,
@@ -19,11 +18,15 @@ from langchain_finetune.local.store.example_changes import (
     example_metadata,
     require_fit,
 )
-from langchain_finetune.local.store.example_reader import ExampleReader, unknown_example
-from langchain_finetune.local.store.timestamps import now
+from langchain_finetune.local.store.filter_parser import parse_filter
+from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
+from langchain_finetune.local.store.filter_sql import filter_condition
+from langchain_finetune.local.store.values import dumps, iso, now
+
+_PAGE = 200
 
 
-class ExampleStore(ExampleReader):
+class ExampleStore:
     """All examples of a store's datasets.
 
     Args:
@@ -40,8 +43,102 @@ class ExampleStore(ExampleReader):
         attachments: Attachments,
         versions: Versions,
     ) -> None:
-        super().__init__(database, attachments, versions)
+        self._database = database
         self._datasets = datasets
+        self._attachments = attachments
+        self._versions = versions
+
+    def get(self, example_id: str, as_of: str | None = None) -> dict[str, Any]:
+        """Return one example, as it was in a version.
+
+        Raises:
+            ApiError: 404 where it did not exist.
+        """
+        found = self.all(ids=[example_id], as_of=as_of, limit=1, attachments=True)
+        if not found:
+            raise _unknown_example(example_id)
+        return found[0]
+
+    def all(
+        self,
+        *,
+        dataset_id: str | None = None,
+        ids: Sequence[str] = (),
+        as_of: str | None = None,
+        splits: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        filter_text: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        attachments: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return the examples of a version, in the order in which they came.
+
+        Args:
+            dataset_id: Only of this dataset.
+            ids: Only these.
+            as_of: A time; the newest version by default (`latest`).
+            splits: Only of one of these splits.
+            metadata: Only with these entries in the metadata.
+            filter_text: Only those that match this filter.
+            limit: At most so many.
+            offset: Without the first so many.
+            attachments: Tell their files, too.
+
+        Raises:
+            ApiError: 404 for an unknown version, 400 for a malformed filter.
+        """
+        conditions = [self._versions.condition(as_of, dataset_id)]
+        if metadata:
+            conditions.append(has_metadata("e", metadata))
+        if dataset_id is not None:
+            conditions.append(Where("e.dataset_id = ?", (dataset_id,)))
+        if ids:
+            conditions.append(one_of("e.id", ids))
+        if splits:
+            asked = one_of("split.value", splits)
+            source = f"json_each(e.metadata, '$.{SPLITS_KEY}') AS split"
+            conditions.append(
+                Where(f"EXISTS (SELECT 1 FROM {source} WHERE {asked.sql})", asked.values)  # noqa: S608
+            )
+        if filter_text:
+            conditions.append(filter_condition(parse_filter(filter_text), EXAMPLE_FILTERS, "e"))
+        rows = self._database.listed(
+            "* FROM example_versions AS e", conditions, "e.place", limit, offset
+        )
+        files = self._attachments.of([str(row["version"]) for row in rows]) if attachments else {}
+        return [_answer(row, files.get(str(row["version"])), attachments) for row in rows]
+
+    def each(self, dataset_id: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the examples of a version in their order, with little in memory.
+
+        Raises:
+            ApiError: 404 for an unknown version.
+        """
+        version = self._versions.condition(as_of, dataset_id)
+        place = -1
+        while True:
+            rows, has_more = self._database.page(
+                f"SELECT * FROM example_versions AS e WHERE e.dataset_id = ? AND {version.sql} "  # noqa: S608
+                "AND e.place > ? ORDER BY e.place LIMIT ?",
+                (dataset_id, *version.values, place),
+                _PAGE,
+            )
+            yield from rows
+            if not has_more:
+                return
+            place = rows[-1]["place"]
+
+    def splits(self, dataset_id: str, as_of: str | None = None) -> list[str]:
+        """Return the names of a dataset's splits."""
+        version = self._versions.condition(as_of, dataset_id)
+        rows = self._database.rows(
+            f"SELECT DISTINCT split.value AS name FROM example_versions AS e, "  # noqa: S608
+            f"json_each(e.metadata, '$.{SPLITS_KEY}') AS split "
+            f"WHERE e.dataset_id = ? AND {version.sql} ORDER BY 1",
+            (dataset_id, *version.values),
+        )
+        return [row["name"] for row in rows]
 
     def add(self, dataset_id: str, changes: Sequence[ExampleChange]) -> int:
         """Add examples, all or none; return the version (a time) in which they first are.
@@ -85,7 +182,7 @@ class ExampleStore(ExampleReader):
             for change in changes:
                 old = self._newest(change.id)
                 if old is None or old["valid_to"] or dataset_id not in (None, old["dataset_id"]):
-                    raise unknown_example(change.id)
+                    raise _unknown_example(change.id)
                 known = old["dataset_id"]
                 if known not in datasets:
                     datasets[known] = self._datasets.get(known)
@@ -104,7 +201,7 @@ class ExampleStore(ExampleReader):
             for example_id in example_ids:
                 old = self._newest(example_id)
                 if old is None or not self._end(example_id, time):
-                    raise unknown_example(example_id)
+                    raise _unknown_example(example_id)
                 self._touch(old["dataset_id"], time)
 
     def erase(self, example_ids: Iterable[str]) -> None:
@@ -117,7 +214,7 @@ class ExampleStore(ExampleReader):
             for example_id in example_ids:
                 sql = "DELETE FROM example_versions WHERE id = ?"
                 if not self._database.run(sql, (example_id,)):
-                    raise unknown_example(example_id)
+                    raise _unknown_example(example_id)
         self._database.give_back()
 
     def move(
@@ -216,3 +313,26 @@ class ExampleStore(ExampleReader):
 
     def _touch(self, dataset_id: str, time: int) -> None:
         self._database.run("UPDATE datasets SET modified_at = ? WHERE id = ?", (time, dataset_id))
+
+
+def _unknown_example(example_id: str) -> ApiError:
+    return ApiError(404, f"There is no example {example_id}.", code="example_not_found")
+
+
+def _answer(
+    row: Mapping[str, Any],
+    files: Links | None,
+    attachments: bool,  # noqa: FBT001 whether files are told
+) -> dict[str, Any]:
+    # LangSmith's client fetches each file that it is told of.
+    told = {"attachment_urls": attachment_urls(files or {})} if attachments else {}
+    return told | {
+        "id": row["id"],
+        "dataset_id": row["dataset_id"],
+        "inputs": orjson.Fragment(row["inputs"]),
+        "outputs": orjson.Fragment(row["outputs"] or "null"),
+        "metadata": orjson.Fragment(row["metadata"]),
+        "created_at": iso(row["created_at"]),
+        "modified_at": iso(row["valid_from"]),
+        "source_run_id": row["source_run_id"],
+    }

@@ -1,99 +1,95 @@
 """Exports of runs to files in the engine's home, as LangSmith's bulk export lays them out."""
 
-import datetime as dt
 import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.safe_logging import log_broken
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database, EngineStopsError
+from langchain_finetune.local.safe_logging import log_failure
+from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
-from langchain_finetune.local.store.filter_parser import parse_filter
-from langchain_finetune.local.store.filter_schema import RUN_FILTERS
-from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.projects import TENANT_ID, ProjectStore
+from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_queries import (
-    ClientTime,
     RunSearch,
     after_run,
     cursor_after,
-    micros_of,
-    validated,
+    run_filter,
 )
 from langchain_finetune.local.store.runs import FoundRun, Runs
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import EPOCH, iso, micros, moment, now
+from langchain_finetune.local.store.values import (
+    TENANT_ID,
+    ClientQuery,
+    ClientTime,
+    Id,
+    dumps,
+    iso,
+    micros,
+    moment,
+    new_uuid,
+    now,
+    validated,
+)
+
+logger = logging.getLogger(__name__)
 
 DESTINATION_ID = str(uuid5(UUID(TENANT_ID), "exports"))
 """The one place where a local store exports to: a folder of its own."""
 
 
-class _ExportRequest(BaseModel):
-    """An unknown field is refused: dropped, something else would be exported."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    session_id: UUID
-    bulk_export_destination_id: UUID = UUID(DESTINATION_ID)
-    start_time: ClientTime = EPOCH
+class _ExportRequest(ClientQuery):
+    session_id: Id
+    bulk_export_destination_id: Id = DESTINATION_ID
+    start_time: ClientTime = 0
+    # So that an export that is begun anew gives the same runs.
     end_time: ClientTime | None = None
     filter: str | None = None
     format: Format = "Parquet"
     format_version: str | None = None
     compression: Compression = "gzip"
-    export_fields: list[str] | None = None
     # What recurs is for a scheduler of the user's own.
     interval_hours: None = None
+    export_fields: list[str] | None = None
+
+    @field_validator("export_fields")
+    @classmethod
+    def _known(cls, fields: list[str] | None) -> list[str] | None:
+        unknown = sorted(set(fields or ()).difference(COLUMNS))
+        if unknown:
+            told = {"names": ", ".join(unknown)}
+            raise PydanticCustomError("fields", "unknown fields: {names}", told)
+        return fields
 
 
-def export_record(body: Any) -> dict[str, Any]:
-    """Read the body of `POST /bulk-exports`; return the export as the API tells it.
-
-    Raises:
-        ApiError: 400 where it is malformed, 404 for another destination.
-    """
+def _export_record(body: Any) -> dict[str, Any]:
+    """Read the body of `POST /bulk-exports`; return the export as the API tells it."""
     asked = validated(_ExportRequest, body)
-    if str(asked.bulk_export_destination_id) != DESTINATION_ID:
+    if asked.bulk_export_destination_id != DESTINATION_ID:
         raise ApiError(404, f"This server exports to the destination {DESTINATION_ID} only.")
     if asked.format == "JSONL" and asked.compression == "snappy":
-        raise ApiError(400, "JSON lines can't be packed with snappy.", param="compression")
-    unknown = set(asked.export_fields or ()).difference(COLUMNS)
-    if unknown:
-        raise ApiError(
-            400, f"Unknown export_fields: {', '.join(sorted(unknown))}.", param="export_fields"
-        )
+        raise ApiError(400, "JSON lines can't be compressed with snappy.", param="compression")
     if asked.filter:
-        filter_condition(parse_filter(asked.filter), RUN_FILTERS, "r")
-    time = iso(now())
+        run_filter(asked.filter)
+    time = now()
     return {
-        "id": str(uuid4()),
+        "id": new_uuid(),
         "tenant_id": TENANT_ID,
-        "bulk_export_destination_id": DESTINATION_ID,
-        "session_id": str(asked.session_id),
         "status": "Created",
-        "created_at": time,
-        "updated_at": time,
+        "created_at": iso(time),
+        "updated_at": iso(time),
         "finished_at": None,
-        # So that an export that is begun anew gives the same runs.
-        "start_time": iso(micros_of(asked.start_time)),
-        "end_time": iso(micros_of(asked.end_time) if asked.end_time else now()),
-        "filter": asked.filter,
-        "format": asked.format,
-        "format_version": asked.format_version,
-        "compression": asked.compression,
-        "interval_hours": None,
-        "export_fields": asked.export_fields,
+        **asked.model_dump(),
+        "start_time": iso(asked.start_time),
+        "end_time": iso(time if asked.end_time is None else asked.end_time),
         "source_bulk_export_id": None,
         # These are this server's own.
         "folder": None,
@@ -102,21 +98,17 @@ def export_record(body: Any) -> dict[str, Any]:
     }
 
 
-def export_condition(record: Mapping[str, Any]) -> Where:
+def _condition(record: dict[str, Any]) -> Where:
     """Return the condition on `runs AS r` of what an export holds."""
-    times = [
-        micros_of(dt.datetime.fromisoformat(record[name])) for name in ("start_time", "end_time")
-    ]
+    times = (micros(record["start_time"]), micros(record["end_time"]))
     conditions = [
         Where("r.project_id = ?", (record["session_id"],)),
-        Where("r.start_time >= ? AND r.start_time < ?", tuple(times)),
+        Where("r.start_time >= ? AND r.start_time < ?", times),
     ]
     if record["filter"]:
-        conditions.append(filter_condition(parse_filter(record["filter"]), RUN_FILTERS, "r"))
+        conditions.append(run_filter(record["filter"]))
     return all_of(conditions)
 
-
-logger = logging.getLogger(__name__)
 
 _PAGE = 32
 """Runs in memory at once: one can hold megabytes."""
@@ -150,8 +142,9 @@ class Exports:
         self._ended = threading.Event()
         self._turn = threading.Lock()
         self._threads: list[threading.Thread] = []
-        for record in self._unfinished():
-            self._start(record["id"])
+        for record in reversed(self.all(limit=-1)):
+            if record["status"] in _UNFINISHED:
+                self._start(record["id"])
 
     def create(self, body: Any) -> dict[str, Any]:
         """Begin an export: `{session_id, start_time?, end_time?, filter?, format?, ...}`.
@@ -160,7 +153,7 @@ class Exports:
             ApiError: 400 where it is malformed, 404 for an unknown project, 507 where the disk
                 is full.
         """
-        record = export_record(body)
+        record = _export_record(body)
         self._projects.get(record["session_id"])
         self._database.require_room()
         self._write(record)
@@ -180,8 +173,8 @@ class Exports:
 
     def all(self, *, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Return exports, newest first."""
-        sql = "SELECT body FROM exports ORDER BY created_at DESC, id LIMIT ? OFFSET ?"
-        return [orjson.loads(row["body"]) for row in self._database.rows(sql, (limit, offset))]
+        rows = self._database.listed("body FROM exports", (), "created_at DESC, id", limit, offset)
+        return [orjson.loads(row["body"]) for row in rows]
 
     def cancel(self, export_id: str) -> dict[str, Any]:
         """End an export; one that has ended stays as it is.
@@ -200,11 +193,6 @@ class Exports:
         self._ended.set()
         for thread in self._threads:
             thread.join()
-
-    def _unfinished(self) -> list[dict[str, Any]]:
-        sql = "SELECT body FROM exports ORDER BY created_at"
-        found = [orjson.loads(row["body"]) for row in self._database.rows(sql)]
-        return [record for record in found if record["status"] in _UNFINISHED]
 
     def _start(self, export_id: str) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -237,7 +225,7 @@ class Exports:
         except (_EndedError, EngineStopsError):
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
-            log_broken(logger, "An export", error)
+            log_failure(logger, "An export", error)
             # Who sees that it failed finds no files any more.
             shutil.rmtree(part, ignore_errors=True)
             self._fail(export_id, error)
@@ -249,9 +237,9 @@ class Exports:
         for day, runs in groupby(self._runs_of(record), key=_day):
             folder = root / day
             folder.mkdir(parents=True)
-            with writer_of(folder, record["format"], record["compression"], columns) as writer:
+            with writer_of(folder, record["format"], record["compression"], columns) as write:
                 for found in runs:
-                    writer.write(found)
+                    write(found)
                     count += 1
         return count
 
@@ -261,7 +249,7 @@ class Exports:
         while True:
             self._require_going(record["id"])
             self._database.require_room()
-            where = all_of([export_condition(record), *after_run(cursor, ascending=True)])
+            where = all_of([_condition(record), *after_run(cursor, ascending=True)])
             page = self._runs.find(RunSearch(where, None, _PAGE, ascending=True))
             yield from page.runs
             if not page.has_more:

@@ -1,26 +1,81 @@
-"""Feedback: what users and evaluators said of runs."""
+"""Feedback: what users and evaluators said of runs, with its configurations and tokens."""
 
+import datetime as dt
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-from uuid import uuid4
+from typing import Annotated, Any, Literal
 
 import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+)
+from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, json_text, one_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.values import (
+    TENANT_ID,
+    ClientBody,
+    ClientTime,
+    Id,
+    Name,
+    dumps,
+    iso,
+    json_text,
+    micros,
+    new_uuid,
+    now,
+    validated,
+)
 
 MAX_SCORE = 1e100
 """Larger ones could not be summed up."""
 
 _MUTABLE = ("score", "value", "comment", "correction")
-_COMPARED_IN = ("comparative_experiment_id", "feedback_group_id")
-_IDS = ("run_id", "trace_id", "session_id", *_COMPARED_IN)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def _bounded(score: float) -> float:
+    if abs(score) > MAX_SCORE:
+        raise PydanticCustomError("score", "must be from -{most} to {most}", {"most": MAX_SCORE})
+    return score
+
+
+def _iso_time(value: Any) -> str:
+    return iso(micros(value) or now())
+
+
+_IsoTime = Annotated[str, BeforeValidator(_iso_time), Field(default_factory=lambda: iso(now()))]
+
+
+class _FeedbackRecord(ClientBody):
+    """The feedback as the API shows it."""
+
+    id: Id = Field(default_factory=new_uuid)
+    run_id: Id | None = None
+    trace_id: Id | None = None
+    session_id: Id | None = None
+    comparative_experiment_id: Id | None = None
+    feedback_group_id: Id | None = None
+    key: Name
+    # A truth value is a score too: true is 1.
+    score: Annotated[StrictBool | StrictInt | StrictFloat, AfterValidator(_bounded)] | None = None
+    value: Any = None
+    comment: str | None = None
+    correction: Any = None
+    feedback_source: Any = Field(default_factory=lambda: {"type": "api"})
+    created_at: _IsoTime
+    modified_at: _IsoTime
+    extra: Any = None
 
 
 class Feedback:
@@ -44,9 +99,10 @@ class Feedback:
         Raises:
             ApiError: 400 where one has no key or a field is not what it should be.
         """
-        records = [_record(body) for body in bodies]
+        records = [validated(_FeedbackRecord, body).model_dump() for body in bodies]
         with self._database.transaction():
             for record in records:
+                record["run_id"] = record["run_id"] or record["trace_id"]
                 self._database.put("feedback", _row(record))
         return records
 
@@ -74,7 +130,7 @@ class Feedback:
         return dict(orjson.loads(row["body"]))
 
     def delete(self, feedback_id: str) -> None:
-        """Forget one feedback.
+        """Delete one feedback.
 
         Raises:
             ApiError: 404 where there is none.
@@ -98,12 +154,8 @@ class Feedback:
         if comparative_experiment_id is not None:
             field = "json_extract(body, '$.comparative_experiment_id')"
             conditions.append(Where(f"{field} = ?", (comparative_experiment_id,)))
-        where = all_of(conditions)
-        rows = self._database.search(
-            f"SELECT body FROM feedback WHERE {where.sql} "  # noqa: S608 constants and "?"
-            "ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
-            (*where.values, limit, offset),
-        )
+        order = "created_at DESC, id"
+        rows = self._database.listed("body FROM feedback", conditions, order, limit, offset)
         return [orjson.loads(row["body"]) for row in rows]
 
     def stats(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -143,50 +195,204 @@ def summary(points: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _record(body: Any) -> dict[str, Any]:
-    """Return the feedback as the API shows it, checked."""
-    if not isinstance(body, dict):
-        raise ApiError(400, "Feedback must be a JSON object.")
-    key, score, comment = body.get("key"), body.get("score"), body.get("comment")
-    if not isinstance(key, str) or not key:
-        raise ApiError(400, "Feedback needs a key.", param="key")
-    # A truth value is a score too: true is 1.
-    if score is not None and not isinstance(score, bool | int | float):
-        raise ApiError(400, "score must be a number.", param="score")
-    if score is not None and abs(score) > MAX_SCORE:
-        raise ApiError(400, f"score must be from -{MAX_SCORE:g} to {MAX_SCORE:g}.", param="score")
-    if comment is not None and not isinstance(comment, str):
-        raise ApiError(400, "comment must be a text.", param="comment")
-    ids = {name: uuid_text(body.get(name), name) for name in _IDS}
-    return {
-        "id": uuid_text(body.get("id"), "id") or str(uuid4()),
-        **ids,
-        "run_id": ids["run_id"] or ids["trace_id"],
-        "key": key,
-        "score": score,
-        "value": body.get("value"),
-        "comment": comment,
-        "correction": body.get("correction"),
-        "feedback_source": body.get("feedback_source") or {"type": "api"},
-        "created_at": iso(micros(body.get("created_at")) or now()),
-        "modified_at": iso(micros(body.get("modified_at")) or now()),
-        "extra": body.get("extra"),
-    }
-
-
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     source, value = record["feedback_source"], record["value"]
-    body = dumps(record, "feedback")
-    return {
-        "id": record["id"],
-        "run_id": record["run_id"],
-        "trace_id": record["trace_id"],
-        "key": record["key"],
+    columns = ("id", "run_id", "trace_id", "key", "comment")
+    return {name: record[name] for name in columns} | {
         "score": None if record["score"] is None else float(record["score"]),
         "value": None if value is None else json_text(value),
-        "comment": record["comment"],
         "source": str(source.get("type")) if isinstance(source, dict) else None,
         "created_at": micros(record["created_at"]),
         "modified_at": micros(record["modified_at"]),
-        "body": body,
+        "body": dumps(record, "feedback"),
     }
+
+
+class _Scale(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["continuous", "categorical", "freeform"]
+
+
+class _Config(ClientBody):
+    feedback_key: Name
+    feedback_config: _Scale
+    is_lower_score_better: StrictBool | None = None
+
+
+class FeedbackConfigs:
+    """How the feedback of a key is to be read: a number in bounds, one of some categories, or text.
+
+    Feedback is not held to it.
+
+    Args:
+        database: Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, body: Any) -> dict[str, Any]:
+        """Make one: `{feedback_key, feedback_config: {type, min?, max?, categories?}, ...}`.
+
+        The same one may be made again.
+
+        Raises:
+            ApiError: 400 where it is malformed, or the key has another one.
+        """
+        record = _checked(body) | {"is_enforced": body.get("is_enforced") is True}
+        with self._database.transaction():
+            known = self.all(keys=[record["feedback_key"]])
+            if not known:
+                return self._write(record)
+            if known[0]["feedback_config"] != record["feedback_config"]:
+                raise ApiError(400, "The key has another configuration.", param="feedback_key")
+            return known[0]
+
+    def change(self, body: Any) -> dict[str, Any]:
+        """Change what is named beside `feedback_key`.
+
+        Raises:
+            ApiError: 404 where the key has none, 400 where it is malformed.
+        """
+        if not isinstance(body, dict):
+            raise ApiError(400, "A feedback configuration must be a JSON object.")
+        with self._database.transaction():
+            known = self._get(body.get("feedback_key"))
+            given = {name: value for name, value in body.items() if value is not None}
+            return self._write(known | _checked(known | given))
+
+    def delete(self, key: str) -> None:
+        """Delete the configuration of a key.
+
+        Raises:
+            ApiError: 404 where it has none.
+        """
+        self._get(key)
+        self._database.run("DELETE FROM feedback_configs WHERE key = ?", (key,))
+
+    def all(
+        self,
+        *,
+        keys: Sequence[str] = (),
+        name_contains: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return configurations by key."""
+        conditions = [one_of("key", keys)] if keys else []
+        if name_contains:
+            conditions.append(contains("key", name_contains))
+        source = "body FROM feedback_configs"
+        rows = self._database.listed(source, conditions, "key", limit, offset)
+        return [orjson.loads(row["body"]) for row in rows]
+
+    def _get(self, key: Any) -> dict[str, Any]:
+        found = self.all(keys=[str(key)])
+        if not found:
+            raise ApiError(404, "The key has no feedback configuration.", param="feedback_key")
+        return found[0]
+
+    def _write(self, record: dict[str, Any]) -> dict[str, Any]:
+        time = now()
+        record |= {"tenant_id": TENANT_ID, "modified_at": iso(time)}
+        body = dumps(record, "feedback_config")
+        row = {"key": record["feedback_key"], "modified_at": time, "body": body}
+        self._database.put("feedback_configs", row)
+        return record
+
+
+def _checked(body: Any) -> dict[str, Any]:
+    return validated(_Config, body).model_dump()
+
+
+class _Lifetime(ClientBody):
+    days: int = Field(default=0, ge=0, le=10**4)
+    hours: int = Field(default=0, ge=0, le=10**4)
+    minutes: int = Field(default=0, ge=0, le=10**4)
+
+
+class _NewToken(ClientBody):
+    id: Id = Field(default_factory=new_uuid)
+    run_id: Id
+    feedback_key: Name
+    expires_at: ClientTime | None = None
+    expires_in: _Lifetime = _Lifetime(hours=3)
+
+
+class _TokenAnswer(ClientBody):
+    score: Any = None
+    value: Any = None
+    comment: Any = None
+    correction: Any = None
+    metadata: Any = None
+
+
+class FeedbackTokens:
+    """Tokens by which an app's users leave feedback from their browsers, without the key.
+
+    Feedback by a token gets the token's id: who answers again changes the first answer.
+
+    Args:
+        database: Where they are kept.
+        feedback: Where the feedback goes.
+    """
+
+    def __init__(self, database: Database, feedback: Feedback) -> None:
+        self._database = database
+        self._feedback = feedback
+
+    def create(self, body: Any, root: str) -> dict[str, Any]:
+        """Make one: `{run_id, feedback_key, id?, expires_in?, expires_at?}`.
+
+        Args:
+            body: What the client sent.
+            root: The address of this server, which the token's address begins with.
+
+        Raises:
+            ApiError: 400 where it is malformed.
+        """
+        asked = validated(_NewToken, body)
+        lifetime = dt.timedelta(**asked.expires_in.model_dump()) // _MICROSECOND
+        row = {
+            "id": asked.id,
+            "run_id": asked.run_id,
+            "key": asked.feedback_key,
+            "expires_at": now() + lifetime if asked.expires_at is None else asked.expires_at,
+        }
+        with self._database.transaction():
+            self._database.run("DELETE FROM feedback_tokens WHERE expires_at < ?", (now(),))
+            self._database.put("feedback_tokens", row)
+        return _token(row, root)
+
+    def all(
+        self, run_id: str, root: str, *, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return the tokens of a run that still work."""
+        where, order = Where("run_id = ? AND expires_at >= ?", (run_id, now())), "expires_at, id"
+        rows = self._database.listed("* FROM feedback_tokens", [where], order, limit, offset)
+        return [_token(row, root) for row in rows]
+
+    def use(self, token: str, body: Any) -> None:
+        """Leave feedback by a token.
+
+        Args:
+            token: Its id.
+            body: `{score?, value?, comment?, correction?, metadata?}`.
+
+        Raises:
+            ApiError: 404 where there is no such token, 400 where the body is malformed.
+        """
+        given = validated(_TokenAnswer, body).model_dump(exclude_none=True)
+        row = self._database.row("SELECT * FROM feedback_tokens WHERE id = ?", (token,))
+        if row is None or row["expires_at"] < now():
+            raise ApiError(404, "There is no such feedback token, or it has expired.")
+        metadata = given.pop("metadata", None)
+        source = {"type": "api", "metadata": metadata if isinstance(metadata, dict) else {}}
+        kept = {name: row[name] for name in ("id", "run_id", "key")}
+        self._feedback.add([given | kept | {"feedback_source": source}])
+
+
+def _token(row: dict[str, Any], root: str) -> dict[str, Any]:
+    url = f"{root}/feedback/tokens/{row['id']}"
+    return {"id": row["id"], "url": url, "expires_at": iso(row["expires_at"])}

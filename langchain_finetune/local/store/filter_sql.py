@@ -10,20 +10,45 @@ row: `and(eq(metadata_key, "tier"), neq(metadata_value, "gold"))`.
 Source of fact: https://docs.langchain.com/langsmith/export-traces (negative filtering)
 """
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
 
 import orjson
 
-from langchain_finetune.local.store.filter_comparisons import (
-    ALLOWED,
-    ValueKind,
-    converted,
-    metadata_object,
-    refused,
+from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Where, all_of, any_of, negated
+from langchain_finetune.local.store.filter_parser import (
+    MAX_CONDITIONS,
+    Comparison,
+    Expression,
+    Logic,
+    Scalar,
 )
-from langchain_finetune.local.store.filter_parser import Comparison, Expression, Logic, Scalar
-from langchain_finetune.local.store.sql import Where, all_of, any_of, json_text, negated
+from langchain_finetune.local.store.values import json_text, micros
+
+ValueKind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
+"""What a field holds: `entry` is any value inside JSON, as text; `json` is JSON as a whole."""
+
+_ORDER = frozenset({"eq", "neq", "gt", "gte", "lt", "lte", "in"})
+_ALLOWED: Mapping[ValueKind, frozenset[str]] = {
+    "text": _ORDER | {"search"},
+    "entry": _ORDER | {"search"},
+    "lower": frozenset({"eq", "neq", "in"}),
+    "number": _ORDER,
+    "duration": _ORDER,
+    "time": _ORDER,
+    "flag": frozenset({"eq", "neq"}),
+    "tag": frozenset({"has", "eq", "neq", "in", "search"}),
+    "json": frozenset({"search"}),
+}
+"""The comparators of each kind of field."""
+
+_UNITS = {"": 1_000_000, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|m|h|)", re.ASCII)
 
 _SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})
@@ -143,7 +168,7 @@ class _Compiler:
             return self._of_rows(name, [comparison])
         field = self.table.fields.get(comparison.field)
         if field is None:
-            raise refused(f"There is no field {comparison.field!r} to filter by.")
+            raise _refused(f"There is no field {comparison.field!r} to filter by.")
         return _compare(comparison, field, self.alias)
 
     def _rows_of(self, expression: Expression) -> str | None:
@@ -174,19 +199,19 @@ class _Compiler:
             key = Where("entry.key = ?", (comparison.value,))
             return Where(f"EXISTS (SELECT 1 FROM {entries} WHERE {key.sql})", key.values)  # noqa: S608
         if comparison.comparator != "has":
-            raise refused('metadata takes has(metadata, \'{"key": "value"}\').')
+            raise _refused('metadata takes has(metadata, \'{"key": "value"}\').')
         return all_of(
             Where(
                 f"EXISTS (SELECT 1 FROM {entries} "  # noqa: S608 constants and "?"
                 f"WHERE entry.key = ? AND {ENTRY_TEXT} = ?)",
                 (key, json_text(value)),
             )
-            for key, value in metadata_object(comparison.value).items()
+            for key, value in _metadata_object(comparison.value).items()
         )
 
 
 def _denies(expression: Expression) -> bool:
-    """Tell whether a condition says what is not; that something is not null says what is."""
+    """Return whether a condition says what is not; that something is not null says what is."""
     return (
         isinstance(expression, Comparison)
         and expression.comparator == "neq"
@@ -205,28 +230,106 @@ ENTRY_TEXT = (
 def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
     name, comparator, value = comparison.field, comparison.comparator, comparison.value
     sql = field.sql.format(a=alias)
-    if comparator not in ALLOWED[field.kind]:
-        raise refused(f"{comparator}() does not go with the field {name!r}.")
+    if comparator not in _ALLOWED[field.kind]:
+        raise _refused(f"{comparator}() does not go with the field {name!r}.")
     if comparator == "in":
         if not isinstance(value, tuple):
-            raise refused(f"in() takes a list for the field {name!r}.")
-        members = [converted(member, field.kind, name) for member in value]
+            raise _refused(f"in() takes a list for the field {name!r}.")
+        members = [_converted(member, field.kind, name) for member in value]
         # One question mark, however long the list.
         return Where(
             f"{sql} IN (SELECT value FROM json_each(?))",  # noqa: S608 constants and "?"
             (orjson.dumps(members).decode(),),
         )
     if isinstance(value, tuple):
-        raise refused(f"{comparator}() takes one value for the field {name!r}.")
+        raise _refused(f"{comparator}() takes one value for the field {name!r}.")
     if comparator == "search":
         return _search(value, field, sql)
     if value is None and comparator in _NULLABLE and field.kind != "entry":
         return Where(f"{sql} {_SIGNS[comparator]} NULL")
-    return Where(f"{sql} {_SIGNS[comparator]} ?", (converted(value, field.kind, name),))
+    return Where(f"{sql} {_SIGNS[comparator]} ?", (_converted(value, field.kind, name),))
 
 
 def _search(value: Scalar, field: Field, sql: str) -> Where:
     if not isinstance(value, str):
-        raise refused("search() takes a text.")
+        raise _refused("search() takes a text.")
     condition = f"says({sql}, ?)" if field.kind == "json" else f"instr(casefold({sql}), ?) > 0"
     return Where(condition, (value.casefold(),))
+
+
+def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
+    """Return a value as the store keeps such fields.
+
+    Raises:
+        ApiError: 400; it is not a value for such a field.
+    """
+    found = _CONVERT[kind](value)
+    if found is None:
+        # The value itself may be what a user wrote.
+        raise _refused(f"A value is not one that the field {name!r} can have.")
+    return found
+
+
+def _metadata_object(value: Any) -> dict[str, Any]:
+    """Return the object of `has(metadata, ...)`.
+
+    Raises:
+        ApiError: 400; it is not a JSON object in quotes.
+    """
+    try:
+        found = orjson.loads(value) if isinstance(value, str) else None
+        # What is nested too deep to be written can't be compared.
+        orjson.dumps(found)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise _refused("has(metadata, ...) takes a JSON object in quotes.")
+    if len(found) > MAX_CONDITIONS:
+        raise _refused(f"has(metadata, ...) takes at most {MAX_CONDITIONS} keys.")
+    return found
+
+
+def _refused(message: str) -> ApiError:
+    """Return the error for a filter that makes no sense."""
+    return ApiError(400, message, code="invalid_filter", param="filter")
+
+
+def _text(value: Scalar) -> str | None:
+    return None if value is None else json_text(value)
+
+
+def _number(value: Scalar) -> float | None:
+    try:
+        number = math.nan if value is None else float(value)
+    except ValueError:
+        return None
+    # SQLite would take what is no number for a null.
+    return None if math.isnan(number) else number
+
+
+def _duration(value: Scalar) -> int | None:
+    """Understand `5`, `"5s"`, `"200ms"`, `"2m"` and `"1h"`; in microseconds."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        fits = abs(value) < 10**12
+        return round(Decimal(str(value)) * _UNITS["s"]) if fits else None
+    found = _DURATION.fullmatch(str(value).strip())
+    return round(Decimal(found[1]) * _UNITS[found[2]]) if found else None
+
+
+def _flag(value: Scalar) -> int | None:
+    return int(value) if isinstance(value, bool) else None
+
+
+_CONVERT: Mapping[ValueKind, Callable[[Scalar], Scalar]] = {
+    "text": _text,
+    "tag": _text,
+    "json": _text,
+    "entry": json_text,
+    "lower": lambda value: value.lower() if isinstance(value, str) else None,
+    "number": _number,
+    "duration": _duration,
+    "time": micros,
+    "flag": _flag,
+}

@@ -1,20 +1,53 @@
-"""Projects: what LangSmith's API calls sessions, the folders of runs."""
+"""Projects: what LangSmith's API calls sessions, the folders of runs, and their comparisons."""
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import orjson
+from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, uuid_text
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
+from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.values import (
+    TENANT_ID,
+    ClientBody,
+    ClientTime,
+    Id,
+    Name,
+    dumps,
+    iso,
+    new_uuid,
+    now,
+    uuid_text,
+    validated,
+)
 
-TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
-"""The one tenant of a local store; LangSmith's clients want to see a UUID."""
+
+class _ProjectChange(ClientBody):
+    name: Name | None = None
+    description: str | None = None
+    extra: dict[str, Any] | None = None
+    end_time: ClientTime | None = None
+
+
+class _NewProject(ClientBody):
+    id: Id = Field(default_factory=new_uuid)
+    name: Name
+    description: str | None = None
+    extra: dict[str, Any] | None = None
+    reference_dataset_id: Id | None = None
+
+
+class _NewComparison(ClientBody):
+    id: Id = Field(default_factory=new_uuid)
+    name: Any = None
+    description: Any = None
+    created_at: ClientTime = Field(default_factory=now)
+    reference_dataset_id: Id
+    extra: Any = None
+    experiment_ids: list[Id] = Field(min_length=1)
 
 
 class ProjectStore:
@@ -32,8 +65,7 @@ class ProjectStore:
     def ensure(self, name: str) -> str:
         """Return the id of the project of this name; make it where there is none."""
         with self._database.transaction():
-            row = self._database.row("SELECT id FROM projects WHERE name = ?", (name,))
-            return str(row["id"]) if row else self._add({"name": name})
+            return self._id_of(name) or self._add(_NewProject(name=name))
 
     def create(self, body: Any, *, upsert: bool) -> dict[str, Any]:
         """Make a project from a `TracerSessionCreate`: `{name, id?, description?, extra?}`.
@@ -41,13 +73,12 @@ class ProjectStore:
         Raises:
             ApiError: 409 where one of that name exists and `upsert` is false.
         """
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not body["name"]:
-            raise ApiError(400, "A project needs a name.", param="name")
+        asked = validated(_NewProject, body)
         with self._database.transaction():
-            row = self._database.row("SELECT id FROM projects WHERE name = ?", (body["name"],))
-            if row and not upsert:
+            known = self._id_of(asked.name)
+            if known and not upsert:
                 raise ApiError(409, "There is a project of this name already.", param="name")
-            return self.get(str(row["id"]) if row else self._add(body))
+            return self.get(known or self._add(asked))
 
     def change(self, project_id: str, body: Any) -> dict[str, Any]:
         """Change what is named: `{name?, description?, extra?, end_time?}`.
@@ -56,29 +87,17 @@ class ProjectStore:
             ApiError: 404 where there is none, 409 where another has the name, 400 where a field
                 is not what it should be.
         """
-        if not isinstance(body, dict):
-            raise ApiError(400, "A change of a project must be a JSON object.")
-        end_time = body.get("end_time")
-        if end_time is not None and micros(end_time) is None:
-            raise ApiError(400, "end_time must be a time in ISO 8601.", param="end_time")
-        name, description = (body.get(each) for each in ("name", "description"))
-        extra = _extra(body)
+        asked = validated(_ProjectChange, body)
         with self._database.transaction():
             self.get(project_id)
-            taken = "SELECT 1 FROM projects WHERE name = ? AND id <> ?"
-            if self._database.row(taken, (str(name), project_id)):
+            if asked.name and self._id_of(asked.name) not in {None, project_id}:
                 raise ApiError(409, "There is a project of this name already.", param="name")
+            extra = None if asked.extra is None else dumps(asked.extra, "extra")
             self._database.run(
                 "UPDATE projects SET name = coalesce(?, name), extra = coalesce(?, extra), "
                 "description = coalesce(?, description), end_time = coalesce(?, end_time) "
                 "WHERE id = ?",
-                (
-                    name if isinstance(name, str) and name else None,
-                    None if extra is None else dumps(extra, "extra"),
-                    description if isinstance(description, str) else None,
-                    micros(end_time),
-                    project_id,
-                ),
+                (asked.name, extra, asked.description, asked.end_time, project_id),
             )
             return self.get(project_id)
 
@@ -88,7 +107,7 @@ class ProjectStore:
         Raises:
             ApiError: 404 where there is none.
         """
-        found = self.all(ids=[project_id], limit=1)
+        found = self.all(ids=[uuid_text(project_id, "id") or ""], limit=1)
         if not found:
             raise ApiError(404, f"There is no project {project_id}.", code="project_not_found")
         return found[0]
@@ -103,25 +122,17 @@ class ProjectStore:
         offset: int = 0,
     ) -> list[dict[str, Any]]:
         """Return projects as `TracerSession`s, newest first."""
-        conditions = []
-        if ids:
-            listed = orjson.dumps([uuid_text(each, "id") for each in ids]).decode()
-            conditions.append(Where("id IN (SELECT value FROM json_each(?))", (listed,)))
+        conditions = [one_of("id", ids)] if ids else []
         if name is not None:
             conditions.append(Where("name = ?", (name,)))
         if name_contains is not None:
-            needle = name_contains.casefold()
-            conditions.append(Where("instr(casefold(name), ?) > 0", (needle,)))
-        where = all_of(conditions)
-        rows = self._database.rows(
-            f"SELECT * FROM projects WHERE {where.sql} "  # noqa: S608 constants and "?"
-            "ORDER BY start_time DESC, id LIMIT ? OFFSET ?",
-            (*where.values, limit, offset),
-        )
+            conditions.append(contains("name", name_contains))
+        order = "start_time DESC, id"
+        rows = self._database.listed("* FROM projects", conditions, order, limit, offset)
         return [_answer(row) for row in rows]
 
     def delete(self, project_id: str) -> None:
-        """Forget a project with all its runs and their feedback.
+        """Delete a project with all its runs and their feedback.
 
         Raises:
             ApiError: 404 where there is none.
@@ -133,30 +144,61 @@ class ProjectStore:
             self._database.run("DELETE FROM projects WHERE id = ?", (project_id,))
         self._database.give_back()
 
-    def _add(self, body: dict[str, Any]) -> str:
-        project_id = uuid_text(body.get("id"), "id") or str(uuid4())
-        description = body.get("description")
-        row = {
-            "id": project_id,
-            "name": body["name"],
-            "start_time": now(),
-            "description": description if isinstance(description, str) else None,
-            "extra": dumps(_extra(body), "extra"),
-            "reference_dataset_id": uuid_text(
-                body.get("reference_dataset_id"), "reference_dataset_id"
-            ),
+    def compare(self, body: Any) -> dict[str, Any]:
+        """Make a comparison of experiments, which pairwise feedback belongs to.
+
+        LangSmith calls it a comparative experiment.
+
+        Args:
+            body: `{id?, name?, experiment_ids, reference_dataset_id, description?, extra?}`.
+
+        Raises:
+            ApiError: 400 where it names no experiments or no dataset, 404 where one of the
+                experiments does not exist, 409 where there is a comparison of this id.
+        """
+        asked = validated(_NewComparison, body)
+        projects = [self.get(each) for each in asked.experiment_ids]
+        record = {
+            "id": asked.id,
+            "tenant_id": TENANT_ID,
+            "name": asked.name,
+            "description": asked.description,
+            "created_at": iso(asked.created_at),
+            "modified_at": iso(now()),
+            "reference_dataset_id": asked.reference_dataset_id,
+            "extra": asked.extra,
+            "experiments_info": [{"id": each["id"], "name": each["name"]} for each in projects],
         }
-        if self._database.row("SELECT 1 FROM projects WHERE id = ?", (project_id,)):
+        row = {
+            "id": asked.id,
+            "dataset_id": asked.reference_dataset_id,
+            "created_at": asked.created_at,
+            "body": dumps(record, "comparison"),
+        }
+        with self._database.transaction():
+            if self._database.row("SELECT 1 FROM comparisons WHERE id = ?", (asked.id,)):
+                raise ApiError(409, "There is a comparison of this id already.", param="id")
+            self._database.put("comparisons", row)
+        return record
+
+    def comparisons(
+        self, dataset_id: str, *, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return the comparisons of a dataset's experiments, newest first."""
+        where, order = Where("dataset_id = ?", (dataset_id,)), "created_at DESC, id"
+        rows = self._database.listed("body FROM comparisons", [where], order, limit, offset)
+        return [orjson.loads(row["body"]) for row in rows]
+
+    def _id_of(self, name: str) -> str | None:
+        row = self._database.row("SELECT id FROM projects WHERE name = ?", (name,))
+        return str(row["id"]) if row else None
+
+    def _add(self, asked: _NewProject) -> str:
+        row = asked.model_dump() | {"start_time": now(), "extra": dumps(asked.extra, "extra")}
+        if self._database.row("SELECT 1 FROM projects WHERE id = ?", (asked.id,)):
             raise ApiError(409, "There is a project of this id already.", param="id")
         self._database.put("projects", row)
-        return project_id
-
-
-def _extra(body: dict[str, Any]) -> dict[str, Any] | None:
-    extra = body.get("extra")
-    if extra is not None and not isinstance(extra, dict):
-        raise ApiError(400, "extra must be an object.", param="extra")
-    return extra
+        return asked.id
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

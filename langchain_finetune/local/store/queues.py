@@ -3,20 +3,26 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import orjson
+from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.run_changes import uuid_text
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import iso, micros, now
+from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.values import (
+    TENANT_ID,
+    ClientBody,
+    Id,
+    Name,
+    dumps,
+    iso,
+    micros,
+    new_uuid,
+    now,
+    validated,
+)
 
-_TEXTS = ("name", "description", "rubric_instructions")
-_FIELDS = (*_TEXTS, "rubric_items")
 _STATES = {
     "needs_my_review": "q.reviewed_at IS NULL",
     "completed": "q.reviewed_at IS NOT NULL",
@@ -25,10 +31,28 @@ _STATES = {
 }
 
 
+class _QueueChange(ClientBody):
+    name: str | None = None
+    description: str | None = None
+    rubric_instructions: str | None = None
+    rubric_items: list[dict[str, Any]] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        items = self.rubric_items
+        told = None if items is None else dumps(items, "rubric_items")
+        return self.model_dump() | {"rubric_items": told}
+
+
+class _NewQueue(_QueueChange):
+    id: Id = Field(default_factory=new_uuid)
+    name: Name
+
+
 @dataclass(frozen=True)
 class QueuedRun:
     """A run in a queue: when it came, and when it was reviewed."""
 
+    queue_id: str
     run_id: str
     added_at: str
     reviewed_at: str | None
@@ -53,16 +77,12 @@ class Queues:
             ApiError: 400 where it has no name or a field is not what it should be, 409 where one
                 of its id exists.
         """
-        fields = _fields(body)
-        if not fields.get("name"):
-            raise ApiError(400, "An annotation queue needs a name.", param="name")
-        row = dict.fromkeys(_FIELDS) | fields
-        row |= {"id": uuid_text(body.get("id"), "id") or str(uuid4()), "created_at": now()}
+        asked = validated(_NewQueue, body)
         with self._database.transaction():
-            if self._database.row("SELECT 1 FROM queues WHERE id = ?", (row["id"],)):
+            if self._database.row("SELECT 1 FROM queues WHERE id = ?", (asked.id,)):
                 raise ApiError(409, "There is a queue of this id already.", param="id")
-            self._database.put("queues", row)
-            return self.get(str(row["id"]))
+            self._database.put("queues", asked.columns() | {"created_at": now()})
+            return self.get(asked.id)
 
     def change(self, queue_id: str, body: Any) -> dict[str, Any]:
         """Change what is named, of the fields that `create` knows.
@@ -70,14 +90,13 @@ class Queues:
         Raises:
             ApiError: 404 where there is no such queue, 400 where a field is not what it should be.
         """
-        fields = {name: value for name, value in _fields(body).items() if value is not None}
+        columns = validated(_QueueChange, body).columns() | {"updated_at": now()}
         with self._database.transaction():
             self.get(queue_id)
-            for name, value in fields.items():
+            for name, value in columns.items():
                 # The names are constants of this module.
-                sql = f"UPDATE queues SET {name} = ? WHERE id = ?"  # noqa: S608
+                sql = f"UPDATE queues SET {name} = coalesce(?, {name}) WHERE id = ?"  # noqa: S608
                 self._database.run(sql, (value, queue_id))
-            self._database.run("UPDATE queues SET updated_at = ? WHERE id = ?", (now(), queue_id))
             return self.get(queue_id)
 
     def all(
@@ -94,17 +113,12 @@ class Queues:
         asked = {"id": ids, "name": [name] if name is not None else []}
         conditions = [one_of(column, values) for column, values in asked.items() if values]
         if name_contains:
-            needle = name_contains.casefold()
-            conditions.append(Where("instr(casefold(name), ?) > 0", (needle,)))
+            conditions.append(contains("name", name_contains))
         if run_id:
             holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
             conditions.append(Where(holds, (run_id,)))
-        where = all_of(conditions)
-        rows = self._database.rows(
-            f"SELECT * FROM queues WHERE {where.sql} "  # noqa: S608 constants and "?"
-            "ORDER BY created_at DESC, id LIMIT ? OFFSET ?",
-            (*where.values, limit, offset),
-        )
+        order = "created_at DESC, id"
+        rows = self._database.listed("* FROM queues", conditions, order, limit, offset)
         return [_answer(row) for row in rows]
 
     def get(self, queue_id: str) -> dict[str, Any]:
@@ -119,7 +133,7 @@ class Queues:
         return found[0]
 
     def delete(self, queue_id: str) -> None:
-        """Forget a queue; the runs stay.
+        """Delete a queue; the runs stay.
 
         Raises:
             ApiError: 404 where there is none.
@@ -158,7 +172,7 @@ class Queues:
         """Note when a run of a queue was reviewed; None: it waits again.
 
         Raises:
-            ApiError: 404 where it is not in it, 400 where the time is none.
+            ApiError: 404 where it is not in it, 400 where the time is not one.
         """
         reviewed = micros(time)
         if time is not None and reviewed is None:
@@ -188,6 +202,7 @@ class Queues:
         )
         return [
             QueuedRun(
+                queue_id,
                 row["run_id"],
                 iso(row["added_at"]),
                 None if row["reviewed_at"] is None else iso(row["reviewed_at"]),
@@ -209,23 +224,6 @@ class Queues:
             "FROM queued_runs AS q JOIN runs ON runs.id = q.run_id AND runs.posted "
             f"WHERE q.queue_id = ? AND {_STATES[status] if status else '1'}"
         )
-
-
-def _fields(body: Any) -> dict[str, Any]:
-    """Return what a client says of a queue, by column."""
-    if not isinstance(body, dict):
-        raise ApiError(400, "An annotation queue must be a JSON object.")
-    fields = {name: body.get(name) for name in _FIELDS}
-    for name in _TEXTS:
-        if fields[name] is not None and not isinstance(fields[name], str):
-            raise ApiError(400, f"{name} must be a text.", param=name)
-    items = fields["rubric_items"]
-    if items is not None and not (
-        isinstance(items, list) and all(isinstance(each, dict) for each in items)
-    ):
-        raise ApiError(400, "rubric_items must be a list of objects.", param="rubric_items")
-    fields["rubric_items"] = None if items is None else dumps(items, "rubric_items")
-    return fields
 
 
 def _not_queued(run_id: str) -> ApiError:

@@ -6,30 +6,56 @@ empty, because it is older than every patch, and a repeated one is a client's se
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.bodies import dumps, loads
-from langchain_finetune.local.store.sql import json_text
-from langchain_finetune.local.store.timestamps import iso, micros, now
-from langchain_finetune.local.store.usage import first_token_time, token_counts
+from langchain_finetune.local.store.values import (
+    ClientBody,
+    ClientTime,
+    Id,
+    dumps,
+    iso,
+    json_text,
+    loads,
+    micros,
+    now,
+    validated,
+)
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""
 
 _OBJECTS = frozenset({"inputs", "outputs", "extra", "serialized"})
-_IDS = ("trace_id", "parent_run_id", "reference_example_id")
-_TEXTS = ("dotted_order", "name", "run_type")
 _ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
 
 RunChangeKind = Literal["post", "patch"]
+
+
+class _RunBody(ClientBody):
+    """What a client sends, but for columns of JSON."""
+
+    id: Id
+    trace_id: Id | None = None
+    parent_run_id: Id | None = None
+    reference_example_id: Id | None = None
+    dotted_order: str | None = None
+    name: str | None = None
+    run_type: str | None = None
+    start_time: ClientTime | None = None
+    end_time: ClientTime | None = None
+    tags: list[str] | None = None
+    error: Any = None
+    session_name: str | None = None
+    session_id: Id | None = None
+
+
+_COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name", "session_id"}
 
 
 @dataclass(frozen=True)
@@ -65,37 +91,26 @@ def run_change(
     Raises:
         ApiError: 400 where a field is not what it should be.
     """
-    if not isinstance(body, dict):
-        raise ApiError(400, "A run must be a JSON object.")
-    run_id = uuid_text(body.get("id"), "id")
-    if run_id is None:
-        raise ApiError(400, "A run needs an id.", param="id")
-    values: dict[str, Any] = {name: uuid_text(body.get(name), name) for name in _IDS}
-    values |= {name: _text(body, name) for name in _TEXTS}
-    if not _ORDER.fullmatch(values["dotted_order"] or f"Z{run_id}"):
+    asked = validated(_RunBody, body)
+    values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
+    if not _ORDER.fullmatch(asked.dotted_order or f"Z{asked.id}"):
         raise ApiError(400, "dotted_order must be times and ids.", param="dotted_order")
-    values |= {name: _time(body, name) for name in ("start_time", "end_time")}
-    values["tags"] = _tags(body.get("tags"))
-    error = loads(large["error"], "error") if large and "error" in large else body.get("error")
-    # An empty text is no failure.
-    values["error"] = (error if isinstance(error, str) else _dumped(error)) or None
+    values["tags"] = None if asked.tags is None else dumps(asked.tags, "tags")
+    error = loads(large["error"], "error") if large and "error" in large else asked.error
+    values["error"] = error if error is None or isinstance(error, str) else dumps(error, "error")
     for name in JSON_COLUMNS:
         if large and name in large:
             values[name] = _checked(name, loads(large[name], name), large[name])
         elif body.get(name) is not None:
             values[name] = _checked(name, body[name], dumps(body[name], name).encode())
+    # An empty text says nothing: it is no failure, either.
+    values = {name: value for name, value in values.items() if value not in {None, ""}}
     if kind == "post":
         for name in ("name", "run_type"):
-            if not values[name]:
-                raise ApiError(400, f"Run {run_id} needs a {name}.", param=name)
-        values["start_time"] = values["start_time"] or now()
-    return RunChange(
-        kind,
-        run_id,
-        {name: value for name, value in values.items() if value is not None},
-        project_name=_text(body, "session_name"),
-        project_id=uuid_text(body.get("session_id"), "session_id"),
-    )
+            if name not in values:
+                raise ApiError(400, f"Run {asked.id} needs a {name}.", param=name)
+        values.setdefault("start_time", now())
+    return RunChange(kind, asked.id, values, asked.session_name or None, asked.session_id)
 
 
 def merged(
@@ -122,13 +137,10 @@ def _place(row: Mapping[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
     stamp = iso(row["start_time"])[:26].translate(str.maketrans("", "", "-:."))
     above = parent.get("dotted_order")
     order = row.get("dotted_order") or f"{above + '.' if above else ''}{stamp}Z{row['id']}"
-    trace = row.get("trace_id") or parent.get("trace_id") or ancestors(order + ".")[0]
+    trace = (
+        row.get("trace_id") or parent.get("trace_id") or order.partition(".")[0].partition("Z")[2]
+    )
     return {"dotted_order": order, "trace_id": trace}
-
-
-def ancestors(dotted_order: str) -> list[str]:
-    """Return the runs above one, root first: `20261120T113714209962Z<id>.<...>Z<id>`."""
-    return [part.partition("Z")[2] for part in dotted_order.split(".")[:-1]]
 
 
 def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,43 +163,6 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def uuid_text(value: Any, name: str) -> str | None:
-    """Return an id in its usual spelling, or None for none.
-
-    Raises:
-        ApiError: 400 where it is no UUID.
-    """
-    if value is None:
-        return None
-    try:
-        return str(UUID(value if isinstance(value, str) else ""))
-    except ValueError:
-        raise ApiError(400, f"{name} must be a UUID.", param=name) from None
-
-
-def _text(body: Mapping[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ApiError(400, f"{name} must be a text.", param=name)
-    return value or None
-
-
-def _time(body: Mapping[str, Any], name: str) -> int | None:
-    value = body.get(name)
-    time = micros(value)
-    if value is not None and time is None:
-        raise ApiError(400, f"{name} must be a time in ISO 8601.", param=name)
-    return time
-
-
-def _tags(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
-        raise ApiError(400, "tags must be a list of texts.", param="tags")
-    return dumps(value, "tags")
-
-
 def _checked(name: str, value: Any, data: bytes) -> str | None:
     """Return JSON for its column, once it is sure to have the shape that readers expect."""
     if value is None:
@@ -199,5 +174,55 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
     return data.decode()
 
 
-def _dumped(value: Any) -> str | None:
-    return None if value is None else dumps(value, "error")
+@dataclass(frozen=True)
+class TokenCounts:
+    """How many tokens an llm run took; None where nothing says."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+
+
+def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
+    """Return the counts that a run states.
+
+    Args:
+        metadata: The run's `extra.metadata`; LangChain's tracer leaves `usage_metadata` there.
+        outputs: The run's outputs; `@traceable` functions leave `usage_metadata` there, OpenAI
+            answers `usage`, and LangChain before 2024 `llm_output.token_usage`.
+    """
+    for usage in _usages(metadata, outputs):
+        prompt = _count(usage, "input_tokens", "prompt_tokens")
+        completion = _count(usage, "output_tokens", "completion_tokens")
+        total = _count(usage, "total_tokens", "total_tokens")
+        if total is None and prompt is not None and completion is not None:
+            total = prompt + completion
+        if total is not None or prompt is not None or completion is not None:
+            return TokenCounts(prompt, completion, total)
+    return TokenCounts()
+
+
+def first_token_time(events: list[Any]) -> int | None:
+    """Return the time of the first `new_token` event."""
+    for event in events:
+        if isinstance(event, dict) and event.get("name") == "new_token":
+            return micros(event.get("time"))
+    return None
+
+
+def _usages(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    llm_output = outputs.get("llm_output")
+    nested = llm_output.get("token_usage") if isinstance(llm_output, dict) else None
+    found = (
+        metadata.get("usage_metadata"),
+        outputs.get("usage_metadata"),
+        outputs.get("usage"),
+        nested,
+    )
+    return (usage for usage in found if isinstance(usage, dict))
+
+
+def _count(usage: Mapping[str, Any], name: str, other: str) -> int | None:
+    value = usage.get(name, usage.get(other))
+    fits = isinstance(value, int) and 0 <= value < 2**53
+    return value if fits and not isinstance(value, bool) else None

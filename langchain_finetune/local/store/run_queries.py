@@ -2,26 +2,24 @@
 
 import base64
 import binascii
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
-from uuid import UUID
+from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Where, all_of, one_of
 from langchain_finetune.local.store.filter_parser import parse_filter
 from langchain_finetune.local.store.filter_schema import RUN_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.sql import Where, all_of, one_of
-from langchain_finetune.local.store.timestamps import EPOCH, micros
+from langchain_finetune.local.store.values import ClientQuery, ClientTime, Id, now, validated
 
 MAX_INTEGER = 2**63
 """SQLite's integers have 64 bits."""
 
-DAY = dt.timedelta(days=1)
+DAY = 24 * 3600 * 10**6
 V1_PAGE = 100
 V2_PAGE = 1000
 
@@ -43,19 +41,8 @@ class RunSearch:
     ascending: bool = False
 
 
-def _aware(value: Any) -> Any:
-    time = micros(value)
-    return value if time is None else EPOCH + dt.timedelta(microseconds=time)
-
-
-ClientTime = Annotated[dt.datetime, BeforeValidator(_aware)]
-"""A time as clients write it; without an offset it is UTC."""
-
-
-class _Query(BaseModel):
-    """What both APIs have. An unknown condition is refused: dropped, it would match too much."""
-
-    model_config = ConfigDict(extra="forbid")
+class _RunsQuery(ClientQuery):
+    """What both APIs have."""
 
     filter: str | None = None
     trace_filter: str | None = None
@@ -70,19 +57,19 @@ class _Query(BaseModel):
         if self.is_root is not None:
             yield _is_root(self.is_root)
         if self.filter:
-            yield filter_condition(parse_filter(self.filter), RUN_FILTERS, "r")
+            yield run_filter(self.filter)
         if self.trace_filter:
             yield _some_run("root", "root.id = r.trace_id", self.trace_filter)
         if self.tree_filter:
             yield _some_run("other", "other.trace_id = r.trace_id", self.tree_filter)
 
 
-class _V1Query(_Query):
-    session: list[UUID] | None = None
-    id: list[UUID] | None = None
-    trace: UUID | None = None
-    parent_run: UUID | None = None
-    reference_example: list[UUID] | None = None
+class _V1Query(_RunsQuery):
+    session: list[Id] | None = None
+    id: list[Id] | None = None
+    trace: Id | None = None
+    parent_run: Id | None = None
+    reference_example: list[Id] | None = None
     start_time: ClientTime | None = None
     end_time: ClientTime | None = None
     error: bool | None = None
@@ -93,7 +80,7 @@ class _V1Query(_Query):
     # What walkthroughs of 2023 send for "root runs".
     execution_order: Literal[1] | None = None
     # What `client.read_run(..., load_child_runs=True)` sends beside `trace`.
-    session_id: UUID | None = None
+    session_id: Id | None = None
     skip_pagination: bool | None = None
     skip_prev_cursor: bool | None = None
 
@@ -105,51 +92,51 @@ class _V1Query(_Query):
             "r.reference_example_id": self.reference_example,
         }.items():
             if ids:
-                yield one_of(column, map(str, ids))
+                yield one_of(column, ids)
         if self.session_id:
-            yield Where("r.project_id = ?", (str(self.session_id),))
+            yield Where("r.project_id = ?", (self.session_id,))
         if self.trace:
-            yield Where("r.trace_id = ?", (str(self.trace),))
+            yield Where("r.trace_id = ?", (self.trace,))
         if self.parent_run:
-            yield Where("r.parent_run_id = ?", (str(self.parent_run),))
+            yield Where("r.parent_run_id = ?", (self.parent_run,))
         if self.execution_order:
             yield _is_root(wanted=True)
         if self.error is not None:
             yield _has_error(self.error)
-        if self.start_time:
-            yield Where("r.start_time >= ?", (micros_of(self.start_time),))
-        if self.end_time:
-            yield Where("r.start_time <= ?", (micros_of(self.end_time),))
+        if self.start_time is not None:
+            yield Where("r.start_time >= ?", (self.start_time,))
+        if self.end_time is not None:
+            yield Where("r.start_time <= ?", (self.end_time,))
         if self.query:
-            text = orjson.dumps(self.query).decode()
-            yield filter_condition(parse_filter(f"search({text})"), RUN_FILTERS, "r")
+            yield run_filter(f"search({orjson.dumps(self.query).decode()})")
 
 
-class _V2Query(_Query):
-    project_ids: list[UUID] = Field(min_length=1)
-    ids: list[UUID] | None = None
-    trace_id: UUID | None = None
-    reference_examples: list[UUID] | None = None
+class _V2Query(_RunsQuery):
+    project_ids: list[Id] = Field(min_length=1)
+    ids: list[Id] | None = None
+    trace_id: Id | None = None
+    reference_examples: list[Id] | None = None
     has_error: bool | None = None
     min_start_time: ClientTime | None = None
     max_start_time: ClientTime | None = None
-    selects: list[str] = ["ID"]
+    selects: list[str] = Field(default=["ID"])
     page_size: int = Field(default=100, ge=1, le=V2_PAGE)
 
-    def conditions(self, now: dt.datetime) -> Iterator[Where]:
+    def conditions(self) -> Iterator[Where]:
         yield from self.shared()
-        yield one_of("r.project_id", map(str, self.project_ids))
+        yield one_of("r.project_id", self.project_ids)
         if self.ids:
-            yield one_of("r.id", map(str, self.ids))
+            yield one_of("r.id", self.ids)
         if self.reference_examples:
-            yield one_of("r.reference_example_id", map(str, self.reference_examples))
+            yield one_of("r.reference_example_id", self.reference_examples)
         if self.trace_id:
-            yield Where("r.trace_id = ?", (str(self.trace_id),))
+            yield Where("r.trace_id = ?", (self.trace_id,))
         if self.has_error is not None:
             yield _has_error(self.has_error)
-        yield Where("r.start_time >= ?", (micros_of(self.min_start_time or now - DAY),))
-        if self.max_start_time:
-            yield Where("r.start_time <= ?", (micros_of(self.max_start_time),))
+        since = now() - DAY if self.min_start_time is None else self.min_start_time
+        yield Where("r.start_time >= ?", (since,))
+        if self.max_start_time is not None:
+            yield Where("r.start_time <= ?", (self.max_start_time,))
 
 
 def v1_query(body: Any) -> RunSearch:
@@ -175,7 +162,7 @@ def v1_query(body: Any) -> RunSearch:
     )
 
 
-def v2_query(body: Any, now: dt.datetime) -> RunSearch:
+def v2_query(body: Any) -> RunSearch:
     """Read the body of `POST /v2/runs/query`; its window begins a day ago, as LangSmith's does.
 
     Raises:
@@ -183,7 +170,7 @@ def v2_query(body: Any, now: dt.datetime) -> RunSearch:
     """
     asked = validated(_V2Query, body)
     return RunSearch(
-        where=all_of([*asked.conditions(now), *after_run(asked.cursor, ascending=False)]),
+        where=all_of([*asked.conditions(), *after_run(asked.cursor, ascending=False)]),
         fields=v2_fields(asked.selects),
         limit=asked.page_size,
     )
@@ -196,7 +183,7 @@ def v2_fields(selects: list[str]) -> frozenset[str]:
 
 def cursor_after(run: Any) -> str:
     """Return the cursor of the page that follows a run."""
-    return base64.urlsafe_b64encode(orjson.dumps([run["start_time"], run["id"]])).decode()
+    return cursor_of(run["start_time"], run["id"])
 
 
 def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
@@ -205,47 +192,42 @@ def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
     Raises:
         ApiError: 400 where the cursor is not one of this server.
     """
-    if not cursor:
-        return []
+    sign = ">" if ascending else "<"
+    return [Where(f"(r.start_time, r.id) {sign} (?, ?)", read_cursor(cursor))] if cursor else []
+
+
+def cursor_of(time: int, name: str) -> str:
+    """Return the cursor behind a time and what has it."""
+    return base64.urlsafe_b64encode(orjson.dumps([time, name])).decode()
+
+
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """Return what `cursor_of` was given.
+
+    Raises:
+        ApiError: 400 where the cursor is not one of this server.
+    """
     try:
-        start_time, run_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        place = (time_of_cursor(start_time), str(run_id))
+        time, name = orjson.loads(base64.urlsafe_b64decode(cursor))
     except (binascii.Error, TypeError, ValueError, RecursionError):
-        raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None
-    return [Where(f"(r.start_time, r.id) {'>' if ascending else '<'} (?, ?)", place)]
+        time, name = None, None
+    if not isinstance(time, int) or abs(time) >= MAX_INTEGER:
+        raise ApiError(400, "The cursor is not one of this server.", param="cursor")
+    return time, str(name)
 
 
-def time_of_cursor(value: Any) -> int:
-    """Return the time in a cursor.
-
-    Raises:
-        ValueError: It is none that the store keeps.
-    """
-    if not isinstance(value, int) or abs(value) >= MAX_INTEGER:
-        raise ValueError("no time")
-    return value
-
-
-_Q = TypeVar("_Q", bound=BaseModel)
-
-
-def validated(model: type[_Q], body: Any) -> _Q:
-    """Read a body.
+def run_filter(text: str, alias: str = "r") -> Where:
+    """Return the condition of a filter in LangSmith's language on `runs`.
 
     Raises:
-        ApiError: 400 with the place of the fault.
+        ApiError: 400 where it is malformed.
     """
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise ApiError(400, f"{place or 'The body'}: {fault['msg']}.", param=place) from None
+    return filter_condition(parse_filter(text), RUN_FILTERS, alias)
 
 
 def _some_run(alias: str, link: str, text: str) -> Where:
     """Return the condition that a run linked to `r` matches a filter."""
-    found = filter_condition(parse_filter(text), RUN_FILTERS, alias)
+    found = run_filter(text, alias)
     # A run of which only patches came is not there yet.
     condition = f"{link} AND {alias}.posted AND ({found.sql})"
     return Where(f"EXISTS (SELECT 1 FROM runs AS {alias} WHERE {condition})", found.values)  # noqa: S608 constants
@@ -257,8 +239,3 @@ def _is_root(wanted: bool) -> Where:  # noqa: FBT001 the value itself
 
 def _has_error(wanted: bool) -> Where:  # noqa: FBT001 the value itself
     return Where(f"r.error IS {'NOT ' if wanted else ''}NULL")
-
-
-def micros_of(time: dt.datetime) -> int:
-    """Return a time as the store keeps it."""
-    return (time - EPOCH) // dt.timedelta(microseconds=1)

@@ -6,8 +6,7 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.store.attachments import Links, attachment_urls
-from langchain_finetune.local.store.run_changes import ancestors
-from langchain_finetune.local.store.timestamps import iso
+from langchain_finetune.local.store.values import iso
 
 StoredRun = Mapping[str, Any]
 Stats = Mapping[str, Any] | None
@@ -28,7 +27,7 @@ _HEAVY = {
 
 
 def heavy_columns(fields: frozenset[str] | None) -> list[str]:
-    """Return the large columns that are needed to tell these fields; of None, all of them."""
+    """Return the large columns that these fields need; of None, all of them."""
     wanted = {column for name, column in _HEAVY.items() if fields is None or name in fields}
     return sorted(wanted)
 
@@ -89,7 +88,8 @@ def _upper(name: str) -> Callable[[StoredRun, Stats], Any]:
 
 
 def _above(row: StoredRun, _: Stats) -> list[str]:
-    return ancestors(row["dotted_order"])
+    """Return the runs above one, root first: `20261120T113714209962Z<id>.<...>Z<id>`."""
+    return [part.partition("Z")[2] for part in row["dotted_order"].split(".")[:-1]]
 
 
 def _latency(row: StoredRun, _: Stats) -> float | None:

@@ -6,16 +6,16 @@ from typing import Any
 from uuid import UUID
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite import Database, Where, one_of
 from langchain_finetune.local.store.attachments import Attachment, Attachments, Links
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.feedback import Feedback
+from langchain_finetune.local.store.feedback import Feedback, summary
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunSearch
 from langchain_finetune.local.store.run_serialization import heavy_columns
-from langchain_finetune.local.store.run_stats import run_stats
-from langchain_finetune.local.store.sql import Where, one_of
+from langchain_finetune.local.store.values import iso
 
+_PERCENTILES = {"p50": 0.5, "p99": 0.99}
 _LIGHT = (
     "id, project_id, trace_id, parent_run_id, dotted_order, name, run_type, start_time, end_time, "
     "error, tags, reference_example_id, status, metadata, thread_id, first_token_time, "
@@ -33,7 +33,7 @@ class FoundRun:
 
 
 @dataclass(frozen=True)
-class RunPage:
+class FoundRuns:
     """A part of a query's runs, and whether more follows."""
 
     runs: list[FoundRun]
@@ -71,7 +71,7 @@ class Runs:
         self,
         changes: Iterable[RunChange],
         attachments: Mapping[str, Iterable[Attachment]] | None = None,
-        feedback: Iterable[Any] = (),
+        feedback: Sequence[Any] = (),
     ) -> None:
         """Take in posts and patches, and what came with them, all or none.
 
@@ -90,9 +90,10 @@ class Runs:
                 self._apply(change)
             for run_id, files in (attachments or {}).items():
                 self._attachments.add(str(UUID(run_id)), files)
-            self._feedback.add(feedback)
+            if feedback:
+                self._feedback.add(feedback)
 
-    def find(self, query: RunSearch) -> RunPage:
+    def find(self, query: RunSearch) -> FoundRuns:
         """Return a page of the runs that a query asks for."""
         columns = ", ".join(f"r.{name}" for name in heavy_columns(query.fields))
         direction = "ASC" if query.ascending else "DESC"
@@ -109,7 +110,7 @@ class Runs:
         has_files = _told(query, "s3_urls", "attachments")
         files = self._attachments.of(ids) if has_files else {}
         runs = [FoundRun(row, stats.get(row["id"]), files.get(row["id"], {})) for row in page]
-        return RunPage(runs, has_more)
+        return FoundRuns(runs, has_more)
 
     def get(self, run_id: str, project_id: str | None = None) -> FoundRun:
         """Return one run.
@@ -138,8 +139,54 @@ class Runs:
         return {row["trace_id"]: row["tokens"] for row in rows}
 
     def stats(self, where: Where) -> dict[str, Any]:
-        """Return the figures of all runs that meet a condition on `runs AS r`."""
-        return run_stats(self._database, where)
+        """Return the figures of the runs that meet a condition on `runs AS r`.
+
+        Returns:
+            Counts, tokens, latencies in seconds, as `client.get_run_stats` has them; costs are
+            not known here, and are absent.
+        """
+        source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
+        [found] = self._database.search(
+            f"SELECT count(*) AS run_count, avg(r.error IS NOT NULL) AS error_rate, "
+            "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens,"
+            f" sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last {source}",
+            where.values,
+        )
+        last = found.pop("last")
+        return {
+            **found,
+            "last_run_start_time": None if last is None else iso(last),
+            **self._percentiles(source, where, "latency", "(r.end_time - r.start_time)"),
+            **self._percentiles(
+                source, where, "first_token", "(r.first_token_time - r.start_time)"
+            ),
+            "feedback_stats": self._feedback_stats(source, where),
+        }
+
+    def _percentiles(
+        self, source: str, where: Where, name: str, value: str
+    ) -> dict[str, float | None]:
+        [counted] = self._database.search(f"SELECT count({value}) AS n {source}", where.values)
+        found: dict[str, float | None] = {}
+        for label, share in _PERCENTILES.items():
+            rows = self._database.search(
+                f"SELECT {value} AS time {source} AND {value} IS NOT NULL "
+                "ORDER BY 1 LIMIT 1 OFFSET ?",
+                (*where.values, int(share * max(counted["n"] - 1, 0))),
+            )
+            found[f"{name}_{label}"] = rows[0]["time"] / 1e6 if rows else None
+        return found
+
+    def _feedback_stats(self, source: str, where: Where) -> dict[str, Any]:
+        rows = self._database.search(
+            "SELECT key, score, value, comment FROM feedback WHERE run_id IN "  # noqa: S608
+            f"(SELECT r.id {source})",
+            where.values,
+        )
+        by_key: dict[str, list[Any]] = {}
+        for row in rows:
+            by_key.setdefault(row["key"], []).append(row)
+        return {key: summary(points) for key, points in by_key.items()}
 
     def _apply(self, change: RunChange) -> None:
         old = self._row(change.run_id) or {}

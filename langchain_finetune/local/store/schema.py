@@ -1,4 +1,10 @@
-"""The tables of the run store."""
+"""The run store's file: its tables, and how those of earlier versions become them."""
+
+import sqlite3
+from pathlib import Path
+
+from langchain_finetune.local.sqlite import Database, run_script
+from langchain_finetune.local.store.sql_functions import add_functions
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS projects (
@@ -90,11 +96,35 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 """All times are microseconds since 1970; columns of JSON hold it as it was sent."""
 
-LATER_COLUMNS = (
+_LATER_COLUMNS = (
     ("projects", "end_time", "INTEGER"),
     ("queues", "updated_at", "INTEGER"),
     ("queues", "rubric_instructions", "TEXT"),
     ("queues", "rubric_items", "TEXT"),
     ("queued_runs", "reviewed_at", "INTEGER"),
 )
-"""Columns (table, name, kind) that files made by earlier versions lack."""
+"""Columns (table, name, kind) that files without a number of their version may lack."""
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    # Files of version 0.1.0 have most of them already, and no number of their version.
+    run_script(connection, SCHEMA)
+    for table, column, kind in _LATER_COLUMNS:
+        known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column not in known:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
+MIGRATIONS = (_make_tables,)
+"""How `runs.sqlite` of each version becomes one of the next; only ever appended to."""
+
+
+def open_store_file(path: Path) -> Database:
+    """Open the run store's file; it is made where there is none.
+
+    Raises:
+        EngineError: As `Database`.
+    """
+    database = Database(path, MIGRATIONS, name="run store", shrinks=True)
+    add_functions(database.connection)
+    return database

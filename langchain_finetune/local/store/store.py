@@ -4,19 +4,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from langchain_finetune.local.store.attachments import Attachments
-from langchain_finetune.local.store.comparisons import Comparisons
-from langchain_finetune.local.store.database import Database
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import ExampleStore
 from langchain_finetune.local.store.exports import Exports
-from langchain_finetune.local.store.feedback import Feedback
-from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
-from langchain_finetune.local.store.feedback_tokens import FeedbackTokens
+from langchain_finetune.local.store.feedback import Feedback, FeedbackConfigs, FeedbackTokens
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
+from langchain_finetune.local.store.schema import open_store_file
 from langchain_finetune.local.store.threads import Threads
 
 EXPORTS_FOLDER = "exports"
@@ -33,8 +30,8 @@ class RunStore:
         limits: How long runs stay, and how much room they may take; no limits by default.
 
     Attributes:
-        projects: What LangSmith's API calls sessions.
-        retention: Lets old runs go.
+        projects: What LangSmith's API calls sessions, and comparisons of them.
+        retention: Deletes old runs.
         attachments: Files of runs and examples.
         feedback: What users said of runs.
         feedback_configs: How feedback is to be read.
@@ -46,11 +43,10 @@ class RunStore:
         versions: Their versions.
         examples: Their examples, in all versions.
         exports: Files that its runs were written to.
-        comparisons: Which experiments were compared with each other.
     """
 
     def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:
-        self._database = Database(path)
+        self._database = open_store_file(path)
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
         self.projects = ProjectStore(self._database)
@@ -71,7 +67,6 @@ class RunStore:
         self.examples = ExampleStore(self._database, self.datasets, self.attachments, self.versions)
         folder = path.parent / EXPORTS_FOLDER
         self.exports = Exports(self._database, self.projects, self.runs, folder)
-        self.comparisons = Comparisons(self._database, self.projects)
 
     def together(self) -> AbstractContextManager[None]:
         """Make the changes inside happen together or not at all."""

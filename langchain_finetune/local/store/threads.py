@@ -1,65 +1,58 @@
 """Threads: root runs whose metadata names the same conversation."""
 
-import base64
-import binascii
-import datetime as dt
+from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store.database import Database
-from langchain_finetune.local.store.filter_parser import parse_filter
-from langchain_finetune.local.store.filter_schema import RUN_FILTERS
-from langchain_finetune.local.store.filter_sql import filter_condition
+from langchain_finetune.local.sqlite import Database, Where, all_of
 from langchain_finetune.local.store.run_queries import (
     DAY,
-    ClientTime,
     after_run,
     cursor_after,
-    micros_of,
-    time_of_cursor,
+    cursor_of,
+    read_cursor,
+    run_filter,
+)
+from langchain_finetune.local.store.values import (
+    ClientQuery,
+    ClientTime,
+    Id,
+    iso,
+    now,
     validated,
 )
-from langchain_finetune.local.store.sql import Where, all_of
-from langchain_finetune.local.store.timestamps import iso
 
 
-class _ThreadsQuery(BaseModel):
-    """An unknown condition is refused: dropped, it would match too much."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    project_id: UUID
-    min_start_time: ClientTime | None = None
-    max_start_time: ClientTime | None = None
-    filter: str | None = None
-    trace_filter: str | None = None
-    cursor: str | None = None
-    page_size: int = Field(default=20, ge=1, le=100)
-
-
-class ThreadTraces(BaseModel):
+class ThreadTraces(ClientQuery):
     """What is asked of the traces of a thread."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    project_id: UUID
+    project_id: Id
     filter: str | None = None
     trace_filter: str | None = None
     cursor: str | None = None
     page_size: int = Field(default=20, ge=1, le=100)
+    selects: list[str] = Field(default=[])
+
+    def conditions(self) -> Iterator[Where]:
+        """Yield the conditions on root runs, but for the cursor."""
+        yield Where("r.posted AND r.parent_run_id IS NULL")
+        yield Where("r.project_id = ?", (self.project_id,))
+        for text in (self.filter, self.trace_filter):
+            if text:
+                yield run_filter(text)
 
 
-class TracesQuery(BaseModel):
+class _ThreadsQuery(ThreadTraces):
+    min_start_time: ClientTime | None = None
+    max_start_time: ClientTime | None = None
+
+
+class TracesQuery(ClientQuery):
     """What is asked of traces."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    project_id: UUID
-    trace_ids: list[UUID] | None = None
+    project_id: Id
+    trace_ids: list[Id] | None = None
     min_start_time: str | None = None
     max_start_time: str | None = None
     trace_filter: str | None = None
@@ -70,10 +63,10 @@ class TracesQuery(BaseModel):
 
     def as_runs(self) -> dict[str, Any]:
         """Return the same as a query of root runs."""
-        told = self.model_dump(mode="json", exclude={"project_id", "trace_ids"})
+        told = self.model_dump(exclude={"project_id", "trace_ids"})
         return told | {
-            "project_ids": [str(self.project_id)],
-            "ids": [str(each) for each in self.trace_ids or []] or None,
+            "project_ids": [self.project_id],
+            "ids": self.trace_ids or None,
             "selects": self.selects or [],
             "is_root": True,
         }
@@ -89,42 +82,37 @@ class Threads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, body: Any, now: dt.datetime) -> dict[str, Any]:
+    def find(self, body: Any) -> dict[str, Any]:
         """Answer `POST /v2/threads/query`: the threads with a root run that fits, newest first.
 
         Args:
             body: `{"project_id", "min_start_time", "max_start_time", "filter", "cursor", ...}`;
                 the window begins a day ago where it does not say when.
-            now: The present time.
 
         Raises:
             ApiError: 400 where it is malformed.
         """
         asked = validated(_ThreadsQuery, body)
-        conditions = [
-            Where("r.project_id = ?", (str(asked.project_id),)),
-            Where("r.start_time >= ?", (micros_of(asked.min_start_time or now - DAY),)),
-        ]
-        if asked.max_start_time:
-            conditions.append(Where("r.start_time < ?", (micros_of(asked.max_start_time),)))
-        conditions += [
-            filter_condition(parse_filter(text), RUN_FILTERS, "r")
-            for text in (asked.filter, asked.trace_filter)
-            if text
-        ]
-        where, after = all_of(conditions), _after(asked.cursor)
+        since = now() - DAY if asked.min_start_time is None else asked.min_start_time
+        conditions = [*asked.conditions(), Where("r.start_time >= ?", (since,))]
+        if asked.max_start_time is not None:
+            conditions.append(Where("r.start_time < ?", (asked.max_start_time,)))
+        where, after = all_of(conditions), Where("1")
+        if asked.cursor:
+            behind = "(max(r.start_time), r.thread_id) < (?, ?)"
+            after = Where(behind, read_cursor(asked.cursor))
         rows = self._database.search(
             "SELECT r.thread_id, count(*) AS count, min(r.start_time) AS first, "  # noqa: S608
-            "max(r.start_time) AS last FROM runs AS r "
-            "WHERE r.posted AND r.parent_run_id IS NULL AND r.thread_id IS NOT NULL "
+            "max(r.start_time) AS last FROM runs AS r WHERE r.thread_id IS NOT NULL "
             f"AND ({where.sql}) GROUP BY r.thread_id HAVING {after.sql} "
             "ORDER BY last DESC, r.thread_id DESC LIMIT ?",
             (*where.values, *after.values, asked.page_size + 1),
         )
         page = rows[: asked.page_size]
+        more = len(rows) > asked.page_size
         return {
             "items": [_answer(row) for row in page],
-            "next_cursor": _cursor(page[-1]) if len(rows) > asked.page_size else None,
+            "next_cursor": cursor_of(page[-1]["last"], page[-1]["thread_id"]) if more else None,
         }
 
     def traces(
@@ -135,18 +123,8 @@ class Threads:
         Raises:
             ApiError: 400 where a filter or the cursor is malformed.
         """
-        conditions = [
-            Where("r.project_id = ?", (str(asked.project_id),)),
-            Where("r.thread_id = ?", (thread_id,)),
-            Where("r.posted AND r.parent_run_id IS NULL"),
-            *after_run(asked.cursor, ascending=False),
-        ]
-        conditions += [
-            filter_condition(parse_filter(text), RUN_FILTERS, "r")
-            for text in (asked.filter, asked.trace_filter)
-            if text
-        ]
-        where = all_of(conditions)
+        in_thread = Where("r.thread_id = ?", (thread_id,))
+        where = all_of([*asked.conditions(), in_thread, *after_run(asked.cursor, ascending=False)])
         page, has_more = self._database.page(
             f"SELECT r.* FROM runs AS r WHERE {where.sql} "  # noqa: S608 constants and "?"
             "ORDER BY r.start_time DESC, r.id DESC LIMIT ?",
@@ -163,19 +141,3 @@ def _answer(row: dict[str, Any]) -> dict[str, Any]:
         "min_start_time": iso(row["first"]),
         "max_start_time": iso(row["last"]),
     }
-
-
-def _cursor(row: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row["last"], row["thread_id"]])).decode()
-
-
-def _after(cursor: str | None) -> Where:
-    if not cursor:
-        return Where("1")
-    try:
-        last, thread_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        return Where(
-            "(max(r.start_time), r.thread_id) < (?, ?)", (time_of_cursor(last), str(thread_id))
-        )
-    except (binascii.Error, TypeError, ValueError, RecursionError):
-        raise ApiError(400, "The cursor is not one of this server.", param="cursor") from None

@@ -2,7 +2,7 @@
 
 A step's examples are put in order of their length and cut into batches small enough that little is
 computed for padding. Which examples make a step stays as the seed has it, and each trained token of
-a step weighs the same, so what is learnt is the same but for rounding.
+a step weighs the same, so the result is the same but for rounding.
 
 Measured with `nano` in steps of eight, in tokens a second of CPU time: on chats of 40 to 1,500
 tokens (210 in the middle) 950 with batches of eight, 1,500 of four, 2,000 of four in order, 2,700
@@ -12,13 +12,13 @@ of two in order; on chats of 300 tokens 4,400 with batches of eight or four, 4,1
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import torch
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+from typing import TYPE_CHECKING, Any
 
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
 
 COST_OF_A_BATCH = 150
 """What a batch costs by itself, in tokens; by the figures above."""
@@ -36,8 +36,9 @@ def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
         seed: Start of the random numbers for an order that stands for all.
 
     Example:
-        >>> from langchain_finetune.local.training.plan import Asked, make_plan
-        >>> plan = make_plan(Asked(batch_size=8), examples=100, parameters=10**6)
+        >>> from langchain_finetune.local.training.plan import make_plan
+        >>> from langchain_finetune.methods import Hyperparameters
+        >>> plan = make_plan(Hyperparameters(batch_size=8), examples=100, parameters=10**6)
         >>> sized(plan, [300] * 100, 0).device_batch_size
         4
         >>> sized(plan, [100, 100, 100, 900] * 25, 0).device_batch_size
@@ -79,7 +80,8 @@ def _cost(ordered: Sequence[int], step: int, size: int) -> int:
 
 
 APART = 0.3
-"""How near examples in a row must come to what they are alone; 1 is as if they were one text."""
+"""How near the logits of examples in a row must be to those of each alone; at 1 they are as far as
+those of one joined text."""
 
 _PROBE = range(10, 34)
 
@@ -94,6 +96,10 @@ def require_apart(model: Any, tokenizer: Any) -> None:
     Raises:
         TrainingFailure: `invalid_hyperparameters`: it does not.
     """
+    # Seconds, and only once the environment is set.
+    import torch  # noqa: PLC0415
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling  # noqa: PLC0415
+
     collate = DataCollatorForLanguageModeling(tokenizer.eos_token_id, padding_free=True)
     tokens = [number % model.config.get_text_config().vocab_size for number in _PROBE]
     parts = tokens[:10], tokens[10:]
@@ -101,7 +107,7 @@ def require_apart(model: Any, tokenizer: Any) -> None:
         try:
             together = _answers(model, collate([{"input_ids": part} for part in parts]))
         except TypeError:
-            # It does not take what TRL tells about the borders.
+            # It does not accept what TRL passes about the borders.
             apart = False
         else:
             alone = torch.cat([_answers(model, collate([{"input_ids": part}])) for part in parts])
@@ -114,7 +120,7 @@ def require_apart(model: Any, tokenizer: Any) -> None:
         )
 
 
-def _answers(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+def _answers(model: Any, inputs: Mapping[str, Any]) -> "torch.Tensor":
     given = {name: value for name, value in inputs.items() if name != "labels"}
     # With a cache, transformers takes a row for one text.
     logits: torch.Tensor = model(**given, use_cache=False).logits[0].float()

@@ -1,4 +1,4 @@
-"""The checkpoints of a training on disk, and what was measured at each; pure, without torch.
+"""The checkpoints of a training on disk, and what was measured at each; without torch.
 
 They are transformers' own folders, `checkpoint-N` after step N. One counts only once it holds the
 file `complete`: a process may be killed while it writes.
@@ -7,22 +7,25 @@ file `complete`: a process may be killed while it writes.
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from langchain_finetune.local.training.events import Measures
 
 COMPLETE = "complete"
 
 LAST_EPOCHS = 3
 """Epochs whose checkpoints are offered as models (OpenAI's fine-tuning guide)."""
 
-_MEASURES = {
+MEASURES = {
     "loss": "loss",
     "mean_token_accuracy": "mean_token_accuracy",
     "rewards/accuracies": "reward_accuracy",
     "rewards/margins": "reward_margin",
 }
-"""What TRL calls a measure, and what we do; the last two are DPO's."""
+"""Names of measures in TRL's logs and in `Measures`, there after `train_` or `valid_`; the last two
+are DPO's."""
 
 History = Sequence[Mapping[str, Any]]
 """What transformers logs: `{"step", "epoch", "loss", ...}` and `{"step", "eval_loss", ...}`."""
@@ -34,12 +37,12 @@ def folder_of(work: Path, step: int) -> Path:
 
 
 def checkpoint_steps(work: Path) -> list[int]:
-    """Return the steps after which there is a whole checkpoint, in order."""
+    """Return the steps of all complete checkpoints, in order."""
     return sorted(int(mark.parent.name[11:]) for mark in work.glob(f"checkpoint-*/{COMPLETE}"))
 
 
 def last_checkpoint(work: Path) -> int | None:
-    """Return the step of the last whole checkpoint; others that were begun are removed."""
+    """Return the step of the last complete checkpoint; incomplete ones are removed."""
     steps = checkpoint_steps(work)
     for folder in work.glob("checkpoint-*"):
         if not (folder / COMPLETE).exists():
@@ -55,7 +58,7 @@ def read_history(work: Path, step: int) -> History:
 
 
 def best(history: History) -> int | None:
-    """Return the step with the lowest validation loss; None where there is none that is a number.
+    """Return the step with the lowest validation loss; None if no validation loss is finite.
 
     Example:
         >>> best([{"step": 2, "eval_loss": 0.5}, {"step": 4, "eval_loss": 0.7}])
@@ -66,7 +69,7 @@ def best(history: History) -> int | None:
 
 
 def kept(history: History, epochs: Sequence[int]) -> list[int]:
-    """Return the steps whose checkpoints are worth keeping: the last epochs' and the best.
+    """Return the steps whose checkpoints are kept: the last epochs' and the best.
 
     Args:
         history: What was logged.
@@ -77,7 +80,7 @@ def kept(history: History, epochs: Sequence[int]) -> list[int]:
 
 
 def ran_out_of_patience(history: History, patience: int | None) -> bool:
-    """Tell whether the best validation is as many epochs ago as one wants to wait at most."""
+    """Return whether the lowest validation loss is at least `patience` epochs ago."""
     validated = [entry["step"] for entry in history if "eval_loss" in entry]
     if patience is None or not validated:
         return False
@@ -86,24 +89,26 @@ def ran_out_of_patience(history: History, patience: int | None) -> bool:
     return since >= patience
 
 
-def measures(
-    training: Mapping[str, float], validation: Mapping[str, float]
-) -> dict[str, float | None]:
-    """Return what was measured, under our names: `train_loss`, `valid_loss` and so on.
+def measures(training: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
+    """Return log entries of training and validation as fields of `Measures`.
 
     Example:
-        >>> measures({"loss": 0.5}, {})["train_loss"]
-        0.5
+        >>> measures({"loss": 0.5}, {"eval_loss": 0.6})
+        {'train_loss': 0.5, 'valid_loss': 0.6}
     """
-    return {f"train_{ours}": training.get(theirs) for theirs, ours in _MEASURES.items()} | {
-        f"valid_{ours}": validation.get(f"eval_{theirs}") for theirs, ours in _MEASURES.items()
+    logged = [("train", training, ""), ("valid", validation, "eval_")]
+    return {
+        f"{part}_{ours}": entry[prefix + theirs]
+        for part, entry, prefix in logged
+        for theirs, ours in MEASURES.items()
+        if prefix + theirs in entry
     }
 
 
-def measured_at(history: History, step: int) -> dict[str, float | None]:
+def measured_at(history: History, step: int) -> Measures:
     """Return what was measured at one step."""
-    return measures(_entry(history, step, "loss"), _entry(history, step, "eval_loss"))
 
+    def entry(name: str) -> Mapping[str, Any]:
+        return next((each for each in history if each["step"] == step and name in each), {})
 
-def _entry(history: Iterable[Mapping[str, Any]], step: int, name: str) -> Mapping[str, Any]:
-    return next((entry for entry in history if entry["step"] == step and name in entry), {})
+    return Measures(step=step, **measures(entry("loss"), entry("eval_loss")))

@@ -1,22 +1,21 @@
 """From chats to tokens, and which of the tokens are trained.
 
-Only the assistant's turns are learnt, each up to the token that ends it. A turn is cut out by
+Only the assistant's turns are trained, each up to the token that ends it. A turn is cut out by
 rendering the chat up to it, once with and once without it: that needs no knowledge of the chat
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import TemplateError
 
 from langchain_finetune.local.chat_template import (
     RenderingError,
     TemplateInput,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
@@ -39,26 +38,19 @@ class UnfitExampleError(ValueError):
         self.index = index
 
 
-@contextmanager
-def unfit_if_not_rendered() -> Iterator[None]:
-    """Turn what rendering raises into what is wrong with the example.
-
-    Raises:
-        UnfitExampleError: `unsupported_content` or `unsupported_chat_template`.
-    """
-    try:
-        yield
-    except RenderingError as error:
-        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-    except TemplateError as error:
-        raise UnfitExampleError(
-            "unsupported_chat_template",
-            "The base model's chat template does not take such a chat.",
-        ) from error
-
-
 IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
+
+
+class Encoded(Protocol):
+    """An example in tokens, for any training method."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens go through the model."""
+
+    def row(self) -> dict[str, list[int]]:
+        """Return the columns that the method's trainer takes."""
 
 
 @dataclass
@@ -66,7 +58,7 @@ class Sequence:
     """Tokens that go through the model together.
 
     Attributes:
-        text: What they say.
+        text: Their text.
         input_ids: The tokens.
         labels: The same where the token is trained, `IGNORED` elsewhere.
     """
@@ -80,6 +72,10 @@ class Sequence:
         """How many tokens they are."""
         return len(self.input_ids)
 
+    def row(self) -> dict[str, list[int]]:
+        """Return the columns of TRL's dataset."""
+        return {"input_ids": self.input_ids, "labels": self.labels}
+
     def add(self, text: str, tokens: list[int], trained: int) -> None:
         """Append text and its tokens, of which the first `trained` are trained."""
         self.text += text
@@ -92,7 +88,7 @@ class Sequence:
         return len(self.labels) - self.labels.count(IGNORED)
 
     @property
-    def learnt_up_to(self) -> int:
+    def target_end(self) -> int:
         """How many tokens there are up to the last one that is trained."""
         behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
         return len(self.labels) - behind
@@ -106,8 +102,8 @@ _JOB_CODES = {
 """How a failed job names a reason, where it has a name of its own for it."""
 
 Layout = list[list[tuple[str, bool | None]]]
-"""The texts of an example's sequences, in order, each with what it is: an answer that is trained
-(True) or not (False), or what stands around the answers (None)."""
+"""The texts of an example's sequences, in order, each with its kind: an answer that is trained
+(True) or not (False), or text around the answers (None)."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +135,8 @@ class Encoder:
         if not tokenizer.chat_template:
             raise UnfitExampleError(
                 "unsupported_chat_template",
-                "The base model has no chat template: take one that was trained on chats, which its"
-                " name often says with 'Instruct'.",
+                "The base model has no chat template: take one that was trained on chats, such as"
+                " one whose name ends in 'Instruct'.",
             )
         ends = generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
@@ -154,22 +150,27 @@ class Encoder:
             max_length=min(limit for limit in limits if limit),
         )
 
-    def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Sequence]:
-        """Put all examples of a file into tokens.
+    def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Encoded]:
+        """Put all supervised examples of a file into tokens.
 
         Args:
-            examples: Number of the line, from 1, and the supervised example on it.
+            examples: Number of the line, from 1, and the example on it.
+
+        Raises:
+            TrainingFailure: See `encode_line`.
+        """
+        return [each for line, example in examples for each in self.encode_line(line, example)]
+
+    def encode_line(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
+        """Put a supervised example into tokens.
 
         Raises:
             TrainingFailure: `example_too_long`, `unsupported_chat_template`,
                 `template_without_tools` or `invalid_training_file`, with the line.
         """
-        return [sequence for line, example in examples for sequence in self._one(line, example)]
-
-    def _one(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
         try:
             sequences = self.sequences(example)
-            self.check(sequences)
+            self._check(sequences)
         except UnfitExampleError as error:
             place = "" if error.index is None else f", message {error.index}"
             raise TrainingFailure(
@@ -178,15 +179,10 @@ class Encoder:
             ) from error
         return sequences
 
-    def check(self, sequences: list[Sequence]) -> None:
-        """Check that there is something to learn, and that the model takes its length.
-
-        Raises:
-            UnfitExampleError: `no_answer` or `too_long`.
-        """
+    def _check(self, sequences: list[Sequence]) -> None:
         if not sequences:
             raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
-        longest = max(len(sequence.input_ids) for sequence in sequences)
+        longest = max(sequence.length for sequence in sequences)
         if self.max_length and longest > self.max_length:
             raise UnfitExampleError(
                 "too_long", f"It has {longest} tokens; the base model takes {self.max_length}."
@@ -209,50 +205,62 @@ class Encoder:
     ) -> Layout:
         """Render one supervised example.
 
-        Most templates give one sequence. Some render an earlier turn otherwise than the last one
+        Most templates give one sequence. Some render an earlier turn differently from the last one
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
 
         All that comes before an answer is rendered for it, so the work grows with the square of the
-        answers. What need not be known to the end can be had sooner:
+        answers. Two options end it sooner:
 
         Args:
             example: Has `messages` and maybe `tools`.
-            last_only: Render for the last answer that is trained only: that is all the text of a
-                sequence up to there.
-            enough: Called after each answer with what there is so far; stop where it says so.
+            last_only: Render only up to the last answer that is trained.
+            enough: Called after each answer with the layout so far; stops it by returning true.
 
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        with unfit_if_not_rendered():
-            chat = to_template_input(
-                example, keep_developer=knows_developer(self.tokenizer.chat_template)
-            )
-            found: Layout = []
-            rendered = ""
-            # A greeting that opens the chat answers nothing, and templates want a message.
-            answers = [
-                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
-            ]
-            if last_only:
-                answers = [n for n in answers if example["messages"][n].get("weight") != 0][-1:]
-            for index in answers:
-                message = chat.messages[index]
-                before = TemplateInput(chat.messages[:index], chat.tools)
-                through = TemplateInput(chat.messages[: index + 1], chat.tools)
-                prompt = render(self.tokenizer, before, add_generation_prompt=True)
-                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-                _check_tools(chat, message, prompt, turn)
-                if not rendered or not prompt.startswith(rendered):
-                    rendered = ""
-                    found.append([])
-                weight = example["messages"][index].get("weight")
-                found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
-                rendered = prompt + turn
-                if enough and enough(found):
-                    break
-            return found
+        try:
+            return self._layout(example, last_only, enough)
+        except RenderingError as error:
+            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+        except TemplateError as error:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template does not accept such a chat.",
+            ) from error
+
+    def _layout(
+        self,
+        example: Mapping[str, Any],
+        last_only: bool,  # noqa: FBT001 - see `layout`
+        enough: Callable[[Layout], bool] | None,
+    ) -> Layout:
+        chat = to_template_input(
+            example, keep_developer=supports_developer(self.tokenizer.chat_template)
+        )
+        found: Layout = []
+        rendered = ""
+        # A greeting that opens the chat answers nothing, and templates want a message.
+        answers = [n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"]
+        weights = [message.get("weight") for message in example["messages"]]
+        if last_only:
+            answers = [n for n in answers if weights[n] != 0][-1:]
+        for index in answers:
+            message = chat.messages[index]
+            before = TemplateInput(chat.messages[:index], chat.tools)
+            through = TemplateInput(chat.messages[: index + 1], chat.tools)
+            prompt = render(self.tokenizer, before, add_generation_prompt=True)
+            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+            _check_tools(chat, message, prompt, turn)
+            if not rendered or not prompt.startswith(rendered):
+                rendered = ""
+                found.append([])
+            found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
+            rendered = prompt + turn
+            if enough and enough(found):
+                break
+        return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.
@@ -302,12 +310,12 @@ def _turn(prompt: str, whole: str) -> str:
 
 
 def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, turn: str) -> None:
-    """Many templates leave tools out without a word; the model would learn to say nothing."""
+    """Many templates drop tools silently; the model would learn to answer nothing."""
     offered = [tool["function"]["name"] for tool in chat.tools]
     called = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if any(name not in prompt for name in offered) or any(name not in turn for name in called):
         raise UnfitExampleError(
             "template_without_tools",
-            "The base model's chat template knows no tools; take a base that does, such as"
+            "The base model's chat template has no tools; take a base whose template has, such as"
             " Qwen/Qwen3-0.6B.",
         )

@@ -1,4 +1,4 @@
-"""What the training process tells the engine: one JSON object a line on standard output.
+"""What the training process reports to the engine: one JSON object a line on standard output.
 
 ```text
 {"event": "settings", "hyperparameters": {"n_epochs": 3, ...}, "trained_tokens": 5400,
@@ -12,37 +12,122 @@
 ```
 
 The last line is `done` or `stopped`, with exit status 0, or `failed`, with another. A process that
-was killed says none of them. A helper, which trains along on another GPU, says nothing at all: its
-exit status `OUT_OF_MEMORY` is what tells.
+was killed writes none of them. A helper, which trains along on another GPU, writes nothing at all:
+its exit status `OUT_OF_MEMORY` has to do.
 """
 
 import errno
-import json
+import math
 import sys
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Annotated, Any, Literal, Self, TextIO
 
-from langchain_finetune.local.training.plan import Plan
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from langchain_finetune.methods import Hyperparameters
 
 OUT_OF_MEMORY = errno.ENOMEM
-"""Exit status of a training process for which memory did not suffice."""
+"""Exit status of a training process that ran out of memory."""
 
 LESS_MEMORY = "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a smaller base model"
-"""What to do where memory does not suffice."""
+"""What to do about it."""
 
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 """How PyTorch says so without a class of its own: for CPUs, Apple's GPUs, CUDA's libraries."""
-
 
 _DISK_FULL = ("no space left", "disk quota exceeded", "pytorchstreamwriter", "unexpected pos")
 """How safetensors and PyTorch, which raise no `OSError`, say that a file could not be written."""
 
 
+class Started(BaseModel):
+    """What was decided before the first step.
+
+    Attributes:
+        hyperparameters: As given, or chosen for `auto`.
+        trained_tokens: Tokens of all epochs.
+        total_steps: Steps of all epochs.
+        examples: Lines of the training file.
+        method: `lora` or `full`.
+        resumed_from: Steps that an earlier process had done; None for a new training.
+    """
+
+    event: Literal["settings"] = "settings"
+    hyperparameters: Hyperparameters
+    trained_tokens: int
+    total_steps: int
+    examples: int
+    method: str
+    resumed_from: int | None = None
+
+
+class Measures(BaseModel):
+    """What was measured at one step, by the names of `checkpoints.MEASURES`."""
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+    __pydantic_extra__: dict[str, float | None]
+
+    step: int
+
+    def data(self) -> dict[str, Any]:
+        """Return the numbers that JSON can hold; a loss may have become infinite or NaN."""
+        found = self.model_dump(exclude={"event"})
+        return {name: n for name, n in found.items() if n is not None and math.isfinite(n)}
+
+
+class Metrics(Measures):
+    """How far training is, and how well it has gone since the metrics before.
+
+    Attributes:
+        total_steps: Steps of all epochs.
+        epoch: Epochs that are done.
+    """
+
+    event: Literal["metrics"] = "metrics"
+    total_steps: int
+    epoch: float | None = None
+
+
+class Done(BaseModel):
+    """The models lie in the output folder: the model itself, and the other checkpoints.
+
+    Attributes:
+        trained_tokens: Tokens that were trained on, repeats counted.
+        step: Step of the checkpoint that became the model.
+        checkpoints: All checkpoints that are kept, and what was measured there.
+    """
+
+    event: Literal["done"] = "done"
+    trained_tokens: int
+    step: int
+    checkpoints: list[Measures]
+
+
+class Stopped(BaseModel):
+    """The training has saved its state and ended, as it was asked to."""
+
+    event: Literal["stopped"] = "stopped"
+    step: int
+
+
+class Failed(BaseModel):
+    """The training has failed for a known reason."""
+
+    event: Literal["failed"] = "failed"
+    code: str
+    message: str
+
+
+TrainingEvent = Started | Metrics | Done | Stopped | Failed
+
+EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
+    Annotated[TrainingEvent, Field(discriminator="event")]
+)
+"""Reads a line of the report."""
+
+
 class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
-    """A reason for which a job can't be done, told to its owner.
+    """A reason for which a job can't be done, reported to its owner.
 
     Args:
         code: Stable name of the reason, such as `invalid_training_file`.
@@ -56,7 +141,7 @@ class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of th
 
 
 class Reporter:
-    """Writes the events; as a context, it also tells how the work within it failed.
+    """Writes the events; as a context, it also reports how the work within it failed.
 
     Args:
         stream: Where the lines go.
@@ -73,63 +158,10 @@ class Reporter:
             return 0
         return OUT_OF_MEMORY if self._failed == "out_of_memory" else 1
 
-    def settings(
-        self,
-        plan: Plan,
-        *,
-        trained_tokens: int,
-        total_steps: int,
-        examples: int,
-        resumed_from: int | None,
-    ) -> None:
-        """Tell what will be done; what was `auto` is a number here.
-
-        Args:
-            plan: How it is trained.
-            trained_tokens: Tokens of all epochs.
-            total_steps: Steps of all epochs.
-            examples: Lines of the training file.
-            resumed_from: Steps that an earlier process had done; None for a new training.
-        """
-        self._write(
-            "settings",
-            hyperparameters=_given(asdict(plan.hyperparameters)),
-            trained_tokens=trained_tokens,
-            total_steps=total_steps,
-            examples=examples,
-            method="lora" if plan.lora else "full",
-            resumed_from=resumed_from,
-        )
-
-    def metrics(
-        self, *, step: int, total_steps: int, epoch: float, **measures: float | None
-    ) -> None:
-        """Tell how far training is, and how well it goes since the metrics before.
-
-        Args:
-            step: Steps that are done.
-            total_steps: Steps of all epochs.
-            epoch: Epochs that are done.
-            **measures: What was measured, as `checkpoints.measures` names it.
-        """
-        self._write("metrics", step=step, total_steps=total_steps, epoch=epoch, **_given(measures))
-
-    def stopped(self, *, step: int) -> None:
-        """Tell that the training has saved its state and ended, as it was asked to."""
-        self._write("stopped", step=step)
-
-    def done(
-        self, *, trained_tokens: int, step: int, checkpoints: Mapping[int, Mapping[str, Any]]
-    ) -> None:
-        """Tell that the model lies at its place.
-
-        Args:
-            trained_tokens: Tokens that were trained on, repeats counted.
-            step: Step of the checkpoint that became the model.
-            checkpoints: Steps of all checkpoints that are kept, and what was measured there.
-        """
-        told = [{"step": step, **_given(measured)} for step, measured in checkpoints.items()]
-        self._write("done", trained_tokens=trained_tokens, step=step, checkpoints=told)
+    def report(self, event: TrainingEvent) -> None:
+        """Write an event."""
+        self._stream.write(event.model_dump_json() + "\n")
+        self._stream.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -140,34 +172,27 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Report an error and hold it; the caller sees that `done` was never said."""
+        """Report an error and hold it; the caller sees that there was no `done`."""
+        if not isinstance(error, Exception):
+            return False
         if isinstance(error, TrainingFailure):
-            self._failed = error.code
-            self._write("failed", code=error.code, message=error.message)
-        elif isinstance(error, Exception):
-            code, told = _explained(error)
-            self._failed = code
-            self._write("failed", code=code, message=f"Training {told}.")
+            code, message = error.code, error.message
+        else:
+            code, message = _explained(error)
             _log(error, trace)
-        return isinstance(error, Exception)
-
-    def _write(self, event: str, **fields: object) -> None:
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+        self._failed = code
+        self.report(Failed(code=code, message=message))
+        return True
 
 
 def _explained(error: Exception) -> tuple[str, str]:
-    """Return a code and the end of a sentence that begins with `Training`."""
+    """Return the code and the message of an unexpected error."""
     if _is_out_of_memory(error):
-        return "out_of_memory", f"ran out of memory: {LESS_MEMORY}"
+        return "out_of_memory", f"Training ran out of memory: {LESS_MEMORY}."
     if _is_disk_full(error):
-        return "insufficient_disk_space", "filled the disk: delete files or models"
+        return "insufficient_disk_space", "Training filled the disk: delete files or models."
     name = type(error).__name__
-    return "internal_error", f"stopped on an error ({name}); the job's trainer.log has more"
+    return "internal_error", f"Training stopped on an error ({name}); see the job's trainer.log."
 
 
 def _is_out_of_memory(error: Exception) -> bool:

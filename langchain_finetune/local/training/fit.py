@@ -1,124 +1,277 @@
 """The training itself, from its beginning or from its last checkpoint.
 
+A checkpoint is written at the end of every epoch, and now and then within long ones, so that a
+training that was killed goes on from there. Validation is measured before each epoch's checkpoint.
 Importing this module takes seconds: it brings torch, transformers and TRL.
 """
 
 import math
+import shutil
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from transformers import set_seed
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import TrainerCallback, set_seed
 
+from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
 from langchain_finetune.local.training.checkpoints import (
+    COMPLETE,
     History,
+    checkpoint_steps,
     folder_of,
-    last_checkpoint,
+    kept,
     measured_at,
+    measures,
     ran_out_of_patience,
     read_history,
 )
+from langchain_finetune.local.training.encoding import Encoded
+from langchain_finetune.local.training.events import Metrics, TrainingFailure
+from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan
-from langchain_finetune.local.training.preferences import Encoded
-from langchain_finetune.local.training.progress import TrainingProgress
-from langchain_finetune.local.training.trainers import make_trainer
+
+CURVE_POINTS = 30
+"""About how often metrics are reported."""
+
+SAVE_SECONDS = 300
+"""Most seconds of training that are lost when the process is killed, within a long epoch."""
+
+_RESUMING = ("optimizer.pt", "scheduler.pt", "scaler.pt")
+"""What only the newest checkpoint needs; the optimizer's state is twice as large as the weights."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How far a training has come; its checkpoints lie in the folder for that.
+    """How far a training has come; its checkpoints are in its folder.
 
     Attributes:
         history: What was measured on the way.
+        epochs: The last step of each epoch that was done.
         steps: Steps that were done.
-        steps_an_epoch: Steps of each epoch.
         finished: It came to its end; else it was asked to stop.
     """
 
     history: History
+    epochs: list[int]
     steps: int
-    steps_an_epoch: int
     finished: bool
-
-    @property
-    def epochs(self) -> list[int]:
-        """The last step of each epoch that was done."""
-        return list(range(self.steps_an_epoch, self.steps + 1, self.steps_an_epoch))
 
 
 def fit(
     model: Any,
     tokenizer: Any,
-    train: Encoded,
-    validation: Encoded | None,
+    train: Sequence[Encoded],
+    validation: Sequence[Encoded] | None,
     *,
     plan: Plan,
     seed: int,
     work: Path,
-    asked_to_stop: threading.Event,
-    on_start: Callable[[int, int | None], None],
-    on_metrics: Callable[..., None],
+    resumed_from: int | None,
+    stop: threading.Event,
+    report: Callable[[Metrics], None],
 ) -> Fitted:
-    """Train a model; what comes of it are checkpoints.
+    """Train a model; the result is its checkpoints.
 
     Args:
         model: A causal language model of transformers.
         tokenizer: Its tokenizer.
-        train: What to train on: sequences, or pairs for DPO.
+        train: What to train on.
         validation: What to measure on at the end of each epoch.
         plan: How to train.
         seed: Start of all random numbers.
-        work: Folder of the checkpoints; where it has some, training goes on from the last.
-        asked_to_stop: Set when the training shall save its state and end.
-        on_start: Called with the number of steps, and the step it goes on from or None.
-        on_metrics: Called with what `Reporter.metrics` takes.
+        work: Folder of the checkpoints.
+        resumed_from: Step of the checkpoint to go on from; None for a new training.
+        stop: Set when the training shall save its state and end.
+        report: Called with the metrics.
 
     Raises:
-        TrainingFailure: `training_diverged`, when the loss is no number any more;
-            `invalid_hyperparameters`, where LoRA's targets do not fit the model.
+        TrainingFailure: `training_diverged`, when the loss is not finite;
+            `invalid_hyperparameters`, if the model has no layers that match LoRA's targets.
     """
-    chosen = plan.hyperparameters
-    batches = math.ceil(len(train) / plan.device_batch_size)
-    steps_an_epoch = math.ceil(math.ceil(batches / plan.processes) / plan.accumulation)
-    total = steps_an_epoch * chosen.n_epochs
-    last = last_checkpoint(work)
-    history = read_history(work, last) if last else []
-    on_start(total, last)
+    steps_an_epoch = plan.steps_an_epoch(len(train))
+    total = steps_an_epoch * plan.n_epochs
+
+    def fitted(history: History, steps: int) -> Fitted:
+        epochs = list(range(steps_an_epoch, steps + 1, steps_an_epoch))
+        finished = steps >= total or ran_out_of_patience(history, plan.early_stopping_patience)
+        return Fitted(history, epochs, steps, finished)
+
+    history = read_history(work, resumed_from) if resumed_from else []
     for step in [entry["step"] for entry in history if "loss" in entry]:
         # An engine that was killed may not have heard of them.
-        on_metrics(
-            step=step,
-            total_steps=total,
-            epoch=step / steps_an_epoch,
-            **measured_at(history, step),
-        )
-    if last == total or ran_out_of_patience(history, chosen.early_stopping_patience):
-        return Fitted(history, last or 0, steps_an_epoch, finished=True)
+        before = measured_at(history, step)
+        report(Metrics(total_steps=total, epoch=step / steps_an_epoch, **before.model_dump()))
+    if (so_far := fitted(history, resumed_from or 0)).finished:
+        return so_far
     # LoRA's matrices are drawn before the trainer sets its seed.
     set_seed(seed)
-    trainer = make_trainer(
-        model,
-        tokenizer,
-        train,
-        validation,
-        plan=plan,
-        total_steps=total,
-        seed=seed,
-        work=work,
-        callback=TrainingProgress(
+    make_trainer = resolve_name(TRAINING[plan.method].trainer)
+    try:
+        trainer = make_trainer(
             plan,
-            work,
-            steps_an_epoch=steps_an_epoch,
-            validates=validation is not None,
-            asked_to_stop=asked_to_stop,
-            on_metrics=on_metrics,
-        ),
+            _settings(model, plan, total_steps=total, seed=seed, work=work),
+            model=model,
+            train_dataset=_dataset(train),
+            eval_dataset=_dataset(validation) if validation else None,
+            processing_class=tokenizer,
+            callbacks=[
+                _Progress(
+                    plan,
+                    work,
+                    steps_an_epoch=steps_an_epoch,
+                    validates=validation is not None,
+                    stop=stop,
+                    report=report,
+                )
+            ],
+            peft_config=_lora(plan) if plan.lora else None,
+        )
+    except ValueError as error:
+        if not plan.lora:
+            raise
+        raise TrainingFailure(
+            "invalid_hyperparameters",
+            "LoRA can't be put on this base model: lora_targets must be 'all-linear' or end parts"
+            " of its layers' names, such as 'q_proj'.",
+        ) from error
+    trainer.train(resume_from_checkpoint=resumed_from and str(folder_of(work, resumed_from)))
+    return fitted(trainer.state.log_history, trainer.state.global_step)
+
+
+def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[str, Any]:
+    """Return the arguments that the configurations of all trainers share."""
+    where = device()
+    return {
+        "output_dir": str(work),
+        "num_train_epochs": plan.n_epochs,
+        "per_device_train_batch_size": plan.device_batch_size,
+        "per_device_eval_batch_size": plan.device_batch_size,
+        "gradient_accumulation_steps": plan.accumulation,
+        "learning_rate": plan.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": min(5, total_steps // 10),
+        "logging_steps": max(1, round(total_steps / CURVE_POINTS)),
+        "logging_first_step": True,
+        # A loss that is not finite has to be seen, not smoothed away.
+        "logging_nan_inf_filter": False,
+        # The callback says when to validate and to save.
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": where == "cpu",
+        "bf16": has_fast_bfloat16(),
+        # Saves memory where it is short, and costs a third of the speed.
+        "activation_checkpointing": model.num_parameters() > SMALL_MODEL and where != "cpu",
+        "dataloader_pin_memory": where == "cuda",
+        "seed": seed,
+        # No example is longer than the model takes.
+        "max_length": None,
+    }
+
+
+def _lora(plan: Plan) -> LoraConfig:
+    targets = plan.lora_targets
+    return LoraConfig(
+        r=plan.lora_rank,
+        lora_alpha=plan.lora_alpha,
+        target_modules=list(targets) if isinstance(targets, tuple) else targets,
+        task_type="CAUSAL_LM",
     )
-    trainer.train(resume_from_checkpoint=str(folder_of(work, last)) if last else None)
-    state = trainer.state
-    finished = state.global_step >= total or ran_out_of_patience(
-        state.log_history, chosen.early_stopping_patience
-    )
-    return Fitted(state.log_history, state.global_step, steps_an_epoch, finished)
+
+
+def _dataset(examples: Sequence[Encoded]) -> Dataset:
+    rows = [each.row() for each in examples]
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Reports metrics, keeps checkpoints, and decides when the training ends."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        work: Path,
+        *,
+        steps_an_epoch: int,
+        validates: bool,
+        stop: threading.Event,
+        report: Callable[[Metrics], None],
+    ) -> None:
+        self._patience = plan.early_stopping_patience
+        self._work = work
+        self._steps_an_epoch = steps_an_epoch
+        self._validates = validates
+        self._stop = stop
+        self._report = report
+        self._training: dict[str, float] | None = None
+        self._saved_at = time.monotonic()
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Decide what follows a step."""
+        if state.global_step % self._steps_an_epoch == 0:
+            control.should_log = True
+            control.should_evaluate = self._validates
+            control.should_save = True
+        late = time.monotonic() - self._saved_at > SAVE_SECONDS
+        # All processes must do as the first one: they save and end together.
+        late, stop = broadcast_object_list([late, self._stop.is_set()])
+        if late or stop:
+            control.should_save = True
+        if stop:
+            control.should_training_stop = True
+
+    def on_log(
+        self, _args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
+    ) -> None:
+        """Report metrics; those of a step wait for the validation that comes just after it."""
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise TrainingFailure(
+                    "training_diverged",
+                    f"The loss was not finite at step {state.global_step}: take a smaller"
+                    " learning_rate_multiplier.",
+                )
+            self._training = logs
+            if not control.should_evaluate:
+                self._report_step(state, {})
+        elif "eval_loss" in logs:
+            self._report_step(state, logs)
+
+    def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop if the validation loss has not fallen for long enough."""
+        if ran_out_of_patience(state.log_history, self._patience):
+            control.should_training_stop = True
+
+    def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Mark the checkpoint as complete; remove those that nobody will ask for."""
+        self._saved_at = time.monotonic()
+        if not state.is_world_process_zero:
+            return
+        (folder_of(self._work, state.global_step) / COMPLETE).touch()
+        epochs = list(range(self._steps_an_epoch, state.global_step + 1, self._steps_an_epoch))
+        keep = {*kept(state.log_history, epochs), state.global_step}
+        for step in checkpoint_steps(self._work):
+            folder = folder_of(self._work, step)
+            if step not in keep:
+                # A process that is killed in here must not leave half of one that counts.
+                (folder / COMPLETE).unlink()
+                shutil.rmtree(folder, ignore_errors=True)
+            elif step != state.global_step:
+                for name in _RESUMING:
+                    (folder / name).unlink(missing_ok=True)
+
+    def _report_step(self, state: Any, validation: dict[str, float]) -> None:
+        if self._training is None:
+            return
+        measured = measures(self._training, validation)
+        step, total, epoch = state.global_step, state.max_steps, state.epoch
+        self._report(Metrics(step=step, total_steps=total, epoch=epoch, **measured))
+        self._training = None

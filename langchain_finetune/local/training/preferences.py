@@ -4,10 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.local.training.encoding import IGNORED, Encoder, Sequence
+from langchain_finetune.local.training.encoding import IGNORED, Encoded, Encoder, Sequence
 from langchain_finetune.local.training.events import TrainingFailure
-
-_OUTPUTS = ("preferred_output", "non_preferred_output")
 
 
 @dataclass(frozen=True)
@@ -29,25 +27,28 @@ class Pair:
         """How many tokens go through the model: the prompt once with each answer."""
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
-
-Encoded = list[Sequence] | list[Pair]
-"""A file in tokens: for supervised training, or for DPO."""
+    def row(self) -> dict[str, list[int]]:
+        """Return the columns of TRL's dataset."""
+        return vars(self)
 
 
 def encode_preferences(
     encoder: Encoder, examples: Iterable[tuple[int, Mapping[str, Any]]]
-) -> list[Pair]:
+) -> list[Encoded]:
     """Put all preferences of a file into tokens, as the answers would be in supervised training.
 
     Raises:
-        TrainingFailure: As `Encoder.encode`, with the line; also where both answers are one.
+        TrainingFailure: As `Encoder.encode`, with the line; also if both answers are the same.
     """
     return [_pair(encoder, line, example) for line, example in examples]
 
 
 def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
+    chats = (
+        _supervised(example, output) for output in ("preferred_output", "non_preferred_output")
+    )
     # The last turn alone is compared, so that earlier ones only give context.
-    ends = [encoder.encode([(line, _supervised(example, output))])[-1] for output in _OUTPUTS]
+    ends = [encoder.encode_line(line, chat)[-1] for chat in chats]
     (prompt, chosen), (same_prompt, rejected) = map(_split, ends)
     assert prompt == same_prompt
     if chosen == rejected:
@@ -58,13 +59,13 @@ def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
 
 
 def _supervised(example: Mapping[str, Any], output: str) -> dict[str, Any]:
-    """Return the input and one of the answers as a supervised example that teaches the answer."""
+    """Return the input and one of the answers as a supervised example that trains the answer."""
     given = example["input"]
-    read = [
+    context = [
         message | {"weight": 0} if message["role"] == "assistant" else message
         for message in given["messages"]
     ]
-    return {**given, "messages": [*read, example[output][0] | {"weight": 1}]}
+    return {**given, "messages": [*context, example[output][0] | {"weight": 1}]}
 
 
 def _split(sequence: Sequence) -> tuple[list[int], list[int]]:

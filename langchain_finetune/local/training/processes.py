@@ -19,7 +19,7 @@ from langchain_finetune.local.training.events import OUT_OF_MEMORY
 
 
 def is_first() -> bool:
-    """Tell whether this process reports and exports, rather than only trains along."""
+    """Return whether this process reports and exports, rather than only trains along."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -27,7 +27,7 @@ def wanted(given: int | None, batch_size: int) -> int:
     """Return how many processes should train together: each GPU's, as far as a batch can be shared.
 
     Args:
-        given: What the specification says; None for the number of GPUs.
+        given: As in the specification; None for the number of GPUs.
         batch_size: Examples of one step.
     """
     most = given or max(Hardware.here().cuda_gpus, 1)

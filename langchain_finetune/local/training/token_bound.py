@@ -1,4 +1,4 @@
-"""A lower bound on the tokens of a text, had without the tokenizer: it is slow on megabytes."""
+"""A lower bound on the tokens of a text without the tokenizer, which is slow on megabytes."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 from unicodedata import is_normalized
 
 _LOSSLESS = frozenset({"Split", "ByteLevel", "Digits"})
-"""Pre-tokenizers that drop nothing, unless they are told to remove what they split at."""
+"""Pre-tokenizers that drop nothing, unless they are set to remove what they split at."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class LeastTokens:
     Attributes:
         longest: Bytes of the longest token of the vocabulary proper.
         added: The added tokens that are longer.
-        is_nfc: Texts are brought into NFC first, so only of texts in NFC something is known.
+        is_nfc: Texts are brought into NFC first, so the bound holds only for texts in NFC.
     """
 
     longest: int
@@ -61,7 +61,7 @@ class LeastTokens:
         return cls(longest, tuple(longer), normalizer == "NFC")
 
     def is_over(self, text: str, limit: int) -> bool:
-        """Tell whether a text surely has more tokens, however it is cut into parts.
+        """Return whether a text surely has more tokens, however it is cut into parts.
 
         A token covers `longest` bytes at most, but for longer added ones, each of which is used
         as often as it occurs at most.

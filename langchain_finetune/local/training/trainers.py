@@ -6,29 +6,19 @@ Importing this module takes seconds: it brings torch, transformers and TRL.
 import copy
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from torch.utils.data import Sampler
-from transformers import TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
 from langchain_finetune.local.training.batches import by_length
 from langchain_finetune.local.training.encoding import IGNORED
-from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
-from langchain_finetune.local.training.preferences import Encoded, Pair
-
-CURVE_POINTS = 30
-"""About how often metrics are told."""
-
 
 ANCHOR = 1.0
 """Weight of the preferred answers' own loss beside DPO's (Pang et al. 2024, equation 1).
@@ -38,103 +28,34 @@ calculator calls it ranked every held-out pair rightly, and answered nothing rig
 """
 
 
-def make_trainer(
-    model: Any,
-    tokenizer: Any,
-    train: Encoded,
-    validation: Encoded | None,
-    *,
-    plan: Plan,
-    total_steps: int,
-    seed: int,
-    work: Path,
-    callback: TrainerCallback,
-) -> Any:
-    """Return a trainer that does what the plan says; its callback decides when to save.
+def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
+    """Return the trainer of `Sequence`s.
 
     Args:
-        model: A causal language model of transformers.
-        tokenizer: Its tokenizer.
-        train: What to train on: sequences, or pairs for DPO.
-        validation: What to measure on.
         plan: How to train.
-        total_steps: How many steps that will be.
-        seed: Start of all random numbers.
-        work: Folder of the checkpoints.
-        callback: Hears of every step.
-
-    Raises:
-        TrainingFailure: `invalid_hyperparameters`, where the model has no such layers for LoRA.
+        settings: Arguments of the trainer's configuration.
+        **parts: Arguments of the trainer: model, datasets, callbacks and so on.
     """
-    settings = _settings(model, plan, total_steps=total_steps, seed=seed, work=work)
-    parts: dict[str, Any] = {
-        "model": model,
-        "train_dataset": _dataset(train),
-        "eval_dataset": _dataset(validation) if validation else None,
-        "processing_class": tokenizer,
-        "callbacks": [callback],
-        "peft_config": _lora(plan) if plan.lora else None,
-    }
-    try:
-        if plan.method == "dpo":
-            # Without its matrices, a LoRA model is its own reference.
-            reference = None if plan.lora else copy.deepcopy(model)
-            options = {"beta": plan.hyperparameters.beta, "loss_weights": [1.0, ANCHOR]}
-            arguments = DPOConfig(loss_type=["sigmoid", "sft"], **options, **settings)
-            return _Preferring(args=_on_one_gpu(arguments), ref_model=reference, **parts)
-        return _Supervised(
-            # The examples are tokens already.
-            args=_on_one_gpu(
-                SFTConfig(
-                    dataset_kwargs={"skip_prepare_dataset": True},
-                    padding_free=bool(plan.hyperparameters.packing),
-                    **settings,
-                )
-            ),
-            **parts,
-        )
-    except ValueError as error:
-        if not plan.lora:
-            raise
-        raise TrainingFailure(
-            "invalid_hyperparameters",
-            "LoRA can't be put on this base model: lora_targets must be 'all-linear' or end parts"
-            " of its layers' names, such as 'q_proj'.",
-        ) from error
+    arguments = SFTConfig(
+        # The examples are tokens already.
+        dataset_kwargs={"skip_prepare_dataset": True},
+        padding_free=bool(plan.packing),
+        **settings,
+    )
+    return _Supervised(args=on_one_gpu(arguments), **parts)
 
 
-def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[str, Any]:
-    where = device()
-    return {
-        "output_dir": str(work),
-        "num_train_epochs": plan.hyperparameters.n_epochs,
-        "per_device_train_batch_size": plan.device_batch_size,
-        "per_device_eval_batch_size": plan.device_batch_size,
-        "gradient_accumulation_steps": plan.accumulation,
-        "learning_rate": plan.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": min(5, total_steps // 10),
-        "logging_steps": max(1, round(total_steps / CURVE_POINTS)),
-        "logging_first_step": True,
-        # A loss that is no number has to be seen, not smoothed away.
-        "logging_nan_inf_filter": False,
-        # The callback says when to validate and to save.
-        "eval_strategy": "no",
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": where == "cpu",
-        "bf16": has_fast_bfloat16(),
-        # Saves memory where it is short, and costs a third of the speed.
-        "activation_checkpointing": model.num_parameters() > SMALL_MODEL and where != "cpu",
-        "dataloader_pin_memory": where == "cuda",
-        "seed": seed,
-        # No example is longer than the model takes.
-        "max_length": None,
-    }
+def dpo_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
+    """Return the trainer of `Pair`s; see `supervised_trainer` for the arguments."""
+    arguments = DPOConfig(
+        loss_type=["sigmoid", "sft"], loss_weights=[1.0, ANCHOR], **plan.own, **settings
+    )
+    # Without its matrices, a LoRA model is its own reference.
+    reference = None if plan.lora else copy.deepcopy(parts["model"])
+    return _Preferring(args=on_one_gpu(arguments), ref_model=reference, **parts)
 
 
-def _on_one_gpu(arguments: Any) -> Any:
+def on_one_gpu(arguments: Any) -> Any:
     """Keep a process by itself from taking all GPUs, which it would where no batch can be shared.
 
     transformers then cuts batches up by threads, and the number of steps is another.
@@ -144,28 +65,11 @@ def _on_one_gpu(arguments: Any) -> Any:
     return arguments
 
 
-def _lora(plan: Plan) -> LoraConfig:
-    chosen = plan.hyperparameters
-    return LoraConfig(
-        r=chosen.lora_rank,
-        lora_alpha=chosen.lora_alpha,
-        target_modules=chosen.lora_targets,
-        task_type="CAUSAL_LM",
-    )
+class WithoutCard:
+    """A trainer whose checkpoints are for going on, not for publishing."""
 
-
-def _dataset(encoded: Encoded) -> Dataset:
-    names = (
-        ("prompt_ids", "chosen_ids", "rejected_ids")
-        if isinstance(encoded[0], Pair)
-        else ("input_ids", "labels")
-    )
-    return Dataset.from_dict({name: [getattr(each, name) for each in encoded] for name in names})
-
-
-class _NoCard:
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: checkpoints are for going on, not for publishing."""
+        """Write no model card."""
 
 
 class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
@@ -184,7 +88,7 @@ class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too 
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Hear from accelerate which epoch begins, also where an earlier process began it."""
+        """Set the epoch that begins; accelerate calls it, also after a resume."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -196,7 +100,7 @@ class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too 
         return by_length(order, self._lengths, self._step)
 
 
-class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
+class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     data_collator: Any
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
@@ -230,7 +134,7 @@ class _Supervised(_NoCard, SFTTrainer):  # type: ignore[misc]  # TRL is not type
         return float(sum(every) / len(every))
 
 
-class _Preferring(_NoCard, DPOTrainer):  # type: ignore[misc]
+class _Preferring(WithoutCard, DPOTrainer):  # type: ignore[misc]
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         # TRL would put texts into tokens here; these are tokens already.
         return dataset

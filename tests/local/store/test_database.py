@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 
 from langchain_finetune.errors import EngineError
+from langchain_finetune.local import sqlite
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import Limits, RunStore, database, retention
+from langchain_finetune.local.store import Limits, RunStore, retention
 from langchain_finetune.local.store.example_changes import ExampleChange
 from langchain_finetune.local.store.run_changes import run_change
 from langchain_finetune.local.store.schema import SCHEMA
@@ -66,7 +67,7 @@ def test_an_old_file_opens_where_the_disk_has_no_room_to_write_it_anew(
 
 
 def test_room_goes_back_in_several_steps(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "_PAGES_AT_ONCE", 10)
+    monkeypatch.setattr(sqlite, "_PAGES_AT_ONCE", 10)
     traced(store, 100, 10_000)
     [project] = store.projects.all(name="app")
     store.projects.delete(project["id"])
@@ -101,7 +102,7 @@ def test_old_runs_go_once_another_program_lets_the_file_be(tmp_path, monkeypatch
 @pytest.mark.filterwarnings("ignore:list_runs")
 def test_a_page_ends_where_it_would_hold_too_much(client, server, monkeypatch):
     ids = traced(server.store, 7, 10_000)
-    monkeypatch.setattr(database, "MAX_PAGE_BYTES", 20_000)
+    monkeypatch.setattr(sqlite, "MAX_PAGE_BYTES", 20_000)
     assert {str(run.id) for run in client.list_runs(project_name="app")} == set(ids)
     assert len(list(client.list_runs(project_name="app", limit=4))) == 4
     queries = [path for _, path, _ in server.asked if path.endswith("/runs/query")]
@@ -109,7 +110,7 @@ def test_a_page_ends_where_it_would_hold_too_much(client, server, monkeypatch):
 
 
 def test_every_example_is_read_however_large_they_are(store, monkeypatch):
-    monkeypatch.setattr(database, "MAX_PAGE_BYTES", 1)
+    monkeypatch.setattr(sqlite, "MAX_PAGE_BYTES", 1)
     dataset = store.datasets.create({"name": "teas"})["id"]
     ids = [str(uuid4()) for _ in range(5)]
     store.examples.add(dataset, [ExampleChange(each, inputs='{"tea": "white"}') for each in ids])
@@ -128,4 +129,4 @@ def test_a_search_does_not_keep_the_engine_from_stopping(tmp_path):
         with pytest.raises(ApiError) as ended:
             search.result()
     assert ended.value.status == 503
-    assert time.monotonic() - started < database.MAX_SEARCH_S
+    assert time.monotonic() - started < sqlite.MAX_SEARCH_S

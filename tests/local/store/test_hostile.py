@@ -9,9 +9,11 @@ import httpx
 import pytest
 import zstandard
 
+from langchain_finetune.local import sqlite
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import bodies, database, example_formats
-from langchain_finetune.local.store.bodies import MAX_PARTS, MAX_VALUES, loads, multipart, unpacked
+from langchain_finetune.local.store import bodies, example_formats
+from langchain_finetune.local.store.bodies import MAX_PARTS, multipart, unpacked
+from langchain_finetune.local.store.values import MAX_VALUES, loads
 
 RUN, DATASET = str(UUID(int=1)), str(UUID(int=4))
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -135,7 +137,7 @@ def test_a_query_that_takes_long_is_given_up(server, monkeypatch):
     slow = "or(" + ", ".join(f'search("{n} is nowhere")' for n in range(150)) + ")"
     asked = {"id": [run["id"] for run in runs], "filter": slow}
     assert ask(server, "POST", "/runs/query", json=asked)[0] == 200
-    monkeypatch.setattr(database, "MAX_SEARCH_S", 0)
+    monkeypatch.setattr(sqlite, "MAX_SEARCH_S", 0)
     status, message = ask(server, "POST", "/runs/query", json=asked)
     assert (status, message) == (
         400,

@@ -12,8 +12,9 @@ from langsmith.run_trees import RunTree
 from langsmith.utils import LangSmithError
 
 from langchain_finetune.errors import EngineError
+from langchain_finetune.local import sqlite
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.store import Limits, RunStore, database, retention
+from langchain_finetune.local.store import Limits, RunStore, retention
 from langchain_finetune.local.store.attachments import Attachment
 from langchain_finetune.local.store.example_changes import ExampleChange
 from langchain_finetune.local.store.retention import limits_of
@@ -246,7 +247,7 @@ def full(connection):
 
 
 def test_nothing_of_what_the_disk_can_not_hold_is_kept(server, client, caplog):
-    connection = server.store._database._connection
+    connection = server.store._database.connection
     kept = trace(server.store, 0)
     server.store._database.give_back()
     full(connection)
@@ -271,8 +272,8 @@ def test_nothing_of_what_the_disk_can_not_hold_is_kept(server, client, caplog):
 
 
 def test_some_room_is_left_for_jobs(store, monkeypatch):
-    usage = shutil.disk_usage("/")._replace(free=database.KEPT_FREE_BYTES - 1)
-    monkeypatch.setattr(database.shutil, "disk_usage", lambda _: usage)
+    usage = shutil.disk_usage("/")._replace(free=sqlite.KEPT_FREE_BYTES - 1)
+    monkeypatch.setattr(sqlite.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ApiError, match="disk of the run store is full"):
         trace(store, 0)
     assert left(store) == set()

@@ -1,13 +1,11 @@
 """Chat completions in the shape of OpenAI's API: one object, or chunks as server-sent events."""
 
 import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.deltas import (
+from langchain_finetune.local.serving.answer import (
+    ChoicesWriter,
     CompleteCall,
     End,
     Piece,
@@ -15,52 +13,32 @@ from langchain_finetune.local.serving.deltas import (
     Text,
     Token,
 )
-from langchain_finetune.local.serving.sse import DONE, event
-
-# OpenAI's API gives this for what is all but impossible; JSON knows no infinity.
-_LEAST = -9999.0
+from langchain_finetune.local.serving.chat.protocol import ChatRequest
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """What all parts of one answer have in common.
+class ChatWriter(ChoicesWriter):
+    """Writes chat completions.
 
-    Attributes:
-        model: Name of the model, as asked for.
-        legacy: Calls are given as `function_call`, the form before tools.
-        named: The call was of a tool that the request named.
-        include_usage: A stream ends with a chunk about the tokens used.
-        logprobs: Tokens come with their log-probabilities.
-        id: Name of the answer.
-        created: Seconds since 1970.
+    Args:
+        request: What is answered.
     """
 
-    model: str
-    legacy: bool = False
-    named: bool = False
-    include_usage: bool = False
-    logprobs: bool = False
-    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
-    created: int = field(default_factory=lambda: int(time.time()))
+    prefix = "chatcmpl"
+    whole_object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
 
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+    def __init__(self, request: ChatRequest) -> None:
+        super().__init__(request, request.n)
+        self._legacy = request.legacy
+        self._named = request.named
+        self._calls = [0] * request.n
 
-    def completion(self, answers: Sequence[Sequence[Piece]]) -> dict[str, Any]:
-        """Return a whole answer: a `chat.completion` object with a choice for each."""
-        choices = [self._choice(index, pieces) for index, pieces in enumerate(answers)]
-        ends = [pieces[-1] for pieces in answers]
-        return self._head("chat.completion") | {
-            "choices": choices,
-            "usage": usage([end for end in ends if isinstance(end, End)]),
-        }
-
-    def _choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """Return a whole answer as a choice."""
         texts = [piece for piece in pieces if isinstance(piece, Text)]
         text = "".join(piece.text for piece in texts)
         reasoning = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningDelta))
         calls = [piece for piece in pieces if isinstance(piece, CompleteCall)]
-        end = next(piece for piece in pieces if isinstance(piece, End))
         message: dict[str, Any] = {
             "role": "assistant",
             "content": text or (None if calls else ""),
@@ -68,110 +46,73 @@ class Envelope:
         }
         if reasoning:
             message["reasoning_content"] = reasoning
-        if calls and self.legacy:
-            message["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments}
+        if calls and self._legacy:
+            message["function_call"] = _function(calls[0])
         elif calls:
             message["tool_calls"] = [_tool_call(call) for call in calls]
         return {
             "index": index,
             "message": message,
-            "logprobs": self._logprobs([token for piece in texts for token in piece.tokens]),
-            "finish_reason": self._reason(end),
+            "logprobs": self._logprobs_of([token for piece in texts for token in piece.tokens]),
+            "finish_reason": self._reason(pieces[-1]),
         }
 
-    async def events(self, pieces: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[str]:
-        """Yield an answer as server-sent events: `chat.completion.chunk` objects, then `[DONE]`.
+    def deltas(self, index: int, piece: Piece, *, first: bool) -> Iterator[dict[str, Any]]:
+        """Yield a piece as choices of a stream's chunks."""
+        if first:
+            yield _choice(index, {"role": "assistant", "content": "", "refusal": None})
+        match piece:
+            case Text():
+                logprobs = self._logprobs_of(piece.tokens) if piece.tokens else None
+                yield _choice(index, {"content": piece.text}) | {"logprobs": logprobs}
+            case ReasoningDelta():
+                yield _choice(index, {"reasoning_content": piece.text})
+            case CompleteCall() if self._legacy:
+                yield _choice(index, {"function_call": _function(piece)})
+            case CompleteCall():
+                call = {"index": self._calls[index]} | _tool_call(piece)
+                self._calls[index] += 1
+                yield _choice(index, {"tool_calls": [call]})
+            case End():
+                yield _choice(index, {}) | {"finish_reason": self._reason(piece)}
 
-        An error after the first event is an event too, which the openai SDK raises.
-
-        Args:
-            pieces: Each with the number of its choice.
-        """
-        calls: dict[int, int] = {}
-        ends = []
-        try:
-            async for index, piece in pieces:
-                if index not in calls:
-                    calls[index] = 0
-                    yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-                match piece:
-                    case Text():
-                        yield self._chunk(index, {"content": piece.text}, tokens=piece.tokens)
-                    case ReasoningDelta():
-                        yield self._chunk(index, {"reasoning_content": piece.text})
-                    case CompleteCall() if self.legacy:
-                        call = {"name": piece.name, "arguments": piece.arguments}
-                        yield self._chunk(index, {"function_call": call})
-                    case CompleteCall():
-                        call = {"index": calls[index]} | _tool_call(piece)
-                        yield self._chunk(index, {"tool_calls": [call]})
-                        calls[index] += 1
-                    case End():
-                        ends.append(piece)
-                        yield self._chunk(index, {}, self._reason(piece))
-            if self.include_usage:
-                last = self._head("chat.completion.chunk")
-                yield event(last | {"choices": [], "usage": usage(ends)})
-        except ApiError as error:
-            yield event(error.body())
-        yield DONE
-
-    def _chunk(
-        self,
-        index: int,
-        delta: dict[str, Any],
-        finish_reason: str | None = None,
-        *,
-        tokens: Sequence[Token] = (),
-    ) -> str:
-        choice = {
-            "index": index,
-            "delta": delta,
-            "logprobs": self._logprobs(tokens) if tokens else None,
-            "finish_reason": finish_reason,
-        }
-        chunk = self._head("chat.completion.chunk") | {"choices": [choice]}
-        return event(chunk | {"usage": None} if self.include_usage else chunk)
-
-    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
-        if not self.logprobs:
+    def _logprobs_of(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+        if not self._logprobs:
             return None
-        content = [
-            token_logprob(token) | {"top_logprobs": [token_logprob(other) for other in token.top]}
-            for token in tokens
-        ]
-        return {"content": content, "refusal": None}
+        return {"content": [token_logprobs(token) for token in tokens], "refusal": None}
 
-    def _reason(self, end: End) -> str:
+    def _reason(self, end: Piece) -> str:
+        assert isinstance(end, End)
         if end.finish_reason != "tool_calls":
             return end.finish_reason
         # "stop" after a named tool is OpenAI's own rule (its guide on function calling).
-        return "stop" if self.named else "function_call" if self.legacy else "tool_calls"
+        return "stop" if self._named else "function_call" if self._legacy else "tool_calls"
 
 
-def usage(ends: Sequence[End]) -> dict[str, int]:
-    """Return the tokens used by answers to one prompt, in OpenAI's shape."""
-    prompt = ends[0].prompt_tokens
-    answers = sum(end.completion_tokens for end in ends)
+def token_logprobs(token: Token) -> dict[str, Any]:
+    """Return a token and its alternatives, as chat completions and responses have them."""
+    return _logprob(token) | {"top_logprobs": [_logprob(other) for other in token.top]}
+
+
+def _logprob(token: Token) -> dict[str, Any]:
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": answers,
-        "total_tokens": prompt + answers,
-    }
-
-
-def token_logprob(token: Token) -> dict[str, Any]:
-    """Return a token and how likely it was, as chat completions and responses have it."""
-    return {
-        "token": token.data.decode(errors="replace"),
+        "token": token.text,
         "bytes": list(token.data),
-        "logprob": max(token.logprob, _LEAST),
+        "logprob": token.logprob,
     }
+
+
+def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
+def _function(call: CompleteCall) -> dict[str, str]:
+    return {"name": call.name, "arguments": call.arguments}
 
 
 def _tool_call(call: CompleteCall) -> dict[str, Any]:
     return {
         "id": f"call_{secrets.token_hex(12)}",
         "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
+        "function": _function(call),
     }

@@ -1,127 +1,69 @@
 """Completions in the shape of OpenAI's older API."""
 
-import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.deltas import End, Piece, Text, Token
-from langchain_finetune.local.serving.sse import DONE, event
+from langchain_finetune.local.serving.answer import ChoicesWriter, End, Piece, Text, Token
+from langchain_finetune.local.serving.completions.protocol import CompletionRequest
 
 
-@dataclass(frozen=True)
-class CompletionEnvelope:
-    """What all parts of one answer have in common.
+class CompletionWriter(ChoicesWriter):
+    """Writes completions.
 
-    Attributes:
-        model: Name of the model, as asked for.
-        prompts: The texts that come back before each answer; empty where they do not.
-        include_usage: A stream ends with a chunk about the tokens used.
-        logprobs: Tokens come with their log-probabilities.
-        n: How many answers each prompt has.
-        id: Name of the answer.
-        created: Seconds since 1970.
+    Args:
+        request: What is answered.
+        prompts: The texts of its prompts.
     """
 
-    model: str
-    prompts: Sequence[str]
-    include_usage: bool
-    logprobs: bool
-    n: int
-    id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
-    created: int = field(default_factory=lambda: int(time.time()))
+    prefix = "cmpl"
+    whole_object = chunk_object = "text_completion"
 
-    def _head(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": "text_completion",
-            "created": self.created,
-            "model": self.model,
-        }
+    def __init__(self, request: CompletionRequest, prompts: Sequence[str]) -> None:
+        super().__init__(request, len(prompts) * request.n)
+        self._echoes = [text if request.echo else "" for text in prompts for _ in range(request.n)]
+        self._lengths = list(map(len, self._echoes))
 
-    def completion(self, answers: Sequence[Sequence[Piece]]) -> dict[str, Any]:
-        """Return a whole answer: a `text_completion` object with a choice for each."""
-        choices, ends = [], []
-        for index, pieces in enumerate(answers):
-            texts = [piece for piece in pieces if isinstance(piece, Text)]
-            end = next(piece for piece in pieces if isinstance(piece, End))
-            ends.append(end)
-            text = self._echo(index) + "".join(piece.text for piece in texts)
-            tokens = [token for piece in texts for token in piece.tokens]
-            choices.append(self._choice(index, text, tokens, end.finish_reason))
-        return self._head() | {"choices": choices, "usage": self._usage(ends)}
+    def choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """Return a whole answer as a choice."""
+        texts = [piece for piece in pieces if isinstance(piece, Text)]
+        text = self._echoes[index] + "".join(piece.text for piece in texts)
+        end = pieces[-1]
+        assert isinstance(end, End)
+        tokens = [token for piece in texts for token in piece.tokens]
+        return self._choice(index, text, tokens, end.finish_reason)
 
-    async def events(self, pieces: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[str]:
-        """Yield an answer as server-sent events, then `[DONE]`.
-
-        Args:
-            pieces: Each with the number of its choice.
-        """
-        shown: dict[int, int] = {}
-        ends = []
-        try:
-            async for index, piece in pieces:
-                if index not in shown:
-                    shown[index] = len(self._echo(index))
-                    if echo := self._echo(index):
-                        yield self._chunk(self._choice(index, echo, [], None))
-                if isinstance(piece, Text):
-                    choice = self._choice(index, piece.text, piece.tokens, None, shown[index])
-                    shown[index] += len(piece.text)
-                    yield self._chunk(choice)
-                elif isinstance(piece, End):
-                    ends.append(piece)
-                    yield self._chunk(self._choice(index, "", [], piece.finish_reason))
-            if self.include_usage:
-                yield event(self._head() | {"choices": [], "usage": self._usage(ends)})
-        except ApiError as error:
-            yield event(error.body())
-        yield DONE
-
-    def _echo(self, index: int) -> str:
-        return self.prompts[index // self.n] if self.prompts else ""
-
-    def _chunk(self, choice: dict[str, Any]) -> str:
-        chunk = self._head() | {"choices": [choice]}
-        return event(chunk | {"usage": None} if self.include_usage else chunk)
+    def deltas(self, index: int, piece: Piece, *, first: bool) -> Iterator[dict[str, Any]]:
+        """Yield a piece as choices of a stream's chunks."""
+        if first and self._echoes[index]:
+            yield self._choice(index, self._echoes[index])
+        if isinstance(piece, Text):
+            yield self._choice(index, piece.text, piece.tokens, offset=self._lengths[index])
+            self._lengths[index] += len(piece.text)
+        elif isinstance(piece, End):
+            yield self._choice(index, "", reason=piece.finish_reason)
 
     def _choice(
         self,
         index: int,
         text: str,
-        tokens: Sequence[Token],
-        reason: str | None,
+        tokens: Sequence[Token] = (),
+        reason: str | None = None,
+        *,
         offset: int = 0,
     ) -> dict[str, Any]:
         return {
             "index": index,
             "text": text,
-            "logprobs": _logprobs(tokens, offset) if self.logprobs else None,
+            "logprobs": _logprobs(tokens, offset) if self._logprobs else None,
             "finish_reason": reason,
-        }
-
-    def _usage(self, ends: Sequence[End]) -> dict[str, int]:
-        # The answers to one prompt stand side by side, and the prompt counts once.
-        prompts = sum(end.prompt_tokens for end in ends[:: self.n])
-        answers = sum(end.completion_tokens for end in ends)
-        return {
-            "prompt_tokens": prompts,
-            "completion_tokens": answers,
-            "total_tokens": prompts + answers,
         }
 
 
 def _logprobs(tokens: Sequence[Token], offset: int) -> dict[str, Any]:
-    texts = [_name(token) for token in tokens]
+    texts = [token.text for token in tokens]
     return {
         "tokens": texts,
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [{_name(other): other.logprob for other in token.top} for token in tokens],
+        "top_logprobs": [{other.text: other.logprob for other in token.top} for token in tokens],
         "text_offset": [offset + sum(map(len, texts[:place])) for place in range(len(texts))],
     }
-
-
-def _name(token: Token) -> str:
-    return token.data.decode(errors="replace")

@@ -2,210 +2,98 @@
 
 import secrets
 import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.chat.response import token_logprob
-from langchain_finetune.local.serving.deltas import (
+from langchain_finetune.local.serving.answer import (
     CompleteCall,
     End,
+    NumberedPieces,
     Piece,
     ReasoningDelta,
     Text,
     Token,
+    event,
 )
-from langchain_finetune.local.serving.sse import event
+from langchain_finetune.local.serving.chat.response import token_logprobs
+from langchain_finetune.local.serving.responses.protocol import ResponseRequest
 
 ResponseEvent = dict[str, Any]
 
 
-class _TextItem(ABC):
-    """An item with one part of text, which comes piece by piece.
+class _TextItem:
+    """An item with one part of text, which comes piece by piece: the answer, or thoughts before it.
 
     Args:
         index: Its place among the response's items.
+        kind: What pieces it is made of.
     """
 
-    prefix: str
-    event: str
-
-    def __init__(self, index: int) -> None:
-        self._id = f"{self.prefix}_{secrets.token_hex(16)}"
+    def __init__(self, index: int, kind: type[Text] | type[ReasoningDelta]) -> None:
+        self.kind = kind
+        self._is_message = kind is Text
+        self._fixed: dict[str, Any]
+        prefix, self._part_type, self._fixed = (
+            ("msg", "output_text", {"type": "message", "role": "assistant"})
+            if self._is_message
+            else ("rs", "reasoning_text", {"type": "reasoning", "summary": []})
+        )
+        self._id = f"{prefix}_{secrets.token_hex(16)}"
         self._index = index
+        self._place = {"item_id": self._id, "output_index": index, "content_index": 0}
         self._text = ""
         self._tokens: list[Token] = []
 
-    @property
-    def _place(self) -> ResponseEvent:
-        return {"item_id": self._id, "output_index": self._index, "content_index": 0}
-
-    @abstractmethod
-    def part(self) -> dict[str, Any]:
-        """Return the text in the API's shape."""
-
-    @abstractmethod
     def body(self, status: str) -> dict[str, Any]:
         """Return the item in the API's shape."""
-
-    def _logprobs(self, tokens: list[Token]) -> dict[str, Any]:
-        del tokens
-        return {}
+        return {"id": self._id, **self._fixed, "status": status, "content": [self._part()]}
 
     def opening(self) -> Iterator[ResponseEvent]:
-        """Tell that the item begins."""
+        """Report that the item begins."""
         empty = self.body("in_progress") | {"content": []}
         yield {"type": "response.output_item.added", "output_index": self._index, "item": empty}
-        yield {"type": "response.content_part.added", **self._place, "part": self.part()}
+        yield {"type": "response.content_part.added", **self._place, "part": self._part()}
 
     def feed(self, piece: Text | ReasoningDelta) -> Iterator[ResponseEvent]:
-        """Add a piece, and tell it."""
+        """Add a piece, and report it."""
         tokens = list(piece.tokens) if isinstance(piece, Text) else []
         self._text += piece.text
         self._tokens += tokens
-        yield {
-            "type": f"response.{self.event}.delta",
-            **self._place,
-            "delta": piece.text,
-            **self._logprobs(tokens),
-        }
+        yield self._event("delta", tokens) | {"delta": piece.text}
 
     def closing(self, status: str) -> Iterator[ResponseEvent]:
-        """Tell that the item is at its end."""
-        yield {
-            "type": f"response.{self.event}.done",
-            **self._place,
-            "text": self._text,
-            **self._logprobs(self._tokens),
-        }
-        yield {"type": "response.content_part.done", **self._place, "part": self.part()}
-        yield {
-            "type": "response.output_item.done",
-            "output_index": self._index,
-            "item": self.body(status),
-        }
+        """Report that the item is at its end."""
+        yield self._event("done", self._tokens) | {"text": self._text}
+        yield {"type": "response.content_part.done", **self._place, "part": self._part()}
+        item = self.body(status)
+        yield {"type": "response.output_item.done", "output_index": self._index, "item": item}
 
+    def _part(self) -> dict[str, Any]:
+        part: dict[str, Any] = {"type": self._part_type, "text": self._text}
+        if self._is_message:
+            part |= {"annotations": [], "logprobs": [token_logprobs(each) for each in self._tokens]}
+        return part
 
-class MessageItem(_TextItem):
-    """What the model says."""
-
-    prefix = "msg"
-    event = "output_text"
-
-    def part(self) -> dict[str, Any]:
-        """Return the text in the API's shape."""
-        return {
-            "type": "output_text",
-            "text": self._text,
-            "annotations": [],
-            "logprobs": [
-                token_logprob(token)
-                | {"top_logprobs": [token_logprob(other) for other in token.top]}
-                for token in self._tokens
-            ],
-        }
-
-    def body(self, status: str) -> dict[str, Any]:
-        """Return the item in the API's shape."""
-        return {
-            "id": self._id,
-            "type": "message",
-            "role": "assistant",
-            "status": status,
-            "content": [self.part()],
-        }
-
-    def _logprobs(self, tokens: list[Token]) -> dict[str, Any]:
-        # Unlike the item, its events tell no bytes.
-        return {
-            "logprobs": [
-                _likely(token) | {"top_logprobs": [_likely(other) for other in token.top]}
-                for token in tokens
-            ]
-        }
-
-
-class ReasoningItem(_TextItem):
-    """What the model thinks before it says something."""
-
-    prefix = "rs"
-    event = "reasoning_text"
-
-    def part(self) -> dict[str, Any]:
-        """Return the text in the API's shape."""
-        return {"type": "reasoning_text", "text": self._text}
-
-    def body(self, status: str) -> dict[str, Any]:
-        """Return the item in the API's shape."""
-        return {
-            "id": self._id,
-            "type": "reasoning",
-            "summary": [],
-            "status": status,
-            "content": [self.part()],
-        }
-
-
-class CallItem:
-    """A function call, which comes in one piece.
-
-    Args:
-        index: Its place among the response's items.
-        call: The call.
-    """
-
-    def __init__(self, index: int, call: CompleteCall) -> None:
-        self._index = index
-        self._call = call
-        self._ids = {
-            "id": f"fc_{secrets.token_hex(16)}",
-            "call_id": f"call_{secrets.token_hex(12)}",
-        }
-
-    def body(self, status: str = "completed") -> dict[str, Any]:
-        """Return the item in the API's shape."""
-        return {
-            **self._ids,
-            "type": "function_call",
-            "name": self._call.name,
-            "arguments": self._call.arguments,
-            "status": status,
-        }
-
-    def events(self) -> Iterator[ResponseEvent]:
-        """Tell the call."""
-        place = {"output_index": self._index}
-        arguments = place | {"item_id": self._ids["id"]}
-        empty = self.body("in_progress") | {"arguments": ""}
-        yield {"type": "response.output_item.added", **place, "item": empty}
-        yield {
-            "type": "response.function_call_arguments.delta",
-            **arguments,
-            "delta": self._call.arguments,
-        }
-        yield {
-            "type": "response.function_call_arguments.done",
-            **arguments,
-            "arguments": self._call.arguments,
-        }
-        yield {"type": "response.output_item.done", **place, "item": self.body()}
+    def _event(self, name: str, tokens: list[Token]) -> ResponseEvent:
+        found = {"type": f"response.{self._part_type}.{name}", **self._place}
+        # Unlike the item, its events have no bytes.
+        return found | {"logprobs": list(map(_likely, tokens))} if self._is_message else found
 
 
 def _likely(token: Token) -> dict[str, Any]:
-    told = token_logprob(token)
-    return {"token": told["token"], "logprob": told["logprob"]}
+    top = [{"token": other.text, "logprob": other.logprob} for other in token.top]
+    return {"token": token.text, "logprob": token.logprob, "top_logprobs": top}
 
 
 class ResponseWriter:
     """Makes one response of the pieces of an answer.
 
     Args:
-        model: Name of the model, as asked for.
-        echoed: Fields of the request that come back.
+        request: What is answered.
     """
 
-    def __init__(self, model: str, echoed: Mapping[str, Any]) -> None:
+    def __init__(self, request: ResponseRequest) -> None:
         self._body: dict[str, Any] = {
             "id": f"resp_{secrets.token_hex(16)}",
             "object": "response",
@@ -214,61 +102,53 @@ class ResponseWriter:
             "background": False,
             "error": None,
             "incomplete_details": None,
-            "model": model,
+            "model": request.model,
             "output": [],
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "truncation": "disabled",
             "usage": None,
-            **echoed,
+            **request.echoed(),
         }
-        self._item: MessageItem | ReasoningItem | None = None
+        self._item: _TextItem | None = None
         self._sent = 0
 
-    async def whole(self, pieces: AsyncIterator[tuple[int, Piece]]) -> dict[str, Any]:
+    async def whole(self, pieces: NumberedPieces) -> dict[str, Any]:
         """Return the response when it is all written."""
         async for _, piece in pieces:
             for _ in self._feed(piece):
                 pass
         return self._body
 
-    async def events(self, pieces: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[str]:
+    async def events(self, pieces: NumberedPieces) -> AsyncIterator[str]:
         """Yield the response as server-sent events; the last one has all of it."""
         yield self._event("response.created", response=self._body)
         yield self._event("response.in_progress", response=self._body)
         try:
             async for _, piece in pieces:
                 for each in self._feed(piece):
-                    kind = each.pop("type")
-                    yield self._event(kind, **each)
+                    yield self._event(each.pop("type"), **each)
         except ApiError as error:
-            self._body |= {
-                "status": "failed",
-                "error": {"code": "server_error", "message": error.message},
-            }
+            fault = {"code": "server_error", "message": error.message}
+            self._body |= {"status": "failed", "error": fault}
             yield self._event("response.failed", response=self._body)
 
     def _feed(self, piece: Piece) -> Iterator[ResponseEvent]:
         match piece:
-            case Text():
-                yield from self._in(MessageItem)
-                yield from self._item.feed(piece) if self._item else ()
-            case ReasoningDelta():
-                yield from self._in(ReasoningItem)
+            case Text() | ReasoningDelta():
+                yield from self._open(type(piece))
                 yield from self._item.feed(piece) if self._item else ()
             case CompleteCall():
                 yield from self._close("completed")
-                call = CallItem(len(self._body["output"]), piece)
-                self._body["output"].append(call.body())
-                yield from call.events()
+                yield from self._call(piece)
             case End():
                 yield from self._end(piece)
 
-    def _in(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[ResponseEvent]:
+    def _open(self, kind: type[Text] | type[ReasoningDelta]) -> Iterator[ResponseEvent]:
         """Open an item of this kind, unless it is open."""
-        if not isinstance(self._item, kind):
+        if self._item is None or self._item.kind is not kind:
             yield from self._close("completed")
-            self._item = kind(len(self._body["output"]))
+            self._item = _TextItem(len(self._body["output"]), kind)
             yield from self._item.opening()
 
     def _close(self, status: str) -> Iterator[ResponseEvent]:
@@ -277,18 +157,36 @@ class ResponseWriter:
             self._body["output"].append(self._item.body(status))
             self._item = None
 
+    def _call(self, call: CompleteCall) -> Iterator[ResponseEvent]:
+        item = {
+            "id": f"fc_{secrets.token_hex(16)}",
+            "call_id": f"call_{secrets.token_hex(12)}",
+            "type": "function_call",
+            "name": call.name,
+            "arguments": call.arguments,
+            "status": "completed",
+        }
+        place = {"output_index": len(self._body["output"])}
+        self._body["output"].append(item)
+        begun = item | {"arguments": "", "status": "in_progress"}
+        yield {"type": "response.output_item.added", **place, "item": begun}
+        arguments = place | {"item_id": item["id"]}
+        kind = "response.function_call_arguments"
+        yield {"type": f"{kind}.delta", **arguments, "delta": call.arguments}
+        yield {"type": f"{kind}.done", **arguments, "arguments": call.arguments}
+        yield {"type": "response.output_item.done", **place, "item": item}
+
     def _end(self, end: End) -> Iterator[ResponseEvent]:
-        status = "incomplete" if end.finish_reason == "length" else "completed"
+        complete = end.finish_reason != "length"
+        status = "completed" if complete else "incomplete"
         if not self._body["output"] and not self._item:
             # An empty answer is a message all the same.
-            yield from self._in(MessageItem)
+            yield from self._open(Text)
         yield from self._close(status)
         self._body |= {
             "status": status,
-            "completed_at": int(time.time()) if status == "completed" else None,
-            "incomplete_details": (
-                {"reason": "max_output_tokens"} if status == "incomplete" else None
-            ),
+            "completed_at": int(time.time()) if complete else None,
+            "incomplete_details": None if complete else {"reason": "max_output_tokens"},
             "usage": {
                 "input_tokens": end.prompt_tokens,
                 "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

@@ -11,8 +11,8 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.serving.request_fields import unsupported
-from langchain_finetune.local.serving.response_format import JsonText, OfferedTool, Schema, Shape
+from langchain_finetune.local.serving.protocol import unsupported
+from langchain_finetune.local.serving.structured.shape import OfferedTool, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
@@ -27,7 +27,7 @@ def compile_shape(
     tokenizer: LLTokenizer,
     special: Mapping[str, int],
 ) -> LLMatcher:
-    """Turn the form of an answer into what tells the tokens that may come next.
+    """Compile the form of an answer into a matcher of the tokens that may come next.
 
     Args:
         shape: The form.
@@ -47,12 +47,15 @@ def compile_shape(
     options = _options(call.separators if call else _SEPARATORS)
     alternatives, rules = [], []
     if shape.json:
-        _check_json(shape.json, options, tokenizer)
+        code, found = "invalid_json_schema", shape.json
+        _check(found.schema, options, tokenizer, label=found.label, code=code, param=found.param)
         alternatives.append("document")
         rules.append(f"document: {_json(shape.json.schema, options)}")
     if shape.tools and call:
         for tool in shape.tools:
-            _check_tool(tool, options, tokenizer)
+            label, code = f"function '{tool.name}'", "invalid_function_parameters"
+            enforced = _tool_options(tool, options)
+            _check(tool.schema, enforced, tokenizer, label=label, code=code, param=tool.param)
         rules += _call_rules(shape, call, options, special)
         alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
@@ -72,7 +75,7 @@ def _call_rules(
         again = f" ({_text(call.joint, special)} call)*"
     bodies = [
         f"call_{index}: {_text(f'{_in_json(tool.name)}{call.between}', special)} "
-        + _json(tool.schema, options if tool.strict else options | {"lenient": True})
+        + _json(tool.schema, _tool_options(tool, options))
         for index, tool in enumerate(shape.tools)
     ]
     rules = [
@@ -85,6 +88,11 @@ def _call_rules(
     return rules
 
 
+def _tool_options(tool: OfferedTool, options: Schema) -> Schema:
+    # Of a tool that is not strict, what can't be enforced is left to the model.
+    return options if tool.strict else options | {"lenient": True}
+
+
 def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
     """Return the rules of any text, with calls from where their opening stands."""
     rules = [r"TEXT: /(.|\n)*/"]
@@ -94,34 +102,17 @@ def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
         rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(opening)}/")
         return [*rules, "answer: TEXT | text_before calls"]
     # TEXT has no special tokens in it; others than the mark of a call, such as those around a
-    # thought, are the model's own affair.
+    # thought, are left to the model.
     others = ",".join(str(token) for text, token in special.items() if text not in marks)
     text = f"TEXT (<[{others}]> TEXT)*" if others else "TEXT"
     return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]
 
 
-def _check_json(json_text: JsonText, options: Schema, tokenizer: LLTokenizer) -> None:
-    fault = _fault(json_text.schema, options, tokenizer)
-    if fault:
-        raise ApiError(
-            400,
-            f"Invalid schema for {json_text.label}: {fault}.",
-            code="invalid_json_schema",
-            param=json_text.param,
-        )
-
-
-def _check_tool(tool: OfferedTool, options: Schema, tokenizer: LLTokenizer) -> None:
-    # Of a tool that is not strict, what can't be enforced is left to the model.
-    options = options if tool.strict else options | {"lenient": True}
-    fault = _fault(tool.schema, options, tokenizer)
-    if fault:
-        raise ApiError(
-            400,
-            f"Invalid schema for function '{tool.name}': {fault}.",
-            code="invalid_function_parameters",
-            param=tool.param,
-        )
+def _check(
+    schema: Schema, options: Schema, tokenizer: LLTokenizer, *, label: str, code: str, param: str
+) -> None:
+    if fault := _fault(schema, options, tokenizer):
+        raise ApiError(400, f"Invalid schema for {label}: {fault}.", code=code, param=param)
 
 
 def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:

@@ -1,7 +1,7 @@
 """How a model's chat template writes an answer: what stands around its text and its calls.
 
-It is found by rendering a made-up answer and looking where its parts came out. So a constrained
-answer reads like the ones that the model was trained on, whatever the template.
+It is found by rendering an invented answer and locating its parts in the text. So a constrained
+answer reads like those that the model was trained on, whatever the template.
 """
 
 import json
@@ -61,11 +61,11 @@ def answer_frame(tokenizer: Any, ends: list[str]) -> AnswerFrame:
     written = _answer(tokenizer, {"role": "assistant", "content": _TEXT}) or ""
     opening, found, _ = written.partition(_TEXT)
     opening = opening if found else ""
-    two = _answer(tokenizer, _calling(*_NAMES))
-    call = (two and _two_calls(two, ends)) or None
+    two = _answer(tokenizer, _calling(*_NAMES)) or ""
+    call = _call_frame(two, ends, two=True)
     if call is None:
-        one = _answer(tokenizer, _calling(_NAMES[0]))
-        call = (one and _one_call(one, ends)) or None
+        one = _answer(tokenizer, _calling(_NAMES[0])) or ""
+        call = _call_frame(one, ends, two=False)
     if call is None:
         return AnswerFrame(opening, None)
     if not call.before.startswith(opening):
@@ -99,25 +99,20 @@ def _answer(tokenizer: Any, message: dict[str, Any]) -> str | None:
     return whole.removeprefix(prompt) if whole.startswith(prompt) else None
 
 
-def _two_calls(text: str, ends: list[str]) -> CallFrame | None:
-    for separators in _SEPARATORS:
-        arguments = json.dumps(_ARGUMENTS, separators=separators)
-        before, _, rest = text.partition(_NAMES[0])
-        between, found, rest = rest.partition(arguments)
-        joint, again, rest = rest.partition(_NAMES[1])
-        if found and again and rest.startswith(between + arguments):
-            after = rest.removeprefix(between + arguments)
-            return CallFrame(before, between, joint, _until_end(after, ends), separators)
-    return None
-
-
-def _one_call(text: str, ends: list[str]) -> CallFrame | None:
+def _call_frame(text: str, ends: list[str], *, two: bool) -> CallFrame | None:
+    """Find what stands around two calls, or around one."""
     for separators in _SEPARATORS:
         arguments = json.dumps(_ARGUMENTS, separators=separators)
         before, _, rest = text.partition(_NAMES[0])
         between, found, after = rest.partition(arguments)
+        joint = None
+        if two:
+            joint, _, rest = after.partition(_NAMES[1])
+            if not rest.startswith(between + arguments):
+                continue
+            after = rest.removeprefix(between + arguments)
         if found:
-            return CallFrame(before, between, None, _until_end(after, ends), separators)
+            return CallFrame(before, between, joint, _until_end(after, ends), separators)
     return None
 
 

@@ -1,13 +1,18 @@
 """Routes of exports, as LangSmith's bulk exports have them."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.store.bodies import Json, answer
 from langchain_finetune.local.store.exports import DESTINATION_ID
-from langchain_finetune.local.store.projects import TENANT_ID
-from langchain_finetune.local.store.routes.shared import Json, PageRange, answer, known_only
-from langchain_finetune.local.store.run_changes import uuid_text
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import TENANT_ID, ClientBody, Id, PageQuery, validated
+
+
+class _Cancellation(ClientBody):
+    status: Literal["Cancelled"]
 
 
 def create_exports_router(store: RunStore) -> APIRouter:
@@ -36,18 +41,17 @@ def create_exports_router(store: RunStore) -> APIRouter:
     def create_export(body: Json) -> Response:
         return answer(exports.create(body))
 
-    @router.get("", dependencies=[known_only("limit", "offset")])
-    def list_exports(page: PageRange) -> Response:
-        return answer(exports.all(limit=page.limit, offset=page.offset))
+    @router.get("")
+    def list_exports(page: Annotated[PageQuery, Query()]) -> Response:
+        return answer(exports.all(**vars(page)))
 
     @router.get("/{export_id}")
-    def read_export(export_id: str) -> Response:
-        return answer(exports.get(uuid_text(export_id, "export_id") or ""))
+    def read_export(export_id: Id) -> Response:
+        return answer(exports.get(export_id))
 
     @router.patch("/{export_id}")
-    def cancel_export(export_id: str, body: Json) -> Response:
-        if not isinstance(body, dict) or body.get("status") != "Cancelled":
-            raise ApiError(400, 'The body must be {"status": "Cancelled"}.', param="status")
-        return answer(exports.cancel(uuid_text(export_id, "export_id") or ""))
+    def cancel_export(export_id: Id, body: Json) -> Response:
+        validated(_Cancellation, body)
+        return answer(exports.cancel(export_id))
 
     return router

@@ -1,71 +1,69 @@
-"""Routes of feedback."""
+"""Routes of feedback, and of its tokens and configurations."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
-from langchain_finetune.local.store.feedback_configs import FeedbackConfigs
-from langchain_finetune.local.store.routes.shared import (
-    Json,
-    PageRange,
-    PublicJson,
-    Root,
-    Texts,
-    answer,
-    known_only,
-)
-from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.bodies import Json, PublicJson, Root, answer
+from langchain_finetune.local.store.feedback import FeedbackConfigs
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.values import ClientQuery, Id, PageQuery
 
-_LISTED_BY = ("run", "key", "source", "comparative_experiment_id", "limit", "offset")
+
+class _ListedFeedback(PageQuery):
+    run_ids: list[Id] = Field(default=[], alias="run")
+    keys: list[str] = Field(default=[], alias="key")
+    sources: list[str] = Field(default=[], alias="source")
+    comparative_experiment_id: Id | None = None
+
+
+class _ListedTokens(PageQuery):
+    run_id: Id
+
+
+class _TokenLink(ClientQuery):
+    score: float | None = None
+    value: str | None = None
+    comment: str | None = None
+    correction: str | None = None
+
+
+class _ListedConfigs(PageQuery):
+    keys: list[str] = Field(default=[], alias="key")
+    name_contains: str | None = None
 
 
 def create_feedback_router(store: RunStore) -> APIRouter:
     """Return the routes behind `client.create_feedback`, `list_feedback` and their kin."""
     router = APIRouter()
+    feedback = store.feedback
 
     @router.post("/feedback")
     def create_feedback(body: Json) -> Response:
         with store.together():
-            made = store.feedback.add([body])[0]
+            made = feedback.add([body])[0]
             _configure(store.feedback_configs, made["key"], body.get("feedback_config"))
         return answer(made)
 
-    @router.get("/feedback", dependencies=[known_only(*_LISTED_BY)])
-    def list_feedback(
-        page: PageRange,
-        *,
-        run: Texts = None,
-        key: Texts = None,
-        source: Texts = None,
-        comparative_experiment_id: str | None = None,
-    ) -> Response:
-        found = store.feedback.all(
-            run_ids=[uuid_text(each, "run") or "" for each in run or []],
-            keys=key or [],
-            sources=source or [],
-            comparative_experiment_id=uuid_text(
-                comparative_experiment_id, "comparative_experiment_id"
-            ),
-            limit=page.limit,
-            offset=page.offset,
-        )
-        return answer(found)
+    @router.get("/feedback")
+    def list_feedback(asked: Annotated[_ListedFeedback, Query()]) -> Response:
+        return answer(feedback.all(**vars(asked)))
 
     _add_tokens(router, store)
     _add_configs(router, store.feedback_configs)
 
     @router.get("/feedback/{feedback_id}")
-    def read_feedback(feedback_id: str) -> Response:
-        return answer(store.feedback.get(uuid_text(feedback_id, "feedback_id") or ""))
+    def read_feedback(feedback_id: Id) -> Response:
+        return answer(feedback.get(feedback_id))
 
     @router.patch("/feedback/{feedback_id}")
-    def update_feedback(feedback_id: str, body: Json) -> Response:
-        return answer(store.feedback.change(uuid_text(feedback_id, "feedback_id") or "", body))
+    def update_feedback(feedback_id: Id, body: Json) -> Response:
+        return answer(feedback.change(feedback_id, body))
 
     @router.delete("/feedback/{feedback_id}")
-    def delete_feedback(feedback_id: str) -> Response:
-        store.feedback.delete(uuid_text(feedback_id, "feedback_id") or "")
+    def delete_feedback(feedback_id: Id) -> Response:
+        feedback.delete(feedback_id)
         return answer({"message": "Feedback deleted"})
 
     return router
@@ -82,29 +80,18 @@ def _add_tokens(router: APIRouter, store: RunStore) -> None:
             return answer(made)
         return answer(tokens.create(body, root))
 
-    @router.get("/feedback/tokens", dependencies=[known_only("run_id", "limit", "offset")])
-    def list_tokens(run_id: str, page: PageRange, root: Root) -> Response:
-        run = uuid_text(run_id, "run_id") or ""
-        return answer(tokens.all(run, root, limit=page.limit, offset=page.offset))
+    @router.get("/feedback/tokens")
+    def list_tokens(asked: Annotated[_ListedTokens, Query()], root: Root) -> Response:
+        return answer(tokens.all(root=root, **vars(asked)))
 
     @router.post("/feedback/tokens/{token}")
-    def use_token(token: str, body: PublicJson) -> Response:
-        tokens.use(uuid_text(token, "token") or "", body)
+    def use_token(token: Id, body: PublicJson) -> Response:
+        tokens.use(token, body)
         return answer({"message": "Feedback created"})
 
-    @router.get(
-        "/feedback/tokens/{token}",
-        dependencies=[known_only("score", "value", "comment", "correction")],
-    )
-    def use_token_by_link(
-        token: str,
-        score: float | None = None,
-        value: str | None = None,
-        comment: str | None = None,
-        correction: str | None = None,
-    ) -> Response:
-        said = {"score": score, "value": value, "comment": comment, "correction": correction}
-        tokens.use(uuid_text(token, "token") or "", said)
+    @router.get("/feedback/tokens/{token}")
+    def use_token_by_link(token: Id, asked: Annotated[_TokenLink, Query()]) -> Response:
+        tokens.use(token, vars(asked))
         return answer({"message": "Feedback created"})
 
 
@@ -113,16 +100,9 @@ def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
     def create_config(body: Json) -> Response:
         return answer(configs.create(body))
 
-    @router.get(
-        "/feedback-configs", dependencies=[known_only("key", "name_contains", "limit", "offset")]
-    )
-    def list_configs(
-        page: PageRange, *, key: Texts = None, name_contains: str | None = None
-    ) -> Response:
-        found = configs.all(
-            keys=key or [], name_contains=name_contains, limit=page.limit, offset=page.offset
-        )
-        return answer(found)
+    @router.get("/feedback-configs")
+    def list_configs(asked: Annotated[_ListedConfigs, Query()]) -> Response:
+        return answer(configs.all(**vars(asked)))
 
     @router.patch("/feedback-configs")
     def change_config(body: Json) -> Response:

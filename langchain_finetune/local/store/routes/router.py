@@ -5,19 +5,22 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.store.routes.datasets import create_datasets_router
+from langchain_finetune.local.store.bodies import answer
+from langchain_finetune.local.store.routes.datasets import (
+    create_datasets_router,
+    create_versions_router,
+)
 from langchain_finetune.local.store.routes.examples import create_examples_router
 from langchain_finetune.local.store.routes.exports import create_exports_router
 from langchain_finetune.local.store.routes.feedback import create_feedback_router
 from langchain_finetune.local.store.routes.ingest import create_ingest_router
 from langchain_finetune.local.store.routes.projects import create_projects_router
 from langchain_finetune.local.store.routes.public import create_public_router
-from langchain_finetune.local.store.routes.queue_items import create_queue_items_router
-from langchain_finetune.local.store.routes.queues import create_queues_router
+from langchain_finetune.local.store.routes.queues import (
+    create_queue_items_router,
+    create_queues_router,
+)
 from langchain_finetune.local.store.routes.runs import create_runs_router, create_v2_router
-from langchain_finetune.local.store.routes.shared import answer
-from langchain_finetune.local.store.routes.threads import create_threads_router
-from langchain_finetune.local.store.routes.versions import create_versions_router
 from langchain_finetune.local.store.store import RunStore
 
 PREFIXES = ("", "/api", "/api/v1", "/v1")
@@ -35,8 +38,8 @@ def create_store_router(store: RunStore) -> APIRouter:
         store: Where everything is kept. Its routes raise `ApiError`.
     """
     router = APIRouter()
+    info = _create_info_router()
     parts = (
-        create_info_router(),
         create_ingest_router(store),
         create_runs_router(store),
         create_projects_router(store),
@@ -49,17 +52,19 @@ def create_store_router(store: RunStore) -> APIRouter:
         create_public_router(store),
         create_exports_router(store),
     )
+    # The OpenAPI description shows each route once.
     for prefix in PREFIXES:
+        router.include_router(info, prefix=prefix, include_in_schema=not prefix)
         for part in parts:
-            router.include_router(part, prefix=prefix)
+            router.include_router(part, prefix=prefix, include_in_schema=prefix == "/api/v1")
     for prefix in V2_PREFIXES:
-        router.include_router(create_v2_router(store), prefix=prefix)
-        router.include_router(create_threads_router(store), prefix=prefix)
+        router.include_router(
+            create_v2_router(store), prefix=prefix, include_in_schema=prefix == "/api/v2"
+        )
     return router
 
 
-def create_info_router() -> APIRouter:
-    """Return the route that tells clients what this server can do."""
+def _create_info_router() -> APIRouter:
     router = APIRouter()
 
     @router.get("/info")
@@ -70,6 +75,7 @@ def create_info_router() -> APIRouter:
 
 
 def _info() -> dict[str, Any]:
+    """Return what this server can do."""
     return {
         "version": LANGSMITH_VERSION,
         "license_expiration_time": None,

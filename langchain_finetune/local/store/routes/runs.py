@@ -1,12 +1,12 @@
-"""Routes that read runs, in both of LangSmith's APIs."""
+"""Routes that read runs, in both of LangSmith's APIs, and threads and traces, in the newer."""
 
-import datetime as dt
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
-from langchain_finetune.local.store.routes.shared import Json, Root, Texts, answer
-from langchain_finetune.local.store.run_changes import uuid_text
+from langchain_finetune.local.store.bodies import Json, Root, Texts, answer
 from langchain_finetune.local.store.run_queries import (
     cursor_after,
     v1_query,
@@ -14,8 +14,20 @@ from langchain_finetune.local.store.run_queries import (
     v2_query,
 )
 from langchain_finetune.local.store.run_serialization import v1_run, v2_run
-from langchain_finetune.local.store.runs import FoundRun, RunPage
+from langchain_finetune.local.store.runs import FoundRun, FoundRuns
 from langchain_finetune.local.store.store import RunStore
+from langchain_finetune.local.store.threads import ThreadTraces, TracesQuery
+from langchain_finetune.local.store.values import ClientQuery, Id, validated
+
+_LONG_AGO = "0001-01-02T00:00:00Z"
+
+
+class _TraceRuns(ClientQuery):
+    project_id: Id
+    filter: str | None = None
+    min_start_time: str = _LONG_AGO
+    max_start_time: str | None = None
+    selects: list[str] = Field(default=[])
 
 
 def create_runs_router(store: RunStore) -> APIRouter:
@@ -34,37 +46,76 @@ def create_runs_router(store: RunStore) -> APIRouter:
         return answer(store.runs.stats(v1_query(body).where))
 
     @router.get("/runs/{run_id}")
-    def read_run(run_id: str) -> Response:
-        found = store.runs.get(uuid_text(run_id, "run_id") or "")
-        return answer(_v1(found, None))
+    def read_run(run_id: Id) -> Response:
+        return answer(_v1(store.runs.get(run_id), None))
 
     return router
 
 
 def create_v2_router(store: RunStore) -> APIRouter:
-    """Return the routes behind `client.runs.query` and `client.runs.retrieve`."""
+    """Return the routes behind `client.runs`, `client.threads` and `client.traces`."""
     router = APIRouter()
 
     @router.post("/runs/query")
     def query_runs(body: Json, root: Root) -> Response:
-        query = v2_query(body, dt.datetime.now(dt.UTC))
+        query = v2_query(body)
         page = store.runs.find(query)
         items = [_v2(found, query.fields or frozenset(), root) for found in page.runs]
         return answer({"items": items, "next_cursor": _next(page)})
 
     @router.get("/runs/{run_id}")
-    def read_run(
-        run_id: str, project_id: Annotated[str, Query()], root: Root, selects: Texts = None
-    ) -> Response:
-        found = store.runs.get(
-            uuid_text(run_id, "run_id") or "", uuid_text(project_id, "project_id")
-        )
+    def read_run(run_id: Id, project_id: Id, root: Root, selects: Texts = None) -> Response:
+        found = store.runs.get(run_id, project_id)
         return answer(_v2(found, v2_fields(selects or []), root))
+
+    @router.post("/threads/query")
+    def query_threads(body: Json) -> Response:
+        return answer(store.threads.find(body))
+
+    @router.get("/threads/{thread_id}/traces")
+    def list_traces(thread_id: str, asked: Annotated[ThreadTraces, Query()]) -> Response:
+        rows, after = store.threads.traces(thread_id, asked)
+        items = [_turn(row, asked.selects) for row in rows]
+        return answer({"items": items, "next_cursor": after})
+
+    @router.post("/traces/query")
+    def query_traces(body: Json, root: Root) -> Response:
+        asked = validated(TracesQuery, body)
+        selects = asked.selects or []
+        page = store.runs.find(v2_query(asked.as_runs()))
+        tokens = store.runs.tokens_of([found.row["trace_id"] for found in page.runs])
+        items = [
+            {
+                "root_run": _v2(found, v2_fields(selects), root),
+                "trace_aggregates": {"total_tokens": tokens.get(found.row["trace_id"])}
+                if "TOTAL_TOKENS" in selects
+                else None,
+            }
+            for found in page.runs
+        ]
+        return answer({"items": items, "next_cursor": _next(page)})
+
+    @router.get("/traces/{trace_id}/runs")
+    def list_runs(trace_id: Id, asked: Annotated[_TraceRuns, Query()], root: Root) -> Response:
+        body = {
+            "trace_id": trace_id,
+            "project_ids": [asked.project_id],
+            "page_size": 1000,
+            "cursor": None,
+            **asked.model_dump(exclude={"project_id"}),
+        }
+        fields, items = v2_fields(asked.selects), []
+        while True:
+            page = store.runs.find(v2_query(body))
+            items += [_v2(found, fields, root) for found in page.runs]
+            body["cursor"] = _next(page)
+            if body["cursor"] is None:
+                return answer({"items": items})
 
     return router
 
 
-def _next(page: RunPage) -> str | None:
+def _next(page: FoundRuns) -> str | None:
     return cursor_after(page.runs[-1].row) if page.has_more else None
 
 
@@ -74,3 +125,12 @@ def _v1(found: FoundRun, fields: frozenset[str] | None) -> dict[str, Any]:
 
 def _v2(found: FoundRun, fields: frozenset[str], root: str) -> dict[str, Any]:
     return v2_run(found.row, found.stats, fields, found.attachments, root)
+
+
+def _turn(row: Mapping[str, Any], selects: list[str]) -> dict[str, Any]:
+    """Return a root run as one turn of its thread."""
+    fields = v2_fields(selects) | {"trace_id"}
+    told = v2_run(row, None, fields - {"id", "latency"})
+    if "latency" in fields and row["end_time"] is not None:
+        told["latency"] = (row["end_time"] - row["start_time"]) / 1e6
+    return told

@@ -1,0 +1,381 @@
+"""SQLite files: opening, numbered migrations, transactions, searches that end, room on the disk.
+
+The engine's records (`documents.py`) and the run store (`store/schema.py`) are each one file, with
+one list of migrations in one module.
+"""
+
+import logging
+import math
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from langchain_finetune.errors import EngineError
+from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.local.api_error import ApiError
+
+logger = logging.getLogger(__name__)
+
+Migration: TypeAlias = Callable[[sqlite3.Connection], object]
+"""Brings a file from one version to the next, inside a transaction that the caller holds."""
+
+MAX_SEARCH_S = 60
+"""How long a query may take; all others wait meanwhile."""
+
+MAX_PAGE_BYTES = 64 * 2**20
+"""What the rows of a page hold, but for the last one: they are in memory several times."""
+
+KEPT_FREE_BYTES = 100 * 2**20
+"""What new runs leave free on the disk: jobs and the engine's own files need room too."""
+
+_STEPS = 10_000
+"""Steps of SQLite's machine between two looks at the clock."""
+
+_INCREMENTAL = 2
+_PAGES_AT_ONCE = 5000
+"""Pages that go back to the disk in one go: others wait for it."""
+
+_JOURNAL_BYTES = 64 * 2**20
+_SIZES = ("page_count", "freelist_count", "page_size")
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition: constant SQL, and the values of its question marks."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+def all_of(conditions: Iterable[Where]) -> Where:
+    """Return the condition that all hold; of none, one that always holds."""
+    return _joined(list(conditions), " AND ", "1")
+
+
+def any_of(conditions: Iterable[Where]) -> Where:
+    """Return the condition that one holds; of none, one that never holds."""
+    return _joined(list(conditions), " OR ", "0")
+
+
+def negated(condition: Where) -> Where:
+    """Return the opposite; what can't be decided (NULL) counts as false before."""
+    return Where(f"NOT coalesce(({condition.sql}), 0)", condition.values)
+
+
+def one_of(column: str, values: Iterable[Any]) -> Where:
+    """Return the condition that a column has one of some values."""
+    listed = list(values)
+    if len(listed) == 1:
+        # An equation lets SQLite read an index in order.
+        return Where(f"{column} = ?", (listed[0],))
+    return Where(
+        f"{column} IN (SELECT value FROM json_each(?))",  # noqa: S608 constants and "?"
+        (orjson.dumps(listed).decode(),),
+    )
+
+
+def _joined(conditions: list[Where], joint: str, empty: str) -> Where:
+    return Where(
+        joint.join(f"({condition.sql})" for condition in conditions) or empty,
+        tuple(value for condition in conditions for value in condition.values),
+    )
+
+
+class EngineStopsError(ApiError):
+    """A search was ended because the engine stops; LangSmith's client asks again."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "The engine stops: ask again later.", code="engine_stops")
+
+
+class Database:
+    """One connection to a file, which threads take turns at.
+
+    Args:
+        path: Where the file lies; it is made where there is none.
+        migrations: How the file of each version becomes one of the next; a new file has version
+            0. The version (`PRAGMA user_version`) is how many of them are done.
+        name: What people call the file, such as `run store`.
+        shrinks: Whether `give_back` can make the file smaller.
+
+    Raises:
+        EngineError: The file is damaged, not a database, can't be written, or was written by a
+            newer version of the package.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[Migration] = (),
+        *,
+        name: str = "database",
+        shrinks: bool = False,
+    ) -> None:
+        self._name = name
+        self._folder = path.parent
+        self._deadline = math.inf
+        self._ending = False
+        self._lock = threading.RLock()
+        try:
+            self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self.connection.row_factory = _as_dict
+                self._require_known(path, len(migrations))
+                if shrinks:
+                    self._make_shrinkable()
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = NORMAL")
+                self.connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+                self._migrate(migrations)
+            except BaseException:
+                self.connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise EngineError(
+                f"The {name} {path} can't be opened ({error}): fix it, move it away to begin with"
+                f" an empty one, or set {HOME_VARIABLE} to another folder."
+            ) from error
+        self.connection.set_progress_handler(self._is_late, _STEPS)
+
+    def _require_known(self, path: Path, version: int) -> None:
+        found = self._pragma("user_version")
+        if found > version:
+            raise EngineError(
+                f"The {self._name} {path} has version {found}, and this version of"
+                f" langchain-finetune reads up to version {version}: upgrade langchain-finetune,"
+                f" or set {HOME_VARIABLE} to another folder."
+            )
+
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
+        if self._pragma("user_version") == len(migrations):
+            return
+        # One transaction: whoever kills it finds the file as it was.
+        with self.transaction():
+            for migration in migrations[self._pragma("user_version") :]:
+                migration(self.connection)
+            self.connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the changes inside happen together or not at all, with no other thread between.
+
+        A transaction inside another is part of it.
+
+        Raises:
+            ApiError: 507 where the disk is full.
+        """
+        with self._lock:
+            if self.connection.in_transaction:
+                yield
+                return
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException as error:
+                # After a failed commit, too: what follows would never be committed.
+                self._roll_back()
+                if _is_full(error):
+                    raise self._disk_full() from error
+                raise
+
+    def _roll_back(self) -> None:
+        # A full disk has SQLite roll back by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return all rows of a query, by column."""
+        with self._lock:
+            return self.connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
+        """Return the first row of a query, or None."""
+        return next(iter(self.rows(sql, values)), None)
+
+    def search(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return all rows of a query that a client made up, as `rows`.
+
+        Raises:
+            ApiError: 400 where it takes so long that others would wait for it.
+            EngineStopsError: Nobody will wait for it.
+        """
+        with self._in_time():
+            return self.rows(sql, values)
+
+    def page(
+        self, sql: str, values: Sequence[Any], limit: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return the first rows of a search, and whether more follow.
+
+        Args:
+            sql: The query; its last question mark is that of `LIMIT`.
+            values: Values of the other question marks.
+            limit: At most so many rows. There are fewer where they hold `MAX_PAGE_BYTES`.
+
+        Raises:
+            ApiError: As `search`.
+        """
+        found: list[dict[str, Any]] = []
+        size = 0
+        with self._in_time(), closing(self.connection.cursor()) as cursor:
+            for row in cursor.execute(sql, (*values, limit + 1)):
+                if len(found) == limit or size > MAX_PAGE_BYTES:
+                    return found, True
+                found.append(row)
+                size += sum(len(value) for value in row.values() if isinstance(value, str))
+        return found, False
+
+    def listed(
+        self, source: str, conditions: Iterable[Where], order: str, limit: int, offset: int
+    ) -> list[dict[str, Any]]:
+        """Return a part of what `SELECT {source} WHERE ... ORDER BY {order}` gives, as `search`.
+
+        Args:
+            source: Columns, `FROM` and tables; constants, like `order`.
+            conditions: Those that all rows meet.
+            order: Columns to sort by.
+            limit: At most so many.
+            offset: Without the first so many.
+        """
+        where = all_of(conditions)
+        return self.search(
+            f"SELECT {source} WHERE {where.sql} ORDER BY {order} LIMIT ? OFFSET ?",
+            (*where.values, limit, offset),
+        )
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        with self._lock:
+            self._deadline = time.monotonic() + MAX_SEARCH_S
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                if self._ending:
+                    raise EngineStopsError from None
+                raise ApiError(
+                    400,
+                    f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
+                    code="query_too_slow",
+                ) from None
+            finally:
+                self._deadline = math.inf
+
+    def _is_late(self) -> bool:
+        if self._deadline == math.inf:
+            return False
+        return self._ending or time.monotonic() > self._deadline
+
+    def end_searches(self) -> None:
+        """End the search that runs, and those that follow, so that the file can be closed."""
+        self._ending = True
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Change something; return how many rows it touched."""
+        with self.transaction():
+            return self.connection.execute(sql, values).rowcount
+
+    def put(self, table: str, row: dict[str, Any]) -> None:
+        """Add a row, or replace the one with its id.
+
+        Args:
+            table: Name of a table, a constant of this package.
+            row: Values by column; the columns are constants of this package too.
+        """
+        columns = ", ".join(row)
+        marks = ", ".join("?" * len(row))
+        sql = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+        self.run(sql, tuple(row.values()))
+
+    def require_room(self) -> None:
+        """Refuse what would grow the file where the disk is nearly full.
+
+        Raises:
+            ApiError: 507, so that clients report it instead of asking again.
+        """
+        if shutil.disk_usage(self._folder).free < KEPT_FREE_BYTES:
+            raise self._disk_full()
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use; the rest waits for new data."""
+        with self._lock:
+            pages, free, size = (self._pragma(name) for name in _SIZES)
+        return (pages - free) * size
+
+    def give_back(self) -> None:
+        """Give the disk what is no longer in use, so that the file gets smaller.
+
+        Inside a transaction nothing happens: what is deleted there may yet come back.
+        """
+        with self._lock:
+            free = self._pragma("freelist_count")
+        for _ in range(0, free, _PAGES_AT_ONCE):
+            with self._lock:
+                if self.connection.in_transaction:
+                    return
+                # Each step gives one page back, and `execute` would make only one.
+                self.connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self.connection.close()
+
+    def _make_shrinkable(self) -> None:
+        if self._pragma("auto_vacuum") == _INCREMENTAL:
+            return
+        self.connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+        try:
+            # A file that holds tables already takes it on only when it is written anew.
+            self.connection.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+            logger.warning(
+                "The disk has no room for a second %s: it won't get smaller until there is, at a"
+                " start of the engine.",
+                self._name,
+            )
+
+    def _pragma(self, name: str) -> int:
+        [value] = self.connection.execute(f"PRAGMA {name}").fetchone().values()
+        return int(value)
+
+    def _disk_full(self) -> ApiError:
+        return ApiError(
+            507,
+            f"The disk of the {self._name} is full, and nothing of this was kept: make room on it.",
+            code="insufficient_disk_space",
+        )
+
+
+def run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run statements, each on lines of its own, inside the transaction that is open.
+
+    `executescript` would commit it first.
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL

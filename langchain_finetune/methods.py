@@ -1,0 +1,174 @@
+"""Training methods and hyperparameters: the one table that every room reads.
+
+A new method begins with its row of `METHODS`; `tests/unit/test_methods.py` names what it lacks.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+Auto = Literal["auto"]
+
+Method = Literal["supervised", "dpo"]
+"""A training method, by its name in OpenAI's fine-tuning API."""
+
+LineKind = Literal["supervised", "preference", "completion"]
+"""What a line of a training file holds: a chat whose answers are trained on, a pair of answers, or
+a prompt and its completion."""
+
+MAX_EPOCHS = 50
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_ALWAYS_SHOWN = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
+
+
+class Hyperparameters(BaseModel):
+    """Hyperparameters of fine-tuning; `auto` leaves the choice to the engine.
+
+    They are named as in OpenAI's API, where null means `auto`, too. As a document the model holds
+    OpenAI's first three always and the others where they were given or chosen.
+
+    Example:
+        >>> Hyperparameters(n_epochs=3, lora_rank=8).model_dump(exclude_defaults=True)
+        {'n_epochs': 3, 'lora_rank': 8}
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | Auto = Field(
+        default="auto",
+        title="Epochs",
+        description="How often each example is seen. Default: chosen by the number of examples.",
+    )
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = Field(
+        default="auto",
+        title="Batch size",
+        description="Examples of one step. Default of the embedded engine: 8.",
+    )
+    learning_rate_multiplier: _Positive | Auto = Field(
+        default="auto",
+        title="Learning rate multiplier",
+        description="Scales the engine's own learning rate. Default of the embedded engine: 1.",
+    )
+    beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
+        default="auto",
+        title="DPO beta",
+        description="Method dpo only: how closely the model keeps to its base; a higher value keeps"
+        " closer. Default of the embedded engine: 0.1.",
+    )
+    lora_rank: Annotated[int, Field(ge=0)] | Auto = Field(
+        default="auto",
+        title="LoRA rank",
+        description="Embedded engine only: rank of LoRA's matrices; 0 trains all weights. Default:"
+        " 0 up to 100 M parameters, 16 up to 3 B, 32 from there on.",
+    )
+    lora_alpha: _Positive | Auto = Field(
+        default="auto",
+        title="LoRA alpha",
+        description="Embedded engine only: scales what LoRA's matrices add, divided by the rank."
+        " Default: twice the rank.",
+    )
+    lora_targets: Annotated[tuple[str, ...], Field(min_length=1)] | str = Field(
+        default="auto",
+        title="LoRA targets",
+        description="Embedded engine only: ends of the names of the layers that get matrices, or"
+        " all-linear. Default: all-linear.",
+    )
+    early_stopping_patience: Annotated[int, Field(ge=1)] | Auto = Field(
+        default="auto",
+        title="Early stopping patience",
+        description="Embedded engine only: stop after so many epochs without a lower validation"
+        " loss. Default: no early stop.",
+    )
+    packing: bool | Auto = Field(
+        default="auto",
+        title="Packing",
+        description="Embedded engine only, method supervised: put the examples of a batch in one"
+        " row, in place of padding; they do not see each other. Default: false.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_auto(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {name: value for name, value in given.items() if value is not None}
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown = _ALWAYS_SHOWN | self.model_fields_set
+        return {name: value for name, value in handler(self).items() if name in shown}
+
+
+@dataclass(frozen=True)
+class TrainingMethod:
+    """One training method, as all rooms know it.
+
+    The rooms keep what they need besides in one table each: `checks.methods.CHECKS` by kind of
+    line, `local.training.methods.TRAINING` by method.
+
+    Attributes:
+        name: At OpenAI.
+        lines: Kinds of line that it trains on; the embedded engine takes the first.
+        label: Short name for people.
+        words: What it does, as a choice on the page.
+        loss_unit: Unit of its loss.
+        own: Names of its hyperparameters that not every method has.
+    """
+
+    name: Method
+    lines: tuple[LineKind, ...]
+    label: str
+    words: str
+    loss_unit: str
+    own: frozenset[str] = frozenset()
+
+
+METHODS: Mapping[Method, TrainingMethod] = {
+    "supervised": TrainingMethod(
+        name="supervised",
+        lines=("supervised", "completion"),
+        label="supervised",
+        words="Supervised: learn the answers",
+        loss_unit="nats per token",
+    ),
+    "dpo": TrainingMethod(
+        name="dpo",
+        lines=("preference",),
+        label="DPO",
+        words="DPO: prefer one answer to another",
+        loss_unit="nats per pair",
+        own=frozenset({"beta"}),
+    ),
+}
+
+
+def method_of(lines: LineKind) -> TrainingMethod:
+    """Return the method that trains on lines of a kind.
+
+    Example:
+        >>> method_of("preference").name
+        'dpo'
+    """
+    return next(method for method in METHODS.values() if lines in method.lines)
+
+
+def foreign(method: str, names: Iterable[str]) -> list[str]:
+    """Return the names of hyperparameters that only other methods have.
+
+    Example:
+        >>> foreign("supervised", ["n_epochs", "beta"])
+        ['beta']
+    """
+    owners = [(other, name) for other in METHODS.values() for name in other.own]
+    own = {name for other, name in owners if other.name == method}
+    return [name for name in names if name in {name for _, name in owners} - own]
