@@ -8,6 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+INSTRUCTIONS = frozenset({"system", "developer"})
+"""Roles of instructions."""
+
 _TEXT = frozenset({"text", "input_text", "output_text"})
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 _CALLS = frozenset({"tool_use", "tool_call", "function_call", "invalid_tool_call"})
@@ -81,6 +84,16 @@ def join_text(message: dict[str, Any]) -> None:
     elif len(content) == 1 and content[0]["type"] == "refusal":
         message["refusal"] = content[0]["refusal"]
         message["content"] = None
+
+
+def joined_text(content: Any) -> Any:
+    """Return text in parts as one string; other content unchanged."""
+    if not isinstance(content, list):
+        return content
+    parts = [mapping(part) for part in content]
+    if all(part.get("type") == "text" for part in parts):
+        return "".join(part.get("text") or "" for part in parts)
+    return content
 
 
 def content_calls(content: Any) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ Read = Callable[[Callable[[Skip], None]], Iterator[Any]]
 
 
 class Sessions:
-    """Sessions that are read when they are iterated, anew each time.
+    """Sessions that are read each time they are iterated.
 
     Args:
         read: Yields the sessions, and passes skips to the function that it is given.

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.content import INSTRUCTIONS, joined_text
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
@@ -79,16 +80,11 @@ def _comparable(message: WireMessage) -> dict[str, Any]:
     if message.get("role") == "assistant":
         # Agents add their name to answers in the history.
         plain.pop("name", None)
-    content = plain.get("content")
-    if isinstance(content, list) and all(map(_is_text, content)):
-        plain["content"] = "".join(part.get("text", "") for part in content)
+    if "content" in plain:
+        plain["content"] = joined_text(plain["content"])
     if "tool_calls" in plain:
         plain["tool_calls"] = [_comparable_call(call) for call in plain["tool_calls"]]
     return plain
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "text"
 
 
 def _comparable_call(call: Mapping[str, Any]) -> list[Any]:
@@ -102,9 +98,6 @@ def _comparable_call(call: Mapping[str, Any]) -> list[Any]:
 
 def _encoded(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-
-
-_INSTRUCTIONS = frozenset({"system", "developer"})
 
 
 def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
@@ -175,7 +168,7 @@ def _dropped_reasoning(session: FineTuningSession) -> int:
 def _instructions(messages: Sequence[WireMessage]) -> int:
     """Return the number of instructions at the beginning."""
     for position, message in enumerate(messages):
-        if message["role"] not in _INSTRUCTIONS:
+        if message["role"] not in INSTRUCTIONS:
             return position
     return len(messages)
 

@@ -115,9 +115,8 @@ class RunReader:
 
     Args:
         client: LangSmith's client, shared between threads.
-        concurrency: How many parts of a query's time are fetched side by side at most.
-        query: Its feedback conditions tell which corrections and scores are wanted, and it
-            whether references are.
+        concurrency: Most parts of a query's time range that are fetched concurrently.
+        query: Determines which corrections, scores and references are fetched.
     """
 
     def __init__(self, client: Client, concurrency: int = 1, query: RunQuery | None = None) -> None:

@@ -103,7 +103,7 @@ class LangSmithRunChatLoader(QueryLoader):
         """Yield one session for each answer of a run; runs without a finished chat are skipped.
 
         Raises:
-            LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
+            LoadError: LangSmith can't be reached, rejects the key, or has no such project.
         """
         folder = Folder() if self.calls == "last" else None
         for run_id, run, rating in self._found(overrides):

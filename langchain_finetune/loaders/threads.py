@@ -169,7 +169,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         """Yield the conversations of each thread; calls without a finished chat are skipped.
 
         Raises:
-            LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
+            LoadError: LangSmith can't be reached, rejects the key, or has no such project.
         """
         query = updated(self.query, overrides)
         if query.run_ids or query.trace_id or query.annotation_queue:

@@ -4,7 +4,7 @@ Text is counted with tiktoken. The tokens around messages, names and tools follo
 ("How to count tokens with tiktoken"); its examples give the cookbook's figures, 124 and 101 for
 gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments plus three tokens
 (measured by hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
-pixels. What OpenAI bills may differ by a few tokens an example.
+pixels. OpenAI's own counts may differ by a few tokens per example.
 """
 
 import hashlib
