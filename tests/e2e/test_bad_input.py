@@ -61,7 +61,7 @@ NOWHERE = f"http://127.0.0.1:{free_port()}"
         (
             ("--project", "twelve", "--model", "nano"),
             {"LANGSMITH_ENDPOINT": NOWHERE},
-            f"Error: Nothing answers at {NOWHERE}: is LANGSMITH_ENDPOINT right",
+            f"Error: {NOWHERE} can't be reached: check LANGSMITH_ENDPOINT",
         ),
         (
             ("--project", "twelve", "--model", "nano"),
@@ -73,7 +73,7 @@ NOWHERE = f"http://127.0.0.1:{free_port()}"
         (
             ("--project", "twelve", "--model", "nano", "--filter", "eq(name"),
             {},
-            "Error: LangSmith could not give",
+            "Error: LangSmith could not return",
         ),
         (
             ("--project", "twelve", "--model", "nano", "--filter", 'eq(name, "Other")'),
