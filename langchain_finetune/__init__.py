@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.checks.file import FileCheck, check_file
     from langchain_finetune.checks.finding import Finding, Findings
+    from langchain_finetune.convert.check_file import FileCheck, check_file
     from langchain_finetune.convert.community_compat import convert_messages_for_finetuning
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
+    from langchain_finetune.engines import AzureDeployment, NebiusDeployment
+    from langchain_finetune.engines.jobs import (
+        JobCheckpoint,
+        JobEvent,
+        JobProgress,
+        JobStatus,
+    )
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
@@ -43,15 +50,7 @@ if TYPE_CHECKING:
     )
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
-    from langchain_finetune.finetune.engines.azure import AzureDeployment
-    from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.job import Job
-    from langchain_finetune.finetune.job_status import (
-        JobCheckpoint,
-        JobEvent,
-        JobProgress,
-        JobStatus,
-    )
     from langchain_finetune.finetune.loss_curve import LossCurve
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -124,8 +123,8 @@ __all__ = [
 ]
 
 _EXPORTS = {
-    "checks.file": "FileCheck check_file",
     "checks.finding": "Finding Findings",
+    "convert.check_file": "FileCheck check_file",
     "convert.community_compat": "convert_messages_for_finetuning",
     "convert.contract": "TrainedContract",
     "convert.examples": "Examples",
@@ -133,6 +132,8 @@ _EXPORTS = {
     "convert.report.conversion_report": "ConversionReport",
     "convert.runnable": "Convert",
     "convert.split": "Split",
+    "engines": "AzureDeployment NebiusDeployment",
+    "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
         "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
         "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
@@ -141,10 +142,7 @@ _EXPORTS = {
     ),
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
-    "finetune.engines.azure": "AzureDeployment",
-    "finetune.engines.nebius": "NebiusDeployment",
     "finetune.job": "Job",
-    "finetune.job_status": "JobCheckpoint JobEvent JobProgress JobStatus",
     "finetune.loss_curve": "LossCurve",
     "finetune.runnable": "FineTune",
     "loaders.datasets": "LangSmithDatasetChatLoader",

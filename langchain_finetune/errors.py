@@ -26,6 +26,7 @@ text or keys.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.exceptions import LangChainException
@@ -65,8 +66,42 @@ class BudgetError(ConvertError):
     """Training would exceed the budget of money or tokens; nothing was sent."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What a failed request to an engine means for the next step.
+
+    Attributes:
+        may_pass: The same request may succeed a little later.
+        outcome_unknown: The engine may have carried the request out.
+        unreachable: No connection was made, so nothing was sent.
+        invalid: The engine refuses the request as it is; the job may have ended.
+        missing: The engine, for this key, has no such thing.
+        model_missing: It has no such model; more than having no such route.
+        hint_s: Seconds that the engine asks to wait.
+        reason: The engine's own sentence.
+    """
+
+    may_pass: bool = False
+    outcome_unknown: bool = False
+    unreachable: bool = False
+    invalid: bool = False
+    missing: bool = False
+    model_missing: bool = False
+    hint_s: float = 0.0
+    reason: str = ""
+
+
 class EngineError(FineTuningError):
-    """A fine-tuning engine refused a request or failed to execute it."""
+    """A fine-tuning engine refused a request or failed to execute it.
+
+    Args:
+        message: What happened and what to do next.
+        failure: What it means for the next step; by default, that it is final.
+    """
+
+    def __init__(self, message: str, *, failure: Failure = Failure()) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class EngineUnreachableError(EngineError):
@@ -88,10 +123,17 @@ class JobSubmissionError(EngineError):
         message: What happened and what to do next.
         outcome_unknown: Whether the engine may have created the job. The ledger records this:
             running the same chain again looks for that job before it creates another.
+        failure: What it means for the next step.
     """
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome_unknown: bool = False,
+        failure: Failure = Failure(),
+    ) -> None:
+        super().__init__(message, failure=failure)
         self.outcome_unknown = outcome_unknown
 
 

@@ -18,9 +18,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import langchain_finetune
-from langchain_finetune.checks import PROFILES
 from langchain_finetune.cli.app import app
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
+from langchain_finetune.engines import ENGINES, all_engines
 from langchain_finetune.methods import Hyperparameters, LineKind, method_of
 
 ROOT = Path(__file__).parents[1]
@@ -149,32 +148,39 @@ def variables() -> dict[str, str]:
                             found[name] = " ".join(text.split())
                         case _:
                             raise ValueError(f"{path}: {constant} has no docstring.")
+    for engine in all_engines():
+        for field in (engine.deployment.model_fields if engine.deployment else {}).values():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and "variable" in extra:
+                text = f"To deploy at {engine.name} from the command line: {field.description}."
+                found[str(extra["variable"])] = text
     return found
 
 
 def engines() -> str:
     """Return the table of engines."""
     rows = []
-    for name in get_args(Engine):
-        profile = profile_of(name)
-        address = "each account has its own" if profile.needs_base_url else profile.base_url
-        if name == "local":
-            rows.append((_code(name), "found or started", "the engine's own", "no"))
+    for engine in all_engines():
+        address = "each account has its own" if engine.needs_base_url else engine.base_url
+        if not engine.takes_base_url:
+            rows.append((_code(engine.name), engine.summary, "found or started", "its own", "no"))
             continue
         rows.append(
             (
-                _code(name),
+                _code(engine.name),
+                engine.summary,
                 address or "`OPENAI_BASE_URL`, or OpenAI's",
-                _code(profile.key_variable),
-                "yes" if profile.deploys else "no",
+                _code(engine.key_variable or "none"),
+                "yes" if engine.deployment else "no",
             )
         )
-    return table(("Engine", "Address", "Key", "Deploys a model before it answers"), rows)
+    head = ("Engine", "What it is", "Address", "Key", "Deploys a model before it answers")
+    return table(head, rows)
 
 
 def rules() -> str:
     """Return the names that `Convert(rules=...)` takes."""
-    return ", ".join(_code(name) for name in PROFILES)
+    return ", ".join(_code(name) for name in ENGINES)
 
 
 def methods() -> str:

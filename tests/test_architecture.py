@@ -1,6 +1,8 @@
 """The shape of the package: rooms with one number each, imports that point down, unique names."""
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -34,6 +36,7 @@ ROOMS = {
     "local.openai_api": 7,
     "local.page": 7,
     "local.app": 8,
+    "engines": 7,
     "convert": 8,
     "local.server": 9,
     "finetune": 9,
@@ -124,6 +127,38 @@ def test_no_circle_of_imports():
         TopologicalSorter({name_of(path): imports_of(path) for path in MODULES}).prepare()
     except CycleError as error:
         raise AssertionError(f"These import each other: {error.args[1]}") from error
+
+
+def test_rooms_say_whether_they_are_public():
+    """What is public is what `langchain_finetune` and `langchain_finetune.langserve` export."""
+    rooms = {path.parent.name: path for path in ROOT.glob("*/__init__.py")}
+    for room, path in rooms.items():
+        told = ast.get_docstring(tree_of(path))
+        assert ("Internal: " in told) is (room != "langserve"), room
+        assert ("Public are the names in `__all__`." in told) is (room == "langserve"), room
+
+
+def test_rooms_export_nothing_by_accident():
+    """What a room's `__init__` imports is in its `__all__`, or its own functions need it."""
+    for path in ROOT.glob("*/**/__init__.py"):
+        imported, used, exported = set(), set(), set()
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom):
+                imported |= {alias.asname or alias.name for alias in node.names}
+            elif isinstance(node, ast.Name):
+                used.add(node.id)
+            elif isinstance(node, ast.List):
+                exported |= {each.value for each in node.elts if isinstance(each, ast.Constant)}
+        assert imported - used - exported == set(), path
+
+
+def test_importing_the_package_imports_no_module_of_it():
+    code = "import sys, langchain_finetune; print(*(m for m in sys.modules if m in sys.argv))"
+    names = [f"langchain_finetune.{name_of(path)}" for path in MODULES if name_of(path)]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []
 
 
 def test_each_package_says_what_lives_there():

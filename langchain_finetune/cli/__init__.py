@@ -8,6 +8,8 @@ Exit codes:
   a check of `doctor` failed.
 - 2: invalid command line.
 - 3: another engine is running on this home (`serve`).
+
+Internal: programs may use the command and `--json`.
 """
 
 from langchain_finetune.cli.app import main

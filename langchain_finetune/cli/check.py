@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_finetune.checks import RulesName
-from langchain_finetune.checks.file import FileCheck, check_file
+from langchain_finetune.cli.options import EngineChoice
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.convert.check_file import FileCheck, check_file
 from langchain_finetune.methods import LineKind
 
 
 def check(
     files: Annotated[list[str], typer.Argument(help="Training files (JSONL).")],
-    rules: Annotated[RulesName, typer.Option(help="Provider whose rules apply.")] = "openai",
+    rules: Annotated[EngineChoice, typer.Option(help="Provider whose rules apply.")] = "openai",
     method: Annotated[
         LineKind, typer.Option(help="Training method of the examples.")
     ] = "supervised",

@@ -9,8 +9,8 @@ import typer
 from openai import OpenAI, OpenAIError
 
 from langchain_finetune.cli.output import AsJson, print_json, print_rows
-from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
-from langchain_finetune.finetune.engines.errors import explained
+from langchain_finetune.engines.local import ensure_engine, stop_engine
+from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.home import KEY_VARIABLE, home_path
 from langchain_finetune.local.addresses import LOOPBACK, certificate_of, url_of
 from langchain_finetune.local.server import parse_aliases

@@ -11,8 +11,8 @@ from langsmith.utils import LangSmithError, LangSmithNotFoundError
 from requests.exceptions import RequestException
 
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.errors import EngineError
-from langchain_finetune.finetune.engines.embedded import ensure_engine
 from langchain_finetune.home import home_path
 
 _FORMATS = {"parquet": "Parquet", "jsonl": "JSONL"}

@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
-from langchain_finetune.checks import RulesName
 from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong
+from langchain_finetune.engines import ENGINES
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -22,6 +22,12 @@ from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
 from langchain_finetune.loaders.query_loader import updated
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+
+# Typer lists the names in an option's help, and refuses all others.
+if TYPE_CHECKING:
+    EngineChoice = str
+else:
+    EngineChoice = Literal[tuple(ENGINES)]
 
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
 _CONDITION = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
@@ -143,7 +149,8 @@ def conversion(
         Literal["all", "last"], _convert_option(help="Answers of a chat to train on.")
     ] = "all",
     rules: Annotated[
-        RulesName | None, _convert_option(help="Provider whose rules apply; by default the engine.")
+        EngineChoice | None,
+        _convert_option(help="Provider whose rules apply; by default the engine."),
     ] = None,
     fix: Annotated[
         bool, _convert_option("--fix", help="Fix errors that have only one correction.")

@@ -1,1 +1,4 @@
-"""Conversion of sessions to training files, step by step: redact, check, split, count, report."""
+"""Conversion of sessions to training files, step by step: redact, check, split, count, report.
+
+Internal: `langchain_finetune` exports what is public.
+"""

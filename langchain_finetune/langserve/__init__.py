@@ -1,6 +1,6 @@
 """Fine-tuning chains over HTTP with LangServe: `add_finetune_routes` and `FineTuneSerializer`.
 
-Requires the extra `langserve`.
+Requires the extra `langserve`. The names in `__all__` are public.
 """
 
 from langchain_finetune.langserve.routes import add_finetune_routes

@@ -9,8 +9,9 @@ from langchain_openai import ChatOpenAI
 from langserve.serialization import Serializer, WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import same_address
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.connection import default_base_url, same_address
 
 _KIND = "langchain_finetune.chat_model"
 _LINEAGE = ("job_id", "base_model", "training_sha256", "training_examples")
@@ -117,7 +118,7 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe is unty
             ) from error
         if self._api_key is None:
             return manifest.model_dump()
-        base_url = self._base_url or default_base_url()
+        base_url = self._base_url or engine_of("openai").default_base_url()
         served_at = manifest.base_url or base_url
         if self._base_url is None and not same_address(served_at, base_url):
             raise FineTuningError(

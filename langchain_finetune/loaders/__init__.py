@@ -1,1 +1,4 @@
-"""Where chats come from: LangSmith's runs, threads and datasets, files, any `BaseChatLoader`."""
+"""Where chats come from: LangSmith's runs, threads and datasets, files, any `BaseChatLoader`.
+
+Internal: `langchain_finetune` exports what is public.
+"""

@@ -23,7 +23,7 @@ from langchain_finetune import (
     LossCurve,
     RichProgress,
 )
-from langchain_finetune.finetune.engines.embedded import (
+from langchain_finetune.engines.local import (
     EngineAddress,
     ensure_engine,
     find_engine,

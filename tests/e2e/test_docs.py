@@ -21,7 +21,7 @@ import docs_hook
 import langchain_finetune
 from langchain_finetune import LangSmithRunChatLoader
 from langchain_finetune.cli.app import app
-from langchain_finetune.finetune.engines.profiles import Engine
+from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
 from support.docs import PAGES, ROOT, blocks, run, run_sh
 from support.servers import served
@@ -300,7 +300,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert named <= set(docs_hook.variables())
     assert len(named) == 9
     assert all(f"| `{name}` |" in docs_hook.methods() for name in (*get_args(LineKind), *METHODS))
-    assert all(f"| `{name}` |" in docs_hook.engines() for name in get_args(Engine))
+    assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {"local", "files", "community", "dedup", "langserve", "all"}
 

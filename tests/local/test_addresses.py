@@ -12,8 +12,8 @@ import pytest
 from langsmith import Client
 from openai import OpenAI
 
+from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import KEY_VARIABLE, RunningEngine, ensure_key
 from langchain_finetune.local.addresses import Certificate, certificate_of, choose_endpoints, url_of
 from langchain_finetune.local.server import serve

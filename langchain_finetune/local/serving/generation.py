@@ -18,8 +18,8 @@ from transformers.cli.serving.utils import GenerateManager
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.chat_template import (
     RenderingError,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from langchain_finetune.local.serving.answer import CompleteCall, End, FinishReason, Piece, Text
@@ -61,7 +61,7 @@ class Prompt:
         length: How many tokens that is.
         room: How many tokens the answer may have.
         request: How they are drawn.
-        tools: What may be called; None where calls are not looked for in the answer.
+        tools: What may be called; None where answers have no calls.
         one_call: The answer ends with its first call.
         grammar: The form of the answer; None for any text.
     """
@@ -98,7 +98,7 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     tokenizer = loaded.tokenizer
     try:
         given = to_template_input(
-            request.chat, keep_developer=knows_developer(tokenizer.chat_template)
+            request.chat, keep_developer=supports_developer(tokenizer.chat_template)
         )
         text = render(tokenizer, given, add_generation_prompt=True)
     except RenderingError as error:

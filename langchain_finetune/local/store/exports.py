@@ -237,9 +237,9 @@ class Exports:
         for day, runs in groupby(self._runs_of(record), key=_day):
             folder = root / day
             folder.mkdir(parents=True)
-            with writer_of(folder, record["format"], record["compression"], columns) as writer:
+            with writer_of(folder, record["format"], record["compression"], columns) as write:
                 for found in runs:
-                    writer.write(found)
+                    write(found)
                     count += 1
         return count
 

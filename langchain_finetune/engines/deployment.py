@@ -7,9 +7,9 @@ from typing import Any
 
 from openai import NotFoundError, OpenAIError
 
+from langchain_finetune.engines.flow import Call, Flow, Sleep
+from langchain_finetune.engines.openai_errors import failure_of
 from langchain_finetune.errors import DeployError
-from langchain_finetune.finetune.engines.errors import may_pass
-from langchain_finetune.finetune.flow import Call, Flow, Sleep
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ def ask_until_ready(
     what: str,
     pause: Pause,
 ) -> Flow[None]:
-    """Ask until a deployment answers; an engine that does not answer this time ends no wait.
+    """Ask until a deployment answers; one answer that does not come does not end the wait.
 
     Args:
-        ask: The question, given the SDK's client.
-        state: Says of an answer whether the deployment is ready, and how it failed or None.
+        ask: Given the SDK's client, returns the answer.
+        state: Returns of an answer whether the deployment is ready, and how it failed or None.
         job_id: The job whose model it is.
         what: Names the deployment in errors.
         pause: How long to wait.
@@ -50,10 +50,10 @@ def ask_until_ready(
     give_up = pause.clock() + pause.timeout_s
     while True:
         try:
-            ready, failed = state((yield Call(ask)))
+            ready, failed = state((yield Call(ask, (OpenAIError,))))
         except OpenAIError as error:
             # What was just made may not be listed yet.
-            if not (may_pass(error) or isinstance(error, NotFoundError)):
+            if not (failure_of(error).may_pass or isinstance(error, NotFoundError)):
                 raise DeployError(
                     f"{what} (job {job_id}) can't be asked about: {error}", job_id=job_id
                 ) from error

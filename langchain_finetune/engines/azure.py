@@ -1,27 +1,35 @@
 """Azure: a fine-tuned model answers only once it is deployed under a name of its own.
 
-Sources of fact: Microsoft's guide "Deploy a fine-tuned model" (REST, API version 2024-10-21): a
-`PUT` of the deployment at the management plane, with a token of Microsoft Entra; the model of a
-request is then the deployment's name. A deployment costs by the hour while it exists.
+Sources: Microsoft's guides "Deploy a fine-tuned model" (REST, API version 2024-10-21: a `PUT` of
+the deployment at the management plane, with a token of Microsoft Entra; the model of a request is
+then the deployment's name; it costs by the hour while it exists), "Fine-tuning with OpenAI's SDK"
+(the address ends in `/openai/v1/`, no dots in the suffix), "Vision fine-tuning" (64 images) and
+"Customize a model" (UTF-8 with a byte order mark, 512 MB). Two answers in a row failed there as an
+invalid schema (github.com/microsoft-foundry/fine-tuning, issue 23), which no page says: a warning.
+Prices depend on the region and the type of training: they are for the user to give.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from openai import OpenAIError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from langchain_finetune.checks.profiles import KEYS, UNPROVEN, Profile
+from langchain_finetune.engines.base import Deployment
+from langchain_finetune.engines.deployment import Pause, ask_until_ready
+from langchain_finetune.engines.flow import Call, Flow
+from langchain_finetune.engines.jobs import JobStatus
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
 from langchain_finetune.errors import DeployError
-from langchain_finetune.finetune.engines.deployment import Pause, ask_until_ready
-from langchain_finetune.finetune.flow import Call, Flow
-from langchain_finetune.finetune.job_status import JobStatus
 
 _API_VERSION = "2024-10-21"
 _FAILED = frozenset({"failed", "canceled", "deleting", "disabled"})
 
 
-class AzureDeployment(BaseModel):
+class AzureDeployment(Deployment):
     """Where and how a fine-tuned model is deployed on Azure.
 
     Attributes:
@@ -37,16 +45,30 @@ class AzureDeployment(BaseModel):
         management_url: The management plane.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    subscription_id: str = Field(min_length=1)
-    resource_group: str = Field(min_length=1)
-    account: str = Field(min_length=1)
+    subscription_id: str = Field(
+        min_length=1,
+        description="Id of the subscription.",
+        json_schema_extra={"option": "subscription"},
+    )
+    resource_group: str = Field(min_length=1, description="The resource group.")
+    account: str = Field(min_length=1, description="Name of the resource.")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")
-    token: SecretStr | Callable[[], str] = Field(repr=False, exclude=True)
-    sku: str = "Standard"
-    capacity: int = Field(default=1, ge=1)
-    management_url: str = "https://management.azure.com"
+    token: SecretStr | Callable[[], str] = Field(
+        repr=False,
+        exclude=True,
+        description="a token for the management plane, such as `az account get-access-token "
+        "--resource https://management.azure.com` prints",
+        json_schema_extra={"variable": "AZURE_MANAGEMENT_TOKEN"},
+    )
+    sku: str = Field(
+        default="Standard", description="Standard (the default), GlobalStandard, DeveloperTier, ..."
+    )
+    capacity: int = Field(
+        default=1, ge=1, description="Thousands of tokens a minute; 1 by default."
+    )
+    management_url: str = Field(
+        default="https://management.azure.com", description="Of another cloud than the public one."
+    )
 
     @property
     def url(self) -> str:
@@ -77,7 +99,7 @@ def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -
         "properties": {"model": {"format": "OpenAI", "name": job.fine_tuned_model, "version": "1"}},
     }
     try:
-        yield Call(partial(_put, deployment, body, job.job_id))
+        yield Call(partial(_put, deployment, body, job.job_id), (OpenAIError,))
     except OpenAIError as error:
         raise DeployError(
             f"Azure did not take the deployment {deployment.name!r} of job {job.job_id}'s model "
@@ -112,7 +134,7 @@ def _get(deployment: AzureDeployment, job_id: str, client: Any) -> Any:
 def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
     token = deployment.token
     try:
-        said = token.get_secret_value() if isinstance(token, SecretStr) else token()
+        bearer = token.get_secret_value() if isinstance(token, SecretStr) else token()
     except Exception as error:
         raise DeployError(
             f"Your function `token` failed, so the model of job {job_id} is not deployed on Azure "
@@ -120,4 +142,25 @@ def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
             job_id=job_id,
         ) from error
     # In the place of the engine's key: the management plane has keys of its own.
-    return {"headers": {"Authorization": f"Bearer {said}"}}
+    return {"headers": {"Authorization": f"Bearer {bearer}"}}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _AzureEngine(OpenAICompatibleEngine):
+    def deploy(self, status: JobStatus, base: str, deployment: AzureDeployment) -> Flow[str]:
+        """Deploy a job's model and return the deployment's name."""
+        del base
+        return deploy_on_azure(status, deployment, Pause())
+
+
+ENGINE = _AzureEngine(
+    name="azure",
+    summary="Azure OpenAI, which deploys a model before it answers",
+    key_variable="AZURE_OPENAI_API_KEY",
+    needs_base_url=True,
+    profile=Profile(name="azure", keys=KEYS, max_images=64, warnings=UNPROVEN, within_openai=True),
+    lines=("supervised", "preference"),
+    refused_in_suffix=".",
+    deployment=AzureDeployment,
+    request_options={"--training-type": ("trainingType", "Standard, GlobalStandard or Developer.")},
+)

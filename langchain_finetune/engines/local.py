@@ -1,10 +1,10 @@
-"""Finds the embedded engine that runs on this machine, or starts it.
+"""The embedded engine: finds the one that runs on this machine, or starts it.
 
 The engine is a process of its own that outlives whoever starts it. Everything needed to find it
 lies in its home: `engine.json` says where it listens, and its lock lets only one run.
 """
 
-import asyncio
+import datetime as dt
 import json
 import os
 import signal
@@ -17,8 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 
+from langchain_finetune.checks import LOCAL
+from langchain_finetune.engines.base import Access, Pace, Price, Speed
+from langchain_finetune.engines.flow import Flow, Retry, finished
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
 from langchain_finetune.errors import (
     EngineAuthenticationError,
     EngineError,
@@ -31,6 +36,8 @@ from langchain_finetune.home import (
     home_path,
     read_key,
 )
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
@@ -107,13 +114,8 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
     return found
 
 
-async def aensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
-    """Do as `ensure_engine` does, without blocking the event loop."""
-    return await asyncio.to_thread(ensure_engine, home, timeout_s=timeout_s)
-
-
 def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
-    """Stop the engine that runs on this home; a running job goes on at the next start.
+    """Stop the engine that runs on this home; a running job continues at the next start.
 
     Returns:
         Whether one ran.
@@ -181,3 +183,72 @@ def _hint(home: Path) -> str:
         lines = []
     last = lines[-1] if lines else "its log is empty"
     return f"{last} (see {log})"
+
+
+_SPEED_SOURCE = "measured on 2 CPU cores without a GPU, 2026-11; a GPU is many times as fast"
+_OTHER_PARAMETERS = 600_000_000
+"""Taken for a base of unknown size."""
+
+NANO = "nano"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _LocalEngine(OpenAICompatibleEngine):
+    def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
+        """Find the engine, or start it."""
+        del base_url, api_key
+        found = ensure_engine(home_path())
+        return Access(found.base_url, found.api_key)
+
+    def reconnect(self, client: OpenAI | AsyncOpenAI) -> None:
+        """Start the engine again if it has stopped; it may listen elsewhere then."""
+        client.base_url = ensure_engine(home_path()).base_url
+
+    def account(self, access: Access, client: object) -> str:
+        """Return a fixed name: the engine may listen elsewhere tomorrow, its ledger is at home."""
+        del access, client
+        return self.name
+
+    def price(self, names: list[str], base_url: str | None) -> Price | None:
+        """Return that it costs nothing."""
+        del names, base_url
+        return Price(usd=0.0, source="your own machine; its power is not counted")
+
+    def usual_epochs(self, base: str, examples: int) -> tuple[int, str]:
+        """Return the epochs of the engine's own plan."""
+        speed = self.speeds.get(base)
+        parameters = speed.parameters if speed else _OTHER_PARAMETERS
+        plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
+        return plan.n_epochs, "the engine's own choice"
+
+    def base_of(self, model: str) -> str:
+        """Return a folder's absolute path: the engine does not run in this folder."""
+        folder = Path(model).expanduser()
+        return str(folder.resolve()) if model != NANO and folder.is_dir() else model
+
+    def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
+        """Return nothing: its bases stay."""
+        del base, today
+        return finished([])
+
+
+ENGINE = _LocalEngine(
+    name="local",
+    summary="the embedded engine on this machine, started when none runs",
+    key_variable=KEY_VARIABLE,
+    takes_base_url=False,
+    profile=LOCAL,
+    lines=("supervised", "preference"),
+    # Above 100 M parameters with LoRA.
+    speeds={
+        NANO: Speed(2500.0, 1_200_000, _SPEED_SOURCE),
+        "HuggingFaceTB/SmolLM2-135M-Instruct": Speed(415.0, 135_000_000, _SPEED_SOURCE),
+        "Qwen/Qwen3-0.6B": Speed(139.0, 600_000_000, _SPEED_SOURCE),
+    },
+    pace=Pace(
+        retry=Retry(first_s=0.2, longest_s=2.0),
+        looks=(0.1, 0.5),
+        poll_s=(0.5, 1.0),
+        model_appears_s=0.0,
+    ),
+)
