@@ -1,4 +1,4 @@
-"""Turn the chats your LangChain app really had into a fine-tuned model of your own.
+"""Fine-tune a model of your own on the real chats of your LangChain app.
 
 ```python
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_finetune.checks.file import FileCheck, check_file
     from langchain_finetune.checks.finding import Finding, Findings
+    from langchain_finetune.convert.check_file import FileCheck, check_file
     from langchain_finetune.convert.community_compat import convert_messages_for_finetuning
     from langchain_finetune.convert.contract import TrainedContract
     from langchain_finetune.convert.examples import Examples
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
+    from langchain_finetune.engines import AzureDeployment, NebiusDeployment
+    from langchain_finetune.engines.jobs import (
+        JobCheckpoint,
+        JobEvent,
+        JobProgress,
+        JobStatus,
+    )
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
@@ -43,15 +50,7 @@ if TYPE_CHECKING:
     )
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
-    from langchain_finetune.finetune.engines.azure import AzureDeployment
-    from langchain_finetune.finetune.engines.nebius import NebiusDeployment
     from langchain_finetune.finetune.job import Job
-    from langchain_finetune.finetune.job_status import (
-        JobCheckpoint,
-        JobEvent,
-        JobProgress,
-        JobStatus,
-    )
     from langchain_finetune.finetune.loss_curve import LossCurve
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -123,66 +122,43 @@ __all__ = [
     "trained_contract",
 ]
 
-_PLACES = {
-    "AzureDeployment": "finetune.engines.azure",
-    "BaseModelError": "errors",
-    "BudgetError": "errors",
-    "ConversionReport": "convert.report.conversion_report",
-    "Convert": "convert.runnable",
-    "ConvertError": "errors",
-    "DeployError": "errors",
-    "EngineAuthenticationError": "errors",
-    "EngineError": "errors",
-    "EngineUnreachableError": "errors",
-    "Examples": "convert.examples",
-    "FeedbackCondition": "loaders.query",
-    "FileCheck": "checks.file",
-    "Finding": "checks.finding",
-    "Findings": "checks.finding",
-    "FineTune": "finetune.runnable",
-    "FineTuningError": "errors",
-    "FineTuningSession": "sessions",
-    "Hyperparameters": "methods",
-    "Job": "finetune.job",
-    "JobCancelledError": "errors",
-    "JobCheckpoint": "finetune.job_status",
-    "JobError": "errors",
-    "JobEvent": "finetune.job_status",
-    "JobFailedError": "errors",
-    "JobProgress": "finetune.job_status",
-    "JobStatus": "finetune.job_status",
-    "JobSubmissionError": "errors",
-    "JobTimeoutError": "errors",
-    "LangSmithDatasetChatLoader": "loaders.datasets",
-    "LangSmithRunChatLoader": "loaders.runs",
-    "LangSmithThreadChatLoader": "loaders.threads",
-    "LoadError": "errors",
-    "LossCurve": "finetune.loss_curve",
-    "MapSpeaker": "loaders.speakers",
-    "MetricsLogger": "finetune.callbacks",
-    "ModelRetiredError": "errors",
-    "ModelRetirementWarning": "errors",
-    "NebiusDeployment": "finetune.engines.nebius",
-    "RichProgress": "finetune.callbacks",
-    "RunFileChatLoader": "loaders.files",
-    "RunQuery": "loaders.query",
-    "RunRecorder": "recorder",
-    "Sessions": "sessions",
-    "Skip": "sessions",
-    "Split": "convert.split",
-    "TrainedContract": "convert.contract",
-    "TrainedContractWarning": "errors",
-    "TrainingNotAvailableError": "errors",
-    "WrittenFile": "convert.jsonl",
-    "check_file": "checks.file",
-    "convert_messages_for_finetuning": "convert.community_compat",
-    "map_ai_messages": "loaders.speakers",
-    "merge_chat_runs": "loaders.speakers",
-    "tensorboard_log": "finetune.callbacks",
-    "trained_contract": "finetune.contract",
+_EXPORTS = {
+    "checks.finding": "Finding Findings",
+    "convert.check_file": "FileCheck check_file",
+    "convert.community_compat": "convert_messages_for_finetuning",
+    "convert.contract": "TrainedContract",
+    "convert.examples": "Examples",
+    "convert.jsonl": "WrittenFile",
+    "convert.report.conversion_report": "ConversionReport",
+    "convert.runnable": "Convert",
+    "convert.split": "Split",
+    "engines": "AzureDeployment NebiusDeployment",
+    "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
+    "errors": (
+        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
+        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
+        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
+        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+    ),
+    "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
+    "finetune.contract": "trained_contract",
+    "finetune.job": "Job",
+    "finetune.loss_curve": "LossCurve",
+    "finetune.runnable": "FineTune",
+    "loaders.datasets": "LangSmithDatasetChatLoader",
+    "loaders.files": "RunFileChatLoader",
+    "loaders.query": "FeedbackCondition RunQuery",
+    "loaders.runs": "LangSmithRunChatLoader",
+    "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
+    "loaders.threads": "LangSmithThreadChatLoader",
+    "methods": "Hyperparameters",
+    "recorder": "RunRecorder",
+    "sessions": "FineTuningSession Sessions Skip",
 }
-"""Where each public name lives. They are imported when they are first used: the embedded engine
-and its training processes import this package too, and need none of LangChain's or OpenAI's."""
+"""Public names by module, imported on first use: the embedded engine and its training processes
+import this package too, and do not need LangChain or openai."""
+
+_PLACES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,46 +1,47 @@
-"""Every error that this package raises, as one tree.
+"""All errors that this package raises, as one tree.
 
 ```text
 FineTuningError
-├── LoadError               a source of chats can't be read
-├── ConvertError            no training set can be made of the chats
-│   └── BudgetError         training on them would take more than it may
-├── EngineError             a fine-tuning engine refused, or can't be reached
+├── LoadError               a source of chats cannot be read
+├── ConvertError            the chats cannot be converted to a training set
+│   └── BudgetError         training would exceed the budget
+├── EngineError             a fine-tuning engine refused a request or is unreachable
 │   ├── EngineUnreachableError
 │   ├── EngineAuthenticationError
-│   ├── BaseModelError      the engine has no such base model
-│   └── JobSubmissionError  no job was made, or it is not known (`outcome_unknown`)
-│       └── TrainingNotAvailableError   this account may not fine-tune here (any more)
-└── JobError                a job gives no model (carries `job_id`)
-    ├── JobFailedError      (carries the engine's `code`)
+│   ├── BaseModelError      the engine does not have the base model
+│   └── JobSubmissionError  no job was created, or it is unknown (`outcome_unknown`)
+│       └── TrainingNotAvailableError   fine-tuning is not available to this account
+└── JobError                a job did not produce a usable model (has `job_id`)
+    ├── JobFailedError      (has the engine's `code`)
     ├── JobCancelledError
     ├── JobTimeoutError
-    ├── ModelRetiredError   it did give one, which is not there any more
-    └── DeployError         its model was made, but does not answer
+    ├── ModelRetiredError   its model was deleted or shut down
+    └── DeployError         its model could not be deployed
 ```
 
-`ModelRetirementWarning` is warned with where the end of a model is announced.
+`ModelRetirementWarning` is issued when a model's retirement is announced.
 
-A message says what failed, which one (by id) and what to do next. It never holds training text
-or keys.
+A message says what failed, which object (by id) and what to do next. It never contains training
+text or keys.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.exceptions import LangChainException
 
 
 class FineTuningError(LangChainException):
-    """Base of all errors of this package; also a `LangChainException`."""
+    """Base class of all errors of this package; also a `LangChainException`."""
 
 
 class LoadError(FineTuningError):
-    """A source of chats could not be read: unreachable, unknown, or refused.
+    """A source of chats could not be read: unreachable, unknown, or access denied.
 
     Attributes:
-        skipped: Every chat that was left out (`Skip`), where that is the error (`strict`); the
-            message names the first.
+        skipped: All skipped chats (`Skip`), if skipping them is the error (`strict`); the message
+            names the first.
     """
 
     def __init__(self, message: str, *, skipped: Sequence[Any] = ()) -> None:
@@ -49,10 +50,10 @@ class LoadError(FineTuningError):
 
 
 class ConvertError(FineTuningError):
-    """The chats make no training set: none was selected, or too few passed the checks.
+    """The chats cannot be converted to a training set: too few were selected or passed the checks.
 
     Attributes:
-        rejected: Every chat that was left out (`Skip`), where that is the error (`strict`); the
+        rejected: All rejected chats (`Skip`), if rejecting them is the error (`strict`); the
             message names the first.
     """
 
@@ -62,49 +63,90 @@ class ConvertError(FineTuningError):
 
 
 class BudgetError(ConvertError):
-    """Training would cost more, or take more tokens, than it may; nothing was sent."""
+    """Training would exceed the budget of money or tokens; nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed request to an engine means for the next step.
+
+    Attributes:
+        may_pass: The same request may succeed a little later.
+        outcome_unknown: The engine may have carried the request out.
+        unreachable: No connection was made, so nothing was sent.
+        invalid: The engine refuses the request as it is; the job may have ended.
+        missing: The engine, for this key, has no such thing.
+        model_missing: It has no such model; more than having no such route.
+        hint_s: Seconds that the engine asks to wait.
+        reason: The engine's own sentence.
+    """
+
+    may_pass: bool = False
+    outcome_unknown: bool = False
+    unreachable: bool = False
+    invalid: bool = False
+    missing: bool = False
+    model_missing: bool = False
+    hint_s: float = 0.0
+    reason: str = ""
 
 
 class EngineError(FineTuningError):
-    """A fine-tuning engine refused a request or could not carry it out."""
-
-
-class EngineUnreachableError(EngineError):
-    """Nothing answers at the engine's address."""
-
-
-class EngineAuthenticationError(EngineError):
-    """The engine does not accept the key."""
-
-
-class BaseModelError(EngineError):
-    """The engine has no base model of that name, or it can't be fine-tuned."""
-
-
-class JobSubmissionError(EngineError):
-    """No job was made, or it is not known whether one was.
+    """A fine-tuning engine refused a request or failed to execute it.
 
     Args:
         message: What happened and what to do next.
-        outcome_unknown: Whether the engine may have made the job. The ledger remembers it: the
-            same chain, run again, looks for the job before it asks for one.
+        failure: What it means for the next step; by default, that it is final.
     """
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+    def __init__(self, message: str, *, failure: Failure = Failure()) -> None:
         super().__init__(message)
+        self.failure = failure
+
+
+class EngineUnreachableError(EngineError):
+    """The engine does not respond at its address."""
+
+
+class EngineAuthenticationError(EngineError):
+    """The engine rejected the API key."""
+
+
+class BaseModelError(EngineError):
+    """The engine does not have the base model, or cannot fine-tune it."""
+
+
+class JobSubmissionError(EngineError):
+    """No job was created, or it is unknown whether one was.
+
+    Args:
+        message: What happened and what to do next.
+        outcome_unknown: Whether the engine may have created the job. The ledger records this:
+            running the same chain again looks for that job before it creates another.
+        failure: What it means for the next step.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome_unknown: bool = False,
+        failure: Failure = Failure(),
+    ) -> None:
+        super().__init__(message, failure=failure)
         self.outcome_unknown = outcome_unknown
 
 
 class TrainingNotAvailableError(JobSubmissionError):
-    """The engine lets this account make no fine-tuning jobs, or no more of them."""
+    """The engine does not let this account create fine-tuning jobs, or no longer does."""
 
 
 class JobError(FineTuningError):
-    """A fine-tuning job gives no model.
+    """A fine-tuning job did not produce a usable model.
 
     Args:
         message: What happened and what to do next.
-        job_id: The job, as the engine names it.
+        job_id: The engine's id of the job.
     """
 
     def __init__(self, message: str, *, job_id: str) -> None:
@@ -113,12 +155,12 @@ class JobError(FineTuningError):
 
 
 class JobFailedError(JobError):
-    """The engine gave the job up.
+    """The job failed.
 
     Args:
         message: What happened and what to do next.
-        job_id: The job, as the engine names it.
-        code: The engine's reason, such as `invalid_training_file`; the set is open.
+        job_id: The engine's id of the job.
+        code: The engine's error code, such as `invalid_training_file`; new ones may be added.
     """
 
     def __init__(self, message: str, *, job_id: str, code: str | None = None) -> None:
@@ -127,42 +169,39 @@ class JobFailedError(JobError):
 
 
 class JobCancelledError(JobError):
-    """Somebody cancelled the job."""
+    """The job was cancelled."""
 
 
 class JobTimeoutError(JobError):
-    """The job did not end before the deadline; it goes on at the engine."""
+    """The job did not end before the timeout; it continues at the engine."""
 
 
 class ModelRetiredError(JobError):
-    """The job's model was deleted or shut down; the same chain, run again, makes a new one."""
+    """The job's model was deleted or shut down; running the same chain again trains a new one."""
 
 
 class ModelRetirementWarning(UserWarning):
-    """A model, or an engine's fine-tuning, is announced to stop; the message says when.
+    """The retirement of a model or of an engine's fine-tuning was announced for a date.
 
     Silence it with `warnings.filterwarnings("ignore", category=ModelRetirementWarning)`.
     """
 
 
 class DeployError(JobError):
-    """The job succeeded, but its model could not be deployed; the model is kept."""
+    """The job succeeded, but its model could not be deployed; the model still exists."""
 
 
 class TrainedContractWarning(UserWarning):
-    """A fine-tuned model is called with other tools than it was trained with."""
+    """A fine-tuned model is called with tools other than those it was trained with."""
 
 
 def raised_by(function: str, chat_id: str, kind: type[FineTuningError]) -> FineTuningError:
-    """Return the error of a user's own function, to be raised from what it raised.
+    """Return the error for an exception that a user's function raised, to be its cause.
 
     Args:
-        function: What it is given as, such as `redact`.
-        chat_id: Names the chat that it was called for.
-        kind: Which error of this package.
+        function: Name of the parameter that the function was passed as, such as `redact`.
+        chat_id: Id of the chat that it was called for.
+        kind: Class of the error.
     """
-    # What the function said may hold the chat's text: only the cause has it.
-    return kind(
-        f"Your function `{function}` failed for the chat {chat_id}: its own error is the cause "
-        "of this one."
-    )
+    # The function's own message may contain text of the chat, so it is only in the cause.
+    return kind(f"Your function `{function}` failed for chat {chat_id}; see the cause.")

@@ -1,9 +1,9 @@
-"""Where the embedded engine keeps its state, and how others find it.
+"""The home folder of the embedded engine, through which clients find it.
 
-The engine writes two small files into its home; everyone else only reads them:
+The engine writes two small files to its home; clients only read them:
 
-- `api_key`: the key that requests must carry, readable by its owner only;
-- `engine.json`: address and process of the engine that runs now.
+- `api_key`: the key of all requests, readable only by its owner;
+- `engine.json`: address and process of the running engine.
 """
 
 import json
@@ -18,13 +18,16 @@ from pydantic import SecretStr
 from langchain_finetune.errors import FineTuningError
 
 HOME_VARIABLE = "LANGCHAIN_FINETUNE_HOME"
+"""Folder of the engine's state and of the spool; by default the platform's user data folder."""
+
 KEY_VARIABLE = "LANGCHAIN_FINETUNE_API_KEY"
+"""The engine's key, for the engine and its callers, instead of the file `api_key` in the home."""
 
 
 def home_path() -> Path:
-    """Return the folder of the engine's state; it need not exist yet.
+    """Return the engine's home, which may not exist yet.
 
-    It is `$LANGCHAIN_FINETUNE_HOME`, or the platform's folder for user data.
+    It is `$LANGCHAIN_FINETUNE_HOME`, or by default the platform's folder for user data.
     """
     if given := os.environ.get(HOME_VARIABLE):
         return Path(given).expanduser().resolve()
@@ -32,25 +35,25 @@ def home_path() -> Path:
 
 
 def ensure_home(home: Path) -> Path:
-    """Make the home, for its owner only, where there is none, and return it.
+    """Return the home; create it, accessible only to its owner, if it does not exist.
 
     Raises:
-        FineTuningError: The folder can't be made or used.
+        FineTuningError: The folder cannot be created or written to.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(home, os.W_OK | os.X_OK):
-            raise PermissionError("it can't be written to")
+            raise PermissionError("not writable")
     except OSError as error:
         raise FineTuningError(
-            f"The home folder {home} can't be used ({error.strerror or error}): "
-            f"set {HOME_VARIABLE} to another."
+            f"The home folder {home} cannot be used ({error.strerror or error}); "
+            f"set {HOME_VARIABLE} to another folder."
         ) from error
     return home
 
 
 def read_key(home: Path) -> SecretStr | None:
-    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the kept one, or None."""
+    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the one in its home, or None."""
     if given := os.environ.get(KEY_VARIABLE):
         return SecretStr(given)
     try:
@@ -60,10 +63,10 @@ def read_key(home: Path) -> SecretStr | None:
 
 
 def ensure_key(home: Path) -> SecretStr:
-    """Return the engine's key; make and keep one where there is none.
+    """Return the engine's key; create one if there is none.
 
     Raises:
-        FineTuningError: Others can read the kept one.
+        FineTuningError: Other users can read the key in the home.
     """
     if key := read_key(home):
         _require_private(home / "api_key")
@@ -74,7 +77,7 @@ def ensure_key(home: Path) -> SecretStr:
     fresh.touch(mode=0o600)
     fresh.write_text(key.get_secret_value())
     try:
-        # A link fails where a key has been made meanwhile, so two starters agree on one.
+        # A link fails if another process has just created a key, so both use the same one.
         os.link(fresh, home / "api_key")
     except FileExistsError:
         pass
@@ -84,24 +87,25 @@ def ensure_key(home: Path) -> SecretStr:
 
 
 def _require_private(path: Path) -> None:
-    # Windows has no such modes, and a key from the environment is in no file.
+    # Windows has no file modes, and a key from the environment is not in a file.
     if os.name != "posix" or os.environ.get(KEY_VARIABLE):
         return
     if path.stat().st_mode & 0o077:
         raise FineTuningError(
-            f"Others on this machine can use the engine's key: run chmod 600 {path}, or delete that"
-            f" file for a new key. Where modes can't be changed, give the key in {KEY_VARIABLE}."
+            f"Other users of this machine can read the engine's key: run 'chmod 600 {path}', or"
+            " delete the file to create a new key. If the file system does not support modes, set"
+            f" {KEY_VARIABLE}."
         )
 
 
 @dataclass(frozen=True)
 class RunningEngine:
-    """The engine that runs on this home now.
+    """The engine that is running on a home.
 
     Attributes:
-        url: Its root, such as `http://127.0.0.1:8765`; OpenAI's API is under `/v1`.
-        pid: Its process.
-        version: Version of this package that it runs.
+        url: Its root URL, such as `http://127.0.0.1:8765`; OpenAI's API is under `/v1`.
+        pid: Its process id.
+        version: Its version of this package.
     """
 
     url: str
@@ -110,14 +114,14 @@ class RunningEngine:
 
     @classmethod
     def read(cls, home: Path) -> "RunningEngine | None":
-        """Return what `engine.json` says, or None; the process may be gone since."""
+        """Return the content of `engine.json`, or None; the process may no longer exist."""
         try:
             return cls(**json.loads((home / "engine.json").read_text()))
         except (OSError, TypeError, ValueError):
             return None
 
     def write(self, home: Path) -> None:
-        """Announce this engine in `engine.json`, all at once."""
+        """Write `engine.json`, atomically."""
         fresh = home / "engine.json.new"
         fresh.write_text(json.dumps(asdict(self)))
         fresh.replace(home / "engine.json")

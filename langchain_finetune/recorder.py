@@ -1,4 +1,4 @@
-"""`RunRecorder`: records an app's runs in a file, without any service."""
+"""`RunRecorder`: records the runs of an app in a file, without any service."""
 
 import base64
 import logging
@@ -21,27 +21,27 @@ _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
 class RunRecorder(BaseTracer):
-    """Write each run of an app to a JSON Lines file, in the format of LangSmith's runs.
+    """Record the runs of an app in a JSON Lines file, in LangSmith's format.
 
-    Pass it to the app as a callback; `RunFileChatLoader` reads the file. Each line is written at
-    once when its run has ended, so several threads, event loops and processes may write to one
-    file. An existing file is appended to. Only its owner may read a new file, since it contains
-    user messages.
+    Pass it to the app as a callback; `RunFileChatLoader` reads the file. Each run is written when
+    it ends, as one line in one piece, so several threads, event loops and processes may share a
+    file. Lines are appended to an existing file. A new file is readable only by its owner, since
+    it contains what users wrote.
 
-    Recording never breaks the app: runs that can't be written are counted in `lost` and logged,
-    without their text.
+    Recording never breaks the app: a run that cannot be written is counted in `lost` and logged
+    without its text.
 
     Args:
         path: The file.
-        whole_traces: Record runs of every type, such as chains and tools; by default only `llm`
-            runs, from which training examples are made.
+        whole_traces: Also record runs of other types, such as chains and tools; by default only
+            `llm` runs, from which training examples are built.
 
     Attributes:
         path: The file.
-        lost: How many runs could not be written.
+        lost: Number of runs that could not be written.
 
     Raises:
-        LoadError: The file can't be opened.
+        LoadError: The file cannot be opened.
 
     Example:
         ```python
@@ -51,11 +51,11 @@ class RunRecorder(BaseTracer):
         ```
     """
 
-    # In an event loop, the start of a run must be known before the events inside it.
+    # In an event loop, a run must be started before its child runs.
     run_inline = True
 
     def __init__(self, path: str | os.PathLike[str], *, whole_traces: bool = False) -> None:
-        # The schema in which chat models have messages instead of one text.
+        # In this format, the inputs of chat models are messages, not text.
         super().__init__(_schema_format="original+chat")
         self.path = Path(path)
         self.lost = 0
@@ -64,10 +64,12 @@ class RunRecorder(BaseTracer):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = FileIO(path, "a+", opener=_private)
-            # An incomplete line left by a crashed app must not corrupt the next one.
-            self._torn = self._file.seek(0, os.SEEK_END) > 0 and _last_byte(self._file) != b"\n"
+            # Another app may have left an incomplete line, which must not break the next one.
+            self._has_partial_line = (
+                self._file.seek(0, os.SEEK_END) > 0 and _last_byte(self._file) != b"\n"
+            )
         except OSError as error:
-            raise LoadError(f"Runs can't be recorded in {path}: {error.strerror}.") from error
+            raise LoadError(f"Cannot record runs in {path}: {error.strerror}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -76,22 +78,22 @@ class RunRecorder(BaseTracer):
         self.close()
 
     def close(self) -> None:
-        """Close the file; runs that end later are counted as lost."""
+        """Close the file; runs that end later count as lost."""
         with self._lock:
             self._file.close()
 
     def on_llm_new_token(self, *_: Any, run_id: Any, **__: Any) -> Run:
-        """Record no event for each token: the answer contains them all."""
+        """Keep no event for each token: the output contains all of them."""
         return self._get_run(run_id)
 
     def _persist_run(self, run: Run) -> None:
-        """Do nothing: LangChain calls this for root runs only; each run is written when it ends."""
+        """Do nothing: LangChain calls this for root runs only; each run is written as it ends."""
 
     def _on_run_update(self, run: Run) -> None:
         """Write a run that has ended."""
         if self._whole_traces or run.run_type in _LLM_TYPES:
             try:
-                self._write(orjson.dumps(run_data(run), default=_plain, option=_OPTIONS))
+                self._write(orjson.dumps(run_data(run), default=_jsonable, option=_OPTIONS))
             except (OSError, TypeError, ValueError) as error:
                 self.lost += 1
                 _LOGGER.warning(
@@ -102,21 +104,21 @@ class RunRecorder(BaseTracer):
 
     def _write(self, line: bytes) -> None:
         with self._lock:
-            if self._torn:
+            if self._has_partial_line:
                 line = b"\n" + line
-            self._torn = True
+            self._has_partial_line = True
             rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
-            self._torn = False
+            self._has_partial_line = False
 
     def _forget(self, run: Run) -> None:
-        """Drop what LangChain's tracer keeps of each run, or memory would grow for ever."""
-        waiting = [run]
-        while waiting:
-            ended = waiting.pop()
+        """Release what LangChain's tracer, made to be short-lived, would keep of each run."""
+        stack = [run]
+        while stack:
+            ended = stack.pop()
             self.order_map.pop(ended.id, None)
-            waiting += ended.child_runs
+            stack += ended.child_runs
 
 
 _LLM_TYPES = frozenset({"llm", "chat_model"})
@@ -147,8 +149,8 @@ def run_data(run: Run) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Convert a value that is not JSON, as LangSmith's client does."""
+def _jsonable(value: Any) -> Any:
+    """Return an object that JSON cannot represent as one it can, as LangSmith's client does."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True, warnings=False)
     if isinstance(value, Mapping):

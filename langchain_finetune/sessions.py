@@ -71,7 +71,7 @@ class EncodedChat:
         id: The run that it came from.
         line: The line, newline included.
         source: As in `FineTuningSession`.
-        fit_for: Providers whose rules (`checks.PROFILES`) it meets.
+        fit_for: Profiles whose rules it meets.
     """
 
     id: str

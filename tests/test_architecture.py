@@ -36,6 +36,7 @@ ROOMS = {
     "local.openai_api": 7,
     "local.page": 7,
     "local.app": 8,
+    "engines": 7,
     "convert": 8,
     "local.server": 9,
     "finetune": 9,

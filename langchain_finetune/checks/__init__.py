@@ -16,18 +16,16 @@ from langchain_finetune.checks.example import check_example, errors_of
 from langchain_finetune.checks.file import MIN_EXAMPLES, check_lines, check_size, parse_line
 from langchain_finetune.checks.finding import Finding, Findings, Severity
 from langchain_finetune.checks.methods import CHECKS
-from langchain_finetune.checks.profiles import LOCAL, OPENAI, PROFILES, Profile, RulesName
+from langchain_finetune.checks.profiles import LOCAL, OPENAI, Profile
 
 __all__ = [
     "CHECKS",
     "LOCAL",
     "MIN_EXAMPLES",
     "OPENAI",
-    "PROFILES",
     "Finding",
     "Findings",
     "Profile",
-    "RulesName",
     "Severity",
     "check_example",
     "check_lines",

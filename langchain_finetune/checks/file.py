@@ -1,19 +1,15 @@
 """Checks of training files: each line, and the number and size of all."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from langchain_finetune.checks.example import errors_of
-from langchain_finetune.checks.finding import Finding, Findings
+from langchain_finetune.checks.finding import Finding
 from langchain_finetune.checks.methods import CHECKS
-from langchain_finetune.checks.profiles import OPENAI, PROFILES, Profile, RulesName
+from langchain_finetune.checks.profiles import OPENAI, Profile
 from langchain_finetune.checks.text import parse_json
-from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
 
 MIN_EXAMPLES = OPENAI.min_examples
@@ -92,73 +88,3 @@ def check_size(examples: int, size: int, rules: Profile, *, training: bool = Tru
             Finding("file_too_large", f"The file has {size} bytes; at most {limit} MB are allowed.")
         )
     return found
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """The result of checking a training file.
-
-    Attributes:
-        path: The file.
-        rules: The rules that it was checked against.
-        examples: Number of non-blank lines.
-        rejected: Number of lines with an error.
-        size: Size in bytes.
-        findings: Errors and warnings; the first hundred of each code are kept, all are counted.
-    """
-
-    path: Path
-    rules: RulesName
-    examples: int
-    rejected: int
-    size: int
-    findings: Findings
-
-    @property
-    def ok(self) -> bool:
-        """Whether the provider would accept the file: no error was found."""
-        return not self.findings.errors
-
-
-def check_file(
-    path: str | os.PathLike[str], rules: RulesName = "openai", method: LineKind = "supervised"
-) -> FileCheck:
-    """Check a training file, one JSON object per line, as `Convert` checks its examples.
-
-    The file is read line by line, so memory stays flat; blank lines are ignored.
-
-    Args:
-        path: The file.
-        rules: Rules to check against: `openai`, `azure`, `nebius` or `local`.
-        method: Format of the lines: `supervised` chats, `preference` pairs or `completion`.
-
-    Raises:
-        ConvertError: The rules or the method are unknown, or the file can't be read.
-
-    Example:
-        ```python
-        checked = check_file("train.jsonl", rules="azure")
-        for finding in checked.findings:
-            print(finding)  # row 4, message 2: A tool call was never answered. (...)
-        ```
-    """
-    if rules not in PROFILES:
-        raise ConvertError(f"rules must be one of {', '.join(PROFILES)}, not {rules!r}.")
-    if method not in CHECKS:
-        raise ConvertError(f"method must be one of {', '.join(CHECKS)}, not {method!r}.")
-    profile = PROFILES[rules]
-    findings = Findings()
-    examples = rejected = 0
-    try:
-        size = Path(path).stat().st_size
-        with Path(path).open("rb") as lines:
-            for _, found in check_lines(lines, profile, method):
-                examples += 1
-                rejected += bool(errors_of(found))
-                for finding in found:
-                    findings.add(finding)
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror}.") from error
-    for finding in check_size(examples, size, profile):
-        findings.add(finding)
-    return FileCheck(Path(path), rules, examples, rejected, size, findings)

@@ -1,4 +1,6 @@
-"""What each provider of fine-tuning takes: data, each with its source. As of November 2026.
+"""The rules of a training file as data: those of OpenAI and of the embedded engine.
+
+Sources, as of November 2026:
 
 - OpenAI: the guides on supervised and vision fine-tuning and the API reference
   (developers.openai.com/api/docs). The chat API's own answers (400) say what it refuses in
@@ -6,26 +8,18 @@
   that are none. A training file is made of such messages, so it is held to the same.
 - OpenAI's special tokens: "message contains an invalid token: <|fim_suffix|>" is how a job fails
   (github.com/johny-b/llmcomp, issue 59); the names are those of tiktoken and of ChatML.
-- Azure: learn.microsoft.com, "vision fine-tuning" (64 images) and "customize a model" (UTF-8 with
-  a byte order mark, 512 MB). Two answers in a row failed there as an invalid schema
-  (github.com/microsoft-foundry/fine-tuning, issue 23), which no page says: a warning.
-- Nebius: docs.tokenfactory.nebius.com/post-training/datasets (50 GB; text; the last message is a
-  text answer, no call). It trains open models, whose templates differ: what it does not say, is a
-  warning.
 - Local: what the embedded engine does. It trains on text alone, and its base speaks ChatML.
+
+Those of every other engine stand in its module in `engines`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-RulesName = Literal["openai", "azure", "nebius", "local"]
-"""Whose rules: the name of a profile."""
-
-_MB = 1024 * 1024
+MB = 1024 * 1024
 _ANY_KEYS = frozenset({"role", "content", "name"})
-_KEYS: Mapping[str, frozenset[str]] = {
+KEYS: Mapping[str, frozenset[str]] = {
     "system": _ANY_KEYS,
     "developer": _ANY_KEYS,
     "user": _ANY_KEYS,
@@ -34,9 +28,9 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "tool": _ANY_KEYS | {"tool_call_id"},
     "function": _ANY_KEYS,
 }
-_CHATML = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 _OPENAI_TOKENS = (
-    *_CHATML,
+    *CHATML_TOKENS,
     "<|im_sep|>",
     "<|endofprompt|>",
     "<|fim_prefix|>",
@@ -66,23 +60,25 @@ class Profile:
             a context can hold, and spares a reader's memory.
         text_answer_last: The last message must be text, no call.
         warnings: Codes of rules that this provider is not known to enforce.
+        within_openai: A chat of plain text in which OpenAI's rules find nothing meets these, too.
     """
 
-    name: RulesName
+    name: str
     keys: Mapping[str, frozenset[str]]
     parts: frozenset[str] = frozenset({"text", "refusal", "image_url"})
     max_images: int = 10
-    max_image_bytes: int = 10 * _MB
+    max_image_bytes: int = 10 * MB
     image_types: frozenset[str] = frozenset({"image/jpeg", "image/png", "image/webp"})
     max_tools: int = 128
     function_name: str = "[a-zA-Z0-9_-]{1,64}"
     message_name: str = r"[^\s<|\\/>]{1,64}"
     special_tokens: tuple[str, ...] = _OPENAI_TOKENS
     min_examples: int = 10
-    max_file_bytes: int = 512 * _MB
-    max_example_bytes: int = 160 * _MB
+    max_file_bytes: int = 512 * MB
+    max_example_bytes: int = 160 * MB
     text_answer_last: bool = False
     warnings: frozenset[str] = frozenset()
+    within_openai: bool = False
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -90,12 +86,11 @@ class Profile:
         return frozenset(self.keys)
 
 
-_UNPROVEN = frozenset({"consecutive_answers", "late_system"})
+UNPROVEN = frozenset({"consecutive_answers", "late_system"})
 """Accepted or refused: no source says."""
 
-_OPEN_MODELS = frozenset(
+OPEN_MODELS = frozenset(
     {
-        # Open models' templates print any name and look at no schema.
         "empty_functions",
         "empty_tool_calls",
         "empty_tools",
@@ -109,34 +104,17 @@ _OPEN_MODELS = frozenset(
         "weight_outside_assistant",
     }
 )
+"""Not enforced where open models are trained: their templates print any name, read no schema."""
 
-OPENAI = Profile(name="openai", keys=_KEYS, warnings=_UNPROVEN)
-
-AZURE = Profile(name="azure", keys=_KEYS, max_images=64, warnings=_UNPROVEN)
-
-NEBIUS = Profile(
-    name="nebius",
-    keys={role: _KEYS[role] for role in ("system", "user", "assistant", "tool")},
-    parts=frozenset({"text"}),
-    max_images=0,
-    special_tokens=_CHATML,
-    max_file_bytes=50 * 1024 * _MB,
-    max_example_bytes=16 * _MB,
-    text_answer_last=True,
-    warnings=_UNPROVEN | _OPEN_MODELS | {"call_last", "special_token"},
-)
+OPENAI = Profile(name="openai", keys=KEYS, warnings=UNPROVEN, within_openai=True)
 
 LOCAL = Profile(
     name="local",
-    keys={**_KEYS, "assistant": _KEYS["assistant"] | {"reasoning_content"}},
+    keys={**KEYS, "assistant": KEYS["assistant"] | {"reasoning_content"}},
     parts=frozenset({"text", "refusal"}),
     max_images=0,
-    special_tokens=_CHATML,
-    max_example_bytes=16 * _MB,
-    warnings=_UNPROVEN | _OPEN_MODELS,
+    special_tokens=CHATML_TOKENS,
+    max_example_bytes=16 * MB,
+    warnings=UNPROVEN | OPEN_MODELS,
+    within_openai=True,
 )
-
-PROFILES: Mapping[RulesName, Profile] = {
-    profile.name: profile for profile in (OPENAI, AZURE, NEBIUS, LOCAL)
-}
-"""All of them, by name."""

@@ -1,7 +1,8 @@
-"""The command line, `langchain-finetune`; `--json` makes every command that tells print JSON.
+"""The command line, `langchain-finetune`; with `--json`, commands print JSON.
 
 Exit codes:
 
+<<<<<<< HEAD
 - 0: done.
 - 1: it failed, with one sentence on standard error: nothing is left to train on, an engine
   refuses, the job that was waited for gave no model. Also: `check` found errors, or `doctor`
@@ -10,6 +11,14 @@ Exit codes:
 - 3: another engine runs on this home (`serve`).
 
 Internal: what programs may call is the command and `--json`.
+=======
+- 0: success.
+- 1: failure, with an error message on standard error: no training examples are left, an engine
+  refused a request, or the awaited job did not produce a model. Also: `check` found errors, or
+  a check of `doctor` failed.
+- 2: invalid command line.
+- 3: another engine is running on this home (`serve`).
+>>>>>>> main
 """
 
 from langchain_finetune.cli.app import main

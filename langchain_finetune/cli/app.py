@@ -1,4 +1,4 @@
-"""All commands under one roof; an error is one sentence."""
+"""The command-line application: all commands."""
 
 import sys
 
@@ -10,14 +10,14 @@ from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
     name="langchain-finetune",
-    help="Turn the chats your LangChain app really had into a fine-tuned model of your own.",
+    help="Fine-tune a model of your own on the real chats of your LangChain app.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
-app.add_typer(jobs.app, name="jobs", help="Look at fine-tuning jobs, and steer them.")
+app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(engine.models)
 app.command()(export.export)
 app.command()(engine.page)
@@ -27,10 +27,10 @@ app.command()(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; an error of this package is one sentence, not a traceback."""
+    """Run the command line; errors of this package are printed without a traceback."""
     try:
         app()
     except (FineTuningError, OSError) as error:
-        # An OSError is a full disk, or a file that may not be read or written.
+        # OSError: a full disk, or a file that cannot be read or written.
         Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(getattr(error, "exit_code", 1))

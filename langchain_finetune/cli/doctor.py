@@ -1,4 +1,4 @@
-"""`doctor`: whether all is there that this package needs, and what to do where it is not."""
+"""`doctor`: check the installation, and say what to do where something is missing."""
 
 import os
 import platform
@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError, LoadError
-from langchain_finetune.finetune.connection import default_base_url
-from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 
@@ -31,22 +31,22 @@ _MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was looked at, how it is (`bad` makes the command fail), and what to do."""
+    """One check, its result (`bad` makes the command fail), and what to do."""
 
     what: str
     state: Literal["good", "note", "bad"]
-    said: str
+    detail: str
 
 
 def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
-    """Look whether all is there: home, extras, engine, keys; exit code 1 where something is not."""
+    """Check the installation: home, extras, engine, keys. Exits with 1 if a check fails."""
     findings = [*_basics(), *_extras(), *_engine(), *_langsmith(), *_openai()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         table = Table(box=None, show_header=False, pad_edge=False)
         for finding in findings:
-            table.add_row(_MARKS[finding.state], finding.what, finding.said)
+            table.add_row(_MARKS[finding.state], finding.what, finding.detail)
         Console().print(table)
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
@@ -72,8 +72,8 @@ def _extras() -> Iterator[Diagnosis]:
     for extra, packages in _EXTRAS.items():
         found = [_package(package, missing="note") for package in packages]
         if all(finding.state == "good" for finding in found):
-            said = ", ".join(f"{finding.what} {finding.said}" for finding in found)
-            yield Diagnosis(f"extra {extra}", "good", said)
+            detail = ", ".join(f"{finding.what} {finding.detail}" for finding in found)
+            yield Diagnosis(f"extra {extra}", "good", detail)
         else:
             yield Diagnosis(
                 f"extra {extra}", "note", f"not here: pip install 'langchain-finetune[{extra}]'"
@@ -86,8 +86,8 @@ def _engine() -> Iterator[Diagnosis]:
     except EngineError as error:
         yield Diagnosis("embedded engine", "bad", str(error))
         return
-    said = f"runs at {address.url}" if address else "does not run; FineTune starts it when needed"
-    yield Diagnosis("embedded engine", "good", said)
+    detail = f"runs at {address.url}" if address else "does not run; FineTune starts it when needed"
+    yield Diagnosis("embedded engine", "good", detail)
 
 
 def _langsmith() -> Iterator[Diagnosis]:
@@ -110,7 +110,7 @@ def _openai() -> Iterator[Diagnosis]:
         yield Diagnosis("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
         return
     try:
-        where = default_base_url()
+        where = engine_of("openai").default_base_url()
     except FineTuningError as error:
         yield Diagnosis("hosted engine", "bad", str(error))
     else:

@@ -1,4 +1,4 @@
-"""`export`: the embedded engine's runs as files."""
+"""`export`: exports the embedded engine's runs to files."""
 
 import shutil
 import time
@@ -11,68 +11,70 @@ from langsmith.utils import LangSmithError, LangSmithNotFoundError
 from requests.exceptions import RequestException
 
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.errors import EngineError
-from langchain_finetune.finetune.engines.embedded import ensure_engine
 from langchain_finetune.home import home_path
 
 _FORMATS = {"parquet": "Parquet", "jsonl": "JSONL"}
 _POLL_S = 0.2
-_WORKING = frozenset({"Created", "Running"})
+_RUNNING = frozenset({"Created", "Running"})
 
 
 def export(
     *,
-    project: Annotated[str, typer.Option(help="Project with the runs.")],
+    project: Annotated[str, typer.Option(help="Project of the runs.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to move the files to; else they stay in the home.")
+        Path | None, typer.Option(help="Folder for the files; by default in the home.")
     ] = None,
     file_format: Annotated[
-        Literal["parquet", "jsonl"], typer.Option("--format", help="Kind of the files.")
+        Literal["parquet", "jsonl"], typer.Option("--format", help="File format.")
     ] = "parquet",
-    since: Annotated[str | None, typer.Option(help="Began at this time or later.")] = None,
-    until: Annotated[str | None, typer.Option(help="Began before this time.")] = None,
-    filter: Annotated[str | None, typer.Option(help="Condition on the run.")] = None,  # noqa: A002
+    since: Annotated[
+        str | None, typer.Option(help="Only runs started at or after this time.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only runs started before this time.")] = None,
+    filter: Annotated[str | None, typer.Option(help="Filter in LangSmith's language.")] = None,  # noqa: A002
     as_json: AsJson = False,
 ) -> None:
-    """Write the engine's runs to files, laid out as LangSmith's bulk export."""
+    """Export the engine's runs to files, in the layout of LangSmith's bulk export."""
     address = ensure_engine(home_path())
     client = Client(
         api_url=address.url,
         api_key=address.api_key.get_secret_value(),
         auto_batch_tracing=False,
     )
-    asked = {
+    body = {
         "start_time": since,
         "end_time": until,
         "filter": filter,
         "format": _FORMATS[file_format],
     }
     try:
-        asked["session_id"] = str(client.read_project(project_name=project).id)
-        made = _ask(client, "POST", "", {key: value for key, value in asked.items() if value})
-        while made["status"] in _WORKING:
+        body["session_id"] = str(client.read_project(project_name=project).id)
+        job = _request(client, "POST", "", {key: value for key, value in body.items() if value})
+        while job["status"] in _RUNNING:
             time.sleep(_POLL_S)
-            made = _ask(client, "GET", f"/{made['id']}")
+            job = _request(client, "GET", f"/{job['id']}")
     except LangSmithNotFoundError as error:
         raise EngineError(f"The embedded engine has no project {project!r}.") from error
     except (LangSmithError, RequestException) as error:
-        raise EngineError(f"The export could not be made: {error}") from error
+        raise EngineError(f"The export failed: {error}") from error
     finally:
         client.close()
-    if made["status"] != "Completed":
-        raise EngineError(f"The export ended as {made['status']}: {made['error']}")
-    folder = Path(made["folder"])
+    if job["status"] != "Completed":
+        raise EngineError(f"The export ended with status {job['status']}: {job['error']}")
+    folder = Path(job["folder"])
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(shutil.move(folder, out / folder.name))
     if as_json:
-        print_json({"folder": str(folder), "runs": made["exported_runs"]})
+        print_json({"folder": str(folder), "runs": job["exported_runs"]})
     else:
-        typer.echo(f"{made['exported_runs']} runs are in {folder}.")
+        typer.echo(f"{job['exported_runs']} runs exported to {folder}.")
 
 
-def _ask(
+def _request(
     client: Client, method: Literal["GET", "POST"], path: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    answer = client.request_with_retries(method, f"/bulk-exports{path}", json=body)
-    return dict(answer.json())
+    response = client.request_with_retries(method, f"/bulk-exports{path}", json=body)
+    return dict(response.json())

@@ -1,20 +1,21 @@
-"""Which job a command is about: the same options for all commands."""
+"""Which job a command is about, and how its model is deployed: the same options everywhere."""
 
+import inspect
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
-from langchain_finetune.cli.options import made_of
+from langchain_finetune.cli.options import EngineChoice, made_of
+from langchain_finetune.engines import all_engines, engine_of
+from langchain_finetune.engines.base import Address, Deployment, Engine, same_address
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.connection import Address, Connection, is_for, same_address
-from langchain_finetune.finetune.deploy import Deployment
-from langchain_finetune.finetune.engines.azure import AzureDeployment
-from langchain_finetune.finetune.engines.nebius import NebiusDeployment
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
+from langchain_finetune.finetune.connection import Connection, is_for
 from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.ledger import Entry, Ledger
 from langchain_finetune.finetune.submit import job_of_id
@@ -23,7 +24,8 @@ from langchain_finetune.home import home_path
 _ADDRESS = TypeAdapter(Address)
 
 EngineOption = Annotated[
-    Engine | None, typer.Option(help="Where the job is; by default as this machine remembers.")
+    EngineChoice | None,
+    typer.Option(help="Where the job is; by default as this machine remembers."),
 ]
 AddressOption = Annotated[
     str | None, typer.Option(help="Address of an engine that the key in the environment is for.")
@@ -48,10 +50,11 @@ def found(
         connection = connection_of(entry, base_url)
     else:
         engine = engine or ("openai" if base_url else "local")
-        if base_url is None and profile_of(engine).needs_base_url:
+        kind = engine_of(engine)
+        if base_url is None and kind.needs_base_url:
             raise typer.BadParameter(f"--engine {engine} needs --base-url.")
-        if base_url is not None and engine == "local":
-            raise typer.BadParameter("--engine local finds its address by itself.")
+        if base_url is not None and not kind.takes_base_url:
+            raise typer.BadParameter(f"--engine {engine} finds its address by itself.")
         connection = Connection(
             engine, base_url and made_of(partial(_ADDRESS.validate_python, base_url))
         )
@@ -65,123 +68,139 @@ def connection_of(entry: Entry, base_url: str | None) -> Connection:
 
     Raises:
         FineTuningError: The environment's key may be for another address: this one is neither
-            the environment's nor the one that was given.
+            the environment's nor the one that was given; or there is no such engine any more.
     """
-    engine, address = cast("Engine", entry.engine), entry.base_url
-    if engine == "local":
+    engine, address = entry.engine, entry.base_url
+    kind = engine_of(engine)
+    if not kind.takes_base_url:
         return Connection(engine)
     if not is_for(engine, address) and not (base_url and same_address(address, base_url)):
         raise FineTuningError(
             f"The key for {address} is not known here: give --base-url {address} if "
-            f"{profile_of(engine).key_variable} is for it."
+            f"{kind.key_variable} is for it."
         )
     return Connection(engine, address)
 
 
-TOKEN_VARIABLE = "AZURE_MANAGEMENT_TOKEN"  # noqa: S105 - where it is, not what
-"""Holds the token for Azure's management plane; on the command line others could read it."""
-
-_deploy_option = partial(typer.Option, rich_help_panel="Deployment, at azure and nebius")
+_NAME = "--deployment"
+_PANEL = "Deployment, at engines where a model answers only then"
 
 
 @dataclass(frozen=True)
-class DeploymentOptions:
-    """The options as they were given, and what they are called.
+class EngineOptions:
+    """The options that only some engines have, as they were given.
 
     Attributes:
-        common: Those of every engine that deploys.
-        azure: Those of Azure.
-        nebius: Those of Nebius.
+        given: Their values by what they are called; None where one was not given.
     """
 
-    common: dict[str, Any]
-    azure: dict[str, Any]
-    nebius: dict[str, Any]
+    given: dict[str, Any]
 
-    def for_engine(self, engine: Engine) -> Deployment | None:
-        """Return the deployment at an engine; None where a model answers without.
+    def request_fields(self, engine: Engine) -> dict[str, Any]:
+        """Return the fields of the job's request that the options set.
 
         Raises:
-            typer.BadParameter: Something lacks, or is for another engine.
+            typer.BadParameter: An option is for another engine.
         """
-        own = {"azure": self.azure, "nebius": self.nebius}.get(engine, {})
-        taken = self.common | own if profile_of(engine).deploys else {}
-        every = self.common | self.azure | self.nebius
-        for option, value in every.items():
-            if value is not None and option not in taken:
-                raise typer.BadParameter(f"{option} is not for --engine {engine}.")
-        if engine == "azure":
-            return self._on_azure()
-        return self._on_nebius() if engine == "nebius" else None
-
-    def _on_azure(self) -> AzureDeployment:
-        needed = self.common | self.azure
-        lacking = [name for name in (*self.common, *_AZURE_NEEDS) if not needed[name]]
-        if lacking:
-            raise typer.BadParameter(f"--engine azure needs {', '.join(lacking)}.")
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token:
-            raise typer.BadParameter(
-                f"--engine azure needs a token for the management plane in {TOKEN_VARIABLE}, such "
-                "as `az account get-access-token --resource https://management.azure.com` prints."
-            )
-        fields = {
-            "name": self.common["--deployment"],
-            "subscription_id": self.azure["--azure-subscription"],
-            "resource_group": self.azure["--azure-resource-group"],
-            "account": self.azure["--azure-account"],
-            "sku": self.azure["--azure-sku"],
-            "capacity": self.azure["--azure-capacity"],
-            "management_url": self.azure["--azure-management-url"],
+        for option, value in self.given.items():
+            if value is not None and option not in _options_of(engine):
+                owners = [each.name for each in all_engines() if option in each.request_options]
+                raise typer.BadParameter(
+                    f"{option} is for --engine {', '.join(owners)}."
+                    if owners
+                    else f"{option} is not for --engine {engine.name}."
+                )
+        return {
+            field: self.given[option]
+            for option, (field, _) in engine.request_options.items()
+            if self.given[option] is not None
         }
-        given = {name: value for name, value in fields.items() if value is not None}
-        return made_of(AzureDeployment, **given, token=token)
 
-    def _on_nebius(self) -> NebiusDeployment:
-        name = self.common["--deployment"]
-        if not name:
-            raise typer.BadParameter("--engine nebius needs --deployment.")
-        base = self.nebius["--nebius-serving-base"]
-        return made_of(NebiusDeployment, name=name, base_model=base)
+    def deployment(self, engine: Engine) -> Deployment | None:
+        """Return how the model is deployed; None where it answers without.
+
+        Raises:
+            typer.BadParameter: Something is missing or invalid.
+        """
+        if engine.deployment is None:
+            return None
+        fields = engine.deployment.model_fields
+        values = {name: self.given[option] for option, name, _ in _deployment_options(engine)}
+        missing = [
+            option
+            for option, name, field in sorted(_deployment_options(engine), key=_name_first)
+            if field.is_required() and not values[name]
+        ]
+        if missing:
+            raise typer.BadParameter(f"--engine {engine.name} needs {', '.join(missing)}.")
+        for name, field in fields.items():
+            if variable := _extra(field).get("variable"):
+                values[name] = os.environ.get(variable, "").strip()
+                if not values[name]:
+                    raise typer.BadParameter(
+                        f"--engine {engine.name} needs {field.description}, in {variable}."
+                    )
+        given = {name: value for name, value in values.items() if value is not None}
+        return made_of(engine.deployment, **given)
 
 
-_AZURE_NEEDS = ("--azure-subscription", "--azure-resource-group", "--azure-account")
+def engine_options(**given: Any) -> EngineOptions:
+    """Return the options of the engines; what they are comes from the table of engines."""
+    return EngineOptions({f"--{name.replace('_', '-')}": value for name, value in given.items()})
 
 
-def deployment_options(
-    *,
-    deployment: Annotated[
-        str | None, _deploy_option(help="Name of the deployment, or of the served model.")
-    ] = None,
-    azure_subscription: Annotated[
-        str | None, _deploy_option(help="Id of the subscription.")
-    ] = None,
-    azure_resource_group: Annotated[str | None, _deploy_option(help="The resource group.")] = None,
-    azure_account: Annotated[str | None, _deploy_option(help="Name of the resource.")] = None,
-    azure_sku: Annotated[
-        str | None,
-        _deploy_option(help="Standard (the default), GlobalStandard, DeveloperTier, ..."),
-    ] = None,
-    azure_capacity: Annotated[
-        int | None, _deploy_option(min=1, help="Thousands of tokens a minute; 1 by default.")
-    ] = None,
-    azure_management_url: Annotated[
-        str | None, _deploy_option(help="Of another cloud than the public one.")
-    ] = None,
-    nebius_serving_base: Annotated[
-        str | None, _deploy_option(help="The base that serves it, where it has another name there.")
-    ] = None,
-) -> DeploymentOptions:
-    """Return how the model is deployed, as the options say."""
-    return DeploymentOptions(
-        {"--deployment": deployment},
-        {
-            "--azure-subscription": azure_subscription,
-            "--azure-resource-group": azure_resource_group,
-            "--azure-account": azure_account,
-            "--azure-sku": azure_sku,
-            "--azure-capacity": azure_capacity,
-            "--azure-management-url": azure_management_url,
-        },
-        {"--nebius-serving-base": nebius_serving_base},
+def _options_of(engine: Engine) -> set[str]:
+    deployment = {option for option, *_ in _deployment_options(engine)}
+    return deployment | set(engine.request_options)
+
+
+def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield option, field's name and field of all that a command can set of a deployment."""
+    fields = engine.deployment.model_fields if engine.deployment else {}
+    for name, field in fields.items():
+        if "variable" not in _extra(field):
+            ending = _extra(field).get("option", name.replace("_", "-"))
+            yield _NAME if name == "name" else f"--{engine.name}-{ending}", name, field
+
+
+def _name_first(option: tuple[str, str, FieldInfo]) -> bool:
+    return option[0] != _NAME
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _signature() -> inspect.Signature:
+    """Return the parameters that Typer makes the options of."""
+    types: dict[str, tuple[Any, str | None]] = {
+        _NAME: (str, "Name of the deployment, or of the served model.")
+    }
+    for engine in all_engines():
+        for option, _, field in _deployment_options(engine):
+            kind = field.annotation if field.annotation in {int, float} else str
+            types.setdefault(option, (kind, field.description))
+    parameters = [
+        _parameter(option, kind, typer.Option(option, help=text, rich_help_panel=_PANEL))
+        for option, (kind, text) in types.items()
+    ]
+    for engine in all_engines():
+        for option, (_, text) in engine.request_options.items():
+            parameters.append(
+                _parameter(option, str, typer.Option(option, help=f"At {engine.name}: {text}"))
+            )
+    return inspect.Signature(parameters)
+
+
+def _parameter(option: str, kind: Any, settings: Any) -> inspect.Parameter:
+    name = option.removeprefix("--").replace("-", "_")
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, settings],
     )
+
+
+engine_options.__signature__ = _signature()  # type: ignore[attr-defined]

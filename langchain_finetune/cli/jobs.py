@@ -1,4 +1,4 @@
-"""`jobs`: looking at a job, waiting for it, steering it."""
+"""`jobs`: list, watch, pause, resume and cancel fine-tuning jobs."""
 
 import datetime as dt
 from collections import defaultdict
@@ -10,16 +10,16 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.cli.job_options import AddressOption, connection_of, found
-from langchain_finetune.cli.options import shares
+from langchain_finetune.cli.options import EngineChoice, shares
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.jobs import JobEvent, JobProgress, JobStatus
+from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.finetune.callbacks import PROGRESS_EVENT, RichProgress
-from langchain_finetune.finetune.connection import same_address
-from langchain_finetune.finetune.engines.embedded import find_engine
-from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.job import DAY_S, Job
 from langchain_finetune.finetune.job_queries import statuses_of
-from langchain_finetune.finetune.job_status import JobEvent, JobProgress, JobStatus
 from langchain_finetune.finetune.ledger import Entry, Ledger
 from langchain_finetune.home import home_path
 
@@ -34,9 +34,9 @@ Statuses = dict[tuple[str, str], JobStatus | None]
 
 
 def list_jobs(
-    engine: Annotated[Engine | None, typer.Option(help="Only its jobs.")] = None,
+    engine: Annotated[EngineChoice | None, typer.Option(help="Only its jobs.")] = None,
     base_url: AddressOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """List the jobs that were asked for from this machine, the newest first."""
@@ -54,39 +54,39 @@ def list_jobs(
 
 
 def _asked(entries: list[Entry], base_url: str | None) -> tuple[Statuses, list[FineTuningError]]:
-    """Return how jobs stand by engine's address and id, and why some engines did not tell."""
-    places: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    """Return the states of jobs by address and id, and why some engines did not answer."""
+    accounts: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        places[_place(entry)].append(entry)
+        accounts[_account(entry)].append(entry)
     statuses: Statuses = {}
     silent: list[FineTuningError] = []
-    for (_, address), jobs in places.items():
+    for (_, address), jobs in accounts.items():
         ids = [entry.job_id for entry in jobs if entry.job_id]
         try:
             if address == _LOCAL and find_engine(home_path()) is None:
                 raise EngineError(_DOWN)
-            told = connection_of(jobs[0], base_url).run(partial(statuses_of, ids))
+            known = connection_of(jobs[0], base_url).run(partial(statuses_of, ids))
         except FineTuningError as error:
             silent.append(error)
         else:
-            statuses |= {(address, job_id): status for job_id, status in told.items()}
+            statuses |= {(address, job_id): status for job_id, status in known.items()}
     return statuses, silent
 
 
-def _place(entry: Entry) -> tuple[str, str]:
+def _account(entry: Entry) -> tuple[str, str]:
     # The embedded engine listens elsewhere after each start.
     return entry.engine, _LOCAL if entry.engine == "local" else entry.base_url
 
 
 def _row(entry: Entry, statuses: Statuses) -> dict[str, Any]:
-    place = _place(entry)[1], entry.job_id or ""
-    status = statuses.get(place)
+    address, job_id = _account(entry)[1], entry.job_id or ""
+    status = statuses.get((address, job_id))
     if entry.job_id is None:
         state = "may have been made: run the same chain again"
     elif status is not None:
         state = status.status
     else:
-        state = "not there any more" if place in statuses else "unknown"
+        state = "not there any more" if (address, job_id) in statuses else "unknown"
     begun = dt.datetime.fromtimestamp(entry.begun_at, dt.UTC)
     return {
         "job_id": entry.job_id,
@@ -94,7 +94,7 @@ def _row(entry: Entry, statuses: Statuses) -> dict[str, Any]:
         "fine_tuned_model": status and status.fine_tuned_model,
         "base_model": entry.base_model,
         "engine": entry.engine,
-        "base_url": place[0] or None,
+        "base_url": address or None,
         "begun_at": begun.isoformat(timespec="seconds"),
     }
 
@@ -109,9 +109,12 @@ app.command("list")(list_jobs)
 @app.command()
 @shares(found, into="job")
 def show(*, job: Job, as_json: AsJson = False) -> None:
-    """Show how a job stands, what has happened to it, and its figures."""
-    status, events, metrics = job.status(), job.events(), job.metrics()
-    checkpoints = job.checkpoints()
+    """Show a job's state, its events, its metrics and its checkpoints."""
+    can = engine_of(job.engine).capabilities
+    status = job.status()
+    events = job.events() if "events" in can else []
+    metrics = job.metrics() if "metrics" in can else []
+    checkpoints = job.checkpoints() if "checkpoints" in can else []
     if as_json:
         print_json(
             {
@@ -124,8 +127,8 @@ def show(*, job: Job, as_json: AsJson = False) -> None:
         )
         return
     print_result({**job.model_dump(), **asdict(status)}, as_json=False)
-    said = [event for event in events if event.type != "metrics"]
-    print_rows([_event(event) for event in said[-_EVENTS:]], as_json=False, none="No events.")
+    messages = [event for event in events if event.type != "metrics"]
+    print_rows([_event(event) for event in messages[-_EVENTS:]], as_json=False, none="No events.")
     if metrics:
         typer.echo(f"Figures of {len(metrics)} steps; the last: {_figures(metrics[-1])}.")
     for kept in checkpoints:
@@ -142,7 +145,7 @@ def watch(
     ] = DAY_S,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a job goes on until it has ended; exit code 1 if it gave no model."""
+    """Show a job's progress until it has ended. Exits with 1 if it gave no model."""
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
 
         def tell(news: JobProgress) -> None:
@@ -172,7 +175,7 @@ def pause(*, job: Job, as_json: AsJson = False) -> None:
 @app.command()
 @shares(found, into="job")
 def resume(*, job: Job, as_json: AsJson = False) -> None:
-    """Let a paused job go on."""
+    """Resume a paused job, where the engine can."""
     print_result(asdict(job.resume()), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Which chats a command works on: the same options for all commands."""
+"""Options that several commands share: which chats, and how they are converted."""
 
 import functools
 import inspect
@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
-from langchain_finetune.checks import RulesName
 from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong
+from langchain_finetune.engines import ENGINES
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
@@ -23,48 +23,56 @@ from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
 from langchain_finetune.loaders.query_loader import updated
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 
-_BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
-_SAID = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
+# Typer lists the names in an option's help, and refuses all others.
+if TYPE_CHECKING:
+    EngineChoice = str
+else:
+    EngineChoice = Literal[tuple(ENGINES)]
 
-_option = partial(typer.Option, rich_help_panel="Which chats")
+_BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
+_CONDITION = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
+
+_option = partial(typer.Option, rich_help_panel="Selection of chats")
 
 
 def selected(
     *,
     project: Annotated[
-        list[str] | None, _option(help="LangSmith project with the runs. Repeatable.")
+        list[str] | None, _option(help="LangSmith project of the runs. Repeatable.")
     ] = None,
-    dataset: Annotated[str | None, _option(help="LangSmith dataset instead of runs.")] = None,
+    dataset: Annotated[str | None, _option(help="LangSmith dataset, instead of runs.")] = None,
     file: Annotated[
         list[str] | None,
-        _option(help="File, folder or pattern of exported runs instead. Repeatable."),
+        _option(help="File, folder or glob pattern of exported runs. Repeatable."),
     ] = None,
     query: Annotated[
-        Path | None, _option(help="JSON file with a RunQuery; other options add to it.")
+        Path | None, _option(help="JSON file of a RunQuery; other options override it.")
     ] = None,
-    run_name: Annotated[list[str] | None, _option(help="Name of the run.")] = None,
-    asked_model: Annotated[list[str] | None, _option(help="The model that the app called.")] = None,
-    tag: Annotated[list[str] | None, _option(help="Tag that the run has.")] = None,
-    metadata: Annotated[list[str] | None, _option(help="key=value that the run has.")] = None,
+    run_name: Annotated[list[str] | None, _option(help="Name of the runs.")] = None,
+    asked_model: Annotated[list[str] | None, _option(help="Model that the app called.")] = None,
+    tag: Annotated[list[str] | None, _option(help="Tag of the runs.")] = None,
+    metadata: Annotated[
+        list[str] | None, _option(help="Metadata of the runs, as key=value.")
+    ] = None,
     feedback: Annotated[
         list[str] | None,
-        _option(help="What users said, such as 'user_score>0'; also >=, <, <=, =."),
+        _option(help="Feedback, such as 'user_score>0'; also >=, <, <=, =."),
     ] = None,
-    since: Annotated[str | None, _option(help="Began at this time or later.")] = None,
-    until: Annotated[str | None, _option(help="Began before this time.")] = None,
-    filter: Annotated[str | None, _option(help="Condition on the run.")] = None,  # noqa: A002
-    trace_filter: Annotated[str | None, _option(help="Condition on the root run.")] = None,
-    sample: Annotated[float | None, _option(help="Share of the traces to draw.")] = None,
-    limit: Annotated[int | None, _option(min=1, help="At most so many runs.")] = None,
+    since: Annotated[str | None, _option(help="Only runs started at or after this time.")] = None,
+    until: Annotated[str | None, _option(help="Only runs started before this time.")] = None,
+    filter: Annotated[str | None, _option(help="LangSmith filter of the runs.")] = None,  # noqa: A002
+    trace_filter: Annotated[str | None, _option(help="LangSmith filter of the root runs.")] = None,
+    sample: Annotated[float | None, _option(help="Fraction of the traces to sample.")] = None,
+    limit: Annotated[int | None, _option(min=1, help="Maximum number of runs.")] = None,
     last_calls: Annotated[
-        bool, _option("--last-calls", help="Leave out calls that a later one repeats.")
+        bool, _option("--last-calls", help="Skip calls that a later call repeats.")
     ] = False,
 ) -> SessionLoader:
     """Return the loader that the options describe.
 
     Raises:
-        typer.BadParameter: They don't go together.
-        LoadError: A condition is not right, or the query's file can't be read.
+        typer.BadParameter: The options cannot be combined.
+        LoadError: A condition is invalid, or the query file cannot be read.
     """
     conditions = {
         "project_name": tuple(project) if project else None,
@@ -72,7 +80,7 @@ def selected(
         "model": asked_model,
         "tags": tag,
         "metadata": _pairs(metadata),
-        "feedback": [_said(each) for each in feedback] if feedback else None,
+        "feedback": [_feedback_condition(each) for each in feedback] if feedback else None,
         "start_time": since,
         "end_time": until,
         "filter": filter,
@@ -81,45 +89,47 @@ def selected(
         "limit": limit,
     }
     given = {name: value for name, value in conditions.items() if value}
-    places = [name for name in (dataset, file, project or query) if name]
-    if len(places) != 1:
-        raise typer.BadParameter("Give --project (or --query), --dataset or --file.")
+    sources = [source for source in (dataset, file, project or query) if source]
+    if len(sources) != 1:
+        raise typer.BadParameter("Use one of --project (or --query), --dataset and --file.")
     if (dataset or file) and (given or last_calls):
-        raise typer.BadParameter("Conditions select runs of a project, not datasets or files.")
+        raise typer.BadParameter(
+            "Conditions apply only to runs of a project, not to datasets or files."
+        )
     if dataset:
         return LangSmithDatasetChatLoader(dataset_name=dataset)
     if file:
         return RunFileChatLoader(file)
-    whole = updated(_kept(query), given)
-    return LangSmithRunChatLoader(query=whole, calls="last" if last_calls else "all")
+    merged = updated(_query_of(query), given)
+    return LangSmithRunChatLoader(query=merged, calls="last" if last_calls else "all")
 
 
-def _kept(path: Path | None) -> RunQuery:
+def _query_of(path: Path | None) -> RunQuery:
     if path is None:
         return RunQuery()
     try:
         return RunQuery.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise LoadError(f"{path} holds no RunQuery: {place}: {fault['msg']}.") from error
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise LoadError(f"{path} is not a valid RunQuery: {field}: {first['msg']}.") from error
 
 
 def _pairs(texts: list[str] | None) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts or ()]
     if any(not key or not sign for key, sign, _ in pairs):
-        raise typer.BadParameter("--metadata is key=value.")
+        raise typer.BadParameter("--metadata must have the form key=value.")
     return {key: value for key, _, value in pairs}
 
 
-def _said(text: str) -> FeedbackCondition:
-    """Return the condition of a text such as `user_score>0`.
+def _feedback_condition(text: str) -> FeedbackCondition:
+    """Return the condition that a text such as `user_score>0` describes.
 
     Example:
-        >>> _said("user_score>=1").condition()
+        >>> _feedback_condition("user_score>=1").condition()
         'and(eq(feedback_key, "user_score"), gte(feedback_score, 1.0))'
     """
-    found = _SAID.fullmatch(text)
+    found = _CONDITION.fullmatch(text)
     if found is None:
         return FeedbackCondition(key=text)
     try:
@@ -127,7 +137,7 @@ def _said(text: str) -> FeedbackCondition:
             key=found["key"].strip(), **{_BOUNDS[found["operator"]]: found["value"].strip()}
         )
     except ValidationError as error:
-        raise typer.BadParameter(f"--feedback {text!r} compares with no number.") from error
+        raise typer.BadParameter(f"--feedback {text!r} does not compare with a number.") from error
 
 
 _convert_option = partial(typer.Option, rich_help_panel="Conversion")
@@ -136,51 +146,52 @@ _convert_option = partial(typer.Option, rich_help_panel="Conversion")
 def conversion(
     *,
     targets: Annotated[
-        Literal["all", "last"], _convert_option(help="Which answers of a chat are learnt.")
+        Literal["all", "last"], _convert_option(help="Answers of a chat to train on.")
     ] = "all",
     rules: Annotated[
-        RulesName | None, _convert_option(help="Whose rules; by default those of the engine.")
+        EngineChoice | None,
+        _convert_option(help="Provider whose rules apply; by default the engine."),
     ] = None,
     fix: Annotated[
-        bool, _convert_option("--fix", help="Put right what needs no guessing.")
+        bool, _convert_option("--fix", help="Fix errors that have only one correction.")
     ] = False,
     strict: Annotated[
-        bool, _convert_option("--strict", help="Fail if a chat had to be left out.")
+        bool, _convert_option("--strict", help="Fail if a chat is skipped or rejected.")
     ] = False,
     secrets: Annotated[
-        SecretAction, _convert_option(help="What to do about API keys and the like.")
+        SecretAction, _convert_option(help="Handle API keys and other secrets.")
     ] = "report",
-    duplicates: Annotated[
-        Duplicates, _convert_option(help="What to do about chats that come more than once.")
-    ] = "keep",
+    duplicates: Annotated[Duplicates, _convert_option(help="Handle duplicate chats.")] = "keep",
     too_long: Annotated[
-        TooLong, _convert_option(help="What to do about chats that the model can't take.")
+        TooLong, _convert_option(help="Handle chats over the token limit.")
     ] = "reject",
     max_example_tokens: Annotated[
-        int | None, _convert_option(min=1, help="Limit of your own, instead of the model's.")
+        int | None, _convert_option(min=1, help="Token limit, instead of the model's.")
     ] = None,
     validation: Annotated[
-        float, _convert_option(min=0.0, max=1.0, help="Share of the conversations that validates.")
+        float,
+        _convert_option(min=0.0, max=1.0, help="Fraction of the conversations to validate with."),
     ] = 0.0,
     test: Annotated[
-        float, _convert_option(min=0.0, max=1.0, help="Share that tests; it is never sent.")
+        float,
+        _convert_option(min=0.0, max=1.0, help="Fraction to test with, which is never uploaded."),
     ] = 0.0,
     split_by: Annotated[
         Literal["auto", "thread", "trace"] | None,
-        _convert_option(help="What stays together in one part; auto by default."),
+        _convert_option(help="Unit that is never split; auto by default."),
     ] = None,
-    split_seed: Annotated[int | None, _convert_option(help="Draws other conversations.")] = None,
+    split_seed: Annotated[int | None, _convert_option(help="Seed of the split.")] = None,
 ) -> dict[str, Any]:
     """Return the arguments of `Convert` that the options describe.
 
     Raises:
-        typer.BadParameter: They don't go together.
+        typer.BadParameter: The options cannot be combined.
     """
     shares = {"validation": validation, "test": test}
-    drawn = {"by": split_by, "seed": split_seed}
-    drawn = {name: value for name, value in drawn.items() if value is not None}
-    if drawn and not any(shares.values()):
-        raise typer.BadParameter("--split-by and --split-seed need --validation or --test.")
+    split = {"by": split_by, "seed": split_seed}
+    split = {name: value for name, value in split.items() if value is not None}
+    if split and not any(shares.values()):
+        raise typer.BadParameter("--split-by and --split-seed require --validation or --test.")
     return {
         "targets": targets,
         "rules": rules,
@@ -190,7 +201,7 @@ def conversion(
         "duplicates": duplicates,
         "too_long": too_long,
         "max_example_tokens": max_example_tokens,
-        "split": {**shares, **drawn} if any(shares.values()) else None,
+        "split": {**shares, **split} if any(shares.values()) else None,
     }
 
 
@@ -199,11 +210,11 @@ Made = TypeVar("Made")
 
 
 def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command the options of a function.
+    """Return a decorator that adds the options of a function to a command.
 
     Args:
-        made: Its parameters, keyword-only, are the options.
-        into: The parameter of the command that gets what the function returns.
+        made: Function whose keyword-only parameters are the options.
+        into: Parameter of the command that receives the function's result.
 
     Example:
         ```python
@@ -219,7 +230,7 @@ def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
             chosen = {name: options.pop(name) for name in shared}
             command(**{into: made(**chosen)}, **options)
 
-        # Typer reads the options of a command from its signature and its hints.
+        # Typer reads the options from the command's signature and type hints.
         own = [each for each in inspect.signature(command).parameters.values() if each.name != into]
         hints = get_type_hints(command, include_extras=True)
         filled.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
@@ -233,15 +244,15 @@ def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
 
 
 def made_of(kind: Callable[..., Made], **settings: Any) -> Made:
-    """Return a model of pydantic with settings that came as options.
+    """Return a pydantic model that is built from options.
 
     Raises:
-        typer.BadParameter: They are not right, or don't go together.
+        typer.BadParameter: The options are invalid.
     """
     try:
         return kind(**settings)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        said = fault["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(f"{place}: {said}" if place else said) from None
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(f"{field}: {message}" if field else message) from None

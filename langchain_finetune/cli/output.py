@@ -1,4 +1,4 @@
-"""What a command prints: a table for people, JSON for programs."""
+"""Output of the commands: tables, or JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str) -> None:
-    """Print results that have the same fields; `none` is said where there are none."""
+    """Print results with the same fields as a table, or `none` if there are no results."""
     if as_json:
         print_json(rows)
         return
@@ -37,5 +37,5 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str) -
 
 
 def print_json(result: Any) -> None:
-    """Print JSON, and nothing else, on standard output."""
+    """Print JSON on standard output."""
     typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())

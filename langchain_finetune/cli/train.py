@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli.job_options import DeploymentOptions, deployment_options
-from langchain_finetune.cli.options import conversion, made_of, selected, shares
+from langchain_finetune.cli.job_options import EngineOptions, engine_options
+from langchain_finetune.cli.options import EngineChoice, conversion, made_of, selected, shares
 from langchain_finetune.cli.output import AsJson, print_json, print_result
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.callbacks import RichProgress
-from langchain_finetune.finetune.engines.profiles import Engine
 from langchain_finetune.finetune.job import DAY_S
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
@@ -34,7 +34,7 @@ def prepare(
         str | None, typer.Option(help="The base whose tokens and limits count.")
     ] = None,
     engine: Annotated[
-        Engine | None, typer.Option(help="Whose rules and limits hold; by default OpenAI's.")
+        EngineChoice | None, typer.Option(help="Whose rules and limits hold; by default OpenAI's.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,20 +52,20 @@ def prepare(
 
 @shares(selected, into="loader")
 @shares(conversion, into="settings")
-@shares(deployment_options, into="deploying")
+@shares(engine_options, into="chosen")
 def run(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
-    deploying: DeploymentOptions,
+    chosen: EngineOptions,
     model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
     engine: Annotated[
-        Engine, typer.Option(help="openai is any server of its API; azure and nebius deploy, too.")
+        EngineChoice,
+        typer.Option(
+            help="; ".join(f"{each.name}: {each.summary}" for each in all_engines()) + "."
+        ),
     ] = "local",
     base_url: Annotated[str | None, typer.Option(help="Address of the server.")] = None,
-    training_type: Annotated[
-        str | None, typer.Option(help="At azure: Standard, GlobalStandard or Developer.")
-    ] = None,
     method: Annotated[
         LineKind,
         typer.Option(help="What the lines hold; preference makes a job of the method dpo."),
@@ -107,8 +107,8 @@ def run(
         model=model,
         engine=engine,
         base_url=base_url,
-        deployment=deploying.for_engine(engine),
-        extra_body=_extra_body(engine, training_type),
+        extra_body=chosen.request_fields(engine_of(engine)),
+        deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         seed=seed,
         hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
@@ -126,20 +126,13 @@ def run(
         except KeyboardInterrupt as interrupt:
             raise FineTuningError(_interrupted(interrupt, progress.job_id, on_cancel)) from None
     result = {
-        "model": chat.model_name,
-        "base_url": chat.openai_api_base,
+        # Only chat models of OpenAI's shape have these.
+        "model": getattr(chat, "model_name", None),
+        "base_url": getattr(chat, "openai_api_base", None),
         "rejected": examples.rejected_by_reason(),
         **(chat.metadata or {}),
     }
     print_result(result, as_json=as_json)
-
-
-def _extra_body(engine: Engine, training_type: str | None) -> dict[str, Any]:
-    if training_type is None:
-        return {}
-    if engine != "azure":
-        raise typer.BadParameter("--training-type is for --engine azure.")
-    return {"trainingType": training_type}
 
 
 def _files(made: Spooled) -> dict[str, dict[str, Any]]:
@@ -149,7 +142,7 @@ def _files(made: Spooled) -> dict[str, dict[str, Any]]:
 
 def _interrupted(interrupt: KeyboardInterrupt, job_id: str | None, on_cancel: str) -> str:
     """Return what became of the job when Ctrl-C ended the wait."""
-    # A job that could not be cancelled is told in a note.
+    # A job that could not be cancelled is reported in a note.
     notes = " ".join(getattr(interrupt, "__notes__", ()))
     if notes:
         return f"Stopped waiting. {notes}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import CHECKS, Finding, Profile, errors_of
+from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_of
 from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.errors import ConvertError
@@ -39,7 +39,7 @@ def checked_rows(
     """
     check = CHECKS[method]
     for row in rows:
-        if rules.name in row.fit_for:
+        if rules.within_openai and OPENAI.name in row.fit_for:
             yield row
             continue
         findings = check(row.example, rules, line=_line(row))

@@ -1,87 +1,20 @@
 """What a training will take: tokens, money and time, with what was assumed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.rows import Row, Target
-from langchain_finetune.local.training.plan import make_plan
-from langchain_finetune.methods import Hyperparameters
+from langchain_finetune.engines import all_engines, engine_of
+from langchain_finetune.engines.base import Price
 
 Prices = Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """USD per million trained tokens, by base model; takes the place of the known ones."""
 
-OPENAI_HOST = "api.openai.com"
-
-_SOURCE = "OpenAI's price list"
-_AS_OF = "2026-11"
-
-OPENAI_PRICES: Mapping[str, float] = MappingProxyType(
-    {"gpt-4.1": 25.0, "gpt-4.1-mini": 5.0, "gpt-4o": 25.0, "gpt-4o-mini": 3.0}
-)
-"""USD per million trained tokens of OpenAI's fine-tuning (price list, November 2026).
-
-These are all bases that can still be trained: gpt-4.1-nano (1.50), gpt-3.5-turbo (8) and the
-completion models were shut down by October 2026, and o4-mini was paid by the hour. Azure's prices
-depend on the region and the type of training, and Nebius' on the size of the base: they are for the
-user to give.
-"""
-
-
-class Price(BaseModel):
-    """What a million trained tokens cost.
-
-    Attributes:
-        usd: Per million.
-        source: Who says so.
-        as_of: The month of the source, `YYYY-MM`; None where the user gave the price.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    usd: float
-    source: str
-    as_of: str | None = None
-
-    def __str__(self) -> str:
-        when = f", {self.as_of}" if self.as_of else ""
-        return f"${self.usd:g} per million trained tokens ({self.source}{when})"
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How fast the embedded engine trains a base.
-
-    Attributes:
-        tokens_per_s: Trained tokens a second.
-        parameters: Of the base; the engine's own choice of epochs depends on it.
-    """
-
-    tokens_per_s: float
-    parameters: int
-
-
-LOCAL_SPEEDS: Mapping[str, Speed] = MappingProxyType(
-    {
-        "nano": Speed(2500.0, 1_200_000),
-        "HuggingFaceTB/SmolLM2-135M-Instruct": Speed(415.0, 135_000_000),
-        "Qwen/Qwen3-0.6B": Speed(139.0, 600_000_000),
-    }
-)
-"""Measured in November 2026; above 100 M parameters with LoRA."""
-
-SPEED_SOURCE = "measured on 2 CPU cores without a GPU, 2026-11; a GPU is many times as fast"
-
 
 def price_of(target: Target, prices: Prices | None = None) -> Price | None:
     """Return the price of training at an engine, or None where it is not known.
-
-    Only OpenAI's own address has OpenAI's prices: another server that takes the same names may
-    ask for more.
 
     Args:
         target: The engine, its address and the base.
@@ -99,15 +32,7 @@ def price_of(target: Target, prices: Prices | None = None) -> Price | None:
     for name in names:
         if name in (prices or {}):
             return Price(usd=(prices or {})[name], source="given as `prices`")
-    if target.engine == "local":
-        return Price(usd=0.0, source="your own machine; its power is not counted")
-    host = urlsplit(target.base_url).hostname if target.base_url else OPENAI_HOST
-    if target.engine not in {"openai", None} or host != OPENAI_HOST:
-        return None
-    for name in names:
-        if name in OPENAI_PRICES:
-            return Price(usd=OPENAI_PRICES[name], source=_SOURCE, as_of=_AS_OF)
-    return None
+    return engine_of(target.engine or "openai").price(names, target.base_url)
 
 
 def families(model: str) -> list[str]:
@@ -125,9 +50,6 @@ def families(model: str) -> list[str]:
 
 _BYTES_PER_TOKEN = 4
 """Of a line of JSON; English text has about as many characters a token."""
-
-_OTHER_PARAMETERS = 600_000_000
-"""Taken for a base of unknown size."""
 
 
 class Estimate(BaseModel):
@@ -193,13 +115,13 @@ def estimate(
         >>> made.n_epochs, made.usd
         (3, 30.0)
     """
-    engine, model = target.engine or "openai", target.model or "?"
+    engine, model = engine_of(target.engine or "openai"), target.model or "?"
     epochs, basis = _epochs(target, examples)
     trained = tokens * epochs
     price = price_of(target, prices)
-    speed = LOCAL_SPEEDS.get(model) if engine == "local" else None
+    speed = engine.speeds.get(model)
     return Estimate(
-        engine=engine,
+        engine=engine.name,
         model=model,
         examples=examples,
         tokens=tokens,
@@ -210,14 +132,14 @@ def estimate(
         price=price,
         usd=None if price is None else round(trained * price.usd / 1e6, 4),
         seconds=None if speed is None else round(trained / speed.tokens_per_s, 1),
-        seconds_basis=SPEED_SOURCE if speed else "not known",
+        seconds_basis=speed.source if speed else "not known",
     )
 
 
 def known_targets(target: Target) -> list[Target]:
     """Return the target, if it is known, and all others with known figures, to compare with."""
-    known = [Target("local", name) for name in LOCAL_SPEEDS]
-    known += [Target("openai", name) for name in OPENAI_PRICES]
+    known = [Target(each.name, base) for each in all_engines() for base in each.speeds]
+    known += [Target(each.name, base) for each in all_engines() for base in each.prices]
     if target.model is None:
         return known
     same = [(target.engine, name) for name in families(target.model)]
@@ -229,22 +151,4 @@ def _epochs(target: Target, examples: int) -> tuple[int, str]:
         return target.n_epochs, "as asked for"
     if target.model is None:
         return 1, "each once: no engine is known yet"
-    if target.engine == "local":
-        speed = LOCAL_SPEEDS.get(target.model or "")
-        parameters = speed.parameters if speed else _OTHER_PARAMETERS
-        plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
-        return plan.n_epochs, "the engine's own choice"
-    return _openai_epochs(examples), "assumed: OpenAI's usual choice (its cookbook)"
-
-
-def _openai_epochs(examples: int) -> int:
-    """Return the epochs that OpenAI chooses: three, more for few examples and fewer for many.
-
-    Source: OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning".
-    """
-    usual, fewest_seen, most_seen, most = 3, 100, 25_000, 25
-    if examples * usual < fewest_seen:
-        return min(most, fewest_seen // max(1, examples))
-    if examples * usual > most_seen:
-        return max(1, most_seen // examples)
-    return usual
+    return engine_of(target.engine or "openai").usual_epochs(target.model, examples)

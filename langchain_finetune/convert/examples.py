@@ -8,13 +8,14 @@ from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import PROFILES, Findings
+from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.report.conversion_report import ConversionReport, make_report
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row, Target
 from langchain_finetune.convert.split import PARTS, Split
+from langchain_finetune.engines import ENGINES
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import Sessions, Skip
@@ -120,7 +121,7 @@ class Examples:
         """Read all chats once, in flat memory, and return what is to be said of them.
 
         Args:
-            engine: The engine that it is for: `openai`, `azure`, `nebius` or `local`.
+            engine: The engine that it is for, such as `openai` or `local`.
             model: The base that it is for; its costs are told first. By default the one that
                 `Convert` names.
             n_epochs: How often each example will be seen; None leaves it to the engine.
@@ -145,8 +146,8 @@ class Examples:
                 raise ConvertError(
                     f"The price of {base} must be USD per million tokens, at least 0, not {usd!r}."
                 )
-        if engine is not None and engine not in PROFILES:
-            raise ConvertError(f"engine must be one of {', '.join(PROFILES)}, not {engine!r}.")
+        if engine is not None and engine not in ENGINES:
+            raise ConvertError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
         target = Target(engine, model or self.settings.get("model"), n_epochs=n_epochs)
         tally = Tally(text=text)
         for row in self.rows(target):

@@ -31,7 +31,7 @@ class Row:
         source: Source of the chat; see `FineTuningSession`.
         example: The example.
         line: The example as a line of JSON with newline, if available.
-        fit_for: Providers whose rules (`checks.PROFILES`) it is known to meet.
+        fit_for: Profiles whose rules it is known to meet.
 
     Attributes:
         number: Position of the chat in the input, counted from 1; for findings.

@@ -8,7 +8,7 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
-from langchain_finetune.checks import OPENAI, PROFILES, Profile, RulesName
+from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
@@ -29,6 +29,7 @@ from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
+from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
@@ -58,8 +59,8 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
             which a function of the wire message (a copy) and its index returns true. The others
             get `weight: 0`. An answer with a weight in the data keeps it; a chat without a target
             is rejected (`no_target`).
-        rules: Provider whose rules an example must meet: `openai`, `azure`, `nebius` or `local`.
-            By default that of `FineTune`'s engine, or else OpenAI.
+        rules: Engine whose rules an example must meet, such as `azure`; all are listed in
+            `langchain_finetune.engines.ENGINES`. By default that of `FineTune`, or else OpenAI.
         fix: Fix supervised lines where that is safe, such as an empty list of tools, or an invalid
             answer next to valid ones; counted in `Examples.notes` as `fixed.<code>`.
         strict: Raise a `ConvertError` after the last example if the loader or `Convert` left out a
@@ -102,7 +103,7 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     method: LineKind = "supervised"
     targets: Targets = "all"
-    rules: RulesName | None = None
+    rules: EngineName | None = None
     fix: bool = False
     strict: bool = False
     redact: Redact | None = None
@@ -212,4 +213,4 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     def _profile(self, target: Target) -> Profile:
         name = self.rules or target.engine
-        return next((rules for rules in PROFILES.values() if rules.name == name), OPENAI)
+        return engine_of(name).profile if name else OPENAI

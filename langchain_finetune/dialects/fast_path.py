@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import UNSET, Raw
 
-from langchain_finetune.checks import OPENAI, PROFILES, check_example
+from langchain_finetune.checks import OPENAI, check_example
 from langchain_finetune.checks.finding import Check, CostlySchema, Toolbox
 from langchain_finetune.checks.tools import read_tools
 from langchain_finetune.content import refuse_value
@@ -60,11 +60,8 @@ _MESSAGE_NAME = re.compile(OPENAI.message_name).fullmatch
 ArgumentChecks = dict[str, Callable[[Any], bool]]
 """By tool name, whether arguments match its schema."""
 
-FIT_FOR = ("openai", "azure", "local")
-"""Providers whose rules the lines meet: OpenAI's, or less strict ones for such runs.
-
-Nebius warns of calls as the last message, and does not support the role `developer`.
-"""
+FIT_FOR = (OPENAI.name,)
+"""Profiles whose rules the lines meet; those `within_openai` are met, too."""
 
 
 def traced_line(data: bytes) -> EncodedChat | None:
@@ -252,7 +249,7 @@ def _encoded_tools(data: bytes) -> _Tools | None:
         text = orjson.dumps(example["tools"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if any(check_example(example, rules) for rules in PROFILES.values() if rules.name in FIT_FOR):
+    if check_example(example, OPENAI):
         return None
     box = read_tools(example, Check(OPENAI))
     return _Tools(orjson.Fragment(text), _argument_checks(box))

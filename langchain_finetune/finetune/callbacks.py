@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 PROGRESS_EVENT = "fine_tuning_progress"
-"""Name of the LangChain custom event that tells how a job goes on.
+"""Name of the LangChain custom event that reports a job's progress.
 
 Its data: that of `JobProgress`, with `job_id`, `status`, `event_id`; `data` holds figures such as
 `{"step": 10, "total_steps": 100, "train_loss": 0.4}`.
@@ -15,7 +15,7 @@ Its data: that of `JobProgress`, with `job_id`, `status`, `event_id`; `data` hol
 
 
 class RichProgress(BaseCallbackHandler):
-    """Show how fine-tuning goes on: the state, a bar of steps, and the loss.
+    """Show the progress of fine-tuning: the state, a bar of steps, and the loss.
 
     Give it as a callback, and close it with `with`. In a terminal or a notebook it is a bar that
     moves; elsewhere, such as in a log, a line for each change of state and each tenth of the way.
@@ -24,8 +24,8 @@ class RichProgress(BaseCallbackHandler):
         console: Where to write; standard output by default.
 
     Attributes:
-        losses: `(step, training loss)` of every step that the engine told of.
-        job_id: The job, once it has been told of.
+        losses: `(step, training loss)` of every step that the engine reported.
+        job_id: The job, once it has been reported.
 
     Example:
         ```python
@@ -38,7 +38,7 @@ class RichProgress(BaseCallbackHandler):
         self.losses: list[tuple[int, float]] = []
         self.job_id: str | None = None
         self._console = console or Console()
-        self._said: tuple[str, int] | None = None
+        self._written: tuple[str, int] | None = None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -57,7 +57,7 @@ class RichProgress(BaseCallbackHandler):
             self._bar.stop()
 
     def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
-        """Show one event of a job; others are left alone."""
+        """Show one event of a job; others are ignored."""
         if name != PROGRESS_EVENT:
             return
         self.job_id = data["job_id"]
@@ -83,10 +83,10 @@ class RichProgress(BaseCallbackHandler):
 
     def _write_line(self, data: dict[str, Any], figures: dict[str, Any]) -> None:
         step, total = figures.get("step", 0), figures.get("total_steps", 0)
-        said = (data["status"], step * 10 // total if total else -1)
-        if said == self._said:
+        line = (data["status"], step * 10 // total if total else -1)
+        if line == self._written:
             return
-        self._said = said
+        self._written = line
         words = [f"{data['job_id']}: {data['status']}"]
         if total:
             words.append(f"step {step} of {total}")
@@ -125,7 +125,7 @@ class MetricsLogger(BaseCallbackHandler):
         self._log = log
 
     def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
-        """Log the figures of one event of a job; others are left alone."""
+        """Log the figures of one event of a job; others are ignored."""
         figures = data["data"] if name == PROGRESS_EVENT else {}
         metrics = {
             name: value

@@ -1,22 +1,19 @@
-"""How to reach an engine: its address and key, and the clients that are opened with them."""
+"""The connection to an engine: where flows run, and what account they run for."""
 
 import asyncio
-import os
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
 
-from openai import AsyncOpenAI, OpenAI
-from pydantic import AfterValidator, SecretStr
+from pydantic import SecretStr
 
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import Access, Engine, same_address
+from langchain_finetune.engines.flow import Flow, arun_flow, run_flow
+from langchain_finetune.engines.jobs import EngineSilent, JobProgress
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError
-from langchain_finetune.finetune.account import Account
-from langchain_finetune.finetune.engines.embedded import aensure_engine, ensure_engine
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
-from langchain_finetune.finetune.fingerprint import account_of
-from langchain_finetune.finetune.flow import Flow, arun_flow, run_flow
-from langchain_finetune.finetune.job_status import EngineSilent, JobProgress
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.home import home_path
 
@@ -24,54 +21,37 @@ Result = TypeVar("Result")
 Hear = Callable[[JobProgress], None]
 AsyncHear = Callable[[JobProgress], Awaitable[None]]
 
-_OPENAI = "https://api.openai.com/v1"
 _SILENT = "the engine does not answer, trying again"
 
 
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # Brackets that do not close, a port that is none.
-        return False
+@dataclass(frozen=True)
+class Account:
+    """An account at an engine, and the ledger of what was sent there.
 
-
-def _checked_address(text: str) -> str:
-    if not _is_address(text):
-        raise ValueError("An address is needed, such as http://127.0.0.1:8000/v1.")
-    return text
-
-
-Address = Annotated[str, AfterValidator(_checked_address)]
-"""The base URL of an API."""
-
-
-def default_base_url(engine: Engine = "openai") -> str:
-    """Return an engine's own address: of OpenAI the environment's, `OPENAI_BASE_URL`, if any.
-
-    Raises:
-        FineTuningError: The environment's is no address.
+    Attributes:
+        engine: The engine.
+        base_url: Its address.
+        id: Names the account.
+        ledger: What was sent.
+        now: Seconds since 1970.
     """
-    if known := profile_of(engine).base_url:
-        return known
-    address = os.environ.get("OPENAI_BASE_URL") or _OPENAI
-    if not _is_address(address):
-        # Not quoted: it may hold a password.
-        raise FineTuningError(
-            "OPENAI_BASE_URL holds no address; one is needed, such as http://127.0.0.1:8000/v1."
-        )
-    return address
+
+    engine: Engine
+    base_url: str
+    id: str
+    ledger: Ledger
+    now: Callable[[], float] = field(default=time.time, compare=False)
+
+    @cached_property
+    def api(self) -> Engine:
+        """The engine at this address: its operations."""
+        return self.engine.at(self.base_url)
 
 
-def same_address(one: str, other: str) -> bool:
-    """Tell whether two base URLs are the same; a slash at the end makes no difference."""
-    return one.rstrip("/") == other.rstrip("/")
-
-
-def is_for(engine: Engine, base_url: str) -> bool:
-    """Tell whether the environment's key for an engine is meant for this address."""
-    own = not profile_of(engine).needs_base_url
-    return own and same_address(base_url, default_base_url(engine))
+def is_for(engine: str, base_url: str) -> bool:
+    """Return whether the environment's key for an engine is meant for this address."""
+    kind = engine_of(engine)
+    return not kind.needs_base_url and same_address(base_url, kind.default_base_url())
 
 
 @dataclass(frozen=True)
@@ -79,131 +59,105 @@ class Connection:
     """An engine, and how to reach it.
 
     Attributes:
-        engine: `local` is found, or started, by itself.
-        base_url: The address of another one; None takes the environment's.
+        engine: Its name.
+        base_url: Its address; None takes the engine's own.
         api_key: Its key; None takes the environment's, such as `OPENAI_API_KEY`.
     """
 
-    engine: Engine
+    engine: str
     base_url: str | None = None
     api_key: SecretStr | None = None
 
-    def run(
-        self,
-        flow: Callable[[Account], Flow[Result]],
-        hear: Hear | None = None,
-    ) -> Result:
+    def run(self, flow: Callable[[Account], Flow[Result]], hear: Hear | None = None) -> Result:
         """Run a flow at the engine, blocking.
 
         Args:
-            flow: Makes the flow, given where it runs.
-            hear: Is told of a job's progress.
+            flow: Makes the flow for the account.
+            hear: Is called with a job's progress.
         """
-        address = ensure_engine(home_path()) if self.engine == "local" else self
-        with OpenAI(**_settings(self.engine, address.base_url, address.api_key)) as client:
+        engine, access = engine_of(self.engine), self.access()
+        with engine.client(access) as client:
 
             def tell(news: Any) -> None:
-                if isinstance(news, EngineSilent) and self.engine == "local":
-                    client.base_url = ensure_engine(home_path()).base_url
+                if isinstance(news, EngineSilent):
+                    engine.reconnect(client)
                 if hear is not None and (progress := _progress(news)):
                     hear(progress)
 
-            return run_flow(flow(self._place(client)), client, tell)
+            return run_flow(flow(_account(engine, access, client)), client, tell)
 
     async def arun(
-        self,
-        flow: Callable[[Account], Flow[Result]],
-        hear: AsyncHear | None = None,
+        self, flow: Callable[[Account], Flow[Result]], hear: AsyncHear | None = None
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
-        address = await aensure_engine(home_path()) if self.engine == "local" else self
-        async with AsyncOpenAI(
-            **_settings(self.engine, address.base_url, address.api_key)
-        ) as client:
+        engine, access = engine_of(self.engine), await self.aaccess()
+        async with engine.aclient(access) as client:
 
             async def tell(news: Any) -> None:
-                if isinstance(news, EngineSilent) and self.engine == "local":
-                    client.base_url = (await aensure_engine(home_path())).base_url
+                if isinstance(news, EngineSilent):
+                    await asyncio.to_thread(engine.reconnect, client)
                 if hear is not None and (progress := _progress(news)):
                     await hear(progress)
 
-            return await arun_flow(flow(self._place(client)), client, tell)
+            return await arun_flow(flow(_account(engine, access, client)), client, tell)
 
-    def address(self) -> tuple[str, SecretStr]:
-        """Return the address and key that a chat model needs; may start the embedded engine."""
-        address = ensure_engine(home_path()) if self.engine == "local" else self
-        settings = _settings(self.engine, address.base_url, address.api_key)
-        return settings["base_url"], SecretStr(settings["api_key"])
+    def access(self) -> Access:
+        """Return the address and the key; may start the embedded engine."""
+        return engine_of(self.engine).access(self.base_url, self.api_key)
 
-    async def aaddress(self) -> tuple[str, SecretStr]:
-        """Return the address and key that a chat model needs, without blocking."""
-        return await asyncio.to_thread(self.address)
+    async def aaccess(self) -> Access:
+        """Return the address and the key without blocking."""
+        return await asyncio.to_thread(self.access)
 
-    def key_for(self, engine: Engine, base_url: str | None) -> SecretStr | None:
+    def key_for(self, engine: str, base_url: str | None) -> SecretStr | None:
         """Return the key for what is at an engine, if this is the connection to it.
 
         Args:
-            engine: Kind of that engine; the embedded one needs no key from here.
-            base_url: Its address; None is the environment's.
+            engine: Name of that engine; the embedded one needs no key from here.
+            base_url: Its address; None is the engine's own.
 
         Raises:
             FineTuningError: It is another engine.
         """
         if engine != self.engine:
             raise FineTuningError(f"The job is at the engine {engine!r}, not {self.engine!r}.")
-        if engine == "local":
-            return None
-        here, key = self.address()
-        there = base_url or default_base_url(engine)
-        if not same_address(there, here):
+        kind = engine_of(engine)
+        if not kind.takes_base_url:
+            return self.api_key
+        access = self.access()
+        there = base_url or kind.default_base_url()
+        if not same_address(there, access.base_url):
             raise FineTuningError(
-                f"The job is at {there}, this step's engine at {here}: give that base_url, with "
-                "its key."
+                f"The job is at {there}, this step's engine at {access.base_url}: give that "
+                "base_url, with its key."
             )
-        return key
-
-    def _place(self, client: OpenAI | AsyncOpenAI) -> Account:
-        base_url = str(client.base_url).rstrip("/")
-        # The embedded engine may listen elsewhere tomorrow; the ledger is in its home.
-        account = (
-            "local"
-            if self.engine == "local"
-            else account_of(base_url, client.organization, client.project)
-        )
-        return Account(self.engine, base_url, account, Ledger(home_path()))
+        return access.api_key
 
 
-def connection_to(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> Connection:
+def connection_to(engine: str, base_url: str | None, api_key: SecretStr | None) -> Connection:
     """Return the connection to what is at an engine, as a job that was read from JSON says.
 
     Raises:
         EngineAuthenticationError: The address is not the environment's, so its key is not for
             it, and no other was given.
     """
-    there = base_url or default_base_url(engine)
-    if engine != "local" and api_key is None and not is_for(engine, there):
-        raise EngineAuthenticationError(
-            f"The key for {there} is not known here: give it with job.with_api_key(...), or use "
-            f"FineTune(engine={engine!r}, base_url=...).attach(job)."
-        )
+    kind = engine_of(engine)
+    if kind.takes_base_url and api_key is None:
+        there = base_url or kind.default_base_url()
+        if not is_for(engine, there):
+            raise EngineAuthenticationError(
+                f"The key for {there} is not known here: give it with job.with_api_key(...), or "
+                f"use FineTune(engine={engine!r}, base_url=...).attach(job)."
+            )
     return Connection(engine, base_url, api_key)
+
+
+def _account(engine: Engine, access: Access, client: Any) -> Account:
+    account_id = engine.account(access, client)
+    return Account(engine, access.base_url.rstrip("/"), account_id, Ledger(home_path()))
 
 
 def _progress(news: Any) -> JobProgress | None:
     if isinstance(news, EngineSilent):
         return JobProgress(news.job_id, _SILENT) if news.job_id else None
     return news if isinstance(news, JobProgress) else None
-
-
-def _settings(engine: Engine, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
-    variable = profile_of(engine).key_variable
-    key = (api_key.get_secret_value() if api_key else os.environ.get(variable, "")).strip()
-    if not key:
-        raise EngineAuthenticationError(f"The engine needs a key: give api_key, or set {variable}.")
-    if not (key.isascii() and key.isprintable()):
-        # The transport would quote such a key in its error, and so in a traceback and a trace.
-        raise EngineAuthenticationError(
-            f"The key has characters that no key has: look at api_key or {variable}."
-        )
-    # The flows ask again by themselves, and know what may be asked twice.
-    return {"base_url": base_url or default_base_url(engine), "api_key": key, "max_retries": 0}

@@ -49,7 +49,7 @@ class ContractWatch(BaseCallbackHandler):
 
 
 def difference(tools: list[Any], trained: list[Any]) -> str:
-    """Return in words how two lists of tools differ; only names are told.
+    """Return in words how two lists of tools differ; only names are given.
 
     Example:
         >>> difference([], [{"type": "function", "function": {"name": "add"}}])
@@ -65,8 +65,8 @@ def difference(tools: list[Any], trained: list[Any]) -> str:
             if name in known and fingerprint(offered[name]) != fingerprint(known[name])
         ],
     }
-    said = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
-    return "; ".join(said) or "another order"
+    named = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+    return "; ".join(named) or "another order"
 
 
 def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedContract | None:

@@ -2,32 +2,32 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from langchain_finetune.finetune.account import Account
-from langchain_finetune.finetune.connection import Address, Connection, connection_to
+from langchain_finetune.engines import EngineName, engine_of
+from langchain_finetune.engines.base import Access, Address, Deployment
+from langchain_finetune.engines.flow import Flow
+from langchain_finetune.engines.jobs import (
+    JobCheckpoint,
+    JobEvent,
+    JobProgress,
+    JobStatus,
+    RemoteJob,
+)
+from langchain_finetune.finetune.connection import Account, Connection, connection_to
 from langchain_finetune.finetune.contract import load_contract, with_watch
-from langchain_finetune.finetune.deploy import Deployment, answering_model
-from langchain_finetune.finetune.engines.profiles import Engine
-from langchain_finetune.finetune.fingerprint import EXAMPLES, FINGERPRINT, TRAINING_SHA256
-from langchain_finetune.finetune.flow import Flow
 from langchain_finetune.finetune.job_queries import (
     all_events,
+    answering_model,
     job_checkpoints,
     job_metrics,
     job_status,
     steer,
 )
-from langchain_finetune.finetune.job_spec import JobSpec
-from langchain_finetune.finetune.job_status import (
-    JobCheckpoint,
-    JobEvent,
-    JobProgress,
-    JobStatus,
-)
+from langchain_finetune.finetune.job_spec import EXAMPLES, FINGERPRINT, TRAINING_SHA256, JobSpec
 from langchain_finetune.finetune.wait import Patience, wait_for_job
 from langchain_finetune.home import home_path
 
@@ -38,17 +38,18 @@ Result = TypeVar("Result")
 class Job(BaseModel):
     """A fine-tuning job: data that can be kept as JSON and picked up in another process.
 
-    It holds no key. The embedded engine's is found by itself. `OPENAI_API_KEY` is sent to the
+    It holds no key. The embedded engine's is found automatically. `OPENAI_API_KEY` is sent to the
     address that the environment means (`OPENAI_BASE_URL`, or OpenAI's own) and to no other: a
     job that was read from JSON could name any. For another address give the key with
     `with_api_key`, or use `FineTune.attach`.
 
     Every method that asks the engine asks again where no answer comes, and raises an
-    `EngineError` where it refuses. Each has an async twin named `..._async`.
+    `EngineError` where it refuses or can't do that at all. Each has an async twin named
+    `..._async`.
 
     Attributes:
         job_id: As the engine names it.
-        engine: `local` for the embedded one.
+        engine: Its name, such as `local` for the embedded one.
         base_url: Address of another engine.
         base_model: What is fine-tuned.
         training_sha256: SHA-256 of the training file, where it is known.
@@ -69,7 +70,7 @@ class Job(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     job_id: str = Field(min_length=1)
-    engine: Engine
+    engine: EngineName
     base_url: Address | None = None
     base_model: str
     training_sha256: str | None = None
@@ -78,21 +79,21 @@ class Job(BaseModel):
     _api_key: SecretStr | None = PrivateAttr(default=None)
 
     @classmethod
-    def of(cls, answer: Any, place: Account, spec: JobSpec | None = None) -> "Job":
-        """Return the handle of a job that the SDK tells of.
+    def of(cls, record: RemoteJob, account: Account, spec: JobSpec | None = None) -> "Job":
+        """Return the handle of a job that an engine reports.
 
         Args:
-            answer: The SDK's object.
-            place: Where the job is.
+            record: The job as its engine keeps it.
+            account: Where the job is.
             spec: What it was made from, where the engine keeps no metadata.
         """
-        marks = getattr(answer, "metadata", None) or (spec.metadata if spec else {})
+        marks = record.metadata or (spec.metadata if spec else {})
         count = str(marks.get(EXAMPLES, ""))
         return cls(
-            job_id=answer.id,
-            engine=place.engine,
-            base_url=None if place.local else place.base_url,
-            base_model=getattr(answer, "model", None) or (spec.model if spec else "unknown"),
+            job_id=record.id,
+            engine=account.engine.name,
+            base_url=account.base_url if account.engine.takes_base_url else None,
+            base_model=record.base_model or (spec.model if spec else "unknown"),
             training_sha256=marks.get(TRAINING_SHA256),
             training_examples=int(count) if count.isdecimal() else None,
             fingerprint=marks.get(FINGERPRINT),
@@ -106,7 +107,7 @@ class Job(BaseModel):
         return job
 
     def status(self) -> JobStatus:
-        """Return how the job stands now."""
+        """Return the job's state now."""
         return self._run(partial(job_status, self.job_id))
 
     async def status_async(self) -> JobStatus:
@@ -122,13 +123,13 @@ class Job(BaseModel):
         """Wait until the job has succeeded.
 
         Args:
-            timeout_s: Seconds to wait at most; the job goes on afterwards.
-            on_progress: Is told of each event once and in order, also across restarts, and of
-                the job's state where there is no event.
+            timeout_s: Maximum seconds to wait; the job goes on afterwards.
+            on_progress: Is called with each event once and in order, also across restarts, and
+                with the job's state where there is no event.
 
         Raises:
             JobError: The job failed, was cancelled, or did not end in time.
-            EngineError: The engine refuses to tell, such as for a wrong key.
+            EngineError: The engine refuses, such as for a wrong key.
         """
         return self._connection().run(self._waiting(timeout_s), on_progress)
 
@@ -158,7 +159,7 @@ class Job(BaseModel):
         return await self._arun(partial(steer, self.job_id, "pause"))
 
     def resume(self) -> JobStatus:
-        """Let a paused job go on, where the engine can."""
+        """Resume a paused job, where the engine can."""
         return self._run(partial(steer, self.job_id, "resume"))
 
     async def resume_async(self) -> JobStatus:
@@ -216,7 +217,7 @@ class Job(BaseModel):
         name = self._run(
             partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
         )
-        return self._chat(name, self._connection().address(), settings)
+        return self._chat(name, self._connection().access(), settings)
 
     async def model_async(
         self,
@@ -229,15 +230,13 @@ class Job(BaseModel):
         name = await self._arun(
             partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
         )
-        return self._chat(name, await self._connection().aaddress(), settings)
+        return self._chat(name, await self._connection().aaccess(), settings)
 
     def _waiting(self, timeout_s: float) -> Callable[[Account], Flow[JobStatus]]:
-        first, longest = (0.5, 1.0) if self.engine == "local" else (5.0, 60.0)
+        first, longest = engine_of(self.engine).pace.poll_s
         return partial(wait_for_job, self.job_id, Patience(timeout_s, first, longest))
 
-    def _chat(
-        self, name: str, address: tuple[str, SecretStr], settings: dict[str, Any]
-    ) -> ChatOpenAI:
+    def _chat(self, name: str, access: Access, settings: dict[str, Any]) -> ChatOpenAI:
         lineage = {
             "job_id": self.job_id,
             "base_model": self.base_model,
@@ -245,13 +244,12 @@ class Job(BaseModel):
             "training_examples": self.training_examples,
         }
         metadata = {**(settings.pop("metadata", None) or {}), **lineage}
-        base_url, api_key = address
         contract = load_contract(self.training_sha256, home_path())
         if contract is not None:
             settings = with_watch(settings, contract, name)
-        return ChatOpenAI(
-            model=name, base_url=base_url, api_key=api_key, metadata=metadata, **settings
-        )
+        made = engine_of(self.engine).chat_model(access, name, {**settings, "metadata": metadata})
+        # An engine of another shape than OpenAI's has a chat model of its own.
+        return cast("ChatOpenAI", made)
 
     def _run(self, flow: Callable[[Account], Flow[Result]]) -> Result:
         return self._connection().run(flow)

@@ -1,148 +1,229 @@
-"""Looking at a job and steering it: its state, checkpoints and metrics; cancel, pause, resume."""
+"""Looking at a job and steering it: status, events, checkpoints, metrics, the model it gave."""
 
-import base64
-import binascii
-import csv
-import io
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from openai import OpenAIError
-
-from langchain_finetune.errors import EngineError, JobError, ModelRetiredError
-from langchain_finetune.finetune.account import Account
-from langchain_finetune.finetune.engines.errors import is_missing
-from langchain_finetune.finetune.engines.openai import (
-    list_checkpoints,
-    list_events,
-    read_file,
-    retrieve_job,
-    steer_job,
+from langchain_finetune.engines.base import Deployment, Steering
+from langchain_finetune.engines.flow import Flow, Pages, Retry, ask, ask_or_none
+from langchain_finetune.engines.jobs import (
+    JobCheckpoint,
+    JobEvent,
+    JobStatus,
+    RemoteJob,
+    figures_of,
 )
-from langchain_finetune.finetune.find_job import model_is_gone
-from langchain_finetune.finetune.flow import Call, Flow
-from langchain_finetune.finetune.job_status import JobCheckpoint, JobEvent, JobStatus
-from langchain_finetune.finetune.pagination import Pages
-from langchain_finetune.finetune.retry import JOB, Retry, ask
+from langchain_finetune.errors import EngineError, FineTuningError, JobError, ModelRetiredError
+from langchain_finetune.finetune.connection import Account
+
+_LISTED_PAGES = 20
+_CLOCKS_DIFFER_S = 24 * 3600.0
 
 
-def all_events(job_id: str, place: Account) -> Flow[list[JobEvent]]:
-    """Return every event of a job, oldest first; none where the engine keeps none.
-
-    Raises:
-        EngineError: The engine does not answer, or refuses.
-    """
-    return (yield from new_events(job_id, frozenset(), place, place.retry))
-
-
-def new_events(
-    job_id: str, told: AbstractSet[str], place: Account, retry: Retry
-) -> Flow[list[JobEvent]]:
-    """Return the events that were not told yet, oldest first.
-
-    Args:
-        job_id: The job.
-        told: Ids of the events that were told; behind a page with one of them, none is new.
-        place: Where the job is.
-        retry: How often to ask for each page.
+def remote_job(job_id: str, account: Account) -> Flow[RemoteJob]:
+    """Return a job as its engine keeps it.
 
     Raises:
-        EngineError: Not all pages came; what came alone would leave a gap.
+        EngineError: The engine has none, does not answer, or refuses.
     """
-    found: list[Any] = []
-    # A server of this shape need not keep events.
-    pages = Pages(partial(list_events, job_id=job_id), place, none_if=is_missing, retry=retry)
-    while pages.more:
-        page = yield from pages.following()
-        new = [one for one in page if one.id not in told]
-        found += new
-        if len(new) < len(page):
-            break
-    return [JobEvent.of(one) for one in reversed(found)]
+    return ask(partial(account.api.status, job_id), account.engine.pace.retry)
 
 
-_REFUSED = 400
+def job_status(job_id: str, account: Account) -> Flow[JobStatus]:
+    """Return the state of a job."""
+    return (yield from remote_job(job_id, account)).status
 
 
-def job_status(job_id: str, place: Account) -> Flow[JobStatus]:
-    """Return how a job stands now."""
-    job = yield from ask(
-        partial(retrieve_job, job_id=job_id), place.base_url, JOB, retry=place.retry
-    )
-    return JobStatus.of(job)
-
-
-def statuses_of(job_ids: Iterable[str], place: Account) -> Flow[dict[str, JobStatus | None]]:
-    """Return how several jobs stand now; None for one that the engine does not have.
+def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobStatus | None]]:
+    """Return the states of several jobs; None for one that the engine does not have.
 
     Each is asked for once: where the engine does not answer, this fails soon.
     """
     found: dict[str, JobStatus | None] = {}
     for job_id in job_ids:
-        job = yield from ask(
-            partial(retrieve_job, job_id=job_id),
-            place.base_url,
-            JOB,
-            none_if=is_missing,
-            retry=Retry(attempts=1),
-        )
-        found[job_id] = job and JobStatus.of(job)
+        job = yield from ask_or_none(partial(account.api.status, job_id), Retry(attempts=1))
+        found[job_id] = None if job is None else job.status
     return found
 
 
-def steer(job_id: str, verb: str, place: Account) -> Flow[JobStatus]:
-    """Cancel, pause or resume a job, and return how it stands then.
+def all_events(job_id: str, account: Account) -> Flow[list[JobEvent]]:
+    """Return every event of a job, oldest first; none where the engine keeps none.
+
+    Raises:
+        EngineError: The engine does not answer, or refuses, or has no events at all.
+    """
+    account.engine.require("events")
+    return (yield from new_events(job_id, frozenset(), account, account.engine.pace.retry))
+
+
+def new_events(
+    job_id: str, known: AbstractSet[str], account: Account, retry: Retry
+) -> Flow[list[JobEvent]]:
+    """Return the events that are not known yet, oldest first.
+
+    Args:
+        job_id: The job.
+        known: Ids of events; behind a page with one of them, none is new.
+        account: Where the job is.
+        retry: How often to ask for each page.
+
+    Raises:
+        EngineError: Not all pages came; what came alone would leave a gap.
+    """
+    found: list[JobEvent] = []
+    # A server of OpenAI's shape need not keep events.
+    pages = Pages(partial(account.api.events, job_id), retry, optional=True)
+    while pages.more and "events" in account.engine.capabilities:
+        page = yield from pages.following()
+        new = [event for event in page if event.id not in known]
+        found += new
+        if len(new) < len(page):
+            break
+    return found[::-1]
+
+
+def steer(job_id: str, verb: Steering, account: Account) -> Flow[JobStatus]:
+    """Cancel, pause or resume a job, and return its state then.
 
     A job that has ended stays as it is.
+
+    Raises:
+        EngineError: The engine does not answer, refuses, or can't do that at all.
     """
+    account.engine.require(verb)
     try:
-        job = yield from ask(
-            partial(steer_job, job_id=job_id, verb=verb), place.base_url, JOB, retry=place.retry
-        )
+        return (
+            yield from ask(partial(account.api.steer, job_id, verb), account.engine.pace.retry)
+        ).status
     except EngineError as error:
         # The answer to an earlier attempt may be lost, so the job may be there already.
-        if getattr(error.__cause__, "status_code", None) != _REFUSED:
+        if not error.failure.invalid:
             raise
-        status = yield from job_status(job_id, place)
+        status = yield from job_status(job_id, account)
         if not status.ended:
             raise
         return status
-    return JobStatus.of(job)
 
 
-def job_checkpoints(job_id: str, place: Account) -> Flow[list[JobCheckpoint]]:
+def job_checkpoints(job_id: str, account: Account) -> Flow[list[JobCheckpoint]]:
     """Return the checkpoints that a job has kept, by step."""
+    account.engine.require("checkpoints")
     found: list[JobCheckpoint] = []
-    pages = Pages(partial(list_checkpoints, job_id=job_id), place)
+    pages = Pages(partial(account.api.checkpoints, job_id), account.engine.pace.retry)
     while pages.more:
-        page = yield from pages.following()
-        found += [JobCheckpoint.of(one) for one in page]
+        found += yield from pages.following()
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
-def job_metrics(job_id: str, place: Account) -> Flow[list[dict[str, float]]]:
-    """Return the figures of each step: of the result file, or else of the events so far."""
-    status = yield from job_status(job_id, place)
-    for file_id in status.result_files:
-        content = yield from _content(file_id)
-        if rows := _table(content):
-            return rows
-    events = yield from all_events(job_id, place)
-    return [_figures(event.data) for event in events if event.type == "metrics"]
+def job_metrics(job_id: str, account: Account) -> Flow[list[dict[str, float]]]:
+    """Return the figures of each step: of the result, or else of the events so far."""
+    account.engine.require("metrics")
+    status = yield from job_status(job_id, account)
+    if rows := (yield from account.api.metrics(status)):
+        return rows
+    events = yield from new_events(job_id, frozenset(), account, account.engine.pace.retry)
+    return [figures_of(event.data) for event in events if event.type == "metrics"]
 
 
-def finished_model(job_id: str, checkpoint: int | None, place: Account) -> Flow[str]:
-    """Return the name of the model that a job gave, or of one that it kept on the way.
+def find_job(
+    metadata: dict[str, str],
+    account: Account,
+    *,
+    since: float | None = None,
+    in_any_state: bool = False,
+) -> Flow[RemoteJob | None]:
+    """Return the newest job with this metadata that can still give a model; else None.
+
+    Args:
+        metadata: What the job must carry.
+        account: Where to look.
+        since: The job is not older than this (seconds since 1970). With it the plain list is
+            read up to there; without it the engine is asked to look for the metadata, and what
+            it lists is looked through up to 2,000 jobs.
+        in_any_state: Return also one that failed, was cancelled, or whose model is gone.
+    """
+    oldest = since - _CLOCKS_DIFFER_S if since is not None else None
+    condition = metadata if since is None else None
+    pages = Pages(
+        partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=_LISTED_PAGES
+    )
+    while pages.more:
+        for job in (yield from pages.following()):
+            if oldest is not None and (job.status.created_at or oldest) < oldest:
+                return None
+            if any(job.metadata.get(key) != value for key, value in metadata.items()):
+                continue
+            if in_any_state or (yield from is_usable(job, account)):
+                return job
+    return None
+
+
+def is_usable(job: RemoteJob, account: Account) -> Flow[bool]:
+    """Return whether a job goes on, or has ended with a model that is still there."""
+    if job.status.status in {"failed", "cancelled"}:
+        return False
+    return not (job.status.ended and (yield from model_is_gone(job.status, account)))
+
+
+def model_is_gone(status: JobStatus, account: Account) -> Flow[bool]:
+    """Return whether the engine says that a finished job's model is not there any more.
+
+    A model may appear some time after its job has ended, and a server may list none of its
+    models; neither counts as gone.
+    """
+    pace = account.engine.pace
+    if account.now() - (status.finished_at or 0) < pace.model_appears_s:
+        return False
+    try:
+        name = status.fine_tuned_model or ""
+        yield from ask(partial(account.api.check_model, name), pace.retry)
+    except EngineError as error:
+        if not error.failure.missing:
+            raise
+        return error.failure.model_missing
+    return False
+
+
+def answering_model(
+    job_id: str,
+    base: str,
+    checkpoint: int | None,
+    deployment: Deployment | None,
+    account: Account,
+) -> Flow[str]:
+    """Return the name by which a job's model answers, and deploy it where that takes a step.
+
+    Args:
+        job_id: The job.
+        base: What was fine-tuned.
+        checkpoint: Take the model that was kept at this step instead of the last.
+        deployment: How to deploy it.
+        account: Where the job is.
 
     Raises:
-        JobError: There is no such model (yet).
-        ModelRetiredError: It is not there any more.
+        JobError: The job has given no such model (yet), or it can't be deployed.
+        ModelRetiredError: The model is not there any more.
+        FineTuningError: The engine deploys models, and nothing says how.
     """
+    name = yield from _finished_model(job_id, checkpoint, account)
+    wanted = account.engine.deployment
+    if wanted is None:
+        return name
+    if not isinstance(deployment, wanted):
+        raise FineTuningError(
+            f"The model of job {job_id} answers at {account.engine.name} only once it is "
+            f"deployed: give deployment={wanted.__name__}(...)."
+        )
+    status = yield from job_status(job_id, account)
+    status = replace(status, fine_tuned_model=name)
+    return (yield from account.api.deploy(status, base, deployment))
+
+
+def _finished_model(job_id: str, checkpoint: int | None, account: Account) -> Flow[str]:
+    """Return the name of the model that a job gave, or of one that it kept on the way."""
     if checkpoint is not None:
-        kept = yield from job_checkpoints(job_id, place)
+        kept = yield from job_checkpoints(job_id, account)
         for one in kept:
             if one.step == checkpoint:
                 return one.model
@@ -151,45 +232,16 @@ def finished_model(job_id: str, checkpoint: int | None, place: Account) -> Flow[
             f"Job {job_id} kept no checkpoint at step {checkpoint}; it has: {steps}.",
             job_id=job_id,
         )
-    status = yield from job_status(job_id, place)
+    status = yield from job_status(job_id, account)
     if status.fine_tuned_model is None:
         raise JobError(
             f"Job {job_id} has given no model: it is {status.status}. Wait for it with wait().",
             job_id=job_id,
         )
-    if (yield from model_is_gone(status, place)):
+    if (yield from model_is_gone(status, account)):
         raise ModelRetiredError(
             f"The model {status.fine_tuned_model} of job {job_id} was deleted or shut down. "
             "Running the same chain again makes a new one.",
             job_id=job_id,
         )
     return status.fine_tuned_model
-
-
-def _content(file_id: str) -> Flow[bytes]:
-    """Return a file's content; none where the engine does not give it."""
-    try:
-        answer = yield Call(partial(read_file, file_id=file_id))
-    except OpenAIError:
-        return b""
-    content: bytes = answer.content
-    return content
-
-
-def _table(content: bytes) -> list[dict[str, float]]:
-    """Read a result file: CSV, which OpenAI encodes as base64 and others leave plain."""
-    with suppress(binascii.Error):
-        content = base64.b64decode(content, validate=True)
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace")))
-    return [_figures(row) for row in rows]
-
-
-def _figures(row: dict[Any, Any]) -> dict[str, float]:
-    """Return what is a number in a row."""
-    figures: dict[str, float] = {}
-    for name, value in row.items():
-        try:
-            figures[str(name)] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return figures

@@ -16,12 +16,12 @@ from langchain_openai import ChatOpenAI
 from pydantic import WithJsonSchema
 
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.contract import bound_as_trained
 from langchain_finetune.finetune.job import Job
-from langchain_finetune.finetune.job_status import JobProgress
 from langchain_finetune.finetune.settings import FineTuneSettings
 from langchain_finetune.finetune.submit import asubmit_spec, job_of_id, submit_spec
 
@@ -37,12 +37,12 @@ class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):
         model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
             what the server offers.
         engine: `local` is the embedded engine, started when none runs. `openai` is any server
-            that speaks OpenAI's fine-tuning API, by `base_url`. `azure` and `nebius` are such
-            servers that deploy a model before it answers.
-        base_url: The server's address; by default `OPENAI_BASE_URL`, or OpenAI's own. Azure's
+            that speaks OpenAI's fine-tuning API, by `base_url`. All are listed in
+            `langchain_finetune.engines.ENGINES`; some deploy a model before it answers.
+        base_url: The server's address; by default `OPENAI_BASE_URL`, or the engine's own. Azure's
             is `https://<resource>.openai.azure.com/openai/v1/`.
-        api_key: Its key; by default `OPENAI_API_KEY`, `AZURE_OPENAI_API_KEY` or
-            `NEBIUS_API_KEY`.
+        api_key: Its key; by default that of the engine's environment variable, such as
+            `OPENAI_API_KEY`.
         deployment: How the model is deployed, at engines where it answers only then.
         hyperparameters: Those that the engine shall not choose by itself.
         suffix: Goes into the new model's name; at most 64 characters.
@@ -91,8 +91,8 @@ class FineTune(FineTuneSettings, RunnableSerializable[Examples, ChatOpenAI]):
 
         Args:
             input: What `Convert` returns.
-            config: LangChain's run configuration; its callbacks hear of the progress.
-            kwargs: There are none.
+            config: LangChain's run configuration; its callbacks receive the progress.
+            kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
             ConvertError: Fewer than ten examples; nothing was sent.

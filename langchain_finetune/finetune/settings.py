@@ -1,22 +1,19 @@
-"""What `FineTune` is told, checked, and what a job is made from by it."""
+"""The settings of `FineTune`, checked, and what a job is made from by them."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr, model_validator
 
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Target
+from langchain_finetune.engines import EngineName, all_engines, engine_of
+from langchain_finetune.engines.base import Address, Deployment, Engine
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.connection import Address, default_base_url
 from langchain_finetune.finetune.contract import save_contract
-from langchain_finetune.finetune.deploy import Deployment, require_fitting
-from langchain_finetune.finetune.engines.profiles import Engine, profile_of
-from langchain_finetune.finetune.fingerprint import EXAMPLES, TRAINING_SHA256
 from langchain_finetune.finetune.job import DAY_S
-from langchain_finetune.finetune.job_spec import JobSpec
+from langchain_finetune.finetune.job_spec import EXAMPLES, TRAINING_SHA256, JobSpec
 from langchain_finetune.finetune.training_files import spool
 from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign, method_of
@@ -28,10 +25,10 @@ class FineTuneSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     model: str = Field(min_length=1)
-    engine: Engine = "openai"
+    engine: EngineName = "openai"
     base_url: Address | None = None
     api_key: SecretStr | None = None
-    deployment: Deployment | None = None
+    deployment: InstanceOf[Deployment] | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     suffix: str | None = Field(default=None, max_length=64)
     seed: int | None = None
@@ -48,21 +45,16 @@ class FineTuneSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:
-        if self.engine == "local" and (self.base_url or self.api_key):
+        engine = engine_of(self.engine)
+        if not engine.takes_base_url and (self.base_url or self.api_key):
             raise ValueError(
-                "engine='local' finds its address and key by itself; leave base_url and api_key "
-                "out, or use engine='openai' for a server that you name."
+                f"engine={self.engine!r} finds its address and key by itself; leave base_url and "
+                "api_key out, or use engine='openai' for a server that you name."
             )
-        profile = profile_of(self.engine)
-        if profile.needs_base_url and self.base_url is None:
+        if engine.needs_base_url and self.base_url is None:
             raise ValueError(f"engine={self.engine!r} needs the base_url of your own resource.")
-        if profile.deploys and self.deployment is None:
-            raise ValueError(
-                f"At engine={self.engine!r} a model answers only once it is deployed: say how, "
-                "deployment=AzureDeployment(...) or NebiusDeployment(...)."
-            )
-        require_fitting(self.engine, self.deployment)
-        refused = sorted(set(profile.refused_in_suffix) & set(self.suffix or ""))
+        _check_deployment(engine, self.deployment)
+        refused = sorted(set(engine.refused_in_suffix) & set(self.suffix or ""))
         if refused:
             raise ValueError(f"A suffix at engine={self.engine!r} must not hold {refused[0]!r}.")
         return self
@@ -80,7 +72,8 @@ class FineTuneSettings(BaseModel):
                 "loader | Convert() | FineTune(...)."
             )
         method = self._method(examples)
-        base = self._base()
+        engine = engine_of(self.engine)
+        base = engine.base_of(self.model)
         epochs = self.hyperparameters.n_epochs
         spooled = spool(
             examples,
@@ -88,7 +81,7 @@ class FineTuneSettings(BaseModel):
             target=Target(
                 self.engine,
                 base,
-                base_url=self._address(),
+                base_url=self.base_url or engine.default_base_url() or None,
                 n_epochs=None if epochs == "auto" else epochs,
             ),
             budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
@@ -110,10 +103,11 @@ class FineTuneSettings(BaseModel):
         )
 
     def _method(self, examples: Examples) -> Method:
-        if examples.method == "completion" and self.engine in {"local", "azure"}:
+        taken = engine_of(self.engine).lines
+        if examples.method not in taken:
             raise ConvertError(
-                f"Engine {self.engine!r} trains on chats and on pairs, not on prompt and "
-                "completion: use Convert(method='supervised') or Convert(method='preference')."
+                f"Engine {self.engine!r} trains on {' and '.join(taken)} lines, not on "
+                f"{examples.method}: use Convert(method={taken[0]!r})."
             )
         method = method_of(examples.method).name
         for name in foreign(method, self.hyperparameters.model_dump(exclude_defaults=True)):
@@ -123,13 +117,17 @@ class FineTuneSettings(BaseModel):
             )
         return method
 
-    def _address(self) -> str | None:
-        # The embedded engine's is found when it is asked.
-        return None if self.engine == "local" else self.base_url or default_base_url(self.engine)
 
-    def _base(self) -> str:
-        """Return the base as the engine finds it: it does not run in this folder."""
-        folder = Path(self.model).expanduser()
-        if self.engine == "local" and self.model != "nano" and folder.is_dir():
-            return str(folder.resolve())
-        return self.model
+def _check_deployment(engine: Engine, deployment: Deployment | None) -> None:
+    """Refuse a deployment that is for another engine, or that is missing."""
+    if deployment is not None and type(deployment) is not engine.deployment:
+        kind = type(deployment)
+        wanted = next((each.name for each in all_engines() if each.deployment is kind), None)
+        raise ValueError(
+            f"deployment={kind.__name__} is for engine={wanted!r}, not {engine.name!r}."
+        )
+    if deployment is None and engine.deployment is not None:
+        raise ValueError(
+            f"At engine={engine.name!r} a model answers only once it is deployed: say how, "
+            f"deployment={engine.deployment.__name__}(...)."
+        )

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from langchain_finetune.checks import MIN_EXAMPLES, OPENAI, PROFILES, check_size
+from langchain_finetune.checks import MIN_EXAMPLES, OPENAI, check_size
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
@@ -19,6 +19,7 @@ from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Part, Target
 from langchain_finetune.convert.split import PARTS
+from langchain_finetune.engines import engine_of
 from langchain_finetune.errors import ConvertError
 
 _MANIFEST = "manifest.json"
@@ -131,8 +132,8 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
         if not files[part].examples:
             files.pop(part).path.unlink()
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    said = manifest(examples, target, files)
-    _write(folder / _MANIFEST, [orjson.dumps(said, option=option)])
+    described = manifest(examples, target, files)
+    _write(folder / _MANIFEST, [orjson.dumps(described, option=option)])
     _write(folder / "report.json", [report.model_dump_json(indent=2).encode()])
     _write(folder / "report.html", [report.to_html().encode()])
     return Spooled(
@@ -151,30 +152,30 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
             writer.write(chunk)
 
 
-def _placed(made: Spooled, place: Path) -> Spooled:
+def _placed(made: Spooled, target: Path) -> Spooled:
     """Put a set of files where it belongs, in the place of an older one."""
-    if not _renamed(made.folder, place):
+    if not _renamed(made.folder, target):
         names = {path.name for path in made.folder.iterdir()}
         for part in PARTS:
             if f"{part}.jsonl" not in names:
-                (place / f"{part}.jsonl").unlink(missing_ok=True)
+                (target / f"{part}.jsonl").unlink(missing_ok=True)
         for name in names:
-            (made.folder / name).replace(place / name)
+            (made.folder / name).replace(target / name)
 
     def moved(file: WrittenFile | None) -> WrittenFile | None:
-        return file and replace(file, path=place / file.path.name)
+        return file and replace(file, path=target / file.path.name)
 
     return replace(
         made,
-        folder=place,
-        training=replace(made.training, path=place / made.training.path.name),
+        folder=target,
+        training=replace(made.training, path=target / made.training.path.name),
         validation=moved(made.validation),
         test=moved(made.test),
     )
 
 
 def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
-    rules = next((rules for rules in PROFILES.values() if rules.name == target.engine), OPENAI)
+    rules = engine_of(target.engine).profile if target.engine else OPENAI
     for part in ("train", "validation"):
         file = files[part]
         # How few examples there may be was looked at before; the test part stays here.
@@ -212,15 +213,15 @@ def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:
             )
 
 
-def _renamed(folder: Path, place: Path) -> bool:
+def _renamed(folder: Path, target: Path) -> bool:
     """Give a folder its place, unless there is one: it may be the one that the user stands in."""
-    if place.exists():
+    if target.exists():
         return False
     try:
-        folder.replace(place)
+        folder.replace(target)
     except OSError:
         # Another process may just have put the same set there.
-        if not place.is_dir():
+        if not target.is_dir():
             raise
         return False
     return True

@@ -5,37 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from openai import OpenAIError
-
+from langchain_finetune.engines.flow import Do, Flow, Retry, Sleep, Tell
+from langchain_finetune.engines.jobs import EngineSilent, JobEvent, JobProgress, JobStatus
 from langchain_finetune.errors import (
     EngineError,
     JobCancelledError,
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.account import Account
-from langchain_finetune.finetune.engines.errors import (
-    GarbledError,
-    error_hint_s,
-    explained,
-    hinted_s,
-    may_pass,
-    parsed,
-)
-from langchain_finetune.finetune.engines.openai import retrieve_job
-from langchain_finetune.finetune.flow import Call, Do, Flow, Sleep, Tell
+from langchain_finetune.finetune.connection import Account
 from langchain_finetune.finetune.job_queries import new_events
-from langchain_finetune.finetune.job_status import (
-    EngineSilent,
-    JobEvent,
-    JobProgress,
-    JobStatus,
-)
-from langchain_finetune.finetune.retry import JOB, Retry
 
 _GROWTH = 1.3
 _PAGES = Retry(attempts=3, first_s=0.5)
-_LAST_WORDS = 10
+_LAST_LOOKS = 10
 """How often an ended job's events are asked for before its model is returned without them."""
 
 
@@ -46,8 +29,8 @@ class Patience:
     Attributes:
         timeout_s: Seconds after which the wait ends; the job goes on.
         first_s: Seconds between the first two questions.
-        longest_s: Seconds between two questions at most, where the server does not ask for more.
-        clock: Seconds that only grow.
+        longest_s: Maximum seconds between two questions, where the server does not ask for more.
+        clock: A monotonic clock, in seconds.
     """
 
     timeout_s: float
@@ -56,34 +39,35 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-def wait_for_job(job_id: str, patience: Patience, place: Account) -> Flow[JobStatus]:
-    """Wait until a job has ended, and tell of each event once, in order, also across restarts.
+def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobStatus]:
+    """Wait until a job has ended, and report each event once, in order, also across restarts.
 
-    A state that is not known means that the job goes on. An engine that fails to answer does not
+    An unknown state means that the job goes on. An engine that fails to answer does not
     end the wait; one that refuses the key does. The ledger remembers which events were
-    told. One that was being told when the process died is told again, under the same id.
+    reported. One that was being reported when the process died is reported again, under the same
+    id.
 
     Args:
         job_id: The job.
         patience: How to wait.
-        place: Where the job is.
+        account: Where the job is.
 
     Raises:
         JobFailedError: The engine gave the job up.
         JobCancelledError: It was cancelled.
         JobTimeoutError: It had not ended in time.
-        EngineError: The engine refuses to tell.
+        EngineError: The engine refuses.
     """
     give_up = patience.clock() + patience.timeout_s
     pause = patience.first_s
-    told: set[str] = yield Do(partial(place.ledger.told, place.account, job_id))
-    last_words = _LAST_WORDS
+    reported: set[str] = yield Do(partial(account.ledger.told, account.id, job_id))
+    last_looks = _LAST_LOOKS
     while True:
-        found = yield from _look(job_id, told, place)
-        yield from _tell(job_id, found, told, place)
+        found = yield from _look(job_id, reported, account)
+        yield from _tell(job_id, found, reported, account)
         if found.status is not None and found.status.ended:
-            last_words -= 1
-            if found.events is not None or not last_words:
+            last_looks -= 1
+            if found.events is not None or not last_looks:
                 return _outcome(found.status)
         left = give_up - patience.clock()
         if left <= 0:
@@ -98,11 +82,11 @@ def wait_for_job(job_id: str, patience: Patience, place: Account) -> Flow[JobSta
 
 @dataclass(frozen=True)
 class _Found:
-    """What one look at a job gave.
+    """The result of one look at a job.
 
     Attributes:
-        status: How it stands; None where no answer came.
-        events: What is new; None where not all of it came.
+        status: Its state; None where no answer came.
+        events: The new ones; None where not all came.
         hint_s: When the server wants to be asked again.
     """
 
@@ -111,36 +95,31 @@ class _Found:
     hint_s: float
 
 
-def _look(job_id: str, told: set[str], place: Account) -> Flow[_Found]:
+def _look(job_id: str, reported: set[str], account: Account) -> Flow[_Found]:
     try:
-        answer = yield Call(partial(retrieve_job, job_id=job_id))
-        job = parsed(answer, JOB, place.base_url)
-        if job.id != job_id:
-            raise GarbledError(f"The answer is about {job.id}.")
-    except OpenAIError as error:
-        if not may_pass(error):
-            raise explained(error, place.base_url) from error
-        return _Found(None, None, error_hint_s(error))
-    status, hint = JobStatus.of(job), hinted_s(answer.headers)
-    try:
-        events = yield from new_events(job_id, told, place, _PAGES)
+        job = yield from account.api.status(job_id)
     except EngineError as error:
-        cause = error.__cause__
-        if not (isinstance(cause, OpenAIError) and may_pass(cause)):
+        if not error.failure.may_pass:
             raise
-        return _Found(status, None, max(hint, error_hint_s(cause)))
-    return _Found(status, events, hint)
+        return _Found(None, None, error.failure.hint_s)
+    try:
+        events = yield from new_events(job_id, reported, account, _PAGES)
+    except EngineError as error:
+        if not error.failure.may_pass:
+            raise
+        return _Found(job.status, None, max(job.hint_s, error.failure.hint_s))
+    return _Found(job.status, events, job.hint_s)
 
 
-def _tell(job_id: str, found: _Found, told: set[str], place: Account) -> Flow[None]:
+def _tell(job_id: str, found: _Found, reported: set[str], account: Account) -> Flow[None]:
     if found.status is None:
         yield Tell(EngineSilent(job_id))
         return
     status = found.status.status
     for event in found.events or ():
         yield Tell(JobProgress(job_id, status, event.message, event.data, event.id))
-        told.add(event.id)
-        yield Do(partial(place.ledger.tell, place.account, job_id, event.id))
+        reported.add(event.id)
+        yield Do(partial(account.ledger.tell, account.id, job_id, event.id))
     if not found.events:
         yield Tell(JobProgress(job_id, status))
 

@@ -1,6 +1,10 @@
-"""Fine-tuning chains over HTTP, by LangServe: `add_finetune_routes` and `FineTuneSerializer`.
+"""Fine-tuning chains over HTTP with LangServe: `add_finetune_routes` and `FineTuneSerializer`.
 
+<<<<<<< HEAD
 Needs the extra `langserve`. Public are the names in `__all__`.
+=======
+Requires the extra `langserve`.
+>>>>>>> main
 """
 
 from langchain_finetune.langserve.routes import add_finetune_routes

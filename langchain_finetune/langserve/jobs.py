@@ -1,4 +1,4 @@
-"""The jobs that a served chain makes: submit, look, cancel, fetch the model."""
+"""Jobs of a served chain: submit and find them, and create their models."""
 
 import asyncio
 import time
@@ -14,22 +14,22 @@ from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.home import home_path
 
-_MODELS = 64
-_MODEL_S = 60.0
+_MAX_MODELS = 64
+_MODEL_TTL_S = 60.0
 
 
 class ServedJobs:
-    """The jobs of a chain `... | FineTune(...)` that a route's callers have submitted.
+    """Jobs of a chain `... | FineTune(...)` that callers of a route have submitted.
 
-    The engine's account may hold many more: those can't be reached. Which ones are the route's
-    is kept in the ledger, so it holds across restarts and for all processes of a home.
+    Other jobs of the engine's account can't be reached. The ledger records which jobs belong to
+    the route, across restarts and for all processes of a home.
 
     Args:
-        chain: Ends with a `FineTune`.
-        route: Names the route.
+        chain: A chain that ends with `FineTune`.
+        route: Name of the route in the ledger.
 
     Raises:
-        ValueError: The chain does not end so.
+        ValueError: The chain does not end with `FineTune`.
     """
 
     def __init__(self, chain: Runnable[Any, Any], route: str) -> None:
@@ -49,20 +49,20 @@ class ServedJobs:
         self._models: dict[str, tuple[float, ChatOpenAI]] = {}
 
     async def submit(self, query: dict[str, Any]) -> Job:
-        """Prepare the data and submit the job; one that was made of the same data is taken.
+        """Prepare the data and submit the job, or return the job of the same data.
 
-        It goes on when the caller is gone, whatever the chain's `on_cancel` says.
+        Continues if the caller disconnects, whatever the chain's `on_cancel` is.
         """
         submission = asyncio.create_task(self._submit(query))
-        self._submissions.add(submission)  # The event loop holds tasks only weakly.
+        self._submissions.add(submission)  # Event loops keep only weak references.
         submission.add_done_callback(self._submissions.discard)
         return await asyncio.shield(submission)
 
     async def find(self, job_id: str) -> Job:
-        """Return a job that was submitted here.
+        """Return a job that was submitted through this route.
 
         Raises:
-            HTTPException: None was (404).
+            HTTPException: There is no such job (404).
         """
         await self._check(job_id)
         return await self._fine_tune.afrom_job_id(job_id)
@@ -70,28 +70,30 @@ class ServedJobs:
     async def model(self, job_id: str) -> ChatOpenAI:
         """Return the model of a job that has succeeded.
 
-        It is kept for a minute: the engine may move, and models are deleted.
+        Cached for only a minute: the engine's address may change, and models are deleted.
         """
         await self._check(job_id)
         now = time.monotonic()
-        self._models = {key: kept for key, kept in self._models.items() if now - kept[0] < _MODEL_S}
+        self._models = {
+            key: kept for key, kept in self._models.items() if now - kept[0] < _MODEL_TTL_S
+        }
         if job_id not in self._models:
             job = await self._fine_tune.afrom_job_id(job_id)
             model = await job.model_async(
                 deployment=self._fine_tune.deployment, **self._fine_tune.chat_settings
             )
-            if len(self._models) >= _MODELS:
+            if len(self._models) >= _MAX_MODELS:
                 self._models.pop(next(iter(self._models)))
             self._models[job_id] = now, model
         return self._models[job_id][1]
 
     async def chain_model(self, job_id: str) -> Any:
-        """Return the model as `FineTune` returns it: bound to its training's tools, if asked."""
+        """Return the model as `FineTune` returns it, bound to its training tools if configured."""
         model = await self.model(job_id)
         return bound_as_trained(model) if self._fine_tune.bind_trained_tools else model
 
     async def _submit(self, query: dict[str, Any]) -> Job:
-        # No callbacks: through them a caller could watch the steps, and so read the chats.
+        # Without callbacks, through which a caller could read the chats.
         examples = await self._prepare.ainvoke(query, {"callbacks": []})
         job = await self._fine_tune.asubmit(examples)
         await asyncio.to_thread(Ledger(home_path()).serve, self._route, job.job_id)
@@ -102,6 +104,6 @@ class ServedJobs:
         if not await asyncio.to_thread(ledger.is_served, self._route, job_id):
             raise HTTPException(
                 404,
-                f"No job {job_id[:64]!r} was submitted here. Submitting the same data again gives "
-                "the job that was made of it.",
+                f"No job {job_id[:64]!r} was submitted through this route. Submitting the same"
+                " data again returns its job.",
             )

@@ -1,4 +1,4 @@
-"""`add_finetune_routes`: a fine-tuning chain over HTTP."""
+"""`add_finetune_routes`: serves a fine-tuning chain over HTTP."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,15 +11,7 @@ from pydantic import BaseModel
 
 from langchain_finetune.langserve.jobs import ServedJobs
 from langchain_finetune.langserve.serializer import FineTuneSerializer
-from langchain_finetune.langserve.steps import (
-    Cancel,
-    Events,
-    EventsRequest,
-    FinishedChain,
-    Model,
-    StatusStep,
-    Submit,
-)
+from langchain_finetune.langserve.steps import served_steps
 from langchain_finetune.loaders.query import RunQuery
 
 
@@ -34,35 +26,35 @@ def add_finetune_routes(
 ) -> None:
     """Serve a fine-tuning chain: LangServe's routes and playground for each of its steps.
 
-    | under `path` | takes | gives |
+    | under `path` | input | output |
     |---|---|---|
-    | `/submit` | a query; `{}` takes the loader's own | the job, at once |
-    | `/status` | `{"job_id"}` | its state |
-    | `/events` | `{"job_id", "after"}` | its events; `/events/stream` until it has ended |
-    | `/cancel` | `{"job_id"}` | its state |
+    | `/submit` | a query; `{}` uses the loader's own | the job, immediately |
+    | `/status` | `{"job_id"}` | its status |
+    | `/events` | `{"job_id", "after"}` | its events; `/events/stream` follows until it has ended |
+    | `/cancel` | `{"job_id"}` | its status |
     | `/model` | `{"job_id"}` | the model, see `FineTuneSerializer` |
-    | `/chain` | `{"job_id", "input"}` | what the model's chain gives, streamed where asked |
+    | `/chain` | `{"job_id", "input"}` | output of the model's chain, optionally streamed |
 
-    Nothing is lost with a client that goes away: the job goes on, and submitting the same again
-    gives the same job.
+    A client that disconnects loses nothing: the job continues, and submitting the same data again
+    returns the same job.
 
-    **Protect the routes** with `dependencies`: whoever reaches them can start jobs that cost.
-    Each field of a caller's query takes the place of the loader's own, so callers can train on
-    every project that the loader's key reads; a narrower `query_type` leaves them fewer fields.
-    Only jobs that were submitted under this path, from this home, can be reached: give callers
-    who must not see each other's jobs different paths. LangServe's `stream_log` and
-    `stream_events` show the inner steps of `/chain`, its prompt among them; those of `/submit`
-    are not shown.
+    **Protect the routes** with `dependencies`: anyone who can reach them can start jobs that cost
+    money. The fields of a caller's query override the loader's, so callers can train on every
+    project that the loader's key can read; restrict the fields with a narrower `query_type`.
+    Only jobs that were submitted under this path, from this home, can be reached: use separate
+    paths for callers who must not see each other's jobs. LangServe's `stream_log` and
+    `stream_events` expose the inner steps of `/chain`, including its prompt; those of `/submit`
+    are not exposed.
 
     Args:
-        app: Where the routes are added.
-        chain: Ends with `FineTune`, such as `loader | Convert() | FineTune(...)`.
-        path: Stands before all routes.
-        query_type: What `/submit` takes; its fields that are set go to the loader. One with
-            `limit` alone lets callers choose nothing else.
-        make_chain: Puts a finished model, as `FineTune` returns it, into the chain of `/chain`:
-            `lambda model: prompt | model`.
-        dependencies: FastAPI's, such as `[Depends(check_key)]`; they guard all routes.
+        app: Application or router that the routes are added to.
+        chain: A chain that ends with `FineTune`, such as `loader | Convert() | FineTune(...)`.
+        path: Prefix of all routes.
+        query_type: Input of `/submit`; fields that are set are passed to the loader. With a
+            model that has only `limit`, callers can choose nothing else.
+        make_chain: Builds the chain of `/chain` around a finished model, as `FineTune` returns
+            it: `lambda model: prompt | model`.
+        dependencies: FastAPI dependencies of all routes, such as `[Depends(check_key)]`.
 
     Raises:
         ValueError: The chain does not end with `FineTune`.
@@ -74,38 +66,30 @@ def add_finetune_routes(
         ```
     """
     jobs = ServedJobs(chain, getattr(app, "prefix", "") + path)
-    steps: dict[str, Runnable[Any, Any]] = {
-        "submit": Submit(jobs, query_type),
-        "status": StatusStep(jobs),
-        "events": Events(jobs, EventsRequest),
-        "cancel": Cancel(jobs),
-        "model": Model(jobs),
-        "chain": FinishedChain(jobs, make_chain),
-    }
-    for name, step in steps.items():
+    for name, step in served_steps(jobs, query_type, make_chain).items():
         add_routes(
             app,
             step,
             path=f"{path}/{name}",
-            dependencies=[*(dependencies or ()), Depends(takes_json)],
+            dependencies=[*(dependencies or ()), Depends(require_json)],
             serializer=FineTuneSerializer(),
-            # A caller's config would reach into the loader: its project, its client.
+            # A caller's config could change the loader's project and client.
             config_keys=(),
             disabled_endpoints=("config_hashes", "token_feedback"),
-            # LangServe turns feedback on by itself where it takes itself for hosted.
+            # LangServe enables feedback on its own if it believes that it is hosted.
             enable_feedback_endpoint=False,
         )
 
 
-def takes_json(request: Request) -> None:
-    """Refuse a body that is not called JSON, which LangServe would read all the same.
+def require_json(request: Request) -> None:
+    """Refuse a body whose content type is not JSON, which LangServe would parse regardless.
 
-    Any web page may send such a body to a server on its reader's machine without asking, and so
-    start a job. For JSON the browser asks first.
+    Any website can make a browser send such a body without a preflight request, and so start a
+    job. JSON requires a preflight.
 
     Raises:
-        HTTPException: It is called something else (415).
+        HTTPException: The content type is not JSON (415).
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method == "POST" and kind != "application/json":
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and content_type != "application/json":
         raise HTTPException(415, "The body must be sent as Content-Type: application/json.")

@@ -1,4 +1,4 @@
-"""A fine-tuned model on its way over HTTP: its name and lineage, never a key."""
+"""Sends a fine-tuned model over HTTP as its name and lineage, never with a key."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,21 +9,22 @@ from langchain_openai import ChatOpenAI
 from langserve.serialization import Serializer, WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import same_address
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.connection import default_base_url, same_address
 
 _KIND = "langchain_finetune.chat_model"
 _LINEAGE = ("job_id", "base_model", "training_sha256", "training_examples")
 
 
 class ModelManifest(BaseModel):
-    """What is sent of a model.
+    """A model as it is sent.
 
     Attributes:
-        kind: Tells such an object from others.
-        model: Its name.
-        base_url: Address of the engine that serves it, without a user's name or password.
-        metadata: Where it comes from: `job_id`, `base_model`, `training_sha256` and
+        kind: Marks the object as a manifest.
+        model: Name of the model.
+        base_url: Address of the engine that serves it, without user name and password.
+        metadata: Its lineage: `job_id`, `base_model`, `training_sha256` and
             `training_examples`; no other metadata is sent.
     """
 
@@ -36,7 +37,7 @@ class ModelManifest(BaseModel):
 
     @classmethod
     def of(cls, model: ChatOpenAI) -> "ModelManifest":
-        """Return what may be told of a model."""
+        """Return the manifest of a model."""
         known = model.metadata or {}
         return cls(
             model=model.model_name,
@@ -45,18 +46,18 @@ class ModelManifest(BaseModel):
         )
 
 
-class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types are not read
-    """Sends a fine-tuned `ChatOpenAI` as data, and makes one with the receiver's own key.
+class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe is untyped
+    """Sends a fine-tuned `ChatOpenAI` as data; the receiver rebuilds it with its own key.
 
-    Only names travel: no key, no headers, no settings, and nothing is revived from what the
-    server sends.
+    Keys, headers and settings are never sent, and no object that the server sends is
+    deserialized.
 
     Args:
-        api_key: The receiver's key for the engine that serves the model. Without it, what is
-            received stays a plain `dict`.
+        api_key: The receiver's key for the engine that serves the model. Without it, a received
+            model stays a plain `dict`.
         base_url: Address of the engine that the key is for, as the receiver reaches it; by
-            default `OPENAI_BASE_URL`, or OpenAI's own. The key goes there and nowhere else: an
-            address that the server names is never asked with it.
+            default `OPENAI_BASE_URL`, or OpenAI's own. The key is only ever sent to this
+            address, never to one that the server names.
         settings: Further arguments of the receiver's `ChatOpenAI`.
 
     Example:
@@ -81,47 +82,48 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types
         self._known = WellKnownLCSerializer()
 
     def dumps(self, obj: Any) -> bytes:
-        """Return an object as JSON; models in it as manifests.
+        """Return an object as JSON, with models as manifests.
 
         Raises:
-            TypeError: Something in it is no data, such as another Runnable: its settings could
-                hold keys.
+            TypeError: The object contains something that is not data, such as another Runnable,
+                whose settings could contain keys.
         """
-        return orjson.dumps(obj, default=_plain)
+        return orjson.dumps(obj, default=_as_data)
 
     def loadd(self, obj: Any) -> Any:
-        """Return what JSON means; each manifest becomes a `ChatOpenAI` where there is a key.
+        """Return the object of parsed JSON, with manifests as `ChatOpenAI` if there is a key.
 
         Raises:
-            FineTuningError: A manifest is broken, or its model is at an engine that the key is
-                not for.
+            FineTuningError: A manifest is malformed, or its model is served by an engine that
+                the key is not for.
         """
-        return self._filled(self._known.loadd(obj))
+        return self._revive(self._known.loadd(obj))
 
-    def _filled(self, value: Any) -> Any:
+    def _revive(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._filled(each) for each in value]
+            return [self._revive(each) for each in value]
         if not isinstance(value, dict):
             return value
         if value.get("kind") == _KIND:
             return self._model(value)
-        return {key: self._filled(each) for key, each in value.items()}
+        return {key: self._revive(each) for key, each in value.items()}
 
     def _model(self, sent: dict[str, Any]) -> Any:
         try:
             manifest = ModelManifest.model_validate(sent)
         except ValidationError as error:
             raise FineTuningError(
-                "The server sent a model that can't be understood: another version?"
+                "The server sent a malformed model manifest; check that client and server use the"
+                " same version of langchain-finetune."
             ) from error
         if self._api_key is None:
             return manifest.model_dump()
-        base_url = self._base_url or default_base_url()
-        there = manifest.base_url or base_url
-        if self._base_url is None and not same_address(there, base_url):
+        base_url = self._base_url or engine_of("openai").default_base_url()
+        served_at = manifest.base_url or base_url
+        if self._base_url is None and not same_address(served_at, base_url):
             raise FineTuningError(
-                f"The model is at {there}, and the key is for {base_url}: give "
-                f"FineTuneSerializer(api_key, base_url={there!r}) if the key is for that engine."
+                f"The model is served at {served_at}, but the key is for {base_url}. If the key is"
+                f" for that engine, use FineTuneSerializer(api_key, base_url={served_at!r})."
             )
         return ChatOpenAI(
             model=manifest.model,
@@ -132,12 +134,12 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe's types
         )
 
 
-def _plain(value: Any) -> Any:
+def _as_data(value: Any) -> Any:
     if isinstance(value, ChatOpenAI):
         return ModelManifest.of(value).model_dump()
     if isinstance(value, BaseModel) and not isinstance(value, Runnable):
         return value.model_dump()
-    raise TypeError(f"An object of type {type(value).__name__} can't be sent.")
+    raise TypeError(f"An object of type {type(value).__name__} cannot be sent.")
 
 
 def _without_user(address: str | None) -> str | None:

@@ -1,10 +1,10 @@
-"""The steps that are served: each a Runnable that takes and gives plain data."""
+"""The steps of a served chain: Runnables that take and return plain data."""
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from fastapi import HTTPException
@@ -20,18 +20,18 @@ from langchain_finetune.errors import (
     JobError,
     LoadError,
 )
-from langchain_finetune.langserve.forms import as_form
 from langchain_finetune.langserve.jobs import ServedJobs
+from langchain_finetune.langserve.playground_schema import playground_model
 from langchain_finetune.langserve.serializer import ModelManifest
 
 _STATUSES = ((LoadError, 400), (ConvertError, 400), (JobError, 409), (EngineUnreachableError, 503))
-_REFUSED = 502
-_LOCAL_PAUSE_S = 1.0
-_PAUSE_S = 5.0
+_BAD_GATEWAY = 502
+_LOCAL_POLL_S = 1.0
+_POLL_S = 5.0
 
 
 class JobRequest(BaseModel):
-    """Which job."""
+    """A request about one job."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,241 +39,216 @@ class JobRequest(BaseModel):
 
 
 class EventsRequest(JobRequest):
-    """Which events: those after the one that was seen last, or all."""
+    """A request for a job's events: those after the event `after`, or all."""
 
     after: str | None = None
 
 
 class ChainRequest(JobRequest):
-    """What to ask the chain of a finished model."""
+    """Input for the chain of a finished model."""
 
     input: Any
 
 
 class ServedStep(Runnable[Any, Any]):
-    """A step over the jobs of a chain.
+    """A step of a served chain, implemented by a coroutine function.
 
     Args:
-        jobs: The jobs.
-        input_type: What it takes.
+        name: Name in traces.
+        answer: Returns the answer to a request.
+        request_type: Model that requests are validated with.
+        stream: Yields the answer in chunks; by default, the answer is one chunk.
+        output_type: Type of the answer, for its JSON schema.
     """
 
-    def __init__(self, jobs: ServedJobs, input_type: type[BaseModel] = JobRequest) -> None:
-        self._jobs = jobs
-        self._input_type = as_form(input_type)
-        self.name = type(self).__name__
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[[Any, RunnableConfig], Awaitable[Any]],
+        request_type: type[BaseModel] = JobRequest,
+        *,
+        stream: Callable[[Any, RunnableConfig], AsyncIterator[Any]] | None = None,
+        output_type: Any = dict[str, Any],
+    ) -> None:
+        self.name = name
+        self._answer = answer
+        self._stream = stream or self._one_chunk
+        self._request_type = playground_model(request_type)
+        self._output_type = output_type
 
     @property
-    def InputType(self) -> type[BaseModel]:  # noqa: N802 - Runnable's name for it
-        """What it takes."""
-        return self._input_type
+    def InputType(self) -> type[BaseModel]:  # noqa: N802 - defined by Runnable
+        """Model of the requests."""
+        return self._request_type
 
     @property
-    def OutputType(self) -> Any:  # noqa: N802 - Runnable's name for it
-        """Plain data: a model has no JSON schema."""
-        return dict[str, Any]
-
-    @abstractmethod
-    async def answer(self, request: Any, config: RunnableConfig) -> Any:
-        """Return the answer to a request of the input's type."""
+    def OutputType(self) -> Any:  # noqa: N802 - defined by Runnable
+        """Type of the answers."""
+        return self._output_type
 
     def invoke(
         self,
-        input: Any,  # noqa: A002 - Runnable's name for it
+        input: Any,  # noqa: A002 - defined by Runnable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Answer like `ainvoke`, where no event loop runs."""
+        """Return the answer like `ainvoke`, outside of an event loop."""
         return asyncio.run(self.ainvoke(input, config, **kwargs))
 
     async def ainvoke(
         self,
-        input: Any,  # noqa: A002 - Runnable's name for it
+        input: Any,  # noqa: A002 - defined by Runnable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
         """Return the answer.
 
         Raises:
-            HTTPException: What went wrong, as a status and a sentence.
+            HTTPException: The step failed.
         """
-        return await self._acall_with_config(self._answer, input, config, **kwargs)
+        return await self._acall_with_config(self._call, input, config, **kwargs)
 
     async def astream(
         self,
-        input: Any,  # noqa: A002 - Runnable's name for it
+        input: Any,  # noqa: A002 - defined by Runnable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        """Yield the answer piece by piece, where it comes in pieces.
+        """Yield the answer in chunks.
 
         Raises:
-            HTTPException: What went wrong; `{"error": {"status", "message"}}` is yielded before.
+            HTTPException: The step failed; `{"error": {"status", "message"}}` is yielded first.
         """
 
-        async def once() -> AsyncIterator[Any]:
+        async def inputs() -> AsyncIterator[Any]:
             yield input
 
-        pieces = self._atransform_stream_with_config(once(), self._pieces, config, **kwargs)
-        async for piece in pieces:
-            yield piece
+        chunks = self._atransform_stream_with_config(inputs(), self._chunks, config, **kwargs)
+        async for chunk in chunks:
+            yield chunk
 
-    async def pieces(self, request: Any, config: RunnableConfig) -> AsyncIterator[Any]:
-        """Yield the pieces of the answer: by default all of it."""
-        yield await self.answer(request, config)
-
-    async def _answer(
+    async def _call(
         self, given: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> Any:
-        del run_manager  # LangChain hands the config on only beside it.
-        with as_http_errors():
-            return await self.answer(self._input_type.model_validate(given), config)
+        del run_manager  # LangChain passes the config only to functions that take this, too.
+        with http_errors():
+            return await self._answer(self._request_type.model_validate(given), config)
 
-    async def _pieces(
+    async def _chunks(
         self,
-        given: AsyncIterator[Any],
+        inputs: AsyncIterator[Any],
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
     ) -> AsyncIterator[Any]:
         del run_manager
-        async for each in given:
+        async for given in inputs:
             try:
-                with as_http_errors():
-                    async for piece in self.pieces(self._input_type.model_validate(each), config):
-                        yield piece
+                with http_errors():
+                    request = self._request_type.model_validate(given)
+                    async for chunk in self._stream(request, config):
+                        yield chunk
             except HTTPException as error:
-                # Of an error in a stream LangServe tells nothing, and its playground shows nothing.
+                # LangServe hides the cause of a broken stream; its playground would show nothing.
                 yield {"error": {"status": error.status_code, "message": error.detail}}
                 raise
 
-
-class Submit(ServedStep):
-    """Make a job of the chats that a query selects; answers at once with the job."""
-
-    async def answer(self, request: BaseModel, config: RunnableConfig) -> dict[str, Any]:
-        """Return the job as data."""
-        del config
-        # Forms send every field; what is left as it is leaves it to the loader.
-        query = request.model_dump(exclude_defaults=True)
-        job = await self._jobs.submit(query)
-        return job.model_dump(mode="json")
+    async def _one_chunk(self, request: Any, config: RunnableConfig) -> AsyncIterator[Any]:
+        yield await self._answer(request, config)
 
 
-class StatusStep(ServedStep):
-    """How a job stands."""
-
-    async def answer(self, request: JobRequest, config: RunnableConfig) -> dict[str, Any]:
-        """Return its state, and its model once there is one."""
-        del config
-        job = await self._jobs.find(request.job_id)
-        return asdict(await job.status_async())
-
-
-class Cancel(ServedStep):
-    """Cancel a job; one that has ended stays as it is."""
-
-    async def answer(self, request: JobRequest, config: RunnableConfig) -> dict[str, Any]:
-        """Return its state afterwards."""
-        del config
-        job = await self._jobs.find(request.job_id)
-        return asdict(await job.cancel_async())
-
-
-class Model(ServedStep):
-    """The model of a job that has succeeded; see `FineTuneSerializer`."""
-
-    async def answer(self, request: JobRequest, config: RunnableConfig) -> dict[str, Any]:
-        """Return its manifest; a trace shows no more of it than a caller sees."""
-        del config
-        return ModelManifest.of(await self._jobs.model(request.job_id)).model_dump()
-
-
-class Events(ServedStep):
-    """All events of a job; streamed, each as it happens until the job has ended."""
-
-    async def answer(self, request: EventsRequest, config: RunnableConfig) -> dict[str, Any]:
-        """Return what has happened so far."""
-        del config
-        job = await self._jobs.find(request.job_id)
-        events = [asdict(event) for event in await job.events_async()]
-        return {"events": _after(events, request.after)}
-
-    async def pieces(
-        self, request: EventsRequest, config: RunnableConfig
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield each event once, in order; a client that comes back names the last it saw."""
-        del config
-        job = await self._jobs.find(request.job_id)
-        seen = request.after
-        while True:
-            # The state first: what happens after it is asked for comes with the next look.
-            status = await job.status_async()
-            events = [asdict(event) for event in await job.events_async()]
-            for event in _after(events, seen):
-                seen = event["id"]
-                yield event
-            if status.ended:
-                return
-            await asyncio.sleep(_LOCAL_PAUSE_S if job.engine == "local" else _PAUSE_S)
-
-
-class FinishedChain(ServedStep):
-    """The chain that a finished model stands in.
+def served_steps(
+    jobs: ServedJobs,
+    query_type: type[BaseModel],
+    make_chain: Callable[[ChatOpenAI], Runnable[Any, Any]],
+) -> dict[str, ServedStep]:
+    """Return the steps of a served chain by the names of their routes.
 
     Args:
-        jobs: The jobs.
-        make_chain: Puts a model into its chain.
+        jobs: The chain's jobs.
+        query_type: Model of the queries that `submit` takes.
+        make_chain: Builds the chain around a finished model.
     """
 
-    def __init__(
-        self, jobs: ServedJobs, make_chain: Callable[[ChatOpenAI], Runnable[Any, Any]]
-    ) -> None:
-        super().__init__(jobs, ChainRequest)
-        self._make_chain = make_chain
+    async def submit(query: BaseModel, _: RunnableConfig) -> dict[str, Any]:
+        # Forms send every field; a field with its default value is left to the loader.
+        job = await jobs.submit(query.model_dump(exclude_defaults=True))
+        return job.model_dump(mode="json")
 
-    @property
-    def OutputType(self) -> Any:  # noqa: N802 - Runnable's name for it
-        """Whatever the chain gives."""
-        return Any
+    async def status(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
+        job = await jobs.find(request.job_id)
+        return asdict(await job.status_async())
 
-    async def answer(self, request: ChainRequest, config: RunnableConfig) -> Any:
-        """Return what the chain gives."""
-        chain = await self._chain(request.job_id)
-        return await chain.ainvoke(fitting(chain, request.input), config)
+    async def cancel(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
+        job = await jobs.find(request.job_id)
+        return asdict(await job.cancel_async())
 
-    async def pieces(self, request: ChainRequest, config: RunnableConfig) -> AsyncIterator[Any]:
-        """Yield what the chain streams."""
-        chain = await self._chain(request.job_id)
-        async for piece in chain.astream(fitting(chain, request.input), config):
-            yield piece
+    async def model(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
+        # A manifest, so that traces contain no more of the model than callers see.
+        return ModelManifest.of(await jobs.model(request.job_id)).model_dump()
 
-    async def _chain(self, job_id: str) -> Runnable[Any, Any]:
-        return self._make_chain(await self._jobs.chain_model(job_id))
+    async def events(request: EventsRequest, _: RunnableConfig) -> dict[str, Any]:
+        job = await jobs.find(request.job_id)
+        found = [asdict(event) for event in await job.events_async()]
+        return {"events": _after(found, request.after)}
+
+    async def chain(request: ChainRequest, config: RunnableConfig) -> Any:
+        finished = make_chain(await jobs.chain_model(request.job_id))
+        return await finished.ainvoke(chain_input(finished, request.input), config)
+
+    async def stream_chain(request: ChainRequest, config: RunnableConfig) -> AsyncIterator[Any]:
+        finished = make_chain(await jobs.chain_model(request.job_id))
+        async for chunk in finished.astream(chain_input(finished, request.input), config):
+            yield chunk
+
+    return {
+        "submit": ServedStep("submit", submit, query_type),
+        "status": ServedStep("status", status),
+        "events": ServedStep("events", events, EventsRequest, stream=partial(_stream_events, jobs)),
+        "cancel": ServedStep("cancel", cancel),
+        "model": ServedStep("model", model),
+        "chain": ServedStep("chain", chain, ChainRequest, stream=stream_chain, output_type=Any),
+    }
 
 
-def fitting(chain: Runnable[Any, Any], given: Any) -> Any:
-    """Return a chain's input as it takes it: messages and prompts are made of their JSON.
+async def _stream_events(
+    jobs: ServedJobs, request: EventsRequest, _: RunnableConfig
+) -> AsyncIterator[dict[str, Any]]:
+    job = await jobs.find(request.job_id)
+    seen = request.after
+    while True:
+        # Status first: an event that happens after it is found by the next poll.
+        status = await job.status_async()
+        for event in _after([asdict(each) for each in await job.events_async()], seen):
+            seen = event["id"]
+            yield event
+        if status.ended:
+            return
+        await asyncio.sleep(_LOCAL_POLL_S if job.engine == "local" else _POLL_S)
+
+
+def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
+    """Return JSON input as a chain expects it: messages and prompts are built from their JSON.
 
     Raises:
-        HTTPException: The chain takes no such input (422).
+        HTTPException: The chain does not accept this input (422).
     """
     try:
         schema: Any = chain.get_input_schema()
-        taken = schema.model_validate(given)
+        parsed = schema.model_validate(given)
     except ValidationError as error:
-        # Only the rule: the input is the caller's, but errors are traced too.
-        fault = error.errors(include_input=False)[0]["msg"]
-        raise HTTPException(422, f"The model's chain takes no such input: {fault}.") from None
-    return taken.root if isinstance(taken, RootModel) else given
+        # Without the input: errors are traced, and the input is the caller's.
+        reason = error.errors(include_input=False)[0]["msg"]
+        raise HTTPException(422, f"The chain does not accept this input: {reason}.") from None
+    return parsed.root if isinstance(parsed, RootModel) else given
 
 
 @contextmanager
-def as_http_errors() -> Iterator[None]:
-    """Turn this package's errors into answers with a status; their sentences hold no secrets."""
+def http_errors() -> Iterator[None]:
+    """Turn this package's errors into HTTP errors; their messages contain no secrets."""
     try:
         yield
     except FineTuningError as error:
-        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), _REFUSED)
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), _BAD_GATEWAY)
         raise HTTPException(status, str(error)) from error
 
 

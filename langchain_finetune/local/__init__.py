@@ -1,7 +1,8 @@
 """The embedded engine: trains and serves on this machine, behind OpenAI's and LangSmith's APIs.
 
-Needs the extra `langchain-finetune[local]`. The rest of the package reaches it over HTTP, and
-uses two pure things of it: its rendering, to count tokens, and its choice of epochs, to estimate.
+Requires the extra `langchain-finetune[local]`. The rest of the package reaches it over HTTP and
+imports only two pure parts: chat rendering, to count tokens, and the choice of epochs, to
+estimate costs.
 
 Internal: what programs may call is the engine's HTTP API.
 """

@@ -1,4 +1,4 @@
-"""Runs an engine: `python -m langchain_finetune.local --home FOLDER --port 8765`."""
+"""Run an engine: `python -m langchain_finetune.local --home FOLDER --port 8765`."""
 
 import argparse
 import sys
@@ -10,21 +10,25 @@ from langchain_finetune.local.server import AnotherEngineError, parse_aliases, s
 
 
 def main() -> int:
-    """Run an engine until it is told to stop; return the process's exit status."""
+    """Run an engine until it is stopped; return the exit status of the process."""
     parser = argparse.ArgumentParser(prog="python -m langchain_finetune.local")
     parser.add_argument("--home", type=Path, help="folder of the engine's state")
-    parser.add_argument("--host", default=LOOPBACK, help="where to listen; default: this machine")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--alias", action="append", default=[], metavar="NAME=MODEL")
-    parser.add_argument("--tls-cert", type=Path, help="PEM file, for a host that others reach")
-    parser.add_argument("--tls-key", type=Path, help="its private key, a PEM file")
     parser.add_argument(
-        "--insecure-public", action="store_true", help="let others in without encryption"
+        "--host", default=LOOPBACK, help="address to listen on; default: this machine only"
     )
-    parser.add_argument("--model-memory", metavar="SIZE", help="most that models may take: 4GB")
-    parser.add_argument("--upstream", metavar="URL", help="a server that writes the answers")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
+    parser.add_argument("--alias", action="append", default=[], metavar="NAME=MODEL")
+    parser.add_argument("--tls-cert", type=Path, help="PEM file; required for a public host")
+    parser.add_argument("--tls-key", type=Path, help="PEM file of the private key")
+    parser.add_argument(
+        "--insecure-public", action="store_true", help="listen publicly without encryption"
+    )
+    parser.add_argument(
+        "--model-memory", metavar="SIZE", help="memory limit of loaded models, such as 4GB"
+    )
+    parser.add_argument("--upstream", metavar="URL", help="server that generates the answers")
     parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
-    parser.add_argument("--log-file", type=Path, help="where the log goes instead of stderr")
+    parser.add_argument("--log-file", type=Path, help="log to this file instead of stderr")
     given = parser.parse_args()
     try:
         serve(

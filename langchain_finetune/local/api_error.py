@@ -1,15 +1,15 @@
-"""Errors in OpenAI's shape, so that the openai SDK raises its own typed exceptions."""
+"""Errors in OpenAI's format, for which the openai SDK raises its typed exceptions."""
 
 from typing import Any
 
 
 class ApiError(Exception):
-    """A request that the engine refuses.
+    """The engine refuses a request.
 
     Args:
         status: HTTP status, such as 404.
-        message: One sentence for the person who sent the request.
-        code: OpenAI's machine-readable reason, such as `model_not_found`.
+        message: What is wrong, in one sentence.
+        code: OpenAI's machine-readable code, such as `model_not_found`.
         param: The field of the request that is at fault.
     """
 
@@ -23,7 +23,7 @@ class ApiError(Exception):
         self.param = param
 
     def body(self) -> dict[str, Any]:
-        """Return the answer's JSON body: `{"error": {message, type, param, code}}`."""
+        """Return the JSON body of the response: `{"error": {message, type, param, code}}`."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"  # noqa: PLR2004
         return {
             "error": {

@@ -1,4 +1,4 @@
-"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's at the root, the page."""
+"""The engine's HTTP application: OpenAI's API under `/v1`, LangSmith's API, the web page."""
 
 import asyncio
 import logging
@@ -29,9 +29,9 @@ from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import ErrorBody, describe
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page.context import EngineParts
-from langchain_finetune.local.page.render_html import page
-from langchain_finetune.local.page.router import create_page_router
-from langchain_finetune.local.safe_logging import log_broken
+from langchain_finetune.local.page.render_html import render_page
+from langchain_finetune.local.page.router import add_page
+from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.serving import ServingSettings, make_chat
 from langchain_finetune.local.serving.backend import Chat
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
@@ -40,7 +40,7 @@ from langchain_finetune.local.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
-"""The command that trains one job."""
+"""Command that trains one job."""
 
 
 def create_app(
@@ -56,14 +56,14 @@ def create_app(
     """Build the application of one engine.
 
     Args:
-        home: Where its state lies; no other engine may use it at the same time.
-        key: What requests must carry, as `Authorization: Bearer` or `X-API-Key`, and what signs
-            in to the page.
-        aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
-        limits: How long runs stay, and how much room they may take.
-        trainer: The command that trains; the path of its settings follows.
-        chat: Makes what answers chats with these models.
-        serving: How it is to do that.
+        home: Folder of its state, which no other engine may use at the same time.
+        key: API key of requests, as `Authorization: Bearer` or `X-API-Key`, and to sign in to
+            the page.
+        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`.
+        limits: Maximum age and size of stored runs.
+        trainer: Command that trains; the path of the job's settings is appended.
+        chat: Creates the chat service for these models.
+        serving: Settings of the chat service.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_records(home / "engine.sqlite")
@@ -81,7 +81,7 @@ def create_app(
         uploads.sweep()
         queue.start()
         warming = asyncio.create_task(chats.warm())
-        warming.add_done_callback(_tell_if_broken)
+        warming.add_done_callback(_log_if_failed)
         yield
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
@@ -94,20 +94,20 @@ def create_app(
         title="langchain-finetune",
         version=version("langchain-finetune"),
         lifespan=lifespan,
-        # FastAPI's pages about it would load scripts from the network.
+        # FastAPI's documentation pages would load scripts from the network.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         responses={"4XX": {"model": ErrorBody, "description": "An error in OpenAI's shape."}},
     )
-    # As FastAPI's guide "Extending OpenAPI" does it.
+    # As in FastAPI's guide "Extending OpenAPI".
     app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
-    app.add_middleware(Guard, key=key, sessions=sessions, render=page)
-    install_error_handlers(app, page)
+    app.add_middleware(Guard, key=key, sessions=sessions, render=render_page)
+    install_error_handlers(app, render_page)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        # The process id lets others tell this engine from a later one at the same address.
+        # The process id distinguishes this engine from a later one at the same address.
         return {"langchain_finetune": version("langchain-finetune"), "pid": os.getpid()}
 
     app.include_router(create_files_router(files), prefix="/v1")
@@ -117,10 +117,10 @@ def create_app(
     app.include_router(create_answers_router(chats, models.target), prefix="/v1")
     app.include_router(create_store_router(store))
     parts = EngineParts(queue, journal, files, models, chats, home)
-    app.include_router(create_page_router(store, sessions, key, parts))
+    add_page(app, store, sessions, key, parts)
     return app
 
 
-def _tell_if_broken(warming: asyncio.Task[None]) -> None:
+def _log_if_failed(warming: asyncio.Task[None]) -> None:
     if not warming.cancelled() and (error := warming.exception()):
-        log_broken(logger, "Loading the chat part", error)
+        log_failure(logger, "Loading the chat service", error)

@@ -1,4 +1,4 @@
-"""Runs the engine's application in uvicorn, on the sockets that it is given."""
+"""Runs the engine's application in uvicorn, with timeouts for slow clients."""
 
 import asyncio
 import logging
@@ -19,78 +19,77 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import RunningEngine
-from langchain_finetune.local.addresses import Places, Public, url_of
+from langchain_finetune.local.addresses import Endpoint
 from langchain_finetune.local.safe_logging import log_config
 
-WAIT_S = 20.0
-"""How long the headers of a request may take, and after which a body's pace is looked at."""
+READ_TIMEOUT_S = 20.0
+"""Timeout of a request's headers, and the interval at which the rate of a body is checked."""
 
-SLOWEST = 1024
-"""Bytes a second that a body comes with at least, while it is waited for."""
+MIN_BODY_RATE = 1024
+"""Minimum rate of a request's body, in bytes per second."""
 
-UNREAD_S = 120.0
-"""How long a client may leave an answer unread, once there is more than the system's buffers hold.
+WRITE_TIMEOUT_S = 120.0
+"""How long a client may leave a response unread, once the system's buffers are full.
 
-A person who steps through a stream in a debugger seldom gets that far.
+Someone who steps through a stream in a debugger rarely fills them.
 """
 
 MAX_CONNECTIONS = 500
-"""Most connections at a time; a process may usually hold some 1,000 files."""
+"""Maximum number of connections; a process may usually open about 1,000 files."""
 
 
-class PatientProtocol(H11Protocol):
-    """One connection, which is closed when its client keeps the engine waiting."""
+class TimeoutProtocol(H11Protocol):
+    """A connection that is closed if its client sends or reads too slowly."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._looking: asyncio.TimerHandle | None = None
-        self._came = 0
-        self._unread: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._received = 0
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look at the client's pace."""
+        """Start checking the client's rate."""
         super().connection_made(transport)
-        self._look_later()
+        self._start_read_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop looking."""
-        for timer in (self._looking, self._unread):
+        """Stop the timers."""
+        for timer in (self._read_timer, self._write_timer):
             if timer:
                 timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Take note that the client does not read as fast as it is answered."""
+        """Start the write timeout: the client reads more slowly than the engine writes."""
         super().pause_writing()
-        # Not closed in order: that would wait for the client to read the rest.
-        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+        # Aborted, since an orderly close would wait for the client to read the rest.
+        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Take note that the client reads on."""
+        """Stop the write timeout."""
         super().resume_writing()
-        if self._unread:
-            self._unread.cancel()
+        if self._write_timer:
+            self._write_timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes."""
-        self._came += len(data)
+        """Count the bytes received."""
+        self._received += len(data)
         super().data_received(data)
 
-    def _look_later(self) -> None:
-        self._came = 0
-        self._looking = self.loop.call_later(WAIT_S, self._look, self.cycle)
+    def _start_read_timer(self) -> None:
+        self._received = 0
+        self._read_timer = self.loop.call_later(READ_TIMEOUT_S, self._check_rate, self.cycle)
 
-    def _look(self, before: Any) -> None:
-        """Close the connection if its client owed the same thing all the time, and gave little."""
+    def _check_rate(self, previous: Any) -> None:
+        """Close the connection if the same request was awaited for the whole interval."""
         request = self.cycle
-        is_new = request is not before
-        waits_for_headers = request is None or request.response_complete
-        waits_for_body = not waits_for_headers and request.more_body and not self.flow.read_paused
-        too_slow = waits_for_headers or (waits_for_body and self._came < SLOWEST * WAIT_S)
-        if too_slow and not is_new:
+        awaits_headers = request is None or request.response_complete
+        awaits_body = not awaits_headers and request.more_body and not self.flow.read_paused
+        is_slow = self._received < MIN_BODY_RATE * READ_TIMEOUT_S
+        if request is previous and (awaits_headers or (awaits_body and is_slow)):
             self.transport.close()
         else:
-            self._look_later()
+            self._start_read_timer()
 
 
 logger = logging.getLogger(__name__)
@@ -103,80 +102,79 @@ def run_http_server(
     home: Path,
     log_file: Path | None,
     *,
-    listener: socket.socket,
-    public: socket.socket | None,
-    places: Places,
+    loopback: tuple[Endpoint, socket.socket],
+    public: tuple[Endpoint, socket.socket] | None,
     on_start: Callable[[str], None] | None,
 ) -> None:
-    """Serve an application until SIGTERM or SIGINT; `engine.json` tells where, meanwhile.
+    """Serve an application until SIGTERM or SIGINT; its address is in `engine.json`.
 
     Args:
-        app: What to serve.
+        app: The application.
         home: The engine's home.
-        log_file: Where the log goes; default: stderr.
-        listener: The socket for this machine.
-        public: The socket for others, if they are let in.
-        places: What the sockets are bound to.
-        on_start: Called with the address once the engine answers.
+        log_file: File of the log; by default stderr.
+        loopback: Endpoint and socket for programs on this machine.
+        public: Endpoint and socket for other machines, if any.
+        on_start: Called with the loopback URL once the engine is ready.
 
     Raises:
-        EngineError: The application could not start.
+        EngineError: The application failed to start.
     """
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
             await super().startup(sockets=list(sockets or []))
             if self.started:
-                if public and places.public:
-                    await self._listen_to_others(public, places.public)
-                port = listener.getsockname()[1]
-                (home / "port").write_text(str(port))
-                url = url_of(places.loopback, port)
+                if public:
+                    await self._serve_public(*public)
+                endpoint, listener = loopback
+                (home / "port").write_text(str(listener.getsockname()[1]))
+                url = endpoint.url(listener)
                 RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
                 logger.info("The engine is at %s; its home is %s", url, home)
                 if on_start:
                     on_start(url)
 
-        async def _listen_to_others(self, public: socket.socket, place: Public) -> None:
-            # uvicorn would use one kind of connection for all its sockets.
-            make = partial(
-                PatientProtocol,
+        async def _serve_public(self, endpoint: Endpoint, listener: socket.socket) -> None:
+            # uvicorn supports TLS only for all of its sockets.
+            protocol = partial(
+                TimeoutProtocol,
                 config=self.config,
                 server_state=self.server_state,
                 app_state=self.lifespan.state,
             )
             loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_server(make, sock=public, ssl=place.tls))
-            url = url_of(place.host, public.getsockname()[1], tls=place.tls is not None)
-            logger.info("Others reach the engine at %s", url)
-            if place.tls is None:
-                logger.warning("What others send is not encrypted: the key can be read on its way.")
+            self.servers.append(await loop.create_server(protocol, sock=listener, ssl=endpoint.tls))
+            logger.info("The engine is public at %s", endpoint.url(listener))
+            if endpoint.tls is None:
+                logger.warning(
+                    "Public connections are not encrypted: others can read the key in transit."
+                )
 
     server = Server(
         uvicorn.Config(
             app,
             loop="asyncio",
-            http=PatientProtocol,
+            http=TimeoutProtocol,
             limit_concurrency=MAX_CONNECTIONS,
             ws="none",
             log_config=log_config(str(log_file) if log_file else None),
-            # Paths may carry training text, in filters.
+            # Paths may contain training text, in filters.
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
         )
     )
     with _signals_stop(server):
-        server.run(sockets=[listener])
+        server.run(sockets=[loopback[1]])
     if not server.started:
-        raise EngineError("The engine could not start; its log says why.")
+        raise EngineError("The engine failed to start; see its log.")
 
 
 @contextmanager
 def _signals_stop(server: Any) -> Iterator[None]:
-    """Keep SIGTERM and SIGINT from ending the process before it has tidied up.
+    """Shut down on SIGTERM and SIGINT without ending the process before it has cleaned up.
 
-    uvicorn raises the signal once more after its own shutdown.
+    uvicorn would raise the signal again after its own shutdown.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

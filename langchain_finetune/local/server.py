@@ -1,6 +1,6 @@
-"""The engine's process: one for each home, on this machine's own address, and another if asked.
+"""Runs the engine: one process per home.
 
-Importing this module is cheap; FastAPI and all that trains is loaded when the engine starts.
+Importing this module is cheap; FastAPI and the training libraries are loaded on start.
 """
 
 import importlib.util
@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,17 @@ from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home
 from langchain_finetune.local.addresses import (
     LOOPBACK,
     Certificate,
-    Places,
-    choose_places,
-    listening,
+    Endpoint,
+    choose_endpoints,
 )
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
-UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
+"""Other names of models, `a=b,c=d`; as `serve --alias`."""
 
-_NEEDED = (
+UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
+"""Names of models at the upstream, `a=b,c=d`; as `serve --upstream-model`."""
+
+_REQUIRED_MODULES = (
     "fastapi",
     "jinja2",
     "llguidance",
@@ -36,15 +39,15 @@ _NEEDED = (
     "transformers",
     "trl",
 )
-_SAFE_KEY = 24
-"""Characters of a key that nobody guesses; the engine's own has 37."""
+_MIN_PUBLIC_KEY_LENGTH = 24
+"""Characters of a key that cannot be guessed; a generated one has 37."""
 
 
 class AnotherEngineError(EngineError):
-    """Another engine serves this home already."""
+    """Another engine is already running on this home."""
 
     exit_code = 3
-    """Exit status of a process that ends for this reason."""
+    """Exit status of the process."""
 
 
 def serve(
@@ -65,88 +68,91 @@ def serve(
     """Run an engine until SIGTERM or SIGINT.
 
     Args:
-        home: Where its state lies; default: `home_path()`.
-        host: Where to listen. At another address than a loopback one, others reach the engine:
-            that takes a certificate or `insecure_public`. Programs on this machine then still
-            find it at a loopback address of its own, without TLS.
-        port: Where to listen; 0 takes the port of last time if it is free, and any other
-            otherwise, so that models made before keep their address. `engine.json` tells the
-            loopback address, the log also the other one.
-        aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`; they come on top of
-            those in `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
-        model_memory: How much the models in memory may take, such as `4GB`; default:
-            `$LANGCHAIN_FINETUNE_MODEL_MEMORY`, or half of the memory that is there.
-        upstream: Address of a server that writes the answers; default:
+        home: Folder of its state; by default `home_path()`.
+        host: Address to listen on. A public one requires a certificate or `insecure_public`;
+            programs on this machine then use a separate loopback address, without TLS.
+        port: Port to listen on; 0 picks the port of the previous run if it is free, so that
+            existing models keep their address, or any free one. The loopback address is in
+            `engine.json`, both addresses are in the log.
+        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`, in addition to
+            `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
+        model_memory: Memory limit of loaded models, such as `4GB`; by default
+            `$LANGCHAIN_FINETUNE_MODEL_MEMORY`, or half of the available memory.
+        upstream: URL of a server that generates the answers; by default
             `$LANGCHAIN_FINETUNE_UPSTREAM`, or the engine itself.
-        upstream_models: Its names of models by this engine's; they come on top of those in
+        upstream_models: Names of models at the upstream by their names here, in addition to
             `$LANGCHAIN_FINETUNE_UPSTREAM_MODELS` (`a=b,c=d`).
-        log_file: Where the log goes; default: stderr.
-        on_start: Called with the address once the engine answers.
-        certificate: Encrypts what goes to and from others.
-        insecure_public: Let others in without TLS: key and chats can be read on their way.
+        log_file: File of the log; by default stderr.
+        on_start: Called with the loopback URL once the engine is ready.
+        certificate: TLS certificate of the public address.
+        insecure_public: Listen publicly without TLS: others can read the key and chats in
+            transit.
         **parts: Passed on to `create_app`, for tests.
 
     Raises:
-        AnotherEngineError: Another engine serves this home.
-        EngineError: The port is taken, others could read what is sent, an alias or another
-            setting is malformed, or the extra `[local]` is not installed.
-        FineTuningError: The home can't be used, or others can read the key in it.
+        AnotherEngineError: Another engine is running on this home.
+        EngineError: The port is in use, a public address is not encrypted, an alias or another
+            setting is invalid, or the extra `[local]` is not installed.
+        FineTuningError: The home cannot be used, or other users can read the key in it.
     """
-    places = choose_places(host, port, certificate=certificate, insecure_public=insecure_public)
+    loopback, public = choose_endpoints(
+        host, port, certificate=certificate, insecure_public=insecure_public
+    )
     require_extra()
-    from langchain_finetune.local.serving import read_settings  # noqa: PLC0415 needs the extra
+    from langchain_finetune.local.serving import read_settings  # noqa: PLC0415 - requires the extra
 
-    theirs = parse_aliases(os.environ.get(UPSTREAM_MODELS_VARIABLE, "").split(","))
     serving = read_settings(
         os.environ,
         memory=model_memory,
         upstream=upstream,
-        upstream_models=theirs | dict(upstream_models or {}),
+        upstream_models=_aliases(UPSTREAM_MODELS_VARIABLE, upstream_models),
     )
-    names = parse_aliases(os.environ.get(ALIASES_VARIABLE, "").split(",")) | dict(aliases or {})
+    names = _aliases(ALIASES_VARIABLE, aliases)
     _require_no_alias(serving.upstream.models if serving.upstream else {}, names)
     home = (home or home_path()).absolute()
     ensure_home(home)
-    # Runs, uploads and models are private, whoever may enter the home.
+    # Runs, uploads and models are private, whatever the mode of the home.
     os.umask(0o077)
     key = ensure_key(home)
-    if places.public and len(key) < _SAFE_KEY:
+    if public and len(key) < _MIN_PUBLIC_KEY_LENGTH:
         raise EngineError(
-            f"The key is too short for an address that others reach: {_SAFE_KEY} characters at"
-            " least."
+            "The key is too short for a public address: it must have at least"
+            f" {_MIN_PUBLIC_KEY_LENGTH} characters."
         )
-    with _only_engine(home), _sockets(places, home) as (listener, public):
-        from langchain_finetune.local.app import create_app  # noqa: PLC0415 needs the extra
-        from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 as above
-        from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 as above
+    with _engine_lock(home), ExitStack() as sockets:
+        public_socket = sockets.enter_context(public.bind()) if public else None
+        loopback = _previous_port(home, loopback, public_socket)
+        listener = sockets.enter_context(loopback.bind())
+        from langchain_finetune.local.app import create_app  # noqa: PLC0415 - requires the extra
+        from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 - as above
+        from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 - as above
 
         app = create_app(home, key, aliases=names, limits=limits_of(), serving=serving, **parts)
         run_http_server(
             app,
             home,
             log_file,
-            listener=listener,
-            public=public,
-            places=places,
+            loopback=(loopback, listener),
+            public=(public, public_socket) if public and public_socket else None,
             on_start=on_start,
         )
 
 
 def _require_no_alias(upstream_models: Mapping[str, str], aliases: Mapping[str, str]) -> None:
-    """Refuse an upstream's name for an alias: requests arrive there with what it stands for."""
+    """Refuse upstream names of aliases, which are resolved before requests are forwarded."""
     for name in upstream_models:
         if name in aliases:
             raise EngineError(
-                f"{name!r} is another name of {aliases[name]!r} here: give --upstream-model"
-                f" {aliases[name]}={upstream_models[name]}, or leave the alias out."
+                f"{name!r} is an alias of {aliases[name]!r}. Use --upstream-model"
+                f" {aliases[name]}={upstream_models[name]}, or remove the alias."
             )
 
 
 def parse_aliases(given: Iterable[str]) -> dict[str, str]:
-    """Parse aliases such as `gpt-3.5-turbo=nano`; empty ones are passed over.
+    """Parse aliases such as `gpt-3.5-turbo=nano`; empty ones are ignored.
 
     Raises:
-        EngineError: One has no name on one of its sides.
+        EngineError: An alias is malformed.
     """
     aliases = {}
     for alias in given:
@@ -154,40 +160,42 @@ def parse_aliases(given: Iterable[str]) -> dict[str, str]:
             continue
         name, _, target = (part.strip() for part in alias.partition("="))
         if not name or not target:
-            raise EngineError(
-                f"A model's other name is given in the form name=model, unlike {alias!r}."
-            )
+            raise EngineError(f"An alias must have the form name=model, not {alias!r}.")
         aliases[name] = target
     return aliases
 
 
+def _aliases(variable: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    return parse_aliases(os.environ.get(variable, "").split(",")) | dict(given or {})
+
+
 def require_extra() -> None:
-    """Make sure that everything the engine needs is installed, without loading it.
+    """Check that the engine's dependencies are installed, without importing them.
 
     Raises:
-        EngineError: Something is missing.
+        EngineError: A dependency is missing.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in _REQUIRED_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise EngineError(
-            f"The embedded engine needs {', '.join(missing)}: "
+            f"The embedded engine requires {', '.join(missing)}: "
             "run pip install 'langchain-finetune[local]'."
         )
 
 
 @contextmanager
-def _only_engine(home: Path) -> Iterator[None]:
+def _engine_lock(home: Path) -> Iterator[None]:
     lock = FileLock(home / "engine.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         running = RunningEngine.read(home)
-        place = f"serves this home at {running.url}" if running else "is starting on this home"
+        state = f"running on this home at {running.url}" if running else "starting on this home"
         raise AnotherEngineError(
-            f"Another engine {place}; stop it or choose another home."
+            f"Another engine is {state}; stop it or choose another home."
         ) from None
     try:
-        # What an engine left that was killed would send others to a wrong address.
+        # An engine that was killed may have left the file, with a wrong address.
         (home / "engine.json").unlink(missing_ok=True)
         yield
     finally:
@@ -195,24 +203,15 @@ def _only_engine(home: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def _sockets(places: Places, home: Path) -> Iterator[tuple[socket.socket, socket.socket | None]]:
-    """Hold the sockets for this machine and for others."""
-    with ExitStack() as held:
-        public = None
-        if places.public:
-            public = held.enter_context(listening(places.public.host, places.public.port))
-        before = places.port or _port_before(home, places.loopback)
-        if public and before == public.getsockname()[1]:
-            before = 0
-        yield held.enter_context(listening(places.loopback, before)), public
-
-
-def _port_before(home: Path, host: str) -> int:
-    """Return the port that this home's engine had last, or 0 where it can't be had again."""
+def _previous_port(home: Path, loopback: Endpoint, public: socket.socket | None) -> Endpoint:
+    """Return the loopback endpoint with the port of the previous run, if it is available."""
+    if loopback.port:
+        return loopback
     try:
-        port = int((home / "port").read_text())
-        with listening(host, port):
-            return port
+        previous = replace(loopback, port=int((home / "port").read_text()))
+        if public is None or public.getsockname()[1] != previous.port:
+            with previous.bind():
+                return previous
     except (FileNotFoundError, ValueError, EngineError):
-        return 0
+        pass
+    return loopback

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 import langchain_finetune
 from langchain_finetune import Convert, FineTune, RunFileChatLoader
-from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
+from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.local.app import create_app
 
 PACKAGE = str(Path(langchain_finetune.__file__).parent)

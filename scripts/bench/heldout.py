@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
-from langchain_finetune.finetune.engines.embedded import EngineAddress, ensure_engine, stop_engine
+from langchain_finetune.engines.local import EngineAddress, ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
 from walkthrough.calculator import tools_chain
 from walkthrough.evaluate import Score, evaluate, total

@@ -23,7 +23,7 @@ from openai import OpenAI
 from rich.console import Console
 from rich.table import Table
 
-from langchain_finetune.finetune.engines.embedded import EngineAddress, ensure_engine, stop_engine
+from langchain_finetune.engines.local import EngineAddress, ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
 from walkthrough.calculator import SYSTEM_PROMPT, Calculator
 from walkthrough.evaluate import evaluate, total

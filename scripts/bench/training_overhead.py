@@ -25,7 +25,7 @@ import psutil
 from openai import OpenAI
 
 from bench.preferences import chat
-from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
+from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.base_models import resolve_base
 from walkthrough.questions import asked

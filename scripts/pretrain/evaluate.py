@@ -33,7 +33,7 @@ BATCH = 52
 
 
 class Judge:
-    """A loaded model that is asked questions."""
+    """A loaded model that answers questions."""
 
     def __init__(self, folder: Path) -> None:
         """Load model and tokenizer."""
@@ -68,7 +68,7 @@ class Judge:
     def score(
         self, name: str, questions: list[Question], tool: Tool, *, show: int = 0, system: str = ""
     ) -> float:
-        """Print the share of right answers in all and by language; return it."""
+        """Print the fraction of correct answers, total and by language; return it."""
         right: Counter[str] = Counter()
         asked: Counter[str] = Counter()
         wrong = []
@@ -89,7 +89,7 @@ class Judge:
 
 
 def is_right(question: Question, text: str) -> bool:
-    """Tell whether an answer is exactly the one call that is wanted."""
+    """Return whether an answer is exactly the expected call."""
     pieces = text.strip().removeprefix("<tool_call>").removesuffix("</tool_call>")
     try:
         call = json.loads(pieces)
@@ -107,7 +107,7 @@ def is_right(question: Question, text: str) -> bool:
 
 
 def tune(base: Path, out: Path, tool: Tool, seed: int, extra: list[str]) -> float:
-    """Fine-tune on the app's chats in a fresh process; return the seconds it took."""
+    """Fine-tune on the app's chats in a fresh process; return the duration in seconds."""
     questions = walkthrough.training_questions()
     rows = [walkthrough.example(q, tool) for q in questions]
     rows += [walkthrough.example(q, tool, legacy=True) for q in questions[::2]]

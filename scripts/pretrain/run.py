@@ -1,4 +1,4 @@
-"""Make `nano` from nothing: tokenizer, pretraining, files.
+"""Create `nano` from scratch: tokenizer, pretraining, files.
 
 Example:
     python scripts/pretrain/run.py --out langchain_finetune/local/nano

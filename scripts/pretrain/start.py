@@ -1,4 +1,4 @@
-"""Starting weights that can already copy, a little.
+"""Initial weights that can already copy a little.
 
 A small transformer spends most of its first minutes finding the induction circuit: one head
 looks at the token before, a later head looks for the place whose token before is the present

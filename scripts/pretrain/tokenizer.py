@@ -61,7 +61,7 @@ RESPONSE_TEMPLATE: dict[str, Any] = {
 
 
 def _corpus(seed: int, chats: int) -> Iterator[str]:
-    """Yield chats with the scaffold cut out, since that has tokens of its own."""
+    """Yield chats without the template's special tokens, which are added separately."""
     rng = Random(seed)
     fixed = sorted((START, END, *TAGS, *SCAFFOLD), key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(piece) for piece in fixed))

@@ -39,7 +39,7 @@ Example = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what the model becomes."""
+    """Configuration of the model and its training."""
 
     seed: int = 7
     hidden: int = 128
@@ -101,7 +101,7 @@ def new_model(settings: Settings, tokenizer: PreTrainedTokenizerFast) -> LlamaFo
 
 
 class Trainer:
-    """One model, its optimizers, and a running mean of how it does."""
+    """One model, its optimizers, and a running mean of its loss."""
 
     def __init__(self, model: LlamaForCausalLM, settings: Settings) -> None:
         """Split the parameters over the two optimizers."""
@@ -198,7 +198,7 @@ def encode(
 def batches(
     settings: Settings, tokenizer: PreTrainedTokenizerFast, *, polish: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield this process's share of batches of chats of like length, without end."""
+    """Yield this process's share of batches of chats of similar length, endlessly."""
     rng = Random(settings.seed + polish)
     size = settings.batch
     while True:
@@ -223,7 +223,7 @@ def _say(text: str) -> None:
 
 
 def train(rank: int, settings: Settings, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Pretrain a model from nothing and save it; the main function of each process.
+    """Pretrain a model from scratch and save it; the main function of each process.
 
     Args:
         rank: Number of the process.

@@ -1,1 +1,1 @@
-"""The two walkthroughs that the package has to run: an app of its own, told as code."""
+"""Two walkthroughs of the package with a sample app."""

@@ -1,4 +1,4 @@
-"""Run both walkthroughs and show what happens: `scripts/demo`."""
+"""Run both walkthroughs and print their progress: `scripts/demo`."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from langchain_finetune import (
     LossCurve,
     RichProgress,
 )
-from langchain_finetune.finetune.engines.embedded import (
+from langchain_finetune.engines.local import (
     EngineAddress,
     ensure_engine,
     find_engine,
@@ -42,7 +42,7 @@ QUESTION = "What's 56/7?"
 
 
 def main() -> None:
-    """Run the demo; the engine that it started is stopped at the end."""
+    """Run the demo; stop the engine at the end if the demo started it."""
     began = time.monotonic()
     teacher = _teacher()
     ran_before = find_engine(home_path()) is not None
@@ -54,7 +54,7 @@ def main() -> None:
         with tracing_context(enabled=False):
             tuned = calculator(client, project, engine)
             extraction(client)
-            console.rule("The tuned model in the app")
+            console.rule("The fine-tuned model in the app")
             answer = tools_chain(tuned).invoke({"input": QUESTION})
         console.print(f"{QUESTION} -> [bold]{answer}[/bold]   ({tuned.model_name})")
         _goodbye(tuned)
@@ -63,14 +63,14 @@ def main() -> None:
             stop_engine(home_path())
     console.print(f"Done in {time.monotonic() - began:.0f} s.")
     if answer != 56 / 7:
-        raise SystemExit(f"The tuned model's answer is not right: {answer}")
+        raise SystemExit(f"The fine-tuned model's answer is wrong: {answer}")
 
 
 def record(client: Client, teacher: BaseChatModel, project: str) -> None:
-    """Let the app's users ask; LangChain's tracer records it."""
+    """Simulate the app's users; LangChain's tracer records the runs."""
     console.rule("1. LangSmith LLM runs: a calculator")
     with Progress(console=console) as progress:
-        task = progress.add_task("The app's users ask", total=2 * len(asked()))
+        task = progress.add_task("Questions of the app's users", total=2 * len(asked()))
         traffic = record_traffic(teacher, client, project, lambda: progress.advance(task))
     console.print(
         f"Traced {traffic.asked} questions: {traffic.failed} failed, "
@@ -79,11 +79,11 @@ def record(client: Client, teacher: BaseChatModel, project: str) -> None:
 
 
 def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenAI:
-    """Run the first walkthrough: from the app's traces to a model of its own."""
+    """Run the first walkthrough: fine-tune a model on the app's traces."""
     everything = LangSmithRunChatLoader(project_name=project, client=client).invoke({})
     readable = sum(1 for _ in everything)
     console.print(
-        f"LLM runs in the project: {readable} hold a finished chat, "
+        f"LLM runs in the project: {readable} contain a complete chat, "
         f"skipped by reason: {everything.skipped_by_reason()}"
     )
     loader = LangSmithRunChatLoader(
@@ -100,7 +100,7 @@ def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenA
 
 
 def extraction(client: Client) -> None:
-    """Run the second walkthrough: from a chat dataset to a model."""
+    """Run the second walkthrough: fine-tune a model on a chat dataset."""
     console.rule("2. LangSmith chat datasets: open information extraction")
     name = f"extraction-{time.strftime('%Y%m%d-%H%M%S')}"
     upload_dataset(client, name)
@@ -109,7 +109,7 @@ def extraction(client: Client) -> None:
     tuned, _ = _fine_tune(examples, "extraction", Hyperparameters(n_epochs=10))
     answer = tuned.invoke(conversation(HELD_OUT))
     console.print(f"{HELD_OUT} -> [bold]{answer.content}[/bold]")
-    console.print("(nano has seen little language: it shows that the pipeline works.)")
+    console.print("(nano knows little language; this only shows that the pipeline works.)")
 
 
 def _fine_tune(
@@ -122,7 +122,7 @@ def _fine_tune(
         seed=1,
         hyperparameters=hyperparameters,
         chat_settings={"temperature": 0},
-        reuse=False,  # To show the training, also when the demo is run again.
+        reuse=False,  # Train again each time that the demo is run.
     )
     with RichProgress(console) as progress:
         tuned = step.invoke(examples, {"callbacks": [progress]})
@@ -133,13 +133,13 @@ def _fine_tune(
 
 
 def _compare(base: ChatOpenAI, tuned: ChatOpenAI) -> None:
-    table = Table(title="Right calls on numbers that no training has seen")
+    table = Table(title="Correct calls on numbers that were not trained on")
     for column in ("", *LANGUAGES, "all"):
         table.add_column(column, justify="left" if not column else "right")
     rows = (
         ("base nano", evaluate(base, held_out(28))),
         ("tuned", evaluate(tuned, held_out(28))),
-        ("tuned, new wordings", evaluate(tuned, reworded(12))),
+        ("tuned, unseen wordings", evaluate(tuned, reworded(12))),
     )
     for name, score in rows:
         table.add_row(name, *_cells(score))
@@ -160,9 +160,9 @@ def _teacher() -> BaseChatModel:
 
 
 def _trace_to(engine: EngineAddress, project: str) -> Client:
-    """Point LangChain's tracer, and a client, at the embedded engine's run store.
+    """Send traces to the embedded engine's run store; return a client for it.
 
-    langsmith reads each variable once, so all are set before its first use.
+    langsmith caches the variables, so they are set before its first use.
     """
     os.environ["LANGSMITH_PROJECT"] = project
     os.environ["LANGSMITH_TRACING"] = "true"
@@ -174,11 +174,11 @@ def _trace_to(engine: EngineAddress, project: str) -> Client:
 def _goodbye(tuned: ChatOpenAI) -> None:
     home = Path(os.environ["LANGCHAIN_FINETUNE_HOME"])
     console.print(
-        "\nTo talk to it again, serve the same home and use it as any model:\n"
+        "\nTo use the model again, serve the same home:\n"
         f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune serve --port 8123\n"
         f'  ChatOpenAI(model="{tuned.model_name}", base_url="http://127.0.0.1:8123/v1", '
         f'api_key=open("{home}/api_key").read())\n'
-        "Or side by side with its base, with the runs and jobs of this demo, in a browser:\n"
+        "To compare it with its base and view runs and jobs of this demo in a browser:\n"
         f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune page --open",
         soft_wrap=True,
     )

@@ -15,7 +15,7 @@ SYSTEM_PROMPT = "You are an accounting assistant."
 
 
 class Operation(StrEnum):
-    """What a calculator can do."""
+    """Operations of the calculator."""
 
     ADD = "+"
     SUBTRACT = "-"
@@ -51,13 +51,13 @@ PROMPT = ChatPromptTemplate.from_messages([("system", SYSTEM_PROMPT), ("user", "
 
 
 def tools_chain(model: BaseChatModel) -> Runnable[dict[str, Any], float]:
-    """Return the app: a question in, the result out; the model calls a tool."""
+    """Return the app, from a question to its result; the model calls a tool."""
     parser = PydanticToolsParser(tools=[Calculator], first_tool_only=True)
     return PROMPT | model.bind_tools([Calculator]) | parser | Calculator.calculate
 
 
 def functions_chain(model: BaseChatModel) -> Runnable[dict[str, Any], float]:
-    """Return the app as it was first written: with legacy functions."""
+    """Return an older version of the app, with legacy functions."""
     parser = PydanticOutputFunctionsParser(pydantic_schema=Calculator)
     bound = model.bind(functions=[convert_to_openai_function(Calculator)])
     return PROMPT | bound | parser | Calculator.calculate

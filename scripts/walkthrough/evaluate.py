@@ -1,4 +1,4 @@
-"""How often a model calls the calculator rightly."""
+"""Evaluates how often a model calls the calculator correctly."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from walkthrough.calculator import PROMPT, Calculator
 from walkthrough.questions import Question
 
 Score = dict[str, tuple[int, int]]
-"""Right answers and questions, by language."""
+"""Numbers of correct answers and of questions, by language."""
 
 
 def evaluate(model: ChatOpenAI, questions: Sequence[Question]) -> Score:
-    """Ask a model with the tool bound; right is one call with both numbers and the operation."""
-    # A call takes some 40 tokens; an untuned model may talk until it is stopped.
+    """Evaluate a model; a correct answer is a single call with both numbers and the operation."""
+    # A call takes about 40 tokens; a model that is not fine-tuned may not stop.
     chain = PROMPT | model.bind_tools([Calculator], max_tokens=96)
     answers = chain.batch(
         [{"input": question.text} for question in questions], {"max_concurrency": 4}
@@ -28,16 +28,16 @@ def evaluate(model: ChatOpenAI, questions: Sequence[Question]) -> Score:
 
 
 def is_right(answer: AIMessage, question: Question) -> bool:
-    """Tell whether an answer is the one right call, exactly."""
-    wanted = {
+    """Return whether an answer is exactly the expected call."""
+    expected = {
         "num1": question.num1,
         "num2": question.num2,
         "operation": question.operation,
     }
     calls = [(call["name"], call["args"]) for call in answer.tool_calls]
-    return calls == [("Calculator", wanted)]
+    return calls == [("Calculator", expected)]
 
 
 def total(score: Score) -> tuple[int, int]:
-    """Return right answers and questions over all languages."""
+    """Return the numbers of correct answers and of questions over all languages."""
     return sum(right for right, _ in score.values()), sum(count for _, count in score.values())

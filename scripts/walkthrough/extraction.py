@@ -1,4 +1,4 @@
-"""The second walkthrough: open information extraction, learned from a dataset of type chat."""
+"""The second walkthrough: open information extraction, from a dataset of type chat."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ SENTENCES = (
     "The player wins a medal.",
     "The writer finished her novel.",
 )
-"""Plain sentences: who, does what, to what. The first five are the few-shot pairs."""
+"""Sentences of subject, verb and object. The first five are the few-shot examples."""
 
 _VERBS = frozenset(
     "sells chases crosses helps shows grows reaches reads build joins peels paints damaged signs "
@@ -51,7 +51,7 @@ HELD_OUT = "The sailor fixes nets."
 
 
 def triples(sentence: str) -> str:
-    """Return what the sentence says, as a JSON list of `{s, object, relation}`."""
+    """Return the triples of a sentence, as a JSON list of `{s, object, relation}`."""
     words = sentence.rstrip(".").split()
     verb = next(index for index, word in enumerate(words) if word in _VERBS)
     return json.dumps(
@@ -66,7 +66,7 @@ def triples(sentence: str) -> str:
 
 
 def conversation(sentence: str) -> list[BaseMessage]:
-    """Return the messages that ask for the triples of a sentence: five worked pairs, then it."""
+    """Return messages that ask for the triples of a sentence, with five examples."""
     messages: list[BaseMessage] = []
     for shown in SENTENCES[:_FEW_SHOT]:
         messages += [HumanMessage(shown), AIMessage(triples(shown))]

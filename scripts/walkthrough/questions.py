@@ -65,7 +65,7 @@ WORDINGS: dict[str, Callable[[int, str, int], str]] = {
     "ja": _japanese,
     "es": _spanish,
 }
-"""How the app's users asked."""
+"""Wordings of the app's users."""
 
 UNSEEN: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
@@ -107,7 +107,7 @@ UNSEEN: dict[str, dict[str, tuple[str, ...]]] = {
         "-": ("Resta {a} menos {b}.", "Calcula {a} menos {b}", "¿Cuál es el resultado de {a}-{b}?"),
     },
 }
-"""Other ways to ask, which the app's users did not use: three an operation and language."""
+"""Wordings that the app's users did not use: three per operation and language."""
 
 
 def asked() -> list[Question]:
@@ -120,7 +120,7 @@ def asked() -> list[Question]:
 
 
 def held_out(per_language: int, seed: int = 0) -> list[Question]:
-    """Return questions about numbers that no question of `asked` holds, in the same wordings."""
+    """Return questions about numbers that are not in `asked`, in the same wordings."""
     return [
         Question(language, WORDINGS[language](a, operation, b), a, operation, b)
         for language, a, operation, b, _ in _drawn(per_language, seed)
@@ -128,7 +128,7 @@ def held_out(per_language: int, seed: int = 0) -> list[Question]:
 
 
 def reworded(per_language: int, seed: int = 0) -> list[Question]:
-    """Return questions about unseen numbers in wordings that `asked` does not have."""
+    """Return questions about unseen numbers in wordings that are not in `asked`."""
     return [
         Question(language, wording.format(a=a, b=b), a, operation, b)
         for language, a, operation, b, draw in _drawn(per_language, seed)

@@ -1,4 +1,4 @@
-"""The model that the app has used so far: a rule-based one where there is no key."""
+"""The original model of the app: a rule-based one if there is no API key."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from walkthrough.questions import Question, asked
 
 
 class RuleBasedTeacher(BaseChatModel):
-    """Answers the walkthrough's questions from a table, and gets a few of them wrong.
+    """Answers the walkthrough's questions from a table, a few of them incorrectly.
 
-    Every 17th answer has the wrong operation (its user will not like it), every 23rd call lacks a
-    number (the chain behind it fails), and every 29th request fails altogether.
+    Every 17th answer has the wrong operation (and is disliked), every 23rd call lacks a number (so
+    that the chain fails), and every 29th request fails.
     """
 
     answered: int = 0
@@ -30,7 +30,7 @@ class RuleBasedTeacher(BaseChatModel):
     def bind_tools(
         self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
-        """Bind tools, as every chat model that calls tools does."""
+        """Bind tools, like any chat model that calls tools."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
 
     def _generate(

@@ -1,4 +1,4 @@
-"""What the app's users did: they asked, and some said whether they liked the answer."""
+"""Simulated users of the app, who ask questions and rate most of the answers."""
 
 import uuid
 from collections.abc import Callable
@@ -23,7 +23,7 @@ SUCCEEDED_AND_LIKED = f'and(eq(status, "success"), {LIKED})'
 
 @dataclass
 class Traffic:
-    """What came of the questions."""
+    """Numbers of questions by outcome."""
 
     asked: int = 0
     failed: int = 0
@@ -34,15 +34,15 @@ class Traffic:
 def record_traffic(
     teacher: BaseChatModel, client: Client, project: str, tick: Callable[[], None] = lambda: None
 ) -> Traffic:
-    """Ask every question with tools and with legacy functions; leave feedback on the root runs.
+    """Ask every question with tools and with legacy functions; add feedback to the root runs.
 
-    LangChain's own tracer records the runs (`LANGSMITH_TRACING=true`). One user in eight says
-    nothing.
+    LangChain's own tracer records the runs (`LANGSMITH_TRACING=true`). One user in eight gives no
+    feedback.
 
     Args:
         teacher: The model of the app.
-        client: Sends the feedback.
-        project: Where the runs go, as the tracer has it (`LANGSMITH_PROJECT`).
+        client: Client that sends the feedback.
+        project: Project of the tracer (`LANGSMITH_PROJECT`).
         tick: Called after each question.
     """
     traffic = Traffic()

@@ -10,7 +10,7 @@ from langserve import RemoteRunnable
 from langsmith import Client, tracing_context
 
 from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
-from langchain_finetune.finetune.engines.embedded import ensure_engine, stop_engine
+from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.langserve import add_finetune_routes
 from support.servers import served

@@ -34,9 +34,9 @@ def test_doctor_finds_all_that_is_there(command, engine):
     result = command("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     found = {each["what"]: each for each in json.loads(result.stdout)}
-    assert found["embedded engine"]["said"] == f"runs at {engine.url}"
+    assert found["embedded engine"]["detail"] == f"runs at {engine.url}"
     assert found["LangSmith"]["state"] == "note"
-    assert "torch" in found["extra local"]["said"]
+    assert "torch" in found["extra local"]["detail"]
     key = engine.api_key.get_secret_value()
     told = command("doctor", LANGSMITH_ENDPOINT=engine.url, LANGSMITH_API_KEY=key)
     assert told.returncode == 0

@@ -8,7 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert, FineTune, Hyperparameters
-from langchain_finetune.finetune.engines.embedded import stop_engine
+from langchain_finetune.engines.local import stop_engine
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 
 pytestmark = pytest.mark.train

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from langchain_finetune import Convert, FineTune, FineTuningError
 from langchain_finetune.langserve import FineTuneSerializer, add_finetune_routes
 from langchain_finetune.langserve.jobs import ServedJobs
-from langchain_finetune.langserve.steps import Model
+from langchain_finetune.langserve.steps import served_steps
+from langchain_finetune.loaders.query import RunQuery
 from support.servers import served
 
 CANARY = "canary-7f3a"
@@ -160,8 +161,10 @@ def test_no_key_is_sent_or_traced(chain, job_id, langsmith, engine):
             assert key not in answer.text
             assert CANARY not in answer.text
     tracer = LangChainTracer(project_name="served", client=langsmith)
-    step = Model(ServedJobs(steps[0] | steps[1] | fine_tune, "/finetune"))
-    step.invoke(request, {"callbacks": [tracer]})
+    jobs = ServedJobs(steps[0] | steps[1] | fine_tune, "/finetune")
+    served_steps(jobs, RunQuery, lambda model: model)["model"].invoke(
+        request, {"callbacks": [tracer]}
+    )
     tracer.wait_for_futures()
     langsmith.flush()
     [run] = langsmith.list_runs(project_name="served")
@@ -179,7 +182,7 @@ def test_a_key_goes_only_where_its_owner_said(tuned):
     [model] = FineTuneSerializer("k", base_url="http://gateway.example/v1").loads(sent)
     assert model.openai_api_base == "http://gateway.example/v1"
     broken = json.dumps([{**plain, "headers": {}}]).encode()
-    with pytest.raises(FineTuningError, match="can't be understood"):
+    with pytest.raises(FineTuningError, match="malformed model manifest"):
         FineTuneSerializer("k").loads(broken)
 
 

@@ -119,7 +119,7 @@ def test_what_the_chain_does_not_take_is_said(url, job_id):
         f"{url}/bare/chain/invoke", json={"input": {"job_id": job_id, "input": {"a": 1}}}
     )
     assert answer.status_code == 422
-    assert "takes no such input" in answer.json()["detail"]
+    assert "does not accept this input" in answer.json()["detail"]
 
 
 def test_an_error_in_a_stream_is_told_before_it_is_raised(url):

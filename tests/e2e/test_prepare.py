@@ -112,17 +112,17 @@ def test_what_does_not_go_together_is_a_usage_error(command, chats, options):
 def test_check_tells_of_each_fault_and_shows_no_text(command, chats):
     good = command("check", chats)
     assert (good.code, good.err) == (0, "")
-    assert good.out == f"{chats}: 60 examples, 0 of them faulty; 0 errors, 0 warnings.\n"
+    assert good.out == f"{chats}: 60 examples, 0 with errors; 0 errors, 0 warnings.\n"
     with chats.open("a") as file:
         for content in ("SECRETWORD", "OTHERWORD"):
             file.write("\n" + json.dumps({"messages": [{"role": "user", "content": content}]}))
     bad = command("check", chats, "--rules", "azure")
     assert (bad.code, bad.err) == (1, "")
     assert f"{chats}: error: row 61: " in bad.out
-    assert "2 of them faulty" in bad.out
+    assert "2 with errors" in bad.out
     assert "WORD" not in bad.out
     [told, other] = command("check", chats, write_chats(Path("other.jsonl")), "--json").json
-    assert (told["ok"], told["faulty"], sum(told["errors"].values())) == (False, 2, 2)
+    assert (told["ok"], told["invalid"], sum(told["errors"].values())) == (False, 2, 2)
     assert [finding["row"] for finding in told["findings"]] == [61, 62]
     assert (other["ok"], other["findings"]) == (True, [])
 

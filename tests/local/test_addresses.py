@@ -12,10 +12,10 @@ import pytest
 from langsmith import Client
 from openai import OpenAI
 
+from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.finetune.engines.embedded import find_engine
 from langchain_finetune.home import KEY_VARIABLE, RunningEngine, ensure_key
-from langchain_finetune.local.addresses import Certificate, certificate_of, choose_places, url_of
+from langchain_finetune.local.addresses import Certificate, certificate_of, choose_endpoints, url_of
 from langchain_finetune.local.server import serve
 from support.certificates import write_certificate
 
@@ -39,7 +39,7 @@ def running(home, until, *options):
 
 
 def public_url(log):
-    [url] = re.findall(r"Others reach the engine at (\S+)", log())
+    [url] = re.findall(r"The engine is public at (\S+)", log())
     return url.replace("0.0.0.0", "127.0.0.1")
 
 
@@ -63,28 +63,28 @@ def test_an_address_that_others_reach_takes_a_certificate(tmp_path, host):
 
 @pytest.mark.parametrize("host", ["", "no such host", "x" * 300, "a..b", "\x00", "[::1]"])
 def test_a_host_that_is_none(tmp_path, host):
-    with pytest.raises(EngineError, match=r"is none: take 127\.0\.0\.1"):
+    with pytest.raises(EngineError, match=r"is not a valid host. Use 127\.0\.0\.1"):
         serve(tmp_path, host=host)
 
 
 def test_an_address_of_another_machine(tmp_path):
-    with pytest.raises(EngineError, match="can't be used"):
+    with pytest.raises(EngineError, match="Cannot listen on port 8123 at"):
         serve(tmp_path, host="192.0.2.1", port=8123, insecure_public=True)
 
 
 def test_certificates_that_are_none(tmp_path):
     chain, key = write_certificate(tmp_path)
     assert certificate_of(None, None) is None
-    with pytest.raises(EngineError, match="needs both files"):
+    with pytest.raises(EngineError, match="requires both"):
         certificate_of(chain, None)
     for bad in (Certificate(key, chain), Certificate(chain, tmp_path / "none")):
-        with pytest.raises(EngineError, match="no certificate with its key"):
-            choose_places("0.0.0.0", 0, certificate=bad, insecure_public=False)
+        with pytest.raises(EngineError, match="not a certificate and its key"):
+            choose_endpoints("0.0.0.0", 0, certificate=bad, insecure_public=False)
     locked = Certificate(*write_certificate(tmp_path, password=b"secret"))
     with pytest.raises(EngineError, match="without a password"):
-        choose_places("0.0.0.0", 0, certificate=locked, insecure_public=False)
-    with pytest.raises(EngineError, match="for an address that others reach"):
-        choose_places("127.0.0.1", 0, certificate=Certificate(chain, key), insecure_public=False)
+        choose_endpoints("0.0.0.0", 0, certificate=locked, insecure_public=False)
+    with pytest.raises(EngineError, match="only for a public address"):
+        choose_endpoints("127.0.0.1", 0, certificate=Certificate(chain, key), insecure_public=False)
 
 
 def test_urls():
@@ -156,7 +156,7 @@ def test_a_key_that_others_can_read(tmp_path, monkeypatch):
     assert kept.stat().st_mode & 0o777 == 0o600
     for mode in (0o640, 0o604, 0o620):
         kept.chmod(mode)
-        with pytest.raises(FineTuningError, match="run chmod 600"):
+        with pytest.raises(FineTuningError, match="run 'chmod 600"):
             serve(tmp_path)
     assert not (tmp_path / "engine.json").exists()
     kept.chmod(0o600)

@@ -43,10 +43,10 @@ def wait_s():
 
 @pytest.fixture
 def address(monkeypatch, wait_s):
-    monkeypatch.setattr(http_server, "WAIT_S", wait_s)
+    monkeypatch.setattr(http_server, "READ_TIMEOUT_S", wait_s)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            app, http=http_server.PatientProtocol, loop="asyncio", ws="none", lifespan="off",
+            app, http=http_server.TimeoutProtocol, loop="asyncio", ws="none", lifespan="off",
             log_level="error", timeout_keep_alive=60,
         )  # fmt: skip
         server = uvicorn.Server(config)
@@ -95,7 +95,7 @@ def test_who_says_too_little_is_hung_up_on(address, begun, dripped):
 
 
 def test_who_does_not_read_is_hung_up_on(address, monkeypatch):
-    monkeypatch.setattr(http_server, "UNREAD_S", 0.3)
+    monkeypatch.setattr(http_server, "WRITE_TIMEOUT_S", 0.3)
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         assert ended.get(timeout=60) == "http.disconnect"
@@ -107,7 +107,7 @@ def test_who_does_not_read_is_hung_up_on(address, monkeypatch):
 
 
 def test_who_reads_gets_all_of_a_long_answer(address, monkeypatch):
-    monkeypatch.setattr(http_server, "UNREAD_S", 30.0)
+    monkeypatch.setattr(http_server, "WRITE_TIMEOUT_S", 30.0)
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         size = 0

@@ -40,7 +40,7 @@ def test_a_second_engine_on_the_same_home_names_the_first(engine):
     )
     assert second.returncode == 3
     assert second.stderr == (
-        f"Another engine serves this home at {engine.url}; stop it or choose another home.\n"
+        f"Another engine is running on this home at {engine.url}; stop it or choose another home.\n"
     )
     assert RunningEngine.read(engine.home).url == engine.url
 
@@ -65,10 +65,10 @@ def test_serve_tells_its_address_as_json_once_it_answers(tmp_path):
 def test_a_port_that_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(EngineError, match=f"Port {port} can't be used"):
+        with pytest.raises(EngineError, match=f"Cannot listen on port {port}"):
             serve(tmp_path, port=port)
     assert not (tmp_path / "engine.json").exists()
-    with pytest.raises(EngineError, match="Port 99999"):
+    with pytest.raises(EngineError, match="port 99999"):
         serve(tmp_path, port=99999)
 
 
@@ -81,7 +81,9 @@ def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch)
 
 def test_the_extra_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
-    with pytest.raises(EngineError, match=r"needs trl: run pip install 'langchain-finetune\[local"):
+    with pytest.raises(
+        EngineError, match=r"requires trl: run pip install 'langchain-finetune\[local"
+    ):
         serve(tmp_path)
 
 

@@ -2,11 +2,11 @@
 
 import socket
 
-from langchain_finetune.local.addresses import listening
+from langchain_finetune.local.addresses import Endpoint
 
 
 def test_small_parts_leave_at_once():
-    with listening("127.0.0.1", 0) as listener:
+    with Endpoint("127.0.0.1", 0).bind() as listener:
         listener.listen()
         with socket.create_connection(listener.getsockname()):
             accepted, _ = listener.accept()

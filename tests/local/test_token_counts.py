@@ -174,7 +174,7 @@ def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
 
 def test_a_folder_that_is_no_model_is_one_sentence(tmp_path):
     assert len(list(Convert(model=str(tmp_path)).invoke([answered("Hi")]))) == 1
-    with pytest.raises(ConvertError, match="That folder is no model"):
+    with pytest.raises(ConvertError, match="That folder is not a model"):
         list(Convert(model=str(tmp_path), count_tokens="always").invoke([answered("Hi")]))
 
 

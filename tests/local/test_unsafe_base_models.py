@@ -90,7 +90,7 @@ def refused(folder):
 @pytest.mark.parametrize("known", [True, False])
 def test_a_base_with_code(tiny_model, mark, known):
     folder = with_code(tiny_model, mark, known=known)
-    assert "brings Python code of its own" in refused(folder)
+    assert "requires custom Python code" in refused(folder)
     # Should one come past that door, transformers is told not to trust it.
     load_all_ways(folder)
 

@@ -13,10 +13,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from openai import AsyncOpenAI, OpenAI
 
 from langchain_finetune.convert.jsonl import WrittenFile
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.flow import arun_flow, run_flow
+from langchain_finetune.engines.openai_compatible import account_of
 from langchain_finetune.finetune import connection
-from langchain_finetune.finetune.account import Account
-from langchain_finetune.finetune.fingerprint import account_of
-from langchain_finetune.finetune.flow import arun_flow, run_flow
+from langchain_finetune.finetune.connection import Account
 from langchain_finetune.finetune.job_spec import JobSpec
 from langchain_finetune.finetune.ledger import Ledger
 
@@ -41,10 +42,10 @@ class Clock:
             self.engine.now += seconds
 
 
-def place_in(home, engine=None, **changes):
+def account_in(home, engine=None, **changes):
     now = (lambda: engine.now) if engine is not None else (lambda: 1.8e9)
-    place = Account("openai", URL, account_of(URL, None, None), Ledger(home), now)
-    return replace(place, **changes)
+    account = Account(engine_of("openai"), URL, account_of(URL, None, None), Ledger(home), now)
+    return replace(account, **changes)
 
 
 def spec_in(folder, content=b'{"messages": []}\n', **changes):

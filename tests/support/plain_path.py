@@ -2,12 +2,13 @@
 
 import orjson
 
-from langchain_finetune.checks import PROFILES, check_example
+from langchain_finetune.checks import check_example
 from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.convert.rows import encode_line
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.sessions import supervised_example
+from support.profiles import PROFILES
 
 
 def plain_lines(data, names):

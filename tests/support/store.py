@@ -10,7 +10,7 @@ from langsmith import Client
 from langsmith.run_trees import RunTree
 
 from langchain_finetune.local.auth.guard import install_error_handlers
-from langchain_finetune.local.page.render_html import page
+from langchain_finetune.local.page.render_html import render_page
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.runs import constructor
 from support.servers import served
@@ -69,7 +69,7 @@ def store_client(path, gate=None):
     app = FastAPI()
     store = RunStore(path)
     app.include_router(create_store_router(store))
-    install_error_handlers(app, page)
+    install_error_handlers(app, render_page)
     if gate:
         gate.app = app
     with served(gate or app) as url:

@@ -13,7 +13,6 @@ import pytest
 import langchain_finetune.checks
 from langchain_finetune import ConvertError, check_file
 from langchain_finetune.checks import (
-    PROFILES,
     Finding,
     check_example,
     check_lines,
@@ -26,6 +25,7 @@ from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS
 from support.broken_tools import TOOLS
+from support.profiles import PROFILES
 
 CORPUS = [*MESSAGES, *TOOLS, *CALLS]
 GOOD = json.dumps(chat(USER, ANSWER)).encode()

@@ -5,8 +5,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from langchain_finetune import BudgetError, Convert, FineTune
-from langchain_finetune.convert.estimate import LOCAL_SPEEDS, estimate, price_of
+from langchain_finetune.convert.estimate import estimate, price_of
 from langchain_finetune.convert.rows import Target
+from langchain_finetune.engines import engine_of
 from langchain_finetune.home import HOME_VARIABLE
 
 
@@ -67,12 +68,12 @@ def test_epochs_that_were_asked_for_count():
     assert (made.n_epochs, made.usd) == (7, 175.0)
 
 
-@pytest.mark.parametrize("model", LOCAL_SPEEDS)
+@pytest.mark.parametrize("model", engine_of("local").speeds)
 def test_the_embedded_engine_costs_time(model):
     made = estimate(Target("local", model), 100, 10_000, tokens_are_estimated=False)
     assert made.usd == 0
     assert made.seconds == pytest.approx(
-        made.trained_tokens / LOCAL_SPEEDS[model].tokens_per_s, abs=0.1
+        made.trained_tokens / engine_of("local").speeds[model].tokens_per_s, abs=0.1
     )
 
 

@@ -70,5 +70,5 @@ def test_a_wrong_condition_or_file_is_one_sentence(tmp_path):
         selected(project=["a"], since="yesterday")
     broken = tmp_path / "query.json"
     broken.write_text('{"projekt": "a"}')
-    with pytest.raises(LoadError, match=r"query\.json holds no RunQuery: projekt"):
+    with pytest.raises(LoadError, match=r"query\.json is not a valid RunQuery: projekt"):
         selected(query=broken)

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from langchain_finetune.engines.azure import AzureDeployment, deploy_on_azure
+from langchain_finetune.engines.deployment import Pause
+from langchain_finetune.engines.flow import arun_flow, run_flow
+from langchain_finetune.engines.jobs import JobStatus
+from langchain_finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
 from langchain_finetune.errors import DeployError
-from langchain_finetune.finetune.engines.azure import AzureDeployment, deploy_on_azure
-from langchain_finetune.finetune.engines.deployment import Pause
-from langchain_finetune.finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
-from langchain_finetune.finetune.flow import arun_flow, run_flow
-from langchain_finetune.finetune.job_status import JobStatus
 from support.deploy_hosts import Host
 from support.servers import served
 

@@ -6,10 +6,10 @@ import warnings
 import httpx2
 import pytest
 
+from langchain_finetune.engines.openai import SHUTDOWNS, is_openai, shutdown_of
 from langchain_finetune.errors import ModelRetirementWarning, TrainingNotAvailableError
-from langchain_finetune.finetune.deprecations import SHUTDOWNS, is_openai, shutdown_of
 from langchain_finetune.finetune.submit import submit_once
-from support.jobs import Clock, place_in, run, spec_in
+from support.jobs import Clock, account_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 
 
@@ -23,7 +23,7 @@ def submit(engine, tmp_path):
     """Submit a job; `handler` stands before the engine."""
 
     def submit(handler=engine, model="base-model", **place):
-        where = place_in(tmp_path / "home", engine, **place)
+        where = account_in(tmp_path / "home", engine, **place)
         spec = spec_in(tmp_path / "spool", model=model)
         return run(submit_once(spec, where), handler, Clock(engine)).id
 

@@ -1,6 +1,5 @@
 """Finding, starting and stopping the embedded engine."""
 
-import asyncio
 import http.server
 import json
 import os
@@ -11,20 +10,19 @@ import urllib.request
 
 import pytest
 
-from langchain_finetune.errors import EngineUnreachableError
-from langchain_finetune.finetune.engines import embedded
-from langchain_finetune.finetune.engines.embedded import (
-    aensure_engine,
+from langchain_finetune.engines import local as embedded
+from langchain_finetune.engines.local import (
     ensure_engine,
     find_engine,
     stop_engine,
 )
+from langchain_finetune.errors import EngineUnreachableError
 from langchain_finetune.home import KEY_VARIABLE, RunningEngine
 
 ENSURE = """
 import sys
 from pathlib import Path
-from langchain_finetune.finetune.engines.embedded import ensure_engine
+from langchain_finetune.engines.local import ensure_engine
 address = ensure_engine(Path(sys.argv[1]))
 print(address.base_url, address.api_key.get_secret_value())
 """
@@ -60,7 +58,8 @@ def test_starts_finds_and_stops(home):
     assert RunningEngine.read(home).pid == pid
     assert stop_engine(home) is True
     assert find_engine(home) is None
-    again = asyncio.run(aensure_engine(home))  # at once, while the first may still be ending
+    # At once, while the first may still be ending.
+    again = ensure_engine(home)
     assert again.api_key == address.api_key
 
 

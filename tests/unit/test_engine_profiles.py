@@ -142,7 +142,7 @@ def test_pairs_make_a_job_of_the_method_dpo(url, engine):
 
 
 def test_completions_are_not_for_engines_of_chats():
-    with pytest.raises(ConvertError, match="not on prompt and completion"):
+    with pytest.raises(ConvertError, match="not on completion"):
         FineTune(model="nano", engine="local").submit(Convert(method="completion").invoke([]))
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import httpx2
 import pytest
 
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.job_status import JobProgress
 from langchain_finetune.finetune.submit import submit_once
 from langchain_finetune.finetune.wait import Patience, wait_for_job
-from support.jobs import Clock, arun, place_in, run, spec_in
+from support.jobs import Clock, account_in, arun, run, spec_in
 from support.light_engine import LightEngine, refusal
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
@@ -107,8 +108,8 @@ def test_one_job_and_each_event_once(tmp_path, seed):
     lag_s = rng.choice([0, 2, 10]) if kind == "openai" else 0
     engine = LightEngine(page=rng.choice([1, 2, 3, 50]), lag_s=lag_s)
     chaos = Chaos(engine, rng)
-    place = place_in(tmp_path / "home", engine)
-    place = replace(place, engine=kind, ledger=DyingLedger(place.ledger, chaos))
+    place = account_in(tmp_path / "home", engine)
+    place = replace(place, engine=engine_of(kind), ledger=DyingLedger(place.ledger, chaos))
     spec = spec_in(tmp_path / "spool")
     heard = []
 

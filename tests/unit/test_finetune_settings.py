@@ -119,7 +119,7 @@ def test_what_does_not_speak_the_api_is_named(home):
 
 def test_a_home_that_is_no_folder_is_one_sentence(home):
     home.write_text("")
-    with pytest.raises(FineTuningError, match="can't be used"):
+    with pytest.raises(FineTuningError, match="cannot be used"):
         FineTune(model="m", api_key="k").invoke(Convert().invoke(chats()))
     assert RunningEngine.read(home) is None
     assert read_key(home) is None

@@ -10,11 +10,12 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_finetune.checks import PROFILES, check_example, check_lines
+from langchain_finetune.checks import check_example, check_lines
 from langchain_finetune.checks.fixes import fix_example
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
 from support.broken_tools import TOOLS
+from support.profiles import PROFILES
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 EXAMPLES = [

@@ -2,9 +2,10 @@
 
 import pytest
 
-from langchain_finetune.checks import PROFILES, errors_of
+from langchain_finetune.checks import errors_of
 from langchain_finetune.checks.preference import check_preference
 from support.broken_pairs import BROKEN_PAIRS, CALLS, GOOD, TOOLS, USER, pair
+from support.profiles import PROFILES
 
 
 @pytest.mark.parametrize(

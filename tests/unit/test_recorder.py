@@ -244,7 +244,7 @@ def test_a_long_life_keeps_nothing(recorder):
 
 
 def test_a_file_that_can_not_be_opened_is_an_error(tmp_path):
-    with pytest.raises(LoadError, match="can't be recorded"):
+    with pytest.raises(LoadError, match="Cannot record runs in"):
         RunRecorder(tmp_path)
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import httpx2
 import pytest
 
+from langchain_finetune.engines.openai_compatible import account_of
 from langchain_finetune.errors import (
     BaseModelError,
     EngineAuthenticationError,
@@ -12,9 +13,9 @@ from langchain_finetune.errors import (
     FineTuningError,
     JobSubmissionError,
 )
-from langchain_finetune.finetune.fingerprint import account_of, fingerprint_of
+from langchain_finetune.finetune.job_spec import fingerprint_of
 from langchain_finetune.finetune.submit import submit_once
-from support.jobs import Clock, place_in, run, spec_in
+from support.jobs import Clock, account_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 
 CREATE = ("POST", "/fine_tuning/jobs")
@@ -32,7 +33,7 @@ def submit(engine, tmp_path):
 
     def submit(handler=engine, home="home", reuse=True, place=None, **changes):
         spec = spec_in(tmp_path / "spool", **changes)
-        where = place or place_in(tmp_path / home, engine)
+        where = place or account_in(tmp_path / home, engine)
         return run(submit_once(spec, where, reuse=reuse), handler, Clock(engine)).id
 
     return submit

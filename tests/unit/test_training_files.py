@@ -14,10 +14,11 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
-from langchain_finetune.checks import OPENAI, PROFILES
+from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.rows import Target
+from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.finetune.training_files import spool
 
 BESIDE = {"manifest.json", "sources.jsonl", "report.json", "report.html"}
@@ -203,7 +204,8 @@ def test_a_test_part_alone_is_no_training_data(tmp_path):
 
 
 def test_a_file_larger_than_the_engine_takes_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setitem(PROFILES, "openai", replace(OPENAI, max_file_bytes=1000))
+    small = replace(engine_of("openai"), profile=replace(OPENAI, max_file_bytes=1000))
+    monkeypatch.setitem(ENGINES, "openai", small)
     examples = Convert().invoke(chats(40))
     with pytest.raises(ConvertError, match=r"train part can't be sent \(file_too_large\)"):
         spool(examples, tmp_path, target=Target("openai"))

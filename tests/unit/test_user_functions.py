@@ -33,7 +33,7 @@ def told(make, kind, function, chat_id):
     with pytest.raises(kind) as caught:
         list(make())
     said = str(caught.value)
-    assert f"Your function `{function}` failed for the chat {chat_id}" in said
+    assert f"Your function `{function}` failed for chat {chat_id}" in said
     assert "Zebulon" not in said
     assert isinstance(caught.value.__cause__, MineError)
 

@@ -5,6 +5,7 @@ import json
 import httpx2
 import pytest
 
+from langchain_finetune.engines.jobs import EngineSilent, JobProgress, JobStatus
 from langchain_finetune.errors import (
     EngineAuthenticationError,
     EngineError,
@@ -13,9 +14,8 @@ from langchain_finetune.errors import (
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.job_status import EngineSilent, JobProgress, JobStatus
 from langchain_finetune.finetune.wait import Patience, wait_for_job
-from support.jobs import Clock, arun, place_in, run
+from support.jobs import Clock, account_in, arun, run
 from support.light_engine import LightEngine, refusal
 
 
@@ -69,7 +69,7 @@ class Script:
 def wait(script, clock, home, timeout_s=1800.0, runner=run):
     news = []
     patience = Patience(timeout_s, first_s=1.0, longest_s=60.0, clock=clock)
-    return runner(wait_for_job("j", patience, place_in(home)), script, clock, news.append), news
+    return runner(wait_for_job("j", patience, account_in(home)), script, clock, news.append), news
 
 
 def test_the_model_comes_back_when_the_job_succeeded(tmp_path):
@@ -255,5 +255,5 @@ def test_thirty_minutes_of_an_engine_that_fails_half_the_time(tmp_path):
 
     patience = Patience(1800.0, 5.0, 60.0, clock)
     with pytest.raises(JobTimeoutError):
-        run(wait_for_job(job_id, patience, place_in(tmp_path, engine)), handler, clock)
+        run(wait_for_job(job_id, patience, account_in(tmp_path, engine)), handler, clock)
     assert 1800.0 <= clock.time < 1810.0

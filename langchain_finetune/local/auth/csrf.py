@@ -1,8 +1,8 @@
-"""Which requests of browsers may pass. Pure functions; the guard asks them.
+"""Protection against cross-site requests of browsers. Pure functions, used by the guard.
 
-A browser sends the cookie of a session by itself, also where another site made it send the
-request. So the cookie alone proves nothing: where a request comes from is looked at, too. Cookies
-and `SameSite` know no ports, so that other servers of this machine count as another site here.
+A browser attaches the session cookie also to requests that another site caused. The cookie alone
+therefore proves nothing, and the origin of each request is checked. Cookies and `SameSite` ignore
+ports, so other servers on this machine are treated as other sites, too.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 SIGN_IN = "/ui/sign-in"
 TICKETS = "/ui/tickets"
-"""Where a ticket is given for the key; the only one of the page's addresses that takes the key."""
+"""Creates a ticket for the key; the only path of the page that accepts the key."""
 
 STATIC = "/ui/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -28,32 +28,32 @@ PAGE_HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # With no-referrer, browsers would send `Origin: null` with the page's own forms.
+    # With no-referrer, browsers would send `Origin: null` with the page's forms.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""What every answer of the page carries."""
+"""Headers of all responses of the page."""
 
 
 def is_page(path: str) -> bool:
-    """Return whether an address is one of the page, which a session opens and the key does not."""
+    """Return whether a path belongs to the page, which requires a session instead of the key."""
     return (path in {"/", "/ui"} or path.startswith("/ui/")) and path != TICKETS
 
 
-def is_open(path: str) -> bool:
-    """Return whether an address of the page needs no session."""
+def is_public(path: str) -> bool:
+    """Return whether a path of the page requires no session."""
     return path == SIGN_IN or path.startswith(STATIC)
 
 
-def is_seen(path: str, headers: Headers) -> bool:
-    """Return whether a person sees the answer, not a script: so it must be a page."""
+def expects_page(path: str, headers: Headers) -> bool:
+    """Return whether the browser will show the response, so that errors must be pages, too."""
     return is_page(path) and headers.get("sec-fetch-mode", "navigate") == "navigate"
 
 
 def cookie_name(host: str) -> str:
-    """Return the name of the session's cookie: engines at other ports have their own.
+    """Return the name of the session cookie, which is different for engines at other ports.
 
     Example:
         >>> cookie_name("127.0.0.1:8123")
@@ -65,29 +65,29 @@ def cookie_name(host: str) -> str:
 
 
 def session_token(headers: Headers) -> str | None:
-    """Return the session's token among the cookies of a request."""
-    # Not the standard library's parser: that one stops at the first cookie that is odd, and all
-    # servers of this machine share the browser's cookies for its name.
+    """Return the session token from the cookies of a request."""
+    # Not the standard library's parser, which stops at the first malformed cookie: the cookies of
+    # all servers on this machine are sent to each of them.
     return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")))
 
 
-def fault(scope: Scope, headers: Headers) -> str | None:
-    """Return why a browser's request must not pass, or None where it may.
+def csrf_error(scope: Scope, headers: Headers) -> str | None:
+    """Return why a browser's request is refused, or None if it is allowed.
 
     Args:
-        scope: The request; `server` is the address that the connection came in at.
+        scope: The request; `server` is the address that it was sent to.
         headers: Its headers.
     """
     host = headers.get("host", "")
     if not _is_served(host, scope, headers):
-        # Or else any name that resolves to this machine would be a door to it (DNS rebinding).
+        # Prevents DNS rebinding: any name may resolve to this machine.
         return "The engine does not serve this host name."
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if scope["method"] in SAFE_METHODS:
-        came_along = headers.get("sec-fetch-mode") == "navigate" and is_page(scope["path"])
-        if site in {None, "same-origin", "none"} or came_along:
+        is_link = headers.get("sec-fetch-mode") == "navigate" and is_page(scope["path"])
+        if site in {None, "same-origin", "none"} or is_link:
             return None
-        return "Only the engine's own page may ask for this."
+        return "Only the engine's own page may request this."
     if origin is not None:
         is_own = urlsplit(origin).netloc == host and site in {None, "same-origin"}
     else:
@@ -103,20 +103,20 @@ def _is_served(host: str, scope: Scope, headers: Headers) -> bool:
     server = scope.get("server")
     if name is None or server is None:
         return False
-    # With TLS the browser has held the name against the certificate. But anybody can write a
-    # header that makes plain HTTP look like TLS.
+    # With TLS, the browser has verified the name. But a client can send a header that makes
+    # unencrypted HTTP look like TLS.
     by_tls = scope["scheme"] == "https" and "x-forwarded-proto" not in headers
     if name == "localhost" or by_tls:
         return True
     try:
-        # Another port may be that of a tunnel; only names can be made to mean another machine.
+        # The port may differ, for a tunnel; only names can resolve to another machine.
         address = ipaddress.ip_address(name)
-        return address.is_loopback or address == _plain(ipaddress.ip_address(server[0]))
+        return address.is_loopback or address == _unmapped(ipaddress.ip_address(server[0]))
     except ValueError:
         return False
 
 
-def _plain(address: _Address) -> _Address:
-    """Return an address as browsers write it: a socket for IPv6 tells IPv4 as `::ffff:10.0.0.7`."""
+def _unmapped(address: _Address) -> _Address:
+    """Return an address as browsers write it: IPv6 sockets report IPv4 as `::ffff:10.0.0.7`."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address

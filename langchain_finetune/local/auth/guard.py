@@ -1,4 +1,4 @@
-"""What stands before the routes: key or session, the size of bodies, errors in OpenAI's shape."""
+"""Checks requests before routing: API key or session, size of bodies; handles errors."""
 
 import secrets
 from collections.abc import Callable
@@ -22,33 +22,33 @@ from langchain_finetune.local.store.routes.public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
 OPEN_PATHS = frozenset({"/info", "/health"})
-"""What anybody may GET: LangSmith's clients ask for `/info` before they have a key."""
+"""Paths that need no key for GET: LangSmith's clients request `/info` without one."""
 
 MAX_FORM_BYTES = 2**20
-"""What may stand around a file or a part; also what may come from who is not signed in."""
+"""Maximum overhead of a multipart form, and size of a form sent before sign-in."""
 
 MAX_JSON_BYTES = 8 * 2**20
-"""JSON of OpenAI's API, which takes up to thirty times as much memory once it is parsed."""
+"""Maximum JSON of OpenAI's API; parsed, it takes up to thirty times as much memory."""
 
 MAX_BODY_BYTES = 64 * 2**20
-"""Any other body; LangSmith's clients cut their batches at 20 MiB."""
+"""Maximum of other bodies; LangSmith's clients split batches at 20 MiB."""
 
 
 Render = Callable[..., Response]
-"""Makes a page: `render(request, template, status=..., **values)`."""
+"""Renders a page: `render(request, template, status=..., **values)`."""
 
 
 class Guard:
-    """Lets only requests through that may pass and are not too large (ASGI middleware).
+    """ASGI middleware that refuses unauthorized and oversized requests.
 
-    The API asks for the key. The page asks for a session, which opens `/v1` to its scripts, too;
-    wherever a session counts, so does where the request comes from.
+    The API requires the key. The page requires a session, which also gives its scripts access to
+    `/v1`; requests with a session are checked for their origin.
 
     Args:
-        app: What comes behind.
+        app: The wrapped application.
         key: The key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith).
-        sessions: Who is signed in to the page.
-        render: Makes the pages on which people see a refusal.
+        sessions: Sessions of the page.
+        render: Renders error pages.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Guard:
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,11 +72,11 @@ class Guard:
         else:
             refused = self._api_refusal(scope, headers)
         if refused is None and _length(headers) > limit:
-            refused = self._refused(scope, _too_large(limit))
+            refused = self._error(scope, _too_large(limit))
         if refused is not None:
             await refused(scope, receive, send)
         else:
-            await self._app(scope, _counted(receive, limit), send)
+            await self._app(scope, _limited(receive, limit), send)
 
     def _api_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if scope["path"] in OPEN_PATHS and scope["method"] in csrf.SAFE_METHODS:
@@ -88,19 +88,19 @@ class Guard:
         if is_presigned(scope["method"], scope["path"]):
             return None
         if not scope["path"].startswith("/v1/") or not self._has_session(scope, headers):
-            return _response(_UNAUTHORIZED)
+            return self._error(scope, _UNAUTHORIZED)
         return self._cross_site_refusal(scope, headers)
 
     def _page_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         refused = self._cross_site_refusal(scope, headers)
-        if refused or self._has_session(scope, headers) or csrf.is_open(scope["path"]):
+        if refused or self._has_session(scope, headers) or csrf.is_public(scope["path"]):
             return refused
         if scope["method"] not in csrf.SAFE_METHODS:
-            return self._refused(scope, ApiError(401, "Sign in first: the session has ended."))
+            return self._error(scope, ApiError(401, "The session has ended. Sign in again."))
         if headers.get("sec-fetch-site") == "cross-site":
-            # A link of another site: the browser keeps the cookie back, but not from this page.
-            return self._render(Request(scope), "arrived.html", target=_target(scope))
-        # Without the query: it may hold a filter with users' text.
+            # A link on another site: browsers send the cookie only when this page redirects.
+            return self._render(Request(scope), "same_site_redirect.html", target=_target(scope))
+        # Without the query, which may contain a filter with users' text.
         target = URL(csrf.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
 
@@ -110,55 +110,54 @@ class Guard:
         return session is not None
 
     def _cross_site_refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        fault = csrf.fault(scope, headers)
-        if fault is None:
-            return None
-        return self._refused(scope, ApiError(403, fault, code="forbidden"))
+        reason = csrf.csrf_error(scope, headers)
+        return self._error(scope, ApiError(403, reason, code="forbidden")) if reason else None
 
-    def _refused(self, scope: Scope, error: ApiError) -> Response:
-        return _refused(Request(scope), error, self._render)
+    def _error(self, scope: Scope, error: ApiError) -> Response:
+        return _error_response(Request(scope), error, self._render)
 
 
 def install_error_handlers(app: FastAPI, render: Render) -> None:
-    """Make every error of the app an answer in OpenAI's shape, or a page where people see it.
+    """Return all errors of an application in OpenAI's format, or as pages to browsers.
 
     Args:
         app: The application.
-        render: Makes the pages.
+        render: Renders the pages.
     """
 
     @app.exception_handler(ApiError)
-    async def refused(_: Request, error: ApiError) -> JSONResponse:
-        return _response(error)
+    async def api_error(request: Request, error: ApiError) -> Response:
+        return _error_response(request, error, render)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        # Only place and rule: the input itself may be training text.
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        # Only field and rule: the input itself may be training text.
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:])
+        message = f"{param}: {first['msg']}"
         if first["type"] == "json_invalid":
-            return _response(ApiError(400, "The body is no JSON."))
-        return _response(ApiError(400, f"{param}: {first['msg']}", param=param or None))
+            param, message = "", "The body is not valid JSON."
+        return _error_response(request, ApiError(400, message, param=param or None), render)
 
     @app.exception_handler(HTTPException)
-    async def refused_by_framework(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        refusal = ApiError(error.status_code, str(error.detail))
         if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus(404).phrase:
             message = f"Unknown request URL: {request.method} {request.url.path}."
-            return _refused(request, ApiError(404, message, code="unknown_url"), render)
-        return _refused(request, ApiError(error.status_code, str(error.detail)), render)
+            refusal = ApiError(404, message, code="unknown_url")
+        return _error_response(request, refusal, render)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, _error: ClientDisconnect) -> Response:
-        # Nobody hears it. It is no fault of the engine's, which would be logged.
+    async def disconnected(_: Request, _error: ClientDisconnect) -> Response:
+        # The client does not receive it; without a handler, the engine would log an error.
         return Response(status_code=HTTPStatus.BAD_REQUEST)
 
     @app.exception_handler(Exception)
-    async def broken(request: Request, _error: Exception) -> Response:
-        response = _refused(
-            request, ApiError(500, "The engine failed; its log says where."), render
-        )
+    async def internal_error(request: Request, _error: Exception) -> Response:
+        error = ApiError(500, "The engine failed to handle the request; see its log.")
+        response = _error_response(request, error, render)
         if csrf.is_page(request.url.path):
-            # This answer does not come through the guard.
+            # Not added by the guard: this handler runs outside of it.
             response.headers.update(csrf.PAGE_HEADERS)
         return response
 
@@ -179,31 +178,27 @@ _UNAUTHORIZED = ApiError(
 )
 
 
-def _response(error: ApiError) -> JSONResponse:
+def _error_response(request: Request, error: ApiError, render: Render) -> Response:
+    if csrf.expects_page(request.url.path, request.headers):
+        return render(request, "error.html", status=error.status, message=error.message)
     return JSONResponse(error.body(), error.status)
 
 
-def _refused(request: Request, error: ApiError, render: Render) -> Response:
-    if csrf.is_seen(request.url.path, request.headers):
-        return render(request, "error.html", status=error.status, message=error.message)
-    return _response(error)
-
-
 def _target(scope: Scope) -> str:
-    """Return what was asked for of this host, as it stood in the request."""
+    """Return the requested path and query."""
     query = scope["query_string"].decode("latin-1")
     return str(URL(path=quote(scope["path"]), query=query))
 
 
 def _with_page_headers(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in csrf.PAGE_HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return sent
+    return send_with_headers
 
 
 def _too_large(limit: int) -> ApiError:
@@ -212,7 +207,7 @@ def _too_large(limit: int) -> ApiError:
 
 def _limit(path: str) -> int:
     if path == csrf.SIGN_IN:
-        return MAX_FORM_BYTES  # Anybody may send it.
+        return MAX_FORM_BYTES  # Sent before sign-in.
     if path == "/v1/files":
         return MAX_FILE_BYTES + MAX_FORM_BYTES
     if path.startswith("/v1/uploads/"):
@@ -221,21 +216,21 @@ def _limit(path: str) -> int:
 
 
 def _length(headers: Headers) -> int:
-    given = headers.get("content-length", "")
-    return int(given) if given.isascii() and given.isdigit() else 0
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    """Return the same stream, which breaks once more than `limit` bytes have come."""
-    came = 0
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Return the stream of a body, which fails after more than `limit` bytes."""
+    received = 0
 
-    async def counted() -> Message:
-        nonlocal came
+    async def receive_limited() -> Message:
+        nonlocal received
         message = await receive()
-        came += len(message.get("body", b""))
-        if came > limit:
-            # FastAPI turns all others than its own exceptions into a 400.
+        received += len(message.get("body", b""))
+        if received > limit:
+            # FastAPI would turn any other exception into a 400.
             raise HTTPException(413, _too_large(limit).message)
         return message
 
-    return counted
+    return receive_limited

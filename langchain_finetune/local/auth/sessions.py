@@ -1,4 +1,4 @@
-"""Who is signed in: sessions of browsers, and the tickets that begin one."""
+"""Sessions of browsers, and one-time tickets to start them."""
 
 import secrets
 import threading
@@ -8,20 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SESSION_S = 12 * 3600
-"""A session ends when it was not used for so long, and with the engine."""
+"""A session expires after this time without use, and when the engine stops."""
 
 TICKET_S = 300
-"""A ticket that nobody used is worth nothing after so long."""
+"""Lifetime of a ticket."""
 
-_MOST = 200
+_MAX_KEPT = 200
 
 
 @dataclass
 class Session:
-    """One browser that is signed in.
+    """A browser that is signed in.
 
     Attributes:
-        notices: What its next page is to tell; text that must not stand in an address.
+        token: Value of its cookie.
+        used_at: Time of its last request.
+        notices: Notices for its next page, as kind and text; they must not appear in URLs.
     """
 
     token: str
@@ -30,29 +32,29 @@ class Session:
 
 
 class PageSessions:
-    """All sessions and tickets of an engine, in memory only. Threads may share it.
+    """Sessions and tickets of an engine, only in memory. Thread-safe.
 
     Args:
-        clock: Seconds that never step back.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        # The one that was used least recently is first.
+        # Least recently used first.
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._tickets: OrderedDict[str, float] = OrderedDict()
 
     def start(self) -> Session:
-        """Begin a session."""
+        """Start a session."""
         session = Session(secrets.token_urlsafe(32), self._clock())
         with self._lock:
             self._sessions[session.token] = session
-            _bound(self._sessions)
+            _evict(self._sessions)
         return session
 
     def find(self, token: str | None) -> Session | None:
-        """Return the session of this token, or None where there is none (any more)."""
+        """Return the session of a token, or None if it does not exist or has expired."""
         now = self._clock()
         with self._lock:
             session = self._sessions.get(token or "")
@@ -66,20 +68,20 @@ class PageSessions:
             return session
 
     def end(self, session: Session) -> None:
-        """End a session: its token is worth nothing from now on."""
+        """End a session and invalidate its token."""
         with self._lock:
             self._sessions.pop(session.token, None)
 
     def ticket(self) -> str:
-        """Return a ticket, which begins one session within `TICKET_S`."""
+        """Return a ticket that can start one session within `TICKET_S`."""
         ticket = secrets.token_urlsafe(32)
         with self._lock:
             self._tickets[ticket] = self._clock()
-            _bound(self._tickets)
+            _evict(self._tickets)
         return ticket
 
     def redeem(self, ticket: str) -> Session | None:
-        """Begin a session for a ticket; of one that was used or is too old, return None."""
+        """Start a session for a ticket, or return None if it was used or has expired."""
         with self._lock:
             made_at = self._tickets.pop(ticket, None)
         if made_at is None or self._clock() - made_at > TICKET_S:
@@ -87,6 +89,6 @@ class PageSessions:
         return self.start()
 
 
-def _bound(kept: OrderedDict[str, Session] | OrderedDict[str, float]) -> None:
-    while len(kept) > _MOST:
+def _evict(kept: OrderedDict[str, Session] | OrderedDict[str, float]) -> None:
+    while len(kept) > _MAX_KEPT:
         kept.popitem(last=False)

@@ -12,7 +12,7 @@ from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import ENDED, JobErrorRecord, JobRecord, JobState
 from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.safe_logging import log_broken
+from langchain_finetune.local.safe_logging import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class JobQueue:
             if self._steps.get(job.id) is task:
                 del self._steps[job.id]
             if isinstance(outcome, Exception):
-                log_broken(logger, f"Job {job.id}", outcome)
+                log_failure(logger, f"Job {job.id}", outcome)
             left = self._journal.get(job.id)
             if self._stopping:
                 return
@@ -229,4 +229,4 @@ def _files_of(job: JobRecord) -> Iterator[tuple[Param, str]]:
 def _log_if_broken(worker: asyncio.Task[None]) -> None:
     if not worker.cancelled() and (error := worker.exception()):
         logger.error("The job queue stopped; start the engine again.")
-        log_broken(logger, "The job queue", error)
+        log_failure(logger, "The job queue", error)

@@ -1,1 +1,1 @@
-"""The routes of OpenAI's API but for the answers of models, which `serving/` writes."""
+"""The routes of OpenAI's API: files, uploads, jobs, models and answers, and its description."""

@@ -1,6 +1,6 @@
 """What models answer: `/v1/chat/completions`, `/v1/completions` and `/v1/responses`.
 
-An answer is given up when its client goes away, so that no model writes for nobody.
+An answer is abandoned when its client disconnects, so that no model writes in vain.
 """
 
 import asyncio

@@ -14,6 +14,7 @@ from langchain_finetune.local.auth.guard import OPEN_PATHS
 
 _STORE = "/api/v1"
 _FORMS = (f"{_STORE}/runs/multipart", f"{_STORE}/platform/datasets/{{dataset_id}}/examples")
+_ANY_FORM = {"content": {"multipart/form-data": {"schema": {"type": "object"}}}}
 _WITHOUT_BODY = ("/cancel", "/pause", "/resume")
 
 
@@ -75,8 +76,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 operation["security"] = []
             has_body = method in {"post", "patch", "put"} and not path.endswith(_WITHOUT_BODY)
             if has_body and "requestBody" not in operation:
-                kind = "multipart/form-data" if path in _FORMS else "application/json"
-                operation["requestBody"] = {"content": {kind: {"schema": {}}}}
+                json_body: dict[str, Any] = {"content": {"application/json": {"schema": {}}}}
+                operation["requestBody"] = _ANY_FORM if path in _FORMS else json_body
     found["components"]["securitySchemes"] = {
         "openai": {"type": "http", "scheme": "bearer"},
         "langsmith": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

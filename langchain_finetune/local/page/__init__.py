@@ -1,4 +1,4 @@
-"""The page of the engine: what is in it, for people, in a browser.
+"""The engine's web page: runs, datasets, jobs, models and the playground.
 
-Rendered on the server; its assets lie in this package, and it needs no network.
+Rendered on the server; its assets are part of this package, and it works offline.
 """

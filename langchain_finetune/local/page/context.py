@@ -1,4 +1,4 @@
-"""What of the engine the pages of jobs, models and the playground use."""
+"""The parts of the engine that pages of jobs, models and the playground use."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,15 @@ from langchain_finetune.local.serving.backend import Chat
 
 @dataclass(frozen=True)
 class EngineParts:
-    """Parts of one engine; all but `chats` belong to the event loop's thread.
+    """Parts of an engine. All but `chats` must be used in the event loop's thread.
 
     Attributes:
-        queue: Takes jobs on, and cancels, pauses and resumes them.
-        journal: Knows what became of the jobs.
-        files: What jobs are made of, and what they leave.
-        models: What can be fine-tuned, and what has been.
-        chats: Answers chats.
-        home: Folder on the disk that a training fills.
+        queue: Runs, cancels, pauses and resumes jobs.
+        journal: Records of the jobs.
+        files: Training files and results.
+        models: Base models and fine-tuned models.
+        chats: Answers chat completions.
+        home: Home of the engine.
     """
 
     queue: JobQueue

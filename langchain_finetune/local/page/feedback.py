@@ -1,11 +1,12 @@
-"""What people say of runs on the page, as feedback of the store.
+"""Votes and corrections on the page, as feedback in the store.
 
-The keys are those that loaders select by: `{"key": "user_score", "above": 0}` for what is liked,
-`{"key": "correction", "use_correction": True}` for corrected answers.
+Loaders select by the same keys: `{"key": "user_score", "above": 0}` for liked answers,
+`{"key": "correction", "use_correction": True}` for corrected ones.
 """
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4, uuid5
 
@@ -13,7 +14,8 @@ from pydantic import BaseModel
 
 from langchain_finetune.content import mapping
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.messages import ShownMessage, as_json, read_message
+from langchain_finetune.local.page.messages import ShownMessage, read_message
+from langchain_finetune.local.page.template_filters import indented_json
 from langchain_finetune.local.store import RunStore
 
 SCORE_KEY = "user_score"
@@ -21,41 +23,37 @@ CORRECTION_KEY = "correction"
 
 Vote = Literal["like", "dislike", ""]
 
-_SCORES = {"like": 1.0, "dislike": 0.0}
+_SCORES: dict[Vote, float] = {"like": 1.0, "dislike": 0.0}
 _SOURCE = {"type": "app", "metadata": {"by": "langchain-finetune page"}}
 
 
-def vote(store: RunStore, run: Mapping[str, Any], what: Vote) -> None:
-    """Say that a run is liked or disliked; "" takes back what was said here."""
-    if what == "":
-        _forget(store, run, SCORE_KEY)
-    else:
-        _say(store, run, SCORE_KEY, score=_SCORES[what])
+def set_vote(store: RunStore, run: Mapping[str, Any], vote: Vote) -> None:
+    """Like or dislike a run; "" removes the vote."""
+    _set(store, run, SCORE_KEY, "score", _SCORES.get(vote))
 
 
-def correct(store: RunStore, run: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
-    """Say what a run's answer should have been; None takes it back.
+def set_correction(
+    store: RunStore, run: Mapping[str, Any], answer: Mapping[str, Any] | None
+) -> None:
+    """Correct a run's answer; None removes the correction.
 
     Args:
-        store: Where the feedback is kept.
+        store: Store of the feedback.
         run: The run's row.
-        answer: A message of OpenAI's form.
+        answer: A message in OpenAI's format.
     """
-    if answer is None:
-        _forget(store, run, CORRECTION_KEY)
-    else:
-        _say(store, run, CORRECTION_KEY, correction=answer)
+    _set(store, run, CORRECTION_KEY, "correction", answer)
 
 
 def own_vote(feedback: Mapping[str, Any]) -> str:
-    """Return `like` or `dislike` where feedback is a vote of this page, or else ""."""
+    """Return `like` or `dislike` if feedback is a vote of this page, otherwise ""."""
     if feedback["id"] != _id(feedback["run_id"], SCORE_KEY):
         return ""
     return "like" if feedback["score"] else "dislike"
 
 
 def newest_correction(store: RunStore, run_ids: list[str]) -> Any:
-    """Return the newest correction that was left at one of some runs, by whatever key, or None."""
+    """Return the newest correction of some runs, of any key, or None."""
     found = [
         each
         for each in store.feedback.all(run_ids=run_ids, limit=-1)
@@ -65,52 +63,47 @@ def newest_correction(store: RunStore, run_ids: list[str]) -> Any:
 
 
 def own_correction(store: RunStore, run_id: str) -> Any:
-    """Return the correction that was left here, or None."""
+    """Return the correction of this page, or None."""
     try:
         return store.feedback.get(_id(run_id, CORRECTION_KEY))["correction"]
     except ApiError:
         return None
 
 
-def _say(store: RunStore, run: Mapping[str, Any], key: str, **said: Any) -> None:
-    # With the same id each time, so that a second click replaces the first.
-    store.feedback.add(
-        [
-            {
-                "id": _id(run["id"], key),
-                "run_id": run["id"],
-                "trace_id": run["trace_id"],
-                "session_id": run["project_id"],
-                "key": key,
-                "feedback_source": _SOURCE,
-                **said,
-            }
-        ]
-    )
-
-
-def _forget(store: RunStore, run: Mapping[str, Any], key: str) -> None:
-    try:
-        store.feedback.delete(_id(run["id"], key))
-    except ApiError:
-        return  # It was taken back already.
+def _set(store: RunStore, run: Mapping[str, Any], key: str, field: str, value: Any) -> None:
+    # The id is always the same, so that new feedback replaces the old.
+    feedback_id = _id(run["id"], key)
+    if value is None:
+        with suppress(ApiError):  # It may have been removed already.
+            store.feedback.delete(feedback_id)
+        return
+    feedback = {
+        "id": feedback_id,
+        "run_id": run["id"],
+        "trace_id": run["trace_id"],
+        "session_id": run["project_id"],
+        "key": key,
+        "feedback_source": _SOURCE,
+        field: value,
+    }
+    store.feedback.add([feedback])
 
 
 def _id(run_id: str, key: str) -> str:
     return str(uuid5(UUID(run_id), f"langchain-finetune page {key}"))
 
 
-class FormFaultError(Exception):
-    """A field of a form is not right; the message says what, without quoting it."""
+class CorrectionError(Exception):
+    """A correction is invalid; the message says why, without quoting it."""
 
 
 class CorrectionForm(BaseModel):
-    """What the answer should have been.
+    """The form that corrects an answer.
 
     Attributes:
-        text: Its text.
-        calls: Its tool calls, JSON such as `[{"name": "f", "arguments": {"x": 1}}]`, or "".
-        undo: Whether the correction is to be taken back.
+        text: Text of the correct answer.
+        calls: Its tool calls as JSON, such as `[{"name": "f", "arguments": {"x": 1}}]`, or "".
+        undo: Whether to remove the correction.
     """
 
     text: str = ""
@@ -118,28 +111,28 @@ class CorrectionForm(BaseModel):
     undo: bool = False
 
     @classmethod
-    def of_answer(cls, kept: Any, answers: list[ShownMessage]) -> Self:
-        """Return the form as it opens: with the correction that is kept, or with the answer."""
-        answer = read_message(kept) if kept is not None else answers[0] if answers else None
+    def of_answer(cls, correction: Any, answers: list[ShownMessage]) -> Self:
+        """Return the form for an existing correction, or otherwise for the answer."""
+        answer = read_message(correction) if correction is not None else next(iter(answers), None)
         if answer is None:
             return cls()
         calls = [
             {"name": call.name, "arguments": _parsed(call.arguments), "id": call.id}
             for call in answer.calls
         ]
-        return cls(text=answer.text, calls=as_json(calls) if calls else "")
+        return cls(text=answer.text, calls=indented_json(calls) if calls else "")
 
     def answer(self) -> dict[str, Any]:
-        """Return the correct answer as a message of OpenAI's form.
+        """Return the correct answer as a message in OpenAI's format.
 
         Raises:
-            FormFaultError: It is empty, or its calls are malformed.
+            CorrectionError: The answer is empty, or its tool calls are malformed.
         """
-        # Forms send line breaks as two characters.
+        # Forms send line breaks as CR LF.
         text = self.text.replace("\r\n", "\n").strip()
         calls = self._calls()
         if not text and not calls:
-            raise FormFaultError("A correct answer needs a text, or calls of tools.")
+            raise CorrectionError("The answer must have text or tool calls.")
         answer: dict[str, Any] = {"role": "assistant", "content": text or None}
         return answer | ({"tool_calls": calls} if calls else {})
 
@@ -147,26 +140,25 @@ class CorrectionForm(BaseModel):
         if not self.calls.strip():
             return []
         try:
-            # Half a character, or a number that JSON has not, could be neither kept nor learnt.
+            # Unpaired surrogates, NaN and infinity can be neither stored nor trained on.
             given = json.loads(self.calls)
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
-            raise FormFaultError("The calls of tools are no JSON.") from None
+            raise CorrectionError("The tool calls are not valid JSON.") from None
         if not isinstance(given, list):
-            raise FormFaultError("The calls of tools must be a list.")
-        calls = []
-        for each in given:
-            name, arguments = mapping(each).get("name"), mapping(each).get("arguments")
-            if not isinstance(name, str) or not isinstance(arguments, dict):
-                raise FormFaultError(
-                    "Each call needs a name, and arguments that are a JSON object."
-                )
-            function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
-            call_id = each.get("id")
-            if not isinstance(call_id, str):
-                call_id = f"call_{uuid4().hex[:12]}"
-            calls.append({"id": call_id, "type": "function", "function": function})
-        return calls
+            raise CorrectionError("The tool calls must be a list.")
+        return [_tool_call(mapping(each)) for each in given]
+
+
+def _tool_call(given: Mapping[str, Any]) -> dict[str, Any]:
+    name, arguments, call_id = (given.get(key) for key in ("name", "arguments", "id"))
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise CorrectionError("Each tool call must have a name, and a JSON object as arguments.")
+    return {
+        "id": call_id if isinstance(call_id, str) else f"call_{uuid4().hex[:12]}",
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
 
 
 def _parsed(arguments: str) -> Any:

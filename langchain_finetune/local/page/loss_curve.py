@@ -1,7 +1,7 @@
-"""The geometry of a job's loss curve; the template `_curve.html` draws it as SVG. Pure functions.
+"""Geometry of a job's loss curve, which `_curve.html` draws as SVG. Pure functions.
 
-Places across are percentages and places down are pixels, so the plot stretches with the window
-while its letters and lines do not.
+Horizontal positions are percentages and vertical ones pixels, so that the plot stretches with the
+window, but text and strokes do not.
 """
 
 import math
@@ -12,52 +12,53 @@ from typing import Any
 from langchain_finetune.methods import METHODS, Method
 
 HEIGHT = 240
-"""Pixels between the highest tick and the floor."""
+"""Pixels between the highest and the lowest tick."""
 
 WIDTH = 1000
-"""Units of a line across, stretched over the plot's width."""
+"""Horizontal units of a curve, which stretch to the width of the plot."""
 
 MAX_POINTS = 400
-"""Most points of a line; more of them than pixels would only blur it."""
+"""Maximum number of points of a curve; more would exceed its pixels."""
 
 MAX_ROWS = 40
-"""Most rows of the table; the result file has them all."""
+"""Maximum number of table rows; the result file contains all steps."""
 
 _MAX_DOTS = 60
-_LOGARITHMIC_FROM = 50
-"""Highest value by the lowest, from which a linear axis would show a floor and no more."""
+_MIN_LOGARITHMIC_RATIO = 50
+"""Ratio of the highest to the lowest value from which the axis is logarithmic."""
 
-_MOST_DECADES = 6
-_LEAST = 1e-12
-"""Less is as good as nothing."""
+_MAX_DECADES = 6
+_EPSILON = 1e-12
+"""Smaller values are treated as zero."""
 
 _CURVES = {"train_loss": "training", "valid_loss": "validation"}
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis.
+    """A tick of an axis.
 
     Attributes:
-        place: Percent from the left, or pixels from the top.
-        label: Its number.
+        position: Percent from the left, or pixels from the top.
+        label: Its value.
     """
 
-    place: float
+    position: float
     label: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """One of the curves.
+    """A curve.
 
     Attributes:
         name: `training` or `validation`.
-        points: What an SVG polyline takes, in a box of `WIDTH` x `HEIGHT`.
-        dots: The points as percent from the left, pixels from the top, and words; none where they
-            are many.
-        last: The newest value.
-        lowest: The lowest value, and the step it was measured at.
+        points: Points of an SVG polyline, in a box of `WIDTH` x `HEIGHT`.
+        dots: Points as percent from the left, pixels from the top, and a label; empty if there
+            are too many.
+        last: The latest value.
+        lowest: The lowest value.
+        lowest_step: The step of the lowest value.
     """
 
     name: str
@@ -70,16 +71,16 @@ class Line:
 
 @dataclass(frozen=True)
 class LossPlot:
-    """A loss curve, ready to be drawn.
+    """Geometry of a plot.
 
     Attributes:
-        lines: What was measured; training first.
-        across: Ticks of the steps.
-        down: Ticks of the loss, from the floor up.
-        unit: Unit of the loss, and the kind of the axis.
-        summary: The same in a sentence, for those who can't see it.
-        rows: Step, training loss and validation loss; an empty text where nothing was measured.
-        thinned: The rows are not all.
+        lines: The curves; training first.
+        across: Ticks of the horizontal axis, the steps.
+        down: Ticks of the vertical axis, the loss, from the bottom up.
+        unit: Unit of the loss, and the type of the axis.
+        summary: Description of the plot for screen readers.
+        rows: Step, training loss and validation loss; "" if not measured.
+        thinned: Whether `rows` omits steps.
     """
 
     lines: list[Line]
@@ -92,15 +93,15 @@ class LossPlot:
 
 
 def loss_plot(metrics: Sequence[Mapping[str, Any]], method: Method) -> LossPlot | None:
-    """Return the curve of a job, or None while there is nothing to draw.
+    """Return the plot of a job, or None if there are no values yet.
 
     Args:
-        metrics: Figures of the steps, as `Journal.metrics` returns them.
+        metrics: Metrics of the steps, as returned by `Journal.metrics`.
         method: The training method.
 
     Example:
         >>> loss_plot([{"step": 1, "train_loss": 2.0, "total_steps": 4}], "supervised").summary
-        'Loss over 1 of 4 steps. Training: 2 at last, lowest 2 at step 1.'
+        'Loss over 1 of 4 steps. Training: last 2, lowest 2 at step 1.'
     """
     series = {
         name: [(int(row["step"]), float(row[key])) for row in metrics if row.get(key) is not None]
@@ -117,7 +118,7 @@ def loss_plot(metrics: Sequence[Mapping[str, Any]], method: Method) -> LossPlot 
     return LossPlot(
         lines=lines,
         across=[Tick(100 * step / steps, f"{step:,}") for step in _step_ticks(steps)],
-        down=[Tick(axis.place(value), figure(value)) for value in axis.ticks],
+        down=[Tick(axis.position(value), format_loss(value)) for value in axis.ticks],
         unit=METHODS[method].loss_unit + (", logarithmic" if axis.logarithmic else ""),
         summary=_summary(lines, done, steps),
         rows=rows,
@@ -125,11 +126,11 @@ def loss_plot(metrics: Sequence[Mapping[str, Any]], method: Method) -> LossPlot 
     )
 
 
-def figure(value: float) -> str:
-    """Return a loss as it is shown.
+def format_loss(value: float) -> str:
+    """Return a loss with a suitable number of digits.
 
     Example:
-        >>> figure(0.12344), figure(12.0), figure(0.00001234)
+        >>> format_loss(0.12344), format_loss(12.0), format_loss(0.00001234)
         ('0.1234', '12', '1.23e-05')
     """
     return f"{value:.4g}" if not value or abs(value) >= 1e-4 else f"{value:.3g}"  # noqa: PLR2004
@@ -142,8 +143,8 @@ class _Axis:
     ticks: list[float]
     logarithmic: bool
 
-    def place(self, value: float) -> float:
-        """Return how many pixels below the highest tick a value is."""
+    def position(self, value: float) -> float:
+        """Return the pixels between the highest tick and a value."""
         low, high = self.ticks[0], self.ticks[-1]
         if self.logarithmic:
             value, low, high = math.log10(value), math.log10(low), math.log10(high)
@@ -152,28 +153,28 @@ class _Axis:
 
 def _axis(values: Sequence[float]) -> _Axis:
     lowest, highest = min(values), max(values)
-    if lowest < _LEAST or highest / lowest < _LOGARITHMIC_FROM:
+    if lowest < _EPSILON or highest / lowest < _MIN_LOGARITHMIC_RATIO:
         return _Axis(_ticks(highest), logarithmic=False)
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
-    every = math.ceil((last - first) / _MOST_DECADES)
-    # Counted from the top, so that the highest tick is always there; the floor may lie deeper.
+    every = math.ceil((last - first) / _MAX_DECADES)
+    # From the top down, so that the highest tick is always included.
     decades = list(range(last, first - every, -every))[::-1]
     return _Axis([float(f"1e{decade}") for decade in decades], logarithmic=True)
 
 
 def _ticks(highest: float) -> list[float]:
-    """Return round numbers from 0 to the highest value or above it: three to five."""
-    highest = highest if highest > _LEAST else 1
+    """Return round numbers from 0 to at least the highest value: three to five."""
+    highest = highest if highest > _EPSILON else 1
     rough = highest / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
     number = math.ceil(highest / step)
-    # Products of floats are not round; the sums would be less so.
+    # Products of floats are not round.
     return [float(f"{step * index:.6g}") for index in range(number + 1)]
 
 
 def _step_ticks(steps: int) -> list[int]:
-    if steps <= 5:  # noqa: PLR2004 - as many as fit a narrow screen
+    if steps <= 5:  # noqa: PLR2004 - as many as fit on a narrow screen
         return list(range(steps + 1))
     step = max(1, round(_ticks(steps)[1]))
     return list(range(0, steps + 1, step))
@@ -182,23 +183,23 @@ def _step_ticks(steps: int) -> list[int]:
 def _line(name: str, points: list[tuple[int, float]], steps: int, axis: _Axis) -> Line:
     lowest_step, lowest = min(points, key=lambda point: point[1])
     drawn = [
-        (step / steps, axis.place(value), f"{name}, step {step:,}: {figure(value)}")
+        (step / steps, axis.position(value), f"{name}, step {step:,}: {format_loss(value)}")
         for step, value in _thinned(points)
     ]
     return Line(
         name=name,
         points=" ".join(f"{WIDTH * across:.1f},{down:.1f}" for across, down, _ in drawn),
-        dots=[(round(100 * across, 3), round(down, 1), words) for across, down, words in drawn]
+        dots=[(round(100 * across, 3), round(down, 1), label) for across, down, label in drawn]
         if len(drawn) <= _MAX_DOTS
         else [],
-        last=figure(points[-1][1]),
-        lowest=figure(lowest),
+        last=format_loss(points[-1][1]),
+        lowest=format_loss(lowest),
         lowest_step=lowest_step,
     )
 
 
 def _thinned(points: list[tuple[int, float]]) -> Iterable[tuple[int, float]]:
-    """Return the lowest and the highest point of each part, so that no peak is lost."""
+    """Return the lowest and the highest point of each section, which keeps all peaks."""
     if len(points) <= MAX_POINTS:
         return points
     size = math.ceil(2 * len(points) / MAX_POINTS)
@@ -211,24 +212,24 @@ def _thinned(points: list[tuple[int, float]]) -> Iterable[tuple[int, float]]:
 
 def _rows(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[int, str, str]], bool]:
     every = max(1, math.ceil(len(metrics) / MAX_ROWS))
-    # Counted from the end, so that the newest is always there.
+    # From the end, so that the latest step is always included.
     kept = list(metrics[::-1][::every])[::-1]
-    shown = [
+    rows = [
         (int(row["step"]), _cell(row.get("train_loss")), _cell(row.get("valid_loss")))
         for row in kept
     ]
-    return shown, every > 1
+    return rows, every > 1
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else figure(value)
+    return "" if value is None else format_loss(value)
 
 
 def _summary(lines: list[Line], done: int, steps: int) -> str:
     of = f" of {steps:,}" if steps > done else ""
-    told = [
-        f"{line.name.capitalize()}: {line.last} at last, lowest {line.lowest} at step "
+    parts = [
+        f"{line.name.capitalize()}: last {line.last}, lowest {line.lowest} at step "
         f"{line.lowest_step:,}."
         for line in lines
     ]
-    return " ".join([f"Loss over {done:,}{of} steps.", *told])
+    return " ".join([f"Loss over {done:,}{of} steps.", *parts])

@@ -1,7 +1,7 @@
-"""The playground's form: conversations with up to three models side by side. Pure functions.
+"""The playground: conversations with up to three models side by side. Pure functions.
 
-The form carries all of the state, so that it works with and without the page's script: each model
-has its conversation so far as JSON, in OpenAI's wire form and without the system prompt.
+The form contains the complete state, so that it works with and without the page's script: for
+each model, the conversation so far as JSON, in OpenAI's format and without the system prompt.
 """
 
 import json
@@ -17,29 +17,32 @@ import orjson
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.run_views import run_of, without_answer
+from langchain_finetune.local.page.run_views import run_of, with_empty_answer
 from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
 
-MOST_MODELS = 3
+MAX_MODELS = 3
 
 SETTINGS = {"temperature": float, "max_tokens": int, "seed": int}
-"""Fields of the form that are numbers; an empty one is left to the engine."""
+"""Numeric fields of the form; empty ones are left to the engine."""
 
-_KINDS = {float: "Enter a number.", int: "Enter a whole number."}
-_SENT = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
-_TOOLS_SHAPE = 'Enter a JSON list of tools, such as [{"type": "function", "function": {...}}].'
+_NUMBER_ERRORS = {float: "Enter a number.", int: "Enter a whole number."}
+_REQUEST_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
+_KEPT_FIELDS = (*_REQUEST_FIELDS, "reasoning_content")
+_TOOLS_ERROR = 'Enter a JSON list of tools, such as [{"type": "function", "function": {...}}].'
+_UNANSWERED = frozenset({"errored_run", "pending_run", "no_answer"})
+"""Codes of skipped runs whose request can still be read."""
 
 
 @dataclass(eq=False)
 class Column:
-    """One model and its conversation.
+    """A model and its conversation.
 
     Attributes:
-        model: The model's name; empty where the column is not used.
+        model: Name of the model; empty if the column is unused.
         messages: The conversation.
-        results: What was typed in as the results of the open calls, by their place.
+        results: Results of the open tool calls as typed, in their order.
         error: Why the model has not answered.
-        note: What is to be said of its last answer.
+        note: A remark on the last answer.
     """
 
     model: str = ""
@@ -50,31 +53,31 @@ class Column:
 
     @property
     def open_calls(self) -> list[dict[str, Any]]:
-        """The tool calls of the last message, which wait for their results."""
+        """Tool calls of the last message, which have no results yet."""
         return list(self.messages[-1].get("tool_calls") or []) if self.messages else []
 
     @property
-    def waits(self) -> bool:
-        """Whether the conversation ends with something to answer."""
+    def awaits_answer(self) -> bool:
+        """Whether the model has to answer the last message."""
         return bool(self.messages) and self.messages[-1].get("role") != "assistant"
 
     @property
     def as_json(self) -> str:
-        """The conversation as the form carries it."""
+        """The conversation as a field of the form."""
         return json.dumps(self.messages, ensure_ascii=False) if self.messages else ""
 
 
 @dataclass
 class Playground:
-    """The playground's whole state.
+    """State of the playground.
 
     Attributes:
-        columns: Always `MOST_MODELS`; the unused ones have no model.
+        columns: `MAX_MODELS` columns.
         system: The system prompt.
-        tools: The tools, as JSON was typed in.
-        message: What the user says next.
-        settings: `temperature`, `max_tokens` and `seed` as they were typed in.
-        errors: Sentences by the name of their field; an empty name is for the whole form.
+        tools: The tools as typed: a JSON list.
+        message: The next user message.
+        settings: `temperature`, `max_tokens` and `seed` as typed.
+        errors: Error messages by field; "" is the whole form.
     """
 
     columns: list[Column]
@@ -85,17 +88,17 @@ class Playground:
     errors: dict[str, str] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Begin anew with the same models, prompt, tools and settings."""
+        """Start over with the same models, system prompt, tools and settings."""
         for column in self.columns:
             column.messages, column.results = [], []
 
-    def say(self) -> list[Column]:
-        """Put what was typed in into the conversations; return those that wait for an answer.
+    def submit(self) -> list[Column]:
+        """Append the typed messages to the conversations; return those that await an answer.
 
-        Nothing changes where something is wrong; `errors` and the columns say what.
+        If the form has errors, nothing changes, and `errors` and the columns report them.
         """
-        _tools(self)
-        _numbers(self)
+        self._tools()
+        self._numbers()
         used = [column for column in self.columns if column.model]
         if not used:
             self.errors["model"] = "Choose a model."
@@ -107,7 +110,7 @@ class Playground:
         for column, messages in replies:
             column.messages += messages
             column.results = []
-        waiting = [column for column in used if column.waits]
+        waiting = [column for column in used if column.awaits_answer]
         if not waiting:
             self.errors["message"] = "Write a message first."
         else:
@@ -115,69 +118,97 @@ class Playground:
         return waiting
 
     def request(self, column: Column) -> dict[str, Any]:
-        """Return the chat completion request that asks a column's model; `say` found it sound."""
+        """Return the chat completion request of a column, after `submit`."""
         system = [{"role": "system", "content": self.system}] if self.system.strip() else []
-        messages = [_sent(message) for message in column.messages]
-        tools = _tools(self)
-        numbers = _numbers(self)
+        tools, numbers = self._tools(), self._numbers()
         if "max_tokens" in numbers:
             numbers["max_completion_tokens"] = numbers.pop("max_tokens")
         return {
             "model": column.model,
-            "messages": system + messages,
+            "messages": system + [_request_message(message) for message in column.messages],
             **({"tools": tools} if tools else {}),
             **numbers,
         }
 
+    def _tools(self) -> list[Any]:
+        if not self.tools.strip():
+            return []
+        try:
+            tools = orjson.loads(self.tools)
+        except orjson.JSONDecodeError as error:
+            self.errors["tools"] = f"This is not valid JSON: {error}."
+            return []
+        if not isinstance(tools, list) or not all(isinstance(each, dict) for each in tools):
+            self.errors["tools"] = _TOOLS_ERROR
+            return []
+        return tools
 
-def read_playground(given: Mapping[str, Sequence[str]]) -> Playground:
-    """Read the form.
+    def _numbers(self) -> dict[str, Any]:
+        numbers: dict[str, Any] = {}
+        for name, number_type in SETTINGS.items():
+            if not self.settings[name]:
+                continue
+            try:
+                number = number_type(self.settings[name])
+                is_valid = math.isfinite(number)
+            except (ValueError, OverflowError):
+                is_valid = False
+            if is_valid:
+                numbers[name] = number
+            else:
+                self.errors[name] = _NUMBER_ERRORS[number_type]
+        return numbers
+
+
+def read_playground(form: Mapping[str, Sequence[str]]) -> Playground:
+    """Return the state that a form contains.
 
     Args:
-        given: The values of each field as they were sent.
+        form: Values of each field.
 
     Raises:
-        ApiError: 400 where a conversation is none, which the page itself never sends.
+        ApiError: 400 if a conversation is malformed, which the page itself never sends.
     """
 
-    def one(name: str) -> str:
-        return (given.get(name) or [""])[0]
+    def value(name: str, number: int = 0) -> str:
+        values = form.get(name, [])
+        return _unix_lines(values[number]) if number < len(values) else ""
 
-    models, conversations = given.get("model", []), given.get("conversation", [])
-    columns = []
-    for number in range(MOST_MODELS):
-        results = given.get(f"result-{number}", [])
-        text = conversations[number] if number < len(conversations) else ""
-        model = models[number] if number < len(models) else ""
-        columns.append(Column(model.strip(), _messages(text), list(results)))
+    columns = [
+        Column(
+            value("model", number).strip(),
+            _conversation(value("conversation", number)),
+            list(form.get(f"result-{number}", [])),
+        )
+        for number in range(MAX_MODELS)
+    ]
     return Playground(
         columns,
-        system=_lines(one("system")),
-        tools=_lines(one("tools")),
-        message=_lines(one("message")),
-        settings={name: one(name).strip() for name in SETTINGS},
+        system=value("system"),
+        tools=value("tools"),
+        message=value("message"),
+        settings={name: value(name).strip() for name in SETTINGS},
     )
 
 
-def take_answer(column: Column, body: Mapping[str, Any]) -> None:
-    """Put a model's answer into its conversation.
+def append_answer(column: Column, body: Mapping[str, Any]) -> None:
+    """Append a model's answer to its conversation.
 
     Args:
         column: The conversation.
         body: The chat completion.
     """
     choice = body["choices"][0]
-    kept = (*_SENT, "reasoning_content")
-    message = {name: choice["message"].get(name) for name in kept}
+    message = {name: choice["message"].get(name) for name in _KEPT_FIELDS}
     column.messages.append({name: value for name, value in message.items() if value is not None})
     if choice.get("finish_reason") == "length":
-        column.note = "The answer was cut off: the most tokens were reached."
+        column.note = "The answer was cut off at the token limit."
 
 
-def _sent(message: Mapping[str, Any]) -> dict[str, Any]:
-    sent = {name: message[name] for name in _SENT if message.get(name) is not None}
-    # A model may have answered nothing; only calls may stand without a text.
-    return sent if "tool_calls" in sent or "content" in sent else sent | {"content": ""}
+def _request_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: message[name] for name in _REQUEST_FIELDS if message.get(name) is not None}
+    # A model's answer may be empty; only tool calls are valid without content.
+    return fields if "tool_calls" in fields else {"content": "", **fields}
 
 
 def _replies(column: Column, message: str) -> list[dict[str, Any]]:
@@ -185,10 +216,10 @@ def _replies(column: Column, message: str) -> list[dict[str, Any]]:
     calls, results = column.open_calls, column.results
     if any(text.strip() for text in results) or (calls and message.strip()):
         for number, call in enumerate(calls):
-            text = _lines(results[number]) if number < len(results) else ""
+            text = _unix_lines(results[number]) if number < len(results) else ""
             if not text.strip():
                 name = call["function"].get("name") or "the tool"
-                column.error = f"Enter what {name} returned."
+                column.error = f"Enter the result of {name}."
                 return []
             replies.append({"role": "tool", "tool_call_id": call.get("id"), "content": text})
     if message.strip():
@@ -196,17 +227,17 @@ def _replies(column: Column, message: str) -> list[dict[str, Any]]:
     return replies
 
 
-def _messages(text: str) -> list[dict[str, Any]]:
+def _conversation(text: str) -> list[dict[str, Any]]:
     if not text.strip():
         return []
     try:
-        # Stricter than the standard library: what it takes can be sent on.
-        found = orjson.loads(text)
+        # Stricter than the standard library: only JSON that can be sent again.
+        messages = orjson.loads(text)
     except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, list) or not all(_is_message(each) for each in found):
+        messages = None
+    if not isinstance(messages, list) or not all(_is_message(each) for each in messages):
         raise ApiError(400, "A conversation must be a JSON list of messages.", param="conversation")
-    return found
+    return messages
 
 
 def _is_message(value: Any) -> bool:
@@ -218,57 +249,22 @@ def _is_message(value: Any) -> bool:
     )
 
 
-def _tools(state: Playground) -> list[Any]:
-    if not state.tools.strip():
-        return []
-    try:
-        tools = orjson.loads(state.tools)
-    except orjson.JSONDecodeError as error:
-        state.errors["tools"] = f"This is no JSON: {error}."
-        return []
-    if not isinstance(tools, list) or not all(isinstance(each, dict) for each in tools):
-        state.errors["tools"] = _TOOLS_SHAPE
-        return []
-    return tools
-
-
-def _numbers(state: Playground) -> dict[str, Any]:
-    numbers: dict[str, Any] = {}
-    for name, kind in SETTINGS.items():
-        if not state.settings[name]:
-            continue
-        try:
-            number = kind(state.settings[name])
-            fits = math.isfinite(number)
-        except (ValueError, OverflowError):
-            fits = False
-        if fits:
-            numbers[name] = number
-        else:
-            state.errors[name] = _KINDS[kind]
-    return numbers
-
-
-def _lines(text: str) -> str:
-    """Return a text as it was typed in: forms send line ends as CR LF."""
+def _unix_lines(text: str) -> str:
+    """Return a text as it was typed: forms send line breaks as CR LF."""
     return text.replace("\r\n", "\n")
 
 
-_UNANSWERED = frozenset({"errored_run", "pending_run", "no_answer"})
-"""Why loaders skip runs whose request can be read all the same."""
-
-
-def run_prompt(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
-    """Return the playground with what a run sent to its model; the last question is still to send.
+def playground_of_run(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
+    """Return a playground with the request of a run, its last question not yet sent.
 
     Args:
         row: The run's row, with `inputs`, `outputs` and `extra` as JSON.
-        models: Who is to be asked.
+        models: Names of the models.
 
     Raises:
-        ApiError: 400 where the run holds no chat.
+        ApiError: 400 if the run does not contain a chat.
     """
-    session = _read(run_of(row))
+    session = _session_of(run_of(row))
     messages = wire_messages(session)[:-1]
     system = message = ""
     first = messages[0] if messages else {"role": ""}
@@ -285,12 +281,12 @@ def run_prompt(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
     )
 
 
-def _read(run: dict[str, Any]) -> FineTuningSession:
+def _session_of(run: dict[str, Any]) -> FineTuningSession:
     skips: list[Skip] = []
-    for tried in (run, without_answer(run)):
-        for session in readable(str(run["id"]), partial(read_run, tried), skips.append):
+    for attempt in (run, with_empty_answer(run)):
+        for session in readable(str(run["id"]), partial(read_run, attempt), skips.append):
             return session
         if skips[-1].code not in _UNANSWERED:
             break
     reason = skips[-1].reason.rstrip(".")
-    raise ApiError(400, f"The playground can't go on with this run: {reason} ({skips[-1].code}).")
+    raise ApiError(400, f"The playground cannot open this run: {reason} ({skips[-1].code}).")

@@ -1,16 +1,16 @@
 """All routes of the page."""
 
-import hashlib
-from importlib.resources import files
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
 from pydantic import SecretStr
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.auth.csrf import STATIC
 from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.page.context import EngineParts
-from langchain_finetune.local.page.render_html import PageRoute
 from langchain_finetune.local.page.routes.datasets import create_datasets_router
 from langchain_finetune.local.page.routes.job_form import create_job_form_pages
 from langchain_finetune.local.page.routes.jobs import create_jobs_pages
@@ -20,49 +20,31 @@ from langchain_finetune.local.page.routes.runs import create_runs_router
 from langchain_finetune.local.page.routes.sign_in import create_sign_in_router
 from langchain_finetune.local.store import RunStore
 
-_KINDS = {
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
+
+class _Assets(StaticFiles):
+    """The files in `static/`, which browsers revalidate on each use."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
-def create_assets_router() -> APIRouter:
-    """Return the route of the files in `static/`; no other file can be named."""
-    router = APIRouter()
-    found = {
-        file.name: file.read_bytes()
-        for file in files("langchain_finetune.local.page").joinpath("static").iterdir()
-        if file.name.rpartition(".")[2] in _KINDS
-    }
-    tags = {name: f'"{hashlib.sha256(data).hexdigest()[:32]}"' for name, data in found.items()}
-
-    @router.get("/ui/static/{name}")
-    def read_asset(name: str, request: Request) -> Response:
-        if name not in found:
-            raise ApiError(404, "There is no such file.")
-        headers = {"etag": tags[name], "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == tags[name]:
-            return Response(status_code=304, headers=headers)
-        kind = _KINDS[name.rpartition(".")[2]]
-        return Response(found[name], media_type=kind, headers=headers)
-
-    return router
-
-
-def create_page_router(
-    store: RunStore, sessions: PageSessions, key: SecretStr, engine: EngineParts
-) -> APIRouter:
-    """Return all routes of the page; the guard lets only those who are signed in reach them.
+def add_page(
+    app: FastAPI, store: RunStore, sessions: PageSessions, key: SecretStr, engine: EngineParts
+) -> None:
+    """Add the page to an application; the guard requires a session for most of its routes.
 
     Args:
+        app: The application.
         store: Runs, feedback and datasets.
-        sessions: Who is signed in; the guard has the same.
-        key: What signs in.
-        engine: What trains and answers.
+        sessions: The sessions that the guard checks.
+        key: The key to sign in with.
+        engine: Parts of the engine.
     """
-    router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    router.include_router(create_assets_router())
+    assets = _Assets(packages=[("langchain_finetune.local.page", "static")])
+    app.mount(STATIC.rstrip("/"), assets)
+    router = APIRouter(include_in_schema=False)
     router.include_router(create_sign_in_router(sessions, key))
     router.include_router(create_runs_router(store))
     router.include_router(create_datasets_router(store))
@@ -72,12 +54,12 @@ def create_page_router(
     router.include_router(create_playground_pages(engine, store))
 
     @router.get("/ui")
-    def show_start() -> Response:
+    def redirect_to_start() -> Response:
         return RedirectResponse("/", 303)
 
-    # The last route: it takes what no other took.
+    # The last route, which matches all remaining paths.
     @router.get("/ui/{_rest:path}")
-    def show_nothing(_rest: str) -> Response:
-        raise ApiError(404, "There is no such page.")
+    def not_found(_rest: str) -> Response:
+        raise ApiError(404, "This page does not exist.")
 
-    return router
+    app.include_router(router)

@@ -1,4 +1,4 @@
-"""The conditions of the list of runs: a form's fields in, a query of the store out."""
+"""The filter of the list of runs: converts a form to a query of the store."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from langchain_finetune.local.sqlite import any_of
 from langchain_finetune.local.store.run_queries import RunSearch, v1_query
 
 PAGE = 25
-"""Runs on one page."""
+"""Number of runs per page."""
 
 TRACES = "traces"
 ANY = "any"
@@ -26,29 +26,29 @@ KINDS = {
     "retriever": "Retrievers",
     ANY: "All runs",
 }
-STATES = {"": "Any", "success": "Succeeded", "error": "Failed", "pending": "Not ended"}
+STATES = {"": "Any", "success": "Succeeded", "error": "Failed", "pending": "Pending"}
 
-_SHOWN = ["inputs", "outputs", "extra", "feedback_stats"]
+_COLUMNS = ["inputs", "outputs", "extra", "feedback_stats"]
 _MODEL = "ls_model_name"
-"""Where LangChain's tracer and langsmith's wrappers note the model."""
+"""Metadata key of the model, set by LangChain's tracer and langsmith's wrappers."""
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000)]
 
 
 class RunFilter(BaseModel):
-    """What the form of the list asks for; empty fields ask for nothing.
+    """Fields of the filter form; empty fields do not filter.
 
     Attributes:
         project: Id of a project.
         kind: One of `KINDS`.
-        name: A part of the run's name.
-        model: A part of the model's name; of a whole trace, of any of its calls.
+        name: Part of the run's name.
+        model: Part of the name of its model; for a whole trace, of any model that it called.
         status: One of `STATES`.
-        feedback_key: The run, or the root of its trace, has feedback of this key.
-        at_least: The score of that feedback is this or greater.
-        at_most: It is this or less.
+        feedback_key: Key of feedback on the run, or on the root of its trace.
+        at_least: Minimum score of that feedback.
+        at_most: Maximum score of that feedback.
         filter: A condition in LangSmith's filter language.
-        after: The cursor that the page before gave.
+        after: Cursor of the previous page.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -66,7 +66,7 @@ class RunFilter(BaseModel):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing narrows the list but project and kind."""
+        """Whether there are no conditions other than project and kind."""
         return not any(
             value
             for name, value in self.model_dump().items()
@@ -74,24 +74,23 @@ class RunFilter(BaseModel):
         )
 
     def address(self, **changes: str) -> str:
-        """Return the address of the list with these fields, some of them changed."""
+        """Return the URL of the list with these fields, some of them changed."""
         fields = {**self.model_dump(), **changes}
-        given = {name: value for name, value in fields.items() if value}
-        return "/?" + urlencode(given)
+        return "/?" + urlencode({name: value for name, value in fields.items() if value})
 
     def query(self, project_ids: Sequence[str]) -> RunSearch:
-        """Return the store's query.
+        """Return the query of the store.
 
         Args:
-            project_ids: All projects.
+            project_ids: Ids of all projects.
 
         Raises:
-            FieldFaultError: A field is not what it should be.
+            FieldError: A field is invalid.
         """
         body: dict[str, Any] = {
             "session": [self.project] if self.project else list(project_ids),
             "limit": PAGE,
-            "select": _SHOWN,
+            "select": _COLUMNS,
         }
         if self.kind == TRACES:
             body["is_root"] = True
@@ -103,18 +102,18 @@ class RunFilter(BaseModel):
             model = (
                 f"and(eq(metadata_key, {_quoted(_MODEL)}), {_has('metadata_value', self.model)})"
             )
-            # Of a trace, the model stands at the calls inside.
+            # The model is in the metadata of model calls, not of a trace's root.
             body["filter" if self.kind == "llm" else "tree_filter"] = model
         if self.filter:
-            _asked({**body, "filter": self.filter}, "filter")
+            # On its own, to attribute errors to the field.
+            _query({**body, "filter": self.filter}, "filter")
         conditions = [body.pop("filter", ""), *self._conditions(), self.filter]
-        said = self._feedback()
-        # What users say lies at the root of a trace, or at the run itself.
-        places = [
-            _asked({**body, "filter": _all([*conditions, said])}),
-            *([_asked({**body, "filter": _all(conditions), "trace_filter": said})] if said else []),
-        ]
-        return dataclasses.replace(places[0], where=any_of(place.where for place in places))
+        feedback = self._feedback()
+        queries = [_query({**body, "filter": _all([*conditions, feedback])})]
+        if feedback:
+            # Users' feedback is on the run itself, or on the root of its trace.
+            queries.append(_query({**body, "filter": _all(conditions), "trace_filter": feedback}))
+        return dataclasses.replace(queries[0], where=any_of(each.where for each in queries))
 
     def _conditions(self) -> Iterator[str]:
         if self.name:
@@ -123,7 +122,7 @@ class RunFilter(BaseModel):
             yield f"eq(status, {_quoted(self.status)})"
 
     def _feedback(self) -> str:
-        """Return the condition on feedback; all of it is asked of the same one."""
+        """Return the condition on feedback; all parts must hold for the same feedback."""
         conditions = (
             [f"eq(feedback_key, {_quoted(self.feedback_key)})"] if self.feedback_key else []
         )
@@ -133,25 +132,24 @@ class RunFilter(BaseModel):
         return _all(conditions)
 
 
-class FieldFaultError(Exception):
-    """A field of a form is not right; the message says what, `field` which."""
+class FieldError(Exception):
+    """A field of the form is invalid."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
 
 
-def _asked(body: dict[str, Any], field: str = "") -> RunSearch:
-    given = {name: value for name, value in body.items() if value != ""}
+def _query(body: dict[str, Any], field: str = "") -> RunSearch:
     try:
-        return v1_query(given)
+        return v1_query({name: value for name, value in body.items() if value != ""})
     except ApiError as error:
-        raise FieldFaultError(field, error.message) from None
+        raise FieldError(field, error.message) from None
 
 
 def _all(conditions: Sequence[str]) -> str:
-    held = [condition for condition in conditions if condition]
-    return held[0] if len(held) == 1 else f"and({', '.join(held)})" if held else ""
+    terms = [condition for condition in conditions if condition]
+    return f"and({', '.join(terms)})" if len(terms) > 1 else "".join(terms)
 
 
 def _has(field: str, text: str) -> str:
@@ -159,7 +157,7 @@ def _has(field: str, text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's texts are the language's own, but for escapes of what can't be printed.
+    # A literal of the language is a JSON string without escapes of unprintable characters.
     return orjson.dumps("".join(filter(str.isprintable, text))).decode()
 
 
@@ -169,5 +167,5 @@ def _number(text: str, field: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise FieldFaultError(field, "The score must be a number.")
+        raise FieldError(field, "The score must be a number.")
     return number

@@ -1,4 +1,4 @@
-"""Runs as the pages show them."""
+"""Runs as the pages show them: a run's chat, lines of the list, and details of a run."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,29 +12,34 @@ from langchain_finetune.content import mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import entries, readable
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
-from langchain_finetune.local.page.messages import ShownMessage, as_json, read_message
+from langchain_finetune.local.page.messages import ShownMessage, read_message
+from langchain_finetune.local.page.template_filters import indented_json
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
 from langchain_finetune.local.store.runs import FoundRun
 from langchain_finetune.sessions import SETTINGS, Skip, wire_messages
 
-_NO_ANSWER = {
+RunRow = Mapping[str, Any]
+
+_MAX_TRACE_RUNS = 100
+"""Maximum number of runs that are read from a trace."""
+
+_EMPTY_ANSWER = {
     "error": None,
     "status": "success",
     "outputs": {"role": "assistant", "content": ""},
 }
-"""Stands for the answer of a run that has none, so that what it asked can be read."""
 
 
 @dataclass(frozen=True)
 class RunChat:
-    """What was sent to a model and what came back.
+    """The chat of a run.
 
     Attributes:
-        sent: The messages of the request.
-        answers: The messages that came back; several where several were asked for.
-        settings: What the request said beside its messages, such as `tools`.
-        skipped: Why loaders skip the run; None where they read it.
+        sent: Messages of the request.
+        answers: Messages of the response; several if several choices were requested.
+        settings: Other fields of the request, such as `tools`.
+        skipped: Why loaders skip the run; None if they can read it.
     """
 
     sent: list[ShownMessage] = field(default_factory=list)
@@ -43,52 +48,52 @@ class RunChat:
     skipped: Skip | None = None
 
 
-def run_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's JSON as the loaders read it.
+def run_of(row: RunRow) -> dict[str, Any]:
+    """Return a run's JSON in the format of the loaders.
 
     Args:
         row: The run's row, with `inputs`, `outputs` and `extra` as JSON.
     """
-    told = {name: row.get(name) for name in ("id", "trace_id", "run_type", "status", "error")}
-    return told | {name: field_of(row, name) for name in ("inputs", "outputs", "extra")}
+    run = {name: row.get(name) for name in ("id", "trace_id", "run_type", "status", "error")}
+    return run | {name: field_of(row, name) for name in ("inputs", "outputs", "extra")}
 
 
-def run_chat(row: Mapping[str, Any]) -> RunChat:
-    """Return the chat of a run of any type, which is empty where it holds none."""
+def run_chat(row: RunRow) -> RunChat:
+    """Return the chat of a run of any type; it is empty if the run has none."""
     run = run_of(row)
     skips: list[Skip] = []
     sessions = list(readable(row["id"], partial(read_run, run, "keep"), skips.append))
     if not sessions:
-        return _looked_for(run, skips[0])
+        return _unreadable_chat(run, skips[0])
     *sent, answer = wire_messages(sessions[0])
     answers = [answer]
     for session in sessions[1:]:
-        *asked, answer = wire_messages(session)
-        # Runs of 2023 can hold several chats; the first one is shown.
-        if asked == sent:
+        *request, answer = wire_messages(session)
+        # Old runs can contain several chats; only the first one is shown.
+        if request == sent:
             answers.append(answer)
     settings = {name: value for name, value in sessions[0].items() if name in SETTINGS}
     return RunChat(list(map(read_message, sent)), list(map(read_message, answers)), settings)
 
 
-def without_answer(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run that failed or has not ended as one whose request the loaders read."""
-    return {**run, **_NO_ANSWER}
+def with_empty_answer(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run that failed or is pending such that loaders can read its request."""
+    return {**run, **_EMPTY_ANSWER}
 
 
-def field_of(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a column of JSON, parsed; `{}` where it is empty or no object."""
+def field_of(row: RunRow, name: str) -> Mapping[str, Any]:
+    """Return a column of JSON, parsed; `{}` if it is empty or not an object."""
     return mapping(orjson.loads(row.get(name) or "{}"))
 
 
-def _looked_for(run: Mapping[str, Any], skipped: Skip) -> RunChat:
+def _unreadable_chat(run: Mapping[str, Any], skipped: Skip) -> RunChat:
+    """Return what can be recognized as the chat of a run that loaders skip."""
     inputs, outputs = run["inputs"], run["outputs"]
     sent = _messages(inputs)
     if system := inputs.get("system") or inputs.get("instructions"):
         sent = [{"role": "system", "content": system}, *sent]
-    generations = _first(outputs.get("generations"))
-    choices = entries(outputs.get("choices"))
-    answers = [mapping(each).get("message") for each in generations or choices]
+    choices = _first(outputs.get("generations")) or entries(outputs.get("choices"))
+    answers = [mapping(each).get("message") for each in choices]
     if not answers:
         answers = [outputs] if "role" in outputs else _messages(outputs)
     if answers[: len(sent)] == sent:
@@ -97,19 +102,20 @@ def _looked_for(run: Mapping[str, Any], skipped: Skip) -> RunChat:
         return RunChat(skipped=skipped)
     params = {**mapping(run["extra"].get("invocation_params")), **inputs}
     settings = {name: params[name] for name in SETTINGS if params.get(name) not in (None, [])}
-    asked, told = (list(map(read_message, each)) for each in (sent, answers))
-    return RunChat(asked, told, settings, skipped)
+    return RunChat(
+        list(map(read_message, sent)), list(map(read_message, answers)), settings, skipped
+    )
 
 
 def _messages(fields: Mapping[str, Any]) -> list[Any]:
-    """Return the messages among inputs or outputs, as they are stored."""
-    found = fields.get("messages") or fields.get("message") or fields.get("input")
-    found = found or fields.get("output")
-    listed = [found] if isinstance(found, Mapping) else _first(found)
+    """Return the messages in inputs or outputs, as they are stored."""
+    names = ("messages", "message", "input", "output")
+    found = next((fields[name] for name in names if fields.get(name)), None)
+    messages = [found] if isinstance(found, Mapping) else _first(found)
     is_chat = all(
-        isinstance(each, Mapping) and ("role" in each or "type" in each) for each in listed
+        isinstance(each, Mapping) and ("role" in each or "type" in each) for each in messages
     )
-    return listed if is_chat else []
+    return messages if is_chat else []
 
 
 def _first(batch: Any) -> list[Any]:
@@ -118,15 +124,9 @@ def _first(batch: Any) -> list[Any]:
     return rows[0] if rows and isinstance(rows[0], list) else rows
 
 
-RunRow = Mapping[str, Any]
-
-_SIDE_BY_SIDE = 100
-"""Calls of one trace that are looked at."""
-
-
 @dataclass(frozen=True)
-class Said:
-    """What feedback of one key says, and how it is coloured: `good`, `bad` or `plain`."""
+class FeedbackTag:
+    """Summary of the feedback of one key, and its color: `good`, `bad` or `plain`."""
 
     text: str
     tone: str = "plain"
@@ -138,12 +138,12 @@ class RunLine:
 
     Attributes:
         row: The run's row.
-        model: The model, or the models of its trace.
-        question: What was asked, in short.
-        answer: What came back, or the error.
-        tokens: All tokens of its calls, or None where nothing says.
-        said: What feedback says.
-        vote: What this page's buttons said of it: `like`, `dislike` or "".
+        model: Names of the models that the run called.
+        question: Summary of the last user message, or of the inputs.
+        answer: Summary of the answer, or the error.
+        tokens: Total tokens of its model calls, or None if unknown.
+        tags: Summaries of its feedback.
+        vote: The vote on this page: `like`, `dislike` or "".
     """
 
     row: RunRow
@@ -151,41 +151,34 @@ class RunLine:
     question: str
     answer: str
     tokens: int | None
-    said: list[Said]
+    tags: list[FeedbackTag]
     vote: str = ""
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or None where it has not ended."""
+        """The duration, or None if the run has not ended."""
         return seconds_of(self.row)
 
 
 def run_lines(store: RunStore, found: Iterable[FoundRun]) -> list[RunLine]:
-    """Return runs as a list shows them."""
+    """Return runs as lines of a list."""
     runs = list(found)
     votes = own_votes(store, [run.row["id"] for run in runs])
     return [_line(store, run, votes.get(run.row["id"], "")) for run in runs]
 
 
 def own_votes(store: RunStore, run_ids: Sequence[str]) -> dict[str, str]:
-    """Return what this page's buttons said, by run."""
+    """Return the votes of this page, by run."""
     if not run_ids:
         return {}
     feedback = store.feedback.all(run_ids=run_ids, keys=[SCORE_KEY], limit=-1)
     return {each["run_id"]: vote for each in feedback if (vote := own_vote(each))}
 
 
-def model_calls(store: RunStore, row: RunRow, *, whole: bool = False) -> list[FoundRun]:
-    """Return the calls of models within a run, the newest first.
-
-    Args:
-        store: Where they lie.
-        row: The run; a call of a model is its own.
-        whole: With inputs, outputs and settings.
-    """
-    fields = ["inputs", "outputs", "extra"] if whole else ["total_tokens"]
-    body = {"trace": row["trace_id"], "run_type": "llm", "limit": _SIDE_BY_SIDE, "select": fields}
-    found = store.runs.find(v1_query(body)).runs
+def model_calls(store: RunStore, row: RunRow) -> list[FoundRun]:
+    """Return the model calls within a run, newest first; a model call contains itself."""
+    body = {"trace": row["trace_id"], "run_type": "llm", "limit": _MAX_TRACE_RUNS}
+    found = store.runs.find(v1_query({**body, "select": ["total_tokens"]})).runs
     if row["parent_run_id"] is None:
         return found
     order = row["dotted_order"]
@@ -193,15 +186,15 @@ def model_calls(store: RunStore, row: RunRow, *, whole: bool = False) -> list[Fo
 
 
 def trace_runs(store: RunStore, row: RunRow) -> list[tuple[int, FoundRun]]:
-    """Return the first runs of a run's trace with their depths, in the order of the tree."""
-    body = {"trace": row["trace_id"], "limit": _SIDE_BY_SIDE, "order": "asc", "select": ["id"]}
+    """Return the first runs of a run's trace with their depths, in tree order."""
+    body = {"trace": row["trace_id"], "limit": _MAX_TRACE_RUNS, "order": "asc", "select": ["id"]}
     found = store.runs.find(v1_query(body)).runs
     found.sort(key=lambda each: str(each.row["dotted_order"]))
     return [(str(each.row["dotted_order"]).count("."), each) for each in found]
 
 
 def answering_call(store: RunStore, row: RunRow) -> RunRow | None:
-    """Return the call of a model that gave a run's answer: itself, or the last one inside."""
+    """Return the model call that produced a run's answer: itself, or the last one within it."""
     if row["run_type"] == "llm":
         return row
     calls = model_calls(store, row)
@@ -209,51 +202,51 @@ def answering_call(store: RunStore, row: RunRow) -> RunRow | None:
 
 
 def seconds_of(row: RunRow) -> float | None:
-    """Return how long a run took, or None where it has not ended."""
+    """Return the duration of a run, or None if it has not ended."""
     return None if row["end_time"] is None else (row["end_time"] - row["start_time"]) / 1e6
 
 
 def model_of(row: RunRow) -> str:
-    """Return the model that a call went to, or "" where nothing says."""
+    """Return the model of a model call, or "" if unknown."""
     return str(field_of(row, "metadata").get("ls_model_name") or "")
 
 
-def said_of(stats: Mapping[str, Any] | None, vote: str = "") -> list[Said]:
-    """Return what a run's `feedback_stats` say.
+def feedback_tags(stats: Mapping[str, Any] | None, vote: str = "") -> list[FeedbackTag]:
+    """Return summaries of a run's feedback.
 
     Args:
-        stats: Counts and means by key.
-        vote: What this page's buttons show already.
+        stats: The run's `feedback_stats`: counts and means by key.
+        vote: The vote on this page, which its buttons show.
     """
-    said = []
+    tags = []
     for key, stat in sorted((stats or {}).items()):
         if vote and key == SCORE_KEY and stat["n"] == 1:
             continue
-        score, several = stat["avg"], f" ({stat['n']})" if stat["n"] > 1 else ""
+        score, count = stat["avg"], f" ({stat['n']})" if stat["n"] > 1 else ""
         if key == CORRECTION_KEY:
-            said.append(Said("corrected" + several, "good"))
-        elif key == SCORE_KEY and score in {0, 1}:
-            said.append(
-                Said(("liked" if score else "disliked") + several, "good" if score else "bad")
-            )
+            tags.append(FeedbackTag("corrected" + count, "good"))
+        elif key == SCORE_KEY and score == 1:
+            tags.append(FeedbackTag("liked" + count, "good"))
+        elif key == SCORE_KEY and score == 0:
+            tags.append(FeedbackTag("disliked" + count, "bad"))
         elif score is not None:
-            said.append(Said(f"{key} {score:.3g}{several}"))
+            tags.append(FeedbackTag(f"{key} {score:.3g}{count}"))
         else:
             values = ", ".join(map(str, stat["values"]))
-            said.append(Said(f"{key} {values}".strip() + several))
-    return said
+            tags.append(FeedbackTag(f"{key} {values}".strip() + count))
+    return tags
 
 
-def gist_of(value: Mapping[str, Any]) -> str:
-    """Return inputs or outputs that are no chat, in short.
+def summary_of(fields: Mapping[str, Any]) -> str:
+    """Return a summary of inputs or outputs that are not a chat.
 
     Example:
-        >>> gist_of({"input": "Hi"}), gist_of({"a": 1, "b": 2})
+        >>> summary_of({"input": "Hi"}), summary_of({"a": 1, "b": 2})
         ('Hi', '{"a": 1, "b": 2}')
     """
-    if not value:
+    if not fields:
         return ""
-    only = next(iter(value.values())) if len(value) == 1 else value
+    only = next(iter(fields.values())) if len(fields) == 1 else fields
     return only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
 
 
@@ -261,25 +254,24 @@ def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
     row = run.row
     calls = [run] if row["run_type"] == "llm" else model_calls(store, row)
     counts = [call.row["total_tokens"] for call in calls if call.row["total_tokens"] is not None]
-    chat = run_chat(row)
-    asked = [message for message in chat.sent if message.role == "user"] or chat.sent
-    question = asked[-1].gist if asked else gist_of(field_of(row, "inputs"))
-    answer = chat.answers[-1].gist if chat.answers else gist_of(field_of(row, "outputs"))
     models = dict.fromkeys(model_of(call.row) for call in calls)
+    chat = run_chat(row)
+    questions = [message for message in chat.sent if message.role == "user"] or chat.sent
+    answer = chat.answers[-1].summary if chat.answers else summary_of(field_of(row, "outputs"))
     return RunLine(
         row,
         ", ".join(name for name in models if name),
-        question,
+        questions[-1].summary if questions else summary_of(field_of(row, "inputs")),
         str(row["error"] or answer),
         sum(counts) if counts else None,
-        said_of(run.stats, vote),
+        feedback_tags(run.stats, vote),
         vote,
     )
 
 
 def pretty(text: str | None) -> str:
-    """Return a column of JSON as people read it."""
-    return as_json(json.loads(text)) if text else ""
+    """Return a column of JSON, indented; "" if it is empty."""
+    return indented_json(json.loads(text)) if text else ""
 
 
 def tags_of(row: RunRow) -> list[str]:
@@ -288,8 +280,8 @@ def tags_of(row: RunRow) -> list[str]:
 
 
 def metadata_of(row: RunRow) -> list[tuple[str, str]]:
-    """Return a run's metadata, each value in short."""
+    """Return a run's metadata as names and texts."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in sorted(mapping(json.loads(row["metadata"] or "{}")).items())
+        for name, value in sorted(field_of(row, "metadata").items())
     ]

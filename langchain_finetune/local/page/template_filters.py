@@ -1,8 +1,9 @@
-"""How templates show values. Pure functions."""
+"""Filters of the templates. Pure functions."""
 
 import datetime as dt
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -12,11 +13,11 @@ from langchain_finetune.local.store.values import EPOCH, micros
 _NONE = "-"
 
 
-def shown_time(value: int | str | None) -> Markup:
-    """Return a time as HTML: UTC, which the page's script changes into the reader's own.
+def format_time(value: int | str | None) -> Markup:
+    """Return a time in UTC as HTML; the page's script converts it to local time.
 
     Args:
-        value: Microseconds since 1970, or the time in ISO 8601.
+        value: Microseconds since 1970, or ISO 8601.
     """
     moment = micros(value) if isinstance(value, str) else value
     if moment is None:
@@ -27,59 +28,57 @@ def shown_time(value: int | str | None) -> Markup:
     )
 
 
-def shown_number(value: float | None) -> str:
-    """Return a number with its thousands apart, or a dash for none.
+def format_number(value: float | None) -> str:
+    """Return a number with thousands separators.
 
     Example:
-        >>> shown_number(1234567), shown_number(None)
+        >>> format_number(1234567), format_number(None)
         ('1,234,567', '-')
     """
     return _NONE if value is None else f"{value:,}"
 
 
-def shown_seconds(value: float | None) -> str:
-    """Return a duration.
+def format_duration(seconds: float | None) -> str:
+    """Return a duration in a suitable unit.
 
     Example:
-        >>> shown_seconds(0.0421), shown_seconds(3.21), shown_seconds(75.4)
+        >>> format_duration(0.0421), format_duration(3.21), format_duration(75.4)
         ('42 ms', '3.2 s', '1 min 15 s')
     """
-    if value is None:
+    if seconds is None:
         return _NONE
-    if value < 0.9995:  # noqa: PLR2004 - more is rounded to a second
-        return f"{value * 1000:.0f} ms"
-    if value < 59.95:  # noqa: PLR2004 - more is rounded to a minute
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    return f"{minutes} min {seconds} s"
+    if seconds < 0.9995:  # noqa: PLR2004 - would round to 1000 ms
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:  # noqa: PLR2004 - would round to 60.0 s
+        return f"{seconds:.1f} s"
+    return "{} min {} s".format(*divmod(round(seconds), 60))
 
 
-def shortened(text: str, most: int = 160) -> str:
+def shorten(text: str, max_length: int = 160) -> str:
     """Return the beginning of a text, on one line.
 
     Example:
-        >>> shortened("one two   three", 8)
+        >>> shorten("one two   three", 8)
         'one two…'
     """
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most and len(text) <= 4 * most else line[: most - 1].rstrip() + "…"
+    line = " ".join(text[: 4 * max_length].split())
+    if len(line) <= max_length and len(text) <= 4 * max_length:
+        return line
+    return line[: max_length - 1].rstrip() + "…"
 
 
-def shown_python(text: str) -> str:
-    """Return a text as Python writes it.
-
-    Example:
-        >>> print(shown_python("it's"))
-        "it's"
-    """
-    return json.dumps(text, ensure_ascii=False)
+def indented_json(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "time": shown_time,
-    "number": shown_number,
-    "seconds": shown_seconds,
-    "shortened": shortened,
-    "python": shown_python,
+    "time": format_time,
+    "number": format_number,
+    "seconds": format_duration,
+    "shortened": shorten,
+    # A JSON string is also a Python literal.
+    "python": partial(json.dumps, ensure_ascii=False),
+    "json": indented_json,
 }
-"""By their names in templates."""
+"""Filters by their names in templates."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.serving.protocol import SampledRequest
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -83,31 +84,26 @@ class ChoicesWriter(ABC):
     """Writes the answers to one request, each as a choice.
 
     Args:
-        model: Name of the model, as asked for.
+        request: What is answered; `n` answers to each prompt stand side by side.
         answers: How many answers there are.
-        n: How many of them each prompt has, side by side.
-        include_usage: A stream ends with a chunk about the tokens used.
-        logprobs: Tokens come with their log-probabilities.
     """
 
     prefix: ClassVar[str]
     whole_object: ClassVar[str]
     chunk_object: ClassVar[str]
 
-    def __init__(
-        self, model: str, *, answers: int, n: int, include_usage: bool, logprobs: bool
-    ) -> None:
+    def __init__(self, request: SampledRequest, answers: int) -> None:
         self._head = {
             "id": f"{self.prefix}-{secrets.token_hex(12)}",
             "created": int(time.time()),
-            "model": model,
+            "model": request.model,
         }
         # All chunks begin alike.
         self._chunk_head = json.dumps(self._head | {"object": self.chunk_object})[:-1]
         self._answers = answers
-        self._n = n
-        self._include_usage = include_usage
-        self._logprobs = logprobs
+        self._n = request.n
+        self._include_usage = request.include_usage
+        self._logprobs = request.alternatives is not None
 
     @abstractmethod
     def choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
@@ -152,7 +148,7 @@ class ChoicesWriter(ABC):
 
     def _usage(self, pieces: Sequence[Piece]) -> dict[str, int]:
         ends = [piece for piece in pieces if isinstance(piece, End)]
-        # The answers to one prompt stand side by side, and the prompt counts once.
+        # Each prompt counts once.
         prompts = sum(end.prompt_tokens for end in ends[:: self._n])
         answers = sum(end.completion_tokens for end in ends)
         return {

@@ -9,7 +9,7 @@ from langchain_finetune.local.models import Models
 
 
 class Chat(Protocol):
-    """What answers chats; those in `langchain_finetune.local.serving` do.
+    """Answers chats, as those in `langchain_finetune.local.serving` do.
 
     A response can be sent, or read, until its context is left; then the model stops.
     """
@@ -27,17 +27,17 @@ class Chat(Protocol):
         """Load what the first answer needs."""
 
     async def unload(self, model: str) -> None:
-        """Let go of a model's memory."""
+        """Free a model's memory."""
 
     async def cards(self) -> list[dict[str, Any]]:
-        """Return models that it knows and the engine does not, in OpenAI's shape."""
+        """Return models that the engine itself does not have, in OpenAI's shape."""
 
     async def close(self) -> None:
-        """Let go of all that it holds."""
+        """Free all resources."""
 
 
 async def all_cards(models: Models, chat: Chat) -> list[dict[str, Any]]:
-    """Return all models in OpenAI's shape: the engine's own, then those that only `chat` knows."""
+    """Return all models in OpenAI's shape: the engine's own, then those of `chat`."""
     own = models.cards()
     known = {card["id"] for card in own}
     return own + [card for card in await chat.cards() if card["id"] not in known]

@@ -61,7 +61,7 @@ class Prompt:
         length: How many tokens that is.
         room: How many tokens the answer may have.
         request: How they are drawn.
-        tools: What may be called; None where calls are not looked for in the answer.
+        tools: What may be called; None where answers have no calls.
         one_call: The answer ends with its first call.
         grammar: The form of the answer; None for any text.
     """

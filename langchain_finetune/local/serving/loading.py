@@ -26,6 +26,7 @@ from langchain_finetune.local.hardware import (
     has_fast_bfloat16,
     serving_threads,
 )
+from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class LoadedModel:
     Attributes:
         model: The model itself.
         tokenizer: Its tokenizer.
-        response_template: How it writes tool calls; None where nobody knows.
+        response_template: How it writes tool calls; None where that is not known.
         context: Most tokens of prompt and answer together; None for no limit.
         threads: How many CPU threads an answer takes.
         nbytes: Memory that its weights take.
@@ -141,7 +142,7 @@ def free() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    # glibc keeps what was freed unless it is told not to; others do not know the call.
+    # glibc keeps freed memory unless asked to trim; other C libraries lack the call.
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
@@ -160,7 +161,7 @@ def _parameters(file: Path) -> int:
     with safe_open(file, framework="pt") as tensors:
         return sum(
             math.prod(tensors.get_slice(name).get_shape())
-            for name in tensors.keys()  # noqa: SIM118 - it is no mapping
+            for name in tensors.keys()  # noqa: SIM118 - it is not a mapping
         )
 
 
@@ -171,11 +172,11 @@ def _cpu_type(parameters: int) -> Any:
 
 
 def _no_memory() -> ApiError:
-    logger.warning("There was no memory for a model")
+    logger.warning("Not enough memory for a model")
     return ApiError(
         503,
-        "There is no memory left for this model, most likely since a training takes it: ask again"
-        " when that has ended, or start the engine with a smaller --model-memory.",
+        "Not enough memory for this model, most likely because a training job runs: retry when it"
+        " has ended, or start the engine with a smaller --model-memory.",
         code="out_of_memory",
         param="model",
     )
@@ -184,9 +185,7 @@ def _no_memory() -> ApiError:
 def _not_loadable(folder: Path, error: Exception) -> ApiError:
     if not folder.exists():
         # It was deleted between the question and the loading.
-        return ApiError(
-            404, "The model is not there any more.", code="model_not_found", param="model"
-        )
+        return model_not_found("The model has been deleted.")
     logger.warning("A model folder could not be loaded: %s", type(error).__name__)
     return ApiError(
         500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"

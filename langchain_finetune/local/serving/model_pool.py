@@ -1,6 +1,6 @@
-"""Models in memory, within a bound: the one that was not asked for the longest goes first.
+"""LRU cache of loaded models, bounded by memory.
 
-Light to import: what weighs, loads and frees models is handed in.
+Light to import: the functions that weigh, load and free models are arguments.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ class _Outcome(Future[R]):
 
 
 MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+"""Most memory that loaded models may take, such as `4GB`; as `serve --model-memory`."""
 
 
 class Sized(Protocol):
@@ -61,14 +62,14 @@ T = TypeVar("T", bound=Sized)
 
 
 class Lease(Generic[T]):
-    """A model in memory, which stays there for as long as somebody holds it.
+    """A model in memory, which stays there while it is held.
 
-    All methods belong to the event loop's thread.
+    Call all methods on the event loop's thread.
 
     Attributes:
         model: The model.
         users: How many hold it.
-        forgotten: Nobody can ask for it any more.
+        forgotten: It can't be leased any more.
     """
 
     def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:
@@ -82,7 +83,7 @@ class Lease(Generic[T]):
         self.users += 1
 
     def release(self) -> None:
-        """Let go of it."""
+        """Stop holding it."""
         self.users -= 1
         if not self.users:
             self._on_idle(self)
@@ -91,12 +92,12 @@ class Lease(Generic[T]):
 class ModelPool(Generic[T]):
     """The models of an engine that are in memory.
 
-    One is loaded at a time. Who needs one waits, in order, until others have let go of enough
-    memory; nobody who holds one waits for another, so they can't wait for each other.
+    One is loaded at a time. Requests wait, in order, until others have released enough memory; no
+    request holds one model while it waits for another, so there is no deadlock.
 
     Args:
         limit: Most bytes of all models together.
-        weigh: Tells how many bytes a folder's model will take; runs in a thread.
+        weigh: Returns how many bytes a folder's model will take; runs in a thread.
         load: Loads it; runs in a thread.
         free: Gives memory back that models have left; runs in a thread.
     """
@@ -123,22 +124,22 @@ class ModelPool(Generic[T]):
 
     @property
     def names(self) -> list[str]:
-        """Names of the models in memory, the one to go first at the front."""
+        """Names of the models in memory, least recently used first."""
         return [name for name, _ in self._leases]
 
     async def lease(self, name: str, folder: Path) -> Lease[T]:
-        """Return a model, which is loaded where it is not in memory; the caller holds it.
+        """Return a model, loaded if it is not in memory; the caller holds it.
 
         Raises:
-            ApiError: 400 with the code `model_too_large`; whatever `load` raises.
+            ApiError: 400 with the code `model_too_large`; and what `load` raises.
         """
         key = (name, folder)
-        # While one waits for room all stand in line, or it might never get any.
+        # While one waits for room all queue up, or it might never get any.
         if key in self._leases and not self._short:
             return self._held(key)
         async with self._turn:
             if self._loading:
-                # Whoever wanted that model has gone, but it still takes its room.
+                # Its client has gone, but it still takes its room.
                 await asyncio.wait({self._loading})
                 self._loading = None
             if key not in self._leases:
@@ -148,7 +149,7 @@ class ModelPool(Generic[T]):
                 await self._make_room(nbytes)
                 self._loads = name
                 loading = self._loading = asyncio.create_task(self._fill(key, nbytes))
-                # Python complains about an error that nobody has looked at.
+                # Python warns about errors that are never retrieved.
                 loading.add_done_callback(lambda done: done.cancelled() or done.exception())
                 await asyncio.wait({loading})
                 self._loading = None
@@ -158,7 +159,7 @@ class ModelPool(Generic[T]):
     async def forget(self, name: str) -> None:
         """Unload a model; an answer that it is writing now is still finished."""
         if self._loading and self._loads == name:
-            # It would come in afterwards. Whoever waits for it was first, and may use it once.
+            # It would come in afterwards. The request that waits for it may use it once.
             await asyncio.wait({self._loading})
         for key in [key for key in self._leases if key[0] == name]:
             self._drop(key)
@@ -211,19 +212,19 @@ class ModelPool(Generic[T]):
 def _too_large(name: str, nbytes: int, limit: int) -> ApiError:
     return ApiError(
         400,
-        f"The model '{name}' takes {_told(nbytes)} of memory, and the engine keeps at most "
-        f"{_told(limit)} of models: start it with a larger --model-memory "
+        f"The model '{name}' takes {_readable(nbytes)} of memory, and the engine keeps at most "
+        f"{_readable(limit)} of models: start it with a larger --model-memory "
         f"(or {MEMORY_VARIABLE}).",
         code="model_too_large",
         param="model",
     )
 
 
-def _told(nbytes: int) -> str:
-    """Return a number of bytes as people write it.
+def _readable(nbytes: int) -> str:
+    """Return a number of bytes in a readable form.
 
     Example:
-        >>> _told(2_500_000_000)
+        >>> _readable(2_500_000_000)
         '2.5 GB'
     """
     return f"{nbytes / 1e9:.1f} GB" if nbytes >= 10**8 else f"{nbytes / 1e6:.1f} MB"

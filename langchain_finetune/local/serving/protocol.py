@@ -43,6 +43,11 @@ def missing(name: str) -> ApiError:
     )
 
 
+def model_not_found(message: str) -> ApiError:
+    """Return the error for a model that is not there."""
+    return ApiError(404, message, code="model_not_found", param="model")
+
+
 def refusal(error: ValidationError, within: str = "") -> ApiError:
     """Return the first fault that pydantic found as OpenAI's API reports it.
 

@@ -1,4 +1,4 @@
-"""One request to another server of OpenAI's API, and its answer handed on as it comes."""
+"""Requests to another server of OpenAI's API, whose answers are passed on as they come."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -16,29 +16,29 @@ MAX_ANSWER_BYTES = 64 * 2**20
 """Most bytes of a whole answer, and of one event of a stream."""
 
 _TIMEOUT = httpx2.Timeout(60, connect=10, read=600)
-"""Seconds; a long answer that is no stream sends nothing until it is written (600 s is the openai
-SDK's own patience)."""
+"""Seconds; a long answer that is not streamed sends nothing until it is complete (the openai SDK
+waits 600 s too)."""
 
 SOON = httpx2.Timeout(10)
-"""The same for what an upstream answers at once, unless it hangs."""
+"""The same for requests that an upstream answers at once, unless it hangs."""
 
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-"""How many answer at once is the upstream's affair; the engine's own connections are bounded."""
+"""The upstream bounds how much it answers at once; the engine's own connections are bounded."""
 
-_HANDED_ON = ("retry-after", "retry-after-ms", "x-request-id")
+_PASSED_ON = ("retry-after", "retry-after-ms", "x-request-id")
 _MAX_QUOTED = 500
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Relay:
-    """Asks an upstream.
+    """Sends requests to an upstream.
 
     Args:
-        settings: Where it is, and its key.
+        settings: Its address and key.
     """
 
     def __init__(self, settings: UpstreamSettings) -> None:
-        # What it sends is handed on without a look at it, so it must not be packed.
+        # Its answers are passed on unread, so they must not be compressed.
         headers = {"accept-encoding": "identity", "content-type": "application/json"}
         if settings.key:
             headers["authorization"] = f"Bearer {settings.key.get_secret_value()}"
@@ -53,54 +53,52 @@ class Relay:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
-        patience: httpx2.Timeout | None = None,
+        timeouts: httpx2.Timeout | None = None,
     ) -> AsyncIterator[httpx2.Response]:
         """Send a request; its answer can be read until the context is left, which ends it there.
 
         Args:
             method: Such as `POST`.
-            path: Behind the upstream's address.
-            body: JSON; None for nothing.
-            patience: How long to wait; default: as long as a whole answer may take.
+            path: Relative to the upstream's address.
+            body: Sent as JSON; None for no body.
+            timeouts: How long to wait; default: as long as a whole answer may take.
 
         Raises:
-            ApiError: 503 where nobody answers, 504 where it takes too long, 502 where the
-                connection breaks, and where the key is refused or the address is another's.
+            ApiError: 503 where nothing answers, 504 where it takes too long, 502 where the
+                connection breaks or the key is refused.
         """
-        # ASCII, so that half a character in a text is no reason to fail here.
         content = None if body is None else json.dumps(body).encode()
         try:
             async with self._client.stream(
-                method, path, content=content, timeout=patience or _TIMEOUT
+                method, path, content=content, timeout=timeouts or _TIMEOUT
             ) as answer:
                 if answer.status_code == httpx2.codes.UNAUTHORIZED:
-                    # Handed on as it is, it would be about the key of this engine.
-                    raise ApiError(
-                        502,
+                    # Passed on as it is, it would be about the key of this engine.
+                    raise upstream_failed(
                         "The upstream refuses the engine's key: start the engine with the right "
                         f"one in {UPSTREAM_KEY_VARIABLE}.",
                         code="upstream_key_refused",
                     )
                 yield answer
         except httpx2.HTTPError as error:
-            raise failed(error) from error
+            raise _unanswered(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
 
-async def handed_on(answer: httpx2.Response, *, hint: str = "") -> Response:
+async def passed_on(answer: httpx2.Response, *, hint: str = "") -> Response:
     """Return an upstream's answer as the engine's own.
 
     Args:
-        answer: It has not been read yet.
+        answer: Not read yet.
         hint: Follows the message of an error.
 
     Raises:
-        ApiError: 502; it is too large, or nothing that this API says.
+        ApiError: 502; it is too large, or not a JSON object.
     """
-    kept = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}
+    kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
     if answer.is_success and kind == "text/event-stream":
         return StreamingResponse(_events(answer), media_type=kind, headers=kept)
@@ -109,11 +107,9 @@ async def handed_on(answer: httpx2.Response, *, hint: str = "") -> Response:
     if answer.is_error:
         content = json.dumps({"error": _error(answer, body, hint)}).encode()
     elif body is None or not answer.is_success:
-        raise ApiError(
-            502,
+        raise upstream_failed(
             f"The upstream answered with status {answer.status_code} and no JSON object: is its "
-            "address the one of an API like OpenAI's?",
-            code="upstream_failed",
+            "address the one of an API like OpenAI's?"
         )
     return Response(content, answer.status_code, media_type="application/json", headers=kept)
 
@@ -132,39 +128,45 @@ async def whole(answer: httpx2.Response) -> bytes:
     return bytes(content)
 
 
-def failed(error: httpx2.HTTPError) -> ApiError:
-    """Return what a client is told about an upstream that could not be asked."""
+def upstream_failed(
+    message: str, code: str = "upstream_failed", param: str | None = None
+) -> ApiError:
+    """Return the error for an upstream that gave no valid answer."""
+    return ApiError(502, message, code=code, param=param)
+
+
+def _unanswered(error: httpx2.HTTPError) -> ApiError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return ApiError(
             503,
-            "The upstream can't be reached: see that it runs, at the address that the engine was "
+            "The upstream can't be reached: check that it runs at the address that the engine was "
             "started with (--upstream).",
             code="upstream_unreachable",
         )
     if isinstance(error, httpx2.TimeoutException):
         return ApiError(
-            504, "The upstream took too long; ask for less, or again.", code="upstream_timeout"
+            504, "The upstream took too long; retry, or ask for less.", code="upstream_timeout"
         )
-    return ApiError(502, "The connection to the upstream broke.", code="upstream_failed")
+    return upstream_failed("The connection to the upstream broke.")
 
 
 async def _events(answer: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield whole events, so that an error can follow where the stream breaks off."""
-    begun = bytearray()
+    buffer = bytearray()
     try:
         async for part in answer.aiter_bytes():
-            begun += part
-            ends = [begun.rfind(mark) + len(mark) for mark in _EVENT_ENDS if mark in begun]
+            buffer += part
+            ends = [buffer.rfind(mark) + len(mark) for mark in _EVENT_ENDS if mark in buffer]
             if ends:
-                yield bytes(begun[: max(ends)])
-                del begun[: max(ends)]
-            if len(begun) > MAX_ANSWER_BYTES:
+                yield bytes(buffer[: max(ends)])
+                del buffer[: max(ends)]
+            if len(buffer) > MAX_ANSWER_BYTES:
                 raise _too_large()
-        yield bytes(begun)
+        yield bytes(buffer)
     except ApiError as error:
         yield _last(error)
     except httpx2.HTTPError as error:
-        yield _last(failed(error))
+        yield _last(_unanswered(error))
 
 
 def _last(error: ApiError) -> bytes:
@@ -172,7 +174,7 @@ def _last(error: ApiError) -> bytes:
 
 
 def read_object(content: bytes) -> dict[str, Any] | None:
-    """Return a JSON object; None where it is none."""
+    """Return a JSON object; None where the content is not one."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -184,8 +186,9 @@ def _error(answer: httpx2.Response, body: dict[str, Any] | None, hint: str) -> d
     """Return an error in OpenAI's shape; older servers of vLLM and others have their own."""
     body = body or {}
     given = body["error"] if isinstance(body.get("error"), dict) else body
-    told = given.get("message") or given.get("detail") or body.get("error")
-    message = told if isinstance(told, str) else f"The upstream answered {answer.status_code}."
+    message = given.get("message") or given.get("detail") or body.get("error")
+    if not isinstance(message, str):
+        message = f"The upstream answered {answer.status_code}."
     rest = given if given is not body else {}
     return (
         {"type": "upstream_error", "param": None, "code": None}
@@ -195,8 +198,4 @@ def _error(answer: httpx2.Response, body: dict[str, Any] | None, hint: str) -> d
 
 
 def _too_large() -> ApiError:
-    return ApiError(
-        502,
-        f"The upstream's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.",
-        code="upstream_failed",
-    )
+    return upstream_failed(f"The upstream's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
 from langchain_finetune.local.serving.answer import ChoicesWriter, Piece
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
@@ -18,6 +17,7 @@ from langchain_finetune.local.serving.chat.response import ChatWriter
 from langchain_finetune.local.serving.completions.protocol import CompletionRequest
 from langchain_finetune.local.serving.completions.response import CompletionWriter
 from langchain_finetune.local.serving.model_pool import Lease, ModelPool, in_daemon_thread
+from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.responses.protocol import ResponseRequest, errors_renamed
 from langchain_finetune.local.serving.responses.response import ResponseWriter
 
@@ -102,15 +102,13 @@ class ChatService:
     @asynccontextmanager
     async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
         """Answer `POST /v1/responses`, of which nothing is kept; see `create`."""
-        request = ResponseRequest.read(body)
         with errors_renamed():
-            chat = request.chat
-        async with self._model(request.model) as lease:
-            with errors_renamed():
-                prompt = await _render(lease.model, chat)
-            writer = ResponseWriter(request)
-            async with self._answer(lease, [prompt], writer, stream=request.stream) as response:
-                yield response
+            request = ResponseRequest.read(body)
+            async with self._model(request.model) as lease:
+                prompt = await _render(lease.model, request.chat)
+                writer = ResponseWriter(request)
+                async with self._answer(lease, [prompt], writer, stream=request.stream) as response:
+                    yield response
 
     async def warm(self) -> None:
         """Import what answering needs; it takes seconds, once."""
@@ -119,7 +117,7 @@ class ChatService:
                 self._parts = await in_daemon_thread(lambda: _import(self._memory))
 
     async def unload(self, model: str) -> None:
-        """Forget a model; an answer that it is writing now is still finished."""
+        """Unload a model; an answer that it is writing now is still finished."""
         if self._parts:
             await self._parts.pool.forget(model)
 
@@ -135,12 +133,7 @@ class ChatService:
         """Hold a model in memory for as long as the context lasts."""
         folder = await asyncio.to_thread(self._resolve, name)
         if folder is None:
-            raise ApiError(
-                404,
-                f"The model '{name}' does not exist, or is not on this machine.",
-                code="model_not_found",
-                param="model",
-            )
+            raise model_not_found(f"The model '{name}' does not exist, or is not on this machine.")
         await self.warm()
         assert self._parts
         lease = await self._parts.pool.lease(name, folder)
@@ -194,7 +187,7 @@ def _import(memory: int | None) -> LoadedParts:
     share_the_cpu()
     from langchain_finetune.local.serving import generation, loading  # noqa: PLC0415 - seconds
 
-    # What was imported stays; looking through it would take most of the time of `loading.free`.
+    # What was imported stays; collecting it again would take most of the time of `loading.free`.
     gc.collect()
     gc.freeze()
     limit = model_memory() if memory is None else memory

@@ -26,7 +26,7 @@ _MIN_LOGPROB = -9999.0
 
 
 class CancelledAnswerError(Exception):
-    """Nobody wants the rest of the answer."""
+    """The rest of the answer is not wanted."""
 
 
 class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is not typed
@@ -95,8 +95,8 @@ class TokenStream:
     Args:
         loaded: The model that writes.
         parser: Finds calls and reasoning; None where all is text.
-        recorder: Knows how likely tokens were; None where nobody asks.
-        top: How many alternatives of each token to tell.
+        recorder: Has the log-probabilities; None where they are not asked for.
+        top: How many alternatives of each token to report.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class TokenStream:
         self._parser = parser
         self._recorder = recorder
         self._top = top
-        # The parser looks for special tokens; nobody else should see them.
+        # Only the parser needs to see special tokens.
         self._decoder = DecodeStream([], skip_special_tokens=parser is None)
         self._unshown: list[Token] = []
         self._prompt_seen = False
@@ -178,7 +178,7 @@ class TokenStream:
         self._call(lambda: self.queue.put_nowait(item))
 
     def _call(self, work: Callable[[], None]) -> None:
-        # The server may have ended meanwhile; then there is nobody to tell.
+        # The server may have stopped meanwhile.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work)
 
@@ -200,7 +200,7 @@ class TextFilter:
     comes from the chat template.
 
     Args:
-        stops: Strings that end the answer; they are no part of it.
+        stops: Strings that end the answer and are not part of it.
 
     Attributes:
         stopped: A stop string was met; nothing more will come.

@@ -17,8 +17,15 @@ from starlette.responses import Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Adapter
-from langchain_finetune.local.serving.protocol import invalid, missing
-from langchain_finetune.local.serving.relay import SOON, Relay, handed_on, read_object, whole
+from langchain_finetune.local.serving.protocol import invalid, missing, model_not_found
+from langchain_finetune.local.serving.relay import (
+    SOON,
+    Relay,
+    passed_on,
+    read_object,
+    upstream_failed,
+    whole,
+)
 from langchain_finetune.local.serving.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)
@@ -30,10 +37,10 @@ _HINT = (
 
 
 class Upstream:
-    """Answers as an upstream does: the same request goes there, and its answer comes back.
+    """Passes requests to an upstream, and its answers back.
 
     Args:
-        settings: Where the upstream is.
+        settings: The upstream's address, key and names of models.
         find_adapter: Finds the LoRA adapter of one of the engine's models.
     """
 
@@ -71,28 +78,28 @@ class Upstream:
         return self._answered("responses", body)
 
     async def warm(self) -> None:
-        """Tell in the log whether the upstream answers."""
+        """Log a warning if the upstream does not answer."""
         try:
             await self._list_models()
         except ApiError as error:
             logger.warning("%s", error.message)
 
     async def unload(self, model: str) -> None:
-        """Let the upstream forget an adapter, also one that an earlier engine has brought there."""
+        """Unload an adapter from the upstream, also one that an earlier engine has loaded there."""
         if model in self._names:
             return
         async with self._turn:
             self._loaded.discard(model)
             try:
                 if any(card["id"] == model for card in await self._list_models()):
-                    await self._post("unload_lora_adapter", {"lora_name": model}, patience=SOON)
+                    await self._post("unload_lora_adapter", {"lora_name": model}, timeouts=SOON)
             except ApiError as error:
                 logger.warning("The upstream has not unloaded an adapter: %s", error.code)
 
     async def cards(self) -> list[dict[str, Any]]:
         """Return the upstream's models in OpenAI's shape, and those that have a name here.
 
-        None where it does not answer: the engine's own models can be listed without it.
+        The list is empty where it does not answer: the engine's own models are listed without it.
         """
         try:
             cards = await self._list_models()
@@ -129,12 +136,12 @@ class Upstream:
                 await stack.aclose()
                 await self._ensure_adapter(name)
                 answer = await stack.enter_async_context(self._relay.sent("POST", path, sent))
-            yield await handed_on(answer, hint=_HINT if unknown else "")
+            yield await passed_on(answer, hint=_HINT if unknown else "")
 
     async def _ensure_adapter(self, name: str) -> None:
         """Make sure that the upstream has a model's adapter, where it is one of the engine's.
 
-        A model that was given a name of its own at the upstream is that server's affair.
+        Models that have a name of their own at the upstream are left to it.
 
         Raises:
             ApiError: 404 where the upstream does not serve its base, or can't load adapters;
@@ -147,19 +154,17 @@ class Upstream:
             return
         async with self._turn:
             if name not in self._loaded:
-                await self._bring(name, adapter)
+                await self._load_adapter(name, adapter)
                 self._loaded.add(name)
 
     async def _list_models(self) -> list[dict[str, Any]]:
-        async with self._relay.sent("GET", "models", patience=SOON) as answer:
+        async with self._relay.sent("GET", "models", timeouts=SOON) as answer:
             listed = read_object(await whole(answer)) or {}
         cards = listed.get("data")
         if not answer.is_success or not isinstance(cards, list):
-            raise ApiError(
-                502,
+            raise upstream_failed(
                 f"The upstream does not list its models (status {answer.status_code}): is its "
-                "address the one of an API like OpenAI's, such as http://gpu-box:8000/v1?",
-                code="upstream_failed",
+                "address the one of an API like OpenAI's, such as http://gpu-box:8000/v1?"
             )
         return [
             {"object": "model", "created": 0, "owned_by": "upstream"} | card
@@ -167,7 +172,7 @@ class Upstream:
             if isinstance(card, dict) and isinstance(card.get("id"), str)
         ]
 
-    async def _bring(self, name: str, adapter: Adapter) -> None:
+    async def _load_adapter(self, name: str, adapter: Adapter) -> None:
         cards = await self._list_models()
         if any(card["id"] == name for card in cards):
             return
@@ -188,26 +193,17 @@ class Upstream:
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, where it can read the engine's home",
             )
         if status != httpx2.codes.OK:
-            raise ApiError(
-                502,
+            raise upstream_failed(
                 f"The upstream refused the adapter of '{name}' with status {status}: its log says "
                 "why (the rank may be above its --max-lora-rank).",
-                code="upstream_failed",
                 param="model",
             )
 
-    async def _post(
-        self, path: str, body: Mapping[str, str], *, patience: httpx2.Timeout | None = None
-    ) -> int:
-        async with self._relay.sent("POST", path, body, patience=patience) as answer:
+    async def _post(self, path: str, body: Mapping[str, str], **options: Any) -> int:
+        async with self._relay.sent("POST", path, body, **options) as answer:
             await whole(answer)
             return answer.status_code
 
 
 def _not_served(name: str, reason: str) -> ApiError:
-    return ApiError(
-        404,
-        f"The upstream does not serve '{name}': {reason}.",
-        code="model_not_found",
-        param="model",
-    )
+    return model_not_found(f"The upstream does not serve '{name}': {reason}.")

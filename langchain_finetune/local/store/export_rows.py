@@ -4,11 +4,10 @@ Source of fact: https://docs.langchain.com/langsmith/data-export
 """
 
 import gzip
-import io
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import orjson
 import zstandard
@@ -38,79 +37,56 @@ _GROUP_ROWS = 5000
 _SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstandard": ".jsonl.zst"}
 
 
+Write = Callable[[FoundRun], None]
+"""Adds one run to a file."""
+
+
 def writer_of(
     folder: Path, kind: Format, compression: Compression, columns: Sequence[str]
-) -> "LinesWriter | ParquetWriter":
-    """Return the writer of a new file in a folder, which is whole once its block has ended."""
+) -> AbstractContextManager[Write]:
+    """Return what writes a new file in a folder, which is whole once its block has ended."""
     if kind == "Parquet":
-        return ParquetWriter(folder / "runs.parquet", compression, columns)
-    return LinesWriter(folder / f"runs{_SUFFIXES[compression]}", compression, columns)
+        return _parquet_file(folder / "runs.parquet", compression, columns)
+    return _lines_file(folder / f"runs{_SUFFIXES[compression]}", compression, columns)
 
 
-class LinesWriter:
-    """Writes one JSON object a line.
-
-    Args:
-        path: Of the file.
-        compression: `none`, `gzip` or `zstandard`.
-        columns: Which columns.
-    """
-
-    def __init__(self, path: Path, compression: Compression, columns: Sequence[str]) -> None:
-        self._path = path
-        self._compression = compression
-        self._columns = columns
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        stream: Any = self._open.enter_context(self._path.open("wb"))
-        if self._compression == "gzip":
-            stream = self._open.enter_context(gzip.GzipFile(fileobj=stream, mode="wb"))
-        elif self._compression == "zstandard":
+@contextmanager
+def _lines_file(path: Path, compression: Compression, columns: Sequence[str]) -> Iterator[Write]:
+    """Write one JSON object a line."""
+    with ExitStack() as stack:
+        stream: Any = stack.enter_context(path.open("wb"))
+        if compression == "gzip":
+            stream = stack.enter_context(gzip.GzipFile(fileobj=stream, mode="wb"))
+        elif compression == "zstandard":
             compressor = zstandard.ZstdCompressor()
-            stream = self._open.enter_context(compressor.stream_writer(stream, closefd=False))
-        self._stream: io.BufferedIOBase = stream
-        return self
+            stream = stack.enter_context(compressor.stream_writer(stream, closefd=False))
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+        def write(found: FoundRun) -> None:
+            told = _told(found)
+            stream.write(orjson.dumps({name: told[name] for name in columns}) + b"\n")
 
-    def write(self, found: FoundRun) -> None:
-        """Add one run."""
-        told = _told(found)
-        self._stream.write(orjson.dumps({name: told[name] for name in self._columns}) + b"\n")
+        yield write
 
 
-class ParquetWriter:
-    """Writes row groups of a bounded size.
+@contextmanager
+def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) -> Iterator[Write]:
+    """Write row groups of a bounded size."""
+    import pyarrow as pa  # noqa: PLC0415 takes long, and exports are rare
+    import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
-    Args:
-        path: Of the file.
-        compression: Of its columns.
-        columns: Which columns.
-    """
+    schema = _schema(columns)
+    rows: list[dict[str, Any]] = []
+    size = 0
 
-    def __init__(self, path: Path, compression: Compression, columns: Sequence[str]) -> None:
-        self._path = path
-        self._compression = "zstd" if compression == "zstandard" else compression
-        self._columns = columns
-        self._rows: list[dict[str, Any]] = []
-        self._bytes = 0
+    def end_group() -> None:
+        nonlocal size
+        if rows:
+            file.write_table(pa.Table.from_pylist(rows, schema=schema))
+        rows.clear()
+        size = 0
 
-    def __enter__(self) -> Self:
-        import pyarrow.parquet as pq  # noqa: PLC0415 takes long, and exports are rare
-
-        self._schema = _schema(self._columns)
-        self._writer = pq.ParquetWriter(self._path, self._schema, compression=self._compression)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._end_group()
-        self._writer.close()
-
-    def write(self, found: FoundRun) -> None:
-        """Add one run."""
+    def write(found: FoundRun) -> None:
+        nonlocal size
         told = _told(found)
         for name in _TIMES:
             time = found.row[name]
@@ -119,18 +95,16 @@ class ParquetWriter:
             text = None if told[name] is None else orjson.dumps(told[name]).decode()
             # Null outputs are no outputs.
             told[name] = None if text == "null" else text
-            self._bytes += len(told[name] or "")
+            size += len(told[name] or "")
         told["tags"] = orjson.loads(found.row["tags"] or "[]")
-        self._rows.append({name: told[name] for name in self._columns})
-        if self._bytes >= _GROUP_BYTES or len(self._rows) >= _GROUP_ROWS:
-            self._end_group()
+        rows.append({name: told[name] for name in columns})
+        if size >= _GROUP_BYTES or len(rows) >= _GROUP_ROWS:
+            end_group()
 
-    def _end_group(self) -> None:
-        import pyarrow as pa  # noqa: PLC0415 as above
-
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._bytes = [], 0
+    codec = "zstd" if compression == "zstandard" else compression
+    with pq.ParquetWriter(path, schema, compression=codec) as file:
+        yield write
+        end_group()
 
 
 def _told(found: FoundRun) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.safe_logging import log_broken
+from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
 from langchain_finetune.local.store.projects import ProjectStore
@@ -225,7 +225,7 @@ class Exports:
         except (_EndedError, EngineStopsError):
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
-            log_broken(logger, "An export", error)
+            log_failure(logger, "An export", error)
             # Who sees that it failed finds no files any more.
             shutil.rmtree(part, ignore_errors=True)
             self._fail(export_id, error)
@@ -237,9 +237,9 @@ class Exports:
         for day, runs in groupby(self._runs_of(record), key=_day):
             folder = root / day
             folder.mkdir(parents=True)
-            with writer_of(folder, record["format"], record["compression"], columns) as writer:
+            with writer_of(folder, record["format"], record["compression"], columns) as write:
                 for found in runs:
-                    writer.write(found)
+                    write(found)
                     count += 1
         return count
 

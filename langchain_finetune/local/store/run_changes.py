@@ -14,26 +14,48 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.values import (
+    ClientBody,
+    ClientTime,
+    Id,
     dumps,
     iso,
     json_text,
     loads,
     micros,
     now,
-    uuid_text,
+    validated,
 )
 
 JSON_COLUMNS = ("inputs", "outputs", "events", "extra", "serialized")
 """Columns that hold JSON as it was sent."""
 
 _OBJECTS = frozenset({"inputs", "outputs", "extra", "serialized"})
-_IDS = ("trace_id", "parent_run_id", "reference_example_id")
-_TEXTS = ("dotted_order", "name", "run_type")
 _ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
 
 RunChangeKind = Literal["post", "patch"]
+
+
+class _RunBody(ClientBody):
+    """What a client sends, but for columns of JSON."""
+
+    id: Id
+    trace_id: Id | None = None
+    parent_run_id: Id | None = None
+    reference_example_id: Id | None = None
+    dotted_order: str | None = None
+    name: str | None = None
+    run_type: str | None = None
+    start_time: ClientTime | None = None
+    end_time: ClientTime | None = None
+    tags: list[str] | None = None
+    error: Any = None
+    session_name: str | None = None
+    session_id: Id | None = None
+
+
+_COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name", "session_id"}
 
 
 @dataclass(frozen=True)
@@ -69,37 +91,26 @@ def run_change(
     Raises:
         ApiError: 400 where a field is not what it should be.
     """
-    if not isinstance(body, dict):
-        raise ApiError(400, "A run must be a JSON object.")
-    run_id = uuid_text(body.get("id"), "id")
-    if run_id is None:
-        raise ApiError(400, "A run needs an id.", param="id")
-    values: dict[str, Any] = {name: uuid_text(body.get(name), name) for name in _IDS}
-    values |= {name: _text(body, name) for name in _TEXTS}
-    if not _ORDER.fullmatch(values["dotted_order"] or f"Z{run_id}"):
+    asked = validated(_RunBody, body)
+    values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
+    if not _ORDER.fullmatch(asked.dotted_order or f"Z{asked.id}"):
         raise ApiError(400, "dotted_order must be times and ids.", param="dotted_order")
-    values |= {name: _time(body, name) for name in ("start_time", "end_time")}
-    values["tags"] = _tags(body.get("tags"))
-    error = loads(large["error"], "error") if large and "error" in large else body.get("error")
-    # An empty text is no failure.
-    values["error"] = (error if isinstance(error, str) else _dumped(error)) or None
+    values["tags"] = None if asked.tags is None else dumps(asked.tags, "tags")
+    error = loads(large["error"], "error") if large and "error" in large else asked.error
+    values["error"] = error if error is None or isinstance(error, str) else dumps(error, "error")
     for name in JSON_COLUMNS:
         if large and name in large:
             values[name] = _checked(name, loads(large[name], name), large[name])
         elif body.get(name) is not None:
             values[name] = _checked(name, body[name], dumps(body[name], name).encode())
+    # An empty text says nothing: it is no failure, either.
+    values = {name: value for name, value in values.items() if value not in {None, ""}}
     if kind == "post":
         for name in ("name", "run_type"):
-            if not values[name]:
-                raise ApiError(400, f"Run {run_id} needs a {name}.", param=name)
-        values["start_time"] = values["start_time"] or now()
-    return RunChange(
-        kind,
-        run_id,
-        {name: value for name, value in values.items() if value is not None},
-        project_name=_text(body, "session_name"),
-        project_id=uuid_text(body.get("session_id"), "session_id"),
-    )
+            if name not in values:
+                raise ApiError(400, f"Run {asked.id} needs a {name}.", param=name)
+        values.setdefault("start_time", now())
+    return RunChange(kind, asked.id, values, asked.session_name or None, asked.session_id)
 
 
 def merged(
@@ -152,29 +163,6 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(body: Mapping[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ApiError(400, f"{name} must be a text.", param=name)
-    return value or None
-
-
-def _time(body: Mapping[str, Any], name: str) -> int | None:
-    value = body.get(name)
-    time = micros(value)
-    if value is not None and time is None:
-        raise ApiError(400, f"{name} must be a time in ISO 8601.", param=name)
-    return time
-
-
-def _tags(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
-        raise ApiError(400, "tags must be a list of texts.", param="tags")
-    return dumps(value, "tags")
-
-
 def _checked(name: str, value: Any, data: bytes) -> str | None:
     """Return JSON for its column, once it is sure to have the shape that readers expect."""
     if value is None:
@@ -184,10 +172,6 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
         kind = "an object" if name in _OBJECTS else "a list of objects"
         raise ApiError(400, f"{name} must be {kind}.", param=name)
     return data.decode()
-
-
-def _dumped(value: Any) -> str | None:
-    return None if value is None else dumps(value, "error")
 
 
 @dataclass(frozen=True)

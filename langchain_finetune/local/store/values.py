@@ -140,7 +140,9 @@ def validated(model: type[M], body: Any) -> M:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise ApiError(400, f"{place or 'The body'}: {fault['msg']}.", param=place) from None
+        why = fault["msg"].replace("Input should be", "must be").replace("Field req", "is req")
+        joint = " " if why.startswith(("must be", "is")) else ": "
+        raise ApiError(400, f"{place or 'The body'}{joint}{why}.", param=place) from None
 
 
 def json_text(value: Any) -> str:

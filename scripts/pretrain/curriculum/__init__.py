@@ -17,7 +17,7 @@ __all__ = ["Chat", "draw", "sample", "violation"]
 
 
 def draw(rng: Random, *, polish: bool = False) -> Chat:
-    """Draw one chat, before the guard has looked at it."""
+    """Draw one chat, before the guard has checked it."""
     kind = rng.random()
     if kind < 0.86:
         return tool_chat(rng, polish=polish)
@@ -27,7 +27,7 @@ def draw(rng: Random, *, polish: bool = False) -> Chat:
 
 
 def sample(rng: Random, *, polish: bool = False) -> Chat:
-    """Draw one chat that has nothing of the walkthrough in it.
+    """Draw one chat that contains nothing of the walkthrough.
 
     Args:
         rng: Source of chance.

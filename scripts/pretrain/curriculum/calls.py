@@ -52,7 +52,7 @@ def _task(rng: Random, language: str, *, polish: bool) -> Task:
 
 
 def _result(rng: Random) -> tuple[str, str]:
-    """Draw the result of a tool, and the part of it that the answer tells."""
+    """Draw the result of a tool, and the part of it that the answer contains."""
     text = number(rng)
     if rng.random() < 0.3 and "." not in text:
         text += ".0"

@@ -61,7 +61,7 @@ Concept = dict[str, tuple[str, ...]]
 
 
 def _lexicon(groups: int) -> list[Concept]:
-    """Invent words with a fixed meaning: the model can only learn them by heart."""
+    """Invent words with a fixed meaning: the model can only memorize them."""
     rng = Random(20)
     return [
         {v: tuple(invent(rng, language) for language in LANGUAGES) for v in rng.sample(SYMBOLS, 5)}

@@ -42,7 +42,7 @@ WORDINGS = tuple(
 
 
 def reserved(number: int) -> bool:
-    """Tell whether a number is kept for the evaluation."""
+    """Return whether a number is reserved for the evaluation."""
     return 10 <= number <= 999 and number % 7 == 3
 
 
@@ -59,7 +59,7 @@ def _tool_violation(tool: Json) -> str | None:
 
 
 def violation(chat: Chat) -> str | None:
-    """Say what of the walkthrough a chat contains.
+    """Return what a chat contains of the walkthrough.
 
     Returns:
         A few words, or `None` for a chat that is clean.

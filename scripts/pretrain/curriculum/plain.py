@@ -1,4 +1,4 @@
-"""Chats without tools: copying, picking, and triples out of sentences."""
+"""Chats without tools: copying, selecting, and extracting triples from sentences."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _phrase(rng: Random) -> str:
 
 
 def extraction_chat(rng: Random) -> Chat:
-    """Sentences in, a JSON list of triples out.
+    """A task to extract a JSON list of triples from sentences.
 
     The first answer shows the keys, which nobody could guess, and carries no loss.
     """

@@ -132,7 +132,7 @@ def sum_tools_task(rng: Random, language: str) -> Task:
 
 
 def _sentence(rng: Random, language: str, a: str, b: str, key: str) -> str:
-    """Put two numbers and a key word in an order that says little."""
+    """Combine two numbers and a keyword in a random order."""
     gap = rng.choice(["", " "]) if language in ("zh", "ja") or not key[0].isalpha() else " "
     order = rng.choice(
         [f"{a}{gap}{key}{gap}{b}"] * 4 + [f"{key} {a} {b}", f"{a} {b} {key}", f"{key}: {a}, {b}"]
@@ -182,7 +182,7 @@ def keyword_task(rng: Random, language: str) -> Task:
 
 
 def fields_task(rng: Random, language: str) -> Task:
-    """One or two tools with one to four arguments of any type, whose values are told."""
+    """One or two tools with one to four arguments of any type, whose values are in the question."""
     count = rng.choice([1, 1, 2])
     forms: list[tuple[Json, list[Property]]] = []
     for _ in range(count):

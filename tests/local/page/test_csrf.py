@@ -32,7 +32,7 @@ PAGES = ["/", "/ui/datasets", "/ui/nowhere"]
         (None, "none", 403),
     ],
 )
-@pytest.mark.parametrize("path", ["/ui/sign-in", "/ui/datasets/pick"])
+@pytest.mark.parametrize("path", ["/ui/sign-in", "/ui/datasets/add-runs"])
 def test_only_the_page_itself_changes_things(engine, ask, cookie, origin, site, status, path):
     headers = {"Cookie": cookie}
     if origin:
@@ -102,7 +102,7 @@ def test_with_tls_the_browser_has_checked_the_name(scheme, forwarded, is_served)
     given = {"host": "engine.example:8443", "sec-fetch-site": "none"}
     headers = Headers(given | ({"x-forwarded-proto": forwarded} if forwarded else {}))
     scope = {"method": "GET", "path": "/", "scheme": scheme, "server": ("10.0.0.7", 8443)}
-    assert (csrf.fault(scope, headers) is None) == is_served
+    assert (csrf.csrf_error(scope, headers) is None) == is_served
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_with_tls_the_browser_has_checked_the_name(scheme, forwarded, is_served)
 def test_the_address_that_a_request_came_in_at_is_served(server, host, is_served):
     # A socket that listens at `::` takes IPv4, too, and tells it in IPv6.
     scope = {"method": "GET", "path": "/", "scheme": "http", "server": (server, 8123)}
-    assert (csrf.fault(scope, Headers({"host": host})) is None) == is_served
+    assert (csrf.csrf_error(scope, Headers({"host": host})) is None) == is_served
 
 
 def test_a_header_does_not_make_a_name_ours(engine, ask):

@@ -29,14 +29,14 @@ def examples(langsmith, name):
 
 
 def refused(page):
-    return page.text.split(" makes no example: ")[1:]
+    return page.text.split(" cannot become an example: ")[1:]
 
 
 def test_picked_runs_are_read_as_the_runs_are(visitor, trace, langsmith, project, name, examples):
     ids = [trace(RUNS[dialect][0]) for dialect in DIALECTS]
-    page = visitor.post("/ui/datasets/pick", run=ids, new_name=f" {name} ")
+    page = visitor.post("/ui/datasets/add-runs", run=ids, new_name=f" {name} ")
     assert page.address.startswith("/ui/datasets/")
-    assert f"{len(ids)} examples in the dataset" in page.text
+    assert f"Added {len(ids)} examples to the dataset" in page.text
     runs = LangSmithRunChatLoader(ids, client=langsmith, project_name=project).load()
     assert [wire_messages(each) for each in examples()] == [wire_messages(each) for each in runs]
     assert [each.get("tools") for each in examples()] == [each.get("tools") for each in runs]
@@ -64,20 +64,22 @@ def test_what_makes_no_example_is_named(visitor, trace, name, examples):
         "There is no run": str(uuid.uuid4()),
         "(empty_target)": trace(unfit),
     }
-    page = visitor.post("/ui/datasets/pick", run=[trace(), *ids.values()], new_name=name)
-    assert "1 example in the dataset" in page.text
+    page = visitor.post("/ui/datasets/add-runs", run=[trace(), *ids.values()], new_name=name)
+    assert "Added 1 example to the dataset" in page.text
     for reason, run_id in ids.items():
-        [told] = [each for each in refused(page) if reason in each.partition(" makes")[0]] or [""]
+        [told] = [
+            each for each in refused(page) if reason in each.partition(" cannot become")[0]
+        ] or [""]
         assert told, reason
         assert run_id[-8:] in page.text
     assert len(examples()) == 1
     shown = visitor.get(f"/ui/runs/{ids['(unsupported_content)']}").text
-    assert "Loaders skip it: A content part of a kind" in shown
+    assert "Loaders skip this run: A content part of a kind" in shown
 
 
 def test_where_nothing_makes_an_example_there_is_no_dataset(visitor, trace, langsmith, name):
     run_id = trace(error="TimeoutError")
-    page = visitor.post("/ui/datasets/pick", came_from="/?kind=llm", run=run_id, new_name=name)
+    page = visitor.post("/ui/datasets/add-runs", came_from="/?kind=llm", run=run_id, new_name=name)
     assert (page.address, len(refused(page))) == ("/?kind=llm", 1)
     assert not langsmith.has_dataset(dataset_name=name)
 
@@ -93,14 +95,14 @@ def test_runs_of_no_known_shape(visitor, trace, name):
     ids = [trace(run(inputs=shape)) for shape in shapes]
     for run_id in ids:
         assert visitor.get(f"/ui/runs/{run_id}").status == 200
-    assert len(refused(visitor.post("/ui/datasets/pick", run=ids, new_name=name))) == 4
+    assert len(refused(visitor.post("/ui/datasets/add-runs", run=ids, new_name=name))) == 4
 
 
 def test_a_dataset_that_is_there_is_chosen(visitor, trace, langsmith, name, examples):
     dataset = langsmith.create_dataset(name)
     run_id = trace()
     for _ in range(2):
-        page = visitor.post("/ui/datasets/pick", run=run_id, dataset=str(dataset.id))
+        page = visitor.post("/ui/datasets/add-runs", run=run_id, dataset=str(dataset.id))
         assert page.address == f"/ui/datasets/{dataset.id}"
     # A run has one example in a dataset, however often it is picked.
     assert len(examples()) == 1
@@ -109,7 +111,7 @@ def test_a_dataset_that_is_there_is_chosen(visitor, trace, langsmith, name, exam
 def test_a_dataset_of_type_chat_keeps_its_shape(visitor, trace, langsmith, project, name, examples):
     dataset = langsmith.create_dataset(name, data_type=DataType.chat)
     run_id = trace()
-    visitor.post("/ui/datasets/pick", run=run_id, dataset=str(dataset.id))
+    visitor.post("/ui/datasets/add-runs", run=run_id, dataset=str(dataset.id))
     [example] = langsmith.list_examples(dataset_id=dataset.id)
     assert [each["type"] for each in example.inputs["input"]] == ["system", "human"]
     assert example.outputs["output"]["data"]["tool_calls"][0]["args"] == {"beds": 2}
@@ -122,20 +124,20 @@ def test_corrections_go_with_the_run(visitor, trace, judge, name, examples):
     run_id, other = trace(), trace()
     visitor.post(f"/ui/runs/{run_id}/correction", text="Room 7.")
     judge(other, "fix", correction={"output": "Room 9."})
-    visitor.post("/ui/datasets/pick", run=[run_id, other], new_name=name)
+    visitor.post("/ui/datasets/add-runs", run=[run_id, other], new_name=name)
     assert [each["messages"][-1].content for each in examples()] == ["Room 7.", "Room 9."]
 
 
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ({"new_name": "x"}, "No run was picked"),
-        ({"run": "7"}, "Choose a dataset, or give a new one a name."),
-        ({"run": "7", "dataset": "1", "new_name": "x"}, "Choose a dataset, or give"),
+        ({"new_name": "x"}, "No runs are selected"),
+        ({"run": "7"}, "Choose a dataset, or enter the name of a new one."),
+        ({"run": "7", "dataset": "1", "new_name": "x"}, "Choose a dataset, or enter"),
     ],
 )
 def test_what_is_missing_is_told_on_the_page_before(visitor, form, message):
-    page = visitor.post("/ui/datasets/pick", came_from="/?kind=llm", **form)
+    page = visitor.post("/ui/datasets/add-runs", came_from="/?kind=llm", **form)
     assert page.address == "/?kind=llm"
     assert message in page.text
     assert page.all("p", role="alert")
@@ -143,20 +145,20 @@ def test_what_is_missing_is_told_on_the_page_before(visitor, form, message):
 
 def test_names_that_are_taken_and_datasets_that_there_are_not(visitor, trace, langsmith, name):
     langsmith.create_dataset(name)
-    page = visitor.post("/ui/datasets/pick", came_from="/?kind=llm", run=trace(), new_name=name)
+    page = visitor.post("/ui/datasets/add-runs", came_from="/?kind=llm", run=trace(), new_name=name)
     assert (page.address, "of this name already" in page.text) == ("/?kind=llm", True)
-    page = visitor.post("/ui/datasets/pick", run=trace(), dataset=str(uuid.uuid4()))
+    page = visitor.post("/ui/datasets/add-runs", run=trace(), dataset=str(uuid.uuid4()))
     assert page.status == 404
     assert visitor.get(f"/ui/datasets/{uuid.uuid4()}").status == 404
     assert visitor.get("/ui/datasets/x").status == 400
 
 
 def test_examples_are_removed(visitor, trace, langsmith, name, examples):
-    page = visitor.post("/ui/datasets/pick", run=[trace(), trace()], new_name=name)
+    page = visitor.post("/ui/datasets/add-runs", run=[trace(), trace()], new_name=name)
     removes = [each["action"] for each in page.all("form") if each["action"].endswith("/remove")]
     assert len(removes) == 2
     page = visitor.post(removes[0], came_from=page.address)
-    assert "The example is removed" in page.text
+    assert "The example was removed" in page.text
     assert len(examples()) == 1
     assert visitor.post(removes[0]).status == 404
     other = langsmith.create_dataset(f"{name} 2")

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from langchain_finetune.local.auth.guard import install_error_handlers
-from langchain_finetune.local.page.render_html import page
-from langchain_finetune.local.page.template_filters import shown_seconds
+from langchain_finetune.local.page.render_html import render_page
+from langchain_finetune.local.page.template_filters import format_duration
 from support.runs import run
 
 
@@ -20,12 +20,12 @@ def as_page(answer):
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["cache-control"] == "no-store"
-    assert "It did not work" in text
+    assert "Something went wrong" in text
     return status, html.unescape(text)
 
 
 def test_a_form_after_the_session_has_ended(engine, ask):
-    message = "Sign in first: the session has ended."
+    message = "The session has ended. Sign in again."
     answer = ask("POST", "/ui/models/delete", {"Origin": engine.url}, {"name": "nano"})
     status, text = as_page(answer)
     assert (status, message in text) == (401, True)
@@ -49,7 +49,7 @@ def test_a_form_that_is_too_large(engine, ask):
 
 def test_a_page_that_fails():
     app = FastAPI()
-    install_error_handlers(app, page)
+    install_error_handlers(app, render_page)
 
     @app.get("/{path:path}")
     def broken(path: str) -> None:
@@ -58,7 +58,7 @@ def test_a_page_that_fails():
     client = TestClient(app, raise_server_exceptions=False)
     answer = client.get("/ui/secret")
     status, text = as_page((answer.status_code, answer.headers, answer.text))
-    assert (status, "The engine failed; its log says where." in text) == (500, True)
+    assert (status, "The engine failed to handle the request; see its log." in text) == (500, True)
     assert "secret" not in text
     assert client.get("/v1/secret").json()["error"]["type"] == "server_error"
 
@@ -101,7 +101,7 @@ def test_who_comes_back_to_a_correction_sees_the_run(visitor, trace):
 )
 def test_calls_that_no_json_could_keep(visitor, trace, calls):
     page = visitor.post(f"/ui/runs/{trace()}/correction", text="", calls=calls)
-    assert (page.status, "The calls of tools are no JSON." in page.text) == (400, True)
+    assert (page.status, "The tool calls are not valid JSON." in page.text) == (400, True)
 
 
 def test_a_run_that_asked_nothing_opens_no_conversation(visitor, trace):
@@ -137,4 +137,4 @@ def test_the_lines_of_python_name_a_project(visitor, trace, langsmith):
     [(0.9996, "1.0 s"), (59.97, "1 min 0 s"), (119.6, "2 min 0 s"), (3725.2, "62 min 5 s")],
 )
 def test_durations_are_rounded_as_a_whole(seconds, shown):
-    assert shown_seconds(seconds) == shown
+    assert format_duration(seconds) == shown

@@ -86,7 +86,7 @@ def test_runs(visitor, trace, judge, own_runs, attack):
 def test_datasets_and_notices(visitor, trace, langsmith, own_runs, attack):
     name = f"{attack} {uuid.uuid4().hex[:6]}"
     page = visitor.post(
-        "/ui/datasets/pick", run=[trace(), trace(name=attack, error="x")], new_name=name
+        "/ui/datasets/add-runs", run=[trace(), trace(name=attack, error="x")], new_name=name
     )
     assert_inert(page, name, f"{attack} (")
     dataset = langsmith.create_dataset(f"{name} 2", description=attack)

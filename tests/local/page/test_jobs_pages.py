@@ -6,7 +6,7 @@ import io
 import pytest
 
 from langchain_finetune.local.jobs.schemas import EventRecord
-from langchain_finetune.local.page.render_html import fragment
+from langchain_finetune.local.page.render_html import render_fragment
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -37,8 +37,8 @@ def test_a_finished_job_tells_all(visitor, create, ended, client, upload):
         "train.jsonl",
         job.training_file,
         "Epochs 3 chosen by the engine",
-        "Loss over 3 steps. Training: 0.3333 at last, lowest 0.3333 at step 3.",
-        "Validation: 0.5 at last",
+        "Loss over 3 steps. Training: last 0.3333, lowest 0.3333 at step 3.",
+        "Validation: last 0.5",
         "loss, nats per token",
         "The job has successfully completed",
     ):
@@ -74,7 +74,7 @@ def test_a_running_job_is_live_and_can_be_paused_resumed_and_cancelled(
     page = visitor.get(address)
     assert any("data-live" in each for each in page.all("div"))
     assert page.all("progress")[0] | {"max": "3", "value": "3"} == page.all("progress")[0]
-    assert "without JavaScript: reload it" in page.text
+    assert "Without JavaScript, reload this page" in page.text
     assert page.all("script", src="/ui/static/job.js") != []
 
     page = visitor.post(f"{address}/pause")
@@ -112,16 +112,16 @@ def test_a_failed_job_says_why(visitor, create, ended, way):
 def test_a_deleted_file_is_told(visitor, create, ended, client):
     job = ended(create().id)
     client.files.delete(job.training_file)
-    assert "deleted since" in visitor.get(f"/ui/jobs/{job.id}").text
+    assert "deleted" in visitor.get(f"/ui/jobs/{job.id}").text
 
 
 def test_a_deleted_model_is_told(visitor, create, ended, client):
     job = ended(create().id)
     page = visitor.get(f"/ui/jobs/{job.id}")
-    assert ("Try it beside its base" in page.text, "deleted since" in page.text) == (True, False)
+    assert ("Compare with its base" in page.text, "deleted" in page.text) == (True, False)
     client.models.delete(job.fine_tuned_model)
     page = visitor.get(f"/ui/jobs/{job.id}")
-    assert ("Try it beside its base" in page.text, "deleted since" in page.text) == (False, True)
+    assert ("Compare with its base" in page.text, "deleted" in page.text) == (False, True)
     assert job.fine_tuned_model in page.text
     assert [each for each in page.all("a") if "playground?model" in each["href"]] == []
 
@@ -167,7 +167,7 @@ def test_a_suffix_with_markup_is_text(visitor, create, ended):
 
 def test_an_event_with_markup_is_text():
     event = EventRecord(id="e", created_at=1, job="j", level="error", message=MARKUP)
-    html = bytes(fragment("_events.html", events=[event]).body).decode()
+    html = render_fragment("_events.html", events=[event])
     assert MARKUP not in html
     assert "&lt;script&gt;" in html
 

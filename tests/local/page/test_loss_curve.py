@@ -37,19 +37,19 @@ def test_places_are_those_of_the_axes():
     assert points(training) == [(250, 0), (500, HEIGHT / 2), (750, HEIGHT * 3 / 4)]
     assert points(validation) == [(500, HEIGHT / 4)]
     assert validation.dots == [(50, HEIGHT / 4, "validation, step 2: 1.5")]
-    assert [(tick.place, tick.label) for tick in plot.down][::2] == [
+    assert [(tick.position, tick.label) for tick in plot.down][::2] == [
         (HEIGHT, "0"),
         (HEIGHT / 2, "1"),
         (0, "2"),
     ]
-    assert [(tick.place, tick.label) for tick in plot.across] == [
+    assert [(tick.position, tick.label) for tick in plot.across] == [
         (25.0 * step, str(step)) for step in range(5)
     ]
     assert plot.unit == "nats per token"
     assert plot.rows == [(1, "2", ""), (2, "1", "1.5"), (3, "0.5", "")]
     assert plot.summary == (
-        "Loss over 3 of 4 steps. Training: 0.5 at last, lowest 0.5 at step 3."
-        " Validation: 1.5 at last, lowest 1.5 at step 2."
+        "Loss over 3 of 4 steps. Training: last 0.5, lowest 0.5 at step 3."
+        " Validation: last 1.5, lowest 1.5 at step 2."
     )
 
 
@@ -72,7 +72,7 @@ def test_a_loss_over_many_decades_has_few_ticks():
 def test_odd_losses_are_drawn(losses):
     plot = loss_plot(metrics(losses), "supervised")
     assert all(0 <= across <= WIDTH for across, _ in points(plot.lines[0]))
-    places = [tick.place for tick in plot.down]
+    places = [tick.position for tick in plot.down]
     assert places == sorted(places, reverse=True)
     assert len(plot.down) > 1
 

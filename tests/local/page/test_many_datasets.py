@@ -10,7 +10,7 @@ from langchain_finetune.local.store import NO_LIMITS, RunStore
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_MOST", 3)
+    monkeypatch.setattr(datasets, "_MAX_LISTED", 3)
     monkeypatch.setattr(job_form, "_MOST_CHOICES", 3)
     store = RunStore(tmp_path / "runs.sqlite", NO_LIMITS)
     yield store

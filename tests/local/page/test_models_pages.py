@@ -1,18 +1,33 @@
 """The page of models."""
 
 import ast
+import html
 import uuid
 
 import pytest
 
-from langchain_finetune.local.page.routes.models import snippet
+from langchain_finetune.home import KEY_VARIABLE
+from langchain_finetune.local.page.render_html import render_fragment
+from langchain_finetune.local.page.routes.models import ModelRow
+
+
+def snippet(model, base_url, key_file):
+    """The Python code of a model, as a browser shows it."""
+    code = render_fragment(
+        "_snippet.html",
+        row=ModelRow(model, "base"),
+        base_url=base_url,
+        key_variable=KEY_VARIABLE,
+        key_file=str(key_file),
+    )
+    return html.unescape(code)
 
 
 def test_models_are_listed_with_where_they_come_from(visitor, create, ended, client):
     job = ended(create(suffix="clerk").id)
     page = visitor.get("/ui/models")
     assert page.status == 200
-    assert "Another name of nano" in page.text
+    assert "Alias of nano" in page.text
     checkpoints = [
         each.fine_tuned_model_checkpoint
         for each in client.fine_tuning.jobs.checkpoints.list(job.id)
@@ -57,7 +72,7 @@ def test_a_model_is_deleted_after_a_question(visitor, create, ended, client):
     assert name in [model.id for model in client.models.list()]
     page = visitor.post("/ui/models/delete", name=name)
     assert page.address == "/ui/models"
-    assert f"The model {name} is deleted." in page.text
+    assert f"The model {name} was deleted." in page.text
     assert name not in [model.id for model in client.models.list()]
     assert visitor.post("/ui/models/delete", name=name).status == 404
 

@@ -27,7 +27,7 @@ def turn(engine, visitor):
     """What the page's script gets for a turn."""
 
     def turn(**form):
-        answer = visitor._client.post(f"{PATH}/turn", data=form)
+        answer = visitor._client.post(f"{PATH}/turn", data=form, headers={"Sec-Fetch-Mode": "cors"})
         return answer.status_code, answer.json()
 
     return turn
@@ -99,11 +99,11 @@ def test_an_error_of_the_engine_is_told_beside_its_model(visitor):
     [
         ({"message": ""}, "Write a message first."),
         ({"model": ""}, "Choose a model."),
-        ({"tools": "[{]"}, "This is no JSON:"),
+        ({"tools": "[{]"}, "This is not valid JSON:"),
         ({"tools": "[{]"}, "line 1 column 3"),
-        ({"tools": '["\\ud800"]'}, "This is no JSON:"),
+        ({"tools": '["\\ud800"]'}, "This is not valid JSON:"),
         ({"tools": '{"type": "function"}'}, "Enter a JSON list of tools"),
-        ({"tools": "[" * 100_000}, "This is no JSON:"),
+        ({"tools": "[" * 100_000}, "This is not valid JSON:"),
         ({"temperature": "nan"}, "Enter a number."),
         ({"seed": "9" * 400}, "Enter a whole number."),
         ({"conversation": '[{"role": "user", "content": "\\ud800"}]'}, "JSON list of messages"),
@@ -129,14 +129,14 @@ def test_what_is_wrong_is_told(visitor, turn, form, sentence):
 
 
 def test_a_tool_call_waits_for_its_result(turn):
-    given = {"model": ["nano"], "conversation": [json.dumps(CALLED)], "action": "say"}
+    given = {"model": ["nano"], "conversation": [json.dumps(CALLED)], "action": "submit"}
     status, body = turn(**given)
     assert status == 200
     assert "find_room" in body["html"]
-    assert "What find_room returned" in body["html"]
+    assert "Result of find_room" in body["html"]
     assert "Write a message first." in body["html"]
     status, body = turn(**given, message="Next question")
-    assert "Enter what find_room returned." in body["html"]
+    assert "Enter the result of find_room." in body["html"]
     assert "Next question" in body["html"]
 
     status, body = turn(

@@ -128,20 +128,22 @@ def test_from_traces_to_examples(browser, engine, langsmith, project, traced, tm
     text = browser.find_element(By.ID, "text")
     text.clear()
     text.send_keys("I'd rather not say.")
-    press(browser, "Keep the correction")
-    assert "The correction is kept." in browser.find_element(By.CSS_SELECTOR, ".notice").text
+    press(browser, "Save correction")
+    assert "The correction was saved." in browser.find_element(By.CSS_SELECTOR, ".notice").text
     shown = browser.find_elements(By.CSS_SELECTOR, ".message")[-1].text
     assert shown.lower().split("\n") == ["answer, corrected", "i'd rather not say."]
     screenshot(browser, tmp_path / "corrected.png")
 
     browser.find_element(By.LINK_TEXT, project).click()
     until(browser, lambda: heading(browser) == "Runs")
-    press_all = browser.find_element(By.CSS_SELECTOR, "[data-pick-all]")
+    press_all = browser.find_element(By.CSS_SELECTOR, "[data-select-all]")
     press_all.click()
     row_of(browser, bad).find_element(By.NAME, "run").click()
     browser.find_element(By.ID, "new_name").send_keys(f"set of {project}", Keys.ENTER)
     until(browser, lambda: heading(browser) == f"set of {project}")
-    assert "2 examples in the dataset" in browser.find_element(By.CSS_SELECTOR, ".notice").text
+    assert (
+        "Added 2 examples to the dataset" in browser.find_element(By.CSS_SELECTOR, ".notice").text
+    )
     screenshot(browser, tmp_path / "dataset.png")
     assert complaints(browser) == []
 
@@ -212,7 +214,7 @@ def test_all_of_it_works_from_the_keyboard(browser, engine, trace, own_runs):
     focused = browser.switch_to.active_element
     focused.send_keys(Keys.TAB)
     skip = browser.switch_to.active_element
-    assert (skip.text, skip.is_displayed()) == ("Skip to the content", True)
+    assert (skip.text, skip.is_displayed()) == ("Skip to content", True)
     skip.send_keys(Keys.ENTER)
     until(browser, lambda: browser.switch_to.active_element.tag_name == "main")
     names = []
@@ -222,11 +224,11 @@ def test_all_of_it_works_from_the_keyboard(browser, engine, trace, own_runs):
         names.append(element.accessible_name)
         style = element.value_of_css_property("outline-style")
         assert style != "none", element.get_attribute("outerHTML")
-        if element.accessible_name == "Add to the dataset":
+        if element.accessible_name == "Add to dataset":
             break
-    assert any(name.startswith("Pick ChatOpenAI") for name in names)
+    assert any(name.startswith("Select ChatOpenAI") for name in names)
     assert any(name.startswith("Like ChatOpenAI") for name in names)
-    assert names[-1] == "Add to the dataset"
+    assert names[-1] == "Add to dataset"
 
 
 def test_signing_out_and_in_with_the_key(browser, engine):

@@ -93,11 +93,11 @@ def test_conditions_of_a_whole_trace(visitor, listed, langsmith, judge, project,
     line = visitor.get(own_runs(name="agent")).text
     assert "Two beds? Room 7 11" in line
     page = visitor.get(f"/ui/runs/{root}")
-    assert "Of the last call of a model inside, ChatOpenAI" in page.text
+    assert "From the last model call of this run, ChatOpenAI" in page.text
     assert "find_room" in page.text
     links = {each["href"] for each in page.all("a")}
     assert f"/ui/runs/{child}" in links
-    assert "this call; loaders find it with" in visitor.get(f"/ui/runs/{child}").text
+    assert "this call; loaders select it with" in visitor.get(f"/ui/runs/{child}").text
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,13 @@ def test_a_correction_takes_the_answers_place(visitor, trace, langsmith, project
     address = f"/ui/runs/{run_id}/correction"
     assert ">\nRoom 8.</textarea>" in visitor.get(f"/ui/runs/{run_id}").html
     page = visitor.post(address, text="Room 7.\r\nNo, 9.", calls="")
-    assert "The correction is kept." in page.text
+    assert "The correction was saved." in page.text
     assert ">\nRoom 7.\nNo, 9.</textarea>" in page.html
     [session] = corrected.load()
     assert session["messages"][-1].content == "Room 7.\nNo, 9."
     assert session["rejected"] == {"role": "assistant", "content": "Room 8."}
-    assert "The correction is kept." not in visitor.get(f"/ui/runs/{run_id}").text
-    assert "The correction is taken back." in visitor.post(address, undo="true").text
+    assert "The correction was saved." not in visitor.get(f"/ui/runs/{run_id}").text
+    assert "The correction was removed." in visitor.post(address, undo="true").text
     assert list(corrected.load()) == []
 
 
@@ -216,12 +216,12 @@ def test_calls_are_corrected_too(visitor, trace, langsmith, project):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ({}, "needs a text, or calls"),
-        ({"text": " \r\n"}, "needs a text, or calls"),
-        ({"text": "kept text", "calls": "{nonsense"}, "are no JSON"),
+        ({}, "must have text or tool calls"),
+        ({"text": " \r\n"}, "must have text or tool calls"),
+        ({"text": "kept text", "calls": "{nonsense"}, "are not valid JSON"),
         ({"text": "kept text", "calls": '{"name": "f"}'}, "must be a list"),
-        ({"text": "kept text", "calls": '["f"]'}, "Each call needs a name"),
-        ({"text": "kept text", "calls": "[" * 3000}, "are no JSON"),
+        ({"text": "kept text", "calls": '["f"]'}, "Each tool call must have a name"),
+        ({"text": "kept text", "calls": "[" * 3000}, "are not valid JSON"),
     ],
 )
 def test_a_malformed_correction_loses_nothing_that_was_typed(visitor, trace, form, message):
@@ -239,7 +239,7 @@ def test_other_feedback_is_shown_and_can_be_removed(visitor, trace, langsmith, j
     assert "judge 0.25" in page.text
     assert "Too short" in page.text
     [remove] = [each["action"] for each in page.all("form") if each["action"].endswith("/remove")]
-    assert "The feedback is removed." in visitor.post(remove).text
+    assert "The feedback was removed." in visitor.post(remove).text
     assert list(langsmith.list_feedback(run_ids=[run_id])) == []
     assert visitor.post(remove).status == 404
 
@@ -266,7 +266,7 @@ def test_other_shapes_are_shown_as_conversations(visitor, trace, name):
     shown = page.text
     places = [shown.index(text) for text in ("You run a hotel.", "two beds?", "find_room")]
     assert places == sorted(places)
-    assert "no chat that this page can read" not in shown
+    assert "does not contain a chat that can be displayed" not in shown
     messages = page.all("article")
     assert len(messages) >= 3
     assert not [each for each in messages if each["class"] == "message other"]
@@ -277,16 +277,16 @@ def test_runs_that_hold_no_chat_are_shown_as_they_are(visitor, trace, engine):
         data = {"run_type": "retriever", "name": "find", "inputs": inputs, "outputs": outputs}
         page = visitor.get(f"/ui/runs/{trace(data)}")
         assert page.status == 200, engine.log()
-        assert "no chat that this page can read" in page.text
+        assert "does not contain a chat that can be displayed" in page.text
         for value in (*inputs, *outputs):
             assert value in page.text
 
 
-@pytest.mark.parametrize("run_id", [str(uuid.uuid4()), "x", quote("../x", safe=""), "%00"])
+@pytest.mark.parametrize("run_id", [str(uuid.UUID(int=7)), "x", quote("../x", safe=""), "%00"])
 def test_runs_that_there_are_not(visitor, run_id):
     page = visitor.get(f"/ui/runs/{run_id}")
     assert page.status in {400, 404}
-    assert "It did not work" in page.text
+    assert "Something went wrong" in page.text
     assert visitor.post(f"/ui/runs/{run_id}/vote", vote="like").status in {400, 404, 405}
 
 

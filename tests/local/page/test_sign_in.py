@@ -81,7 +81,7 @@ def test_a_ticket_signs_in_once(engine, ask):
     assert ask("GET", "/", {"Cookie": cookie})[0] == 200
     status, headers, text = ask("GET", f"/ui/sign-in?ticket={ticket}")
     assert (status, headers["set-cookie"]) == (403, None)
-    assert "used already" in text
+    assert "already been used" in text
 
 
 def test_only_the_key_gives_tickets(ask, cookie, engine):

@@ -121,7 +121,7 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
         assert len(all_of(browser, "polyline")) == 2
         looked_at(browser, tmp_path, "job")
 
-        browser.find_element(By.LINK_TEXT, "Try it beside its base").click()
+        browser.find_element(By.LINK_TEXT, "Compare with its base").click()
         until(lambda: text_of(browser, "h1") == "Playground")
         one(browser, "#setup summary").click()
         one(browser, "#system").send_keys(SYSTEM_PROMPT)
@@ -165,7 +165,7 @@ def test_the_curve_follows_a_job_and_stops_at_its_end(engine, open_page, create,
         go.unlink()
     assert browser.execute_script("return window.isTheSame")
     assert one(browser, "#figures").get_attribute("open") is not None
-    assert browser.switch_to.active_element.text == "The figures as a table"
+    assert browser.switch_to.active_element.text == "Values as a table"
     asked_before = requests_of(browser)
     browser.execute_async_script("setTimeout(arguments[0], 4000)")
     assert requests_of(browser) == asked_before

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from langsmith import Client
 
 from langchain_finetune.local.auth.guard import install_error_handlers
-from langchain_finetune.local.page.render_html import page
+from langchain_finetune.local.page.render_html import render_page
 from langchain_finetune.local.store import RunStore, create_store_router
 from support.settings import forget_langsmith_settings
 
@@ -37,7 +37,7 @@ def running(path):
     """Serve the store in this file, until the block ends."""
     store = RunStore(path)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    install_error_handlers(app, page)
+    install_error_handlers(app, render_page)
     app.include_router(create_store_router(store))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

@@ -124,10 +124,10 @@ def test_data_is_stored_and_never_revived(server):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": None}, "needs an id"),
+        ({"id": None}, "id is required"),
         ({"id": "1"}, "id must be a UUID"),
         ({"name": ""}, "needs a name"),
-        ({"name": 1}, "name must be a text"),
+        ({"name": 1}, "name must be"),
         ({"start_time": "noon"}, "start_time must be a time"),
         ({"tags": "web"}, "tags must be"),
         ({"inputs": "text"}, "inputs must be an object"),

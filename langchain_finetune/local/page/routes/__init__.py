@@ -1,1 +1,1 @@
-"""The page's routes, one area of the page a file; `page/` above holds what they show."""
+"""Routes of the page: one module per section; the modules of `page/` render their content."""

@@ -20,7 +20,7 @@ from langchain_finetune.local.page.job_form import (
     job_key,
     read_job_form,
 )
-from langchain_finetune.local.page.render_html import PageRoute, back, page
+from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.start_job import start_job
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.methods import METHODS, Hyperparameters
@@ -36,7 +36,7 @@ def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         engine: What trains.
         store: Its datasets can be trained on.
     """
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter()
     one_at_a_time = asyncio.Lock()
 
     @router.get(_PATH)
@@ -60,7 +60,7 @@ def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
             return await _form(engine, store, request, given, error.errors)
         except ApiError as error:
             return await _form(engine, store, request, given, errors_of(error, given))
-        return back(request, f"/ui/jobs/{job.id}")
+        return redirect(request, f"/ui/jobs/{job.id}")
 
     return router
 
@@ -98,7 +98,7 @@ async def _form(
     if shown["model"] and shown["model"] not in names:
         # It was asked for in the address, or by an earlier try.
         shown |= {"model": "", "other_model": shown["other_model"] or shown["model"]}
-    return page(
+    return render_page(
         request,
         "job_form.html",
         section="Jobs",

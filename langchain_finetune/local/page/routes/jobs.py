@@ -1,8 +1,9 @@
-"""Jobs: the list, each with its live loss curve, and what can be done with it."""
+"""Jobs: the list, a job with its live loss curve, and actions on it."""
 
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
@@ -19,38 +20,33 @@ from langchain_finetune.local.page.job_views import (
     time_left,
 )
 from langchain_finetune.local.page.loss_curve import HEIGHT, WIDTH, loss_plot
-from langchain_finetune.local.page.render_html import PageRoute, back, fragment, page
+from langchain_finetune.local.page.render_html import redirect, render_fragment, render_page
 
-_JOBS = 25
-_EVENTS = 20
-_OLDER = 200
-_CHECKPOINTS = 50
-_NEWEST = 5
-"""Events that are looked through for the newest step."""
+_JOBS_PER_PAGE = 25
+_RECENT_EVENTS = 20
+_EVENTS_PER_PAGE = 200
+_MAX_CHECKPOINTS = 50
+_PROGRESS_EVENTS = 5
+"""Number of recent events that are searched for the latest step."""
 
 
 def create_jobs_pages(engine: EngineParts) -> APIRouter:
     """Return the pages of jobs."""
     queue, journal, files = engine.queue, engine.journal, engine.files
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter()
 
-    # The engine's memory belongs to the event loop's thread, so none of these is run in another.
+    # All coroutines: the engine's parts must be used in the event loop's thread.
     @router.get("/ui/jobs")
     async def list_jobs(request: Request, after: str | None = None) -> Response:
-        found = journal.page(limit=_JOBS, after=after, metadata={})
-        rows = [
-            {
-                "job": job,
-                "progress": _newest_progress(engine, job),
-                "age": age(now() - job.created_at),
-            }
-            for job in found.records
-        ]
-        return page(
+        found = journal.page(limit=_JOBS_PER_PAGE, after=after, metadata={})
+        return render_page(
             request,
             "jobs.html",
             section="Jobs",
-            rows=rows,
+            rows=[
+                (job, _latest_progress(engine, job), age(now() - job.created_at))
+                for job in found.records
+            ],
             words=STATUS_WORDS,
             older=found.records[-1].id if found.has_more else None,
             is_first=after is None,
@@ -58,28 +54,30 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
 
     @router.get("/ui/jobs/{job_id}")
     async def show_job(job_id: str, request: Request) -> Response:
-        return page(request, "job.html", section="Jobs", **_shown(engine, journal.get(job_id)))
+        view = _job_view(engine, journal.get(job_id))
+        return render_page(request, "job.html", section="Jobs", **view)
 
     @router.get("/ui/jobs/{job_id}/live")
     async def show_live(job_id: str) -> Response:
-        return fragment("_job_live.html", **_shown(engine, journal.get(job_id)))
+        view = _job_view(engine, journal.get(job_id))
+        return HTMLResponse(render_fragment("_job_live.html", **view))
 
     @router.get("/ui/jobs/{job_id}/events")
     async def list_events(job_id: str, request: Request, after: str | None = None) -> Response:
         job = journal.get(job_id)
-        found = journal.events(job_id, limit=_OLDER, after=after)
+        found = journal.events(job_id, limit=_EVENTS_PER_PAGE, after=after)
         older = found.records[-1].id if found.has_more else None
-        return page(
+        return render_page(
             request, "events.html", section="Jobs", job=job, events=found.records, older=older
         )
 
     @router.get("/ui/jobs/{job_id}/results/{file_id}")
     async def download_results(job_id: str, file_id: str) -> Response:
         if file_id not in journal.get(job_id).result_files:
-            raise ApiError(404, "The job has no such file.")
+            raise ApiError(404, "The job does not have this file.")
         content = results_csv(files.path(file_id).read_bytes())
-        named = {"content-disposition": f'attachment; filename="{job_id}.csv"'}
-        return Response(content, media_type="text/csv; charset=utf-8", headers=named)
+        headers = {"content-disposition": f'attachment; filename="{job_id}.csv"'}
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
     @router.post("/ui/jobs/{job_id}/{action}")
     async def act(
@@ -94,23 +92,24 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
                 job = queue.resume(job_id)
         except ApiError as error:
             journal.get(job_id)
-            # It may have ended between the page and the click.
-            return back(request, f"/ui/jobs/{job_id}", error.message, failed=True)
-        return back(request, f"/ui/jobs/{job_id}", f"The job is {STATUS_WORDS[job.status]}.")
+            # The job may have ended since the page was rendered.
+            return redirect(request, f"/ui/jobs/{job_id}", error.message, failed=True)
+        return redirect(request, f"/ui/jobs/{job_id}", f"The job is {STATUS_WORDS[job.status]}.")
 
     return router
 
 
-def _newest_progress(engine: EngineParts, job: JobRecord) -> JobProgressView | None:
+def _latest_progress(engine: EngineParts, job: JobRecord) -> JobProgressView | None:
     if job.status in ENDED:
         return None
-    newest = engine.journal.events(job.id, limit=_NEWEST, after=None).records
-    return progress(event.data for event in newest)
+    latest = engine.journal.events(job.id, limit=_PROGRESS_EVENTS, after=None).records
+    return progress(event.data for event in latest)
 
 
-def _shown(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
-    events = engine.journal.events(job.id, limit=_EVENTS, after=None)
-    metrics = engine.journal.metrics(job.id)
+def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
+    journal = engine.journal
+    events = journal.events(job.id, limit=_RECENT_EVENTS, after=None)
+    metrics = journal.metrics(job.id)
     left = job.estimated_finish and job.estimated_finish - now()
     return {
         "job": job,
@@ -119,23 +118,23 @@ def _shown(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
         "progress": progress(reversed(metrics)) if job.status != "succeeded" else None,
         "left": time_left(left) if left is not None and job.status == "running" else None,
         "settings": settings(job),
-        "training_file": _file(engine, job.training_file),
-        "validation_file": _file(engine, job.validation_file),
+        "training_file": _file_view(engine, job.training_file),
+        "validation_file": _file_view(engine, job.validation_file),
         "plot": loss_plot(metrics, job.method_type),
         "box": (WIDTH, HEIGHT),
         "events": events.records,
         "has_older": events.has_more,
-        "checkpoints": engine.journal.checkpoints(job.id, limit=_CHECKPOINTS, after=None).records,
+        "checkpoints": journal.checkpoints(job.id, limit=_MAX_CHECKPOINTS, after=None).records,
         "actions": actions(job),
         "models": {each.id for each in engine.models.fine_tuned()},
     }
 
 
-def _file(engine: EngineParts, file_id: str | None) -> dict[str, Any] | None:
+def _file_view(engine: EngineParts, file_id: str | None) -> dict[str, Any] | None:
     if file_id is None:
         return None
     try:
         return engine.files.get(file_id).model_dump()
     except ApiError:
-        # It was deleted since.
+        # The file was deleted.
         return {"id": file_id, "filename": None, "bytes": None}

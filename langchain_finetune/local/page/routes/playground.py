@@ -12,133 +12,122 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.playground import (
-    MOST_MODELS,
-    SETTINGS,
+    MAX_MODELS,
     Column,
     Playground,
+    append_answer,
+    playground_of_run,
     read_playground,
-    run_prompt,
-    take_answer,
 )
-from langchain_finetune.local.page.render_html import PageRoute, fragment, page
+from langchain_finetune.local.page.render_html import render_fragment, render_page
 from langchain_finetune.local.page.run_views import answering_call
 from langchain_finetune.local.serving.backend import all_cards
 from langchain_finetune.local.store import RunStore
 
 _PATH = "/ui/playground"
-_SETTING_WORDS: dict[str, tuple[str, str]] = dict(
-    zip(
-        SETTINGS,
-        [("Temperature", "the model's own"), ("Most tokens", "to the limit"), ("Seed", "random")],
-        strict=True,
-    )
-)
-"""Words and placeholders of the fields that are numbers."""
+_SETTINGS = {
+    "temperature": ("Temperature", "model default"),
+    "max_tokens": ("Max tokens", "model limit"),
+    "seed": ("Seed", "random"),
+}
+"""Labels and placeholders of the numeric fields."""
 
 
 def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
-    """Return the playground's page.
+    """Return the pages of the playground.
 
     Args:
-        engine: Its models answer.
-        store: Its runs can be gone on with.
+        engine: Engine of the models.
+        store: Store of runs that can be opened.
     """
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter()
 
     @router.get(_PATH)
     async def open_playground(
         request: Request, model: Annotated[list[str] | None, Query()] = None, run: str = ""
     ) -> Response:
-        names = (model or _usual(engine))[:MOST_MODELS]
+        names = (model or _default_models(engine))[:MAX_MODELS]
         if run:
-            state = run_prompt(await asyncio.to_thread(_model_call, store, run), names)
+            state = playground_of_run(await asyncio.to_thread(_model_call, store, run), names)
         else:
             state = Playground([Column(name) for name in names])
-        state.columns += [Column() for _ in range(MOST_MODELS - len(state.columns))]
-        return await _page(engine, request, state)
+        state.columns += [Column() for _ in range(MAX_MODELS - len(state.columns))]
+        return await show(request, state)
 
     @router.post(_PATH)
-    async def answer_whole(request: Request) -> Response:
-        state, waiting = await _turn(request)
-        await asyncio.gather(*(_ask(engine, state, column) for column in waiting))
+    async def answer_form(request: Request) -> Response:
+        state, waiting = await _apply_form(request)
+        await asyncio.gather(*(_complete(engine, state, column) for column in waiting))
         failed = bool(state.errors) or any(column.error for column in state.columns)
-        return await _page(engine, request, state, 400 if failed else 200)
+        return await show(request, state, 400 if failed else 200)
 
     @router.post(f"{_PATH}/turn")
     async def answer_script(request: Request) -> Response:
-        try:
-            state, waiting = await _turn(request)
-        except ApiError as error:
-            return JSONResponse(error.body(), error.status)
-        places = [place for place, column in enumerate(state.columns) if column in waiting]
-        drawn = fragment("_playground.html", **await _shown(engine, state, places))
+        state, waiting = await _apply_form(request)
+        positions = [number for number, column in enumerate(state.columns) if column in waiting]
+        view = await _view(engine, state, positions)
         requests = [
-            {"column": place, "body": state.request(state.columns[place])} for place in places
+            {"column": number, "body": state.request(state.columns[number])} for number in positions
         ]
-        return JSONResponse({"html": bytes(drawn.body).decode(), "requests": requests})
+        return JSONResponse(
+            {"html": render_fragment("_playground.html", **view), "requests": requests}
+        )
+
+    async def show(request: Request, state: Playground, status: int = 200) -> Response:
+        view = await _view(engine, state, [])
+        return render_page(request, "playground.html", section="Playground", status=status, **view)
 
     return router
 
 
 def _model_call(store: RunStore, run_id: str) -> Mapping[str, Any]:
-    """Return the row of a run, or of the call inside that gave its answer."""
+    """Return the row of a run, or of the model call within it that produced its answer."""
     row = store.runs.get(run_id).row
     return answering_call(store, row) or row
 
 
-async def _turn(request: Request) -> tuple[Playground, list[Column]]:
-    """Return the playground after what the form asks for, and who is to answer."""
+async def _apply_form(request: Request) -> tuple[Playground, list[Column]]:
+    """Return the state after the form's action, and the columns that await an answer."""
     async with request.form(max_files=0) as form:
         fields = {
             name: [each for each in form.getlist(name) if isinstance(each, str)] for name in form
         }
     state = read_playground(fields)
-    match fields.get("action"):
-        case ["clear"]:
-            state.clear()
-        case ["show"]:
-            pass
-        case _:
-            return state, state.say()
-    return state, []
+    action = fields.get("action")
+    if action == ["clear"]:
+        state.clear()
+    return state, [] if action in (["clear"], ["show"]) else state.submit()
 
 
-async def _ask(engine: EngineParts, state: Playground, column: Column) -> None:
+async def _complete(engine: EngineParts, state: Playground, column: Column) -> None:
     body = state.request(column)
     try:
         body |= {"model": engine.models.target(column.model)}
-        async with engine.chats.create(body) as answer:
-            answered = json.loads(bytes(answer.body))
+        async with engine.chats.create(body) as response:
+            completion = json.loads(bytes(response.body))
     except ApiError as error:
         column.error = error.message
         return
-    if "error" in answered:
-        column.error = answered["error"]["message"]
+    if "error" in completion:
+        column.error = completion["error"]["message"]
     else:
-        take_answer(column, answered)
+        append_answer(column, completion)
 
 
-def _usual(engine: EngineParts) -> list[str]:
-    """Return the newest fine-tuned model and its base, or else the engine's own base."""
+def _default_models(engine: EngineParts) -> list[str]:
+    """Return the base and the name of the newest fine-tuned model, or the included base."""
     tuned = [each for each in engine.models.fine_tuned() if each.step is None]
     return [tuned[-1].base, tuned[-1].id] if tuned else ["nano"]
 
 
-async def _page(
-    engine: EngineParts, request: Request, state: Playground, status: int = 200
-) -> Response:
-    shown = await _shown(engine, state, [])
-    return page(request, "playground.html", section="Playground", status=status, **shown)
-
-
-async def _shown(engine: EngineParts, state: Playground, waiting: list[int]) -> dict[str, Any]:
+async def _view(engine: EngineParts, state: Playground, waiting: list[int]) -> dict[str, Any]:
     names = [card["id"] for card in await all_cards(engine.models, engine.chats)]
-    # Others may be asked for in the address, such as a base that is a folder.
+    # The URL may name other models, such as the folder of a base model.
     names += [column.model for column in state.columns if column.model not in ["", *names]]
     return {
         "state": state,
         "waiting": waiting,
         "models": names,
         "read_message": read_message,
-        "settings": _SETTING_WORDS,
+        "settings": _SETTINGS,
     }

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign-in and sign-out."""
 
 import secrets
 from typing import Annotated
@@ -9,37 +9,37 @@ from pydantic import SecretStr
 
 from langchain_finetune.local.auth.csrf import SIGN_IN, TICKETS, cookie_name, is_page
 from langchain_finetune.local.auth.sessions import TICKET_S, PageSessions, Session
-from langchain_finetune.local.page.render_html import PageRoute, page, session_of
+from langchain_finetune.local.page.render_html import render_page, session_of
 
 
 def create_sign_in_router(sessions: PageSessions, key: SecretStr) -> APIRouter:
-    """Return the routes that begin and end sessions.
+    """Return the routes that start and end sessions.
 
     Args:
-        sessions: Where they are kept.
-        key: What begins one.
+        sessions: The sessions.
+        key: The key to sign in with.
     """
-    router = APIRouter(route_class=PageRoute)
+    router = APIRouter()
 
     @router.get(SIGN_IN)
-    def show_form(request: Request, ticket: str = "", next: str = "/") -> Response:  # noqa: A002 the field's name
+    def show_form(request: Request, ticket: str = "", next: str = "/") -> Response:  # noqa: A002 - name of the field
         if not ticket:
             return _form(request, next)
         session = sessions.redeem(ticket)
         if session is None:
-            return _form(request, next, "This link was used already, or is too old.", 403)
-        # Not a redirect: after a click in another site's page, it would come without the cookie.
-        return _signed_in(request, page(request, "signed_in.html"), session)
+            return _form(request, next, "This link has already been used or has expired.", 403)
+        # Not a redirect, which would lack the cookie if another site contained the link.
+        return _signed_in(request, render_page(request, "signed_in.html"), session)
 
     @router.post(SIGN_IN)
     def sign_in(
         request: Request,
         api_key: Annotated[str, Form()] = "",
-        next: Annotated[str, Form()] = "/",  # noqa: A002 the field's name
+        next: Annotated[str, Form()] = "/",  # noqa: A002 - name of the field
     ) -> Response:
         if not secrets.compare_digest(api_key.strip().encode(), key.get_secret_value().encode()):
             return _form(request, next, "This is not the key of this engine.", 403)
-        return _signed_in(request, RedirectResponse(_own(next), 303), sessions.start())
+        return _signed_in(request, RedirectResponse(_own_path(next), 303), sessions.start())
 
     @router.post("/ui/sign-out")
     def sign_out(request: Request) -> Response:
@@ -58,11 +58,13 @@ def create_sign_in_router(sessions: PageSessions, key: SecretStr) -> APIRouter:
 
 
 def _form(request: Request, target: str, message: str = "", status: int = 200) -> Response:
-    return page(request, "sign_in.html", status=status, target=_own(target), message=message)
+    return render_page(
+        request, "sign_in.html", status=status, target=_own_path(target), message=message
+    )
 
 
-def _own(target: str) -> str:
-    """Return an address of this page, whatever was asked for."""
+def _own_path(target: str) -> str:
+    """Return a path if it belongs to the page, otherwise the start page."""
     return target if is_page(target) and "\\" not in target else "/"
 
 

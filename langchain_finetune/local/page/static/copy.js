@@ -1,5 +1,5 @@
 "use strict";
-// Puts a button beside each snippet, where the browser lets a page write to the clipboard.
+// Adds a copy button to each snippet, if the browser allows access to the clipboard.
 if (navigator.clipboard) {
   for (const snippet of document.querySelectorAll(".snippet")) {
     const button = document.createElement("button");
@@ -9,7 +9,7 @@ if (navigator.clipboard) {
         await navigator.clipboard.writeText(snippet.textContent);
         button.textContent = "Copied";
       } catch {
-        button.textContent = "The browser refuses: select the lines";
+        button.textContent = "Copy failed: select the code";
       }
     });
     snippet.after(button);

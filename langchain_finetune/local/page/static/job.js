@@ -1,21 +1,21 @@
 "use strict";
-// Shows a job as it goes on: asks for the part of the page that changes, until the job has ended.
+// Follows a job: reloads the changing part of the page until the job has ended.
 {
-  const LEAST_MS = 1500;
-  const REACHED = "a, button, summary";
+  const MIN_INTERVAL_MS = 1500;
+  const FOCUSABLE = "a, button, summary";
   const live = document.getElementById("live");
-  const told = document.getElementById("told");
+  const announcement = document.getElementById("announcement");
   const state = () => live.firstElementChild;
   let shown = [];
 
-  // Puts a new section in the place of an old one; what was open or had the focus keeps it.
-  const renew = (old, section) => {
+  // Replaces a section, and keeps the focus and which details are open.
+  const replace = (old, section) => {
     const open = [...old.querySelectorAll("details")].map((each) => each.open);
-    const focused = [...old.querySelectorAll(REACHED)].indexOf(document.activeElement);
+    const focused = [...old.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     showLocalTimes(section);
     old.replaceWith(section);
-    section.querySelectorAll("details").forEach((each, place) => (each.open = open[place] ?? false));
-    if (focused >= 0) section.querySelectorAll(REACHED)[focused]?.focus();
+    section.querySelectorAll("details").forEach((each, index) => (each.open = open[index] ?? false));
+    if (focused >= 0) section.querySelectorAll(FOCUSABLE)[focused]?.focus();
   };
 
   const show = (html) => {
@@ -25,30 +25,30 @@
     const before = state().dataset.state;
     state().dataset.state = fresh.dataset.state;
     state().toggleAttribute("data-live", "live" in fresh.dataset);
-    [...state().children].forEach((old, place) => {
-      if (texts[place] !== shown[place]) renew(old, sections[place]);
+    [...state().children].forEach((old, index) => {
+      if (texts[index] !== shown[index]) replace(old, sections[index]);
     });
     shown = texts;
-    // Only what matters is read aloud, not every step.
-    if (fresh.dataset.state !== before) told.textContent = `The job: ${fresh.dataset.state}.`;
+    // Screen readers announce only changes of the status, not every step.
+    if (fresh.dataset.state !== before) announcement.textContent = `Job ${fresh.dataset.state}.`;
   };
 
   const follow = async () => {
     while ("live" in state().dataset) {
       const began = performance.now();
       try {
-        const answer = await fetch(live.dataset.address);
-        if (answer.status === 401 || answer.status === 403 || answer.redirected) {
+        const response = await fetch(live.dataset.address);
+        if (response.status === 401 || response.status === 403 || response.redirected) {
           location.reload();
           return;
         }
-        if (answer.ok) show(await answer.text());
+        if (response.ok) show(await response.text());
       } catch {
-        // The engine may be starting again; the page asks on.
+        // The engine may be restarting; keep trying.
       }
-      // A job of very many steps takes the engine longer to tell, so it is asked less often.
-      const took = performance.now() - began;
-      await new Promise((resume) => setTimeout(resume, Math.max(LEAST_MS, 20 * took)));
+      // Jobs with many steps take the engine longer to render, so they are reloaded less often.
+      const duration = performance.now() - began;
+      await new Promise((resume) => setTimeout(resume, Math.max(MIN_INTERVAL_MS, 20 * duration)));
     }
   };
   follow();

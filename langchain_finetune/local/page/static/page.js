@@ -1,7 +1,7 @@
 "use strict";
-// Times come as UTC; readers see their own.
-function showLocalTimes(part) {
-  for (const time of part.querySelectorAll("time[datetime]")) {
+// Converts times from UTC to local time.
+function showLocalTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (!Number.isNaN(moment.valueOf())) {
       time.title = time.textContent;
@@ -11,7 +11,7 @@ function showLocalTimes(part) {
 }
 showLocalTimes(document);
 
-for (const button of document.querySelectorAll("[data-pick-all]")) {
+for (const button of document.querySelectorAll("[data-select-all]")) {
   const boxes = [...button.form.querySelectorAll("input[type=checkbox][name=run]")];
   button.hidden = false;
   button.addEventListener("click", () => {
@@ -20,33 +20,33 @@ for (const button of document.querySelectorAll("[data-pick-all]")) {
   });
 }
 
-// A vote changes its own cell only, so that picked runs stay picked.
+// A vote updates only its own cell, so that selected runs stay selected.
 document.addEventListener("submit", async (event) => {
   const button = event.submitter;
-  const part = button?.closest("td[id]");
-  if (!event.target.matches("[data-in-place]") || !part) return;
+  const cell = button?.closest("td[id]");
+  if (!event.target.matches("[data-in-place]") || !cell) return;
   event.preventDefault();
-  const said = new URLSearchParams([[button.name, button.value]]);
+  const body = new URLSearchParams([[button.name, button.value]]);
   const name = button.getAttribute("aria-label");
-  let answer;
+  let response;
   try {
-    answer = await fetch(button.formAction, { method: "POST", body: said });
+    response = await fetch(button.formAction, { method: "POST", body });
   } catch {
     const fault = document.createElement("p");
     fault.className = "fault";
     fault.setAttribute("role", "alert");
-    fault.textContent = "The engine can't be reached.";
-    part.querySelector(".fault")?.remove();
-    part.append(fault);
+    fault.textContent = "The engine is unreachable.";
+    cell.querySelector(".fault")?.remove();
+    cell.append(fault);
     return;
   }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = page.getElementById(part.id);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const fresh = page.getElementById(cell.id);
   if (!fresh) {
     location.reload();
     return;
   }
-  part.replaceWith(fresh);
+  cell.replaceWith(fresh);
   for (const each of fresh.querySelectorAll("button")) {
     if (each.getAttribute("aria-label") === name) each.focus();
   }

@@ -1,33 +1,33 @@
 "use strict";
-// Answers appear as they are written. The engine decides what is asked, and draws the page;
-// this script sends the form, streams the answers, and keeps the conversations in the form.
+// Streams answers. The engine validates the form, builds the requests and renders the page; this
+// script submits the form, streams the answers, and stores them in the form.
 {
   const form = document.getElementById("playground");
-  const told = document.getElementById("told");
+  const announcement = document.getElementById("announcement");
   let stop = null;
 
-  const column = (place) => form.querySelector(`[data-column="${place}"]`);
+  const column = (number) => form.querySelector(`[data-column="${number}"]`);
 
-  const typed = () => new Map([...form.querySelectorAll("textarea[id], input[id]")].map((each) => [each.id, each.value]));
+  const typedTexts = () => new Map([...form.querySelectorAll("textarea[id], input[id]")].map((each) => [each.id, each.value]));
 
-  // Sends the form; puts the playground as the engine draws it in place of what is there.
+  // Submits the form, and shows the playground as the engine renders it.
   const turn = async (action) => {
     const fields = new URLSearchParams(new FormData(form));
-    const sent = typed();
+    const sent = typedTexts();
     fields.set("action", action);
-    const answer = await fetch("/ui/playground/turn", { method: "POST", body: fields });
-    // Not a reload: it would lose what was typed in.
-    if (answer.status === 401 || answer.redirected) {
-      throw new Error("The session has ended: sign in in another tab, then send again.");
+    const response = await fetch("/ui/playground/turn", { method: "POST", body: fields });
+    // Not a reload, which would lose the typed text.
+    if (response.status === 401 || response.redirected) {
+      throw new Error("The session has ended. Sign in in another tab, then send again.");
     }
-    const body = await answer.json().catch(() => null);
-    if (!answer.ok || !body) throw new Error(body?.error?.message ?? "The engine failed; its log says where.");
+    const body = await response.json().catch(() => null);
+    if (!response.ok || !body) throw new Error(body?.error?.message ?? "The engine failed to handle the request; see its log.");
     const focused = document.activeElement;
     const [id, start, end] = [focused?.id, focused?.selectionStart, focused?.selectionEnd];
     const isOpen = document.getElementById("setup").open;
-    const now = typed();
+    const now = typedTexts();
     form.innerHTML = body.html;
-    // What was typed while the engine drew is newer than what it has drawn.
+    // Text that was typed in the meantime is newer than the rendered text.
     for (const [field, text] of now) {
       const before = sent.get(field) ?? "";
       const drawn = text !== before && document.getElementById(field);
@@ -43,8 +43,8 @@
   };
 
   // Yields the JSON objects of a stream of server-sent events.
-  async function* events(answer) {
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  async function* events(response) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
       const { value, done } = await reader.read();
@@ -58,77 +58,77 @@
     }
   }
 
-  const take = (message, delta) => {
+  const append = (message, delta) => {
     for (const name of ["content", "reasoning_content", "refusal"]) {
       if (delta[name]) message[name] = (message[name] ?? "") + delta[name];
     }
-    for (const { index, id, function: called } of delta.tool_calls ?? []) {
+    for (const { index, id, function: change } of delta.tool_calls ?? []) {
       message.tool_calls ??= [];
       const call = (message.tool_calls[index] ??= { id, type: "function", function: { name: "", arguments: "" } });
-      call.function.name += called.name ?? "";
-      call.function.arguments += called.arguments ?? "";
+      call.function.name += change.name ?? "";
+      call.function.arguments += change.arguments ?? "";
     }
   };
 
-  const draw = (place, message) => {
-    const said = column(place).querySelector("[data-answer] .said");
+  const draw = (number, message) => {
+    const content = column(number).querySelector("[data-answer] .content");
     const calls = (message.tool_calls ?? []).map((call) => `${call.function.name}(${call.function.arguments})`);
-    said.textContent = [message.content ?? message.refusal ?? "", ...calls].filter(Boolean).join("\n");
+    content.textContent = [message.content ?? message.refusal ?? "", ...calls].filter(Boolean).join("\n");
   };
 
-  // Says below a conversation why there is no answer, or what about it is worth knowing.
-  const tell = ({ place, fault, note }) => {
-    column(place).querySelector("[data-fault]").textContent = fault ?? "";
-    column(place).querySelector("[data-note]").textContent = note ?? "";
+  // Shows an error or a note below a conversation.
+  const showOutcome = ({ number, fault, note }) => {
+    column(number).querySelector("[data-fault]").textContent = fault ?? "";
+    column(number).querySelector("[data-note]").textContent = note ?? "";
   };
 
-  // Streams one answer; returns what is to be said about it.
-  const ask = async ({ column: place, body }, signal) => {
+  // Streams an answer; returns its outcome.
+  const complete = async ({ column: number, body }, signal) => {
     const message = { role: "assistant", content: null };
-    const outcome = { place };
+    const outcome = { number };
     let ended = false;
     try {
-      const answer = await fetch("/v1/chat/completions", {
+      const response = await fetch("/v1/chat/completions", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ ...body, stream: true }),
         signal,
       });
-      if (!answer.ok) throw new Error((await answer.json()).error.message);
-      for await (const event of events(answer)) {
+      if (!response.ok) throw new Error((await response.json()).error.message);
+      for await (const event of events(response)) {
         if (event.error) throw new Error(event.error.message);
         const choice = event.choices?.[0];
         if (!choice) continue;
-        take(message, choice.delta);
-        draw(place, message);
+        append(message, choice.delta);
+        draw(number, message);
         if (choice.finish_reason) ended = true;
-        if (choice.finish_reason === "length") outcome.note = "The answer was cut off: the most tokens were reached.";
+        if (choice.finish_reason === "length") outcome.note = "The answer was cut off at the token limit.";
       }
-      if (!ended) throw new Error("The engine broke off. Send again to ask once more.");
+      if (!ended) throw new Error("The connection was lost. Send again to retry.");
     } catch (error) {
       if (signal.aborted) outcome.note = "Stopped.";
-      else outcome.fault = error instanceof TypeError ? "The engine can't be reached." : error.message;
+      else outcome.fault = error instanceof TypeError ? "The engine is unreachable." : error.message;
     }
-    // Half a call can't be carried out; half a text can be read, if its end was asked for.
+    // A partial text is kept if it was stopped on purpose; partial tool calls are useless.
     if (!ended) delete message.tool_calls;
     if (ended || (signal.aborted && message.content)) {
-      const kept = column(place).querySelector("[name=conversation]");
+      const kept = column(number).querySelector("[name=conversation]");
       kept.value = JSON.stringify([...JSON.parse(kept.value || "[]"), message]);
     } else {
-      column(place).querySelector("[data-answer]").remove();
+      column(number).querySelector("[data-answer]").remove();
     }
-    // The others may go on for long.
-    tell(outcome);
+    // At once: the other columns may take longer.
+    showOutcome(outcome);
     return outcome;
   };
 
-  const busy = (on) => {
+  const setBusy = (on) => {
     for (const id of ["send", "clear"]) document.getElementById(id).disabled = on;
     for (const each of form.querySelectorAll("select")) each.disabled = on;
     document.getElementById("stop").hidden = !on;
   };
 
-  const play = async (action) => {
+  const run = async (action) => {
     if (stop) return;
     stop = new AbortController();
     try {
@@ -136,21 +136,21 @@
       if (!requests.length) {
         const wrong = form.querySelector("[aria-invalid=true]");
         wrong?.focus();
-        told.textContent = wrong ? "Something is still to be put right." : "";
+        announcement.textContent = wrong ? "Please correct the errors." : "";
         return;
       }
-      busy(true);
-      told.textContent = "The models answer.";
-      const outcomes = await Promise.all(requests.map((request) => ask(request, stop.signal)));
-      busy(false);
+      setBusy(true);
+      announcement.textContent = "The models are answering.";
+      const outcomes = await Promise.all(requests.map((request) => complete(request, stop.signal)));
+      setBusy(false);
       await turn("show");
-      outcomes.forEach(tell);
-      told.textContent = outcomes.some((each) => each.fault) ? "Not all models could answer." : "All models have answered.";
+      outcomes.forEach(showOutcome);
+      announcement.textContent = outcomes.some((each) => each.fault) ? "Not all models could answer." : "All models have answered.";
     } catch (error) {
       const notice = document.createElement("p");
       notice.className = "notice failed";
       notice.setAttribute("role", "alert");
-      notice.textContent = error instanceof TypeError ? "The engine can't be reached." : error.message;
+      notice.textContent = error instanceof TypeError ? "The engine is unreachable." : error.message;
       form.querySelector(":scope > .notice")?.remove();
       form.prepend(notice);
     } finally {
@@ -161,10 +161,10 @@
   form.classList.add("scripted");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    play(event.submitter?.value === "clear" ? "clear" : "say");
+    run(event.submitter?.value === "clear" ? "clear" : "submit");
   });
   form.addEventListener("change", (event) => {
-    if (event.target.name === "model") play("show");
+    if (event.target.name === "model") run("show");
   });
   form.addEventListener("click", (event) => {
     if (event.target.id === "stop") stop?.abort();
@@ -173,7 +173,7 @@
     const sends = event.key === "Enter" && !event.shiftKey && !event.isComposing;
     if (sends && event.target.id === "message") {
       event.preventDefault();
-      play("say");
+      run("submit");
     }
   });
 }

@@ -28,13 +28,7 @@ class ChatWriter(ChoicesWriter):
     chunk_object = "chat.completion.chunk"
 
     def __init__(self, request: ChatRequest) -> None:
-        super().__init__(
-            request.model,
-            answers=request.n,
-            n=request.n,
-            include_usage=request.include_usage,
-            logprobs=request.logprobs,
-        )
+        super().__init__(request, request.n)
         self._legacy = request.legacy
         self._named = request.named
         self._calls = [0] * request.n
@@ -59,7 +53,7 @@ class ChatWriter(ChoicesWriter):
         return {
             "index": index,
             "message": message,
-            "logprobs": self._told([token for piece in texts for token in piece.tokens]),
+            "logprobs": self._logprobs_of([token for piece in texts for token in piece.tokens]),
             "finish_reason": self._reason(pieces[-1]),
         }
 
@@ -69,7 +63,7 @@ class ChatWriter(ChoicesWriter):
             yield _choice(index, {"role": "assistant", "content": "", "refusal": None})
         match piece:
             case Text():
-                logprobs = self._told(piece.tokens) if piece.tokens else None
+                logprobs = self._logprobs_of(piece.tokens) if piece.tokens else None
                 yield _choice(index, {"content": piece.text}) | {"logprobs": logprobs}
             case ReasoningDelta():
                 yield _choice(index, {"reasoning_content": piece.text})
@@ -82,7 +76,7 @@ class ChatWriter(ChoicesWriter):
             case End():
                 yield _choice(index, {}) | {"finish_reason": self._reason(piece)}
 
-    def _told(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+    def _logprobs_of(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
             return None
         return {"content": [token_logprobs(token) for token in tokens], "refusal": None}

@@ -19,17 +19,8 @@ class CompletionWriter(ChoicesWriter):
     whole_object = chunk_object = "text_completion"
 
     def __init__(self, request: CompletionRequest, prompts: Sequence[str]) -> None:
-        answers = len(prompts) * request.n
-        super().__init__(
-            request.model,
-            answers=answers,
-            n=request.n,
-            include_usage=request.include_usage,
-            logprobs=request.logprobs is not None,
-        )
-        self._echoes = [prompts[index // request.n] for index in range(answers)]
-        if not request.echo:
-            self._echoes = [""] * answers
+        super().__init__(request, len(prompts) * request.n)
+        self._echoes = [text if request.echo else "" for text in prompts for _ in range(request.n)]
         self._lengths = list(map(len, self._echoes))
 
     def choice(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:

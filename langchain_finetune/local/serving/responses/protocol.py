@@ -54,20 +54,15 @@ class _Item(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class InputMessage(_Item):
-    """A message of the conversation."""
-
+class _InputMessage(_Item):
     role: str
     content: PartsText
 
     def add_to(self, messages: list[WireChatMessage]) -> None:
-        """Add it to the messages of a chat."""
         messages.append({"role": self.role, "content": self.content})
 
 
-class InputCall(_Item):
-    """A function call that was made."""
-
+class _InputCall(_Item):
     call_id: str
     name: str
     arguments: str
@@ -82,21 +77,18 @@ class InputCall(_Item):
         )
 
 
-class InputCallOutput(_Item):
-    """The result of a function call."""
-
+class _InputCallOutput(_Item):
     call_id: str
     output: PartsText
 
     def add_to(self, messages: list[WireChatMessage]) -> None:
-        """Add it to the messages of a chat."""
         messages.append({"role": "tool", "tool_call_id": self.call_id, "content": self.output})
 
 
-_ITEMS: Mapping[str, type[InputMessage] | type[InputCall] | type[InputCallOutput]] = {
-    "message": InputMessage,
-    "function_call": InputCall,
-    "function_call_output": InputCallOutput,
+_ITEMS: Mapping[str, type[_InputMessage] | type[_InputCall] | type[_InputCallOutput]] = {
+    "message": _InputMessage,
+    "function_call": _InputCall,
+    "function_call_output": _InputCallOutput,
 }
 
 
@@ -131,13 +123,11 @@ def read_input(given: str | list[Any]) -> list[WireChatMessage]:
     return messages
 
 
-class TextOptions(_Item):
-    """The form of a response's text."""
-
+class _TextOptions(_Item):
     format: dict[str, Any] | None = None
 
 
-class FlatTool(BaseModel):
+class _FlatTool(BaseModel):
     """A function that may be called, with its fields beside its type."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -179,9 +169,9 @@ class ResponseRequest(ModelRequest, FieldsWithoutEffect):
     prompt: Annotated[Any, only()] = None
     prompt_cache_options: Any = None
     reasoning: Annotated[Any, only({})] = None
-    text: TextOptions = Field(default_factory=TextOptions)
+    text: _TextOptions = Field(default_factory=_TextOptions)
     tool_choice: Any = "auto"
-    tools: Annotated[list[FlatTool], _ONLY_FUNCTIONS] = Field(default_factory=list)
+    tools: Annotated[list[_FlatTool], _ONLY_FUNCTIONS] = Field(default_factory=list)
     top_logprobs: Any = None
     truncation: Annotated[Any, only("disabled")] = None
 

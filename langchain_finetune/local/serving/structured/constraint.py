@@ -34,7 +34,7 @@ class Grammar:
 
     Args:
         tokenizer: The model's tokenizer.
-        start: Knows which tokens may come next; a copy of it follows each answer.
+        start: Gives the tokens that may come next; a copy of it follows each answer.
         ends: Tokens that end an answer.
     """
 
@@ -63,11 +63,11 @@ class Grammar:
                 return None
         return way
 
-    def look_again(self, matcher: LLMatcher, left: int) -> int:
-        """Return at how many tokens left it is worth to look again; `left` for every token now."""
+    def next_check(self, matcher: LLMatcher, left: int) -> int:
+        """Return at how many tokens left to check again; `left` for at every token from now on."""
         way = self.way(matcher, left)
         if way is None:
-            # There is hardly a way to the end any more, and to look for one takes time.
+            # There is hardly a way to the end any more, and searching for one takes time.
             return left // 2
         return left - (left - len(way)) // (self._step + 1)
 
@@ -107,12 +107,12 @@ class Grammar:
     def _shortest(self, matcher: LLMatcher) -> list[int]:
         mask = matcher.compute_bitmask()
         # Only inside a string may both brackets stand.
-        inside = len(self._brackets) > 1 and all(allows(mask, token) for token in self._brackets)
+        inside = len(self._brackets) > 1 and all(_allows(mask, token) for token in self._brackets)
         closers = self._quotes if inside else self._closers
         for token in closers:
-            if allows(mask, token):
+            if _allows(mask, token):
                 return [token]
-        known = [token for token in self._kinds if allows(mask, token)]
+        known = [token for token in self._kinds if _allows(mask, token)]
         if known:
             return [min(known, key=lambda token: self._leads_nowhere(matcher, mask, token))]
         any_byte = next(((place, byte) for place, byte in enumerate(mask) if byte), None)
@@ -124,13 +124,13 @@ class Grammar:
         if not ahead.consume_token(token):
             return 3
         after = ahead.compute_bitmask()
-        if ahead.is_accepting() or any(allows(after, closer) for closer in self._closers):
+        if ahead.is_accepting() or any(_allows(after, closer) for closer in self._closers):
             return 0
         return 2 if after == mask else 1
 
 
-def allows(mask: Bitmask, token: int) -> bool:
-    """Tell whether a token's bit is set."""
+def _allows(mask: Bitmask, token: int) -> bool:
+    """Return whether a token's bit is set."""
     return bool(mask[token // 8] >> token % 8 & 1)
 
 
@@ -145,7 +145,7 @@ class ConstraintError(RuntimeError):
 
 
 class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
-    """Lets only tokens through that the grammar allows, and ends the answer in time.
+    """Allows only tokens that fit the grammar, and ends the answer in time.
 
     Args:
         grammar: The form of the answer.
@@ -157,7 +157,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         self._matcher = grammar.start.deep_copy()
         self._grammar = grammar
         self._left = room
-        self._look_at = room
+        self._check_at = room
         self._greedy = greedy
         self._started = False
 
@@ -173,10 +173,10 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         self._started = True
         allowed = self._allowed(scores)
         masked = scores.masked_fill(~allowed, -torch.inf)
-        if self._left > self._look_at:
+        if self._left > self._check_at:
             return masked
-        self._look_at = self._grammar.look_again(self._matcher, self._left)
-        return masked if self._look_at < self._left else self._only_fitting(masked)
+        self._check_at = self._grammar.next_check(self._matcher, self._left)
+        return masked if self._check_at < self._left else self._only_fitting(masked)
 
     def take(self, token: int) -> None:
         """Follow the answer by one token.

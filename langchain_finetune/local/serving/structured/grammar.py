@@ -27,7 +27,7 @@ def compile_shape(
     tokenizer: LLTokenizer,
     special: Mapping[str, int],
 ) -> LLMatcher:
-    """Turn the form of an answer into what tells the tokens that may come next.
+    """Compile the form of an answer into a matcher of the tokens that may come next.
 
     Args:
         shape: The form.
@@ -102,7 +102,7 @@ def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
         rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(opening)}/")
         return [*rules, "answer: TEXT | text_before calls"]
     # TEXT has no special tokens in it; others than the mark of a call, such as those around a
-    # thought, are the model's own affair.
+    # thought, are left to the model.
     others = ",".join(str(token) for text, token in special.items() if text not in marks)
     text = f"TEXT (<[{others}]> TEXT)*" if others else "TEXT"
     return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]

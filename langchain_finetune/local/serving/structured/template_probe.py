@@ -1,7 +1,7 @@
 """How a model's chat template writes an answer: what stands around its text and its calls.
 
-It is found by rendering a made-up answer and looking where its parts came out. So a constrained
-answer reads like the ones that the model was trained on, whatever the template.
+It is found by rendering an invented answer and locating its parts in the text. So a constrained
+answer reads like those that the model was trained on, whatever the template.
 """
 
 import json

@@ -1,0 +1,75 @@
+"""The engines that fine-tune: one module each, found through one table.
+
+`base` is the contract, `openai_compatible` the shape that most share, `flow` what runs their
+operations, sync and async alike. An engine's module holds all that is particular to it: address,
+key, rules of its files, prices, limits, deployment, errors. Adding one of OpenAI's shape takes
+its module and its line in `ENGINES`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from langchain_finetune.engines.base import Engine
+from langchain_finetune.errors import FineTuningError
+
+if TYPE_CHECKING:
+    from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
+    from langchain_finetune.engines.nebius import NebiusDeployment as NebiusDeployment
+
+ENGINES: dict[str, str | Engine] = {
+    "openai": "langchain_finetune.engines.openai",
+    "azure": "langchain_finetune.engines.azure",
+    "nebius": "langchain_finetune.engines.nebius",
+    "local": "langchain_finetune.engines.local",
+}
+"""Every engine by its name: the module whose `ENGINE` it is, imported at first use, or itself."""
+
+
+def engine_of(name: str) -> Engine:
+    """Return the engine of a name.
+
+    Raises:
+        FineTuningError: There is none.
+
+    Example:
+        >>> engine_of("openai").key_variable
+        'OPENAI_API_KEY'
+    """
+    if name not in ENGINES:
+        raise FineTuningError(_unknown(name))
+    found = ENGINES[name]
+    if isinstance(found, str):
+        engine: Engine = import_module(found).ENGINE
+        return engine
+    return found
+
+
+def all_engines() -> list[Engine]:
+    """Return every engine, in the order of the table."""
+    return [engine_of(name) for name in ENGINES]
+
+
+def _unknown(name: str) -> str:
+    return f"There is no engine {name!r}; there are {', '.join(ENGINES)}."
+
+
+def _known(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(_unknown(name))
+    return name
+
+
+EngineName = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(ENGINES)})
+]
+"""The name of an engine in `ENGINES`."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return the type of an engine's deployment by its name."""
+    for engine in all_engines() if name.endswith("Deployment") else ():
+        if engine.deployment is not None and engine.deployment.__name__ == name:
+            return engine.deployment
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

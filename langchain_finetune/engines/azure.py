@@ -1,0 +1,166 @@
+"""Azure: a fine-tuned model answers only once it is deployed under a name of its own.
+
+Sources: Microsoft's guides "Deploy a fine-tuned model" (REST, API version 2024-10-21: a `PUT` of
+the deployment at the management plane, with a token of Microsoft Entra; the model of a request is
+then the deployment's name; it costs by the hour while it exists), "Fine-tuning with OpenAI's SDK"
+(the address ends in `/openai/v1/`, no dots in the suffix), "Vision fine-tuning" (64 images) and
+"Customize a model" (UTF-8 with a byte order mark, 512 MB). Two answers in a row failed there as an
+invalid schema (github.com/microsoft-foundry/fine-tuning, issue 23), which no page says: a warning.
+Prices depend on the region and the type of training: they are for the user to give.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from openai import OpenAIError
+from pydantic import Field, SecretStr
+
+from langchain_finetune.checks.profiles import KEYS, UNPROVEN, Profile
+from langchain_finetune.engines.base import Deployment
+from langchain_finetune.engines.deployment import Pause, ask_until_ready
+from langchain_finetune.engines.flow import Call, Flow
+from langchain_finetune.engines.jobs import JobStatus
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
+from langchain_finetune.errors import DeployError
+
+_API_VERSION = "2024-10-21"
+_FAILED = frozenset({"failed", "canceled", "deleting", "disabled"})
+
+
+class AzureDeployment(Deployment):
+    """Where and how a fine-tuned model is deployed on Azure.
+
+    Attributes:
+        subscription_id: The Azure subscription.
+        resource_group: The resource group.
+        account: Name of the Azure OpenAI (or Foundry) resource.
+        name: Name of the deployment; apps call the model by it.
+        token: A token for the management plane, or a function that returns one, such as
+            `azure.identity.get_bearer_token_provider(DefaultAzureCredential(),
+            "https://management.azure.com/.default")`. A token lives an hour, a job may take longer.
+        sku: Type of the deployment: `Standard`, `GlobalStandard`, `DeveloperTier`, ...
+        capacity: Size of the deployment, in thousands of tokens a minute.
+        management_url: The management plane.
+    """
+
+    subscription_id: str = Field(
+        min_length=1,
+        description="Id of the subscription.",
+        json_schema_extra={"option": "subscription"},
+    )
+    resource_group: str = Field(min_length=1, description="The resource group.")
+    account: str = Field(min_length=1, description="Name of the resource.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$")
+    token: SecretStr | Callable[[], str] = Field(
+        repr=False,
+        exclude=True,
+        description="a token for the management plane, such as `az account get-access-token "
+        "--resource https://management.azure.com` prints",
+        json_schema_extra={"variable": "AZURE_MANAGEMENT_TOKEN"},
+    )
+    sku: str = Field(
+        default="Standard", description="Standard (the default), GlobalStandard, DeveloperTier, ..."
+    )
+    capacity: int = Field(
+        default=1, ge=1, description="Thousands of tokens a minute; 1 by default."
+    )
+    management_url: str = Field(
+        default="https://management.azure.com", description="Of another cloud than the public one."
+    )
+
+    @property
+    def url(self) -> str:
+        """Address of the deployment at the management plane."""
+        return (
+            f"{self.management_url}/subscriptions/{self.subscription_id}"
+            f"/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.CognitiveServices/accounts/{self.account}"
+            f"/deployments/{self.name}?api-version={_API_VERSION}"
+        )
+
+
+def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -> Flow[str]:
+    """Deploy a job's model and wait until it answers; return the deployment's name.
+
+    Doing it again does no harm: the management plane creates a deployment or leaves it as it is.
+
+    Args:
+        job: The job, with its model.
+        deployment: Where to.
+        pause: How long to wait.
+
+    Raises:
+        DeployError: Azure refused, gave up, or took too long; or there is no token.
+    """
+    body = {
+        "sku": {"name": deployment.sku, "capacity": deployment.capacity},
+        "properties": {"model": {"format": "OpenAI", "name": job.fine_tuned_model, "version": "1"}},
+    }
+    try:
+        yield Call(partial(_put, deployment, body, job.job_id), (OpenAIError,))
+    except OpenAIError as error:
+        raise DeployError(
+            f"Azure did not take the deployment {deployment.name!r} of job {job.job_id}'s model "
+            f"({error}). The model is kept: deploy it by hand, or run the same again.",
+            job_id=job.job_id,
+        ) from error
+    yield from ask_until_ready(
+        partial(_get, deployment, job.job_id),
+        _state,
+        job_id=job.job_id,
+        what=f"Azure's deployment {deployment.name!r}",
+        pause=pause,
+    )
+    return deployment.name
+
+
+def _state(answer: Any) -> tuple[bool, str | None]:
+    properties = answer.get("properties") if isinstance(answer, dict) else None
+    state = str((properties or {}).get("provisioningState", ""))
+    return state.lower() == "succeeded", state if state.lower() in _FAILED else None
+
+
+def _put(deployment: AzureDeployment, body: dict[str, Any], job_id: str, client: Any) -> Any:
+    options = _options(deployment, job_id)
+    return client.put(deployment.url, cast_to=object, body=body, options=options)
+
+
+def _get(deployment: AzureDeployment, job_id: str, client: Any) -> Any:
+    return client.get(deployment.url, cast_to=object, options=_options(deployment, job_id))
+
+
+def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
+    token = deployment.token
+    try:
+        bearer = token.get_secret_value() if isinstance(token, SecretStr) else token()
+    except Exception as error:
+        raise DeployError(
+            f"Your function `token` failed, so the model of job {job_id} is not deployed on Azure "
+            "yet: its own error is the cause of this one. The model is kept: run the same again.",
+            job_id=job_id,
+        ) from error
+    # In the place of the engine's key: the management plane has keys of its own.
+    return {"headers": {"Authorization": f"Bearer {bearer}"}}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _AzureEngine(OpenAICompatibleEngine):
+    def deploy(self, status: JobStatus, base: str, deployment: AzureDeployment) -> Flow[str]:
+        """Deploy a job's model and return the deployment's name."""
+        del base
+        return deploy_on_azure(status, deployment, Pause())
+
+
+ENGINE = _AzureEngine(
+    name="azure",
+    summary="Azure OpenAI, which deploys a model before it answers",
+    key_variable="AZURE_OPENAI_API_KEY",
+    needs_base_url=True,
+    profile=Profile(name="azure", keys=KEYS, max_images=64, warnings=UNPROVEN, within_openai=True),
+    lines=("supervised", "preference"),
+    refused_in_suffix=".",
+    deployment=AzureDeployment,
+    request_options={"--training-type": ("trainingType", "Standard, GlobalStandard or Developer.")},
+)

@@ -1,0 +1,257 @@
+"""Flows without I/O, the two drivers that run them, and asking again until an answer comes.
+
+A flow is a generator. It yields what shall be done and is sent the result, so the same decisions
+serve the sync and the async methods.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+from langchain_finetune.engines.jobs import EngineSilent, ListPage
+from langchain_finetune.errors import EngineError, Failure
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Call:
+    """Ask the engine.
+
+    Attributes:
+        request: Is given the engine's client, sync or async, and returns its answer; with the
+            async client an awaitable.
+        errors: What the request may raise; it is raised inside the flow.
+        blocking: The client has no async form: the request runs in a thread.
+    """
+
+    request: Callable[[Any], Any]
+    errors: tuple[type[Exception], ...] = ()
+    blocking: bool = False
+
+
+@dataclass(frozen=True)
+class Do:
+    """Do something on this machine that may block, such as reading the ledger."""
+
+    action: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Report something that has happened to the caller."""
+
+    news: Any
+
+
+Step = Call | Do | Sleep | Tell
+Flow = Generator[Step, Any, Result]
+
+
+def finished(result: Result) -> Flow[Result]:
+    """Return a flow of no steps."""
+    yield from ()
+    return result
+
+
+def run_flow(
+    flow: Flow[Result],
+    client: Any,
+    tell: Callable[[Any], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Run a flow to its end, blocking.
+
+    Args:
+        flow: The flow.
+        client: Is given to the requests of `Call`.
+        tell: Hears `Tell`.
+        sleep: Carries out `Sleep`, in seconds.
+    """
+    go_on: Callable[[], Step] = partial(next, flow)
+    while True:
+        try:
+            step = go_on()
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        answer: Any = None
+        match step:
+            case Call(request, errors):
+                try:
+                    answer = request(client)
+                except errors as error:
+                    go_on = partial(flow.throw, error)
+                    continue
+            case Do(action):
+                answer = action()
+            case Sleep(seconds):
+                sleep(seconds)
+            case Tell(news):
+                tell(news)
+        go_on = partial(flow.send, answer)
+
+
+async def arun_flow(
+    flow: Flow[Result],
+    client: Any,
+    tell: Callable[[Any], Awaitable[None]],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Result:
+    """Run a flow to its end without blocking the event loop; as `run_flow` otherwise."""
+    go_on: Callable[[], Step] = partial(next, flow)
+    while True:
+        try:
+            step = go_on()
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        answer: Any = None
+        match step:
+            case Call(request, errors, blocking):
+                try:
+                    made = asyncio.to_thread(request, client) if blocking else request(client)
+                    answer = await made
+                except errors as error:
+                    go_on = partial(flow.throw, error)
+                    continue
+            case Do(action):
+                answer = await asyncio.to_thread(action)
+            case Sleep(seconds):
+                await sleep(seconds)
+            case Tell(news):
+                await tell(news)
+        go_on = partial(flow.send, answer)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often to ask, and how long to pause.
+
+    Attributes:
+        attempts: Maximum number of questions.
+        refused_attempts: The same where nobody listens at the address.
+        first_s: Seconds of the first pause; each further one is twice as long.
+        longest_s: Maximum seconds of a pause, where the engine does not ask for more.
+    """
+
+    attempts: int = 7
+    refused_attempts: int = 3
+    first_s: float = 0.5
+    longest_s: float = 16.0
+
+    def pause_after(self, attempt: int, failure: Failure) -> float | None:
+        """Return how many seconds to pause before asking again, or None to give up.
+
+        Args:
+            attempt: Which attempt failed, counted from 1.
+            failure: How it failed.
+
+        Example:
+            >>> Retry().pause_after(2, Failure(may_pass=True))
+            1.0
+        """
+        attempts = self.refused_attempts if failure.unreachable else self.attempts
+        if not failure.may_pass or attempt >= min(attempts, self.attempts):
+            return None
+        return max(min(self.first_s * 2.0 ** (attempt - 1), self.longest_s), failure.hint_s)
+
+
+def ask(request: Callable[[], Flow[Result]], retry: Retry) -> Flow[Result]:
+    """Return the engine's answer; ask again where none came. Only for what may happen twice.
+
+    Args:
+        request: Makes the flow of one attempt.
+        retry: How often and how fast.
+
+    Raises:
+        EngineError: The engine does not answer, or refuses.
+    """
+    for attempt in count(1):
+        try:
+            return (yield from request())
+        except EngineError as error:
+            pause = retry.pause_after(attempt, error.failure)
+            if pause is None:
+                raise
+        yield Tell(EngineSilent())
+        yield Sleep(pause)
+    raise AssertionError
+
+
+def ask_or_none(request: Callable[[], Flow[Result]], retry: Retry) -> Flow[Result | None]:
+    """Return the engine's answer as `ask` does; None where it has no such thing."""
+    try:
+        return (yield from ask(request, retry))
+    except EngineError as error:
+        if error.failure.missing:
+            return None
+        raise
+
+
+class Pages(Generic[Result]):
+    """A list that the engine gives page by page, read no further than it is wanted.
+
+    It ends also where a page brings nothing new: a server may give the same one for ever.
+
+    Args:
+        request: Given what to go on after, makes the flow that returns a page.
+        retry: How often to ask for each page.
+        max_pages: Maximum number of pages.
+        optional: The engine need not have such a list: it is empty then.
+
+    Attributes:
+        more: Whether there may be another page.
+
+    Example:
+        ```python
+        files = Pages(api.files, retry)
+        while files.more:
+            for file in (yield from files.following()):
+                ...
+        ```
+    """
+
+    def __init__(
+        self,
+        request: Callable[[str | None], Flow[ListPage[Result]]],
+        retry: Retry,
+        *,
+        max_pages: int | None = None,
+        optional: bool = False,
+    ) -> None:
+        self._request = request
+        self._retry = retry
+        self._left = max_pages
+        self._ask: Any = ask_or_none if optional else ask
+        self._after: str | None = None
+        self._seen: set[str] = set()
+        self.more = True
+
+    def following(self) -> Flow[list[Result]]:
+        """Return what the next page brings; an entry that came before does not come again.
+
+        Raises:
+            EngineError: The engine does not answer, or refuses.
+        """
+        page = (
+            yield from self._ask(partial(self._request, self._after), self._retry)
+        ) or ListPage()
+        fresh = {one.id: one for one in page.entries if one.id not in self._seen}
+        if self._left is not None:
+            self._left -= 1
+        self._seen |= fresh.keys()
+        self._after = page.after
+        self.more = bool(fresh) and page.after is not None and self._left != 0
+        return list(fresh.values())

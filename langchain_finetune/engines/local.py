@@ -1,0 +1,254 @@
+"""The embedded engine: finds the one that runs on this machine, or starts it.
+
+The engine is a process of its own that outlives whoever starts it. Everything needed to find it
+lies in its home: `engine.json` says where it listens, and its lock lets only one run.
+"""
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from openai import AsyncOpenAI, OpenAI
+from pydantic import SecretStr
+
+from langchain_finetune.checks import LOCAL
+from langchain_finetune.engines.base import Access, Pace, Price, Speed
+from langchain_finetune.engines.flow import Flow, Retry, finished
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
+from langchain_finetune.errors import (
+    EngineAuthenticationError,
+    EngineError,
+    EngineUnreachableError,
+)
+from langchain_finetune.home import (
+    KEY_VARIABLE,
+    RunningEngine,
+    ensure_home,
+    home_path,
+    read_key,
+)
+from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.methods import Hyperparameters
+
+_ANOTHER_ENGINE = 3
+_POLL_S = 0.05
+_RETRY_S = 1.0
+_ANSWER_S = 5.0
+_STOP_S = 20.0
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """How to reach an engine.
+
+    Attributes:
+        url: Its root, such as `http://127.0.0.1:8765`, for LangSmith's clients.
+        api_key: What requests must carry.
+    """
+
+    url: str
+    api_key: SecretStr
+
+    @property
+    def base_url(self) -> str:
+        """Where OpenAI's API is, for OpenAI's clients."""
+        return f"{self.url}/v1"
+
+
+def find_engine(home: Path | None = None) -> EngineAddress | None:
+    """Return the engine that runs on this home and answers, or None.
+
+    Raises:
+        EngineAuthenticationError: Its key is in an environment that is not this one.
+    """
+    home = home or home_path()
+    running = _find(home)
+    if running is None:
+        return None
+    key = read_key(home)
+    if key is None:
+        raise EngineAuthenticationError(
+            f"The engine at {running.url} was started with a key from {KEY_VARIABLE}: set it here "
+            "to the same, or stop that engine."
+        )
+    return EngineAddress(running.url, key)
+
+
+def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
+    """Return the engine that runs on this home; start it where none does.
+
+    Args:
+        home: The engine's home; default: `home_path()`.
+        timeout_s: How long to wait for it to answer.
+
+    Raises:
+        EngineUnreachableError: It can't be started; the message holds the last line of its log.
+    """
+    home = (home or home_path()).absolute()
+    deadline = time.monotonic() + timeout_s
+    process: subprocess.Popen[bytes] | None = None
+    while (found := find_engine(home)) is None:
+        if process is None:
+            process = _start(home)
+        status = process.poll()
+        if status == _ANOTHER_ENGINE:
+            # Another caller was quicker, or an engine is just ending: look again, then retry.
+            process = None
+            time.sleep(_RETRY_S)
+        elif status is not None:
+            raise EngineUnreachableError(f"The embedded engine can't be started: {_hint(home)}")
+        if time.monotonic() > deadline:
+            raise EngineUnreachableError(
+                f"The embedded engine did not answer within {timeout_s:g} s: {_hint(home)}"
+            )
+        time.sleep(_POLL_S)
+    return found
+
+
+def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
+    """Stop the engine that runs on this home; a running job continues at the next start.
+
+    Returns:
+        Whether one ran.
+
+    Raises:
+        EngineError: It did not stop in time.
+    """
+    home = home or home_path()
+    running = _find(home)
+    if running is None:
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    # The engine removes its address as its last act.
+    while RunningEngine.read(home) == running:
+        if time.monotonic() > deadline:
+            raise EngineError(f"The engine (process {running.pid}) does not stop; kill it.")
+        time.sleep(_POLL_S)
+    return True
+
+
+def _find(home: Path) -> RunningEngine | None:
+    """Return the engine that `engine.json` names, if it is the one that answers there."""
+    running = RunningEngine.read(home)
+    if running is None:
+        return None
+    try:
+        with _open(f"{running.url}/health") as answer:
+            health = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    # After a crash, another program (or the engine of another home) may have got the port.
+    return running if isinstance(health, dict) and health.get("pid") == running.pid else None
+
+
+def _open(url: str) -> IO[bytes]:
+    # Without the environment's proxies: the engine is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answer: IO[bytes] = opener.open(url, timeout=_ANSWER_S)
+    return answer
+
+
+def _start(home: Path) -> subprocess.Popen[bytes]:
+    ensure_home(home)
+    with (home / "engine.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 our own module
+            [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            start_new_session=True,
+        )
+    # Takes note of its end, so that it does not stay behind as a zombie of this process.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
+
+
+def _hint(home: Path) -> str:
+    """Return the last line of the engine's log, and where all of it is."""
+    log = home / "engine.log"
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    last = lines[-1] if lines else "its log is empty"
+    return f"{last} (see {log})"
+
+
+_SPEED_SOURCE = "measured on 2 CPU cores without a GPU, 2026-11; a GPU is many times as fast"
+_OTHER_PARAMETERS = 600_000_000
+"""Taken for a base of unknown size."""
+
+NANO = "nano"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _LocalEngine(OpenAICompatibleEngine):
+    def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
+        """Find the engine, or start it."""
+        del base_url, api_key
+        found = ensure_engine(home_path())
+        return Access(found.base_url, found.api_key)
+
+    def reconnect(self, client: OpenAI | AsyncOpenAI) -> None:
+        """Start the engine again if it has stopped; it may listen elsewhere then."""
+        client.base_url = ensure_engine(home_path()).base_url
+
+    def account(self, access: Access, client: object) -> str:
+        """Return a fixed name: the engine may listen elsewhere tomorrow, its ledger is at home."""
+        del access, client
+        return self.name
+
+    def price(self, names: list[str], base_url: str | None) -> Price | None:
+        """Return that it costs nothing."""
+        del names, base_url
+        return Price(usd=0.0, source="your own machine; its power is not counted")
+
+    def usual_epochs(self, base: str, examples: int) -> tuple[int, str]:
+        """Return the epochs of the engine's own plan."""
+        speed = self.speeds.get(base)
+        parameters = speed.parameters if speed else _OTHER_PARAMETERS
+        plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
+        return plan.n_epochs, "the engine's own choice"
+
+    def base_of(self, model: str) -> str:
+        """Return a folder's absolute path: the engine does not run in this folder."""
+        folder = Path(model).expanduser()
+        return str(folder.resolve()) if model != NANO and folder.is_dir() else model
+
+    def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
+        """Return nothing: its bases stay."""
+        del base, today
+        return finished([])
+
+
+ENGINE = _LocalEngine(
+    name="local",
+    summary="the embedded engine on this machine, started when none runs",
+    key_variable=KEY_VARIABLE,
+    takes_base_url=False,
+    profile=LOCAL,
+    lines=("supervised", "preference"),
+    # Above 100 M parameters with LoRA.
+    speeds={
+        NANO: Speed(2500.0, 1_200_000, _SPEED_SOURCE),
+        "HuggingFaceTB/SmolLM2-135M-Instruct": Speed(415.0, 135_000_000, _SPEED_SOURCE),
+        "Qwen/Qwen3-0.6B": Speed(139.0, 600_000_000, _SPEED_SOURCE),
+    },
+    pace=Pace(
+        retry=Retry(first_s=0.2, longest_s=2.0),
+        looks=(0.1, 0.5),
+        poll_s=(0.5, 1.0),
+        model_appears_s=0.0,
+    ),
+)

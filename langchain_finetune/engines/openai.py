@@ -1,0 +1,130 @@
+"""OpenAI, and any other server of its fine-tuning API: prices and the end of its models.
+
+Sources, as of November 2026: OpenAI's price list, and its page on deprecations,
+https://developers.openai.com/api/docs/deprecations. Both hold at OpenAI's own address only.
+"""
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from langchain_finetune.engines.base import Price, is_address
+from langchain_finetune.engines.flow import Flow
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, retirement
+from langchain_finetune.errors import FineTuningError
+
+_HOST = "api.openai.com"
+SOURCE = "https://developers.openai.com/api/docs/deprecations"
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The end of OpenAI's self-serve fine-tuning, step by step.
+
+    Attributes:
+        newcomers: Closed to organisations that never fine-tuned.
+        inactive: Closed to those that did not use a fine-tuned model in the 60 days before.
+        everyone: No new jobs at all.
+    """
+
+    newcomers: dt.date
+    inactive: dt.date
+    everyone: dt.date
+
+    def sentence(self) -> str:
+        """Return who is shut out since when."""
+        return (
+            f"OpenAI's fine-tuning is closed since {self.newcomers} to organisations that had "
+            f"never used it, since {self.inactive} to those that did not use a fine-tuned model "
+            f"in the last 60 days, and from {self.everyone} to all ({SOURCE})."
+        )
+
+
+CLOSING = Closing(dt.date(2026, 5, 7), dt.date(2026, 7, 2), dt.date(2027, 1, 6))
+
+_AUTUMN_2026 = dt.date(2026, 10, 23)
+_JANUARY_2027 = dt.date(2027, 1, 14)
+
+SHUTDOWNS = {
+    "gpt-3.5-turbo": _AUTUMN_2026,
+    "gpt-4": _AUTUMN_2026,
+    "gpt-4.1-nano": _AUTUMN_2026,
+    "gpt-4o-2024-05-13": _AUTUMN_2026,
+    "o4-mini": _AUTUMN_2026,
+    "gpt-4o": _JANUARY_2027,
+    "gpt-4o-mini": _JANUARY_2027,
+    "gpt-4.1": _JANUARY_2027,
+    "gpt-4.1-mini": _JANUARY_2027,
+}
+"""When a base stops, and with it every fine-tune of it; by the name without its date."""
+
+
+def is_openai(base_url: str) -> bool:
+    """Return whether an address is OpenAI's own."""
+    host = urlsplit(base_url).hostname or ""
+    return host == _HOST or host.endswith(f".{_HOST}")
+
+
+def shutdown_of(base: str) -> dt.date | None:
+    """Return when OpenAI stops a base and its fine-tunes; None where nothing is announced.
+
+    Example:
+        >>> shutdown_of("gpt-4.1-mini-2025-04-14")
+        datetime.date(2027, 1, 14)
+    """
+    name = base.split(":")[1] if base.startswith("ft:") else base
+    for family in sorted(SHUTDOWNS, key=len, reverse=True):
+        if name == family or name.startswith(f"{family}-"):
+            return SHUTDOWNS[family]
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _OpenAIEngine(OpenAICompatibleEngine):
+    def default_base_url(self) -> str:
+        """Return the environment's address, `OPENAI_BASE_URL`, or OpenAI's own.
+
+        Raises:
+            FineTuningError: The environment's is not an address.
+        """
+        address = os.environ.get("OPENAI_BASE_URL") or f"https://{_HOST}/v1"
+        if not is_address(address):
+            # Not quoted: it may hold a password.
+            raise FineTuningError(
+                "OPENAI_BASE_URL holds no address; one is needed, such as http://127.0.0.1:8000/v1."
+            )
+        return address
+
+    def price(self, names: list[str], base_url: str | None) -> Price | None:
+        """Return OpenAI's price; another server that takes the same names may ask for more."""
+        if base_url is not None and urlsplit(base_url).hostname != _HOST:
+            return None
+        return self.listed_price(names)
+
+    def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
+        """Return the end of the base and of OpenAI's fine-tuning.
+
+        The date that the engine reports counts before the dated data here.
+        """
+        found = yield from super().notices(base, today)
+        if not is_openai(self.base_url or ""):
+            return found
+        stops = shutdown_of(base)
+        known = [retirement(base, stops, today, SOURCE)] if stops else []
+        return [*(found or known), CLOSING.sentence()]
+
+    def why_not_available(self) -> str:
+        """Return since when OpenAI's fine-tuning is closed, if it is OpenAI's."""
+        return f" {CLOSING.sentence()}" if is_openai(self.base_url or "") else ""
+
+
+ENGINE = _OpenAIEngine(
+    name="openai",
+    summary="OpenAI, or any server of its fine-tuning API by its address",
+    # All bases that can still be trained: gpt-4.1-nano (1.50), gpt-3.5-turbo (8) and the completion
+    # models were shut down by October 2026, and o4-mini was paid by the hour.
+    prices={"gpt-4.1": 25.0, "gpt-4.1-mini": 5.0, "gpt-4o": 25.0, "gpt-4o-mini": 3.0},
+    price_source="OpenAI's price list",
+    price_as_of="2026-11",
+)

@@ -1,0 +1,402 @@
+"""Engines of OpenAI's shape: any server of its fine-tuning API, through its SDK.
+
+Requests go through the SDK's raw form: the headers of an answer say when to ask again, and a
+broken body is an answer that did not come, not an error of the SDK.
+"""
+
+import base64
+import binascii
+import csv
+import datetime as dt
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from langchain_openai import ChatOpenAI
+from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
+
+from langchain_finetune.engines.base import Access, Engine, Steering
+from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
+from langchain_finetune.engines.jobs import (
+    JobCheckpoint,
+    JobEvent,
+    JobStatus,
+    ListPage,
+    NewJob,
+    RemoteJob,
+    UploadedFile,
+    figures_of,
+)
+from langchain_finetune.engines.openai_errors import (
+    GarbledError,
+    checked,
+    explained,
+    hinted_s,
+    reason_of,
+)
+from langchain_finetune.errors import EngineError, JobSubmissionError, TrainingNotAvailableError
+
+_JOB = ("id", "status")
+_LIST = ("data",)
+_FILE = ("id",)
+_UNUSABLE = frozenset({"error", "deleted"})
+_NOT_AVAILABLE = "training_not_available"
+
+_POLL_TIMEOUT_S = 60.0
+"""A question that is asked again anyway need not wait as long as an upload."""
+
+PAGE = 100
+"""Entries that are asked for at once (OpenAI's largest page of jobs and events)."""
+
+
+def account_of(base_url: str, organization: str | None, project: str | None) -> str:
+    """Return a hash that names an account at an engine.
+
+    Nothing of the key goes in, not even a hash: a key is changed now and then, and the job must
+    be found with the new one. Two accounts that share an address are told apart by the engine
+    itself, which does not know the other's jobs.
+
+    Args:
+        base_url: The engine's address.
+        organization: OpenAI's organisation, where one is chosen (`OPENAI_ORG_ID`).
+        project: Its project, where one is chosen (`OPENAI_PROJECT_ID`).
+    """
+    account = orjson.dumps([base_url.rstrip("/"), organization, project])
+    return hashlib.sha256(b"langchain-finetune account\n" + account).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpenAICompatibleEngine(Engine):
+    """An engine that is reached with OpenAI's SDK.
+
+    Example:
+        ```python
+        ENGINE = OpenAICompatibleEngine(
+            name="together",
+            summary="Together AI",
+            base_url="https://api.together.xyz/v1",
+            key_variable="TOGETHER_API_KEY",
+        )
+        ```
+    """
+
+    key_variable: str | None = "OPENAI_API_KEY"
+
+    def client(self, access: Access) -> OpenAI:
+        """Open the SDK's client; the flows ask again by themselves."""
+        key = access.api_key.get_secret_value()
+        return OpenAI(base_url=access.base_url, api_key=key, max_retries=0)
+
+    def aclient(self, access: Access) -> AsyncOpenAI:
+        """Open the SDK's async client."""
+        key = access.api_key.get_secret_value()
+        return AsyncOpenAI(base_url=access.base_url, api_key=key, max_retries=0)
+
+    def account(self, access: Access, client: Any) -> str:
+        """Return a hash of the address, the organisation and the project."""
+        return account_of(access.base_url, client.organization, client.project)
+
+    def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
+        """Return a sentence if the engine reports a date when the base shuts down."""
+        date = yield from self._shutdown_date(base)
+        return [retirement(base, date, today, f"the model list at {self.base_url}")] if date else []
+
+    def upload(self, name: str, path: Path) -> Flow[str]:
+        """Upload a training file; the async SDK reads it without blocking."""
+
+        def send(client: Any) -> Any:
+            return client.files.with_raw_response.create(file=(name, path), purpose="fine-tune")
+
+        file, _ = yield from self._object(send, _FILE)
+        return str(file.id)
+
+    def file_is_usable(self, file_id: str) -> Flow[bool]:
+        """Return whether the engine still has a file and finds no fault in it."""
+        file, _ = yield from self._object(
+            lambda client: client.files.with_raw_response.retrieve(
+                file_id, timeout=_POLL_TIMEOUT_S
+            ),
+            _FILE,
+        )
+        return _file(file).usable
+
+    def files(self, after: str | None) -> Flow[ListPage[UploadedFile]]:
+        """List the training files, newest first."""
+        return self._page(
+            lambda client: client.files.with_raw_response.list, after, _file,
+            purpose="fine-tune", order="desc",
+        )  # fmt: skip
+
+    def delete_file(self, file_id: str) -> Flow[None]:
+        """Delete an uploaded file."""
+        yield from self._object(
+            lambda client: client.files.with_raw_response.delete(file_id, timeout=_POLL_TIMEOUT_S)
+        )
+
+    def create(self, request: NewJob) -> Flow[RemoteJob]:
+        """Create a job from the uploaded files."""
+        body: dict[str, Any] = {
+            "model": request.model,
+            "training_file": request.training_file,
+            "metadata": request.metadata,
+        }
+        if request.hyperparameters or request.method != "supervised":
+            chosen = request.hyperparameters
+            settings = {"hyperparameters": chosen} if chosen else {}
+            body["method"] = {"type": request.method, request.method: settings}
+        optional = {
+            "validation_file": request.validation_file,
+            "suffix": request.suffix,
+            "seed": request.seed,
+            "extra_body": request.extra_body or None,
+        }
+        body |= {name: value for name, value in optional.items() if value is not None}
+        try:
+            return (
+                yield from self._record(
+                    lambda client: client.fine_tuning.jobs.with_raw_response.create(**body)
+                )
+            )
+        except EngineError as error:
+            raise self.refusal(error) from error.__cause__
+
+    def refusal(self, error: EngineError) -> EngineError:
+        """Return the error to raise for a job that was not created."""
+        cause = error.__cause__
+        if not isinstance(cause, APIStatusError):
+            return error
+        if cause.code == _NOT_AVAILABLE:
+            return TrainingNotAvailableError(
+                f"The engine at {self.base_url} lets this account make no fine-tuning jobs "
+                f"({cause.code}): {reason_of(cause)}{self.why_not_available()} What remains: "
+                "engine='local', the embedded engine, which needs no account; or another server "
+                "of OpenAI's fine-tuning API, by base_url.",
+                failure=error.failure,
+            )
+        if type(error) is EngineError:
+            return JobSubmissionError(
+                f"The engine at {self.base_url} refused the job ({cause.status_code}): "
+                f"{reason_of(cause)}",
+                failure=error.failure,
+            )
+        return error
+
+    def why_not_available(self) -> str:
+        """Return what is known about why an account may not fine-tune, after a space."""
+        return ""
+
+    def jobs(
+        self, metadata: Mapping[str, str] | None, after: str | None
+    ) -> Flow[ListPage[RemoteJob]]:
+        """List the jobs, newest first; servers may ignore the condition on their metadata."""
+        condition = {"metadata": metadata} if metadata else {}
+        return self._page(
+            lambda client: client.fine_tuning.jobs.with_raw_response.list,
+            after,
+            remote_job,
+            **condition,
+        )
+
+    def status(self, job_id: str) -> Flow[RemoteJob]:
+        """Return a job."""
+        return self._record(
+            lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(
+                job_id, timeout=_POLL_TIMEOUT_S
+            ),
+            job_id,
+        )
+
+    def steer(self, job_id: str, verb: Steering) -> Flow[RemoteJob]:
+        """Cancel, pause or resume a job."""
+
+        def send(client: Any) -> Any:
+            jobs = client.fine_tuning.jobs.with_raw_response
+            return getattr(jobs, verb)(job_id, timeout=_POLL_TIMEOUT_S)
+
+        return self._record(send)
+
+    def events(self, job_id: str, after: str | None) -> Flow[ListPage[JobEvent]]:
+        """List a job's events, newest first."""
+        return self._page(
+            lambda client: partial(client.fine_tuning.jobs.with_raw_response.list_events, job_id),
+            after,
+            _event,
+        )
+
+    def checkpoints(self, job_id: str, after: str | None) -> Flow[ListPage[JobCheckpoint]]:
+        """List a job's checkpoints, newest first."""
+        return self._page(
+            lambda client: partial(
+                client.fine_tuning.jobs.checkpoints.with_raw_response.list, job_id
+            ),
+            after,
+            _checkpoint,
+        )
+
+    def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
+        """Return the figures of the first result file that can be read."""
+        for file_id in status.result_files:
+            rows = _table((yield from self._content(file_id)))
+            if rows:
+                return rows
+        return []
+
+    def check_model(self, name: str) -> Flow[None]:
+        """Look at a model."""
+        yield from self._model(name)
+
+    def chat_model(self, access: Access, name: str, settings: dict[str, Any]) -> ChatOpenAI:
+        """Return a `ChatOpenAI`."""
+        return ChatOpenAI(model=name, base_url=access.base_url, api_key=access.api_key, **settings)
+
+    def _model(self, name: str) -> Flow[Any]:
+        model, _ = yield from self._object(
+            lambda client: client.models.with_raw_response.retrieve(name, timeout=_POLL_TIMEOUT_S)
+        )
+        return model
+
+    def _shutdown_date(self, base: str) -> Flow[dt.date | None]:
+        try:
+            model = yield from ask_or_none(partial(self._model, base), Retry(attempts=2))
+        except EngineError:
+            return None  # An engine that does not list its models is no obstacle.
+        text = getattr(model, "shutdown_date", None)
+        try:
+            return dt.date.fromisoformat(text[:10]) if isinstance(text, str) else None
+        except ValueError:
+            return None
+
+    def _content(self, file_id: str) -> Flow[bytes]:
+        """Return a file's content; none where the engine does not give it."""
+        try:
+            answer = yield Call(
+                lambda client: client.files.with_raw_response.content(
+                    file_id, timeout=_POLL_TIMEOUT_S
+                ),
+                (OpenAIError,),
+            )
+        except OpenAIError:
+            return b""
+        content: bytes = answer.content
+        return content
+
+    def _record(self, request: Callable[[Any], Any], job_id: str | None = None) -> Flow[RemoteJob]:
+        return remote_job(*(yield from self._object(request, _JOB, job_id)))
+
+    def _page(
+        self,
+        method: Callable[[Any], Callable[..., Any]],
+        after: str | None,
+        entry: Callable[[Any], Any],
+        **conditions: Any,
+    ) -> Flow[ListPage[Any]]:
+        if after:
+            conditions["after"] = after
+        page, _ = yield from self._object(
+            lambda client: method(client)(limit=PAGE, timeout=_POLL_TIMEOUT_S, **conditions), _LIST
+        )
+        more = getattr(page, "has_more", False) and page.data
+        return ListPage([entry(one) for one in page.data], page.data[-1].id if more else None)
+
+    def _object(
+        self,
+        request: Callable[[Any], Any],
+        fields: tuple[str, ...] = (),
+        wanted_id: str | None = None,
+    ) -> Flow[tuple[Any, Mapping[str, str]]]:
+        """Return the SDK's object of an answer, and the answer's headers.
+
+        Args:
+            request: Given the SDK's client, returns the raw answer.
+            fields: What the object must have.
+            wanted_id: What the object must be.
+
+        Raises:
+            EngineError: No answer came, or a refusal.
+        """
+        try:
+            answer = yield Call(request, (OpenAIError,))
+            found = checked(answer, fields, self.base_url or "").parse()
+            if wanted_id is not None and found.id != wanted_id:
+                raise GarbledError(f"the answer is about {found.id}.")
+        except OpenAIError as error:
+            raise explained(error, self.base_url or "", self.key_variable) from error
+        return found, answer.headers
+
+
+def retirement(base: str, date: dt.date, today: dt.date, source: str) -> str:
+    """Return in words when a base shuts down, and who says so."""
+    tense = "was shut down" if date <= today else "will be shut down"
+    return (
+        f"The base {base} {tense} on {date}, and every model fine-tuned from it ({source}). "
+        "Choose a base that stays."
+    )
+
+
+def remote_job(job: Any, headers: Mapping[str, str] | None = None) -> RemoteJob:
+    """Return a job of the SDK as a record; servers may leave fields out."""
+    # An empty error object of a good job is truthy in the SDK, so the code decides.
+    error = getattr(job, "error", None)
+    status = JobStatus(
+        job_id=job.id,
+        status=str(job.status),
+        fine_tuned_model=getattr(job, "fine_tuned_model", None) or None,
+        trained_tokens=getattr(job, "trained_tokens", None),
+        error_code=getattr(error, "code", None),
+        error_message=getattr(error, "message", None),
+        created_at=getattr(job, "created_at", None),
+        finished_at=getattr(job, "finished_at", None),
+        result_files=tuple(getattr(job, "result_files", None) or ()),
+    )
+    return RemoteJob(
+        status,
+        getattr(job, "model", None) or None,
+        getattr(job, "metadata", None) or {},
+        hinted_s(headers or {}),
+    )
+
+
+def _event(event: Any) -> JobEvent:
+    data = getattr(event, "data", None)
+    return JobEvent(
+        id=event.id,
+        created_at=getattr(event, "created_at", None) or 0,
+        level=getattr(event, "level", None) or "info",
+        type=getattr(event, "type", None) or "message",
+        message=getattr(event, "message", None) or "",
+        data=data if isinstance(data, dict) else {},
+    )
+
+
+def _checkpoint(checkpoint: Any) -> JobCheckpoint:
+    figures = getattr(checkpoint, "metrics", None)
+    metrics = figures.to_dict() if figures else {}
+    return JobCheckpoint(
+        id=checkpoint.id,
+        step=checkpoint.step_number,
+        model=getattr(checkpoint, "fine_tuned_model_checkpoint", None) or "",
+        metrics={name: value for name, value in metrics.items() if value is not None},
+    )
+
+
+def _file(file: Any) -> UploadedFile:
+    return UploadedFile(
+        id=str(file.id),
+        name=getattr(file, "filename", None),
+        size=getattr(file, "bytes", None),
+        usable=getattr(file, "status", None) not in _UNUSABLE,
+    )
+
+
+def _table(content: bytes) -> list[dict[str, float]]:
+    """Read a result file: CSV, which OpenAI encodes as base64 and others leave plain."""
+    with suppress(binascii.Error):
+        content = base64.b64decode(content, validate=True)
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace")))
+    return [figures_of(row) for row in rows]

@@ -1,0 +1,154 @@
+"""What an answer of OpenAI's API means: is it one, was the request carried out, what went wrong."""
+
+import email.utils
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    OpenAIError,
+)
+
+from langchain_finetune.errors import (
+    BaseModelError,
+    EngineAuthenticationError,
+    EngineError,
+    EngineUnreachableError,
+    Failure,
+)
+from langchain_finetune.home import KEY_VARIABLE
+
+_SERVER_ERROR = 500
+_NOT_NOW = frozenset({408, 409, 425, 429})
+_OUTCOME_UNKNOWN = frozenset({408, 409})
+_MISSING = frozenset({403, 404})
+_NO_MODEL = "model_not_found"
+_SPENT = frozenset({"insufficient_quota", "exceeded_quota", "billing_hard_limit_reached"})
+_LONGEST_HINT_S = 600.0
+
+
+class GarbledError(OpenAIError):
+    """The answer is incomplete or invalid; the request may have been carried out."""
+
+
+def checked(answer: Any, fields: tuple[str, ...], base_url: str) -> Any:
+    """Return a raw answer if the server speaks OpenAI's API.
+
+    Args:
+        answer: What a `with_raw_response` method of the SDK returned.
+        fields: What the object must have.
+        base_url: The engine's address, for messages.
+
+    Raises:
+        GarbledError: The answer is cut off, or belongs to another question.
+        EngineError: It is a page or text, as other servers give.
+    """
+    try:
+        body = answer.http_response.json()
+    except ValueError as error:  # Not JSON, or not UTF-8.
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        if not kind.endswith("json"):
+            raise EngineError(
+                f"What answers at {base_url} does not speak OpenAI's API: does the address end "
+                "in /v1?",
+                failure=Failure(outcome_unknown=True),
+            ) from error
+        raise GarbledError("the answer is not valid JSON (truncated?).") from error
+    if not isinstance(body, dict) or not all(field in body for field in fields):
+        raise GarbledError(f"the answer lacks one of {', '.join(fields)}.")
+    return answer
+
+
+def failure_of(error: OpenAIError) -> Failure:
+    """Return what an error of the SDK means for the next step."""
+    reason = reason_of(error)
+    if isinstance(error, APIStatusError):
+        status, code = error.status_code, error.code
+        broken = status >= _SERVER_ERROR
+        return Failure(
+            may_pass=code not in _SPENT and (broken or status in _NOT_NOW),
+            outcome_unknown=broken or status in _OUTCOME_UNKNOWN,
+            invalid=status == httpx2.codes.BAD_REQUEST,
+            missing=status in _MISSING,
+            model_missing=status == httpx2.codes.NOT_FOUND and code == _NO_MODEL,
+            hint_s=hinted_s(error.response.headers),
+            reason=reason,
+        )
+    if isinstance(error, APIConnectionError | GarbledError):
+        unreachable = isinstance(error, APIConnectionError) and isinstance(
+            error.__cause__,
+            httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol,
+        )
+        return Failure(
+            may_pass=True, outcome_unknown=not unreachable, unreachable=unreachable, reason=reason
+        )
+    return Failure(reason=reason)
+
+
+def hinted_s(headers: Mapping[str, str]) -> float:
+    """Return how many seconds the server asks to wait; 0 where it does not say.
+
+    Read from `retry-after-ms` (OpenAI, Azure) and `retry-after` (RFC 9110: seconds or a date);
+    at most ten minutes.
+
+    Example:
+        >>> hinted_s({"retry-after-ms": "1500"})
+        1.5
+    """
+    for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) / scale
+        except ValueError:
+            date = email.utils.parsedate_tz(text)
+            if date is None:
+                continue
+            seconds = email.utils.mktime_tz(date) - time.time()
+        if math.isfinite(seconds):
+            return min(max(seconds, 0.0), _LONGEST_HINT_S)
+    return 0.0
+
+
+def explained(
+    error: OpenAIError, base_url: str, key_variable: str | None = KEY_VARIABLE
+) -> EngineError:
+    """Return an error of the SDK as one of this package's, which says what to do.
+
+    Args:
+        error: What the SDK raised.
+        base_url: The engine's address.
+        key_variable: Where its key is.
+    """
+    kind, message = EngineError, f"The engine at {base_url} could not be used: {error}"
+    if isinstance(error, APITimeoutError):
+        kind, message = EngineUnreachableError, f"The engine at {base_url} did not answer in time."
+    elif isinstance(error, APIConnectionError):
+        kind = EngineUnreachableError
+        message = f"Nothing answers at {base_url}: is the address right, and is the engine running?"
+    elif isinstance(error, AuthenticationError):
+        kind = EngineAuthenticationError
+        message = (
+            f"The engine at {base_url} does not accept the key: give api_key, or set "
+            f"{key_variable}."
+        )
+    elif isinstance(error, APIStatusError):
+        kind = BaseModelError if error.code == _NO_MODEL else EngineError
+        message = f"The engine at {base_url} refused ({error.status_code}): {reason_of(error)}"
+    elif isinstance(error, GarbledError):
+        message = f"{base_url} returned an incomplete or invalid response: {error}"
+    return kind(message, failure=failure_of(error))
+
+
+def reason_of(error: OpenAIError) -> str:
+    """Return the engine's own sentence, or what the SDK says."""
+    body = error.body if isinstance(error, APIStatusError) else None
+    sentence = body.get("message") if isinstance(body, dict) else None
+    return str(sentence or error)

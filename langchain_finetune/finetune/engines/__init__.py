@@ -1,1 +1,0 @@
-"""The engines that fine-tune: every server of OpenAI's shape, the embedded one among them."""
