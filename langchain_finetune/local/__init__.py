@@ -4,5 +4,5 @@ Requires the extra `langchain-finetune[local]`. The rest of the package reaches 
 imports only two pure parts: chat rendering, to count tokens, and the choice of epochs, to
 estimate costs.
 
-Internal: what programs may call is the engine's HTTP API.
+Internal: programs may use the engine's HTTP API.
 """

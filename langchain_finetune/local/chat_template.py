@@ -1,8 +1,8 @@
-"""From OpenAI's wire format to what chat templates take; training and serving share it.
+"""Converts chats from OpenAI's format to the input of chat templates, and renders them.
 
-A chat template is a Jinja program that a base model brings along. It wants tool arguments as
-objects, contents as strings and no legacy function calls. The model answers well only if the
-prompts it gets look like those it was trained on, so both sides render through this module.
+A chat template is a Jinja program that is part of a base model. It expects tool arguments as
+objects, contents as strings and no legacy function calls. A model answers well only if prompts
+are rendered as in its training, so training and serving share this module.
 """
 
 import json
@@ -15,11 +15,11 @@ TemplateTool = dict[str, Any]
 
 
 class RenderingError(ValueError):
-    """A message that can't be put into a chat template.
+    """A message cannot be represented in a chat template.
 
     Args:
-        message: One sentence; it never quotes the message.
-        index: Position of the message at fault, counted from 0.
+        message: Error message, which never quotes the chat.
+        index: Index of the chat's message.
     """
 
     def __init__(self, message: str, index: int) -> None:
@@ -30,13 +30,13 @@ class RenderingError(ValueError):
 
 @dataclass(frozen=True)
 class TemplateInput:
-    """What a chat template takes.
+    """The input of a chat template.
 
     Attributes:
         messages: Each with `role` (system, developer, user, assistant or tool) and `content`, a
             string; the assistant's may have `tool_calls`, whose arguments are objects; a tool's
-            has `tool_call_id` and, where known, `name`.
-        tools: `{"type": "function", "function": {...}}` each; empty where there are none.
+            has `tool_call_id` and, if known, `name`.
+        tools: A list of `{"type": "function", "function": {...}}`; may be empty.
     """
 
     messages: list[TemplateMessage]
@@ -44,14 +44,16 @@ class TemplateInput:
 
 
 def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) -> TemplateInput:
-    """Turn the messages and tools of a request, or of a training line, into a template's input.
+    """Convert the messages and tools of a request or a training example.
 
     Args:
-        body: Has `messages` and maybe `tools` or, in the older form, `functions`.
-        keep_developer: The template knows the role `developer`; else it becomes `system`.
+        body: Has `messages`, and optionally `tools` or the legacy `functions`.
+        keep_developer: Whether the template supports the role `developer`; otherwise it becomes
+            `system`.
 
     Raises:
-        RenderingError: A message has parts other than text, or arguments that are no JSON object.
+        RenderingError: A message has parts other than text, or arguments that are not a JSON
+            object.
 
     Example:
         >>> to_template_input({"messages": [{"role": "assistant", "content": None}]}).messages
@@ -77,22 +79,22 @@ def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) 
     return TemplateInput(messages, _tools(body))
 
 
-def knows_developer(chat_template: str | None) -> bool:
-    """Tell whether a chat template has a role `developer` of its own."""
+def supports_developer(chat_template: str | None) -> bool:
+    """Return whether a chat template supports the role `developer`."""
     return "developer" in (chat_template or "")
 
 
 def render(tokenizer: Any, given: TemplateInput, *, add_generation_prompt: bool) -> str:
-    """Return the text that the model sees.
+    """Return the rendered chat, which is the input of the model.
 
     Args:
         tokenizer: A Hugging Face tokenizer with a chat template.
         given: The conversation.
-        add_generation_prompt: End with the opening of an assistant's turn.
+        add_generation_prompt: Whether to append the start of an assistant message.
 
     Raises:
-        jinja2.TemplateError: The template refuses this conversation, such as two user messages
-            in a row.
+        jinja2.TemplateError: The template rejects the chat, for example because of two
+            consecutive user messages.
     """
     text: str = tokenizer.apply_chat_template(
         given.messages,
@@ -153,12 +155,12 @@ def _tool_result(
         call_id = message["tool_call_id"]
         name = message.get("name") or names.get(call_id) or ""
     converted = {"role": "tool", "content": content, "tool_call_id": call_id}
-    # Some templates open a tool's turn with its name; the others do not look at it.
+    # Some templates render the name of the tool; others ignore it.
     return converted | ({"name": name} if name else {})
 
 
 def _legacy_id(name: str) -> str:
-    """Legacy calls have no id; the result that follows names the function instead."""
+    """Return an id for a legacy call, which has none; its result refers to the function's name."""
     return f"call_{name}"
 
 
@@ -169,7 +171,7 @@ def _tools(body: Mapping[str, Any]) -> list[TemplateTool]:
 
 
 def _definition(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring the fields in one order: templates print them as they come, clients differ in it."""
+    """Return the fields in a fixed order: clients differ in it, and templates preserve it."""
     first = {key: function[key] for key in ("name", "description", "parameters") if key in function}
-    # `strict` asks something of OpenAI's sampler; it says nothing to the model.
+    # `strict` only affects OpenAI's sampling, not the model.
     return first | {key: function[key] for key in function if key not in {*first, "strict"}}

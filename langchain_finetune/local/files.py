@@ -1,7 +1,7 @@
-"""Uploaded training sets and result files, kept in one folder under generated names.
+"""Training files and result files, stored in a folder by their ids.
 
-A content is called `ID.new` until its record is there, and when its record goes: so an engine that
-was killed leaves nothing of which it is not known whose it is.
+A file is named `ID.new` until its record is written, and again before its record is deleted, so
+that files without a record are recognized after a crash.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ class Files:
     """The engine's files.
 
     Args:
-        database: Where the records are kept.
-        folder: Where the contents are kept; it is made where there is none.
+        database: Database of the records.
+        folder: Folder of the contents; created if missing.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -45,7 +45,7 @@ class Files:
         self._table = Table(database, "files", FileRecord)
 
     def sweep(self) -> None:
-        """Bring to its end what an engine was doing when it was killed."""
+        """Complete the operations that were interrupted when an engine was killed."""
         for fresh in self._folder.glob("file-*.new"):
             if self._table.get(fresh.stem):
                 fresh.replace(self._folder / fresh.stem)
@@ -53,14 +53,14 @@ class Files:
                 fresh.unlink()
 
     async def upload(self, source: IO[bytes], filename: str) -> FileRecord:
-        """Keep a training set.
+        """Store a training file.
 
         Args:
-            source: Its content, read from here to the end in a thread.
-            filename: What the client calls it; only shown, never a path.
+            source: Its content, which is read in a thread.
+            filename: The client's name of the file; never used as a path.
 
         Raises:
-            ApiError: 400 where it is empty.
+            ApiError: 400 if it is empty.
         """
         file_id = new_id("file")
         fresh = self._fresh(file_id)
@@ -75,19 +75,19 @@ class Files:
             fresh.unlink(missing_ok=True)
 
     def adopt(self, path: Path, filename: str) -> FileRecord:
-        """Keep a training set that lies on the same disk already; see `settle`."""
+        """Store a training file by moving it from the same disk; see `settle`."""
         file_id = new_id("file")
         path.replace(self._fresh(file_id))
         return self._record(file_id, filename, "fine-tune")
 
     def add_results(self, content: bytes, filename: str) -> FileRecord:
-        """Keep a job's result file; see `settle`."""
+        """Store a result file of a job; see `settle`."""
         file_id = new_id("file")
         self._fresh(file_id).write_bytes(content)
         return self._record(file_id, filename, "fine-tune-results")
 
     def settle(self, record: FileRecord) -> None:
-        """Give a content its place, once its record is written for good."""
+        """Rename a content to its final name, once its record is committed."""
         self._fresh(record.id).replace(self._folder / record.id)
 
     def _fresh(self, file_id: str) -> Path:
@@ -110,7 +110,7 @@ class Files:
         """Return a file's record.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         record = self._table.get(file_id)
         if record is None:
@@ -118,21 +118,21 @@ class Files:
         return record
 
     def path(self, file_id: str) -> Path:
-        """Return where the content of a known file lies."""
+        """Return the path of a file's content."""
         return self._folder / self.get(file_id).id
 
     def page(
         self, *, limit: int, after: str | None, purpose: str | None, ascending: bool
     ) -> Page[FileRecord]:
-        """Return a part of the list of files."""
+        """Return a page of the list of files."""
         where = [Where("json_extract(body, '$.purpose') = ?", (purpose,))] if purpose else []
         return self._table.page(limit=limit, after=after, where=where, ascending=ascending)
 
     def delete(self, file_id: str) -> None:
-        """Forget a file and its content.
+        """Delete a file.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         path, fresh = self.path(file_id), self._fresh(file_id)
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""What this machine can compute with. `torch` is imported on first use: that takes seconds."""
+"""The hardware of this machine. `torch` is imported on first use, which takes seconds."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from langchain_finetune.local.api_error import ApiError
 
 _MEMORY_LIMITS = (
-    # What a container may take, in the second and in the first version of Linux' control groups.
+    # Limits of containers, in versions 2 and 1 of Linux control groups.
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
@@ -19,13 +19,13 @@ SMALL_MODEL = 100_000_000
 
 @dataclass(frozen=True)
 class Hardware:
-    """What PyTorch finds here, and what follows from it.
+    """The hardware that PyTorch detects.
 
     Attributes:
-        cuda_gpus: Graphics processors that CUDA (or ROCm) reaches.
-        cuda_bfloat16: They compute with bfloat16 themselves: NVIDIA's do from Ampere on.
-        apple_gpu: An Apple GPU is there.
-        cpu_bfloat16: The CPU has AVX512_BF16 or AMX.
+        cuda_gpus: Number of GPUs of CUDA or ROCm.
+        cuda_bfloat16: Whether they support bfloat16 natively, as NVIDIA's do since Ampere.
+        apple_gpu: Whether there is an Apple GPU.
+        cpu_bfloat16: Whether the CPU has AVX512_BF16 or AMX.
     """
 
     cuda_gpus: int = 0
@@ -35,7 +35,7 @@ class Hardware:
 
     @property
     def device(self) -> str:
-        """`cuda` or `mps` where a GPU of that kind is there, else `cpu`.
+        """`cuda` or `mps` if there is such a GPU, otherwise `cpu`.
 
         Example:
             >>> Hardware(cuda_gpus=2, apple_gpu=True).device
@@ -47,10 +47,10 @@ class Hardware:
 
     @property
     def fast_bfloat16(self) -> bool:
-        """16-bit floats are faster than 32-bit ones on the device that is used.
+        """Whether 16-bit floats are faster than 32-bit ones on the device.
 
-        What lacks them emulates them, which is slower than not using them. Apple's GPUs know the
-        type, but most of them are no faster with it.
+        Without native support they are emulated, which is slower. Apple's GPUs support the type,
+        but most are not faster with it.
 
         Example:
             >>> Hardware(cuda_gpus=1, cpu_bfloat16=True).fast_bfloat16
@@ -60,11 +60,11 @@ class Hardware:
 
     @classmethod
     def here(cls) -> "Hardware":
-        """Return what this machine has."""
-        import torch  # noqa: PLC0415 - seconds
+        """Return the hardware of this machine."""
+        import torch  # noqa: PLC0415 - takes seconds
 
         if torch.cuda.is_available():
-            # By default, PyTorch also says yes where it emulates the type.
+            # By default, PyTorch also counts emulation.
             native = torch.cuda.is_bf16_supported(including_emulation=False)
             return cls(cuda_gpus=torch.cuda.device_count(), cuda_bfloat16=bool(native))
         capabilities = torch.cpu.get_capabilities()
@@ -75,40 +75,40 @@ class Hardware:
 
 
 def share_the_cpu() -> None:
-    """Keep threads that wait from spinning; call it before `torch` is imported.
+    """Prevent waiting threads from spinning; must be called before `torch` is imported.
 
-    Where training and answering, or anything else, compete for the cores, a spinning thread
-    takes the time of the one that it waits for: a training step was ten times slower so.
+    If training, serving and other processes compete for the cores, a spinning thread slows down
+    the thread that it waits for: training steps took up to ten times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def device() -> str:
-    """Return `cuda` or `mps` where a GPU of that kind is there, else `cpu`."""
+    """Return `cuda` or `mps` if there is such a GPU, otherwise `cpu`."""
     return Hardware.here().device
 
 
 def has_fast_bfloat16() -> bool:
-    """Tell whether 16-bit floats are faster here than 32-bit ones; see `Hardware`."""
+    """Return whether 16-bit floats are faster than 32-bit ones; see `Hardware`."""
     return Hardware.here().fast_bfloat16
 
 
 def serving_threads(parameters: int) -> int:
-    """Return how many CPU threads an answer should take.
+    """Return the number of CPU threads for one answer.
 
-    A tiny model is fastest on one thread: sharing out its small matrices costs more than it
-    gains, and a training run that goes on beside it keeps the other cores.
+    A tiny model is fastest on one thread: distributing its small matrices costs more than it
+    saves, and a concurrent training can use the other cores.
     """
     return 1 if parameters < SMALL_MODEL else max(1, os.cpu_count() or 1)
 
 
 def model_memory() -> int:
-    """Return how many bytes of models an engine keeps, where nobody says.
+    """Return the default memory limit of loaded models, in bytes.
 
-    It is half of the memory that they lie in: training needs the other one.
+    It is half of the device's memory; the other half is for training.
     """
-    import psutil  # noqa: PLC0415 - comes with the extra
-    import torch  # noqa: PLC0415 - seconds
+    import psutil  # noqa: PLC0415 - requires the extra
+    import torch  # noqa: PLC0415 - takes seconds
 
     if device() == "cuda":
         return int(torch.cuda.get_device_properties(0).total_memory) // 2
@@ -118,21 +118,21 @@ def model_memory() -> int:
 
 
 RESERVE_BYTES = 200 * 2**20
-"""What always has to stay free: the databases grow with every event and every run."""
+"""Space to keep free for the databases, which grow with every event and run."""
 
 COPIES = 8
-"""Times a base's weights that a job may take: four models, and the trainer's state."""
+"""Space of a job as multiples of its base's weights: four models and the trainer's state."""
 
 
 def require_space(home: Path, base: Path | str) -> None:
-    """Refuse a training for which the disk has no room.
+    """Refuse a training for which there is not enough disk space.
 
     Args:
-        home: Any folder on the disk that fills.
-        base: The base model's folder; of one that is still on the hub, the size is not known.
+        home: A folder on the disk.
+        base: The base model's folder, or its Hub id, whose size is unknown.
 
     Raises:
-        ApiError: 400 with the code `insufficient_disk_space`, which says how much is missing.
+        ApiError: 400 with the code `insufficient_disk_space`.
     """
     weights = sum(file.stat().st_size for file in Path(base).glob("*.safetensors"))
     free = shutil.disk_usage(home).free
@@ -140,8 +140,8 @@ def require_space(home: Path, base: Path | str) -> None:
     if free < needed:
         raise ApiError(
             400,
-            f"The engine's disk has {_gigabytes(free)} free, and this training may take"
-            f" {_gigabytes(needed)}: delete files or models, or move the engine's home.",
+            f"The engine's disk has {_gigabytes(free)} free, but this training may require"
+            f" {_gigabytes(needed)}. Delete files or models, or move the engine's home.",
             code="insufficient_disk_space",
         )
 

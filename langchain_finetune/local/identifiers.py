@@ -1,4 +1,4 @@
-"""Ids in OpenAI's style, such as `file-3kJd82hsLq0aPzXc7vB1Nm8Q`, and the clock."""
+"""Ids in OpenAI's format, such as `file-3kJd82hsLq0aPzXc7vB1Nm8Q`, and the current time."""
 
 import secrets
 import string
@@ -8,10 +8,10 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str) -> str:
-    """Return a fresh id of the shape `{prefix}-{24 letters and digits}`."""
+    """Return a new id of the form `{prefix}-{24 letters and digits}`."""
     return f"{prefix}-" + "".join(secrets.choice(_ALPHABET) for _ in range(24))
 
 
 def now() -> int:
-    """Return the time as OpenAI's API gives it: whole seconds since 1970."""
+    """Return the current time in OpenAI's format: whole seconds since 1970."""
     return int(time.time())

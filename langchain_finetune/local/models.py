@@ -1,4 +1,4 @@
-"""The models that the engine knows by name: its own base, aliases, and what it has fine-tuned."""
+"""The engine's models: the included base, aliases and fine-tuned models."""
 
 import re
 import shutil
@@ -14,18 +14,17 @@ from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.sqlite import Database
 
 ADAPTER = "adapter"
-"""Folder beside a merged model's files that holds LoRA's matrices alone."""
+"""Subfolder of a merged model that contains only its LoRA adapter."""
 
 
 class FineTuned(Record):
     """A fine-tuned model; `id` is its name.
 
     Attributes:
-        job: The job that made it.
-        base: Name of the base under the first of its jobs, such as `nano`.
-        step: Step of the job that a checkpoint was made at; None for the job's model.
-        adapts: The base that LoRA's matrices of this model go on top of; None where that is a
-            fine-tuned model.
+        job: Id of the job that trained it.
+        base: Name of the base of its first job, such as `nano`.
+        step: Step of a checkpoint; None for the job's model.
+        adapts: Base of its LoRA adapter; None if it was trained on a fine-tuned model.
     """
 
     job: str
@@ -41,11 +40,11 @@ class FineTuned(Record):
 
 @dataclass(frozen=True)
 class Adapter:
-    """LoRA's matrices of a fine-tuned model.
+    """The LoRA adapter of a fine-tuned model.
 
     Attributes:
-        folder: Where they lie, in PEFT's format.
-        base: The model that they go on top of.
+        folder: Its folder, in PEFT's format.
+        base: Name of its base model.
     """
 
     folder: Path
@@ -53,14 +52,14 @@ class Adapter:
 
 
 class Models:
-    """Names of models, and the folders behind them.
+    """The engine's models by name.
 
     Args:
-        database: Where the fine-tuned ones are recorded.
-        folder: Where their weights lie; it is made where there is none.
-        aliases: Other names of models, such as `{"gpt-3.5-turbo": "nano"}`.
-        resolve_base: Finds a base model by name: its folder or hub id. It raises `ApiError` where
-            there is none, and may take seconds.
+        database: Database of the fine-tuned models.
+        folder: Folder of their weights; created if missing.
+        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`.
+        resolve_base: Returns the folder or Hub id of a base model, or raises `ApiError`; may take
+            seconds.
     """
 
     def __init__(
@@ -79,10 +78,10 @@ class Models:
         self._started_at = now()
 
     def sweep(self, jobs: Container[str]) -> None:
-        """Remove what an engine that was killed has left of models that it did not take over.
+        """Remove folders of models that an engine did not register before it was killed.
 
         Args:
-            jobs: Ids of the jobs that are known; what may be another's stays.
+            jobs: Ids of this engine's jobs; folders of other jobs are kept.
         """
         known = {tuned.folder for tuned in self._table.all()}
         for folder in self._folder.iterdir():
@@ -90,33 +89,33 @@ class Models:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def target(self, name: str) -> str:
-        """Return the model's own name: what an alias stands for, else the name itself."""
+        """Return the model that an alias stands for, or the name itself."""
         return self._aliases.get(name, name)
 
     def base_of(self, name: str) -> str:
-        """Return the base that names are made of: a fine-tuned model keeps its first base's."""
+        """Return the base for a new model's name: for a fine-tuned model, its first base."""
         tuned = self._table.get(name)
         if tuned:
             return tuned.base
-        # A folder's path would give a name that is long and tells about this machine.
+        # The whole path of a folder would be too long, and reveal details of this machine.
         return Path(name).name if name.startswith(("/", "~", ".")) else name
 
     def resolve(self, name: str) -> Path | str:
-        """Return the folder (or hub id) of any model that can be fine-tuned; may take seconds.
+        """Return the folder or Hub id of a model that can be fine-tuned; may take seconds.
 
         Raises:
-            ApiError: 404 with the code `model_not_found` where there is none.
+            ApiError: 404 with the code `model_not_found` if it does not exist.
         """
         target = self.target(name)
         try:
             tuned = self._table.get(target)
             return self._folder / tuned.folder if tuned else self._resolve_base(target)
         except (OSError, ValueError):
-            # No name of a model: too long, or with characters that neither a path nor UTF-8 holds.
+            # Not a valid name: too long, or with characters that are invalid in paths or UTF-8.
             raise _unknown(name) from None
 
     def servable(self, name: str) -> Path | None:
-        """Return the folder of a model that can chat now, or None."""
+        """Return the folder of a model that can be served now, or None."""
         try:
             found = self.resolve(name)
         except ApiError:
@@ -124,7 +123,7 @@ class Models:
         return found if isinstance(found, Path) else None
 
     def adapter(self, name: str) -> Adapter | None:
-        """Return a fine-tuned model's LoRA matrices, if it has any that go on top of a base."""
+        """Return the LoRA adapter of a fine-tuned model, if it has one for a base model."""
         tuned = self._table.get(name)
         if tuned is None or tuned.adapts is None:
             return None
@@ -132,13 +131,13 @@ class Models:
         return Adapter(folder, tuned.adapts) if folder.is_dir() else None
 
     def keep(self, folder: Path, *, job: str, model: str, suffix: str | None) -> str:
-        """Take over a finished model's folder and return its new name.
+        """Register a trained model and return its name.
 
         Args:
-            folder: Where training has left it, on the same disk.
-            job: The job that made it.
-            model: What was fine-tuned.
-            suffix: The user's part of the name.
+            folder: Its folder, on the same disk, which is moved.
+            job: Id of the job.
+            model: Name of the model that was fine-tuned.
+            suffix: The user's suffix of the name.
 
         Returns:
             A name such as `ft:nano:local:my-bot:Ab3dEf9h`.
@@ -148,15 +147,15 @@ class Models:
         of = self.target(model)
         adapts = None if self._table.get(of) else of
         tuned = FineTuned(id=name, created_at=now(), job=job, base=base, adapts=adapts)
-        return self._take_over(folder, tuned)
+        return self._register(folder, tuned)
 
     def keep_checkpoint(self, folder: Path, *, model: str, step: int) -> str:
-        """Take over a checkpoint's folder and return its name.
+        """Register a checkpoint and return its name.
 
         Args:
-            folder: Where training has left it, on the same disk.
-            model: The fine-tuned model that came of the same job.
-            step: The step that it was made at.
+            folder: Its folder, on the same disk, which is moved.
+            model: Name of the job's fine-tuned model.
+            step: Step of the checkpoint.
 
         Returns:
             A name such as `ft:nano:local:my-bot:Ab3dEf9h:ckpt-step-20`.
@@ -164,19 +163,19 @@ class Models:
         tuned = self._table.get(model)
         assert tuned
         name = f"{model}:ckpt-step-{step}"
-        return self._take_over(folder, tuned.model_copy(update={"id": name, "step": step}))
+        return self._register(folder, tuned.model_copy(update={"id": name, "step": step}))
 
-    def _take_over(self, folder: Path, tuned: FineTuned) -> str:
+    def _register(self, folder: Path, tuned: FineTuned) -> str:
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
         folder.replace(self._folder / tuned.folder)
         self._table.put(tuned)
         return tuned.id
 
     def delete(self, name: str) -> None:
-        """Forget a fine-tuned model and its weights.
+        """Delete a fine-tuned model and its weights.
 
         Raises:
-            ApiError: 404 where there is none; 403 for a base or an alias.
+            ApiError: 404 if it does not exist; 403 for a base or an alias.
         """
         tuned = self._table.get(name)
         if tuned is None:
@@ -190,7 +189,7 @@ class Models:
         return self._table.all()
 
     def cards(self) -> list[dict[str, Any]]:
-        """Return all models in OpenAI's shape; `root` names what an alias stands for."""
+        """Return all models in OpenAI's format; `root` is what an alias stands for."""
         return [
             _card(NANO, self._started_at),
             *(
@@ -201,10 +200,10 @@ class Models:
         ]
 
     def card(self, name: str) -> dict[str, Any]:
-        """Return one model in OpenAI's shape.
+        """Return a model in OpenAI's format.
 
         Raises:
-            ApiError: 404 with the code `model_not_found` where there is none.
+            ApiError: 404 with the code `model_not_found` if it does not exist.
         """
         for card in self.cards():
             if card["id"] == name:
@@ -213,7 +212,7 @@ class Models:
 
 
 def model_name(base: str, *, suffix: str | None, job: str) -> str:
-    """Return the name of a fine-tuned model, in OpenAI's style.
+    """Return the name of a fine-tuned model, in OpenAI's format.
 
     Example:
         >>> model_name("nano", suffix="my bot", job="ftjob-0123456789abcdef")

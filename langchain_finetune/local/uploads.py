@@ -1,4 +1,4 @@
-"""Files that arrive in parts, as OpenAI's Uploads API has them."""
+"""Files that are uploaded in parts, for OpenAI's Uploads API."""
 
 import asyncio
 import hashlib
@@ -19,16 +19,16 @@ MAX_PART_BYTES = 64 * 2**20
 """Largest part (OpenAI's API reference, "Add upload part")."""
 
 MAX_UPLOAD_BYTES = 8 * 2**30
-"""Largest file that comes in parts (OpenAI's API reference, "Create upload")."""
+"""Largest file that is uploaded in parts (OpenAI's API reference, "Create upload")."""
 
 LIFETIME_S = 3600
-"""How long parts are waited for (OpenAI's API reference, "Create upload")."""
+"""Time after which an upload expires (OpenAI's API reference, "Create upload")."""
 
 _PENDING = Where("json_extract(body, '$.status') = 'pending'")
 
 
 class UploadRecord(Record):
-    """A file that is arriving, with the fields of OpenAI's `Upload` object."""
+    """An upload, with the fields of OpenAI's `Upload` object."""
 
     object: Literal["upload"] = "upload"
     bytes: int
@@ -48,12 +48,12 @@ class PartRecord(Record):
 
 
 class Uploads:
-    """The files that are arriving in parts.
+    """Uploads in parts.
 
     Args:
-        database: Where the records are kept.
-        folder: Where parts are kept; it is made where there is none.
-        files: Where a file goes when it is complete.
+        database: Database of the records.
+        folder: Folder of the parts; created if missing.
+        files: Receives the completed files.
     """
 
     def __init__(self, database: Database, folder: Path, files: Files) -> None:
@@ -65,7 +65,7 @@ class Uploads:
         self._completing: set[str] = set()
 
     def sweep(self) -> None:
-        """Remove what an engine that was killed has left, but the parts that it acknowledged."""
+        """Remove leftovers of an engine that was killed, except parts that it acknowledged."""
         for folder in self._folder.glob("upload-*"):
             upload = self._table.get(folder.name)
             if upload and upload.status == "pending":
@@ -75,7 +75,7 @@ class Uploads:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def create(self, *, filename: str, size: int, mime_type: str) -> UploadRecord:
-        """Begin a file that will come in parts; those that nobody went on with are forgotten."""
+        """Create an upload, and remove those that have expired."""
         for stale in self._table.all(_PENDING):
             self._expire(stale)
         upload = UploadRecord(
@@ -91,11 +91,11 @@ class Uploads:
         return upload
 
     async def add_part(self, upload_id: str, source: IO[bytes]) -> PartRecord:
-        """Keep a part.
+        """Store a part.
 
         Raises:
-            ApiError: 404 where there is no such upload; 400 where it is not pending any more, or
-                the part is too large or empty.
+            ApiError: 404 if the upload does not exist; 400 if it is not pending, or the part is
+                empty or too large.
         """
         self._pending(upload_id)
         part = PartRecord(id=new_id("part"), created_at=now(), upload_id=upload_id)
@@ -105,10 +105,10 @@ class Uploads:
             await asyncio.to_thread(_copy, source, fresh)
             size = fresh.stat().st_size
             if not 0 < size <= MAX_PART_BYTES:
-                raise ApiError(400, f"A part has from 1 to {MAX_PART_BYTES} bytes.", param="data")
+                raise ApiError(400, f"A part must have 1 to {MAX_PART_BYTES} bytes.", param="data")
             fresh.replace(folder / part.id)
         except FileNotFoundError:
-            # The upload was cancelled meanwhile.
+            # The upload was cancelled in the meantime.
             self._pending(upload_id)
             raise
         finally:
@@ -118,11 +118,11 @@ class Uploads:
     async def complete(
         self, upload_id: str, part_ids: Sequence[str], md5: str | None
     ) -> UploadRecord:
-        """Put the parts together, in this order.
+        """Concatenate the parts in the given order.
 
         Raises:
-            ApiError: 404 where there is no such upload; 400 where it is not pending any more,
-                a part is missing, or size or checksum are not what was said.
+            ApiError: 404 if the upload does not exist; 400 if it is not pending, a part is
+                missing, or the size or checksum does not match.
         """
         upload = self._pending(upload_id)
         folder = self._folder / upload_id
@@ -135,7 +135,7 @@ class Uploads:
         if size != upload.bytes:
             raise ApiError(
                 400,
-                f"The parts have {size} bytes together; the upload was to have {upload.bytes}.",
+                f"The parts have {size} bytes in total, but the upload has {upload.bytes}.",
                 param="part_ids",
             )
         self._completing.add(upload_id)
@@ -143,8 +143,8 @@ class Uploads:
             whole = folder / "whole.new"
             checksum = await asyncio.to_thread(_join, paths, whole)
             if md5 is not None and md5.lower() != checksum:
-                raise ApiError(400, "The MD5 checksum is another.", param="md5")
-            # Killed in between, the engine would have a file of which nobody learns.
+                raise ApiError(400, "The MD5 checksum does not match.", param="md5")
+            # In one transaction, or a crash in between could leave a file that no upload refers to.
             with self._transaction():
                 upload.file = self._files.adopt(whole, upload.filename)
                 upload.status = "completed"
@@ -156,10 +156,10 @@ class Uploads:
         return upload
 
     def cancel(self, upload_id: str) -> UploadRecord:
-        """Forget the parts.
+        """Cancel an upload and delete its parts.
 
         Raises:
-            ApiError: 404 where there is no such upload; 400 where it is not pending any more.
+            ApiError: 404 if the upload does not exist; 400 if it is not pending.
         """
         return self._end(self._pending(upload_id), "cancelled")
 
@@ -191,7 +191,7 @@ def _copy(source: IO[bytes], target: Path) -> None:
 
 
 def _join(paths: Sequence[Path], target: Path) -> str:
-    """Write the files one after the other, and return the MD5 checksum of all."""
+    """Concatenate files, and return the MD5 checksum of the result."""
     checksum = hashlib.md5(usedforsecurity=False)
     with target.open("wb") as out:
         for path in paths:

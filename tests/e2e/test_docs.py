@@ -8,6 +8,7 @@ import re
 import shlex
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer

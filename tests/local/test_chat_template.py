@@ -6,8 +6,8 @@ import pytest
 
 from langchain_finetune.local.chat_template import (
     RenderingError,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from tests.local.tiny_model import CALCULATOR, make_tiny_model
@@ -92,8 +92,8 @@ def test_developer():
     body = {"messages": [{"role": "developer", "content": "Be brief."}]}
     assert to_template_input(body).messages[0]["role"] == "system"
     assert to_template_input(body, keep_developer=True).messages[0]["role"] == "developer"
-    assert knows_developer("{% if message.role == 'developer' %}")
-    assert not knows_developer(None)
+    assert supports_developer("{% if message.role == 'developer' %}")
+    assert not supports_developer(None)
 
 
 def test_definitions_have_one_order():

@@ -16,7 +16,9 @@ def test_room_for_eight_times_the_weights(tmp_path, monkeypatch, free, fits):
     if fits:
         hardware.require_space(tmp_path, tmp_path)
         return
-    with pytest.raises(ApiError, match=r"0\.2 GB free, and this training may take 0\.2 GB") as full:
+    with pytest.raises(
+        ApiError, match=r"0\.2 GB free, but this training may require 0\.2 GB"
+    ) as full:
         hardware.require_space(tmp_path, tmp_path)
     assert (full.value.status, full.value.code) == (400, "insufficient_disk_space")
 

@@ -97,7 +97,7 @@ def test_a_base_with_code(tiny_model, mark, known):
 
 def test_a_base_of_pickled_weights(tiny_model, mark):
     folder = pickled(tiny_model, mark)
-    assert "weights in safetensors" in refused(folder)
+    assert "safetensors weights" in refused(folder)
     assert load_all_ways(folder)[1:] == [False, False]
 
 

@@ -13,6 +13,7 @@ from langchain_finetune.checks import CHECKS, LOCAL
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import LIMITS, CreateJob
+from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page.job_form import HYPERPARAMETERS
 from langchain_finetune.local.page.training_data import LINES
 from langchain_finetune.local.training.methods import TRAINING
@@ -154,3 +155,28 @@ def test_a_request_has_its_settings_under_the_methods_name(name):
         with pytest.raises(ApiError) as caught:
             asked(method={"type": name, name: {"hyperparameters": {other: 0.5}}})
         assert caught.value.param == f"method.{name}.hyperparameters.{other}"
+
+
+AUTO = '"batch_size":"auto","learning_rate_multiplier":"auto","beta":0.3,"lora_rank":"auto"'
+ASKED = f'{{"n_epochs":2,{AUTO},"lora_targets":["q_proj"],"early_stopping_patience":2}}'
+CHOSEN = (
+    '{"n_epochs":2,"batch_size":4,"learning_rate_multiplier":1.0,"beta":0.3,"lora_rank":16,'
+    '"lora_alpha":32.0,"lora_targets":"all-linear","early_stopping_patience":2,"packing":false}'
+)
+# As version 0.1 of November 2026 stored it.
+STORED = (
+    '{"id":"ftjob-1","created_at":1,"object":"fine_tuning.job","model":"nano",'
+    '"status":"succeeded","training_file":"file-1","validation_file":"file-2",'
+    f'"hyperparameters":{CHOSEN},"requested":{ASKED},"validated":true,"starts":1,"reached":0,'
+    f'"method":{{"type":"dpo","dpo":{{"hyperparameters":{CHOSEN}}}}},"seed":3,'
+    '"user_provided_suffix":null,"metadata":{"a":"b"},"fine_tuned_model":null,'
+    '"trained_tokens":null,"estimated_finish":null,"finished_at":null,"error":null,'
+    '"result_files":[],"integrations":[],"organization_id":"local"}'
+)
+
+
+def test_a_job_that_was_stored_before_the_table_is_read_and_written_as_it_was():
+    job = JobRecord.model_validate_json(STORED)
+    assert job.model_dump_json() == STORED
+    assert (job.method_type, job.method_label) == ("dpo", "DPO")
+    assert job.requested.lora_targets == ("q_proj",)

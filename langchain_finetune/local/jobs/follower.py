@@ -100,8 +100,9 @@ class Follower:
             spent = time.monotonic() - self._started_at
             left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)
             self._job.estimated_finish = now() + round(spent * left)
-        loss = "" if event.train_loss is None else f": training loss={event.train_loss:.4g}"
-        if event.valid_loss is not None:
-            loss += f", validation loss={event.valid_loss:.4g}"
-        message = f"Step {event.step}/{event.total_steps}{loss}"
+        data = event.model_dump()
+        names = {"training": data.get("train_loss"), "validation": data.get("valid_loss")}
+        losses = [f"{name} loss={loss:.4g}" for name, loss in names.items() if loss is not None]
+        message = f"Step {event.step}/{event.total_steps}"
+        message += f": {', '.join(losses)}" if losses else ""
         self._journal.note(self._job, message, metrics=event.data())

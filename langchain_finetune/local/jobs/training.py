@@ -1,11 +1,15 @@
 """One job's training: starts the process, follows its reports, takes over the finished models."""
 
 import asyncio
+import base64
 import contextlib
+import csv
+import io
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
@@ -15,7 +19,6 @@ from langchain_finetune.local.jobs.child import run_child
 from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
-from langchain_finetune.local.jobs.results import result_file
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures
@@ -26,6 +29,15 @@ _FULL = {
     "valid_mean_token_accuracy": "full_valid_mean_token_accuracy",
 }
 """Every validation here takes the whole file, which OpenAI names so."""
+
+_COLUMNS = {
+    "step": "step",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_mean_token_accuracy",
+}
+"""Columns of the result file (OpenAI's fine-tuning guide), and the metrics that fill them."""
 
 MAX_STARTS = 5
 """Starts in a row without a new checkpoint before a job is given up: where the engine ended during
@@ -180,3 +192,17 @@ class Training:
                 metrics=metrics,
             )
         )
+
+
+def result_file(metrics: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the table of a job's metrics as OpenAI's result file: CSV, encoded in base64.
+
+    Example:
+        >>> base64.b64decode(result_file([{"step": 1, "train_loss": 0.5}])).decode().split()[1]
+        '1,0.5,,,'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows([row.get(metric, "") for metric in _COLUMNS.values()] for row in metrics)
+    return base64.b64encode(text.getvalue().encode())

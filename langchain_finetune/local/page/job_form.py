@@ -71,12 +71,6 @@ class JobForm:
     share: float
     request: CreateJob
 
-    def with_files(self, training: str, validation: str | None) -> CreateJob:
-        """Return the job with the ids of its files."""
-        return self.request.model_copy(
-            update={"training_file": training, "validation_file": validation}
-        )
-
 
 def read_job_form(given: Mapping[str, str]) -> JobForm:
     """Read the fields of the form.
@@ -92,11 +86,9 @@ def read_job_form(given: Mapping[str, str]) -> JobForm:
     kind, _, source_id = values["source"].partition(":")
     if kind not in {"dataset", "file"} or not source_id:
         errors["source"] = "Choose a dataset or a file."
-    try:
-        share = _share(values, kind)
-    except FormError as error:
-        errors |= error.errors
-        share = 0.0
+    share, fault = _share(values, kind)
+    if fault:
+        errors["validation_share"] = fault
     try:
         request = CreateJob.model_validate(_body(values, share, job_key(given)))
         request.asked()
@@ -150,23 +142,19 @@ def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object
     }
 
 
-def _share(values: Mapping[str, str], source: str) -> float:
-    text = values["validation_share"]
-    if not text:
-        return 0.0
+def _share(values: Mapping[str, str], source: str) -> tuple[float, str]:
+    """Return the share to validate with, and what is wrong with it."""
     try:
-        percent = float(text)
+        percent = float(values["validation_share"] or 0)
     except ValueError:
         percent = -1
     if not 0 <= percent <= MOST_SHARE:
-        raise FormError({"validation_share": f"Enter a percentage from 0 to {MOST_SHARE}."})
+        return 0, f"Enter a percentage from 0 to {MOST_SHARE}."
     if percent and source == "file":
-        sentence = "A share is taken of datasets; for a file, choose a validation file."
-        raise FormError({"validation_share": sentence})
+        return 0, "A share is taken of datasets; for a file, choose a validation file."
     if percent and values["validation_file"]:
-        sentence = "Choose a share or a validation file, not both."
-        raise FormError({"validation_share": sentence})
-    return percent / 100
+        return 0, "Choose a share or a validation file, not both."
+    return percent / 100, ""
 
 
 def _sentences(error: ValidationError) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Makes a dataset of the store into files to train on."""
+"""Starts the job that a form asks for, from a dataset's examples or from uploaded files."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,12 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.files import FileRecord, Files
+from langchain_finetune.local.files import FileRecord
+from langchain_finetune.local.jobs.create import create_job
 from langchain_finetune.local.jobs.file_check import Param, fault_of_file
+from langchain_finetune.local.jobs.schemas import JobRecord
+from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.job_form import JobForm
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.example_formats import openai_line
 from langchain_finetune.methods import METHODS, LineKind, Method
@@ -21,46 +25,65 @@ MAX_CHECKED_BYTES = 16 * 2**20
 _IN_MEMORY = 2**20
 
 
-async def dataset_files(
-    store: RunStore, files: Files, dataset_id: str, method: Method, share: float
-) -> list[FileRecord]:
-    """Keep a dataset's examples as files: one to train on, and for a share one to validate with.
+async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobRecord:
+    """Make the files of a job, and take it on.
 
     Args:
-        store: Knows the dataset.
-        files: Keeps the files.
-        dataset_id: The dataset.
-        method: What the examples are for.
-        share: Part of the examples, from 0 to 1, that validates.
+        engine: What trains.
+        store: Has the dataset.
+        form: The job.
 
     Raises:
-        ApiError: 404 for an unknown dataset; 400 where an example does not fit the method, or a
-            share leaves one of the files empty.
+        ApiError: Something can't be trained on; no file and no job was made.
     """
-    # The store may make its callers wait for a search.
-    name = (await asyncio.to_thread(store.datasets.get, dataset_id))["name"]
-    lines = await asyncio.to_thread(_lines, store, dataset_id, method)
-    train, validation = split(lines, share)
-    kept = await _keep(files, train, f"{name}.jsonl")
-    if not share:
-        return [kept]
+    method, _ = form.request.asked()
+    made: list[FileRecord] = []
+
+    async def keep(lines: Iterable[bytes], filename: str) -> FileRecord:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as source:
+            source.writelines(line + b"\n" for line in lines)
+            source.seek(0)
+            made.append(await engine.files.upload(source, filename))
+        return made[-1]
+
+    def uploaded(file_id: str, param: Param) -> FileRecord:
+        try:
+            return engine.files.get(file_id)
+        except ApiError as error:
+            message = "The file is gone; choose another."
+            raise ApiError(error.status, message, param=param) from None
+
+    async def fit(file: FileRecord, param: Param) -> str:
+        if file.bytes <= MAX_CHECKED_BYTES and (
+            fault := await fault_of_file(engine.files, file.id, param, method)
+        ):
+            raise ApiError(400, fault.message, code=fault.code, param=param)
+        return file.id
+
     try:
-        return [kept, await _keep(files, validation, f"{name}-validation.jsonl")]
+        validation = None
+        if form.source == "file":
+            training = uploaded(form.source_id, "training_file")
+        else:
+            # The store may make its callers wait for a search.
+            name = (await asyncio.to_thread(store.datasets.get, form.source_id))["name"]
+            lines = await asyncio.to_thread(_lines, store, form.source_id, method)
+            to_train, to_validate = split(lines, form.share)
+            training = await keep(to_train, f"{name}.jsonl")
+            if form.share:
+                validation = await keep(to_validate, f"{name}-validation.jsonl")
+        if form.request.validation_file and not form.share:
+            validation = uploaded(form.request.validation_file, "validation_file")
+        files = {
+            "training_file": await fit(training, "training_file"),
+            "validation_file": validation and await fit(validation, "validation_file"),
+        }
+        request = form.request.model_copy(update=files)
+        return await create_job(request, engine.queue, engine.models, engine.home)
     except BaseException:
-        files.delete(kept.id)
+        for file in made:
+            engine.files.delete(file.id)
         raise
-
-
-async def require_fit(files: Files, file: FileRecord, param: Param, method: Method) -> None:
-    """Make sure that a file can be trained on, unless it is too large to be read right now.
-
-    Raises:
-        ApiError: 400 that says which line is unfit, and why.
-    """
-    if file.bytes > MAX_CHECKED_BYTES:
-        return
-    if fault := await fault_of_file(files, file.id, param, method):
-        raise ApiError(400, fault.message, code=fault.code, param=param)
 
 
 def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes], list[bytes]]:
@@ -137,10 +160,3 @@ def _unfit(example_id: str, method: Method, inputs: Any, outputs: Any) -> ApiErr
         if line_of(inputs, outputs):
             fault = f"is a {word}: choose {other.label}"
     return ApiError(400, f"Example {example_id} {fault}.", param="training_file")
-
-
-async def _keep(files: Files, lines: Iterable[bytes], filename: str) -> FileRecord:
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as source:
-        source.writelines(line + b"\n" for line in lines)
-        source.seek(0)
-        return await files.upload(source, filename)

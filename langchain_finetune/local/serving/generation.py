@@ -18,8 +18,8 @@ from transformers.cli.serving.utils import GenerateManager
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.chat_template import (
     RenderingError,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from langchain_finetune.local.serving.answer import CompleteCall, End, FinishReason, Piece, Text
@@ -98,7 +98,7 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     tokenizer = loaded.tokenizer
     try:
         given = to_template_input(
-            request.chat, keep_developer=knows_developer(tokenizer.chat_template)
+            request.chat, keep_developer=supports_developer(tokenizer.chat_template)
         )
         text = render(tokenizer, given, add_generation_prompt=True)
     except RenderingError as error:

@@ -18,13 +18,14 @@ COMPLETE = "complete"
 LAST_EPOCHS = 3
 """Epochs whose checkpoints are offered as models (OpenAI's fine-tuning guide)."""
 
-_MEASURES = {
+MEASURES = {
     "loss": "loss",
     "mean_token_accuracy": "mean_token_accuracy",
     "rewards/accuracies": "reward_accuracy",
     "rewards/margins": "reward_margin",
 }
-"""Names of measures in TRL's logs and here; the last two are DPO's."""
+"""Names of measures in TRL's logs and in `Measures`, there after `train_` or `valid_`; the last two
+are DPO's."""
 
 History = Sequence[Mapping[str, Any]]
 """What transformers logs: `{"step", "epoch", "loss", ...}` and `{"step", "eval_loss", ...}`."""
@@ -88,17 +89,19 @@ def ran_out_of_patience(history: History, patience: int | None) -> bool:
     return since >= patience
 
 
-def measures(
-    training: Mapping[str, float], validation: Mapping[str, float]
-) -> dict[str, float | None]:
-    """Return log entries of training and validation as the fields of `Measures`.
+def measures(training: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
+    """Return log entries of training and validation as fields of `Measures`.
 
     Example:
-        >>> measures({"loss": 0.5}, {})["train_loss"]
-        0.5
+        >>> measures({"loss": 0.5}, {"eval_loss": 0.6})
+        {'train_loss': 0.5, 'valid_loss': 0.6}
     """
-    return {f"train_{ours}": training.get(theirs) for theirs, ours in _MEASURES.items()} | {
-        f"valid_{ours}": validation.get(f"eval_{theirs}") for theirs, ours in _MEASURES.items()
+    logged = [("train", training, ""), ("valid", validation, "eval_")]
+    return {
+        f"{part}_{ours}": entry[prefix + theirs]
+        for part, entry, prefix in logged
+        for theirs, ours in MEASURES.items()
+        if prefix + theirs in entry
     }
 
 

@@ -6,7 +6,6 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,8 +14,8 @@ from jinja2 import TemplateError
 from langchain_finetune.local.chat_template import (
     RenderingError,
     TemplateInput,
-    knows_developer,
     render,
+    supports_developer,
     to_template_input,
 )
 from langchain_finetune.local.training.events import TrainingFailure
@@ -37,24 +36,6 @@ class UnfitExampleError(ValueError):
         self.code = code
         self.message = message
         self.index = index
-
-
-@contextmanager
-def unfit_if_not_rendered() -> Iterator[None]:
-    """Turn what rendering raises into an error of the example.
-
-    Raises:
-        UnfitExampleError: `unsupported_content` or `unsupported_chat_template`.
-    """
-    try:
-        yield
-    except RenderingError as error:
-        raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-    except TemplateError as error:
-        raise UnfitExampleError(
-            "unsupported_chat_template",
-            "The base model's chat template does not accept such a chat.",
-        ) from error
 
 
 IGNORED = -100
@@ -189,7 +170,7 @@ class Encoder:
         """
         try:
             sequences = self.sequences(example)
-            self.check(sequences)
+            self._check(sequences)
         except UnfitExampleError as error:
             place = "" if error.index is None else f", message {error.index}"
             raise TrainingFailure(
@@ -198,12 +179,7 @@ class Encoder:
             ) from error
         return sequences
 
-    def check(self, sequences: list[Sequence]) -> None:
-        """Check that there is something to train, and that it fits the model's context.
-
-        Raises:
-            UnfitExampleError: `no_answer` or `too_long`.
-        """
+    def _check(self, sequences: list[Sequence]) -> None:
         if not sequences:
             raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
         longest = max(sequence.length for sequence in sequences)
@@ -244,34 +220,47 @@ class Encoder:
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        with unfit_if_not_rendered():
-            chat = to_template_input(
-                example, keep_developer=knows_developer(self.tokenizer.chat_template)
-            )
-            found: Layout = []
-            rendered = ""
-            # A greeting that opens the chat answers nothing, and templates want a message.
-            answers = [
-                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
-            ]
-            if last_only:
-                answers = [n for n in answers if example["messages"][n].get("weight") != 0][-1:]
-            for index in answers:
-                message = chat.messages[index]
-                before = TemplateInput(chat.messages[:index], chat.tools)
-                through = TemplateInput(chat.messages[: index + 1], chat.tools)
-                prompt = render(self.tokenizer, before, add_generation_prompt=True)
-                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-                _check_tools(chat, message, prompt, turn)
-                if not rendered or not prompt.startswith(rendered):
-                    rendered = ""
-                    found.append([])
-                weight = example["messages"][index].get("weight")
-                found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
-                rendered = prompt + turn
-                if enough and enough(found):
-                    break
-            return found
+        try:
+            return self._layout(example, last_only, enough)
+        except RenderingError as error:
+            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+        except TemplateError as error:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template does not accept such a chat.",
+            ) from error
+
+    def _layout(
+        self,
+        example: Mapping[str, Any],
+        last_only: bool,  # noqa: FBT001 - see `layout`
+        enough: Callable[[Layout], bool] | None,
+    ) -> Layout:
+        chat = to_template_input(
+            example, keep_developer=supports_developer(self.tokenizer.chat_template)
+        )
+        found: Layout = []
+        rendered = ""
+        # A greeting that opens the chat answers nothing, and templates want a message.
+        answers = [n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"]
+        weights = [message.get("weight") for message in example["messages"]]
+        if last_only:
+            answers = [n for n in answers if weights[n] != 0][-1:]
+        for index in answers:
+            message = chat.messages[index]
+            before = TemplateInput(chat.messages[:index], chat.tools)
+            through = TemplateInput(chat.messages[: index + 1], chat.tools)
+            prompt = render(self.tokenizer, before, add_generation_prompt=True)
+            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+            _check_tools(chat, message, prompt, turn)
+            if not rendered or not prompt.startswith(rendered):
+                rendered = ""
+                found.append([])
+            found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
+            rendered = prompt + turn
+            if enough and enough(found):
+                break
+        return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.

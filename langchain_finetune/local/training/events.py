@@ -23,14 +23,7 @@ import traceback
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self, TextIO
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from langchain_finetune.methods import Hyperparameters
 
@@ -69,28 +62,17 @@ class Started(BaseModel):
 
 
 class Measures(BaseModel):
-    """What was measured at one step; rewards are those of methods that compare answers."""
+    """What was measured at one step, by the names of `checkpoints.MEASURES`."""
 
-    model_config = ConfigDict(ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+    __pydantic_extra__: dict[str, float | None]
 
     step: int
-    train_loss: float | None = None
-    train_mean_token_accuracy: float | None = None
-    train_reward_accuracy: float | None = None
-    train_reward_margin: float | None = None
-    valid_loss: float | None = None
-    valid_mean_token_accuracy: float | None = None
-    valid_reward_accuracy: float | None = None
-    valid_reward_margin: float | None = None
-
-    @model_serializer(mode="wrap")
-    def _measured(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
     def data(self) -> dict[str, Any]:
         """Return the numbers that JSON can hold; a loss may have become infinite or NaN."""
         found = self.model_dump(exclude={"event"})
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        return {name: n for name, n in found.items() if n is not None and math.isfinite(n)}
 
 
 class Metrics(Measures):

@@ -117,7 +117,7 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
         until(lambda: text_of(browser, ".status") in {"succeeded", "failed"}, seconds=300)
         assert text_of(browser, ".status") == "succeeded"
         assert browser.execute_script("return window.isTheSame")
-        assert text_of(browser, "#told") == "The job: succeeded."
+        assert text_of(browser, "#announcement") == "Job succeeded."
         assert len(all_of(browser, "polyline")) == 2
         looked_at(browser, tmp_path, "job")
 
@@ -128,7 +128,7 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
         one(browser, "#temperature").send_keys("0")
         one(browser, "#tools").send_keys(json.dumps([TOOL]))
         one(browser, "#message").send_keys("What's 56 divided by 7?", Keys.ENTER)
-        until(lambda: text_of(browser, "#told") == "All models have answered.", seconds=120)
+        until(lambda: text_of(browser, "#announcement") == "All models have answered.", seconds=120)
         base, tuned = (
             text_of(browser, f"[data-column='{place}'] .turns li:last-child") for place in range(2)
         )
@@ -179,25 +179,25 @@ def requests_of(browser):
 def test_an_answer_can_be_stopped_and_errors_are_told(engine, open_page, until):
     browser = open_page(engine, "/ui/playground?model=nano&model=no-such")
     one(browser, "#message").send_keys("for ever", Keys.ENTER)
-    until(lambda: text_of(browser, "[data-column='0'] [data-answer] .said") == "for ever")
+    until(lambda: text_of(browser, "[data-column='0'] [data-answer] .content") == "for ever")
     one(browser, "#stop").click()
-    until(lambda: text_of(browser, "#told") == "Not all models could answer.")
+    until(lambda: text_of(browser, "#announcement") == "Not all models could answer.")
     assert text_of(browser, "[data-column='0'] [data-note]") == "Stopped."
     assert text_of(browser, "[data-column='1'] [data-fault]") == "No such model."
-    assert text_of(browser, "[data-column='0'] .turn:last-child .said") == "for ever"
+    assert text_of(browser, "[data-column='0'] .turn:last-child .content") == "for ever"
     # What was written so far is part of the conversation.
     assert [each["role"] for each in conversation(browser)] == ["user", "assistant"]
 
     one(browser, "#message").send_keys("break", Keys.ENTER)
     until(lambda: text_of(browser, "[data-column='0'] [data-fault]") == "The fake broke.")
-    until(lambda: text_of(browser, "#told") == "Not all models could answer.")
+    until(lambda: text_of(browser, "#announcement") == "Not all models could answer.")
     # Nothing of it is kept, so that sending again asks again.
     assert [each["role"] for each in conversation(browser)] == ["user", "assistant", "user"]
     one(browser, "#clear").click()
-    until(lambda: conversation(browser) == [] and text_of(browser, "#told") == "")
+    until(lambda: conversation(browser) == [] and text_of(browser, "#announcement") == "")
     one(browser, "#message").send_keys("<img src=x onerror=alert(1)>", Keys.ENTER)
     until(lambda: len(conversation(browser)) == 2)
-    until(lambda: text_of(browser, "#told") == "Not all models could answer.")
+    until(lambda: text_of(browser, "#announcement") == "Not all models could answer.")
     assert all_of(browser, "main img") == []
     assert {line for line in complaints(browser) if "404" not in line} == set()
 

@@ -21,7 +21,7 @@ from langchain_finetune.local.page.job_form import (
     read_job_form,
 )
 from langchain_finetune.local.page.render_html import redirect, render_page
-from langchain_finetune.local.page.start_job import start_job
+from langchain_finetune.local.page.training_data import start_job
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.methods import METHODS, Hyperparameters
 
