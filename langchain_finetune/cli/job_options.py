@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from langchain_finetune.cli.options import EngineChoice, made_of
+from langchain_finetune.cli.options import EngineChoice, build
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.engines.base import Address, Deployment, Engine, same_address
 from langchain_finetune.errors import FineTuningError
@@ -56,7 +56,7 @@ def found(
         if base_url is not None and not kind.takes_base_url:
             raise typer.BadParameter(f"--engine {engine} finds its address by itself.")
         connection = Connection(
-            engine, base_url and made_of(partial(_ADDRESS.validate_python, base_url))
+            engine, base_url and build(partial(_ADDRESS.validate_python, base_url))
         )
     job = connection.run(partial(job_of_id, job_id))
     key = connection.key_for(job.engine, job.base_url)
@@ -141,7 +141,7 @@ class EngineOptions:
                         f"--engine {engine.name} needs {field.description}, in {variable}."
                     )
         given = {name: value for name, value in values.items() if value is not None}
-        return made_of(engine.deployment, **given)
+        return build(engine.deployment, **given)
 
 
 def engine_options(**given: Any) -> EngineOptions:

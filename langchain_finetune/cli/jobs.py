@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.cli.job_options import AddressOption, connection_of, found
-from langchain_finetune.cli.options import EngineChoice, shares
+from langchain_finetune.cli.options import EngineChoice, with_options
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import same_address
@@ -107,7 +107,7 @@ app.command("list")(list_jobs)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(found, into="job")
 def show(*, job: Job, as_json: AsJson = False) -> None:
     """Show a job's state, its events, its metrics and its checkpoints."""
     can = engine_of(job.engine).capabilities
@@ -136,7 +136,7 @@ def show(*, job: Job, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(found, into="job")
 def watch(
     *,
     job: Job,
@@ -159,21 +159,21 @@ def watch(
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(found, into="job")
 def cancel(*, job: Job, as_json: AsJson = False) -> None:
     """Cancel a job; one that has ended stays as it is."""
     print_result(asdict(job.cancel()), as_json=as_json)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(found, into="job")
 def pause(*, job: Job, as_json: AsJson = False) -> None:
     """Pause a job, where the engine can."""
     print_result(asdict(job.pause()), as_json=as_json)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(found, into="job")
 def resume(*, job: Job, as_json: AsJson = False) -> None:
     """Resume a paused job, where the engine can."""
     print_result(asdict(job.resume()), as_json=as_json)

@@ -8,7 +8,13 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
-from langchain_finetune.cli.options import EngineChoice, conversion, made_of, selected, shares
+from langchain_finetune.cli.options import (
+    EngineChoice,
+    build,
+    chat_loader,
+    convert_options,
+    with_options,
+)
 from langchain_finetune.cli.output import AsJson, print_json, print_result
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
@@ -22,8 +28,8 @@ from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.methods import MAX_EPOCHS, Hyperparameters, LineKind
 
 
-@shares(selected, into="loader")
-@shares(conversion, into="settings")
+@with_options(chat_loader, into="loader")
+@with_options(convert_options, into="settings")
 def prepare(
     *,
     loader: SessionLoader,
@@ -39,7 +45,7 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Load chats, convert them, and write training files and a report; nothing is sent."""
-    convert = made_of(Convert, **settings, method=method)
+    convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
     made = write_training_files((loader | convert).invoke({}), out, target=target)
     if as_json:
@@ -50,9 +56,9 @@ def prepare(
         typer.echo(f"The files are in {made.folder}; report.html has more than this.")
 
 
-@shares(selected, into="loader")
-@shares(conversion, into="settings")
-@shares(engine_options, into="chosen")
+@with_options(chat_loader, into="loader")
+@with_options(convert_options, into="settings")
+@with_options(engine_options, into="chosen")
 def run(
     *,
     loader: SessionLoader,
@@ -101,8 +107,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Load chats, convert them, fine-tune, and print the new model's name."""
-    examples = (loader | made_of(Convert, **settings, method=method)).invoke({})
-    step = made_of(
+    examples = (loader | build(Convert, **settings, method=method)).invoke({})
+    step = build(
         FineTune,
         model=model,
         engine=engine,
