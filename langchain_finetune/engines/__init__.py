@@ -4,6 +4,8 @@
 operations, sync and async alike. An engine's module holds all that is particular to it: address,
 key, rules of its files, prices, limits, deployment, errors. Adding one of OpenAI's shape takes
 its module and its line in `ENGINES`.
+
+Internal: programs name an engine in `FineTune(engine=...)`.
 """
 
 from importlib import import_module

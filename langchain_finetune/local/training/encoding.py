@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from jinja2 import TemplateError
+
 from langchain_finetune.local.chat_template import (
+    RenderingError,
     TemplateInput,
     render,
     supports_developer,
@@ -217,34 +220,47 @@ class Encoder:
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
-        with unfit_if_not_rendered():
-            chat = to_template_input(
-                example, keep_developer=supports_developer(self.tokenizer.chat_template)
-            )
-            found: Layout = []
-            rendered = ""
-            # A greeting that opens the chat answers nothing, and templates want a message.
-            answers = [
-                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
-            ]
-            if last_only:
-                answers = [n for n in answers if example["messages"][n].get("weight") != 0][-1:]
-            for index in answers:
-                message = chat.messages[index]
-                before = TemplateInput(chat.messages[:index], chat.tools)
-                through = TemplateInput(chat.messages[: index + 1], chat.tools)
-                prompt = render(self.tokenizer, before, add_generation_prompt=True)
-                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-                _check_tools(chat, message, prompt, turn)
-                if not rendered or not prompt.startswith(rendered):
-                    rendered = ""
-                    found.append([])
-                weight = example["messages"][index].get("weight")
-                found[-1] += [(prompt[len(rendered) :], None), (turn, weight != 0)]
-                rendered = prompt + turn
-                if enough and enough(found):
-                    break
-            return found
+        try:
+            return self._layout(example, last_only, enough)
+        except RenderingError as error:
+            raise UnfitExampleError("unsupported_content", error.message, error.index) from error
+        except TemplateError as error:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template does not accept such a chat.",
+            ) from error
+
+    def _layout(
+        self,
+        example: Mapping[str, Any],
+        last_only: bool,  # noqa: FBT001 - see `layout`
+        enough: Callable[[Layout], bool] | None,
+    ) -> Layout:
+        chat = to_template_input(
+            example, keep_developer=supports_developer(self.tokenizer.chat_template)
+        )
+        found: Layout = []
+        rendered = ""
+        # A greeting that opens the chat answers nothing, and templates want a message.
+        answers = [n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"]
+        weights = [message.get("weight") for message in example["messages"]]
+        if last_only:
+            answers = [n for n in answers if weights[n] != 0][-1:]
+        for index in answers:
+            message = chat.messages[index]
+            before = TemplateInput(chat.messages[:index], chat.tools)
+            through = TemplateInput(chat.messages[: index + 1], chat.tools)
+            prompt = render(self.tokenizer, before, add_generation_prompt=True)
+            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+            _check_tools(chat, message, prompt, turn)
+            if not rendered or not prompt.startswith(rendered):
+                rendered = ""
+                found.append([])
+            found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
+            rendered = prompt + turn
+            if enough and enough(found):
+                break
+        return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.
