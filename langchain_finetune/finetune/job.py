@@ -50,8 +50,8 @@ class Job(BaseModel):
     `with_api_key`, or use `FineTune.attach`.
 
     Every method that asks the engine asks again where no answer comes, and raises an
-    `EngineError` where it refuses or can't do that at all. Each has an async twin named
-    `..._async`.
+    `EngineError` where it refuses or can't do that at all. Each has an async twin with the
+    prefix `a`, such as `astatus`; that of `wait` is `wait_async`.
 
     Attributes:
         job_id: As the engine names it.
@@ -116,7 +116,7 @@ class Job(BaseModel):
         """Return the job's state now."""
         return self._run(partial(job_status, self.job_id))
 
-    async def status_async(self) -> JobStatus:
+    async def astatus(self) -> JobStatus:
         """Do as `status` does, without blocking."""
         return await self._arun(partial(job_status, self.job_id))
 
@@ -152,7 +152,7 @@ class Job(BaseModel):
         """Cancel the job; one that has ended stays as it is."""
         return self._run(partial(steer, self.job_id, "cancel"))
 
-    async def cancel_async(self) -> JobStatus:
+    async def acancel(self) -> JobStatus:
         """Do as `cancel` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "cancel"))
 
@@ -160,7 +160,7 @@ class Job(BaseModel):
         """Pause the job, where the engine can."""
         return self._run(partial(steer, self.job_id, "pause"))
 
-    async def pause_async(self) -> JobStatus:
+    async def apause(self) -> JobStatus:
         """Do as `pause` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "pause"))
 
@@ -168,7 +168,7 @@ class Job(BaseModel):
         """Resume a paused job, where the engine can."""
         return self._run(partial(steer, self.job_id, "resume"))
 
-    async def resume_async(self) -> JobStatus:
+    async def aresume(self) -> JobStatus:
         """Do as `resume` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "resume"))
 
@@ -176,7 +176,7 @@ class Job(BaseModel):
         """Return all that has happened to the job so far, oldest first."""
         return self._run(partial(all_events, self.job_id))
 
-    async def events_async(self) -> list[JobEvent]:
+    async def aevents(self) -> list[JobEvent]:
         """Do as `events` does, without blocking."""
         return await self._arun(partial(all_events, self.job_id))
 
@@ -187,7 +187,7 @@ class Job(BaseModel):
         """
         return self._run(partial(job_metrics, self.job_id))
 
-    async def metrics_async(self) -> list[dict[str, float]]:
+    async def ametrics(self) -> list[dict[str, float]]:
         """Do as `metrics` does, without blocking."""
         return await self._arun(partial(job_metrics, self.job_id))
 
@@ -195,7 +195,7 @@ class Job(BaseModel):
         """Return the models that were kept on the way, by step; OpenAI keeps the last three."""
         return self._run(partial(job_checkpoints, self.job_id))
 
-    async def checkpoints_async(self) -> list[JobCheckpoint]:
+    async def acheckpoints(self) -> list[JobCheckpoint]:
         """Do as `checkpoints` does, without blocking."""
         return await self._arun(partial(job_checkpoints, self.job_id))
 
@@ -225,7 +225,7 @@ class Job(BaseModel):
         )
         return self._chat(name, self._connection().access(), settings)
 
-    async def model_async(
+    async def amodel(
         self,
         checkpoint: int | None = None,
         *,

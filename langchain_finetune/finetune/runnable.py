@@ -294,9 +294,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
         job = await self.asubmit(examples)
-        async with when_cancelled(job.cancel_async if self.on_cancel == "cancel" else None):
+        async with when_cancelled(job.acancel if self.on_cancel == "cancel" else None):
             await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
-        model = await job.model_async(deployment=self.deployment, **self.chat_settings)
+        model = await job.amodel(deployment=self.deployment, **self.chat_settings)
         return self._bound(model)
 
     def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
