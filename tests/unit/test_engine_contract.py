@@ -445,7 +445,7 @@ def test_the_command_line_lists_the_engines_of_the_table_and_runs_them(server, t
             check=True,
         )
     told, checked, refused, ran, listed = json.loads(process.stdout)
-    assert "local|acme>" in told[1]
+    assert all(name in told[1] for name in ENGINES)
     assert "acme: Acme, a toy" in told[1]
     assert "--azure-sku" in told[1]
     assert checked[0] == 0, checked
@@ -473,5 +473,4 @@ def test_every_engine_describes_itself():
     for engine in all_engines():
         assert engine.name in ENGINES
         assert engine.summary
-        assert engine.profile.name == engine.name
         assert engine.key_variable
