@@ -1,6 +1,6 @@
 """What the engine asks the training process to do, and the files that it names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,8 @@ def read_examples(path: Path, *, method: Method, code: str) -> list[tuple[int, M
     Raises:
         TrainingFailure: A line is not JSON, or breaks a rule of its form; or there is none.
     """
-    examples = list(_examples(path, method, code))
-    if not examples:
-        raise TrainingFailure(code, "The file has no examples.")
-    return examples
-
-
-def _examples(path: Path, method: Method, code: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     check = CHECKS[METHODS[method].lines[0]]
+    examples = []
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -77,4 +71,7 @@ def _examples(path: Path, method: Method, code: str) -> Iterator[tuple[int, Mapp
             for finding in errors_of(check(example, LOCAL)):
                 place = "" if finding.index is None else f", message {finding.index}"
                 raise TrainingFailure(code, f"Line {number}{place}: {finding.message}")
-            yield number, example
+            examples.append((number, example))
+    if not examples:
+        raise TrainingFailure(code, "The file has no examples.")
+    return examples
