@@ -64,7 +64,7 @@ class ChatWriter(ChoicesWriter):
         match piece:
             case Text():
                 logprobs = self._logprobs_of(piece.tokens) if piece.tokens else None
-                yield _choice(index, {"content": piece.text}) | {"logprobs": logprobs}
+                yield _choice(index, {"content": piece.text}, logprobs=logprobs)
             case ReasoningDelta():
                 yield _choice(index, {"reasoning_content": piece.text})
             case CompleteCall() if self._legacy:
@@ -74,7 +74,7 @@ class ChatWriter(ChoicesWriter):
                 self._calls[index] += 1
                 yield _choice(index, {"tool_calls": [call]})
             case End():
-                yield _choice(index, {}) | {"finish_reason": self._reason(piece)}
+                yield _choice(index, {}, finish_reason=self._reason(piece))
 
     def _logprobs_of(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
@@ -102,8 +102,8 @@ def _logprob(token: Token) -> dict[str, Any]:
     }
 
 
-def _choice(index: int, delta: dict[str, Any]) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+def _choice(index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}
 
 
 def _function(call: CompleteCall) -> dict[str, str]:

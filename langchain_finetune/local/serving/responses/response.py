@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
@@ -57,14 +57,14 @@ class _TextItem:
 
     def feed(self, piece: Text | ReasoningDelta) -> Iterator[ResponseEvent]:
         """Add a piece, and report it."""
-        tokens = list(piece.tokens) if isinstance(piece, Text) else []
+        tokens = piece.tokens if isinstance(piece, Text) else ()
         self._text += piece.text
         self._tokens += tokens
-        yield self._event("delta", tokens) | {"delta": piece.text}
+        yield self._event("delta", tokens, delta=piece.text)
 
     def closing(self, status: str) -> Iterator[ResponseEvent]:
         """Report that the item is at its end."""
-        yield self._event("done", self._tokens) | {"text": self._text}
+        yield self._event("done", self._tokens, text=self._text)
         yield {"type": "response.content_part.done", **self._place, "part": self._part()}
         item = self.body(status)
         yield {"type": "response.output_item.done", "output_index": self._index, "item": item}
@@ -75,10 +75,12 @@ class _TextItem:
             part |= {"annotations": [], "logprobs": [token_logprobs(each) for each in self._tokens]}
         return part
 
-    def _event(self, name: str, tokens: list[Token]) -> ResponseEvent:
-        found = {"type": f"response.{self._part_type}.{name}", **self._place}
-        # Unlike the item, its events have no bytes.
-        return found | {"logprobs": list(map(_likely, tokens))} if self._is_message else found
+    def _event(self, name: str, tokens: Sequence[Token], **text: str) -> ResponseEvent:
+        found = {"type": f"response.{self._part_type}.{name}", **self._place, **text}
+        if self._is_message:
+            # Unlike the item, its events have no bytes.
+            found["logprobs"] = [_likely(token) for token in tokens]
+        return found
 
 
 def _likely(token: Token) -> dict[str, Any]:
@@ -136,7 +138,8 @@ class ResponseWriter:
     def _feed(self, piece: Piece) -> Iterator[ResponseEvent]:
         match piece:
             case Text() | ReasoningDelta():
-                yield from self._open(type(piece))
+                if self._item is None or self._item.kind is not type(piece):
+                    yield from self._open(type(piece))
                 yield from self._item.feed(piece) if self._item else ()
             case CompleteCall():
                 yield from self._close("completed")
@@ -145,11 +148,9 @@ class ResponseWriter:
                 yield from self._end(piece)
 
     def _open(self, kind: type[Text] | type[ReasoningDelta]) -> Iterator[ResponseEvent]:
-        """Open an item of this kind, unless it is open."""
-        if self._item is None or self._item.kind is not kind:
-            yield from self._close("completed")
-            self._item = _TextItem(len(self._body["output"]), kind)
-            yield from self._item.opening()
+        yield from self._close("completed")
+        self._item = _TextItem(len(self._body["output"]), kind)
+        yield from self._item.opening()
 
     def _close(self, status: str) -> Iterator[ResponseEvent]:
         if self._item:
