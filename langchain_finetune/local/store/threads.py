@@ -8,11 +8,12 @@ from pydantic import Field
 from langchain_finetune.local.sqlite import Database, Where, all_of
 from langchain_finetune.local.store.run_queries import (
     DAY,
+    RunSearch,
     after_run,
-    cursor_after,
     cursor_of,
     read_cursor,
     run_filter,
+    v2_fields,
 )
 from langchain_finetune.local.store.values import (
     ClientQuery,
@@ -41,6 +42,21 @@ class ThreadTraces(ClientQuery):
         for text in (self.filter, self.trace_filter):
             if text:
                 yield run_filter(text)
+
+    def search(self, thread_id: str) -> RunSearch:
+        """Return the query of a thread's root runs.
+
+        Raises:
+            ApiError: 400 where a filter or the cursor is malformed.
+        """
+        where = all_of(
+            [
+                *self.conditions(),
+                Where("r.thread_id = ?", (thread_id,)),
+                *after_run(self.cursor, ascending=False),
+            ]
+        )
+        return RunSearch(where, v2_fields(self.selects), self.page_size)
 
 
 class _ThreadsQuery(ThreadTraces):
@@ -114,24 +130,6 @@ class Threads:
             "items": [_answer(row) for row in page],
             "next_cursor": cursor_of(page[-1]["last"], page[-1]["thread_id"]) if more else None,
         }
-
-    def traces(
-        self, thread_id: str, asked: ThreadTraces
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """Return root runs of a thread, newest first, and the cursor of those that follow.
-
-        Raises:
-            ApiError: 400 where a filter or the cursor is malformed.
-        """
-        in_thread = Where("r.thread_id = ?", (thread_id,))
-        where = all_of([*asked.conditions(), in_thread, *after_run(asked.cursor, ascending=False)])
-        page, has_more = self._database.page(
-            f"SELECT r.* FROM runs AS r WHERE {where.sql} "  # noqa: S608 constants and "?"
-            "ORDER BY r.start_time DESC, r.id DESC LIMIT ?",
-            where.values,
-            asked.page_size,
-        )
-        return page, cursor_after(page[-1]) if has_more else None
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -74,9 +74,9 @@ def create_v2_router(store: RunStore) -> APIRouter:
 
     @router.get("/threads/{thread_id}/traces")
     def list_traces(thread_id: str, asked: Annotated[ThreadTraces, Query()]) -> Response:
-        rows, after = store.threads.traces(thread_id, asked)
-        items = [_turn(row, asked.selects) for row in rows]
-        return answer({"items": items, "next_cursor": after})
+        page = store.runs.find(asked.search(thread_id))
+        items = [_turn(found.row, asked.selects) for found in page.runs]
+        return answer({"items": items, "next_cursor": _next(page)})
 
     @router.post("/traces/query")
     def query_traces(body: Json, root: Root) -> Response:
