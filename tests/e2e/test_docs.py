@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 
 import docs_hook
 import langchain_finetune
-from langchain_finetune import LangSmithRunChatLoader
+from langchain_finetune import Convert, EngineAuthenticationError, Job, LangSmithRunChatLoader
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
@@ -278,6 +278,21 @@ def test_links_of_the_readme_lead_somewhere():
     assert len(TEXT[ROOT / "README.md"].encode()) <= 9000
 
 
+def test_contributing_says_where_all_is():
+    text = TEXT[ROOT / "CONTRIBUTING.md"]
+    package = docs_hook.PACKAGE
+    places = [*package.iterdir(), *(package / "local").iterdir()]
+    rooms = [
+        f"`{path.relative_to(package)}/`" for path in places if (path / "__init__.py").exists()
+    ]
+    assert len(rooms) > 12
+    assert [room for room in rooms if room not in text] == []
+    modules = [path.name for path in package.glob("[a-z]*.py")]
+    assert [name for name in modules if f"`{name}`" not in text] == []
+    scripts = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    assert [name for name in scripts if "." not in name and f"scripts/{name}" not in text] == []
+
+
 def test_every_command_is_named_and_no_other():
     assert {shlex.split(line, comments=True)[1] for line in COMMANDS} == set(GROUP.commands)
 
@@ -303,6 +318,17 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {"local", "files", "community", "dedup", "langserve", "all"}
+
+
+def test_an_engine_takes_its_module_and_a_line(monkeypatch):
+    engine = run("add an engine")["ENGINE"]
+    monkeypatch.setitem(ENGINES, engine.name, engine)
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    job = Job(job_id="ftjob-1", engine="together", base_model="m")
+    with pytest.raises(EngineAuthenticationError, match="set TOGETHER_API_KEY"):
+        job.status()
+    assert f"| `{engine.name}` | {engine.summary} |" in docs_hook.engines()
+    assert Convert(rules="together").rules == "together"
 
 
 def test_the_reference_has_all_that_the_package_exports():

@@ -63,7 +63,7 @@ def chats(draw):
 @given(st.lists(chats(), min_size=1, max_size=4))
 def test_counts_are_what_the_engine_trains_on(engine, counter, examples):
     for given_example, count in zip(examples, counter.count(examples), strict=True):
-        sequences = engine.encode([(1, given_example)])
+        sequences = engine.encode_line(1, given_example)
         assert count.total == sum(len(each.input_ids) for each in sequences)
         assert count.longest == max(len(each.input_ids) for each in sequences)
         assert count.targets == sum(each.trained for each in sequences) > 0
