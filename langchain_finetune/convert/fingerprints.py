@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -39,7 +40,7 @@ def exact_key(example: Example) -> bytes:
     ]
     rest = [request.get("tools"), request.get("functions")]
     rest += [example.get("prompt"), example.get("completion")]
-    return _digest(_digest(_sorted_json(rest)) + _sorted_json(seen))
+    return _digest(_canonical_digest(orjson.dumps(rest)) + _sorted_json(seen))
 
 
 def row_key(row: Row) -> bytes:
@@ -47,6 +48,12 @@ def row_key(row: Row) -> bytes:
     if row.key is None:
         row.key = exact_key(row.example)
     return row.key
+
+
+@lru_cache(maxsize=32)
+def _canonical_digest(data: bytes) -> bytes:
+    """Return the digest of JSON whose keys are sorted; an app has few lists of tools."""
+    return _digest(_sorted_json(orjson.loads(data)))
 
 
 def _sorted_json(value: Any) -> bytes:

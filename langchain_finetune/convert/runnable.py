@@ -29,7 +29,7 @@ from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
-from langchain_finetune.engines import EngineName, engine_of
+from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
@@ -201,4 +201,4 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
 
     def _profile(self, target: Target) -> Profile:
         name = self.rules or target.engine
-        return engine_of(name).profile if name else OPENAI
+        return engine_of(name).profile if name in ENGINES else OPENAI

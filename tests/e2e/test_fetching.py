@@ -105,7 +105,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(langsmith, ga
 def test_a_server_that_stays_busy_is_an_error(langsmith, gate, monkeypatch):
     monkeypatch.setattr(langsmith_client, "sleep_using_event", lambda stop: lambda seconds: None)
     gate.answers = lambda path, count: (429, {}) if path == V2 and count > 1 else None
-    with pytest.raises(LoadError, match="could not give the response to the run query"):
+    with pytest.raises(LoadError, match="could not return the response to the run query"):
         numbers(langsmith)
     assert gate.paths.count(V2) == 1 + langsmith_client.ATTEMPTS
 
