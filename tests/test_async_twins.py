@@ -47,7 +47,7 @@ def parameters(function):
 
 def test_there_are_twins_to_compare():
     names = {sync.name for _, sync, _ in ALL_TWINS}
-    assert {"invoke", "ensure_engine", "submit", "wait", "status"} <= names
+    assert {"invoke", "submit", "wait", "status"} <= names
 
 
 def test_twins_have_the_prefix():

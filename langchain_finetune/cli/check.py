@@ -57,7 +57,7 @@ def _as_json(result: FileCheck) -> dict[str, Any]:
                 "message": each.index,
                 "severity": each.severity,
                 "code": each.code,
-                "description": each.message,
+                "detail": each.message,
             }
             for each in findings
         ],

@@ -1,4 +1,4 @@
-"""`doctor`: check the installation, and say what to do where something is missing."""
+"""`doctor`: checks the installation, and recommends fixes."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ _EXTRAS = {
     "community": ("langchain-community",),
     "langserve": ("langserve", "sse-starlette"),
 }
-_ROOM_GB = 3
+_MIN_FREE_GB = 3
 _MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
 
 
@@ -63,7 +63,7 @@ def _basics() -> Iterator[Diagnosis]:
         yield Diagnosis("home", "bad", str(error))
         return
     free = shutil.disk_usage(home).free / 1e9
-    enough = free >= _ROOM_GB
+    enough = free >= _MIN_FREE_GB
     state: Literal["good", "note"] = "good" if enough else "note"
     yield Diagnosis("home", state, f"{home}, {free:.1f} GB free")
 
@@ -76,7 +76,9 @@ def _extras() -> Iterator[Diagnosis]:
             yield Diagnosis(f"extra {extra}", "good", detail)
         else:
             yield Diagnosis(
-                f"extra {extra}", "note", f"not here: pip install 'langchain-finetune[{extra}]'"
+                f"extra {extra}",
+                "note",
+                f"not installed: pip install 'langchain-finetune[{extra}]'",
             )
 
 
@@ -86,13 +88,17 @@ def _engine() -> Iterator[Diagnosis]:
     except EngineError as error:
         yield Diagnosis("embedded engine", "bad", str(error))
         return
-    detail = f"runs at {address.url}" if address else "does not run; FineTune starts it when needed"
+    detail = f"running at {address.url}" if address else "not running; started when needed"
     yield Diagnosis("embedded engine", "good", detail)
 
 
 def _langsmith() -> Iterator[Diagnosis]:
     if not (os.environ.get("LANGSMITH_API_KEY") or os.environ.get("LANGSMITH_ENDPOINT")):
-        yield Diagnosis("LangSmith", "note", "no LANGSMITH_API_KEY: runs can come from files")
+        yield Diagnosis(
+            "LangSmith",
+            "note",
+            "LANGSMITH_API_KEY is not set; only needed to read runs from LangSmith",
+        )
         return
     try:
         client = reading_client()
@@ -101,20 +107,22 @@ def _langsmith() -> Iterator[Diagnosis]:
     except LoadError as error:
         yield Diagnosis("LangSmith", "bad", str(error))
         return
-    yield Diagnosis("LangSmith", "good", f"answers at {client.api_url}")
+    yield Diagnosis("LangSmith", "good", f"available at {client.api_url}")
 
 
 def _openai() -> Iterator[Diagnosis]:
-    # A key is not tried out: that would be a request to somebody's account.
+    # The key is not tested, since that would be a request to the user's account.
     if not os.environ.get("OPENAI_API_KEY"):
-        yield Diagnosis("hosted engine", "note", "no OPENAI_API_KEY: engine local needs none")
+        yield Diagnosis(
+            "hosted engine", "note", "OPENAI_API_KEY is not set; not needed for the engine local"
+        )
         return
     try:
-        where = engine_of("openai").default_base_url()
+        address = engine_of("openai").default_base_url()
     except FineTuningError as error:
         yield Diagnosis("hosted engine", "bad", str(error))
     else:
-        yield Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {where}")
+        yield Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {address}")
 
 
 def _package(name: str, *, missing: Literal["note", "bad"]) -> Diagnosis:

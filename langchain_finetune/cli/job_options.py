@@ -1,4 +1,4 @@
-"""Which job a command is about, and how its model is deployed: the same options everywhere."""
+"""Options that several commands share: the job, and how its model is deployed."""
 
 import inspect
 import os
@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from langchain_finetune.cli.options import EngineChoice, made_of
+from langchain_finetune.cli.options import EngineChoice, build
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.engines.base import Address, Deployment, Engine, same_address
 from langchain_finetune.errors import FineTuningError
@@ -25,25 +25,25 @@ _ADDRESS = TypeAdapter(Address)
 
 EngineOption = Annotated[
     EngineChoice | None,
-    typer.Option(help="Where the job is; by default as this machine remembers."),
+    typer.Option(help="Engine of the job; by default from this machine's ledger."),
 ]
 AddressOption = Annotated[
-    str | None, typer.Option(help="Address of an engine that the key in the environment is for.")
+    str | None, typer.Option(help="Base URL of the engine that the key in the environment is for.")
 ]
 
 
-def found(
+def selected_job(
     *,
-    job_id: Annotated[str, typer.Argument(help="As the engine names it.")],
+    job_id: Annotated[str, typer.Argument(help="Id of the job.")],
     engine: EngineOption = None,
     base_url: AddressOption = None,
 ) -> Job:
-    """Return the job that the options name.
+    """Return the job that the options specify.
 
     Raises:
-        typer.BadParameter: The address is none, or no other than the engine's own can be.
-        EngineError: The engine has none of that id, or can't be asked.
-        FineTuningError: The job is at an address that the key may not be for.
+        typer.BadParameter: The address is invalid, or the engine does not accept one.
+        EngineError: The engine does not have the job, or cannot be reached.
+        FineTuningError: The key may be for an address other than the job's.
     """
     entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
     if engine is None and (entry := next(entries, None)):
@@ -52,11 +52,11 @@ def found(
         engine = engine or ("openai" if base_url else "local")
         kind = engine_of(engine)
         if base_url is None and kind.needs_base_url:
-            raise typer.BadParameter(f"--engine {engine} needs --base-url.")
+            raise typer.BadParameter(f"--engine {engine} requires --base-url.")
         if base_url is not None and not kind.takes_base_url:
-            raise typer.BadParameter(f"--engine {engine} finds its address by itself.")
+            raise typer.BadParameter(f"--engine {engine} does not accept --base-url.")
         connection = Connection(
-            engine, base_url and made_of(partial(_ADDRESS.validate_python, base_url))
+            engine, base_url and build(partial(_ADDRESS.validate_python, base_url))
         )
     job = connection.run(partial(job_of_id, job_id))
     key = connection.key_for(job.engine, job.base_url)
@@ -67,8 +67,8 @@ def connection_of(entry: Entry, base_url: str | None) -> Connection:
     """Return the connection to a job's engine.
 
     Raises:
-        FineTuningError: The environment's key may be for another address: this one is neither
-            the environment's nor the one that was given; or there is no such engine any more.
+        FineTuningError: The key in the environment may be for another address, or the engine no
+            longer exists.
     """
     engine, address = entry.engine, entry.base_url
     kind = engine_of(engine)
@@ -76,28 +76,28 @@ def connection_of(entry: Entry, base_url: str | None) -> Connection:
         return Connection(engine)
     if not is_for(engine, address) and not (base_url and same_address(address, base_url)):
         raise FineTuningError(
-            f"The key for {address} is not known here: give --base-url {address} if "
-            f"{kind.key_variable} is for it."
+            f"The key for {address} is unknown. Use --base-url {address} if {kind.key_variable} is"
+            " for this address."
         )
     return Connection(engine, address)
 
 
 _NAME = "--deployment"
-_PANEL = "Deployment, at engines where a model answers only then"
+_PANEL = "Deployment, at engines that require one"
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The options that only some engines have, as they were given.
+    """Options that only some engines have.
 
     Attributes:
-        given: Their values by what they are called; None where one was not given.
+        given: Values by option; None if not given.
     """
 
     given: dict[str, Any]
 
     def request_fields(self, engine: Engine) -> dict[str, Any]:
-        """Return the fields of the job's request that the options set.
+        """Return the additional fields of the job's request.
 
         Raises:
             typer.BadParameter: An option is for another engine.
@@ -117,10 +117,10 @@ class EngineOptions:
         }
 
     def deployment(self, engine: Engine) -> Deployment | None:
-        """Return how the model is deployed; None where it answers without.
+        """Return how the model is deployed, or None if the engine requires no deployment.
 
         Raises:
-            typer.BadParameter: Something is missing or invalid.
+            typer.BadParameter: An option is missing or invalid.
         """
         if engine.deployment is None:
             return None
@@ -132,20 +132,20 @@ class EngineOptions:
             if field.is_required() and not values[name]
         ]
         if missing:
-            raise typer.BadParameter(f"--engine {engine.name} needs {', '.join(missing)}.")
+            raise typer.BadParameter(f"--engine {engine.name} requires {', '.join(missing)}.")
         for name, field in fields.items():
             if variable := _extra(field).get("variable"):
                 values[name] = os.environ.get(variable, "").strip()
                 if not values[name]:
                     raise typer.BadParameter(
-                        f"--engine {engine.name} needs {field.description}, in {variable}."
+                        f"--engine {engine.name} requires {field.description} in {variable}."
                     )
         given = {name: value for name, value in values.items() if value is not None}
-        return made_of(engine.deployment, **given)
+        return build(engine.deployment, **given)
 
 
 def engine_options(**given: Any) -> EngineOptions:
-    """Return the options of the engines; what they are comes from the table of engines."""
+    """Return the options of all engines; the signature is generated from the table of engines."""
     return EngineOptions({f"--{name.replace('_', '-')}": value for name, value in given.items()})
 
 
@@ -155,7 +155,7 @@ def _options_of(engine: Engine) -> set[str]:
 
 
 def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
-    """Yield option, field's name and field of all that a command can set of a deployment."""
+    """Yield the option, field name and field of each setting of a deployment."""
     fields = engine.deployment.model_fields if engine.deployment else {}
     for name, field in fields.items():
         if "variable" not in _extra(field):
@@ -173,7 +173,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def _signature() -> inspect.Signature:
-    """Return the parameters that Typer makes the options of."""
+    """Return the parameters from which Typer creates the options."""
     types: dict[str, tuple[Any, str | None]] = {
         _NAME: (str, "Name of the deployment, or of the served model.")
     }

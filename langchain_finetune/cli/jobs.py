@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli.job_options import AddressOption, connection_of, found
-from langchain_finetune.cli.options import EngineChoice, shares
+from langchain_finetune.cli.job_options import AddressOption, connection_of, selected_job
+from langchain_finetune.cli.options import EngineChoice, with_options
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import same_address
@@ -25,41 +25,41 @@ from langchain_finetune.home import home_path
 
 _LOCAL = ""
 _DOWN = (
-    "The embedded engine does not run, so the state of its jobs is not known; "
+    "The embedded engine is not running, so the status of its jobs is unknown; "
     "`jobs show` starts it."
 )
 
 Statuses = dict[tuple[str, str], JobStatus | None]
-"""States by the engine's address and the job's id; None for a job that is not there any more."""
+"""Statuses by the engine's address and the job's id; None for a job that no longer exists."""
 
 
 def list_jobs(
-    engine: Annotated[EngineChoice | None, typer.Option(help="Only its jobs.")] = None,
+    engine: Annotated[EngineChoice | None, typer.Option(help="Only jobs of this engine.")] = None,
     base_url: AddressOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """List the jobs that were asked for from this machine, the newest first."""
+    """List the jobs that were submitted from this machine, newest first."""
     entries = [
         entry
         for entry in Ledger(home_path()).entries()
         if engine in {None, entry.engine}
         and (base_url is None or same_address(entry.base_url, base_url))
     ][:limit]
-    statuses, silent = _asked(entries, base_url)
+    statuses, errors = _statuses(entries, base_url)
     rows = [_row(entry, statuses) for entry in entries]
-    print_rows(rows, as_json=as_json, none="No job was asked for from this machine.")
-    for error in silent:
+    print_rows(rows, as_json=as_json, none="No jobs were submitted from this machine.")
+    for error in errors:
         Console(stderr=True).print(f"Note: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _asked(entries: list[Entry], base_url: str | None) -> tuple[Statuses, list[FineTuningError]]:
-    """Return the states of jobs by address and id, and why some engines did not answer."""
+def _statuses(entries: list[Entry], base_url: str | None) -> tuple[Statuses, list[FineTuningError]]:
+    """Return the statuses of jobs, and the errors of engines that did not respond."""
     accounts: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         accounts[_account(entry)].append(entry)
     statuses: Statuses = {}
-    silent: list[FineTuningError] = []
+    errors: list[FineTuningError] = []
     for (_, address), jobs in accounts.items():
         ids = [entry.job_id for entry in jobs if entry.job_id]
         try:
@@ -67,14 +67,14 @@ def _asked(entries: list[Entry], base_url: str | None) -> tuple[Statuses, list[F
                 raise EngineError(_DOWN)
             known = connection_of(jobs[0], base_url).run(partial(statuses_of, ids))
         except FineTuningError as error:
-            silent.append(error)
+            errors.append(error)
         else:
             statuses |= {(address, job_id): status for job_id, status in known.items()}
-    return statuses, silent
+    return statuses, errors
 
 
 def _account(entry: Entry) -> tuple[str, str]:
-    # The embedded engine listens elsewhere after each start.
+    # The embedded engine's address may change when it restarts.
     return entry.engine, _LOCAL if entry.engine == "local" else entry.base_url
 
 
@@ -82,11 +82,11 @@ def _row(entry: Entry, statuses: Statuses) -> dict[str, Any]:
     address, job_id = _account(entry)[1], entry.job_id or ""
     status = statuses.get((address, job_id))
     if entry.job_id is None:
-        state = "may have been made: run the same chain again"
+        state = "may have been created: run the same chain again"
     elif status is not None:
         state = status.status
     else:
-        state = "not there any more" if (address, job_id) in statuses else "unknown"
+        state = "deleted" if (address, job_id) in statuses else "unknown"
     begun = dt.datetime.fromtimestamp(entry.begun_at, dt.UTC)
     return {
         "job_id": entry.job_id,
@@ -100,16 +100,16 @@ def _row(entry: Entry, statuses: Statuses) -> dict[str, Any]:
 
 
 _EVENTS = 20
-"""How many events people are shown; programs get all."""
+"""Number of events that are shown; JSON output contains all."""
 
 app = typer.Typer(no_args_is_help=True)
 app.command("list")(list_jobs)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(selected_job, into="job")
 def show(*, job: Job, as_json: AsJson = False) -> None:
-    """Show a job's state, its events, its metrics and its checkpoints."""
+    """Show a job's status, events, metrics and checkpoints."""
     can = engine_of(job.engine).capabilities
     status = job.status()
     events = job.events() if "events" in can else []
@@ -130,52 +130,52 @@ def show(*, job: Job, as_json: AsJson = False) -> None:
     messages = [event for event in events if event.type != "metrics"]
     print_rows([_event(event) for event in messages[-_EVENTS:]], as_json=False, none="No events.")
     if metrics:
-        typer.echo(f"Figures of {len(metrics)} steps; the last: {_figures(metrics[-1])}.")
-    for kept in checkpoints:
-        typer.echo(f"Checkpoint at step {kept.step}: {kept.model}")
+        typer.echo(f"Metrics of {len(metrics)} steps; the last: {_format_metrics(metrics[-1])}.")
+    for checkpoint in checkpoints:
+        typer.echo(f"Checkpoint at step {checkpoint.step}: {checkpoint.model}")
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(selected_job, into="job")
 def watch(
     *,
     job: Job,
     timeout: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait; the job goes on afterwards.")
+        float, typer.Option(min=0.0, help="Seconds to wait; the job continues afterwards.")
     ] = DAY_S,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's progress until it has ended. Exits with 1 if it gave no model."""
+    """Show a job's progress until it has ended. Exits with 1 if it did not produce a model."""
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
 
-        def tell(news: JobProgress) -> None:
-            progress.on_custom_event(PROGRESS_EVENT, asdict(news))
+        def show_progress(update: JobProgress) -> None:
+            progress.on_custom_event(PROGRESS_EVENT, asdict(update))
 
         try:
-            status = job.wait(timeout_s=timeout, on_progress=tell)
+            status = job.wait(timeout_s=timeout, on_progress=show_progress)
         except KeyboardInterrupt:
-            raise FineTuningError(f"Stopped watching; job {job.job_id} goes on.") from None
+            raise FineTuningError(f"Stopped watching; job {job.job_id} continues.") from None
     print_result(asdict(status), as_json=as_json)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(selected_job, into="job")
 def cancel(*, job: Job, as_json: AsJson = False) -> None:
-    """Cancel a job; one that has ended stays as it is."""
+    """Cancel a job, unless it has already ended."""
     print_result(asdict(job.cancel()), as_json=as_json)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(selected_job, into="job")
 def pause(*, job: Job, as_json: AsJson = False) -> None:
-    """Pause a job, where the engine can."""
+    """Pause a job, if the engine supports it."""
     print_result(asdict(job.pause()), as_json=as_json)
 
 
 @app.command()
-@shares(found, into="job")
+@with_options(selected_job, into="job")
 def resume(*, job: Job, as_json: AsJson = False) -> None:
-    """Resume a paused job, where the engine can."""
+    """Resume a paused job, if the engine supports it."""
     print_result(asdict(job.resume()), as_json=as_json)
 
 
@@ -184,5 +184,5 @@ def _event(event: JobEvent) -> dict[str, str]:
     return {"at": when.isoformat(timespec="seconds"), "level": event.level, "event": event.message}
 
 
-def _figures(step: dict[str, float]) -> str:
+def _format_metrics(step: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in step.items())

@@ -35,7 +35,7 @@ _CONDITION = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
 _option = partial(typer.Option, rich_help_panel="Selection of chats")
 
 
-def selected(
+def chat_loader(
     *,
     project: Annotated[
         list[str] | None, _option(help="LangSmith project of the runs. Repeatable.")
@@ -143,7 +143,7 @@ def _feedback_condition(text: str) -> FeedbackCondition:
 _convert_option = partial(typer.Option, rich_help_panel="Conversion")
 
 
-def conversion(
+def convert_options(
     *,
     targets: Annotated[
         Literal["all", "last"], _convert_option(help="Answers of a chat to train on.")
@@ -209,7 +209,7 @@ Command = Callable[..., None]
 Made = TypeVar("Made")
 
 
-def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
+def with_options(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a function to a command.
 
     Args:
@@ -218,7 +218,7 @@ def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
 
     Example:
         ```python
-        @shares(selected, into="loader")
+        @with_options(chat_loader, into="loader")
         def run(*, loader: SessionLoader, model: str) -> None: ...
         ```
     """
@@ -243,7 +243,7 @@ def shares(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def made_of(kind: Callable[..., Made], **settings: Any) -> Made:
+def build(kind: Callable[..., Made], **settings: Any) -> Made:
     """Return a pydantic model that is built from options.
 
     Raises:

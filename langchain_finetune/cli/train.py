@@ -1,4 +1,4 @@
-"""Commands that make training data and models."""
+"""`prepare` and `run`: create training files, and fine-tuned models."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,13 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
-from langchain_finetune.cli.options import EngineChoice, conversion, made_of, selected, shares
+from langchain_finetune.cli.options import (
+    EngineChoice,
+    build,
+    chat_loader,
+    convert_options,
+    with_options,
+)
 from langchain_finetune.cli.output import AsJson, print_json, print_result
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
@@ -22,24 +28,27 @@ from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.methods import MAX_EPOCHS, Hyperparameters, LineKind
 
 
-@shares(selected, into="loader")
-@shares(conversion, into="settings")
+@with_options(chat_loader, into="loader")
+@with_options(convert_options, into="settings")
 def prepare(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
-    out: Annotated[Path, typer.Option(help="Folder for the files; made if it is not there.")],
-    method: Annotated[LineKind, typer.Option(help="What the lines hold.")] = "supervised",
+    out: Annotated[Path, typer.Option(help="Folder for the files; created if missing.")],
+    method: Annotated[
+        LineKind, typer.Option(help="Training method of the examples.")
+    ] = "supervised",
     model: Annotated[
-        str | None, typer.Option(help="The base whose tokens and limits count.")
+        str | None, typer.Option(help="Base model, for token counts and limits.")
     ] = None,
     engine: Annotated[
-        EngineChoice | None, typer.Option(help="Whose rules and limits hold; by default OpenAI's.")
+        EngineChoice | None,
+        typer.Option(help="Engine whose rules and limits apply; by default OpenAI."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load chats, convert them, and write training files and a report; nothing is sent."""
-    convert = made_of(Convert, **settings, method=method)
+    """Load and convert chats, and write training files and a report. Nothing is uploaded."""
+    convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
     made = write_training_files((loader | convert).invoke({}), out, target=target)
     if as_json:
@@ -47,31 +56,33 @@ def prepare(
         print_json({"folder": str(made.folder), "files": _files(made), "report": report})
     else:
         Console().print(made.report)
-        typer.echo(f"The files are in {made.folder}; report.html has more than this.")
+        typer.echo(f"The files are in {made.folder}; see report.html for details.")
 
 
-@shares(selected, into="loader")
-@shares(conversion, into="settings")
-@shares(engine_options, into="chosen")
+@with_options(chat_loader, into="loader")
+@with_options(convert_options, into="settings")
+@with_options(engine_options, into="chosen")
 def run(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
     chosen: EngineOptions,
-    model: Annotated[str, typer.Option(help="The base: nano, a folder, a hub id, a hosted name.")],
+    model: Annotated[
+        str, typer.Option(help="Base model: nano, a folder, a Hub id or a hosted model.")
+    ],
     engine: Annotated[
         EngineChoice,
         typer.Option(
             help="; ".join(f"{each.name}: {each.summary}" for each in all_engines()) + "."
         ),
     ] = "local",
-    base_url: Annotated[str | None, typer.Option(help="Address of the server.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Base URL of the engine.")] = None,
     method: Annotated[
         LineKind,
-        typer.Option(help="What the lines hold; preference makes a job of the method dpo."),
+        typer.Option(help="Training method of the examples; preference trains with DPO."),
     ] = "supervised",
-    suffix: Annotated[str | None, typer.Option(help="Goes into the model's name.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="Suffix of the model's name.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -79,30 +90,30 @@ def run(
         ),
     ] = None,
     max_cost_usd: Annotated[
-        float | None, typer.Option(min=0.0, help="Send nothing if it would cost more.")
+        float | None, typer.Option(min=0.0, help="Refuse to train if it would cost more.")
     ] = None,
     price: Annotated[
         float | None,
-        typer.Option(min=0.0, help="USD per million trained tokens, where it is not known."),
+        typer.Option(min=0.0, help="USD per million trained tokens, if unknown."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Send nothing if it would train on more tokens.")
+        int | None, typer.Option(min=0, help="Refuse to train on more tokens.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait; the job goes on afterwards.")
+        float, typer.Option(min=0.0, help="Seconds to wait; the job continues afterwards.")
     ] = DAY_S,
     reuse: Annotated[
         bool,
-        typer.Option("--reuse/--no-reuse", help="Whether a job of the same data will do."),
+        typer.Option("--reuse/--no-reuse", help="Reuse an existing job of the same data."),
     ] = True,
     on_cancel: Annotated[
-        Literal["keep", "cancel"], typer.Option(help="What Ctrl-C does to the job.")
+        Literal["keep", "cancel"], typer.Option(help="Keep or cancel the job on Ctrl-C.")
     ] = "keep",
     as_json: AsJson = False,
 ) -> None:
-    """Load chats, convert them, fine-tune, and print the new model's name."""
-    examples = (loader | made_of(Convert, **settings, method=method)).invoke({})
-    step = made_of(
+    """Load and convert chats, fine-tune a model, and print its name."""
+    examples = (loader | build(Convert, **settings, method=method)).invoke({})
+    step = build(
         FineTune,
         model=model,
         engine=engine,
@@ -119,14 +130,14 @@ def run(
         reuse=reuse,
         on_cancel=on_cancel,
     )
-    # Progress goes to standard error, so that the result alone is on standard output.
+    # Progress goes to standard error; standard output contains only the result.
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})
         except KeyboardInterrupt as interrupt:
             raise FineTuningError(_interrupted(interrupt, progress.job_id, on_cancel)) from None
     result = {
-        # Only chat models of OpenAI's shape have these.
+        # Only OpenAI-compatible chat models have these.
         "model": getattr(chat, "model_name", None),
         "base_url": getattr(chat, "openai_api_base", None),
         "rejected": examples.rejected_by_reason(),
@@ -141,12 +152,12 @@ def _files(made: Spooled) -> dict[str, dict[str, Any]]:
 
 
 def _interrupted(interrupt: KeyboardInterrupt, job_id: str | None, on_cancel: str) -> str:
-    """Return what became of the job when Ctrl-C ended the wait."""
+    """Return the message after Ctrl-C: whether the job continues or was cancelled."""
     # A job that could not be cancelled is reported in a note.
     notes = " ".join(getattr(interrupt, "__notes__", ()))
     if notes:
         return f"Stopped waiting. {notes}"
     if job_id is None:
-        return "Stopped before a job was waited for; `jobs list` says whether one was made."
-    became = "was cancelled" if on_cancel == "cancel" else "goes on"
-    return f"Stopped waiting; job {job_id} {became}."
+        return "Stopped before a job was awaited; `jobs list` shows whether one was created."
+    outcome = "was cancelled" if on_cancel == "cancel" else "continues"
+    return f"Stopped waiting; job {job_id} {outcome}."

@@ -7,9 +7,10 @@ from typing import Any, TypeVar, cast
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
+from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.engines.base import Access, Address, Deployment
-from langchain_finetune.engines.flow import Flow
+from langchain_finetune.engines.flow import Flow, Patience
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
@@ -18,7 +19,7 @@ from langchain_finetune.engines.jobs import (
     RemoteJob,
 )
 from langchain_finetune.finetune.connection import Account, Connection, connection_to
-from langchain_finetune.finetune.contract import load_contract, with_watch
+from langchain_finetune.finetune.contract import with_watch
 from langchain_finetune.finetune.job_queries import (
     all_events,
     answering_model,
@@ -27,8 +28,13 @@ from langchain_finetune.finetune.job_queries import (
     job_status,
     steer,
 )
-from langchain_finetune.finetune.job_spec import EXAMPLES, FINGERPRINT, TRAINING_SHA256, JobSpec
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.training_files import (
+    EXAMPLES,
+    FINGERPRINT,
+    TRAINING_SHA256,
+    JobSpec,
+)
+from langchain_finetune.finetune.wait import wait_for_job
 from langchain_finetune.home import home_path
 
 DAY_S = 24 * 3600.0
@@ -44,8 +50,8 @@ class Job(BaseModel):
     `with_api_key`, or use `FineTune.attach`.
 
     Every method that asks the engine asks again where no answer comes, and raises an
-    `EngineError` where it refuses or can't do that at all. Each has an async twin named
-    `..._async`.
+    `EngineError` where it refuses or can't do that at all. Each has an async twin with the
+    prefix `a`, such as `astatus`; that of `wait` is `wait_async`.
 
     Attributes:
         job_id: As the engine names it.
@@ -110,7 +116,7 @@ class Job(BaseModel):
         """Return the job's state now."""
         return self._run(partial(job_status, self.job_id))
 
-    async def status_async(self) -> JobStatus:
+    async def astatus(self) -> JobStatus:
         """Do as `status` does, without blocking."""
         return await self._arun(partial(job_status, self.job_id))
 
@@ -146,7 +152,7 @@ class Job(BaseModel):
         """Cancel the job; one that has ended stays as it is."""
         return self._run(partial(steer, self.job_id, "cancel"))
 
-    async def cancel_async(self) -> JobStatus:
+    async def acancel(self) -> JobStatus:
         """Do as `cancel` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "cancel"))
 
@@ -154,7 +160,7 @@ class Job(BaseModel):
         """Pause the job, where the engine can."""
         return self._run(partial(steer, self.job_id, "pause"))
 
-    async def pause_async(self) -> JobStatus:
+    async def apause(self) -> JobStatus:
         """Do as `pause` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "pause"))
 
@@ -162,7 +168,7 @@ class Job(BaseModel):
         """Resume a paused job, where the engine can."""
         return self._run(partial(steer, self.job_id, "resume"))
 
-    async def resume_async(self) -> JobStatus:
+    async def aresume(self) -> JobStatus:
         """Do as `resume` does, without blocking."""
         return await self._arun(partial(steer, self.job_id, "resume"))
 
@@ -170,7 +176,7 @@ class Job(BaseModel):
         """Return all that has happened to the job so far, oldest first."""
         return self._run(partial(all_events, self.job_id))
 
-    async def events_async(self) -> list[JobEvent]:
+    async def aevents(self) -> list[JobEvent]:
         """Do as `events` does, without blocking."""
         return await self._arun(partial(all_events, self.job_id))
 
@@ -181,7 +187,7 @@ class Job(BaseModel):
         """
         return self._run(partial(job_metrics, self.job_id))
 
-    async def metrics_async(self) -> list[dict[str, float]]:
+    async def ametrics(self) -> list[dict[str, float]]:
         """Do as `metrics` does, without blocking."""
         return await self._arun(partial(job_metrics, self.job_id))
 
@@ -189,7 +195,7 @@ class Job(BaseModel):
         """Return the models that were kept on the way, by step; OpenAI keeps the last three."""
         return self._run(partial(job_checkpoints, self.job_id))
 
-    async def checkpoints_async(self) -> list[JobCheckpoint]:
+    async def acheckpoints(self) -> list[JobCheckpoint]:
         """Do as `checkpoints` does, without blocking."""
         return await self._arun(partial(job_checkpoints, self.job_id))
 
@@ -219,7 +225,7 @@ class Job(BaseModel):
         )
         return self._chat(name, self._connection().access(), settings)
 
-    async def model_async(
+    async def amodel(
         self,
         checkpoint: int | None = None,
         *,

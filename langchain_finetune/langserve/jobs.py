@@ -79,7 +79,7 @@ class ServedJobs:
         }
         if job_id not in self._models:
             job = await self._fine_tune.afrom_job_id(job_id)
-            model = await job.model_async(
+            model = await job.amodel(
                 deployment=self._fine_tune.deployment, **self._fine_tune.chat_settings
             )
             if len(self._models) >= _MAX_MODELS:

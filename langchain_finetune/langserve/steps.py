@@ -176,11 +176,11 @@ def served_steps(
 
     async def status(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
         job = await jobs.find(request.job_id)
-        return asdict(await job.status_async())
+        return asdict(await job.astatus())
 
     async def cancel(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
         job = await jobs.find(request.job_id)
-        return asdict(await job.cancel_async())
+        return asdict(await job.acancel())
 
     async def model(request: JobRequest, _: RunnableConfig) -> dict[str, Any]:
         # A manifest, so that traces contain no more of the model than callers see.
@@ -188,7 +188,7 @@ def served_steps(
 
     async def events(request: EventsRequest, _: RunnableConfig) -> dict[str, Any]:
         job = await jobs.find(request.job_id)
-        found = [asdict(event) for event in await job.events_async()]
+        found = [asdict(event) for event in await job.aevents()]
         return {"events": _after(found, request.after)}
 
     async def chain(request: ChainRequest, config: RunnableConfig) -> Any:
@@ -217,8 +217,8 @@ async def _stream_events(
     seen = request.after
     while True:
         # Status first: an event that happens after it is found by the next poll.
-        status = await job.status_async()
-        for event in _after([asdict(each) for each in await job.events_async()], seen):
+        status = await job.astatus()
+        for event in _after([asdict(each) for each in await job.aevents()], seen):
             seen = event["id"]
             yield event
         if status.ended:

@@ -34,13 +34,13 @@ def test_doctor_finds_all_that_is_there(command, engine):
     result = command("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     found = {each["what"]: each for each in json.loads(result.stdout)}
-    assert found["embedded engine"]["detail"] == f"runs at {engine.url}"
+    assert found["embedded engine"]["detail"] == f"running at {engine.url}"
     assert found["LangSmith"]["state"] == "note"
     assert "torch" in found["extra local"]["detail"]
     key = engine.api_key.get_secret_value()
     told = command("doctor", LANGSMITH_ENDPOINT=engine.url, LANGSMITH_API_KEY=key)
     assert told.returncode == 0
-    assert f"answers at {engine.url}" in " ".join(told.stdout.split())
+    assert f"available at {engine.url}" in " ".join(told.stdout.split())
     assert key not in told.stdout + told.stderr
 
 
@@ -91,7 +91,7 @@ def test_an_engine_that_is_down_is_not_started_for_a_list(here, tmp_path, monkey
     assert listed.code == 0
     [row] = listed.json
     assert (row["job_id"], row["status"], row["base_url"]) == ("ftjob-1", "unknown", None)
-    assert "The embedded engine does not run" in listed.err
+    assert "The embedded engine is not running" in listed.err
     stopped = here("stop", "--json")
     assert stopped.json == {"stopped": False}
 
@@ -106,7 +106,7 @@ def test_a_job_that_is_done_is_shown_and_watched(here, tuned):
     assert shown["job"]["training_examples"] == tuned.metadata["training_examples"]
     assert shown["metrics"][-1]["train_loss"] < shown["metrics"][0]["train_loss"]
     told = here("jobs", "show", job_id).out
-    assert f"Figures of {len(shown['metrics'])} steps; the last: step" in told
+    assert f"Metrics of {len(shown['metrics'])} steps; the last: step" in told
     watched = here("jobs", "watch", job_id)
     assert (watched.code, tuned.model_name in watched.out) == (0, True)
 
@@ -128,4 +128,4 @@ def test_a_link_to_the_page_signs_in_once(here, engine, monkeypatch):
     told = here("page", "--open", "--json").json
     assert (told["opened"], opened) == (True, [told["url"]])
     failed = here("page", "--open")
-    assert (failed.out.strip(), "open this link" in failed.err) == (opened[1], True)
+    assert (failed.out.strip(), "Open this link" in failed.err) == (opened[1], True)

@@ -50,7 +50,7 @@ def job(command, engine, chats):
 
 
 def test_a_home_without_jobs_has_none(command):
-    assert command("jobs", "list").out == "No job was asked for from this machine.\n"
+    assert command("jobs", "list").out == "No jobs were submitted from this machine.\n"
     assert command("jobs", "list", "--json").json == []
 
 
@@ -65,7 +65,7 @@ def test_list_tells_the_newest_first_with_its_state(command, engine, chats, job,
     rows = command("jobs", "list", "--json").json
     assert [row["job_id"] for row in rows] == [newest, newer, job]
     assert [row["status"] for row in rows] == [
-        "not there any more", engine.jobs[newer]["status"], engine.jobs[job]["status"],
+        "deleted", engine.jobs[newer]["status"], engine.jobs[job]["status"],
     ]  # fmt: skip
     assert {(row["engine"], row["base_url"], row["base_model"]) for row in rows} == {
         ("openai", url, "m")
@@ -117,7 +117,7 @@ def test_the_key_goes_to_no_other_address(command, engine, job, url, monkeypatch
     listed = command("jobs", "list", "--json")
     assert (listed.code, listed.json[0]["status"]) == (0, "unknown")
     for said in (listed.err, command("jobs", "show", job).error):
-        assert f"The key for {url} is not known here: give --base-url {url}" in said
+        assert f"The key for {url} is unknown. Use --base-url {url}" in said
     assert len(engine.asked) == asked
     listed = command("jobs", "list", "--base-url", url, "--json")
     assert (listed.json[0]["job_id"], listed.err) == (job, "")
@@ -140,7 +140,7 @@ def test_an_engine_that_does_not_answer_is_told_of_once(command, job, monkeypatc
     assert listed.code == 0
     told = [(row["job_id"], row["status"]) for row in listed.json]
     assert told[1:] == [("ftjob-other", "unknown"), ("ftjob-one", "unknown")]
-    assert told[0] == (None, "may have been made: run the same chain again")
+    assert told[0] == (None, "may have been created: run the same chain again")
     assert listed.err.count("Note: ") == 1
     assert f"Nothing answers at {nowhere}" in listed.err
 
@@ -194,6 +194,6 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
         out, err = process.communicate(timeout=240)
     [(job_id, job)] = engine.jobs.items()
     assert (process.returncode, out) == (1, "")
-    became = {"keep": "goes on", "cancel": "was cancelled"}[on_cancel]
+    became = {"keep": "continues", "cancel": "was cancelled"}[on_cancel]
     assert f"Error: Stopped waiting; job {job_id} {became}.\n" in err
     assert (job["status"] == "cancelled") == (on_cancel == "cancel")

@@ -10,13 +10,13 @@ from langchain_finetune import (
     RunFileChatLoader,
     RunQuery,
 )
-from langchain_finetune.cli.options import selected
+from langchain_finetune.cli.options import chat_loader
 
 
 def test_options_become_a_query(tmp_path):
     kept = tmp_path / "query.json"
     kept.write_text(RunQuery(project_name="app", tags="a", limit=5).model_dump_json())
-    loader = selected(
+    loader = chat_loader(
         query=kept,
         feedback=["user_score>0", "judge >= 0.5", "label=good", "seen"],
         metadata=["tenant=acme", "rule=a=b"],
@@ -42,9 +42,9 @@ def test_options_become_a_query(tmp_path):
 
 
 def test_several_projects_a_dataset_and_files():
-    assert selected(project=["a", "b"]).query.project_names == ("a", "b")
-    assert isinstance(selected(dataset="d"), LangSmithDatasetChatLoader)
-    files = selected(file=["x.jsonl", "y/"])
+    assert chat_loader(project=["a", "b"]).query.project_names == ("a", "b")
+    assert isinstance(chat_loader(dataset="d"), LangSmithDatasetChatLoader)
+    files = chat_loader(file=["x.jsonl", "y/"])
     assert isinstance(files, RunFileChatLoader)
     assert files.path == ["x.jsonl", "y/"]
 
@@ -62,13 +62,13 @@ def test_several_projects_a_dataset_and_files():
 )
 def test_what_does_not_go_together_is_a_usage_error(options):
     with pytest.raises(typer.BadParameter):
-        selected(**options)
+        chat_loader(**options)
 
 
 def test_a_wrong_condition_or_file_is_one_sentence(tmp_path):
     with pytest.raises(LoadError, match="start_time"):
-        selected(project=["a"], since="yesterday")
+        chat_loader(project=["a"], since="yesterday")
     broken = tmp_path / "query.json"
     broken.write_text('{"projekt": "a"}')
     with pytest.raises(LoadError, match=r"query\.json is not a valid RunQuery: projekt"):
-        selected(query=broken)
+        chat_loader(query=broken)

@@ -253,12 +253,12 @@ async def test_a_handle_goes_through_json_and_does_all_that_its_engine_can(
     assert read == job
     assert (read.engine, read.base_model) == (settings["engine"], settings["model"])
     assert read.status().job_id == job.job_id
-    assert (await read.status_async()).status != "queued_for_ever"
+    assert (await read.astatus()).status != "queued_for_ever"
     news: Heard = []
     assert read.wait(on_progress=news.append).status == "succeeded"
     events = read.events()
     assert [one.event_id for one in news if one.event_id] == [event.id for event in events]
-    assert await read.events_async() == events
+    assert await read.aevents() == events
     assert len(events) >= 3
     later = FineTune(**settings).from_job_id(job.job_id)
     assert later == job
@@ -283,7 +283,7 @@ async def test_what_an_engine_can_not_do_is_one_clear_error(engines, settings):
     with pytest.raises(EngineError, match=f"Engine '{name}' cannot pause jobs"):
         job.pause()
     with pytest.raises(EngineError, match=f"Engine '{name}' cannot list a job's checkpoints"):
-        await job.checkpoints_async()
+        await job.acheckpoints()
     assert job.status().job_id == job.job_id
 
 

@@ -202,7 +202,8 @@ def test_metrics_are_of_the_result_file_or_else_of_the_events(
 
 
 def test_every_method_has_a_twin_that_gives_the_same(step, examples, engine):
-    twins = [name for name in vars(Job) if name.endswith("_async")]
+    names = [name for name in vars(Job) if f"a{name}" in vars(Job)]
+    twins = {name: f"a{name}" for name in names} | {"wait": "wait_async"}
     assert len(twins) == 9
     job = step.submit(examples)
     job.wait()
@@ -210,8 +211,8 @@ def test_every_method_has_a_twin_that_gives_the_same(step, examples, engine):
     def plain(result):
         return getattr(result, "model_name", result)
 
-    for twin in twins:
-        method, atwin = getattr(job, twin.removesuffix("_async")), getattr(job, twin)
+    for name, twin in twins.items():
+        method, atwin = getattr(job, name), getattr(job, twin)
         signature, asignature = inspect.signature(method), inspect.signature(atwin)
         assert list(signature.parameters) == list(asignature.parameters)
         assert plain(method()) == plain(asyncio.run(atwin())), twin

@@ -68,13 +68,13 @@ def test_nebius(run, url, host):
     [
         (
             ("azure",),
-            "needs --deployment, --azure-subscription, --azure-resource-group, --azure-ac",
+            "requires --deployment, --azure-subscription, --azure-resource-group, --azure-ac",
         ),
         (("azure", *AZURE), "needs the base_url"),
-        (("azure", *AZURE[2:]), "--engine azure needs --azure-subscription."),
+        (("azure", *AZURE[2:]), "--engine azure requires --azure-subscription."),
         (("azure", *AZURE, "--nebius-serving-base", "b"), "--nebius-serving-base is not for"),
         (("azure", *AZURE[:-1], "a b", "--base-url", "http://h/v1"), "name: String should match"),
-        (("nebius",), "--engine nebius needs --deployment."),
+        (("nebius",), "--engine nebius requires --deployment."),
         (("nebius", *AZURE), "--azure-subscription is not for --engine nebius."),
         (("openai", "--deployment", "calc"), "--deployment is not for --engine openai."),
         (("local", "--training-type", "Standard"), "--training-type is for --engine azure."),
