@@ -323,12 +323,13 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
 def test_an_engine_takes_its_module_and_a_line(monkeypatch):
     engine = run("add an engine")["ENGINE"]
     monkeypatch.setitem(ENGINES, engine.name, engine)
-    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
-    job = Job(job_id="ftjob-1", engine="together", base_model="m")
-    with pytest.raises(EngineAuthenticationError, match="set TOGETHER_API_KEY"):
+    monkeypatch.delenv(engine.key_variable, raising=False)
+    job = Job(job_id="ftjob-1", engine=engine.name, base_model="m")
+    with pytest.raises(EngineAuthenticationError, match=f"set {engine.key_variable}"):
         job.status()
+    assert engine.profile.name == engine.name
     assert f"| `{engine.name}` | {engine.summary} |" in docs_hook.engines()
-    assert Convert(rules="together").rules == "together"
+    assert Convert(rules=engine.name).rules == engine.name
 
 
 def test_the_reference_has_all_that_the_package_exports():
