@@ -7,10 +7,10 @@ Each note is on disk when the method returns.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.home import ensure_home
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS told (
     account TEXT NOT NULL,
     job_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,          -- an event that was told
+    event_id TEXT NOT NULL,          -- an event that was reported
     PRIMARY KEY (account, job_id, event_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS served (
@@ -97,15 +97,20 @@ class Entry:
     begun_at: float
 
 
+@dataclass(frozen=True)
 class Ledger:
     """The ledger of one home. Every method opens the file anew, so threads may share it.
 
-    Args:
+    Attributes:
         home: The folder; it is made where there is none.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.path = home / NAME
+    home: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.home / NAME
 
     def begin(
         self,
@@ -118,132 +123,107 @@ class Ledger:
         base_model: str,
         training_sha256: str,
     ) -> None:
-        """Note that a job is about to be made, before anything is sent."""
+        """Note that a job is about to be created, before anything is sent."""
         row = (submission, fingerprint, account, engine, base_url, base_model, training_sha256)
-        with self._open() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
-                "base_url, base_model, training_sha256, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, time.time()),
-            )
+        self._run(
+            "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
+            "base_url, base_model, training_sha256, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *row,
+            time.time(),
+        )
 
     def ask(self, submission: str) -> None:
         """Note that the job is asked for now: from here on it may exist."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET asked_at = ? WHERE submission = ?",
-                (time.time(), submission),
-            )
+        self._run(
+            "UPDATE submissions SET asked_at = ? WHERE submission = ?", time.time(), submission
+        )
 
     def take_back(self, submission: str) -> None:
-        """Note that the engine surely made no job when it was asked."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET asked_at = NULL WHERE submission = ?", (submission,)
-            )
+        """Note that the engine definitely created no job when it was asked."""
+        self._run("UPDATE submissions SET asked_at = NULL WHERE submission = ?", submission)
 
     def settle(self, submission: str, job_id: str) -> None:
-        """Note the job that was made."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET job_id = ? WHERE submission = ?", (job_id, submission)
-            )
+        """Note the job that was created."""
+        self._run("UPDATE submissions SET job_id = ? WHERE submission = ?", job_id, submission)
 
     def forget(self, *submissions: str) -> None:
-        """Strike out attempts that made no job."""
-        with self._open() as database:
-            database.executemany(
-                "DELETE FROM submissions WHERE submission = ?", [(one,) for one in submissions]
-            )
+        """Delete attempts that created no job."""
+        marks = ", ".join("?" for _ in submissions)
+        self._run(f"DELETE FROM submissions WHERE submission IN ({marks})", *submissions)  # noqa: S608
 
     def forget_unasked(self, submission: str) -> bool:
-        """Strike an attempt out if the job was not asked for; return whether that was so."""
-        with self._open() as database:
-            struck = database.execute(
-                "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL", (submission,)
-            )
-            return struck.rowcount > 0
+        """Delete an attempt if the job was not asked for; return whether that was so."""
+        deleted = self._run(
+            "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1",
+            submission,
+        )
+        return bool(deleted)
 
     def submissions(self, fingerprint: str) -> list[Submission]:
         """Return the attempts for a fingerprint, newest first."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT submission, fingerprint, begun_at, asked_at, job_id FROM submissions "
-                "WHERE fingerprint = ? ORDER BY begun_at DESC, rowid DESC",
-                (fingerprint,),
-            ).fetchall()
+        rows = self._run(
+            "SELECT submission, fingerprint, begun_at, asked_at, job_id FROM submissions "
+            "WHERE fingerprint = ? ORDER BY begun_at DESC, rowid DESC",
+            fingerprint,
+        )
         return [Submission(*row) for row in rows]
 
     def entries(self) -> list[Entry]:
         """Return the jobs that were asked for, newest first, each once."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
-                "FROM submissions WHERE job_id IS NOT NULL OR asked_at IS NOT NULL "
-                "GROUP BY account, coalesce(job_id, submission) ORDER BY 6 DESC, rowid DESC"
-            ).fetchall()
+        rows = self._run(
+            "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
+            "FROM submissions WHERE job_id IS NOT NULL OR asked_at IS NOT NULL "
+            "GROUP BY account, coalesce(job_id, submission) ORDER BY 6 DESC, rowid DESC"
+        )
         return [Entry(*row) for row in rows]
 
     def begin_upload(self, account: str, sha256: str) -> None:
         """Note that a file is about to be uploaded."""
-        with self._open() as database:
-            database.execute("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", (account, sha256))
+        self._run("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", account, sha256)
 
     def settle_upload(self, account: str, sha256: str, file_id: str | None) -> None:
-        """Note the id of an uploaded file; None strikes the file out."""
-        with self._open() as database:
-            database.execute(
-                "DELETE FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
-            )
-            if file_id is not None:
-                database.execute("INSERT INTO files VALUES (?, ?, ?)", (account, sha256, file_id))
+        """Note the id of an uploaded file; None deletes the file's entry."""
+        if file_id is None:
+            self._run("DELETE FROM files WHERE account = ? AND sha256 = ?", account, sha256)
+        else:
+            self._run("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", account, sha256, file_id)
 
     def upload(self, account: str, sha256: str) -> tuple[bool, str | None]:
         """Return whether a file's upload was begun, and its id once that is known."""
-        with self._open() as database:
-            row = database.execute(
-                "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
-            ).fetchone()
-        return (True, row[0]) if row else (False, None)
+        rows = self._run(
+            "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", account, sha256
+        )
+        return (True, rows[0][0]) if rows else (False, None)
 
     def tell(self, account: str, job_id: str, event_id: str) -> None:
-        """Note that an event of a job was told."""
-        with self._open() as database:
-            database.execute(
-                "INSERT OR IGNORE INTO told VALUES (?, ?, ?)", (account, job_id, event_id)
-            )
+        """Note that an event of a job was reported."""
+        self._run("INSERT OR IGNORE INTO told VALUES (?, ?, ?)", account, job_id, event_id)
 
     def told(self, account: str, job_id: str) -> set[str]:
-        """Return the ids of a job's events that were told."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT event_id FROM told WHERE account = ? AND job_id = ?", (account, job_id)
-            ).fetchall()
+        """Return the ids of a job's events that were reported."""
+        rows = self._run(
+            "SELECT event_id FROM told WHERE account = ? AND job_id = ?", account, job_id
+        )
         return {row[0] for row in rows}
 
     def serve(self, route: str, job_id: str) -> None:
         """Note that a job was submitted by a route's callers."""
-        with self._open() as database:
-            database.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (route, job_id))
+        self._run("INSERT OR IGNORE INTO served VALUES (?, ?)", route, job_id)
 
     def is_served(self, route: str, job_id: str) -> bool:
         """Return whether a job was submitted by a route's callers."""
-        with self._open() as database:
-            found = database.execute(
-                "SELECT 1 FROM served WHERE route = ? AND job_id = ?", (route, job_id)
-            )
-            return found.fetchone() is not None
+        return bool(self._run("SELECT 1 FROM served WHERE route = ? AND job_id = ?", route, job_id))
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        ensure_home(self.path.parent)
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement; what it writes is on disk when this returns."""
+        ensure_home(self.home)
         try:
             # SQLite would make it with the rights of the umask.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as database:
                 database.executescript(_TABLES)
                 with database:
-                    yield database
+                    return database.execute(statement, values).fetchall()
         except (OSError, sqlite3.Error) as error:
             raise FineTuningError(
                 f"The ledger of jobs, {self.path}, can't be used: {error}. Without it the same "
