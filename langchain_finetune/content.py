@@ -8,6 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+INSTRUCTIONS = frozenset({"system", "developer"})
+"""Roles of instructions."""
+
 _TEXT = frozenset({"text", "input_text", "output_text"})
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 _CALLS = frozenset({"tool_use", "tool_call", "function_call", "invalid_tool_call"})
@@ -83,6 +86,16 @@ def join_text(message: dict[str, Any]) -> None:
         message["content"] = None
 
 
+def joined_text(content: Any) -> Any:
+    """Return text in parts as one string; other content unchanged."""
+    if not isinstance(content, list):
+        return content
+    parts = [mapping(part) for part in content]
+    if all(part.get("type") == "text" for part in parts):
+        return "".join(part.get("text") or "" for part in parts)
+    return content
+
+
 def content_calls(content: Any) -> list[dict[str, Any]]:
     """Return the tool calls in an answer's content, in wire form.
 
@@ -146,6 +159,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping unchanged, and an empty one for any other value."""
     # Checking for a dict first is several times as fast, and nearly all values are dicts.
     return value if isinstance(value, (dict, Mapping)) else {}
+
+
+def entries(value: Any) -> list[Any]:
+    """Return a list unchanged, and an empty one for any other value."""
+    return value if isinstance(value, list) else []
 
 
 def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:

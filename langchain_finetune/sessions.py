@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -80,15 +80,12 @@ class EncodedChat:
     fit_for: tuple[str, ...]
 
 
-ReadEncoded = Callable[
-    [Callable[[Skip], None]],
-    Iterator[FineTuningSession] | Iterator[FineTuningSession | EncodedChat],
-]
-Chat = TypeVar("Chat", bound=FineTuningSession | EncodedChat)
+Read = Callable[[Callable[[Skip], None]], Iterator[Any]]
+"""Yields sessions, and passes skips to the function that it is given."""
 
 
 class Sessions:
-    """Sessions that are read when they are iterated, anew each time.
+    """Sessions that are read each time they are iterated.
 
     Args:
         read: Yields the sessions, and passes skips to the function that it is given.
@@ -108,11 +105,11 @@ class Sessions:
 
     def __init__(
         self,
-        read: Callable[[Callable[[Skip], None]], Iterator[FineTuningSession]],
+        read: Read,
         *,
         strict: bool = False,
         origin: Mapping[str, Any] | None = None,
-        read_encoded: ReadEncoded | None = None,
+        read_encoded: Read | None = None,
     ) -> None:
         self._read = read
         self._read_encoded = read_encoded or read
@@ -137,13 +134,13 @@ class Sessions:
         """
         return self._start(self._read_encoded)
 
-    def _start(self, read: Callable[[Callable[[Skip], None]], Iterator[Chat]]) -> Iterator[Chat]:
+    def _start(self, read: Read) -> Iterator[Any]:
         self.skipped = []
         self.notes = Counter()
         chats = read(self.skipped.append)
         return self._all_or_error(chats) if self._strict else chats
 
-    def _all_or_error(self, chats: Iterator[Chat]) -> Iterator[Chat]:
+    def _all_or_error(self, chats: Iterator[Any]) -> Iterator[Any]:
         yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
@@ -176,29 +173,16 @@ def changed(
         True
     """
 
-    def read(skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
-        passed = 0
+    def read(_: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
         sessions = iter(source)
-        try:
-            for session in sessions:
-                yield change(session)  # type: ignore[misc]
-                passed = _pass_on(source, passed, skip)
-        finally:
-            _pass_on(source, passed, skip)
-            if isinstance(source, Sessions):
-                result.notes.update(source.notes)
+        if isinstance(source, Sessions):
+            # The same objects, so that they grow together.
+            result.skipped, result.notes = source.skipped, source.notes
+        return map(change, sessions)  # type: ignore[arg-type]
 
     origin = source.origin if isinstance(source, Sessions) else None
     result = Sessions(read, origin=origin)
     return result
-
-
-def _pass_on(source: Iterable[ChatSession], passed: int, skip: Callable[[Skip], None]) -> int:
-    if not isinstance(source, Sessions):
-        return 0
-    for skipped in source.skipped[passed:]:
-        skip(skipped)
-    return len(source.skipped)
 
 
 def _lost(skips: Sequence[Skip]) -> str:

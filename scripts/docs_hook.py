@@ -10,12 +10,15 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, get_args
 
 import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 import langchain_finetune
 from langchain_finetune.cli.app import app
@@ -42,13 +45,65 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return _MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
 
 
-class ExampleSections(griffe.Extension):
-    """Let `Example:` begin a section of examples, as `Examples:` does."""
+class PackageDocs(griffe.Extension):
+    """Show what Griffe alone does not: examples as code, and arguments of pydantic's models."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Rename the section in a docstring."""
+        """Let a docstring's `Example:` begin a section of examples, as `Examples:` does."""
         if obj.docstring:
             obj.docstring.value = re.sub(r"(?m)^Example:$", "Examples:", obj.docstring.value)
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Give the `__init__` of each model its fields as arguments."""
+        for module in (pkg, *_submodules(pkg)):
+            for cls in module.classes.values():
+                if not cls.is_alias:
+                    _add_fields(cls)
+
+
+def _submodules(module: griffe.Module) -> Iterator[griffe.Module]:
+    for each in module.modules.values():
+        if not each.is_alias:
+            yield each
+            yield from _submodules(each)
+
+
+def _add_fields(cls: griffe.Class) -> None:
+    kind = resolve_name(cls.path)
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return
+    written = {
+        name: attribute.annotation
+        for base in reversed([cls, *cls.mro()])
+        for name, attribute in base.attributes.items()
+    }
+    itself = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
+    own = cls.members.get("__init__")
+    given = list(own.parameters) if isinstance(own, griffe.Function) else [itself]
+    last = [each for each in given if each.kind is griffe.ParameterKind.var_keyword]
+    if own is not None and not last:
+        return
+    fields = [
+        griffe.Parameter(
+            name,
+            annotation=written[name],
+            kind=griffe.ParameterKind.keyword_only,
+            default=_default(field),
+        )
+        for name, field in kind.model_fields.items()
+        if name in written and name not in {each.name for each in given}
+    ]
+    first = [each for each in given if each not in last]
+    init = griffe.Function("__init__", parameters=griffe.Parameters(*first, *fields, *last))
+    cls.set_member("__init__", init)
+
+
+def _default(field: FieldInfo) -> str | None:
+    if field.is_required():
+        return None
+    if isinstance(field.default, BaseModel):
+        return f"{type(field.default).__name__}()"
+    return "..." if field.default_factory else repr(field.default)
 
 
 def command_line() -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from langchain_finetune.content import entries, mapping
+
 MOST_STEPS = 10_000
 """Most schemas that a check may visit, which takes about a tenth of a second."""
 
@@ -69,15 +71,15 @@ def takes_too_long(schema: Mapping[str, Any], value: Any) -> bool:
     """
     steps: dict[tuple[int, int], int] = {}
 
-    def count(part: Any, held: Any) -> int:
+    def count(part: Any, value: Any) -> int:
         if not isinstance(part, dict):
             return 1
-        key = id(part), id(held)
+        key = id(part), id(value)
         if key not in steps:
             # For a schema that refers to itself with the same value, validators stop, too.
             steps[key] = 1
             total = 1
-            for each, of in _applied(schema, part, held):
+            for each, of in _applied(schema, part, value):
                 total += count(each, of)
                 if total > MOST_STEPS:
                     break
@@ -90,38 +92,38 @@ def takes_too_long(schema: Mapping[str, Any], value: Any) -> bool:
         return True
 
 
-def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], held: Any) -> Iterator[Any]:
+def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], value: Any) -> Iterator[Any]:
     """Yield the schemas that a schema applies, each with the value that it is applied to."""
     same = [*_referred(schema, part), *(part[name] for name in _SAME if name in part)]
     for name in _LISTS:
-        same += _list(part.get(name))
-    if isinstance(held, dict):
+        same += entries(part.get(name))
+    if isinstance(value, dict):
         for name in ("dependentSchemas", "dependencies"):
-            same += _dict(part.get(name)).values()
-        yield from _to_values(part, held)
-    elif isinstance(held, list):
-        yield from _to_items(part, held)
+            same += mapping(part.get(name)).values()
+        yield from _to_values(part, value)
+    elif isinstance(value, list):
+        yield from _to_items(part, value)
     for each in same:
-        yield each, held
+        yield each, value
 
 
-def _to_values(part: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[Any]:
-    for key, each in _dict(part.get("properties")).items():
-        if key in held:
-            yield each, held[key]
-    of_values = [*_dict(part.get("patternProperties")).values()]
+def _to_values(part: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Any]:
+    for key, each in mapping(part.get("properties")).items():
+        if key in value:
+            yield each, value[key]
+    of_values = [*mapping(part.get("patternProperties")).values()]
     of_values += [part[name] for name in _OF_VALUES if name in part]
     for each in of_values:
-        for item in held.values():
+        for item in value.values():
             yield each, item
 
 
-def _to_items(part: Mapping[str, Any], held: list[Any]) -> Iterator[Any]:
+def _to_items(part: Mapping[str, Any], value: list[Any]) -> Iterator[Any]:
     for name in ("prefixItems", "items"):
-        yield from zip(_list(part.get(name)), held, strict=False)
+        yield from zip(entries(part.get(name)), value, strict=False)
     for name in _OF_ITEMS:
         if isinstance(part.get(name), dict):
-            for item in held:
+            for item in value:
                 yield part[name], item
 
 
@@ -137,14 +139,6 @@ def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[An
             if isinstance(found, list) and key.isdigit() and int(key) < len(found):
                 found = found[int(key)]
             else:
-                found = _dict(found).get(key)
+                found = mapping(found).get(key)
         if isinstance(found, dict):
             yield found
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Training files that are there already, held to an engine's rules."""
+"""Checks of existing training files against an engine's rules."""
 
 import os
 from dataclasses import dataclass

@@ -7,12 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from langchain_finetune.content import INSTRUCTIONS
 from langchain_finetune.convert.rows import Row
 
 _DISTINCT = 256
 """Most distinct values that are counted; later ones count only if they repeat these."""
-
-_INSTRUCTIONS = frozenset({"system", "developer"})
 
 
 class TrainedContract(BaseModel):
@@ -122,6 +121,6 @@ def fingerprint(value: Any) -> str:
 
 def _system_prompt(messages: Any) -> str | None:
     for message in messages or ():
-        if message.get("role") in _INSTRUCTIONS and isinstance(message.get("content"), str):
+        if message.get("role") in INSTRUCTIONS and isinstance(message.get("content"), str):
             return str(message["content"])
     return None

@@ -1,8 +1,8 @@
 """Duplicate chats, and chats of one part of the data that repeat another part.
 
-The index of what was seen is a temporary SQLite database: it has no name, holds hashes and ids but
-no text, and is gone when it is closed. Near duplicates are found by locality-sensitive hashing:
-signatures are cut into bands, and only chats that share a band are compared, by their shingles
+The index of earlier chats is a temporary SQLite database: it has no name, contains hashes and ids
+but no text, and is gone when it is closed. Near duplicates are found by locality-sensitive hashing:
+signatures are divided into bands, and only chats that share a band are compared, by their shingles
 (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3.4).
 """
 

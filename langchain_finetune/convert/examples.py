@@ -118,16 +118,15 @@ class Examples:
         prices: Prices | None = None,
         text: bool = False,
     ) -> ConversionReport:
-        """Read all chats once, in flat memory, and return what is to be said of them.
+        """Read all chats once, in flat memory, and return a report.
 
         Args:
-            engine: The engine that it is for, such as `openai` or `local`.
-            model: The base that it is for; its costs are told first. By default the one that
-                `Convert` names.
-            n_epochs: How often each example will be seen; None leaves it to the engine.
+            engine: The engine to train with, such as `openai` or `local`.
+            model: The base model, whose estimate comes first; by default that of `Convert`.
+            n_epochs: Number of epochs; None leaves it to the engine.
             prices: USD per million trained tokens, by base, instead of the known prices.
-            text: Quote the beginnings of the most unusual examples. By default the report holds
-                numbers and ids only.
+            text: Quote the beginnings of the most unusual examples. By default the report
+                contains numbers and ids only.
 
         Raises:
             ConvertError: `n_epochs` is below 1, or a price below 0.

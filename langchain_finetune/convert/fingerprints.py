@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from msgspec.json import Decoder, Encoder
 
+from langchain_finetune.content import INSTRUCTIONS, joined_text
 from langchain_finetune.convert.rows import Example, Row, conversations, request_of
 from langchain_finetune.errors import ConvertError
 
@@ -19,8 +20,7 @@ _decode = Decoder().decode
 _encode = Encoder(order="sorted").encode
 _SHINGLE = 3
 _SEED = 1
-_PROMPTS = frozenset({"system", "developer"})
-# Scripts that put no spaces between words give a word for each letter: Thai, Lao, Myanmar, Khmer,
+# In scripts without spaces between words, each letter is a word: Thai, Lao, Myanmar, Khmer,
 # kana, Han.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
@@ -117,10 +117,10 @@ def _texts(example: Example) -> Iterator[str]:
     for conversation in conversations(example):
         for message in conversation:
             role = message.get("role")
-            if role in _PROMPTS:
+            if role in INSTRUCTIONS:
                 continue
             yield str(role)
-            content = _content(message.get("content"))
+            content = joined_text(message.get("content"))
             yield content if isinstance(content, str) else orjson.dumps(content).decode()
             yield message.get("refusal") or ""
             for call in (*(message.get("tool_calls") or ()), {"function": message}):
@@ -136,7 +136,7 @@ def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> Mapping[str
         return message
     bare = {key: value for key, value in message.items() if value is not None and key != "weight"}
     if "content" in bare:
-        bare["content"] = _content(bare["content"])
+        bare["content"] = joined_text(bare["content"])
     if calls := bare.get("tool_calls"):
         bare["tool_calls"] = [
             {**call, "id": ids.setdefault(call.get("id"), len(ids)), "function": _call(call)}
@@ -145,17 +145,6 @@ def _bare(message: Mapping[str, Any], ids: dict[str | None, int]) -> Mapping[str
     if "tool_call_id" in bare:
         bare["tool_call_id"] = ids.setdefault(bare["tool_call_id"], len(ids))
     return bare
-
-
-def _content(content: Any) -> Any:
-    """Return text in parts as one string; other content unchanged."""
-    if isinstance(content, list) and all(_is_text(part) for part in content):
-        return "".join(part.get("text") or "" for part in content)
-    return content
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "text"
 
 
 def _call(call: Mapping[str, Any]) -> Any:

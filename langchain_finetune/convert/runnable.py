@@ -154,15 +154,6 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
         """
         return self._call_with_config(self._examples, sessions_of(input), config, **kwargs)
 
-    async def ainvoke(
-        self,
-        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Examples:
-        """Return the examples like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(self._aexamples, sessions_of(input), config, **kwargs)
-
     def _examples(self, sessions: Iterable[ChatSession]) -> Examples:
         return Examples(
             sessions,
@@ -172,9 +163,6 @@ class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
                 mode="json", exclude={"name"}, exclude_defaults=True, fallback=named
             ),
         )
-
-    async def _aexamples(self, sessions: Iterable[ChatSession]) -> Examples:
-        return self._examples(sessions)
 
     def _rows(
         self, sessions: Iterable[ChatSession], outcome: Outcome, target: Target

@@ -4,7 +4,7 @@ The patterns are LangSmith's (`langsmith.anonymizer.DEFAULT_SECRET_RULES`): keys
 their providers, tokens of known structure, and values assigned to names such as `password`.
 
 As a fast path, RE2 scans each line for all patterns at once, in linear time, and only lines with a
-possible match are searched text by text. Without it, `prepare` of a file takes twice as long.
+possible match are searched text by text. This halves the CPU time of `prepare`.
 """
 
 import re

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
+from langchain_finetune.content import INSTRUCTIONS
 from langchain_finetune.convert.rows import Example, Outcome, Row, request_of
 from langchain_finetune.convert.tokens.count import Count, Over, Unfit
 from langchain_finetune.convert.tokens.counter import Counter, counted
 
 TooLong = Literal["reject", "drop_oldest"]
 
-_PROMPTS = frozenset({"system", "developer"})
-_REQUESTS = _PROMPTS | {"user"}
+_REQUESTS = INSTRUCTIONS | {"user"}
 
 
 def fitting_rows(
@@ -78,7 +78,7 @@ def shortened(
     messages = request_of(example).get("messages") or []
     cuts = _turns(messages)
     prompts = next(
-        (place for place, each in enumerate(messages) if each.get("role") not in _PROMPTS), 0
+        (place for place, each in enumerate(messages) if each.get("role") not in INSTRUCTIONS), 0
     )
     cuts = [cut for cut in cuts if cut > prompts]
     found: tuple[Example, Count, int] | None = None

@@ -9,8 +9,7 @@ source, since the model saw plain text without roles.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.dialects.untrusted import entries
+from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

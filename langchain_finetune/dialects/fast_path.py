@@ -2,7 +2,7 @@
 
 Most runs have one format: a chat with one answer as written by LangChain's tracer for Python. For
 these, `traced_line` returns exactly the bytes that `read_run`, `supervised_example` and
-`encode_line` produce, in a sixth of the time; `Convert` of a file takes 0.3 of the time. It
+`encode_line` produce, in a sixth of the time, which saves 40% of the CPU time of `prepare`. It
 accepts a run only if that is certain and the example meets all rules of `checks`. For any other it
 returns None, and `read_run` reads it, which supports all formats and says why it skips a run.
 """

@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.dialects.messages import read_messages
 from langchain_finetune.dialects.request_settings import add_settings
-from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

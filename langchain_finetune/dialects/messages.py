@@ -9,13 +9,13 @@ from typing import Any, Literal
 from langchain_finetune.content import (
     UnreadableChatError,
     content_calls,
+    entries,
     join_text,
     mapping,
     reasoning_text,
     wire_call,
     wire_content,
 )
-from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, fields_to_wire
 
 _ROLES = {"human": "user", "ai": "assistant"}

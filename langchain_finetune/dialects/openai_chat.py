@@ -9,10 +9,9 @@ openai-agents), `{"message": ...}`, `{"messages": [...]}`, `{"output": message o
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.dialects.messages import read_messages
 from langchain_finetune.dialects.request_settings import add_settings
-from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_finetune.content import (
     UnreadableChatError,
+    entries,
     mapping,
     reasoning_text,
     wire_call,
@@ -17,7 +18,6 @@ from langchain_finetune.content import (
 )
 from langchain_finetune.dialects.messages import add_reasoning, read_messages
 from langchain_finetune.dialects.request_settings import add_settings
-from langchain_finetune.dialects.untrusted import entries
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.dialects.untrusted import entries, thread_of
+from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.dialects.untrusted import thread_of
 
 _OPERATIONS = frozenset({None, "chat", "text_completion", "generate_content"})
 _ERRORS = frozenset({"ERROR", "2", "STATUS_CODE_ERROR"})

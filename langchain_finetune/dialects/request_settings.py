@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.dialects.untrusted import entries
+from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.sessions import FineTuningSession
 
 _CLASS = re.compile(r"<class '(?:.*\.)?(\w+)'>")

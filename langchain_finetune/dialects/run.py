@@ -87,13 +87,13 @@ def _require_finished(run: Mapping[str, Any]) -> None:
 def _require_json(session: FineTuningSession) -> None:
     """Reject values that JSON cannot represent, such as unpaired surrogates or objects."""
     wire = wire_messages(session)
-    held = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
+    data = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
     empty = sum(message.get("content") is None for message in wire)
     try:
-        text = orjson.dumps(held, default=refuse_value)
+        text = orjson.dumps(data, default=refuse_value)
         if text.count(b"null") > empty:
             # orjson writes infinity, which runs not read from JSON may contain, as null.
-            json.dumps(held, allow_nan=False)
+            json.dumps(data, allow_nan=False)
     except orjson.JSONEncodeError as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None

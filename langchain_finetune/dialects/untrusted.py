@@ -60,11 +60,6 @@ def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
     return {key: unescaped(entry, depth + 1, literal=literal) for key, entry in value.items()}
 
 
-def entries(value: Any) -> list[Any]:
-    """Return a list unchanged, and an empty one for any other value."""
-    return value if isinstance(value, list) else []
-
-
 Read = TypeVar("Read")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
@@ -177,7 +177,7 @@ class Engine(ABC):
     takes_base_url: bool = True
     needs_base_url: bool = False
     profile: Profile = OPENAI
-    lines: tuple[LineKind, ...] = ("supervised", "preference", "completion")
+    lines: tuple[LineKind, ...] = get_args(LineKind)
     prices: Mapping[str, float] = field(default_factory=dict)
     price_source: str = "its price list"
     price_as_of: str | None = None

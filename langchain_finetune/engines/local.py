@@ -37,7 +37,7 @@ from langchain_finetune.home import (
     read_key,
 )
 from langchain_finetune.local.training.plan import make_plan
-from langchain_finetune.methods import Hyperparameters
+from langchain_finetune.methods import METHODS, Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
@@ -238,7 +238,7 @@ ENGINE = _LocalEngine(
     key_variable=KEY_VARIABLE,
     takes_base_url=False,
     profile=LOCAL,
-    lines=("supervised", "preference"),
+    lines=tuple(method.lines[0] for method in METHODS.values()),
     # Above 100 M parameters with LoRA.
     speeds={
         NANO: Speed(2500.0, 1_200_000, _SPEED_SOURCE),

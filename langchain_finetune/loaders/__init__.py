@@ -1,4 +1,4 @@
-"""Where chats come from: LangSmith's runs, threads and datasets, files, any `BaseChatLoader`.
+"""Loaders of chats: LangSmith's runs, threads and datasets, files, and any `BaseChatLoader`.
 
 Internal: `langchain_finetune` exports what is public.
 """

@@ -1,4 +1,4 @@
-"""Annotation queues: which traces are in them."""
+"""Annotation queues and their runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from langsmith import Client
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.filter_language import one_of
-from langchain_finetune.loaders.langsmith_client import ask, reading
+from langchain_finetune.loaders.langsmith_client import reading, request_json
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import Run
 
 _PAGE = 100
-"""Most queued runs in one answer."""
+"""Most queued runs in one response."""
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,30 @@ class QueuedRuns:
         """Return the condition on the root run, in LangSmith's filter language."""
         return one_of("id", self.trace_ids)
 
-    def holds(self, run: Run) -> bool:
-        """Return whether a run is queued, or lies below one that is.
+    def contains(self, run: Run) -> bool:
+        """Return whether a run is queued, or below one that is.
 
         Args:
-            run: Its `dotted_order` names it and all above it: `<time>Z<id>.<time>Z<id>`.
+            run: Its `dotted_order` names it and its ancestors: `<time>Z<id>.<time>Z<id>`.
         """
-        line = {step[-36:] for step in str(run.get("dotted_order") or "").split(".")}
-        return not self.run_ids.isdisjoint({str(run["id"]), *line})
+        path = {step[-36:] for step in str(run.get("dotted_order") or "").split(".")}
+        return not self.run_ids.isdisjoint({str(run["id"]), *path})
 
 
 def queued_runs(client: Client, query: RunQuery) -> Iterator[QueuedRuns]:
-    """Yield the runs of the query's annotation queue, in its order, some at a time.
+    """Yield the runs of the query's annotation queue in batches, in its order.
 
     Raises:
         LoadError: There is no such queue, or LangSmith can't be read.
     """
     name = query.annotation_queue
-    assert name is not None, "asked for where there is one"
+    assert name is not None, "only called with a queue"
     with reading(client, f"annotation queue {str(name)!r}"):
         params: dict[str, Any] = {"limit": _PAGE, "offset": 0}
         if query.annotation_status:
             params["status"] = query.annotation_status
         path = f"/annotation-queues/{_queue_id(client, name)}/runs"
-        while items := ask(client, "GET", path, params=params):
+        while items := request_json(client, "GET", path, params=params):
             yield _queued(items)
             if len(items) < _PAGE:
                 return
@@ -68,7 +68,7 @@ def queued_runs(client: Client, query: RunQuery) -> Iterator[QueuedRuns]:
 def _queue_id(client: Client, queue: str | UUID) -> UUID:
     if isinstance(queue, UUID):
         return queue
-    # Kept as JSON, an id is a text too.
+    # In a query stored as JSON, an id is text, too.
     found = next(client.list_annotation_queues(name=queue, limit=1), None)
     if found is not None:
         return found.id

@@ -1,4 +1,4 @@
-"""A chat loader that is also a Runnable."""
+"""Base of the chat loaders, which are also Runnables."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -13,25 +13,25 @@ from pydantic_core import to_jsonable_python
 from langchain_finetune.errors import ConvertError, LoadError, raised_by
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
-_NOT_TOLD = {"client", "loader", "name", "runs"}
-"""Settings that hold keys, foreign objects or training text."""
+_PRIVATE = {"client", "loader", "name", "runs"}
+"""Settings that contain keys, objects or training text."""
 
 Overrides = dict[str, Any] | BaseModel | None
-"""Settings for one time: a `RunQuery`, or some of its fields."""
+"""Settings for one call: a `RunQuery`, or some of its fields."""
 
 
 class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
     """Base of this package's loaders: a `BaseChatLoader` that composes with `|`.
 
-    `invoke` reads nothing yet: it returns `Sessions`, which read when they are iterated. So a
-    pipeline streams however many chats there are, and a trace of it holds no chat.
+    `invoke` reads nothing yet: it returns `Sessions`, which are read when they are iterated. So a
+    pipeline streams any number of chats, and its trace contains no chat.
 
-    A subclass says how to read in `read_sessions`.
+    Subclasses implement `read_sessions`.
 
     Attributes:
-        strict: Raise a `LoadError` if a chat was left out, with counts by reason and the first
-            ids. It comes after the last session, so that it names all reasons; nothing is
-            submitted before that, since a training file is written whole.
+        strict: Raise a `LoadError` if a chat was skipped, with counts by reason and the first ids.
+            It is raised after the last session, so that it names all reasons; nothing is
+            submitted before that, since a training file is written completely first.
     """
 
     model_config = ConfigDict(
@@ -44,18 +44,18 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield sessions one by one; hand what is left out to `skip`.
+        """Yield sessions one by one; pass those that are left out to `skip`.
 
         Args:
-            overrides: Settings for this time only, as given to `invoke`.
-            skip: Called with each chat that is left out.
+            overrides: Settings for this call, as passed to `invoke`.
+            skip: Called with each chat that is skipped.
 
         Raises:
             LoadError: The source can't be read.
         """
 
     def lazy_load(self) -> Iterator[FineTuningSession]:
-        """Yield the sessions one by one, as `BaseChatLoader` has it."""
+        """Yield the sessions one by one, as `BaseChatLoader` defines it."""
         return iter(self.invoke(None))
 
     def invoke(
@@ -64,14 +64,14 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Sessions:
-        """Return the sessions, to be read when they are iterated.
+        """Return the sessions, which are read when they are iterated.
 
         Args:
-            input: Settings that replace the loader's own this time, such as
-                `{"project_name": "app"}`; also as a `RunQuery`, of which the fields count that
-                were set. None or `{}` for none.
+            input: Settings that replace the loader's own for this call, such as
+                `{"project_name": "app"}`; or a `RunQuery`, of which the fields that were set
+                apply. None or `{}` for no changes.
             config: LangChain's run configuration.
-            kwargs: Further settings for this time, as `bind` gives them.
+            kwargs: Further settings for this call, as passed by `bind`.
         """
         return self._call_with_config(self._sessions, input, config, **kwargs)
 
@@ -81,8 +81,8 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Sessions:
-        """Return the sessions like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(self._asessions, input, config, **kwargs)
+        """Return the sessions like `invoke`."""
+        return await super().ainvoke(input, config, **kwargs)
 
     def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
         changes = {**settings, **as_changes(overrides)}
@@ -94,27 +94,25 @@ class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
         return sessions
 
     def origin(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is asked for in JSON's terms: the loader, its settings, those of this time.
+        """Return the loader and its settings as JSON data, including those for this call.
 
-        Clients, run objects and functions are left out or named only, so no key or text is in it.
+        Clients and run objects are left out and functions are named only, so it contains no keys
+        or text.
         """
         settings = self.model_dump(
-            mode="json", exclude=_NOT_TOLD, exclude_defaults=True, fallback=named
+            mode="json", exclude=_PRIVATE, exclude_defaults=True, fallback=named
         )
-        told = {"loader": type(self).__name__, **settings}
-        this_time = {key: value for key, value in overrides.items() if key not in _NOT_TOLD}
+        origin = {"loader": type(self).__name__, **settings}
+        this_time = {key: value for key, value in overrides.items() if key not in _PRIVATE}
         if this_time:
-            told["this_time"] = to_jsonable_python(this_time, fallback=named)
-        return told
-
-    async def _asessions(self, overrides: Overrides, **settings: Any) -> Sessions:
-        return self._sessions(overrides, **settings)
+            origin["this_time"] = to_jsonable_python(this_time, fallback=named)
+        return origin
 
 
 def count_reasoning(
     sessions: Iterator[FineTuningSession], notes: Counter[str]
 ) -> Iterator[FineTuningSession]:
-    """Yield the sessions; `notes` counts the parts of reasoning that were left out of them."""
+    """Yield the sessions; `notes` counts the dropped parts of reasoning."""
     for session in sessions:
         if dropped := session.get("source", {}).get("dropped_reasoning"):
             notes["dropped_reasoning"] += int(dropped)
@@ -122,7 +120,7 @@ def count_reasoning(
 
 
 def named(value: Any) -> str:
-    """Return the name of a function or of another thing that JSON can't say."""
+    """Return the name of a function, or of the type of another object that is not JSON."""
     thing = value if hasattr(value, "__qualname__") else type(value)
     # Methods of built-in types, such as `str.lower`, have no module.
     module = getattr(thing, "__module__", None) or "builtins"
@@ -130,11 +128,13 @@ def named(value: Any) -> str:
 
 
 def as_changes(overrides: Overrides) -> dict[str, Any]:
-    """Return settings for one time as a dict; of an object only what was set."""
+    """Return settings for one call as a dict; of an object only fields that were set."""
     if isinstance(overrides, BaseModel):
         return overrides.model_dump(exclude_unset=True)
     if not isinstance(overrides, dict | None):
-        raise LoadError(f"A loader is invoked with settings, not {type(overrides).__name__}.")
+        raise LoadError(
+            f"A loader is invoked with a dict or a RunQuery, not {type(overrides).__name__}."
+        )
     return overrides or {}
 
 
@@ -142,7 +142,7 @@ class PlainLoader(SessionLoader):
     """Any `BaseChatLoader` as the first step of a pipeline.
 
     Args:
-        loader: For example one of `langchain_community.chat_loaders`.
+        loader: The loader, such as one of `langchain_community.chat_loaders`.
     """
 
     loader: BaseChatLoader
@@ -150,32 +150,32 @@ class PlainLoader(SessionLoader):
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield what the loader yields; it skips in ways of its own."""
+        """Yield the loader's sessions; its own skips are unknown."""
         del skip
         if overrides:
             raise LoadError(
-                f"{type(self.loader).__name__} takes no settings at call time: invoke with {{}}."
+                f"{type(self.loader).__name__} accepts no settings at call time: invoke with {{}}."
             )
         yield from self.loader.lazy_load()  # type: ignore[misc]
 
     def origin(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the loader's name; its settings are its own."""
+        """Return the loader's name; its settings are unknown."""
         del overrides
         return {"loader": type(self.loader).__name__}
 
 
 def composable(step: Any) -> Any:
-    """Return what may stand on the left of a `|`: a loader that is no Runnable becomes one."""
+    """Return a step for the left of a `|`: a loader that is not a Runnable becomes one."""
     if isinstance(step, BaseChatLoader) and not isinstance(step, RunnableSerializable):
         return PlainLoader(loader=step)
     return step
 
 
 def sessions_of(source: Any) -> Sessions:
-    """Return the sessions of a loader or of any iterable, as a value that traces show no text of.
+    """Return the sessions of a loader or any iterable, as an object whose repr has no text.
 
     Raises:
-        ConvertError: Nothing that sessions can be read from.
+        ConvertError: The value is not a source of sessions.
     """
     loader = composable(source)
     if isinstance(loader, SessionLoader):
@@ -183,21 +183,19 @@ def sessions_of(source: Any) -> Sessions:
     if isinstance(source, Sessions):
         return source
     if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
-        raise ConvertError(f"Sessions are needed, such as a loader's, not {type(source).__name__}.")
+        raise ConvertError(f"The input must be sessions or a loader, not {type(source).__name__}.")
     if iter(source) is not source:
         return Sessions(lambda _: iter(source))
     return Sessions(_once(source))
 
 
 def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterator[Any]]:
-    """Return a reader of an iterator, which says so when it is used up."""
+    """Return a reader of an iterator that raises an error when it is used again."""
     used: list[bool] = []
 
     def read(_: Callable[[Skip], None]) -> Iterator[Any]:
         if used:
-            raise ConvertError(
-                "The sessions were given as an iterator, which is used up: give a list."
-            )
+            raise ConvertError("The sessions were an iterator, which is exhausted: pass a list.")
         used.append(True)
         return sessions
 
@@ -207,10 +205,10 @@ def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterato
 def is_wanted(
     run: Mapping[str, Any], where: Callable[[Any], bool] | None, run_id: str | None = None
 ) -> bool:
-    """Return whether the user's function takes a run; `run_id` names one that has no id.
+    """Return whether the user's function accepts a run; `run_id` is for a run without an id.
 
     Raises:
-        LoadError: It failed.
+        LoadError: The function failed.
     """
     try:
         return where is None or bool(where(run))

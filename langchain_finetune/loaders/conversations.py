@@ -1,4 +1,4 @@
-"""A thread's calls become whole conversations. Pure."""
+"""Joining the calls of a trace or a thread to conversations."""
 
 import hashlib
 import json
@@ -9,18 +9,19 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.content import INSTRUCTIONS, joined_text
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
 
-MOST_TRACES = 10_000
-"""How many traces are remembered: those that were seen last. One takes some kilobytes."""
+MAX_TRACES = 10_000
+"""Most traces that are remembered, an LRU cache; each takes some kilobytes."""
 
 
 class Folder:
-    """Remembers what was said in traces, by fingerprints.
+    """Detects calls that a newer call of the trace contains, by fingerprints.
 
-    Calls must come newest first, as LangSmith gives them: then a call that is part of another
-    comes after it, and needs only be dropped.
+    Calls must come newest first, as from LangSmith: then a call that is part of another comes
+    after it, and can be dropped.
 
     Example:
         >>> from langchain_finetune.messages import WireMessages
@@ -37,18 +38,18 @@ class Folder:
         self._traces: OrderedDict[str, set[bytes]] = OrderedDict()
 
     def folds(self, trace_id: str, session: FineTuningSession) -> bool:
-        """Return whether a newer call of the trace holds all of a call; remember the call if not.
+        """Return whether a newer call of the trace contains a call; remember the call if not.
 
         Args:
-            trace_id: The trace that the call belongs to.
-            session: The call: what was sent, then what came back.
+            trace_id: The trace of the call.
+            session: The call: the request and its answer.
 
         Raises:
             UnreadableChatError: A message cannot be represented in the wire form.
         """
         known = self._traces.setdefault(trace_id, set())
         self._traces.move_to_end(trace_id)
-        if len(self._traces) > MOST_TRACES:
+        if len(self._traces) > MAX_TRACES:
             self._traces.popitem(last=False)
         prints = fingerprints(session, wire_messages(session))
         if prints[-1] in known:
@@ -58,14 +59,14 @@ class Folder:
 
 
 def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -> list[bytes]:
-    """Return a fingerprint of each beginning of a chat: of one message, of two, ...
+    """Return a fingerprint of each prefix of a chat: of one message, of two, ...
 
     Args:
-        settings: What else the request said: `tools`, ...; chats that differ in it differ.
+        settings: Other fields of the request (`tools`, ...), which are part of the fingerprint.
         messages: The chat in wire form.
     """
-    said = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
-    state = hashlib.blake2b(_encoded(said), digest_size=16)
+    given = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+    state = hashlib.blake2b(_encoded(given), digest_size=16)
     found = []
     for message in messages:
         state.update(_encoded(_comparable(message)))
@@ -74,28 +75,23 @@ def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -
 
 
 def _comparable(message: WireMessage) -> dict[str, Any]:
-    """Return a message without what changes between an answer and its repetition as history."""
+    """Return a message without what differs between an answer and its repetition as history."""
     plain = {key: value for key, value in message.items() if value not in (None, "", [])}
     if message.get("role") == "assistant":
-        # Agents put their name on answers once they are history.
+        # Agents add their name to answers in the history.
         plain.pop("name", None)
-    content = plain.get("content")
-    if isinstance(content, list) and all(map(_is_text, content)):
-        plain["content"] = "".join(part.get("text", "") for part in content)
+    if "content" in plain:
+        plain["content"] = joined_text(plain["content"])
     if "tool_calls" in plain:
         plain["tool_calls"] = [_comparable_call(call) for call in plain["tool_calls"]]
     return plain
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "text"
 
 
 def _comparable_call(call: Mapping[str, Any]) -> list[Any]:
     function = call.get("function") or {}
     arguments: Any = function.get("arguments")
     with suppress(TypeError, ValueError):
-        # The spacing is the model's at first, and LangChain's in the history.
+        # The spacing is the model's in an answer, and LangChain's in the history.
         arguments = json.loads(arguments)
     return [call.get("id"), function.get("name"), arguments]
 
@@ -104,21 +100,18 @@ def _encoded(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
-_INSTRUCTIONS = frozenset({"system", "developer"})
-
-
 def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
-    """Return the conversations that a thread's calls make, the one that began first first.
+    """Return the conversations of a thread's calls, in the order of their beginnings.
 
-    - A call that sent the conversation so far takes its place: that is what the model saw.
-    - A call that sent nothing of it, only the instructions and what is new, is added at its end.
-    - A call that went another way (an answer that was made again, a history that was cut, other
-      instructions or tools) is a conversation of its own.
+    - A call that sent the conversation so far replaces it: that is what the model saw.
+    - A call that sent only the instructions and new messages is appended to it.
+    - Any other call (a regenerated answer, a truncated history, other instructions or tools) is a
+      conversation of its own.
 
     So most threads are one session.
 
     Args:
-        calls: Those of one thread, oldest first.
+        calls: The calls of one thread, oldest first.
 
     Raises:
         UnreadableChatError: A message cannot be represented in the wire form.
@@ -146,7 +139,7 @@ def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
 
 
 def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSession | None:
-    """Return a conversation with a call that goes on with it, or None where it does not."""
+    """Return a conversation continued by a call, or None if the call does not continue it."""
     old, new = wire_messages(known), wire_messages(call)
     before, after = fingerprints(known, old), fingerprints(call, new)
     if after[-1] in before:
@@ -157,9 +150,9 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
     fresh = new[start:]
     alike = start == _instructions(new) and before[:start] == after[:start]
     same_settings = fingerprints(known, old[:1]) == fingerprints(call, old[:1])
-    asked_again = len(after) > 1 and after[-2] in before
+    regenerated = len(after) > 1 and after[-2] in before
     has_history = any(message["role"] == "assistant" for message in fresh[:-1])
-    if not alike or not same_settings or asked_again or has_history or _open_calls(old):
+    if not alike or not same_settings or regenerated or has_history or _open_calls(old):
         return None
     whole = call.copy()
     whole["messages"] = WireMessages([*old, *fresh])
@@ -173,13 +166,13 @@ def _dropped_reasoning(session: FineTuningSession) -> int:
 
 
 def _instructions(messages: Sequence[WireMessage]) -> int:
-    """Return how many messages at the beginning are instructions."""
+    """Return the number of instructions at the beginning."""
     for position, message in enumerate(messages):
-        if message["role"] not in _INSTRUCTIONS:
+        if message["role"] not in INSTRUCTIONS:
             return position
     return len(messages)
 
 
 def _open_calls(messages: Sequence[WireMessage]) -> bool:
-    """Return whether a conversation ends with calls that nobody answered: nothing may follow."""
+    """Return whether a conversation ends with unanswered calls: nothing may follow."""
     return bool(messages[-1].get("tool_calls") or messages[-1].get("function_call"))

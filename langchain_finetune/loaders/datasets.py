@@ -9,7 +9,7 @@ from uuid import UUID
 
 from langsmith import Client
 from langsmith.schemas import Example
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.corrections import answered
@@ -26,19 +26,19 @@ from langchain_finetune.loaders.run_requests import Run, RunRequest
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
 
-EXAMPLES_TOGETHER = 100
-"""How many examples' runs are fetched with one request."""
+EXAMPLES_PER_REQUEST = 100
+"""Number of examples whose runs are fetched with one request."""
 
 
 def fetch_source_runs(
     client: Client, projects: QueriedProjects, examples: Sequence[Example]
 ) -> Mapping[str, Run]:
-    """Return the `llm` runs that examples were made from, by their ids.
+    """Return the `llm` runs from which examples were created, by id.
 
     Args:
         client: LangSmith's client.
-        projects: Where to look; LangSmith's new API finds no run without a project.
-        examples: At most `EXAMPLES_TOGETHER`.
+        projects: Projects to search; LangSmith's new API finds no run without one.
+        examples: At most `EXAMPLES_PER_REQUEST`.
 
     Raises:
         LoadError: LangSmith can't be read.
@@ -55,47 +55,46 @@ def against_run(
 ) -> FineTuningSession:
     """Return an example's session with its run's answer as `rejected`.
 
-    The request is then the run's: it has the tools, which an example may have lost. Where the run
-    is not known, holds no chat, or answered other messages, the session stays as it is.
+    The request is then that of the run, with the tools that an example may lack. If the run is
+    unknown, has no chat, or answered other messages, the session stays as it is.
 
     Args:
         session: The example's input and its reference answer.
-        run: The run that the example was made from, or None.
+        run: The run from which the example was created, or None.
         reasoning: How to handle the models' reasoning.
     """
     try:
-        told = read_run(run, reasoning) if run is not None else []
+        chats = read_run(run, reasoning) if run is not None else []
     except UnreadableChatError:
-        # It only adds to the example, which is whole without it.
+        # The run is optional: the example is complete without it.
         return session
-    *asked, reference = wire_messages(session)
-    for each in told[:1]:
-        if fingerprints({}, wire_messages(each)[:-1]) == fingerprints({}, asked):
+    *request, reference = wire_messages(session)
+    for each in chats[:1]:
+        if fingerprints({}, wire_messages(each)[:-1]) == fingerprints({}, request):
             return answered(each, reference)
     return session
 
 
 class LangSmithDatasetChatLoader(SessionLoader):
-    """Load chats from a LangSmith dataset: one session an example.
+    """Load chats from a LangSmith dataset: one session per example.
 
-    Takes the place of `langchain_community.chat_loaders.langsmith.LangSmithDatasetChatLoader`.
-    It reads datasets of type chat and today's key-value datasets with the chat-model schema, page
-    by page, in a version of your choice.
+    Replaces `langchain_community.chat_loaders.langsmith.LangSmithDatasetChatLoader`. Reads datasets
+    of type chat and key-value datasets with the chat-model schema, page by page, in any version.
 
     Args:
-        dataset_name: Name of the dataset; or give its id.
+        dataset_name: Name of the dataset, if `dataset_id` is not set.
         dataset_id: Id of the dataset.
-        as_of: Version tag or time; the newest version by default.
-        splits: Only examples of these splits.
+        as_of: Version tag or time; by default the newest version.
+        splits: Load only examples of these splits.
         client: LangSmith's client; by default one from the environment.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
-        use_source_run: Fetch the `llm` run that each example was made from
-            (`source_run_id`). Where the example asks what the run asked, the run's answer becomes
-            the session's `rejected`, and the run's tools are the session's: so people's
-            corrections of examples become pairs of preference.
-        project_name: Project of those runs, or several; LangSmith's new API finds no run without
-            it.
+        use_source_run: Fetch the `llm` run from which each example was created
+            (`source_run_id`). If example and run have the same request, the run's answer becomes
+            the session's `rejected`, and its tools become the session's: so corrections of
+            examples become preferences.
+        project_name: Project or projects of those runs; LangSmith's new API finds no run without
+            one.
 
     Example:
         ```python
@@ -103,10 +102,6 @@ class LangSmithDatasetChatLoader(SessionLoader):
         model = (loader | Convert() | FineTune(model="nano", engine="local")).invoke({})
         ```
     """
-
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
     dataset_name: str | None = None
     dataset_id: UUID | None = None
@@ -120,7 +115,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield one session an example; those that hold no chat are skipped.
+        """Yield one session per example; those without a chat are skipped.
 
         Raises:
             LoadError: LangSmith can't be reached, refuses the key, or has no such dataset.
@@ -135,7 +130,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
                 yield session
 
     def _changed(self, overrides: dict[str, Any]) -> Self:
-        """Return a loader with other settings; a name or an id takes the place of the other."""
+        """Return a loader with other settings; a name or an id replaces the other."""
         kept = self.model_dump(exclude={"client", "name"}, exclude_none=True)
         if overrides.keys() & {"dataset_name", "dataset_id"}:
             kept = {key: kept[key] for key in kept if key not in {"dataset_name", "dataset_id"}}
@@ -144,32 +139,34 @@ class LangSmithDatasetChatLoader(SessionLoader):
         except ValidationError as error:
             fault = error.errors()[0]
             place = ".".join(str(part) for part in fault["loc"])
-            raise LoadError(f"The dataset loader's setting {place!r}: {fault['msg']}.") from error
+            raise LoadError(
+                f"Setting {place!r} of the loader is invalid: {fault['msg']}."
+            ) from error
 
     def _examples_and_runs(self) -> Iterator[tuple[Example, Run | None]]:
-        """Yield each example, with the run that it was made from where that is asked for."""
+        """Yield each example, with its source run if requested."""
         examples = self._examples()
         if not self.use_source_run:
             if self.project_name:
-                raise LoadError("project_name is that of source runs: set use_source_run, too.")
+                raise LoadError("project_name is used only with use_source_run: set it, too.")
             yield from ((example, None) for example in examples)
             return
         self.client = self.client or reading_client()
         projects = find_projects(self.client, RunQuery(project_name=self.project_name))
-        while some := list(islice(examples, EXAMPLES_TOGETHER)):
+        while some := list(islice(examples, EXAMPLES_PER_REQUEST)):
             runs = fetch_source_runs(self.client, projects, some)
             yield from ((example, runs.get(str(example.source_run_id))) for example in some)
 
     def _examples(self) -> Iterator[Example]:
         if (self.dataset_name is None) == (self.dataset_id is None):
-            raise LoadError("Give the dataset's name or its id.")
+            raise LoadError("Set either dataset_name or dataset_id.")
         if self.client is None:
             self.client = reading_client()
         what = f"dataset {self.dataset_name or str(self.dataset_id)!r}"
         if self.as_of:
             what += f" as of {self.as_of}"
         with reading(self.client, what):
-            # For an unknown id the list would be empty; for a name the list would ask once more.
+            # For an unknown id the list would be empty; for a name it would send a request more.
             dataset = self.client.read_dataset(
                 dataset_name=self.dataset_name, dataset_id=self.dataset_id
             )

@@ -1,4 +1,4 @@
-"""What feedback and references say of answers: better ones, and scores."""
+"""Ratings of answers by feedback and references: corrections and scores."""
 
 import statistics
 import threading
@@ -8,29 +8,29 @@ from typing import Any
 
 from langsmith import Client
 
-from langchain_finetune.loaders.langsmith_client import ask
+from langchain_finetune.loaders.langsmith_client import request_json
 from langchain_finetune.loaders.query import FeedbackCondition
 from langchain_finetune.loaders.run_requests import Run, batches
 
 _RUNS_PER_REQUEST = 50
-"""The ids stand in the address, which proxies keep to 8 kB or less."""
+"""The ids are in the URL, which proxies limit to 8 kB or less."""
 
 _PAGE = 100
-"""Most feedback in one answer."""
+"""Most feedback in one response."""
 
 _EXAMPLES_PER_REQUEST = 50
-"""Their ids stand in the address, too."""
+"""Their ids are in the URL, too."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is said of an answer.
+class Rating:
+    """The rating of an answer.
 
     Attributes:
-        better: What it should have been, by a correction or a reference; or None.
-        score: What it is worth, or None.
-        group: Ids of the comparisons that the score was given in; only answers that were
-            compared with each other have the same.
+        better: The better answer, from a correction or a reference; or None.
+        score: Its score, or None.
+        group: Ids of the comparisons of the score; equal only for answers that were compared with
+            each other.
     """
 
     better: Any = None
@@ -38,47 +38,47 @@ class Judgement:
     group: str | None = None
 
 
-UNJUDGED = Judgement()
-"""Nothing is said."""
+UNRATED = Rating()
+"""There is no rating."""
 
 
-def fetch_judgements(
+def fetch_ratings(
     client: Client,
     runs: Sequence[Run],
     conditions: Sequence[FeedbackCondition],
     stop: threading.Event | None = None,
-) -> dict[str, Judgement]:
-    """Return what the wanted feedback says of runs, by the id that it was given for.
+) -> dict[str, Rating]:
+    """Return the ratings of runs from their feedback, by the run or trace that it is for.
 
     Args:
-        client: Asks `GET /feedback`.
-        runs: Whose feedback; that on the root is found by the trace's id.
-        conditions: Those whose corrections or scores are wanted.
-        stop: Ends the waiting.
+        client: LangSmith's client.
+        runs: The runs; feedback on the root is found by the trace's id.
+        conditions: Conditions whose corrections or scores are used.
+        stop: Event that ends waiting.
 
     Raises:
-        LangSmithError: The server refused.
+        LangSmithError: The server returned an error.
     """
-    found: dict[str, _Said] = {}
-    wanted = [said for said in conditions if said.use_correction or said.use_score]
-    for said in dict.fromkeys(wanted):
-        name = "trace_id" if said.on == "root" else "id"
+    found: dict[str, _Collected] = {}
+    wanted = [each for each in conditions if each.use_correction or each.use_score]
+    for condition in dict.fromkeys(wanted):
+        name = "trace_id" if condition.on == "root" else "id"
         ids = sorted({str(run[name]) for run in runs if run.get(name)})
         for batch in batches(ids, _RUNS_PER_REQUEST):
-            for feedback in _feedback(client, batch, said, stop):
-                found.setdefault(str(feedback.get("run_id")), _Said()).add(feedback, said)
-    return {run_id: said.judgement() for run_id, said in found.items()}
+            for feedback in _feedback(client, batch, condition, stop):
+                found.setdefault(str(feedback.get("run_id")), _Collected()).add(feedback, condition)
+    return {run_id: each.rating() for run_id, each in found.items()}
 
 
-def fetch_references(client: Client, roots: Iterable[Run]) -> dict[str, Judgement]:
-    """Return the reference outputs of an experiment's traces, by the trace's id.
+def fetch_references(client: Client, roots: Iterable[Run]) -> dict[str, Rating]:
+    """Return the reference outputs of an experiment's traces, by trace id.
 
     Args:
-        client: Lists examples by their ids.
-        roots: Root runs; `reference_example_id` names the dataset's example that each ran on.
+        client: LangSmith's client.
+        roots: Root runs; `reference_example_id` is the id of the dataset example.
 
     Raises:
-        LangSmithError: The server refused.
+        LangSmithError: The server returned an error.
     """
     examples = {
         str(run["id"]): str(run["reference_example_id"])
@@ -90,16 +90,14 @@ def fetch_references(client: Client, roots: Iterable[Run]) -> dict[str, Judgemen
         for example in client.list_examples(example_ids=batch):
             outputs[str(example.id)] = example.outputs
     return {
-        trace_id: Judgement(better=reference)
+        trace_id: Rating(better=reference)
         for trace_id, example_id in examples.items()
         if (reference := outputs.get(example_id))
     }
 
 
-def merged(
-    references: Mapping[str, Judgement], feedback: Mapping[str, Judgement]
-) -> dict[str, Judgement]:
-    """Return what both say; a correction goes before a reference."""
+def merged(references: Mapping[str, Rating], feedback: Mapping[str, Rating]) -> dict[str, Rating]:
+    """Return both merged; a correction takes precedence over a reference."""
     both = {**references, **feedback}
     for run_id in references.keys() & feedback.keys():
         if feedback[run_id].better is None:
@@ -108,20 +106,20 @@ def merged(
 
 
 @dataclass
-class _Said:
-    """Feedback of one run, as it comes."""
+class _Collected:
+    """Feedback of one run."""
 
     corrections: list[tuple[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 
-    def add(self, feedback: Mapping[str, Any], said: FeedbackCondition) -> None:
-        if said.use_correction and feedback.get("correction") is not None:
+    def add(self, feedback: Mapping[str, Any], condition: FeedbackCondition) -> None:
+        if condition.use_correction and feedback.get("correction") is not None:
             self.corrections.append((str(feedback.get("modified_at")), feedback["correction"]))
-        compared_in = said.comparative_experiment and str(said.comparative_experiment)
+        compared_in = condition.comparative_experiment and str(condition.comparative_experiment)
         score = feedback.get("score")
         if (
-            said.use_score
+            condition.use_score
             and isinstance(score, int | float)
             and feedback.get("comparative_experiment_id") == compared_in
         ):
@@ -129,9 +127,9 @@ class _Said:
             if compared_in and feedback.get("feedback_group_id"):
                 self.groups.add(str(feedback["feedback_group_id"]))
 
-    def judgement(self) -> Judgement:
+    def rating(self) -> Rating:
         newest = max(self.corrections, key=lambda pair: pair[0], default=None)
-        return Judgement(
+        return Rating(
             better=newest and newest[1],
             score=statistics.fmean(self.scores) if self.scores else None,
             group=" ".join(sorted(self.groups)) or None,
@@ -141,14 +139,14 @@ class _Said:
 def _feedback(
     client: Client,
     run_ids: Sequence[str],
-    said: FeedbackCondition,
+    condition: FeedbackCondition,
     stop: threading.Event | None,
 ) -> Iterator[Mapping[str, Any]]:
-    params: dict[str, Any] = {"run": run_ids, "key": [said.key], "limit": _PAGE, "offset": 0}
-    if said.comparative_experiment:
-        params["comparative_experiment_id"] = str(said.comparative_experiment)
+    params: dict[str, Any] = {"run": run_ids, "key": [condition.key], "limit": _PAGE, "offset": 0}
+    if condition.comparative_experiment:
+        params["comparative_experiment_id"] = str(condition.comparative_experiment)
     while True:
-        page = ask(client, "GET", "/feedback", params=params, stop=stop)
+        page = request_json(client, "GET", "/feedback", params=params, stop=stop)
         yield from page
         if len(page) < _PAGE:
             return

@@ -1,7 +1,7 @@
-"""The rows of a file: JSON lines, JSON or Parquet, plain or packed, told by the content.
+"""The rows of a file: JSON Lines, JSON or Parquet, detected by content, also compressed.
 
-JSON lines are read line by line and Parquet batch by batch, so memory does not grow with the
-file. A JSON document is one value and is read whole: for big data, JSON lines are the way.
+JSON Lines are read line by line and Parquet batch by batch, so memory does not grow with the
+file. A JSON document is one value and is read completely: for big data, use JSON Lines.
 """
 
 import gzip
@@ -21,32 +21,32 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.sessions import EncodedChat
 
 _NAMES = tuple(
-    kind + packed
+    kind + compression
     for kind in (".jsonl", ".ndjson", ".json", ".parquet")
-    for packed in ("", ".gz", ".zst")
+    for compression in ("", ".gz", ".zst")
 )
-"""How the names of data files end; only in a folder do names count."""
+"""Suffixes of data files; names matter only in folders."""
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Return the files that paths mean: each once, in the order given, a folder's by name.
+    """Return the files of paths: each once, in the given order, those of a folder by name.
 
     Args:
-        paths: Files (whatever their name), patterns such as `runs/**/*.jsonl`, and folders. A
-            folder means the data files in it and below, such as `year=2026/month=11/day=01/`;
-            names that begin with `.` or `_` are left out, as Parquet's tools do.
+        paths: Files (of any name), patterns such as `runs/**/*.jsonl`, and folders. A folder
+            includes the data files in it and below, such as `year=2026/month=11/day=01/`;
+            names that begin with `.` or `_` are ignored, as by Parquet's tools.
 
     Raises:
-        LoadError: A path means no file.
+        LoadError: There is no file for a path.
     """
     found: dict[Path, None] = {}
     for given in paths:
         path = Path(given).expanduser()
-        # A name with brackets is a pattern only where no such file exists.
+        # A name with brackets is a pattern only if there is no such file.
         names = [path] if path.exists() else sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 - takes absolute patterns
         files = [file for name in names for file in (_below(name) if name.is_dir() else [name])]
         if not files:
-            what = "The folder holds no data files" if path.is_dir() else "There is no file"
+            what = "The folder contains no data files" if path.is_dir() else "There is no file"
             raise LoadError(f"{what}: {str(given)!r}.")
         found |= dict.fromkeys(files)
     return list(found)
@@ -63,26 +63,26 @@ def _below(folder: Path) -> list[Path]:
 
 
 _BATCH = 64
-"""Rows that are in memory at once: a run can hold some hundred kilobytes."""
+"""Rows in memory at once: a run can have some hundred kilobytes."""
 
 _PARQUET_BUFFER = 1 << 16
 """Bytes read at once from a column; without it, pyarrow reads whole columns of a row group."""
 
 _UNUSED = frozenset({"events", "serialized", "manifest", "inputs_preview", "outputs_preview"})
-"""Columns that may be big and that no reader looks at."""
+"""Columns that may be large and that no reader uses."""
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Parquet file, a small batch in memory at a time.
 
-    A column of structs has every field of every row in its schema, and pyarrow fills what a row
-    lacks with null. Those nulls are taken out again, or each tool call would get the arguments of
-    all tools. The limit: a null that the app really sent can't be told from them, and is taken
-    out too. Columns of JSON strings, as LangSmith writes them, have no such limit.
+    The schema of a struct column has the fields of all rows, and pyarrow sets those that a row
+    lacks to null. These nulls are removed; otherwise each tool call would have the arguments of all
+    tools. A null that the app really sent is removed, too. Columns of JSON strings, as written by
+    LangSmith, have no such limitation.
 
     Raises:
-        LoadError: pyarrow is missing, or the file has no column that holds chats.
-        EOFError: The file is cut off or damaged.
+        LoadError: pyarrow is missing, or the file has no column with chats.
+        EOFError: The file is truncated or damaged.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
@@ -133,10 +133,10 @@ _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 14
 _BUFFER = 1 << 17
-"""Bytes read at once: some lines, so that few are put together of pieces."""
+"""Bytes read at once: several lines, so that few lines are split between reads."""
 
 Encode = Callable[[bytes], EncodedChat | None]
-"""Makes a chat of a line where it can."""
+"""Converts a line to a chat if it can."""
 
 
 @dataclass(slots=True)
@@ -144,8 +144,8 @@ class FileRow:
     """One value of a file.
 
     Attributes:
-        place: Where it stands, as `path:number`; lines, rows and items are counted from 1.
-        data: The value; None for a line that is no JSON.
+        place: Its position as `path:number`; lines, rows and items are counted from 1.
+        data: The value; None for a line that is not valid JSON.
     """
 
     place: str
@@ -153,7 +153,7 @@ class FileRow:
 
 
 def nothing(line: bytes) -> None:
-    """Take no line for a chat."""
+    """Convert no line to a chat."""
     del line
 
 
@@ -161,12 +161,12 @@ def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[FileRow | Encod
     """Yield the rows of a file one by one.
 
     Args:
-        path: JSON lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet. JSON may be
-            packed with gzip or zstd.
-        encoded: Tried on each of the JSON lines; what it returns takes the place of the row.
+        path: JSON Lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet. JSON may be
+            compressed with gzip or zstd.
+        encoded: Called with each of the JSON Lines; a chat that it returns replaces the row.
 
     Raises:
-        LoadError: The file is missing, empty, cut off, damaged or of another format, or its
+        LoadError: The file is missing, empty, truncated, damaged or has another format, or its
             format needs the extra `files`.
     """
     count = 0
@@ -179,47 +179,47 @@ def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[FileRow | Encod
                 yield FileRow(f"{path}:{count}", value)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise LoadError(
-            f"{path} is cut off or damaged: {count} rows of it were read. Get the file anew."
+            f"{path} is truncated or damaged: {count} rows were read. Download it again."
         ) from error
     except OSError as error:
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
 def _numbered(path: Path, encoded: Encode) -> Iterator[tuple[int, Any]]:
-    packed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
-    with packed:
-        head = packed.peek(4)
+    compressed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
+    with compressed:
+        head = compressed.peek(4)
         if head.startswith(_PARQUET):
             yield from enumerate(parquet_rows(path), 1)
             return
-        with _unpacked(path, packed, head) as stream:
+        with _decompressed(path, compressed, head) as stream:
             if stream.peek(4).startswith(_PARQUET):
-                raise LoadError(f"{path} is packed Parquet, which can't be streamed: unpack it.")
+                raise LoadError(f"{path} is a compressed Parquet file; decompress it first.")
             yield from _json_rows(path, stream, encoded)
 
 
-def _unpacked(path: Path, packed: io.BufferedReader, head: bytes) -> io.BufferedReader:
+def _decompressed(path: Path, compressed: io.BufferedReader, head: bytes) -> io.BufferedReader:
     if head.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=packed))
+        return io.BufferedReader(gzip.GzipFile(fileobj=compressed))
     if head.startswith(_ZSTD):
-        return io.BufferedReader(_ZstdReader(path, packed))
-    return packed
+        return io.BufferedReader(_ZstdReader(path, compressed))
+    return compressed
 
 
 def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterator[tuple[int, Any]]:
-    """Yield numbered values; a line that is no JSON gives None."""
+    """Yield numbered values; None for a line that is not valid JSON."""
     head: list[tuple[int, bytes]] = []
     lines = enumerate(stream, 1)
     for number, line in lines:
         text = line.removeprefix(_BOM) if number == 1 else line
         if text.strip():
             head.append((number, text))
-        if len(head) == 2:  # noqa: PLR2004 - two lines tell a broken one from another format
+        if len(head) == 2:  # noqa: PLR2004 - distinguishes an invalid line from another format
             break
     if not head:
         raise LoadError(f"{path} is empty.")
     if not any(text.lstrip().startswith((b"{", b"[")) for _, text in head):
-        raise LoadError(f"{path} is of no format that is known: JSON lines, JSON or Parquet.")
+        raise LoadError(f"{path} is not JSON Lines, JSON or Parquet.")
     if _begins_document(head[0][1]):
         yield from _document(path, b"".join(text for _, text in head) + stream.read())
         return
@@ -231,7 +231,7 @@ def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterat
 
 
 def _begins_document(line: bytes) -> bool:
-    """Return whether a first line goes on in the next one, as in indented JSON.
+    """Return whether a first line continues in the next one, as in indented JSON.
 
     >>> _begins_document(b'[{"id": 1},'), _begins_document(b'{"id": 1}')
     (True, False)
@@ -242,12 +242,12 @@ def _begins_document(line: bytes) -> bool:
 def _document(path: Path, text: bytes) -> Iterator[tuple[int, Any]]:
     data = _parsed(text)
     if data is None:
-        raise LoadError(f"{path} is no whole JSON: 0 rows of it were read. Get the file anew.")
+        raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
     yield from enumerate(_unwrapped(data), 1)
 
 
 def _unwrapped(data: Any) -> list[Any]:
-    """Return the rows in a list or in an answer of LangSmith's API, or the one row it is."""
+    """Return the rows of a list or of a response of LangSmith's API, or the value as one row."""
     if isinstance(data, dict) and "inputs" not in data and isinstance(data.get("runs"), list):
         data = data["runs"]
     return data if isinstance(data, list) else [data]
@@ -261,19 +261,19 @@ def _parsed(text: bytes) -> Any:
 
 
 class _ZstdReader(io.RawIOBase):
-    """Unpacks zstd, frame after frame.
+    """Decompresses zstd, frame by frame.
 
-    The library's own reader takes a file that is cut off for a file that ends.
+    The library's own reader does not detect truncated files.
     """
 
-    def __init__(self, path: Path, packed: BinaryIO) -> None:
+    def __init__(self, path: Path, compressed: BinaryIO) -> None:
         try:
             import zstandard  # noqa: PLC0415 - of the extra `files`
         except ImportError as error:
             raise LoadError(
-                f"{path} is packed with zstd: pip install 'langchain-finetune[files]'."
+                f"{path} is compressed with zstd: pip install 'langchain-finetune[files]'."
             ) from error
-        self._packed = packed
+        self._compressed = compressed
         self._decompressor = zstandard.ZstdDecompressor()
         self._damaged = zstandard.ZstdError
         self._frame: Any = None
@@ -285,7 +285,7 @@ class _ZstdReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
             rest = self._frame.unused_data if self._frame is not None else b""
-            chunk = rest or self._packed.read(_CHUNK)
+            chunk = rest or self._compressed.read(_CHUNK)
             if not chunk:
                 if self._frame is None or self._frame.eof:
                     return 0

@@ -1,4 +1,4 @@
-"""Chats from files: exports of LangSmith, recordings of `RunRecorder`, training files."""
+"""Chats from files: LangSmith's exports, files of `RunRecorder`, training files."""
 
 import os
 from collections import Counter
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-from pydantic import ConfigDict
 
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
@@ -36,34 +34,34 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class RunFileChatLoader(SessionLoader):
-    """Load chats from files, with no service at all: one session a run.
+    """Load chats from files, without any service: one session per run.
 
-    What a file is shows in its content, not in its name:
+    The format is detected from a file's content, not from its name:
 
-    - JSON lines, one run a line, as `RunRecorder`, the `langsmith` CLI or your own script writes
-      them; and JSON: one run, a list, or `{"runs": [...]}`;
-    - Parquet, as LangSmith's bulk export writes it (needs the extra `files`);
-    - JSON lines of OpenAI's training formats: supervised, preference, prompt and completion.
+    - JSON Lines, one run per line, as written by `RunRecorder`, the `langsmith` CLI or your own
+      script; and JSON: one run, a list, or `{"runs": [...]}`;
+    - Parquet, as written by LangSmith's bulk export (needs the extra `files`);
+    - JSON Lines of OpenAI's training formats: supervised, preference, prompt and completion.
 
-    JSON may be packed with gzip or zstd (the latter needs the extra `files`). JSON lines and
-    Parquet are streamed, so memory stays flat; JSON documents are read whole.
+    JSON may be compressed with gzip or zstd (the latter needs the extra `files`). JSON Lines and
+    Parquet are streamed, so memory stays flat; JSON documents are read completely.
 
     A row that can't be read is skipped; its id is `path:line`. Runs of other types than `llm` are
-    no chats: they are only counted, in `Sessions.notes["not_an_llm_run"]`. A file without the
-    field `extra`, such as the CLI's, does not say which tools a run had:
-    `Sessions.notes["tools_unknown"]` counts such chats.
+    not chats; they are counted in `Sessions.notes["not_an_llm_run"]`. A file without the field
+    `extra`, such as the CLI's, lacks the tools of a run; `Sessions.notes["tools_unknown"]` counts
+    such chats.
 
     Args:
-        path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also one with `year=`,
-            `month=`, `day=` below), or several of these.
-        where: Says of a run (its JSON) whether to load it; all by default.
+        path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also with subfolders `year=`,
+            `month=`, `day=`), or several of these.
+        where: Function of a run's JSON that returns whether to load it; by default all.
         score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
-            itself (its `feedback_stats`); what users said of the root is not in the run's row.
+            itself (its `feedback_stats`); feedback on the root is not in the run's row.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
     Raises:
-        LoadError: When read: a file is missing, empty, cut off or of another format.
+        LoadError: When reading: a file is missing, empty, truncated or has another format.
 
     Example:
         ```python
@@ -71,10 +69,6 @@ class RunFileChatLoader(SessionLoader):
         examples = (loader | Convert()).invoke({})
         ```
     """
-
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
@@ -101,10 +95,10 @@ class RunFileChatLoader(SessionLoader):
         skip: Callable[[Skip], None],
         notes: Counter[str] | None = None,
     ) -> Iterator[FineTuningSession]:
-        """Yield the sessions file after file; rows that hold no chat are skipped.
+        """Yield the sessions of one file after another; rows without a chat are skipped.
 
         Raises:
-            LoadError: A file is missing, empty, cut off, damaged or of another format.
+            LoadError: A file is missing, empty, truncated, damaged or has another format.
         """
         notes = Counter() if notes is None else notes
         for chat in self._read(overrides, skip, notes, nothing):
@@ -122,25 +116,25 @@ class RunFileChatLoader(SessionLoader):
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
         path: Paths = overrides.get("path", self.path)
-        wanted = _Wanted(
+        selection = _Selection(
             overrides.get("where", self.where),
             overrides.get("score", self.score),
             overrides.get("reasoning", self.reasoning),
         )
-        if wanted != _Wanted():
-            encoded = nothing  # Somebody looks at every run.
+        if selection != _Selection():
+            encoded = nothing  # The fast path has no run to pass on.
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file, encoded):
                 if isinstance(row, EncodedChat):
                     yield row
                 else:
-                    sessions = _sessions_of(row, wanted, skip, notes)
+                    sessions = _sessions_of(row, selection, skip, notes)
                     yield from count_reasoning(sessions, notes)
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What the loader's arguments of these names ask for."""
+class _Selection:
+    """The loader's arguments of these names."""
 
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
@@ -149,20 +143,20 @@ class _Wanted:
 
 def _sessions_of(
     row: FileRow,
-    wanted: _Wanted,
+    selection: _Selection,
     skip: Callable[[Skip], None],
     notes: Counter[str],
 ) -> Iterator[FineTuningSession]:
     data = row.data
     if not isinstance(data, Mapping):
-        skip(Skip(row.place, "broken_line", "The line is no JSON object."))
+        skip(Skip(row.place, "broken_line", "The line is not a JSON object."))
         return
     if is_training_line(data):
-        read = partial(read_training_line, data, row.place, wanted.reasoning)
+        read = partial(read_training_line, data, row.place, selection.reasoning)
         yield from readable(row.place, read, skip)
         return
     if str(data.get("run_type") or "llm").lower() != "llm":
-        # A trace has many of them: a skip for each would fill the memory.
+        # A trace has many of them: a skip for each would take too much memory.
         notes["not_an_llm_run"] += 1
         return
     try:
@@ -170,13 +164,13 @@ def _sessions_of(
     except UnreadableChatError as error:
         skip(Skip(_id(data, row), error.code, str(error)))
         return
-    # Outside of `readable`: what the caller's own function raises is no broken run.
-    if not is_wanted(run, wanted.where, _id(run, row)):
+    # Outside of `readable`: an error of the user's function is not a malformed run.
+    if not is_wanted(run, selection.where, _id(run, row)):
         return
-    for session in readable(_id(run, row), partial(read_run, run, wanted.reasoning), skip):
+    for session in readable(_id(run, row), partial(read_run, run, selection.reasoning), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
-        mean = mean_score(run, wanted.score) if wanted.score else None
+        mean = mean_score(run, selection.score) if selection.score else None
         if mean is not None:
             session["score"] = mean
         yield session

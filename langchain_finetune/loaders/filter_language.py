@@ -1,8 +1,8 @@
-"""LangSmith's filter language: conditions as text, every value escaped. Pure.
+"""LangSmith's filter language: conditions as text with escaped values.
 
 Source: LangSmith's "Trace query syntax". A run has many feedback rows and many metadata entries;
-conditions that stand side by side in one `and` speak of the same row, so that each pair of key
-and value gets an `and` of its own.
+conditions next to each other in one `and` apply to the same row, so each pair of key and value
+has an `and` of its own.
 """
 
 import datetime as dt
@@ -19,8 +19,8 @@ def compare(operator: str, field: str, value: Value | Sequence[str]) -> str:
 
     Args:
         operator: `eq`, `gt`, `gte`, `lt`, `lte`, `in` or `has`.
-        field: Name of the field; never what a user wrote.
-        value: Compared with; it is escaped.
+        field: Name of the field; never user input.
+        value: Value to compare with; it is escaped.
 
     Example:
         >>> compare("gt", "start_time", dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
@@ -40,12 +40,12 @@ def one_of(field: str, values: Sequence[str]) -> str:
 
 
 def same_row(key: str, conditions: Sequence[str]) -> str:
-    """Return the condition that one row of a run fulfils all of some conditions.
+    """Return the condition that one row of a run meets several conditions.
 
     Args:
         key: The condition on the row's key.
-        conditions: Those on its other fields. Where there are none the key's stands twice: an
-            `and` of its own keeps it from being read together with its neighbours.
+        conditions: Those on its other fields. Without any the key's is repeated: an `and` of its
+            own keeps it separate from its neighbours.
     """
     return f"and({', '.join([key, *(conditions or [key])])})"
 
@@ -61,13 +61,13 @@ def metadata(key: str, values: Sequence[str]) -> str:
 
 
 def in_thread(thread_id: str) -> str:
-    """Return the condition that a run belongs to a conversation."""
+    """Return the condition that a run belongs to a thread."""
     key = compare("in", "metadata_key", THREAD_KEYS)
     return same_row(key, [compare("eq", "metadata_value", thread_id)])
 
 
 def all_of(conditions: Sequence[str]) -> str | None:
-    """Return the condition that all hold, or None where there are none.
+    """Return the condition that all are met, or None without conditions.
 
     Example:
         >>> all_of([]), all_of(["eq(a, 1)"]), all_of(["eq(a, 1)", "eq(b, 2)"])
@@ -81,5 +81,5 @@ def all_of(conditions: Sequence[str]) -> str | None:
 def _literal(value: Value | Sequence[str]) -> str:
     if isinstance(value, dt.datetime):
         value = value.isoformat()
-    # JSON's strings, numbers, lists and truth values are the language's own.
+    # The language has JSON's strings, numbers, lists and booleans.
     return json.dumps(value, ensure_ascii=False)

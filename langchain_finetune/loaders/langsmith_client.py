@@ -1,4 +1,4 @@
-"""LangSmith's client as the loaders use it: made for reading, patient, its errors said as ours."""
+"""LangSmith's client for reading: with retries, and errors converted to `LoadError`."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,25 +23,25 @@ from tenacity.wait import wait_exponential
 from langchain_finetune.errors import LoadError
 
 ATTEMPTS = 5
-"""How often a request is sent where the server is busy; the client itself tries again, too."""
+"""Most attempts of a request if the server is busy; the client itself retries, too."""
 
-LONGEST_WAIT_S = 60.0
-"""Longest wait before a request is sent again, whatever the server asks for."""
+MAX_WAIT_S = 60.0
+"""Longest wait before a retry, whatever `Retry-After` is."""
 
-_LONGEST_SENTENCE = 300
+_MAX_MESSAGE = 300
 _BUSY = frozenset({429, 500, 502, 503, 504})
-_backoff = wait_exponential(multiplier=0.5, max=LONGEST_WAIT_S)
+_backoff = wait_exponential(multiplier=0.5, max=MAX_WAIT_S)
 
 
 def reading_client() -> Client:
-    """Return a client from the environment that only reads.
+    """Return a client from the environment, for reading only.
 
-    Without batch tracing it starts no thread, which would log where LangSmith can't be reached.
+    Without batch tracing it starts no thread, which would log errors if LangSmith is unreachable.
     """
     return Client(auto_batch_tracing=False)
 
 
-def ask(
+def request_json(
     client: Client,
     method: Literal["GET", "POST"],
     path: str,
@@ -50,22 +50,22 @@ def ask(
     params: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> Any:
-    """Send a request that only reads, and return the answer's JSON.
+    """Send a read-only request, and return the JSON of the response.
 
-    Where the server is busy (429, 5xx) it is sent again after the time that `Retry-After` asks
-    for, at most `LONGEST_WAIT_S`, and at most `ATTEMPTS` times.
+    If the server is busy (429, 5xx), the request is retried after the time in `Retry-After`, at
+    most `MAX_WAIT_S`, and up to `ATTEMPTS` times.
 
     Args:
-        client: Knows address, key and transport.
-        method: Of HTTP.
-        path: Below the API's address, such as `/runs/query`, or a whole URL.
-        body: Sent as JSON.
-        params: Of the query.
-        stop: Where it is set nobody waits for the answer, and no more is tried.
+        client: LangSmith's client.
+        method: HTTP method.
+        path: Path below the API's address, such as `/runs/query`, or a URL.
+        body: Body, sent as JSON.
+        params: Query parameters.
+        stop: Event that ends waiting and retries.
 
     Raises:
-        LangSmithError: The server refused, or was busy for too long; see `status_of`.
-        requests.RequestException: No answer came in time.
+        LangSmithError: The server returned an error; see `status_of`.
+        requests.RequestException: There was no response in time.
     """
     stop = stop or threading.Event()
     sending: dict[str, Any] = {"params": params} if params else {}
@@ -86,7 +86,7 @@ def ask(
 
 
 def v2_url(client: Client, path: str) -> str:
-    """Return the address of a route of the new API, as langsmith's own client makes it.
+    """Return the URL of a route of the new API, as langsmith's own client builds it.
 
     Example:
         >>> v2_url(Client("https://example.com/api/v1", auto_batch_tracing=False), "/runs/query")
@@ -101,18 +101,18 @@ def v2_url(client: Client, path: str) -> str:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error of the client comes from, or None."""
+    """Return the HTTP status of an error of the client, or None."""
     response = _response_of(error)
     return None if response is None else response.status_code
 
 
 @contextmanager
 def reading(client: Client, what: str) -> Iterator[None]:
-    """Turn what the client raises into a `LoadError` that says what to do.
+    """Convert the client's errors to a `LoadError` that says what to do.
 
     Args:
-        client: The client that reads.
-        what: What is read, for the message, such as `project 'app'`.
+        client: The client.
+        what: Name of the data for the message, such as `project 'app'`.
     """
     try:
         yield
@@ -124,23 +124,24 @@ def reading(client: Client, what: str) -> Iterator[None]:
         ) from error
     except LangSmithConnectionError as error:
         raise LoadError(
-            f"Nothing answers at {client.api_url}: is LANGSMITH_ENDPOINT right, and is it running?"
+            f"{client.api_url} can't be reached: check LANGSMITH_ENDPOINT, and that it is running."
         ) from error
     except LangSmithError as error:
-        raise LoadError(f"LangSmith could not give the {what}: {_said(error)}") from error
+        raise LoadError(f"LangSmith could not return the {what}: {_message_of(error)}") from error
     except ValueError as error:
         raise LoadError(
-            f"What answers at {client.api_url} does not speak LangSmith's API: "
-            "is LANGSMITH_ENDPOINT right?"
+            f"{client.api_url} returned an incomplete or invalid response: check that "
+            "LANGSMITH_ENDPOINT is LangSmith's API."
         ) from error
     except RequestException as error:
         raise LoadError(
-            f"LangSmith at {client.api_url} gave no {what} in time: try again, or select less."
+            f"LangSmith at {client.api_url} did not return the {what} in time: try again, or "
+            "select fewer chats."
         ) from error
 
 
-def _said(error: LangSmithError) -> str:
-    """Return the server's own sentence, or else the first line of the client's."""
+def _message_of(error: LangSmithError) -> str:
+    """Return the server's own message, or else the first line of the client's."""
     response = _response_of(error)
     try:
         body = orjson.loads(response.content) if response is not None else None
@@ -148,16 +149,16 @@ def _said(error: LangSmithError) -> str:
         body = None
     if isinstance(body, Mapping):
         fault = body.get("error") or body.get("detail") or body.get("message")
-        sentence = fault.get("message") if isinstance(fault, Mapping) else fault
-        if isinstance(sentence, str):
-            return sentence[:_LONGEST_SENTENCE]
+        text = fault.get("message") if isinstance(fault, Mapping) else fault
+        if isinstance(text, str):
+            return text[:_MAX_MESSAGE]
     first_line = (str(error).splitlines() or [""])[0]
-    # Behind it stands the transport's own error, once more.
-    return first_line.split(" HTTPError(")[0][:_LONGEST_SENTENCE]
+    # It is followed by the transport's own error.
+    return first_line.split(" HTTPError(")[0][:_MAX_MESSAGE]
 
 
 def _response_of(error: BaseException | None) -> Response | None:
-    """Return the answer behind an error; the client keeps it only as the error's context."""
+    """Return the response of an error; the client keeps it only in the error's context."""
     while error is not None:
         response = getattr(error, "response", None)
         if isinstance(response, Response):
@@ -167,10 +168,10 @@ def _response_of(error: BaseException | None) -> Response | None:
 
 
 def _pause(state: RetryCallState) -> float:
-    """Return how many seconds to wait: what the server asks for, or longer each time."""
+    """Return the seconds to wait: `Retry-After`, or exponentially longer."""
     response = _response_of(state.outcome.exception() if state.outcome else None)
     hint = "" if response is None else response.headers.get("Retry-After", "")
     try:
-        return min(max(float(hint), 0.0), LONGEST_WAIT_S)
+        return min(max(float(hint), 0.0), MAX_WAIT_S)
     except ValueError:
         return _backoff(state)

@@ -1,4 +1,4 @@
-"""Reading ahead: several sources are read side by side, and come out in their own order."""
+"""Prefetching: several sources are read concurrently, and yielded in their order."""
 
 import queue
 import threading
@@ -10,23 +10,23 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 PrefetchSource = Callable[[threading.Event], Iterator[T]]
-"""Yields items; called in a thread with an event that is set when nobody wants more."""
+"""Yields items; called in a thread with an event that is set to stop."""
 
 
 def in_order(sources: Sequence[PrefetchSource[T]], *, workers: int, ahead: int = 1) -> Iterator[T]:
     """Yield the items of all sources: the first source's, then the second's, and so on.
 
-    Threads read while earlier items are used. They end with the iteration, also where it stops
-    early or fails; a step that is under way then is waited for.
+    Threads read while earlier items are used. They end with the iteration, also if it stops early
+    or fails; a read in progress is waited for.
 
     Args:
-        sources: What to read. The order of the items is that of reading them one after another.
-        workers: Most threads. Each takes the first source that none has taken yet.
-        ahead: Most items of a source that wait to be used. A thread goes on to another source
-            when none wait any more, so at most `workers * ahead` wait altogether.
+        sources: The sources. The order of the items is that of reading them one after another.
+        workers: Most threads. Each takes the first source that is not taken yet.
+        ahead: Most prefetched items of a source. A thread continues with another source when all
+            are used, so at most `workers * ahead` items are prefetched.
 
     Yields:
-        The items. What a source raises is raised here when its turn comes.
+        The items. An error of a source is raised when its turn comes.
 
     Example:
         >>> list(in_order([lambda stop: iter([1, 2]), lambda stop: iter([3])], workers=2))
@@ -46,7 +46,7 @@ def in_order(sources: Sequence[PrefetchSource[T]], *, workers: int, ahead: int =
                 return
             lane.fill(stop)
 
-    # Daemons, so that an iteration that is never finished does not keep the process alive.
+    # Daemons, so that an unfinished iteration does not keep the process alive.
     threads = [
         threading.Thread(target=work, name="langchain-finetune-read", daemon=True)
         for _ in range(min(workers, len(lanes)))
@@ -75,7 +75,7 @@ class _End:
 
 
 class _Lane(Generic[T]):
-    """The items of one source on their way from its thread."""
+    """The items of one source, passed on from its thread."""
 
     def __init__(self, source: PrefetchSource[T], ahead: int) -> None:
         self._source = source
@@ -84,7 +84,7 @@ class _Lane(Generic[T]):
         self._room = threading.Semaphore(ahead - 1)
 
     def fill(self, stop: threading.Event) -> None:
-        """Read the source, no further ahead than there is room."""
+        """Read the source, while there is room for its items."""
         with ExitStack() as ending:
             ending.push(self._end)
             for value in self._source(stop):
@@ -93,11 +93,11 @@ class _Lane(Generic[T]):
                 if stop.is_set():
                     return
         for _ in range(self._ahead - 1):
-            # All of them: the lane is empty.
+            # Until the lane is empty.
             self._room.acquire()
 
     def drain(self) -> Iterator[T]:
-        """Yield the items as they come."""
+        """Yield the items when they arrive."""
         while isinstance(found := self._items.get(), _Item):
             self._room.release()
             yield found.value
@@ -105,10 +105,10 @@ class _Lane(Generic[T]):
             raise found.error
 
     def release(self) -> None:
-        """Let a reader that waits for room go on, to its end."""
+        """Let a reader that waits for room continue to its end."""
         self._room.release(self._ahead)
 
     def _end(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        # Also an error goes to the other side, and is raised there.
+        # An error is passed on, too, and raised by `drain`.
         self._items.put(_End(error))
         return True

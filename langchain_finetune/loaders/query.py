@@ -1,4 +1,4 @@
-"""Which runs to read: a query as data that can be kept as JSON. No I/O here."""
+"""Queries of runs, which can be stored as JSON. No I/O here."""
 
 import datetime as dt
 import hashlib
@@ -13,7 +13,8 @@ from langchain_finetune.loaders.filter_language import all_of, compare, metadata
 _T = TypeVar("_T")
 
 
-def _in_utc(time: dt.datetime) -> dt.datetime:
+def in_utc(time: dt.datetime) -> dt.datetime:
+    """Return a time with an offset; without one it is UTC."""
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
 
 
@@ -21,36 +22,35 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str | UUID | dict | BaseModel) else value
 
 
-Time = Annotated[dt.datetime, AfterValidator(_in_utc)]
-"""A moment; one without an offset is read as UTC, as LangSmith reads it."""
+Time = Annotated[dt.datetime, AfterValidator(in_utc)]
+"""A time; without an offset it is UTC, as in LangSmith."""
 
 Several = Annotated[tuple[_T, ...], BeforeValidator(_several)]
 """One value or several."""
 
 
 class FeedbackCondition(BaseModel):
-    """What users or evaluators must have said: all of it in the same feedback.
+    """A condition on feedback of users or evaluators, met by a single feedback.
 
     Attributes:
         key: The feedback's key, such as `user_score`.
-        above: The score is greater.
+        above: The score is greater than this.
         at_least: The score is this or greater.
-        below: The score is less.
+        below: The score is less than this.
         at_most: The score is this or less.
-        value: The value, of feedback that names a category.
-        on: Where the feedback lies: on the root of the run's trace, where apps leave what users
-            say, or on the run itself.
+        value: The value, of categorical feedback.
+        on: Where the feedback is: on the root of the run's trace, where apps store user feedback,
+            or on the run itself.
         use_correction: The feedback's `correction` replaces the run's answer; runs without one
             keep theirs. A correction on the root replaces the answer of the last of the trace's
-            selected runs. Of several corrections the newest counts. The answer that it replaces
+            selected runs. Of several corrections the newest is used. The answer that it replaces
             becomes the session's `rejected`.
         use_score: The feedback's score, the mean of several, becomes the session's `score`. A
-            score on the root is of every selected run of its trace: where two traces go different
-            ways after the same input, it tells which way was better. One condition can have it.
-        comparative_experiment: Id of the comparison of experiments (pairwise annotation) in which
-            the scores were given; needs `use_score`. Only runs with such a score are taken, and
-            only runs that were compared with each other make pairs. Scores of comparisons count
-            nowhere else.
+            score on the root applies to every selected run of its trace: if two traces differ
+            after the same input, it shows which one was better. Only one condition can have it.
+        comparative_experiment: Id of the comparison of experiments (pairwise annotation) of the
+            scores; needs `use_score`. Only runs with such a score are loaded, and only runs that
+            were compared with each other make pairs. Otherwise scores of comparisons are ignored.
 
     Example:
         >>> FeedbackCondition(key="user_score", above=0).condition()
@@ -76,11 +76,11 @@ class FeedbackCondition(BaseModel):
         if self.comparative_experiment and (
             not self.use_score or any(b is not None for b in bounds)
         ):
-            raise ValueError("comparative_experiment needs use_score, and takes no bounds")
+            raise ValueError("comparative_experiment needs use_score, and allows no bounds")
         return self
 
     def condition(self) -> str:
-        """Return it in LangSmith's filter language."""
+        """Return the condition in LangSmith's filter language."""
         bounds = {"gt": self.above, "gte": self.at_least, "lt": self.below, "lte": self.at_most}
         parts = [
             compare(operator, "feedback_score", bound)
@@ -93,43 +93,42 @@ class FeedbackCondition(BaseModel):
 
 
 class RunQuery(BaseModel):
-    """Which `llm` runs of LangSmith to read; every condition must hold.
+    """Which `llm` runs of LangSmith to read; every condition must be met.
 
     Attributes:
         project_name: Name of the project, or several.
         project_id: Id of the project, or several.
-        run_ids: These runs only.
-        trace_id: Runs of this trace only.
-        run_name: Name of the run, such as `ChatOpenAI`, or several of which one fits.
-        model: The model that was asked, or several, as LangChain's tracer notes it
+        run_ids: Only these runs.
+        trace_id: Only runs of this trace.
+        run_name: Name of the run, such as `ChatOpenAI`, or several alternatives.
+        model: The model, or several alternatives, as recorded by LangChain's tracer
             (`ls_model_name` in the metadata).
-        tags: Tags that the run has, all of them.
-        metadata: Metadata that the run has, all of it. LangSmith compares it as text.
-        feedback: What was said of the run or of its trace: one condition, or several that all
-            hold.
+        tags: Tags of the run; all must be present.
+        metadata: Metadata of the run; all must be present. LangSmith compares it as text.
+        feedback: Conditions on the feedback of the run or its trace; all must be met.
         use_reference: In an experiment, the reference output of the dataset's example replaces
-            the last answer of its trace, as a correction does; the newest version of it counts.
-            The answer that it replaces becomes the session's `rejected`. Runs without a reference
+            the last answer of its trace, as a correction does; its newest version is used. The
+            answer that it replaces becomes the session's `rejected`. Runs without a reference
             keep their answer.
-        start_time: Runs that began at this time or later; UTC where it has no offset.
+        start_time: Runs that began at this time or later; UTC without an offset.
         end_time: Runs that began before this time.
-        min_latency: Runs that took so many seconds or more.
-        max_latency: Runs that took so many seconds or less.
-        min_tokens: Runs of so many tokens or more, prompt and answer together.
-        max_tokens: Runs of so many tokens or less.
-        error: True: only runs that failed; False: only others. Failed runs become skips.
-        trace_error: True: only runs whose trace failed; False: only those whose trace succeeded.
+        min_latency: Runs that took at least so many seconds.
+        max_latency: Runs that took at most so many seconds.
+        min_tokens: Runs with at least so many tokens, prompt and answer together.
+        max_tokens: Runs with at most so many tokens.
+        error: True: only failed runs; False: only others. Failed runs become skips.
+        trace_error: True: only runs of failed traces; False: only those of successful ones.
         is_root: True: only runs without a parent.
         filter: More conditions on the run, in LangSmith's filter language.
         trace_filter: More conditions on the root run of its trace.
         tree_filter: Condition on any run of its trace.
         annotation_queue: Name or id of an annotation queue: the runs in it, and for a queued
             chain the `llm` runs below it.
-        annotation_status: Only what has got so far in the queue.
-        sample: Share of the traces to take, above 0 and at most 1. Whole traces are drawn by
-            their id and the seed, so the same ones come each time.
-        seed: Of the drawing.
-        limit: At most so many runs, counted after all other conditions.
+        annotation_status: Only runs with this status in the queue.
+        sample: Share of the traces to load, above 0 and at most 1. Whole traces are drawn by
+            their id and the seed, so they are the same each time.
+        seed: Seed of the sample.
+        limit: Most runs, applied after all other conditions.
 
     Example:
         >>> query = RunQuery(project_name="app", feedback={"key": "user_score", "above": 0})
@@ -141,7 +140,7 @@ class RunQuery(BaseModel):
 
     project_name: str | tuple[str, ...] | None = None
     project_id: UUID | tuple[UUID, ...] | None = None
-    # An empty choice must not become the choice of all runs.
+    # An empty selection must not mean all runs.
     run_ids: tuple[UUID, ...] | None = Field(default=None, min_length=1)
     trace_id: UUID | None = None
     run_name: Several[str] = ()
@@ -172,26 +171,26 @@ class RunQuery(BaseModel):
     def _check(self) -> Self:
         if self.annotation_status and not self.annotation_queue:
             raise ValueError("annotation_status needs an annotation_queue")
-        if sum(said.use_score for said in self.feedback) > 1:
-            raise ValueError("one feedback only can give the score (use_score)")
+        if sum(each.use_score for each in self.feedback) > 1:
+            raise ValueError("only one feedback condition can have use_score")
         if self.start_time and self.end_time and self.start_time >= self.end_time:
-            raise ValueError("start_time must lie before end_time")
+            raise ValueError("start_time must be before end_time")
         return self
 
     @property
     def project_names(self) -> tuple[str, ...]:
-        """The projects' names."""
+        """Names of the projects that are set by name."""
         names = self.project_name or ()
         return (names,) if isinstance(names, str) else names
 
     @property
     def project_ids(self) -> tuple[UUID, ...]:
-        """The projects' ids, of those that are named by id."""
+        """Ids of the projects that are set by id."""
         ids = self.project_id or ()
         return (ids,) if isinstance(ids, UUID) else ids
 
     def names_a_source(self) -> bool:
-        """Return whether it says where to look; LangSmith answers no query over everything."""
+        """Return whether it names projects, runs or a queue; LangSmith can't search everything."""
         places = (self.project_names, self.project_ids, self.run_ids, self.trace_id)
         return any((*places, self.annotation_queue))
 
@@ -209,18 +208,18 @@ class RunQuery(BaseModel):
             ("lte", "latency", self.max_latency),
             ("gte", "total_tokens", self.min_tokens),
             ("lte", "total_tokens", self.max_tokens),
-            # Exact, where the APIs' own upper bounds don't say whether they are included.
+            # Exact: for the APIs' own upper bounds it is undocumented whether they are included.
             ("lt", "start_time", self.end_time),
         )
         parts += [compare(*bound) for bound in bounds if bound[2] is not None]
-        return all_of([*parts, *self._said_on("run")])
+        return all_of([*parts, *self._feedback_on("run")])
 
     def trace_condition(self) -> str | None:
         """Return the conditions on the root run of the trace, in LangSmith's filter language."""
         parts = [self.trace_filter] if self.trace_filter else []
         if self.trace_error is not None:
             parts.append(compare("eq", "status", "error" if self.trace_error else "success"))
-        return all_of([*parts, *self._said_on("root")])
+        return all_of([*parts, *self._feedback_on("root")])
 
     def draws(self, trace_id: str) -> bool:
         """Return whether a trace belongs to the sample.
@@ -235,12 +234,12 @@ class RunQuery(BaseModel):
         digest = hashlib.blake2b(f"{self.seed}:{trace_id}".encode(), digest_size=8).digest()
         return int.from_bytes(digest) < self.sample * 2**64
 
-    def _said_on(self, place: str) -> Sequence[str]:
+    def _feedback_on(self, place: str) -> Sequence[str]:
         # Whether LangSmith's filters see the scores of comparisons is not documented.
-        asked = [said for said in self.feedback if said.comparative_experiment is None]
-        return [said.condition() for said in asked if said.on == place]
+        conditions = [each for each in self.feedback if each.comparative_experiment is None]
+        return [each.condition() for each in conditions if each.on == place]
 
 
 def _text(value: str | float) -> str:
-    # As JSON has it: true, not True.
+    # As in JSON: true, not True.
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""A loader whose chats a query selects: its conditions are its arguments, too."""
+"""Base of the loaders with a query, whose conditions are also their arguments."""
 
 from typing import Annotated, Any
 
@@ -24,26 +24,26 @@ class QueryLoader(SessionLoader):
     """Base of the loaders of LangSmith's runs.
 
     Attributes:
-        query: What to select.
+        query: The query.
     """
 
     query: RunQuery = RunQuery()
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - Runnable's name for it
-        """Conditions for one time; a JSON schema tells them by name."""
-        # Were it the query itself, servers would fill in the defaults of what was not given.
+        """Conditions for one call; the JSON schema lists them."""
+        # If it were the query itself, servers would set the defaults of missing conditions.
         return Annotated[dict[str, Any] | BaseModel | None, _LikeQuery]
 
     def configurable_fields(self, **kwargs: Configurable) -> RunnableSerializable[Any, Any]:
-        """Let settings and conditions be chosen when the loader is invoked.
+        """Make settings and conditions configurable at call time.
 
         Args:
-            kwargs: LangChain's `ConfigurableField`s, by the names of the loader's arguments;
-                each condition of `RunQuery` is one.
+            kwargs: LangChain's `ConfigurableField`s by the names of the loader's arguments,
+                including the conditions of `RunQuery`.
 
         Raises:
-            ValueError: The loader has no argument of such a name.
+            ValueError: The loader has no such argument.
 
         Example:
             ```python
@@ -62,19 +62,19 @@ class QueryLoader(SessionLoader):
 
 
 class ConfigurableQueryLoader(RunnableConfigurableFields[Overrides, Sessions]):
-    """A loader some of whose settings and conditions are chosen when it is invoked.
+    """A loader with configurable settings and conditions.
 
-    See `QueryLoader.configurable_fields`, which makes it.
+    See `QueryLoader.configurable_fields`.
     """
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """No: a loader holds clients and functions."""
+        """Return False: a loader has clients and functions."""
         return False
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """What can be chosen, by id."""
+        """Specifications of the configurable fields."""
         loader: Any = self.default
         conditions = RunQuery.model_fields.keys() & self.fields.keys()
         settings = {name: self.fields[name] for name in self.fields.keys() - conditions}
@@ -97,10 +97,10 @@ class ConfigurableQueryLoader(RunnableConfigurableFields[Overrides, Sessions]):
 
 
 def take_conditions(query: RunQuery | None, settings: dict[str, Any]) -> RunQuery:
-    """Return the query with the conditions among a loader's arguments, which are taken out.
+    """Return the query with the conditions among a loader's arguments, which are removed there.
 
     Raises:
-        LoadError: A condition is not right.
+        LoadError: A condition is invalid.
     """
     names = RunQuery.model_fields.keys() & settings.keys()
     return updated(query or RunQuery(), {name: settings.pop(name) for name in names})
@@ -110,7 +110,7 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
     """Return a query with some of its conditions replaced.
 
     Raises:
-        LoadError: One is not right.
+        LoadError: A condition is invalid.
     """
     if not changes:
         return query
@@ -120,12 +120,12 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         at = f" at {place!r}" if place else ""
-        said = fault["msg"].removeprefix("Value error, ")
-        raise LoadError(f"The run query is not right{at}: {said}.") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        raise LoadError(f"The run query is invalid{at}: {message}.") from error
 
 
 class _LikeQuery:
-    """Annotation: in a JSON schema the value looks like a `RunQuery`."""
+    """Annotation that gives a value the JSON schema of a `RunQuery`."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _: Any, handler: Any) -> Any:

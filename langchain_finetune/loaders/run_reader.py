@@ -1,4 +1,4 @@
-"""Runs, fetched page after page through LangSmith's client."""
+"""Fetching runs page by page with LangSmith's client."""
 
 import datetime as dt
 import threading
@@ -12,15 +12,15 @@ from langsmith import Client
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.feedback import (
-    UNJUDGED,
-    Judgement,
-    fetch_judgements,
+    UNRATED,
+    Rating,
+    fetch_ratings,
     fetch_references,
     merged,
 )
-from langchain_finetune.loaders.langsmith_client import ask, reading, status_of, v2_url
+from langchain_finetune.loaders.langsmith_client import reading, request_json, status_of, v2_url
 from langchain_finetune.loaders.prefetch import PrefetchSource, in_order
-from langchain_finetune.loaders.query import RunQuery
+from langchain_finetune.loaders.query import RunQuery, in_utc
 from langchain_finetune.loaders.run_requests import (
     IDS_PER_REQUEST,
     Api,
@@ -35,61 +35,59 @@ from langchain_finetune.loaders.run_requests import (
 from langchain_finetune.loaders.time_windows import RUNS_PER_WINDOW, parts_below, rest_below
 
 NOT_SERVED = frozenset({404, 405, 501})
-"""What a server without the new API answers to it."""
+"""Statuses of a server without the new API."""
 
 _PART_PAGE = 2 * RUNS_PER_WINDOW
-"""Runs in one answer where parts are fetched side by side; the old API gives less."""
+"""Runs per page if parts are fetched concurrently; the old API returns fewer."""
 
 _AHEAD = 2
-"""How many answers of a part may wait for those before it."""
+"""Most prefetched pages of a part."""
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """Some runs, and what is said of their answers.
+    """Some runs, and the ratings of their answers.
 
     Attributes:
-        runs: Their JSON, in the old API's words.
-        judgements: What is said, by the id of the run or of the trace of which it is said.
+        runs: Their JSON, in the old API's format.
+        ratings: Ratings by the id of the run or trace that they are for.
     """
 
     runs: Sequence[Run]
-    judgements: Mapping[str, Judgement]
+    ratings: Mapping[str, Rating]
 
-    def judged(
-        self, keep: Callable[[Run], bool], used: set[str]
-    ) -> Iterator[tuple[Run, Judgement]]:
-        """Yield the runs that are kept, each with what is said of its answer.
+    def rated(self, keep: Callable[[Run], bool], used: set[str]) -> Iterator[tuple[Run, Rating]]:
+        """Yield the runs to keep, each with the rating of its answer.
 
-        What a trace's answer should have been is of its last answer: it goes to the newest run
-        that is kept. A trace's score is of all its runs.
+        The better answer of a trace is for its last answer, that of the newest run to keep. The
+        score of a trace applies to all its runs.
 
         Args:
-            keep: Tells whether a run is kept.
-            used: The traces whose better answer was given already; it grows.
+            keep: Returns whether to keep a run.
+            used: The traces whose better answer was used already; it is updated.
         """
         for run in self.runs:
             if not keep(run):
                 continue
             run_id, trace_id = str(run["id"]), trace_of(run)
-            own = self.judgements.get(run_id, UNJUDGED)
-            traces = self.judgements.get(trace_id, UNJUDGED)
+            own = self.ratings.get(run_id, UNRATED)
+            traces = self.ratings.get(trace_id, UNRATED)
             better = own.better
             if traces.better is not None:
                 if better is None and trace_id not in used:
                     better = traces.better
                 used.add(trace_id)
             scored = traces if own.score is None else own
-            yield run, Judgement(better, scored.score, scored.group)
+            yield run, Rating(better, scored.score, scored.group)
 
 
 @dataclass(frozen=True)
 class QueriedProjects:
-    """The projects that a query names.
+    """The projects of a query.
 
     Attributes:
         ids: Their ids.
-        start_time: When the first of them was made; None where that is not known.
+        start_time: When the first of them was created; None if unknown.
     """
 
     ids: tuple[UUID, ...]
@@ -109,17 +107,16 @@ def find_projects(client: Client, query: RunQuery) -> QueriedProjects:
         ids.append(project.id)
         starts.append(project.start_time)
     known = starts and not query.project_ids
-    return QueriedProjects(tuple(ids), min(map(_in_utc, starts)) if known else None)
+    return QueriedProjects(tuple(ids), min(map(in_utc, starts)) if known else None)
 
 
 class RunReader:
-    """Reads runs from the API that the server has: the new one, or else the old.
+    """Reads runs from the server's API: the new one, or else the old.
 
     Args:
-        client: LangSmith's client. Threads share it.
-        concurrency: How many parts of a query's time are fetched side by side at most.
-        query: Its feedback conditions tell which corrections and scores are wanted, and it
-            whether references are.
+        client: LangSmith's client, shared between threads.
+        concurrency: Most parts of a query's time range that are fetched concurrently.
+        query: Determines which corrections, scores and references are fetched.
     """
 
     def __init__(self, client: Client, concurrency: int = 1, query: RunQuery | None = None) -> None:
@@ -128,17 +125,17 @@ class RunReader:
         self._query = query or RunQuery()
 
     def pages(self, request: RunRequest, begin: dt.datetime | None = None) -> Iterator[RunPage]:
-        """Yield the runs of a request, newest first, page after page.
+        """Yield the runs of a request, newest first, page by page.
 
-        The next page is fetched while one is used. Where there are many, their time is cut into
-        parts, which are fetched side by side and come in order. Few runs take one request.
+        The next page is prefetched. If there are many, their time range is divided into parts,
+        which are fetched concurrently and yielded in order. Few runs take one request.
 
         Args:
-            request: What to fetch.
-            begin: About when the oldest run began, where the request does not say it.
+            request: The request.
+            begin: Approximate start of the oldest run, if the request does not have it.
 
         Raises:
-            LoadError: LangSmith can't be reached, or refuses.
+            LoadError: LangSmith can't be reached, or returns an error.
         """
         if len(request.run_ids) > IDS_PER_REQUEST:
             for ids in batches(request.run_ids):
@@ -150,10 +147,10 @@ class RunReader:
             if cursor is None:
                 yield page
                 return
-            # With a page of its own size the caller wants few runs, and soon.
-            spread = self._concurrency > 1 and rest.page_size is None
-            parts = parts_below(rest, page.runs, rest.start_time or begin) if spread else []
-            sources: list[PrefetchSource[RunPage]] = [partial(_as_it_is, page)]
+            # With a page size of its own the caller wants few runs, and soon.
+            divide = self._concurrency > 1 and rest.page_size is None
+            parts = parts_below(rest, page.runs, rest.start_time or begin) if divide else []
+            sources: list[PrefetchSource[RunPage]] = [partial(_single, page)]
             if parts:
                 seen = frozenset(str(run["id"]) for run in page.runs)
                 small = [replace(part, page_size=_PART_PAGE) for part in parts]
@@ -175,7 +172,7 @@ class RunReader:
             try:
                 return "v2", *self._page("v2", request, None, None)
             except LoadError as error:
-                # Another LangSmith says so where the old API is gone.
+                # A newer LangSmith returns this status if the old API is gone.
                 missing = status_of(error) in NOT_SERVED
                 if not missing or flags.get("ch_query_enabled") is False:
                     raise
@@ -186,7 +183,7 @@ class RunReader:
                 raise
             raise LoadError(
                 f"LangSmith at {self._client.api_url} finds runs only within a project: "
-                "give project_name, too."
+                "set project_name, too."
             ) from error
 
     def _read(
@@ -206,41 +203,37 @@ class RunReader:
     def _page(
         self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
     ) -> tuple[RunPage, str | None]:
-        with reading(self._client, "answer to the run query"):
+        with reading(self._client, "response to the run query"):
             body = request_body(api, request, cursor)
             runs, cursor = read_page(
-                api, ask(self._client, "POST", self._path(api), body=body, stop=stop)
+                api, request_json(self._client, "POST", self._path(api), body=body, stop=stop)
             )
-            judgements = fetch_judgements(self._client, runs, self._query.feedback, stop)
+            ratings = fetch_ratings(self._client, runs, self._query.feedback, stop)
             if self._query.use_reference:
                 references = fetch_references(self._client, self._roots(api, request, runs, stop))
-                judgements = merged(references, judgements)
-        return RunPage(runs, judgements), cursor or None
+                ratings = merged(references, ratings)
+        return RunPage(runs, ratings), cursor or None
 
     def _roots(
         self, api: Api, request: RunRequest, runs: Sequence[Run], stop: threading.Event | None
     ) -> Iterator[Run]:
-        """Yield the root runs of some runs' traces, without inputs and outputs."""
+        """Yield the root runs of the traces of runs, without inputs and outputs."""
         known = {str(run["id"]): run for run in runs}
         traces = dict.fromkeys(map(trace_of, runs))
         yield from (known[trace] for trace in traces if trace in known)
         for batch in batches([trace for trace in traces if trace not in known]):
-            asked = RunRequest(
+            roots = RunRequest(
                 project_ids=request.project_ids, run_type=None, run_ids=tuple(batch), light=True
             )
-            body = request_body(api, asked)
+            body = request_body(api, roots)
             yield from read_page(
-                api, ask(self._client, "POST", self._path(api), body=body, stop=stop)
+                api, request_json(self._client, "POST", self._path(api), body=body, stop=stop)
             )[0]
 
     def _path(self, api: Api) -> str:
         return "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
 
 
-def _as_it_is(page: RunPage, stop: threading.Event) -> Iterator[RunPage]:
+def _single(page: RunPage, stop: threading.Event) -> Iterator[RunPage]:
     del stop
     yield page
-
-
-def _in_utc(time: dt.datetime) -> dt.datetime:
-    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time

@@ -1,11 +1,11 @@
-"""The requests that a run query means, in both of LangSmith's APIs, and their answers. Pure.
+"""Requests for the runs of a query, in both of LangSmith's APIs, and their responses.
 
 | | old | new |
 |---|---|---|
 | route | `POST /runs/query` | `POST /api/v2/runs/query`, LangSmith 0.16 or newer |
-| where | projects, run ids or a trace | projects |
+| scope | projects, run ids or a trace | projects |
 | runs a page | 100 | 1000 |
-| window | open | begins one day ago where `min_start_time` is missing |
+| time range | open | begins one day ago without `min_start_time` |
 
 Source: LangSmith's OpenAPI description and langsmith 0.14.17 (`resources/runs`).
 """
@@ -21,18 +21,18 @@ from langchain_finetune.loaders.filter_language import all_of
 from langchain_finetune.loaders.query import RunQuery
 
 Run = Mapping[str, Any]
-"""A run's JSON, in the old API's words."""
+"""A run's JSON, in the old API's format."""
 
 Api = Literal["v1", "v2"]
 
 V1_PAGE = 100
-"""Most runs in one answer of the old API; asking for more is an error there."""
+"""Most runs in one response of the old API; requesting more is an error there."""
 
 V2_PAGE = 1000
-"""Most runs in one answer of the new API."""
+"""Most runs in one response of the new API."""
 
 IDS_PER_REQUEST = 100
-"""Most ids that one request asks for."""
+"""Most ids in one request."""
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -54,7 +54,7 @@ _SELECTED = (
     "outputs",
     "extra",
 )
-"""What a chat is read from, and what else a predicate may want to know; the rest is large."""
+"""Fields from which chats are read, and others that `where` may use; the rest is large."""
 
 _V1_SELECTED = (*_SELECTED, "session_id", "parent_run_id", "feedback_stats")
 _V2_SELECTED = (*_SELECTED, "project_id", "parent_run_ids", "feedback_stats")
@@ -65,20 +65,20 @@ class RunRequest:
     """Runs to fetch: the server's part of a `RunQuery`.
 
     Attributes:
-        project_ids: The projects to look in; LangSmith takes ids only.
+        project_ids: Ids of the projects.
         run_type: `llm`, or None for runs of any type.
-        run_ids: These only.
-        trace_id: Of this trace only.
+        run_ids: Only these runs.
+        trace_id: Only runs of this trace.
         filter: Condition on the run.
         trace_filter: Condition on the root run of its trace.
         tree_filter: Condition on any run of its trace.
         start_time: Runs that began then or later.
         end_time: Runs that began before.
-        before: The same as a condition, where `filter` does not say it already.
+        before: `end_time` as a condition, if `filter` does not contain it.
         error: Whether they failed.
         is_root: Whether they have no parent.
-        page_size: At most so many in an answer; the API's own bound where it is None.
-        light: Leave inputs and outputs out.
+        page_size: Most runs in a response; None for the API's maximum.
+        light: Leave out inputs and outputs.
     """
 
     project_ids: tuple[str, ...]
@@ -100,12 +100,12 @@ class RunRequest:
 def run_request(
     query: RunQuery, project_ids: Sequence[UUID], *, all_count: bool = True
 ) -> RunRequest:
-    """Return what a query asks of the server.
+    """Return the request for a query.
 
     Args:
-        query: What to select. Sample and limit are left to the caller.
-        project_ids: The projects that it names.
-        all_count: Whether every run of an answer counts towards the limit.
+        query: The query. Sample and limit are left to the caller.
+        project_ids: Its projects.
+        all_count: Whether every run of a response counts towards the limit.
     """
     return RunRequest(
         project_ids=tuple(map(str, project_ids)),
@@ -123,12 +123,12 @@ def run_request(
 
 
 def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> dict[str, Any]:
-    """Return the JSON body that asks for a page of runs.
+    """Return the JSON body of the request for a page of runs.
 
     Args:
-        api: Which API is asked.
-        request: What to fetch.
-        cursor: Where the page begins, from the answer before it.
+        api: The API.
+        request: The request.
+        cursor: Cursor of the page, from the previous response.
     """
     shared = {
         "filter": all_of([each for each in (request.filter, request.before) if each]),
@@ -146,7 +146,7 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
             "start_time": request.start_time and request.start_time.isoformat(),
             "error": request.error,
             "select": _selected(_V1_SELECTED, request),
-            # LangSmith reads the limit as the page's size.
+            # For LangSmith, the limit is the page size.
             "limit": min(request.page_size or V1_PAGE, V1_PAGE),
         }
     else:
@@ -155,7 +155,7 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
             "run_type": request.run_type and request.run_type.upper(),
             "ids": list(request.run_ids),
             "trace_id": request.trace_id,
-            # Without it the window silently begins one day ago.
+            # Without it the time range silently begins one day ago.
             "min_start_time": (request.start_time or EPOCH).isoformat(),
             "max_start_time": request.end_time and request.end_time.isoformat(),
             "has_error": request.error,
@@ -166,20 +166,20 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
 
 
 def read_page(api: Api, answer: Mapping[str, Any]) -> tuple[list[Run], str | None]:
-    """Return the runs of an answer, and the cursor of the next page or None."""
+    """Return the runs of a response, and the cursor of the next page or None."""
     if api == "v1":
         return answer.get("runs") or [], (answer.get("cursors") or {}).get("next")
-    return [_in_old_words(run) for run in answer.get("items") or ()], answer.get("next_cursor")
+    return [_in_v1_format(run) for run in answer.get("items") or ()], answer.get("next_cursor")
 
 
 def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunRequest) -> Api:
-    """Return the API to ask for runs: the new one where the server has it.
+    """Return the API for a request: the new one if the server has it.
 
     Args:
         version: LangSmith's version, from `GET /info`; may be empty.
-        flags: `instance_flags` from there. `sdb_query_enabled` says that the new API is there,
+        flags: `instance_flags` from there. `sdb_query_enabled` means that the new API is present,
             `ch_query_enabled` that the old one is.
-        request: Without a project only the old API can answer.
+        request: Without a project only the old API can be used.
 
     Example:
         >>> in_project = RunRequest(project_ids=("p",))
@@ -199,12 +199,12 @@ def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunReques
 
 
 def trace_of(run: Run) -> str:
-    """Return the id of a run's trace; a run without one is a trace of its own."""
+    """Return the id of a run's trace; a run without one is its own trace."""
     return str(run.get("trace_id") or run.get("id"))
 
 
 def batches(ids: Sequence[str], size: int = IDS_PER_REQUEST) -> Iterator[Sequence[str]]:
-    """Yield ids in parts that one request may ask for."""
+    """Yield ids in batches for one request."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
 
@@ -214,8 +214,8 @@ def _selected(names: Sequence[str], request: RunRequest) -> list[str]:
     return [name for name in names if name not in left_out]
 
 
-def _in_old_words(run: Run) -> Run:
-    """Return a run of the new API as the old one tells it."""
+def _in_v1_format(run: Run) -> Run:
+    """Return a run of the new API in the old one's format."""
     old = dict(run)
     for name in ("run_type", "status"):
         if isinstance(run.get(name), str):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from langsmith import Client
 from langsmith.schemas import Run as RunObject
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from langchain_finetune.dialects.corrections import corrected
 from langchain_finetune.dialects.messages import ReasoningPolicy
@@ -19,7 +19,7 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import Folder
-from langchain_finetune.loaders.feedback import UNJUDGED, Judgement
+from langchain_finetune.loaders.feedback import UNRATED, Rating
 from langchain_finetune.loaders.filter_language import all_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
@@ -29,38 +29,38 @@ from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_r
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
 
-Found = tuple[str, Run | None, Judgement]
-"""A run's id, its JSON if there is such a run, and what is said of its answer."""
+Found = tuple[str, Run | None, Rating]
+"""A run's id, its JSON (None if there is no such run), and the rating of its answer."""
 
 
 class LangSmithRunChatLoader(QueryLoader):
     """Load chats from LangSmith's `llm` runs: one session for each answer, with its tools.
 
-    Takes the place of `langchain_community.chat_loaders.langsmith.LangSmithRunChatLoader`. It
-    reads what today's tracer writes, keeps tool calls and tools, and never revives run data.
+    Replaces `langchain_community.chat_loaders.langsmith.LangSmithRunChatLoader`. It reads the
+    format of today's tracer, keeps tool calls and tools, and never deserializes objects.
 
     Args:
-        runs: Run ids and `Run` objects (or their JSON), mixed; or None to use the query. Beside
-            them only the project may be given, where the ids are looked up: LangSmith's new API
-            finds no run without it.
+        runs: Run ids and `Run` objects (or their JSON), mixed; or None to use the query. With runs,
+            only the project may be set in the query, in which the ids are searched: LangSmith's
+            new API finds no run without it.
         client: LangSmith's client; by default one from the environment (`LANGSMITH_ENDPOINT`,
             `LANGSMITH_API_KEY`).
-        query: A `RunQuery`; its fields may be given as arguments instead: `project_name`,
+        query: A `RunQuery`; its fields may be passed as arguments instead: `project_name`,
             `feedback`, `tags`, `limit`, ...
-        where: Called with each run's JSON; only runs for which it is true are taken.
-        calls: `all` takes every call. `last` leaves calls out that a later call of the same trace
-            repeats as its history, so that no token of an agent is paid for twice; they are skips
-            with the code `folded`.
-        concurrency: How many parts of a large query are fetched side by side at most; 1 fetches
-            page after page. The order of the sessions is the same.
-        strict: Raise a `LoadError` after the last session if a chat was left out that is not
+        where: Called with each run's JSON; only runs for which it returns true are loaded.
+        calls: `all` loads every call. `last` skips calls that a later call of the same trace
+            contains in its history, so that no token of an agent is trained on twice; they are
+            skipped as `folded`.
+        concurrency: Most parts of a large query that are fetched concurrently; 1 fetches page by
+            page. The order of the sessions is the same.
+        strict: Raise a `LoadError` after the last session if a chat was skipped that is not
             folded.
-        reasoning: What becomes of the models' reasoning: `drop`, which a session's
-            `source["dropped_reasoning"]` counts, or `keep`, as the message's
+        reasoning: How to handle the models' reasoning: `drop` it, counted in a session's
+            `source["dropped_reasoning"]`, or `keep` it as the message's
             `reasoning_content`.
 
     Attributes:
-        query: What to select where no runs are given.
+        query: The query if no runs are given.
 
     Example:
         ```python
@@ -72,11 +72,7 @@ class LangSmithRunChatLoader(QueryLoader):
         ```
     """
 
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    # Run objects hold training text, which a repr would carry into logs.
+    # Run objects contain training text, which a repr would leak into logs.
     runs: Any = Field(default=None, repr=False)
     client: Client | None = None
     where: Callable[[Run], bool] | None = None
@@ -95,27 +91,27 @@ class LangSmithRunChatLoader(QueryLoader):
     ) -> None:
         query = take_conditions(query, settings)
         if isinstance(runs, str | Mapping):
-            raise LoadError("Give the runs as a list, also where it is one.")
+            raise LoadError("runs must be a list, also for a single run.")
         if runs is not None and not _names_project_only(query):
-            raise LoadError("Give either runs or conditions to select them by, not both.")
+            raise LoadError("Set either runs or conditions, not both.")
         fields = {"runs": runs, "client": client, "query": query}
         super().__init__(**fields, **settings)
 
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield one session for each answer of a run; runs that hold no finished chat are skipped.
+        """Yield one session for each answer of a run; runs without a finished chat are skipped.
 
         Raises:
-            LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
+            LoadError: LangSmith can't be reached, rejects the key, or has no such project.
         """
         folder = Folder() if self.calls == "last" else None
-        for run_id, run, judgement in self._found(overrides):
+        for run_id, run, rating in self._found(overrides):
             if run is None:
-                reason = "LangSmith has no llm run of this id that meets the conditions."
+                reason = "LangSmith has no llm run with this id that meets the conditions."
                 skip(Skip(run_id, "unknown_run", reason))
                 continue
-            read = partial(read_chats, run, judgement, folder, self.reasoning)
+            read = partial(read_chats, run, rating, folder, self.reasoning)
             yield from readable(run_id, read, skip)
 
     def _found(self, overrides: dict[str, Any]) -> Iterator[Found]:
@@ -127,12 +123,10 @@ class LangSmithRunChatLoader(QueryLoader):
         return self._queried_runs(updated(self.query, overrides))
 
     def _given_runs(self) -> Iterator[Found]:
-        """Yield the given runs in order; ids are fetched in batches, each when its turn comes."""
+        """Yield the given runs in order; ids are fetched in batches when their turn comes."""
         if iter(self.runs) is self.runs:
             if self._used_up:
-                raise LoadError(
-                    "The runs were given as an iterator, which is used up: give a list."
-                )
+                raise LoadError("The runs were an iterator, which is exhausted: pass a list.")
             self._used_up = True
         waiting: list[str] = []
         for run in self.runs:
@@ -145,10 +139,10 @@ class LangSmithRunChatLoader(QueryLoader):
                 continue
             if not isinstance(run, RunObject | Mapping):
                 raise LoadError(
-                    f"Runs are ids, Run objects or their JSON, not {type(run).__name__}."
+                    f"Runs must be ids, Run objects or their JSON, not {type(run).__name__}."
                 )
             data = vars(run) if isinstance(run, RunObject) else run
-            yield str(data.get("id")), data, UNJUDGED
+            yield str(data.get("id")), data, UNRATED
         yield from self._fetched(waiting)
 
     def _fetched(self, run_ids: list[str]) -> Iterator[Found]:
@@ -156,47 +150,45 @@ class LangSmithRunChatLoader(QueryLoader):
             try:
                 ids = tuple(UUID(run_id) for run_id in batch)
             except ValueError as error:
-                raise LoadError(f"A run id is no UUID: one of {', '.join(batch)}.") from error
+                raise LoadError(f"A run id is not a UUID: one of {', '.join(batch)}.") from error
             query = self.query.model_copy(update={"run_ids": ids})
             found = {str(run["id"]): run for page in self._pages(query) for run in page.runs}
             for run_id, known_id in zip(batch, ids, strict=True):
-                yield run_id, found.get(str(known_id)), UNJUDGED
+                yield run_id, found.get(str(known_id)), UNRATED
 
     def _queried_runs(self, query: RunQuery) -> Iterator[Found]:
         if not query.names_a_source():
-            raise LoadError(
-                "Nothing says which runs to load: give runs, project_name, project_id or trace_id."
-            )
+            raise LoadError("No runs are selected: set runs, project_name, project_id or trace_id.")
         return islice(self._selected(query), query.limit)
 
     def _selected(self, query: RunQuery) -> Iterator[Found]:
-        """Yield the runs of the sample that are wanted, with what is said of them.
+        """Yield the selected runs with their ratings.
 
-        Ids that were asked for and are not there come last, without a run.
+        Requested ids that do not exist come last, without a run.
         """
         missing = dict.fromkeys(map(str, query.run_ids or ()))
         used: set[str] = set()
-        compared = any(said.comparative_experiment for said in query.feedback)
+        compared = any(each.comparative_experiment for each in query.feedback)
         for page in self._pages(query):
             for run in page.runs:
                 missing.pop(str(run["id"]), None)
-            for run, judgement in page.judged(
+            for run, rating in page.rated(
                 lambda run: query.draws(trace_of(run)) and self._is_wanted(run), used
             ):
-                if not compared or judgement.score is not None:
-                    yield str(run["id"]), run, judgement
+                if not compared or rating.score is not None:
+                    yield str(run["id"]), run, rating
         for run_id in missing:
-            yield run_id, None, UNJUDGED
+            yield run_id, None, UNRATED
 
     def _is_wanted(self, run: Run) -> bool:
         return is_wanted(run, self.where)
 
     def _pages(self, query: RunQuery) -> Iterator[RunPage]:
-        """Yield the runs of a query, page after page."""
+        """Yield the runs of a query, page by page."""
         if self.client is None:
             self.client = reading_client()
         projects = find_projects(self.client, query)
-        # Whoever wants few runs should not wait for many.
+        # With a limit, do not fetch more than needed.
         concurrency = self.concurrency if query.limit is None else 1
         reader = RunReader(self.client, concurrency, query)
         request = run_request(query, projects.ids, all_count=self.where is None)
@@ -205,44 +197,44 @@ class LangSmithRunChatLoader(QueryLoader):
             return
         conditions = [request.trace_filter] if request.trace_filter else []
         for queued in queued_runs(self.client, query):
-            asked = replace(
+            queued_request = replace(
                 request,
                 project_ids=request.project_ids or tuple(map(str, queued.project_ids)),
                 trace_filter=all_of([*conditions, queued.condition()]),
                 page_size=None,
             )
-            for page in reader.pages(asked):
-                yield replace(page, runs=[run for run in page.runs if queued.holds(run)])
+            for page in reader.pages(queued_request):
+                yield replace(page, runs=[run for run in page.runs if queued.contains(run)])
 
 
 def read_chats(
-    run: Run, judgement: Judgement, folder: Folder | None, reasoning: ReasoningPolicy
+    run: Run, rating: Rating, folder: Folder | None, reasoning: ReasoningPolicy
 ) -> list[FineTuningSession]:
-    """Return the chats of a run; of one with a better answer, the one chat that ends with it.
+    """Return the chats of a run; with a better answer, the one chat that ends with it.
 
     Args:
         run: The run's JSON.
-        judgement: What is said of its answer. A score is not of the better answer.
-        folder: Leaves out what it has seen in a newer call, or None.
+        rating: The rating of its answer. A score does not apply to a better answer.
+        folder: Drops chats that a newer call contains, or None.
         reasoning: How to handle the models' reasoning.
 
     Raises:
-        UnreadableChatError: The run holds no finished chat, the better answer is none, or all of
-            it was folded.
+        UnreadableChatError: The run has no finished chat, the better answer is not one, or all
+            chats were folded.
     """
     sessions = read_run(run, reasoning)
-    if judgement.better is not None:
-        sessions = [corrected(sessions[0], judgement.better)]
-    elif judgement.score is not None:
+    if rating.better is not None:
+        sessions = [corrected(sessions[0], rating.better)]
+    elif rating.score is not None:
         for session in sessions:
-            session["score"] = judgement.score
-            if judgement.group:
+            session["score"] = rating.score
+            if rating.group:
                 source = session.get("source", {})
-                session["source"] = {**source, "feedback_group_id": judgement.group}
+                session["source"] = {**source, "feedback_group_id": rating.group}
     if folder is not None:
         sessions = [each for each in sessions if not folder.folds(trace_of(run), each)]
         if not sessions:
-            raise UnreadableChatError(FOLDED, "A later call of the trace holds all of it.")
+            raise UnreadableChatError(FOLDED, "A later call of the trace contains all of it.")
     return sessions
 
 

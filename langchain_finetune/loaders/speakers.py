@@ -1,6 +1,6 @@
-"""Chats between people as chats with an assistant: whose lines are to be learnt?
+"""Chats between people as chats with an assistant: one speaker becomes the assistant.
 
-The functions take the place of `langchain_community.chat_loaders.utils`; tests compare the two.
+The functions replace those of `langchain_community.chat_loaders.utils`; tests compare the two.
 """
 
 from collections.abc import Iterable
@@ -16,15 +16,14 @@ from langchain_finetune.sessions import Sessions, changed
 
 
 def merge_chat_runs(chat_sessions: Iterable[ChatSession], delimiter: str = "\n\n") -> Sessions:
-    """Return the sessions with what one speaker says in a row as one message.
+    """Return the sessions with consecutive messages of one speaker merged.
 
-    A speaker is known by `additional_kwargs["sender"]`, as the chat loaders set it; messages
-    without one are not merged. A list of text parts becomes one text. The sessions that are given
-    stay as they are.
+    The speaker is `additional_kwargs["sender"]`, as set by the chat loaders; messages without one
+    are not merged. A list of text parts becomes one text. The given sessions are not modified.
 
     Args:
         chat_sessions: Sessions, or a loader's; they are read when the result is iterated.
-        delimiter: Stands between what is joined.
+        delimiter: Text between merged messages.
 
     Example:
         >>> from langchain_core.messages import HumanMessage
@@ -68,13 +67,12 @@ def map_ai_messages(chat_sessions: Iterable[ChatSession], sender: str) -> Sessio
 
 
 class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
-    """One speaker of a chat becomes the assistant, and what each says in a row one message.
+    """Make one speaker of a chat the assistant, and merge consecutive messages of each speaker.
 
-    Any `BaseChatLoader` may stand on its left in a pipe. It reads nothing before its result is
-    iterated.
+    Any `BaseChatLoader` can be piped into it. Nothing is read before the result is iterated.
 
     Args:
-        sender: Who is to be learnt, by the name that the chat loader gives.
+        sender: The speaker to train on, by the name that the chat loader sets.
 
     Example:
         ```python
@@ -106,7 +104,7 @@ class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Sessions:
-        """Return the sessions, to be read when they are iterated.
+        """Return the sessions, which are read when they are iterated.
 
         Args:
             input: Sessions, or a loader.
@@ -115,20 +113,8 @@ class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
         """
         return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 
-    async def ainvoke(
-        self,
-        input: Iterable[ChatSession],  # noqa: A002 - Runnable's name for it
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Sessions:
-        """Return the sessions like `invoke`; there is nothing to wait for yet."""
-        return await self._acall_with_config(self._amapped, sessions_of(input), config, **kwargs)
-
     def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
         return map_ai_messages(merge_chat_runs(source), self.sender)
-
-    async def _amapped(self, source: Iterable[ChatSession]) -> Sessions:
-        return self._mapped(source)
 
 
 def _merged(messages: Iterable[BaseMessage], delimiter: str) -> list[BaseMessage]:
@@ -136,7 +122,7 @@ def _merged(messages: Iterable[BaseMessage], delimiter: str) -> list[BaseMessage
     for given in messages:
         message = _with_own_text(given)
         last = merged[-1] if merged else None
-        if last is not None and _speak_alike(last, message):
+        if last is not None and _same_speaker(last, message):
             last.content = f"{last.content}{delimiter}{message.content}".strip()
             events = message.additional_kwargs.get("events") or []
             if "events" in last.additional_kwargs:
@@ -147,7 +133,7 @@ def _merged(messages: Iterable[BaseMessage], delimiter: str) -> list[BaseMessage
 
 
 def _with_own_text(message: BaseMessage) -> BaseMessage:
-    """Return a copy that may be changed; a list of texts becomes one text."""
+    """Return a copy that may be modified; a list of texts becomes one text."""
     extra = dict(message.additional_kwargs)
     if isinstance(extra.get("events"), list):
         extra["events"] = list(extra["events"])
@@ -163,7 +149,7 @@ def _text(part: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _speak_alike(last: BaseMessage, message: BaseMessage) -> bool:
+def _same_speaker(last: BaseMessage, message: BaseMessage) -> bool:
     return (
         isinstance(message, type(last))
         and _sender(last) is not None

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from langsmith import Client
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_of
@@ -17,9 +17,9 @@ from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import join_calls
 from langchain_finetune.loaders.filter_language import all_of, compare, in_thread
 from langchain_finetune.loaders.langsmith_client import (
-    ask,
     reading,
     reading_client,
+    request_json,
     status_of,
     v2_url,
 )
@@ -38,22 +38,22 @@ from langchain_finetune.loaders.runs import read_chats
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 _PAGE = 100
-"""Most threads in one answer."""
+"""Most threads in one response."""
 
 
 def find_thread_ids(client: Client, query: RunQuery, projects: QueriedProjects) -> Iterator[str]:
-    """Yield the ids of the threads with a trace that fits, the latest first, each once.
+    """Yield the ids of the threads with a matching trace, latest first, each once.
 
-    They come from LangSmith's threads API where it has one, or else from the metadata of the
-    root runs.
+    They come from LangSmith's threads API if it has one, or else from the metadata of the root
+    runs.
 
     Args:
         client: LangSmith's client.
-        query: Its conditions on traces count, and its time.
-        projects: Where to look.
+        query: The query, of which the conditions on traces and the time apply.
+        projects: The projects.
 
     Raises:
-        LoadError: LangSmith can't be reached, or refuses.
+        LoadError: LangSmith can't be reached, or returns an error.
     """
     roots = RunRequest(
         project_ids=tuple(map(str, projects.ids)),
@@ -74,13 +74,13 @@ def find_thread_ids(client: Client, query: RunQuery, projects: QueriedProjects) 
 
 def _listed(client: Client, query: RunQuery, roots: RunRequest) -> Iterator[str]:
     info = client.info
-    # Not every server with the threads API takes a condition on other runs of the trace.
+    # Not every server with the threads API supports a condition on other runs of the trace.
     new = choose_api(info.version, info.instance_flags, roots) == "v2" and not query.tree_filter
     for project_id in roots.project_ids if new else ():
         cursor: str | None = None
         while True:
             try:
-                with reading(client, "answer to the thread query"):
+                with reading(client, "response to the thread query"):
                     answer = _page(client, query, project_id, cursor)
             except LoadError as error:
                 if status_of(error) not in NOT_SERVED:
@@ -99,15 +99,15 @@ def _listed(client: Client, query: RunQuery, roots: RunRequest) -> Iterator[str]
 def _page(client: Client, query: RunQuery, project_id: str, cursor: str | None) -> Any:
     body = {
         "project_id": project_id,
-        # Without it the window silently begins one day ago.
+        # Without it the time range silently begins one day ago.
         "min_start_time": (query.start_time or EPOCH).isoformat(),
         "max_start_time": query.end_time and query.end_time.isoformat(),
         "filter": query.trace_condition(),
         "cursor": cursor,
         "page_size": _PAGE,
     }
-    said = {key: value for key, value in body.items() if value is not None}
-    return ask(client, "POST", v2_url(client, "/threads/query"), body=said)
+    body = {key: value for key, value in body.items() if value is not None}
+    return request_json(client, "POST", v2_url(client, "/threads/query"), body=body)
 
 
 def _on_roots(query: RunQuery) -> str | None:
@@ -117,29 +117,28 @@ def _on_roots(query: RunQuery) -> str | None:
     return all_of([*([condition] if condition else []), *before, has_thread])
 
 
-_TOGETHER = 64
-"""How many threads are taken up at once; they are fetched side by side, and come in order."""
+_BATCH = 64
+"""Threads that are fetched concurrently and yielded in order."""
 
 
 class LangSmithThreadChatLoader(QueryLoader):
-    """Load whole conversations from LangSmith: one session a thread.
+    """Load whole conversations from LangSmith: one session per thread.
 
     A thread is all traces whose metadata has the same `session_id`, `thread_id` or
-    `conversation_id`. Where the app sends the history with each call, the session is the last
-    call. Where it does not, the calls are joined in order: the session then holds more than any
-    one request did. Calls with other instructions or tools, and answers that were made again, make
-    sessions of their own.
+    `conversation_id`. If the app sends the history with each call, the session is the last call.
+    Otherwise the calls are joined in order, and the session contains more than any one request.
+    Calls with other instructions or tools, and regenerated answers, make separate sessions.
 
     Args:
-        thread_ids: These threads only; their project must be named, too.
+        thread_ids: Only these threads; their project must be set, too.
         client: LangSmith's client; by default one from the environment.
-        query: A `RunQuery`; its fields may be given as arguments instead. Conditions on the root
-            run (`trace_filter`, `trace_error`, `feedback` on the root) and the time choose
-            threads: one trace that fits takes the whole thread. Conditions on the run choose
+        query: A `RunQuery`; its fields may be passed as arguments instead. Conditions on the root
+            run (`trace_filter`, `trace_error`, `feedback` on the root) and the time select
+            threads: one matching trace selects the whole thread. Conditions on the run select
             calls in them. `sample` and `limit` count threads.
-        where: Called with the JSON of each call; only calls for which it is true are taken.
-        concurrency: How many threads are fetched side by side at most.
-        strict: Raise a `LoadError` after the last session if a call was left out.
+        where: Called with the JSON of each call; only calls for which it returns true are loaded.
+        concurrency: Most threads that are fetched concurrently.
+        strict: Raise a `LoadError` after the last session if a call was skipped.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
@@ -151,11 +150,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         ```
     """
 
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    # An empty choice must not become the choice of all threads.
+    # An empty selection must not mean all threads.
     thread_ids: tuple[str, ...] | None = Field(default=None, min_length=1)
     client: Client | None = None
     where: Callable[[Run], bool] | None = None
@@ -171,29 +166,29 @@ class LangSmithThreadChatLoader(QueryLoader):
     def read_sessions(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession]:
-        """Yield the conversations of each thread; calls that hold no finished chat are skipped.
+        """Yield the conversations of each thread; calls without a finished chat are skipped.
 
         Raises:
-            LoadError: LangSmith can't be reached, refuses the key, or knows no such project.
+            LoadError: LangSmith can't be reached, rejects the key, or has no such project.
         """
         query = updated(self.query, overrides)
         if query.run_ids or query.trace_id or query.annotation_queue:
-            raise LoadError("Threads can't be chosen by run_ids, trace_id or annotation_queue.")
-        if any(said.comparative_experiment for said in query.feedback):
-            raise LoadError("Threads can't be chosen by a comparison of experiments.")
+            raise LoadError("Threads can't be selected by run_ids, trace_id or annotation_queue.")
+        if any(each.comparative_experiment for each in query.feedback):
+            raise LoadError("Threads can't be selected by a comparison of experiments.")
         if not query.names_a_source():
-            raise LoadError("Nothing says which threads to load: give project_name or project_id.")
+            raise LoadError("No threads are selected: set project_name or project_id.")
         if self.client is None:
             self.client = reading_client()
         projects = find_projects(self.client, query)
         ids = self.thread_ids or find_thread_ids(self.client, query, projects)
         drawn = islice(filter(query.draws, ids), query.limit)
         reader = RunReader(self.client, query=query)
-        while some := list(islice(drawn, _TOGETHER)):
+        while some := list(islice(drawn, _BATCH)):
             sources: list[PrefetchSource[list[RunPage]]] = [
                 partial(_fetch, reader, query, projects, thread_id) for thread_id in some
             ]
-            # Each source gives one item, so that the two stay in step.
+            # Each source yields one item, so ids and pages match.
             for thread_id, pages in zip(
                 some, in_order(sources, workers=self.concurrency), strict=True
             ):
@@ -204,12 +199,12 @@ class LangSmithThreadChatLoader(QueryLoader):
     ) -> Iterator[FineTuningSession]:
         used: set[str] = set()
         keep = partial(is_wanted, where=self.where)
-        runs = [found for page in pages for found in page.judged(keep, used)]
+        runs = [found for page in pages for found in page.rated(keep, used)]
         if self.thread_ids and not any(page.runs for page in pages):
             skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))
         calls: list[FineTuningSession] = []
-        for run, judgement in sorted(runs, key=_began):
-            read = partial(read_chats, run, judgement, None, self.reasoning)
+        for run, rating in sorted(runs, key=_began):
+            read = partial(read_chats, run, rating, None, self.reasoning)
             calls += readable(str(run["id"]), read, skip)
         for session in readable(thread_id, partial(join_calls, calls), skip):
             session["source"] = {**session.get("source", {}), "thread_id": thread_id}
@@ -224,7 +219,7 @@ def _fetch(
     stop: threading.Event,
 ) -> Iterator[list[RunPage]]:
     """Yield all calls of a thread, newest first, as one item."""
-    # The whole thread, also what lies outside of the time by which it was chosen.
+    # The whole thread, also outside of the time by which it was selected.
     calls = query.model_copy(update={"start_time": None, "end_time": None, "limit": None})
     request = replace(
         run_request(calls, projects.ids), trace_filter=in_thread(thread_id), tree_filter=None

@@ -1,4 +1,4 @@
-"""Parts of a query's time that can be fetched side by side. Pure."""
+"""Division of a query's time range into windows that are fetched concurrently."""
 
 import datetime as dt
 import math
@@ -9,11 +9,11 @@ from itertools import pairwise
 from langchain_finetune.loaders.filter_language import compare
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 
-MOST_WINDOWS = 64
-"""Most parts that are cut at once; after them the density is looked at again."""
+MAX_WINDOWS = 64
+"""Most windows at once; after them the density of runs is measured again."""
 
 RUNS_PER_WINDOW = 200
-"""How many runs a part should hold, as far as the page before it can tell."""
+"""Intended number of runs in a window, by the density of the page before it."""
 
 _TICK = dt.timedelta(microseconds=1)
 
@@ -21,20 +21,19 @@ _TICK = dt.timedelta(microseconds=1)
 def parts_below(
     request: RunRequest, page: Sequence[Run], begin: dt.datetime | None
 ) -> list[RunRequest]:
-    """Return requests for what follows a page, in parts of equal time, the newest first.
+    """Return requests for the runs after a page, in windows of equal length, the newest first.
 
-    Their answers, one after another, are the runs of that time in LangSmith's order. The first
-    part may begin with runs of the page once more, those that began in its last microsecond.
+    Their responses, one after another, are the runs of that time in LangSmith's order. The first
+    window may repeat runs of the page, those that began in its last microsecond.
 
     Args:
-        request: What is fetched.
-        page: Its first answer, which is not all.
-        begin: About when its oldest run began.
+        request: The request.
+        page: Its first page, which is not the last.
+        begin: Approximate start of the oldest run.
 
     Returns:
-        The parts, down to `begin` or as many as are cut at once; see `rest_below`. None where
-        nothing tells how to cut: `begin` is not known, the page is not the newest runs in order,
-        or little is left.
+        The windows, down to `begin` or up to the maximum; see `rest_below`. Empty if the range
+        can't be divided: `begin` is unknown, the page is not in order, or little is left.
 
     Example:
         >>> page = [{"start_time": "2026-11-01T09:00:00"}] + [
@@ -47,21 +46,21 @@ def parts_below(
     known = [time for time in times if time is not None]
     if begin is None or len(known) < len(times) or known != sorted(known, reverse=True):
         return []
-    # Others may have begun in the same microsecond as the page's last.
+    # Others may have begun in the same microsecond as the page's last run.
     newest, end = known[0], known[-1] + _TICK
     per_window = max((newest - end) * RUNS_PER_WINDOW / len(page), _TICK)
     windows = (end - begin) / per_window
     if windows <= 1:
         return []
     count = math.ceil(windows)
-    if count > MOST_WINDOWS:
-        count, begin = MOST_WINDOWS, end - per_window * MOST_WINDOWS
+    if count > MAX_WINDOWS:
+        count, begin = MAX_WINDOWS, end - per_window * MAX_WINDOWS
     edges = [end - (end - begin) * number / count for number in range(count)] + [begin]
     return [_between(request, start, end) for end, start in pairwise(edges)]
 
 
 def rest_below(request: RunRequest, parts: Sequence[RunRequest]) -> RunRequest | None:
-    """Return the request for what is older than all parts of a request, or None for nothing."""
+    """Return the request for the runs before all windows, or None if there are none."""
     end = parts[-1].start_time
     if end is None or (request.start_time and end <= request.start_time):
         return None
@@ -69,7 +68,7 @@ def rest_below(request: RunRequest, parts: Sequence[RunRequest]) -> RunRequest |
 
 
 def _between(request: RunRequest, start: dt.datetime | None, end: dt.datetime) -> RunRequest:
-    # Exact, where the APIs' own upper bounds don't say whether they are included.
+    # Exact: for the APIs' own upper bounds it is undocumented whether they are included.
     before = compare("lt", "start_time", end)
     return replace(request, start_time=start, end_time=end, before=before)
 

@@ -65,7 +65,7 @@ class Files:
         file_id = new_id("file")
         fresh = self._fresh(file_id)
         try:
-            await asyncio.to_thread(_copy, source, fresh)
+            await asyncio.to_thread(copy_to, source, fresh)
             if not fresh.stat().st_size:
                 raise ApiError(400, "The file is empty.", param="file")
             record = self._record(file_id, filename, "fine-tune")
@@ -141,6 +141,7 @@ class Files:
         fresh.unlink(missing_ok=True)
 
 
-def _copy(source: IO[bytes], target: Path) -> None:
+def copy_to(source: IO[bytes], target: Path) -> None:
+    """Write what is left of a stream to a file."""
     with target.open("wb") as out:
         shutil.copyfileobj(source, out)

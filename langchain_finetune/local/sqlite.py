@@ -157,7 +157,7 @@ class Database:
     def _migrate(self, migrations: Sequence[Migration]) -> None:
         if self._pragma("user_version") == len(migrations):
             return
-        # One transaction: whoever kills it finds the file as it was.
+        # One transaction: if it is killed, the file stays as it was.
         with self.transaction():
             for migration in migrations[self._pragma("user_version") :]:
                 migration(self.connection)
@@ -202,11 +202,11 @@ class Database:
         return next(iter(self.rows(sql, values)), None)
 
     def search(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Return all rows of a query that a client made up, as `rows`.
+        """Return all rows of a query with a client's conditions, as `rows`.
 
         Raises:
             ApiError: 400 where it takes so long that others would wait for it.
-            EngineStopsError: Nobody will wait for it.
+            EngineStopsError: The engine stops.
         """
         with self._in_time():
             return self.rows(sql, values)
@@ -243,8 +243,8 @@ class Database:
             source: Columns, `FROM` and tables; constants, like `order`.
             conditions: Those that all rows meet.
             order: Columns to sort by.
-            limit: At most so many.
-            offset: Without the first so many.
+            limit: Return at most so many.
+            offset: Skip so many.
         """
         where = all_of(conditions)
         return self.search(
@@ -313,7 +313,7 @@ class Database:
         return (pages - free) * size
 
     def give_back(self) -> None:
-        """Give the disk what is no longer in use, so that the file gets smaller.
+        """Return unused space to the disk, so that the file gets smaller.
 
         Inside a transaction nothing happens: what is deleted there may yet come back.
         """

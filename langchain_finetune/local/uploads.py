@@ -11,7 +11,7 @@ from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Record, Table
-from langchain_finetune.local.files import FileRecord, Files
+from langchain_finetune.local.files import FileRecord, Files, copy_to
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.sqlite import Database, Where
 
@@ -102,7 +102,7 @@ class Uploads:
         folder = self._folder / upload_id
         fresh = folder / f"{part.id}.new"
         try:
-            await asyncio.to_thread(_copy, source, fresh)
+            await asyncio.to_thread(copy_to, source, fresh)
             size = fresh.stat().st_size
             if not 0 < size <= MAX_PART_BYTES:
                 raise ApiError(400, f"A part must have 1 to {MAX_PART_BYTES} bytes.", param="data")
@@ -183,11 +183,6 @@ class Uploads:
         self._table.put(upload)
         shutil.rmtree(self._folder / upload.id, ignore_errors=True)
         return upload
-
-
-def _copy(source: IO[bytes], target: Path) -> None:
-    with target.open("wb") as out:
-        shutil.copyfileobj(source, out)
 
 
 def _join(paths: Sequence[Path], target: Path) -> str:

@@ -278,6 +278,21 @@ def test_links_of_the_readme_lead_somewhere():
     assert len(TEXT[ROOT / "README.md"].encode()) <= 9000
 
 
+def test_contributing_says_where_all_is():
+    text = TEXT[ROOT / "CONTRIBUTING.md"]
+    package = docs_hook.PACKAGE
+    places = [*package.iterdir(), *(package / "local").iterdir()]
+    rooms = [
+        f"`{path.relative_to(package)}/`" for path in places if (path / "__init__.py").exists()
+    ]
+    assert len(rooms) > 12
+    assert [room for room in rooms if room not in text] == []
+    modules = [path.name for path in package.glob("[a-z]*.py")]
+    assert [name for name in modules if f"`{name}`" not in text] == []
+    scripts = [path.name for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    assert [name for name in scripts if "." not in name and f"scripts/{name}" not in text] == []
+
+
 def test_every_command_is_named_and_no_other():
     assert {shlex.split(line, comments=True)[1] for line in COMMANDS} == set(GROUP.commands)
 

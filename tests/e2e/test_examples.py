@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from langchain_finetune.finetune.engines.embedded import stop_engine
 
+from langchain_finetune.engines.local import stop_engine
 from support.docs import ROOT
 
 EXAMPLES = ROOT / "examples"

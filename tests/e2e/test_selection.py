@@ -172,7 +172,7 @@ def test_a_strict_loader_names_what_was_left_out(langsmith, tmp_path):
     loader = LangSmithRunChatLoader(project_name="app", client=langsmith, strict=True)
     sessions = loader.invoke({})
     found = []
-    with pytest.raises(LoadError, match=r"1 chats were left out \(1 errored_run\): ") as caught:
+    with pytest.raises(LoadError, match=r"1 chats were skipped \(1 errored_run\): ") as caught:
         found.extend(sessions)
     assert sessions.skipped[0].id in str(caught.value)
     assert len(list(loader.invoke({"error": False}))) == 5
@@ -205,9 +205,7 @@ def test_run_ids_are_found_with_and_without_their_project(langsmith):
     "chosen", [{"run_ids": []}, {"start_time": "2026-12-01", "end_time": "2026-11-01"}]
 )
 def test_a_wrong_choice_is_refused_and_never_taken_for_all(langsmith, chosen):
-    with pytest.raises(
-        LoadError, match=r"^The run query is not right( at 'run_ids')?: \w"
-    ) as raised:
+    with pytest.raises(LoadError, match=r"^The run query is invalid( at 'run_ids')?: \w") as raised:
         LangSmithRunChatLoader(project_name="app", client=langsmith, **chosen)
     assert "Value error" not in str(raised.value)
 

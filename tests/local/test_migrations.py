@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,19 @@ def test_a_file_of_a_newer_version_is_refused_in_one_sentence(tmp_path, name, op
         assert told in message
     assert message.count(". ") == 0
     assert path.read_bytes() == before
+
+
+def test_the_engine_does_not_start_on_a_newer_home(tmp_path):
+    documents.open_records(tmp_path / "engine.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    engine = Path(__file__).with_name("fake_engine.py")
+    command = [sys.executable, str(engine), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "runs.sqlite has version 999, and this version of" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert version_of(tmp_path / "runs.sqlite") == 999
 
 
 def test_a_store_without_later_columns_gets_them(tmp_path):

@@ -14,6 +14,11 @@ def described(engine):
     return found
 
 
+def resolved(described, schema):
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return described["components"]["schemas"][name] if name else schema
+
+
 def test_it_is_behind_the_key(engine):
     for path in ("/openapi.json", "/docs", "/redoc"):
         assert get_json(engine, path, key=False)[0] == 401
@@ -37,6 +42,11 @@ def test_it_says_what_is_sent_and_what_comes_back(described):
     assert list(job["responses"]) == ["2XX", "4XX"]
     upload = described["paths"]["/v1/files"]["post"]["requestBody"]["content"]
     assert upload["multipart/form-data"]["schema"]["required"] == ["file", "purpose"]
+    chat = described["paths"]["/v1/chat/completions"]["post"]
+    [body] = chat["requestBody"]["content"].values()
+    assert {"messages", "tools", "stream"} <= body["schema"]["properties"].keys()
+    [answer] = chat["responses"]["2XX"]["content"].values()
+    assert {"choices", "usage"} <= resolved(described, answer["schema"])["properties"].keys()
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             assert "422" not in operation["responses"], (method, path)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from langchain_finetune.local.serving.structured.shape import JsonText, OfferedTool, Shape
+from langchain_finetune.local.serving.structured.shape import AnswerSchema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 from tests.local.forms import NANO
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-TOOLS = (OfferedTool("f", SCHEMA, strict=True, param="tools[0]"),)
+TOOLS = (AnswerSchema("f", SCHEMA, "tools[0]"),)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_thoughts_are_the_models_own(nano):
 
 
 def test_a_document_or_calls(nano):
-    shape = Shape(JsonText(SCHEMA, "", ""), free=False, tools=TOOLS, parallel=False)
+    shape = Shape(AnswerSchema("", SCHEMA, ""), free=False, tools=TOOLS, parallel=False)
     mark = {"before": '<tool_call>{"name": "', "after": "}</tool_call>", "shape": shape}
     call = '<tool_call>{"name": "f", "arguments": {"a": 5}}</tool_call>'
     assert takes(nano, '{"a": 1}', **mark)

@@ -18,7 +18,7 @@ from langchain_finetune.convert.tokens.local import LocalCounter
 from langchain_finetune.local.training import encoding
 from langchain_finetune.local.training.token_bound import LeastTokens
 
-OVER = "It has more than 4096 tokens; the model takes 4096."
+OVER = "It has more than 4096 tokens; the limit is 4096."
 
 
 @pytest.fixture(scope="module")

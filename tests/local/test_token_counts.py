@@ -63,7 +63,7 @@ def chats(draw):
 @given(st.lists(chats(), min_size=1, max_size=4))
 def test_counts_are_what_the_engine_trains_on(engine, counter, examples):
     for given_example, count in zip(examples, counter.count(examples), strict=True):
-        sequences = engine.encode([(1, given_example)])
+        sequences = engine.encode_line(1, given_example)
         assert count.total == sum(len(each.input_ids) for each in sequences)
         assert count.longest == max(len(each.input_ids) for each in sequences)
         assert count.targets == sum(each.trained for each in sequences) > 0
@@ -95,7 +95,7 @@ def test_what_is_just_too_long_is_so_for_both(engine, counter):
     examples = Convert(model="nano").invoke(sessions)
     assert [row.tokens for row in examples.rows()] == [4096]
     assert [(skip.id, skip.code) for skip in examples.rejected] == [("session 1", "too_long")]
-    assert examples.rejected[0].reason == "It has 4097 tokens; the model takes 4096."
+    assert examples.rejected[0].reason == "It has 4097 tokens; the limit is 4096."
 
 
 def test_what_the_template_can_not_say_is_told_by_convert(tmp_path):

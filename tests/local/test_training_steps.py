@@ -64,7 +64,9 @@ def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size,
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)
-    sequences = encoder.encode(list(enumerate(chats(), start=1)))
+    examples = list(enumerate(chats(), start=1))
+    sequences = [each for n, chat in examples for each in encoder.encode_line(n, chat)]
+    encoded = encoder.encode(examples)
     asked = Hyperparameters(n_epochs=1, batch_size=BATCH_SIZE, packing=packing)
     plan = replace(
         make_plan(asked, examples=len(sequences), parameters=model.num_parameters()),
@@ -73,7 +75,7 @@ def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size,
         accumulation=BATCH_SIZE // size,
     )
     fitted = fitting.fit(
-        model, tokenizer, sequences, sequences[1:], plan=plan, seed=3, work=tmp_path,
+        model, tokenizer, encoded, encoded[1:], plan=plan, seed=3, work=tmp_path,
         resumed_from=None, stop=threading.Event(), report=lambda _: None,
     )  # fmt: skip
     order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(3)).tolist()

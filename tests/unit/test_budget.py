@@ -102,7 +102,7 @@ def test_the_price_list_is_named_with_its_date(home, monkeypatch):
 def test_the_address_of_the_environment_counts(home, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
     step = FineTune(model="gpt-4.1", api_key="k", max_cost_usd=1000)
-    with pytest.raises(BudgetError, match="is not known"):
+    with pytest.raises(BudgetError, match="is unknown"):
         step.invoke(Convert().invoke(chats()))
 
 

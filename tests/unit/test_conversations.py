@@ -59,7 +59,7 @@ def test_other_calls_of_a_trace_stay():
 
 
 def test_few_traces_are_remembered(monkeypatch):
-    monkeypatch.setattr(conversations, "MOST_TRACES", 2)
+    monkeypatch.setattr(conversations, "MAX_TRACES", 2)
     folder = conversations.Folder()
     assert [folder.folds(trace, said("a", "b")) for trace in "xyzyxx"] == [
         False, False, False, True, False, True,

@@ -122,7 +122,7 @@ def test_the_strict_mode_names_the_first_and_counts_all_at_the_end():
     lines = str(refused.value).splitlines()
     counts = "30 no_assistant_message, 1 empty_target"
     assert lines[0] == f"31 chats make no training example ({counts})."
-    assert lines[1].startswith("- run-0: There is nothing to learn")
+    assert lines[1].startswith("- run-0: There is nothing to train on")
     assert (lines[20][:8], lines[21]) == ("- run-19", "- and 11 more")
     assert "Anybody" not in str(refused.value)
     assert list(refused.value.rejected) == examples.rejected

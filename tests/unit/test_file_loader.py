@@ -95,7 +95,7 @@ def test_a_packed_file_that_is_cut_off_says_how_far_it_was_read(written, pack):
     path = written(packed[: len(packed) * 3 // 4])
     sessions = RunFileChatLoader(path).invoke()
     found = []
-    with pytest.raises(LoadError, match=r"runs.jsonl is cut off or damaged: (\d+) rows") as error:
+    with pytest.raises(LoadError, match=r"runs.jsonl is truncated or damaged: (\d+) rows") as error:
         found.extend(sessions)
     assert len(found) in range(30, 40)
     assert f" {len(found)} rows" in str(error.value)
@@ -103,7 +103,7 @@ def test_a_packed_file_that_is_cut_off_says_how_far_it_was_read(written, pack):
 
 @pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd\x77\x77"])
 def test_a_damaged_file_is_an_error(written, head):
-    with pytest.raises(LoadError, match="cut off or damaged: 0 rows"):
+    with pytest.raises(LoadError, match="truncated or damaged: 0 rows"):
         lines(written(head + b"garbage" * 9))
 
 
@@ -112,11 +112,11 @@ def test_a_damaged_file_is_an_error(written, head):
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
-        (gzip.compress(b""), "is empty"),
-        (json.dumps(TWO, indent=2).encode()[:-9], "no whole JSON"),
-        (b"id,name\n1,Ada\n", "no format that is known"),
-        (b"\xff\xfe{\x00}\x00", "no format that is known"),
-        (gzip.compress(b"PAR1 and so on"), "packed Parquet"),
+        (gzip.compress(b"", mtime=0), "is empty"),
+        (json.dumps(TWO, indent=2).encode()[:-9], "not valid JSON"),
+        (b"id,name\n1,Ada\n", "is not JSON Lines, JSON or Parquet"),
+        (b"\xff\xfe{\x00}\x00", "is not JSON Lines, JSON or Parquet"),
+        (gzip.compress(b"PAR1 and so on", mtime=0), "compressed Parquet"),
     ],
 )
 def test_what_is_no_file_of_runs_is_an_error(written, data, message):

@@ -111,7 +111,7 @@ def test_what_does_not_speak_the_api_is_named(home):
         with pytest.raises(EngineError, match="does not speak OpenAI's API"):
             FineTune(model="m", api_key="k\n", base_url=url).invoke(examples)
         client = Client(url, api_key="k", auto_batch_tracing=False)
-        with pytest.raises(LoadError, match="does not speak LangSmith's API"):
+        with pytest.raises(LoadError, match="incomplete or invalid response"):
             LangSmithRunChatLoader(project_name="app", client=client).load()
     assert home.stat().st_mode & 0o077 == 0
     assert (home / "spool").stat().st_mode & 0o077 == 0

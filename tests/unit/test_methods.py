@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from langchain_finetune import Convert, FineTune
 from langchain_finetune.checks import CHECKS, LOCAL
+from langchain_finetune.engines import engine_of
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import LIMITS, CreateJob
@@ -60,7 +61,8 @@ def test_each_method_has_what_it_needs(name):
 def test_no_table_has_a_method_that_is_not_one():
     methods = set(get_args(Method))
     assert METHODS.keys() == TRAINING.keys() == methods
-    assert LINES.keys() == {method.lines[0] for method in METHODS.values()}
+    trained_here = {method.lines[0] for method in METHODS.values()}
+    assert LINES.keys() == set(engine_of("local").lines) == trained_here
 
 
 @pytest.mark.parametrize("kind", get_args(LineKind))
@@ -122,7 +124,7 @@ def test_limits(wrong):
 
 
 def asked(**settings):
-    return CreateJob(model="nano", training_file="file-1", **settings).asked()
+    return CreateJob(model="nano", training_file="file-1", **settings).method_settings()
 
 
 def test_the_engine_has_limits_of_its_own():

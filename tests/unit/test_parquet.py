@@ -162,7 +162,7 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path):
     whole = write(tmp_path / "runs.parquet", as_strings([exported() for _ in range(40)]))
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) // 2])
-    with pytest.raises(LoadError, match=r"runs.parquet is cut off or damaged: 0 rows"):
+    with pytest.raises(LoadError, match=r"runs.parquet is truncated or damaged: 0 rows"):
         lines(whole)
 
 

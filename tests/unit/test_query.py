@@ -15,7 +15,7 @@ from langchain_finetune.loaders.run_requests import (
     request_body,
     run_request,
 )
-from langchain_finetune.loaders.time_windows import MOST_WINDOWS, parts_below, rest_below
+from langchain_finetune.loaders.time_windows import MAX_WINDOWS, parts_below, rest_below
 from langchain_finetune.local.store.filter_parser import parse_filter
 
 PROJECT = uuid.uuid4()
@@ -221,7 +221,7 @@ def test_where_nothing_tells_how_to_cut_there_are_no_parts(runs, begin):
 def test_a_burst_is_cut_no_finer_than_many_parts_and_the_rest_is_looked_at_again():
     request = RunRequest(("p",), start_time=NOON)
     parts = parts_below(request, page(9, 9), NOON)
-    assert len(parts) == MOST_WINDOWS
+    assert len(parts) == MAX_WINDOWS
     rest = rest_below(request, parts)
     assert (rest.start_time, rest.end_time) == (NOON, parts[-1].start_time)
     assert rest.end_time > NOON + 8.9 * HOUR

@@ -12,8 +12,8 @@ from langsmith.anonymizer import create_anonymizer, create_secret_anonymizer
 from langchain_finetune import Convert, ConvertError
 from langchain_finetune.checks import check_example, errors_of
 from langchain_finetune.convert.redaction import redacted_rows
-from langchain_finetune.convert.rows import Outcome, Row
-from langchain_finetune.convert.texts import change_texts, conversations
+from langchain_finetune.convert.rows import Outcome, Row, conversations
+from langchain_finetune.convert.texts import change_texts
 
 PLANTED = "Zebulon"
 

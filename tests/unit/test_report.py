@@ -113,7 +113,7 @@ def test_text_is_there_only_where_it_was_asked_for(report):
     shown = report.to_html() + report.model_dump_json() + rendered(report)
     assert not [text for text in texts if text[:40] in shown and len(text) > 20]
     quoting = EXAMPLES.report(text=True)
-    assert "<blockquote>asked: " in quoting.to_html()
+    assert "<blockquote>question: " in quoting.to_html()
     assert all(each.text for each in quoting.outliers)
 
 

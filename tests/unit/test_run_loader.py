@@ -172,7 +172,7 @@ def test_it_gives_the_messages_that_langchain_community_gives_where_that_works()
 def test_an_iterator_of_runs_is_read_once_and_says_so():
     loader = LangSmithRunChatLoader(iter([run()]))
     assert len(loader.load()) == 1
-    with pytest.raises(LoadError, match="used up"):
+    with pytest.raises(LoadError, match="exhausted"):
         loader.load()
 
 
@@ -193,7 +193,7 @@ def test_a_wrong_condition_is_named():
 
 
 def test_nothing_to_load_from_is_an_error():
-    with pytest.raises(LoadError, match="Nothing says which runs"):
+    with pytest.raises(LoadError, match="No runs are selected"):
         LangSmithRunChatLoader().load()
 
 

@@ -99,7 +99,7 @@ def test_it_is_told_where_and_never_what():
     assert secret in row.line.decode()
     [finding] = outcome.findings
     assert str(finding) == (
-        "row 1, r, message 1: It holds what looks like a secret (openai). (secret_openai)"
+        "row 1, r, message 1: Text contains a possible secret (openai). (secret_openai)"
     )
     assert isinstance(finding, Finding)
     assert finding.severity == "warning"
@@ -143,7 +143,7 @@ def test_rejecting():
     assert rows == []
     [skip] = outcome.rejected
     assert (skip.id, skip.code) == ("r", "secret_openai")
-    assert skip.reason == "It holds what looks like a secret (openai). (message 0)"
+    assert skip.reason == "Text contains a possible secret (openai). (message 0)"
     assert outcome.findings.errors == {"secret_openai": 1, "secret_aws": 1}
 
 

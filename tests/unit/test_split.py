@@ -149,7 +149,7 @@ def test_a_part_that_was_not_asked_for_is_an_error():
 
 def test_a_file_of_all_parts_is_refused(tmp_path):
     examples = Convert(split={"test": 0.2}).invoke(MANY[:50])
-    with pytest.raises(ConvertError, match="say which part"):
+    with pytest.raises(ConvertError, match="choose the part"):
         examples.write_jsonl(tmp_path / "all.jsonl")
     assert not list(tmp_path.iterdir())
     written = examples.part("train").write_jsonl(tmp_path / "train.jsonl")

@@ -190,7 +190,7 @@ def test_offline_an_exact_count_is_an_error_that_says_what_to_do(offline, caplog
 def test_nothing_is_counted_without_a_model(offline):
     [row] = Convert().invoke([GOOD]).rows()
     assert row.tokens is None
-    with pytest.raises(ConvertError, match="Name the model"):
+    with pytest.raises(ConvertError, match="The model is needed"):
         list(Convert(count_tokens="always").invoke([GOOD]))
     with pytest.raises(ConvertError, match="No tokenizer is known for 'my-deployment'"):
         list(Convert(count_tokens="always").invoke([GOOD]).rows(Target("openai", "my-deployment")))

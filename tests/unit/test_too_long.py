@@ -95,7 +95,7 @@ def test_the_last_turn_is_never_cut():
     assert rows == []
     [skip] = outcome.rejected
     assert (skip.id, skip.code) == ("r", "too_long")
-    assert skip.reason == f"It has {total(CHAT['messages'])} tokens; the model takes {limit}."
+    assert skip.reason == f"It has {total(CHAT['messages'])} tokens; the limit is {limit}."
 
 
 def test_rejecting_is_the_default():

@@ -109,10 +109,10 @@ class LocalCounter:
         return LeastTokens.of(self.encoder.tokenizer)
 
     def count(self, examples: Seq[Example]) -> list[Count | Over | Unfit]:
-        """Count each example; all texts go through the tokenizer at once.
+        """Count each example; all texts are tokenized together.
 
-        What is surely over the limit is not counted to its end. Then what the template can't
-        express further on is not seen either.
+        An example that is surely over the limit is not counted to its end, so what the template
+        can't express in the rest is not detected.
         """
         laid_out = [self._layout(example) for example in examples]
         layouts = [each for each in laid_out if not isinstance(each, Over | Unfit)]

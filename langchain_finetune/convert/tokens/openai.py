@@ -4,7 +4,7 @@ Text is counted with tiktoken. The tokens around messages, names and tools follo
 ("How to count tokens with tiktoken"); its examples give the cookbook's figures, 124 and 101 for
 gpt-4o, 129 and 105 for gpt-3.5-turbo. A call counts as its name and arguments plus three tokens
 (measured by hmarr/openai-chat-tokens). An image counts as one of 1024 by 1024
-pixels. What OpenAI bills may differ by a few tokens an example.
+pixels. OpenAI's own counts may differ by a few tokens per example.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.content import entries
 from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
@@ -214,7 +215,11 @@ def _schema(schema: Any, measure: Measure) -> int:
             total += _A_PROPERTY + measure(line) + _schema(each, measure)
     if isinstance(values := schema.get("enum"), list) and values:
         total += _ENUM + sum(_A_VALUE + measure(str(value)) for value in values)
-    for inner in (schema.get("items"), *_list(schema.get("anyOf")), *_list(schema.get("oneOf"))):
+    for inner in (
+        schema.get("items"),
+        *entries(schema.get("anyOf")),
+        *entries(schema.get("oneOf")),
+    ):
         total += _schema(inner, measure)
     for definitions in ("$defs", "definitions"):
         if isinstance(schema.get(definitions), Mapping):
@@ -224,10 +229,6 @@ def _schema(schema: Any, measure: Measure) -> int:
 
 def _description(described: Mapping[str, Any]) -> str:
     return str(described.get("description") or "").removesuffix(".")
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _is_cached(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +79,7 @@ class CreateJob(BaseModel):
     ) = None
     integrations: list[Any] | None = None
 
-    def asked(self) -> tuple[Method, Hyperparameters]:
+    def method_settings(self) -> tuple[Method, Hyperparameters]:
         """Return the method and its hyperparameters; those under `method` count first.
 
         Raises:
@@ -96,26 +95,17 @@ class CreateJob(BaseModel):
                 code="unsupported_method",
                 param="method.type",
             )
-        for place, owner, given in self._hyperparameters():
-            for name in foreign(owner, given.model_fields_set):
-                param = f"{place}.{name}"
-                raise ApiError(400, f"{param}: The method {owner} does not have it.", param=param)
         part = (self.method.__pydantic_extra__ if self.method else {}).get(method)
-        hyperparameters = (part and part.hyperparameters) or self.hyperparameters
-        hyperparameters = hyperparameters or Hyperparameters()
-        if fault := _fault_of(hyperparameters, validates=self.validation_file is not None):
+        place, given = "hyperparameters", self.hyperparameters or Hyperparameters()
+        if part and part.hyperparameters:
+            place, given = f"method.{method}.hyperparameters", part.hyperparameters
+        for name in foreign(method, given.model_fields_set):
+            param = f"{place}.{name}"
+            raise ApiError(400, f"{param}: The method {method} does not have it.", param=param)
+        if fault := _fault_of(given, validates=self.validation_file is not None):
             param, message = fault
             raise ApiError(400, message, param=param)
-        return method, hyperparameters
-
-    def _hyperparameters(self) -> Iterator[tuple[str, Method, Hyperparameters]]:
-        """Yield all hyperparameters in the request: where they are, and their method's name."""
-        if self.hyperparameters:
-            yield "hyperparameters", "supervised", self.hyperparameters
-        parts = self.method.__pydantic_extra__ if self.method else {}
-        for name in METHODS:
-            if (part := parts.get(name)) and part.hyperparameters:
-                yield f"method.{name}.hyperparameters", name, part.hyperparameters
+        return method, given
 
 
 def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | None:
@@ -151,7 +141,7 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
     Raises:
         ApiError: 400, 404 or 429; nothing was taken on.
     """
-    method, hyperparameters = request.asked()
+    method, hyperparameters = request.method_settings()
     if request.integrations:
         raise ApiError(
             400,

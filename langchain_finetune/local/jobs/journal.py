@@ -130,7 +130,7 @@ class Journal:
     def end(
         self, job: JobRecord, status: JobState, message: str, error: JobErrorRecord | None = None
     ) -> None:
-        """Write down that a job has ended."""
+        """Record that a job has ended."""
         assert status in ENDED
         job.status = status
         job.error = error

@@ -17,7 +17,7 @@ from langchain_finetune.local.safe_logging import log_failure
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 100
-"""Most jobs that may wait; a client that creates more is most likely in a loop."""
+"""Maximum number of waiting jobs; a client that creates more is most likely in a loop."""
 
 PAUSE_S = 30.0
 """How long a training may take to save its state before it is killed."""
@@ -105,7 +105,7 @@ class JobQueue:
         return job
 
     async def cancel(self, job_id: str) -> JobRecord:
-        """Cancel a job; when this returns, nothing of it runs any more.
+        """Cancel a job; when this returns, it no longer runs.
 
         Raises:
             ApiError: 404 where there is none, 400 where it has ended.
@@ -119,7 +119,7 @@ class JobQueue:
         return job
 
     async def pause(self, job_id: str) -> JobRecord:
-        """Pause a job; when this returns, its state is saved and nothing of it runs any more.
+        """Pause a job; when this returns, its state is saved and it no longer runs.
 
         Raises:
             ApiError: 404 where there is none, 400 where it has ended or is paused.
@@ -130,18 +130,18 @@ class JobQueue:
                 400, f"Job is {job.status}, so it can't be paused: {job_id}", code="invalid_status"
             )
         if job.status == "running" and (step := self._steps.get(job_id)):
-            # The step itself writes this down: until it has ended, it writes the job's record.
+            # The step itself records this: until it has ended, it writes the job's record.
             self._pausing.add(job_id)
             self._stop_training.set()
             await asyncio.wait([step], timeout=PAUSE_S)
         else:
             self._note_paused(job)
         await self._break_off(job_id)
-        # It may have come to its end while it was asked to stop.
+        # It may have ended while it was being stopped.
         return self._journal.get(job_id)
 
     def resume(self, job_id: str) -> JobRecord:
-        """Let a paused job go on; it takes its old place in the queue.
+        """Resume a paused job; it takes its old place in the queue.
 
         Raises:
             ApiError: 404 where there is none, 400 where it is not paused.
@@ -176,9 +176,9 @@ class JobQueue:
             job = waiting[0]
             task = asyncio.ensure_future(self._step(job, step))
             self._steps[job.id] = task
-            # Not awaited by itself: whatever goes wrong with one job must not stop the queue.
+            # Not awaited directly: an error of one job must not stop the queue.
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
-            # The other worker may have gone on with the job meanwhile.
+            # The other worker may have started the job meanwhile.
             if self._steps.get(job.id) is task:
                 del self._steps[job.id]
             if isinstance(outcome, Exception):

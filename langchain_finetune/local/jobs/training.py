@@ -28,7 +28,7 @@ _FULL = {
     "valid_loss": "full_valid_loss",
     "valid_mean_token_accuracy": "full_valid_mean_token_accuracy",
 }
-"""Every validation here takes the whole file, which OpenAI names so."""
+"""OpenAI's names for metrics of a whole validation file, as all of them are here."""
 
 _COLUMNS = {
     "step": "step",
@@ -65,8 +65,8 @@ class Training:
     async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
         """Train a queued job until it has succeeded, failed, or was asked to stop.
 
-        Cancelling this kills the training and leaves the job's record alone. What a next start
-        can go on from stays in the job's folder until the job has ended; see `tidy`.
+        Cancelling this kills the training and leaves the job's record as it is. Checkpoints stay
+        in the job's folder until the job has ended; see `tidy`.
 
         Args:
             job: The job.
@@ -100,7 +100,7 @@ class Training:
             follower = Follower(self._journal, job)
             log = own / "trainer.log"
             status = await run_child(self._trainer, path, log, follower.take, stop)
-            # From here on nothing waits, so the job can't be cancelled half-way.
+            # There is no await from here on, so the job can't be cancelled half-way.
             if follower.stopped:
                 job.starts = 0
                 self._journal.save(job)
@@ -113,17 +113,17 @@ class Training:
                 self._succeed(job, follower.done, output)
 
     def tidy(self, job: JobRecord) -> None:
-        """Remove what is only needed while a job goes on; its log stays."""
+        """Remove what is only needed until a job has ended; its log stays."""
         if job.status in ENDED:
             self.clear(job.id)
 
     def clear(self, job_id: str) -> None:
-        """Remove what a job that does not go on has in its folder, but its log."""
+        """Remove everything in a job's folder but its log."""
         for folder in (self._folder / job_id).glob("*/"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what an engine that was killed has left of jobs that have ended."""
+        """Remove what a killed engine has left of jobs that have ended."""
         for folder in self._folder.glob("*/*/"):
             with contextlib.suppress(ApiError):
                 self.tidy(self._journal.get(folder.parent.name))
@@ -154,10 +154,10 @@ class Training:
     def _succeed(self, job: JobRecord, done: Done, output: Path) -> None:
         """Take over the models.
 
-        Where the engine is killed in here, the next start goes on from the last checkpoint.
+        If the engine is killed in here, the next start goes on from the last checkpoint.
         """
         metrics = self._journal.metrics(job.id)
-        # All that is recorded, is recorded at once.
+        # All records are written together.
         with self._journal.transaction():
             results = self._files.add_results(result_file(metrics), "step_metrics.csv")
             job.fine_tuned_model = self._models.keep(

@@ -26,6 +26,7 @@ class DescribedAs:
         model: Where the model is, such as `openai.types:FileObject`.
 
     Example:
+        >>> from typing import Annotated
         >>> FileBody = Annotated[dict[str, Any], DescribedAs("openai.types:FileObject")]
         >>> sorted(TypeAdapter(FileBody).json_schema()["properties"])[:2]
         ['bytes', 'created_at']

@@ -91,7 +91,7 @@ def read_job_form(given: Mapping[str, str]) -> JobForm:
         errors["validation_share"] = fault
     try:
         request = CreateJob.model_validate(_body(values, share, job_key(given)))
-        request.asked()
+        request.method_settings()
     except ValidationError as error:
         errors |= _sentences(error)
     except ApiError as error:

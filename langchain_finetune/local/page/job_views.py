@@ -3,8 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_finetune.local.jobs.schemas import ENDED, JobRecord, JobState
 from langchain_finetune.methods import Hyperparameters
@@ -22,14 +21,8 @@ STATUS_WORDS: Mapping[JobState, str] = {
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
-@dataclass(frozen=True)
-class JobProgressView:
-    """How far a job is.
-
-    Attributes:
-        step: Steps done.
-        steps: All steps.
-    """
+class JobProgressView(NamedTuple):
+    """How far a job is: steps done, and all steps."""
 
     step: int
     steps: int
@@ -38,15 +31,8 @@ class JobProgressView:
         return f"step {self.step:,} of {self.steps:,}"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A setting of a job.
-
-    Attributes:
-        name: Its words on the page.
-        value: Its value as text.
-        chosen: The engine has chosen it.
-    """
+class Setting(NamedTuple):
+    """A setting of a job as the page shows it, and whether the engine has chosen it."""
 
     name: str
     value: str

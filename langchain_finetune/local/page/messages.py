@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_finetune.content import mapping
-from langchain_finetune.dialects.untrusted import entries
+from langchain_finetune.content import entries, mapping
 from langchain_finetune.local.page.template_filters import indented_json
 
 _ROLES = {"human": "user", "ai": "assistant"}

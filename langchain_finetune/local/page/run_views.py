@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.content import mapping
+from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.run import read_run
-from langchain_finetune.dialects.untrusted import entries, readable
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
 from langchain_finetune.local.page.messages import ShownMessage, read_message
 from langchain_finetune.local.page.template_filters import indented_json

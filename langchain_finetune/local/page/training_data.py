@@ -36,7 +36,7 @@ async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobR
     Raises:
         ApiError: Something can't be trained on; no file and no job was made.
     """
-    method, _ = form.request.asked()
+    method, _ = form.request.method_settings()
     made: list[FileRecord] = []
 
     async def keep(lines: Iterable[bytes], filename: str) -> FileRecord:

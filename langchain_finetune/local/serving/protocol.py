@@ -8,9 +8,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     StringConstraints,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -89,7 +89,7 @@ def one_fault(fault: str, code: str = "invalid_value") -> WrapValidator:
     Of a union, pydantic would report one for each branch.
     """
 
-    def check(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
             return handler(value)
         except ValidationError:

@@ -44,33 +44,33 @@ class FormPart:
     """As the client calls it; it is never a path here."""
 
 
-async def read_body(request: Request, most: int | None = None) -> bytes:
+async def read_body(request: Request, max_bytes: int | None = None) -> bytes:
     """Return the body as it was sent.
 
     Args:
         request: Whose body it is.
-        most: Bytes that it may hold; `MAX_BODY_BYTES` by default.
+        max_bytes: Bytes that it may hold; `MAX_BODY_BYTES` by default.
 
     Raises:
         ApiError: 413 where it is too large.
     """
     chunks, size = [], 0
-    most = most or MAX_BODY_BYTES
+    limit = max_bytes or MAX_BODY_BYTES
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise _too_large(most)
+        if size > limit:
+            raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def unpacked(body: bytes, encoding: str, most: int | None = None) -> bytes:
+def decompressed(body: bytes, encoding: str, max_bytes: int | None = None) -> bytes:
     """Decompress a body by its `Content-Encoding`.
 
     Args:
         body: As it was sent.
         encoding: How it was compressed.
-        most: Bytes that it may hold then; `MAX_BODY_BYTES` by default.
+        max_bytes: Bytes that it may hold then; `MAX_BODY_BYTES` by default.
 
     Raises:
         ApiError: 413 where it would grow too large, 400 where it is damaged, 415 where the
@@ -81,14 +81,14 @@ def unpacked(body: bytes, encoding: str, most: int | None = None) -> bytes:
     if encoding not in _OPENERS:
         raise ApiError(415, "Content-Encoding must be zstd or gzip, or absent.")
     chunks, size = [], 0
-    most = most or MAX_BODY_BYTES
+    limit = max_bytes or MAX_BODY_BYTES
     try:
         with _OPENERS[encoding](body) as reader:
             # However much the body claims to hold, no more than a chunk is decompressed at a time.
             while chunk := reader.read(_CHUNK):
                 size += len(chunk)
-                if size > most:
-                    raise _too_large(most)
+                if size > limit:
+                    raise _too_large(limit)
                 chunks.append(chunk)
     except (zstandard.ZstdError, EOFError, OSError, zlib.error):
         raise ApiError(400, f"The body is not valid {encoding}.") from None
@@ -139,15 +139,15 @@ def _form_part(piece: bytes) -> FormPart:
     )
 
 
-def _too_large(most: int) -> ApiError:
-    return ApiError(413, f"The body is larger than {most // 2**20} MiB.", code="body_too_large")
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"The body is larger than {limit // 2**20} MiB.", code="body_too_large")
 
 
-async def _json_body(request: Request, most: int | None = None) -> Any:
+async def _json_body(request: Request, max_bytes: int | None = None) -> Any:
     # LangSmith's clients don't always name the type, so FastAPI would not parse it.
-    body, encoding = await read_body(request, most), _encoding(request)
+    body, encoding = await read_body(request, max_bytes), _encoding(request)
     if encoding:
-        body = await asyncio.to_thread(unpacked, body, encoding, most)
+        body = await asyncio.to_thread(decompressed, body, encoding, max_bytes)
     return loads(body)
 
 
@@ -164,7 +164,7 @@ async def _raw_body(request: Request) -> Callable[[], list[FormPart]]:
     encoding = _encoding(request)
     content_type = request.headers.get("content-type", "")
     # Decompressing takes time: the route does it in its thread.
-    return lambda: multipart(unpacked(body, encoding), content_type)
+    return lambda: multipart(decompressed(body, encoding), content_type)
 
 
 def _encoding(request: Request) -> str:

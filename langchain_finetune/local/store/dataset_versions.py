@@ -63,8 +63,8 @@ class Versions:
         Args:
             dataset_id: The dataset.
             search: Only those with a tag that contains this.
-            limit: At most so many.
-            offset: Without the first so many.
+            limit: Return at most so many.
+            offset: Skip so many.
         """
         found = [
             {"as_of": iso(time), "tags": tags}

@@ -1,18 +1,17 @@
 """Datasets: names and types; their examples lie in `examples`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
 from pydantic import Field
 
-from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
 from langchain_finetune.local.store.example_changes import require_schemas
 from langchain_finetune.local.store.filter_parser import Comparison
 from langchain_finetune.local.store.filter_schema import EXAMPLE_FILTERS
 from langchain_finetune.local.store.filter_sql import filter_condition
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.values import (
     ClientBody,
     Id,
@@ -33,7 +32,7 @@ class _NewDataset(ClientBody):
 
 
 class _Described(ClientBody):
-    """What a dataset says of itself beside its columns."""
+    """Fields of a dataset that are kept as they come."""
 
     description: Any = None
     inputs_schema_definition: Any = None
@@ -42,15 +41,14 @@ class _Described(ClientBody):
     externally_managed: Any = None
 
 
-class Datasets:
-    """All datasets of a store.
+class Datasets(NamedResource):
+    """All datasets of a store."""
 
-    Args:
-        database: Where they are kept.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun = "datasets", "dataset"
+    columns = (
+        "*, (SELECT count(*) FROM example_versions AS e WHERE e.dataset_id = datasets.id"
+        " AND e.valid_to IS NULL) AS example_count"
+    )
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make a dataset: `{name, data_type?, description?, extra?: {metadata?}}`.
@@ -68,52 +66,33 @@ class Datasets:
             "body": dumps(described, "dataset"),
         }
         with self._database.transaction():
-            if self._database.row(
-                "SELECT 1 FROM datasets WHERE name = ? OR id = ?", (row["name"], row["id"])
-            ):
-                raise ApiError(409, "There is a dataset of this name already.", param="name")
+            self._require_new("name", asked.name)
+            self._require_new("id", asked.id)
             self._database.put("datasets", row)
         return self.get(row["id"])
-
-    def get(self, dataset_id: str) -> dict[str, Any]:
-        """Return the dataset of this id.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        found = self.all(ids=[dataset_id], limit=1)
-        if not found:
-            raise ApiError(404, f"There is no dataset {dataset_id}.", code="dataset_not_found")
-        return found[0]
 
     def all(
         self,
         *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
         data_types: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 100,
-        offset: int = 0,
+        where: Iterable[Where] = (),
+        **conditions: Any,
     ) -> list[dict[str, Any]]:
-        """Return datasets, newest first."""
-        conditions = [one_of("id", ids)] if ids else []
+        """Return datasets, newest first.
+
+        Args:
+            data_types: Only of these types.
+            metadata: Only with these entries in the metadata.
+            where: Further conditions.
+            conditions: Those of `NamedResource.all`.
+        """
+        more = list(where)
         if data_types:
-            conditions.append(one_of("data_type", data_types))
-        if name is not None:
-            conditions.append(Where("name = ?", (name,)))
-        if name_contains is not None:
-            conditions.append(contains("name", name_contains))
+            more.append(one_of("data_type", data_types))
         if metadata:
-            conditions.append(has_metadata("d", metadata))
-        source = (
-            "*, (SELECT count(*) FROM example_versions AS e WHERE e.dataset_id = d.id"
-            " AND e.valid_to IS NULL) AS example_count FROM datasets AS d"
-        )
-        order = "created_at DESC, id"
-        rows = self._database.listed(source, conditions, order, limit, offset)
-        return [_answer(row) for row in rows]
+            more.append(has_metadata("datasets", metadata))
+        return super().all(where=more, **conditions)
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset with all versions of its examples, and the comparisons on it.
@@ -121,27 +100,24 @@ class Datasets:
         Raises:
             ApiError: 404 where there is none.
         """
-        with self._database.transaction():
-            self.get(dataset_id)
-            # A trigger takes away what belongs to it.
-            self._database.run("DELETE FROM datasets WHERE id = ?", (dataset_id,))
+        # A trigger takes away what belongs to it.
+        super().delete(dataset_id)
         self._database.give_back()
+
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": row["id"],
+            "name": row["name"],
+            "data_type": row["data_type"],
+            "created_at": iso(row["created_at"]),
+            "modified_at": iso(row["modified_at"]),
+            "metadata": orjson.loads(row["metadata"]),
+            "example_count": row["example_count"],
+            **orjson.loads(row["body"]),
+        }
 
 
 def has_metadata(alias: str, wanted: Mapping[str, Any]) -> Where:
     """Return the condition that the metadata of a row has these entries."""
     asked = Comparison("has", "metadata", orjson.dumps(wanted).decode())
     return filter_condition(asked, EXAMPLE_FILTERS, alias)
-
-
-def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "data_type": row["data_type"],
-        "created_at": iso(row["created_at"]),
-        "modified_at": iso(row["modified_at"]),
-        "metadata": orjson.loads(row["metadata"]),
-        "example_count": row["example_count"],
-        **orjson.loads(row["body"]),
-    }

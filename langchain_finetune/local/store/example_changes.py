@@ -1,4 +1,4 @@
-"""What clients say about an example, checked. Pure functions; no I/O."""
+"""Changes of examples as clients send them, validated. Pure functions; no I/O."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SPLITS_KEY = "dataset_split"
 
 @dataclass(frozen=True)
 class ExampleChange:
-    """What a client says of one example; what is None, it does not say.
+    """A client's change of one example; None leaves a field as it is.
 
     Attributes:
         attachments: Files that are new.
@@ -87,7 +87,7 @@ class _ExampleBody(ClientBody):
 
 
 def example_change(body: Any, *, attachments: Iterable[Attachment] = ()) -> ExampleChange:
-    """Read what a client says of an example.
+    """Read a client's change of an example.
 
     Args:
         body: `{"id"?, "inputs"?, "outputs"?, "metadata"?, "split"?, "created_at"?,
@@ -164,12 +164,12 @@ def _splits(value: Any) -> tuple[str, ...] | None:
     if splits is None:
         return None
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
-        raise ApiError(400, "split must be a text or a list of texts.", param="split")
+        raise ApiError(400, "split must be a string or a list of strings.", param="split")
     return tuple(splits)
 
 
 SCHEMAS = {"inputs": "inputs_schema_definition", "outputs": "outputs_schema_definition"}
-"""Where a dataset says what the values of its examples must look like."""
+"""Where a dataset keeps the JSON schemas of its examples."""
 
 
 def require_schemas(dataset: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def csv_upload(parts: Iterable[FormPart]) -> tuple[dict[str, Any], list[ExampleC
             dataset; its name is that of the file where there is no other.
 
     Raises:
-        ApiError: 400 where the file is no CSV, or lacks a column that a key names.
+        ApiError: 400 where the file is not valid CSV, or lacks a column that a key names.
     """
     fields: dict[str, list[FormPart]] = {}
     for part in parts:
@@ -54,7 +54,7 @@ def _examples(text: str, keys: Mapping[str, Sequence[str]]) -> list[ExampleChang
         rows = list(islice(reader, MAX_ROWS + 1))
     except csv.Error as error:
         # It names the kind of the fault, and quotes nothing.
-        raise ApiError(400, f"The file can't be read as CSV: {error}.", param="file") from None
+        raise ApiError(400, f"The file is not valid CSV: {error}.", param="file") from None
     if len(rows) > MAX_ROWS:
         raise ApiError(413, f"The file has more than {MAX_ROWS} rows: cut it.", param="file")
     return [
@@ -73,7 +73,7 @@ def _text(part: FormPart) -> str:
     try:
         return part.data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ApiError(400, f"{part.name} is no text in UTF-8.", param=part.name) from None
+        raise ApiError(400, f"{part.name} is not UTF-8 text.", param=part.name) from None
 
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
@@ -81,7 +81,7 @@ _KEPT = ("name", "tool_call_id")
 
 
 def openai_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
-    """Return `{"messages": [...], "tools"?: [...], "functions"?: [...]}`, or None for no chat."""
+    """Return `{messages, tools?, functions?}`, or None where there is no chat."""
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         return None
     given = inputs.get("input", inputs.get("messages"))

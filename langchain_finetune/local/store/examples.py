@@ -81,9 +81,9 @@ class ExampleStore:
             splits: Only of one of these splits.
             metadata: Only with these entries in the metadata.
             filter_text: Only those that match this filter.
-            limit: At most so many.
-            offset: Without the first so many.
-            attachments: Tell their files, too.
+            limit: Return at most so many.
+            offset: Skip so many.
+            attachments: Return their files, too.
 
         Raises:
             ApiError: 404 for an unknown version, 400 for a malformed filter.
@@ -322,9 +322,9 @@ def _unknown_example(example_id: str) -> ApiError:
 def _answer(
     row: Mapping[str, Any],
     files: Links | None,
-    attachments: bool,  # noqa: FBT001 whether files are told
+    attachments: bool,  # noqa: FBT001 whether files are returned
 ) -> dict[str, Any]:
-    # LangSmith's client fetches each file that it is told of.
+    # LangSmith's client fetches each file that is returned.
     told = {"attachment_urls": attachment_urls(files or {})} if attachments else {}
     return told | {
         "id": row["id"],

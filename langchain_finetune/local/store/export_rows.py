@@ -62,8 +62,8 @@ def _lines_file(path: Path, compression: Compression, columns: Sequence[str]) ->
             stream = stack.enter_context(compressor.stream_writer(stream, closefd=False))
 
         def write(found: FoundRun) -> None:
-            told = _told(found)
-            stream.write(orjson.dumps({name: told[name] for name in columns}) + b"\n")
+            row = _row(found)
+            stream.write(orjson.dumps({name: row[name] for name in columns}) + b"\n")
 
         yield write
 
@@ -87,17 +87,17 @@ def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) 
 
     def write(found: FoundRun) -> None:
         nonlocal size
-        told = _told(found)
+        row = _row(found)
         for name in _TIMES:
             time = found.row[name]
-            told[name] = None if time is None else moment(time)
+            row[name] = None if time is None else moment(time)
         for name in _JSON:
-            text = None if told[name] is None else orjson.dumps(told[name]).decode()
+            text = None if row[name] is None else orjson.dumps(row[name]).decode()
             # Null outputs are no outputs.
-            told[name] = None if text == "null" else text
-            size += len(told[name] or "")
-        told["tags"] = orjson.loads(found.row["tags"] or "[]")
-        rows.append({name: told[name] for name in columns})
+            row[name] = None if text == "null" else text
+            size += len(row[name] or "")
+        row["tags"] = orjson.loads(found.row["tags"] or "[]")
+        rows.append({name: row[name] for name in columns})
         if size >= _GROUP_BYTES or len(rows) >= _GROUP_ROWS:
             end_group()
 
@@ -107,7 +107,7 @@ def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) 
         end_group()
 
 
-def _told(found: FoundRun) -> dict[str, Any]:
+def _row(found: FoundRun) -> dict[str, Any]:
     """Return a run by columns; JSON is passed on unread."""
     run = v1_run(found.row, found.stats, None)
     more: Mapping[str, Any] = {

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-import orjson
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +18,7 @@ from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
 from langchain_finetune.local.store.projects import ProjectStore
+from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.run_queries import (
     RunSearch,
     after_run,
@@ -50,7 +50,7 @@ class _ExportRequest(ClientQuery):
     session_id: Id
     bulk_export_destination_id: Id = DESTINATION_ID
     start_time: ClientTime = 0
-    # So that an export that is begun anew gives the same runs.
+    # So that an export that is started again gives the same runs.
     end_time: ClientTime | None = None
     filter: str | None = None
     format: Format = "Parquet"
@@ -65,8 +65,8 @@ class _ExportRequest(ClientQuery):
     def _known(cls, fields: list[str] | None) -> list[str] | None:
         unknown = sorted(set(fields or ()).difference(COLUMNS))
         if unknown:
-            told = {"names": ", ".join(unknown)}
-            raise PydanticCustomError("fields", "unknown fields: {names}", told)
+            names = {"names": ", ".join(unknown)}
+            raise PydanticCustomError("fields", "unknown fields: {names}", names)
         return fields
 
 
@@ -120,22 +120,24 @@ class _EndedError(Exception):
     """The export was cancelled, or the store closes."""
 
 
-class Exports:
+class Exports(Resource):
     """All exports of a store. One is written at a time, in a thread of its own.
 
-    A folder has its name once it is whole; what an engine left unfinished is begun anew.
+    A folder has its name once it is whole; what an engine left unfinished is started again.
 
     Args:
-        database: Where they are noted.
+        database: Where they are recorded.
         projects: Whose runs are exported.
         runs: The runs.
         folder: Where the files go; it is made with the first export.
     """
 
+    table, noun, columns = "exports", "export", "body"
+
     def __init__(
         self, database: Database, projects: ProjectStore, runs: Runs, folder: Path
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._projects = projects
         self._runs = runs
         self.folder = folder
@@ -160,21 +162,9 @@ class Exports:
         self._start(record["id"])
         return record
 
-    def get(self, export_id: str) -> dict[str, Any]:
-        """Return one export.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        row = self._database.row("SELECT body FROM exports WHERE id = ?", (export_id,))
-        if row is None:
-            raise ApiError(404, f"There is no export {export_id}.", code="export_not_found")
-        return dict(orjson.loads(row["body"]))
-
     def all(self, *, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Return exports, newest first."""
-        rows = self._database.listed("body FROM exports", (), "created_at DESC, id", limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
+        return self._listed((), limit, offset)
 
     def cancel(self, export_id: str) -> dict[str, Any]:
         """End an export; one that has ended stays as it is.
@@ -189,7 +179,7 @@ class Exports:
         return record
 
     def stop(self) -> None:
-        """End the threads; what is unfinished is begun anew by the next store."""
+        """End the threads; what is unfinished is started again by the next store."""
         self._ended.set()
         for thread in self._threads:
             thread.join()
@@ -226,7 +216,7 @@ class Exports:
             shutil.rmtree(part, ignore_errors=True)
         except (ApiError, OSError, ValueError, sqlite3.Error) as error:
             log_failure(logger, "An export", error)
-            # Who sees that it failed finds no files any more.
+            # Files are gone before the failure shows.
             shutil.rmtree(part, ignore_errors=True)
             self._fail(export_id, error)
 
@@ -261,7 +251,7 @@ class Exports:
             raise _EndedError
 
     def _fail(self, export_id: str, error: BaseException) -> None:
-        # Only what is meant for people may be told: other messages can quote what was traced.
+        # Other messages can quote what was traced.
         why = error.message if isinstance(error, ApiError) else type(error).__name__
         if isinstance(error, OSError) and error.strerror:
             why = error.strerror

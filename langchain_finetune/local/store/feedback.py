@@ -1,4 +1,4 @@
-"""Feedback: what users and evaluators said of runs, with its configurations and tokens."""
+"""Feedback of users and evaluators on runs, with its configurations and tokens."""
 
 import datetime as dt
 import statistics
@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.store.resource import NamedResource, Resource
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -78,17 +77,13 @@ class _FeedbackRecord(ClientBody):
     extra: Any = None
 
 
-class Feedback:
+class Feedback(Resource):
     """All feedback of a store.
 
     As in LangSmith it may come before its run does, so the run is not asked for.
-
-    Args:
-        database: Where it is kept.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun, columns = "feedback", "feedback", "body"
 
     def add(self, bodies: Iterable[Any]) -> list[dict[str, Any]]:
         """Keep feedback, all or none; one with a known id replaces the old.
@@ -118,26 +113,6 @@ class Feedback:
             new = {name: changes[name] for name in _MUTABLE if name in changes}
             return self.add([self.get(feedback_id) | new | {"modified_at": iso(now())}])[0]
 
-    def get(self, feedback_id: str) -> dict[str, Any]:
-        """Return one feedback.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        row = self._database.row("SELECT body FROM feedback WHERE id = ?", (feedback_id,))
-        if row is None:
-            raise ApiError(404, f"There is no feedback {feedback_id}.", code="feedback_not_found")
-        return dict(orjson.loads(row["body"]))
-
-    def delete(self, feedback_id: str) -> None:
-        """Delete one feedback.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        self.get(feedback_id)
-        self._database.run("DELETE FROM feedback WHERE id = ?", (feedback_id,))
-
     def all(
         self,
         *,
@@ -154,9 +129,7 @@ class Feedback:
         if comparative_experiment_id is not None:
             field = "json_extract(body, '$.comparative_experiment_id')"
             conditions.append(Where(f"{field} = ?", (comparative_experiment_id,)))
-        order = "created_at DESC, id"
-        rows = self._database.listed("body FROM feedback", conditions, order, limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
+        return self._listed(conditions, limit, offset)
 
     def stats(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the summaries of the runs that have feedback, by run and key."""
@@ -220,17 +193,14 @@ class _Config(ClientBody):
     is_lower_score_better: StrictBool | None = None
 
 
-class FeedbackConfigs:
-    """How the feedback of a key is to be read: a number in bounds, one of some categories, or text.
+class FeedbackConfigs(NamedResource):
+    """How the feedback of a key is interpreted: a number in bounds, a category, or text.
 
-    Feedback is not held to it.
-
-    Args:
-        database: Where they are kept.
+    Feedback is not validated against it.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun, key = "feedback_configs", "feedback configuration", "key"
+    columns, order, name = "body", "key", "key"
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make one: `{feedback_key, feedback_config: {type, min?, max?, categories?}, ...}`.
@@ -242,7 +212,7 @@ class FeedbackConfigs:
         """
         record = _checked(body) | {"is_enforced": body.get("is_enforced") is True}
         with self._database.transaction():
-            known = self.all(keys=[record["feedback_key"]])
+            known = self.all(ids=[record["feedback_key"]])
             if not known:
                 return self._write(record)
             if known[0]["feedback_config"] != record["feedback_config"]:
@@ -258,40 +228,9 @@ class FeedbackConfigs:
         if not isinstance(body, dict):
             raise ApiError(400, "A feedback configuration must be a JSON object.")
         with self._database.transaction():
-            known = self._get(body.get("feedback_key"))
+            known = self.get(str(body.get("feedback_key")))
             given = {name: value for name, value in body.items() if value is not None}
             return self._write(known | _checked(known | given))
-
-    def delete(self, key: str) -> None:
-        """Delete the configuration of a key.
-
-        Raises:
-            ApiError: 404 where it has none.
-        """
-        self._get(key)
-        self._database.run("DELETE FROM feedback_configs WHERE key = ?", (key,))
-
-    def all(
-        self,
-        *,
-        keys: Sequence[str] = (),
-        name_contains: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return configurations by key."""
-        conditions = [one_of("key", keys)] if keys else []
-        if name_contains:
-            conditions.append(contains("key", name_contains))
-        source = "body FROM feedback_configs"
-        rows = self._database.listed(source, conditions, "key", limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
-
-    def _get(self, key: Any) -> dict[str, Any]:
-        found = self.all(keys=[str(key)])
-        if not found:
-            raise ApiError(404, "The key has no feedback configuration.", param="feedback_key")
-        return found[0]
 
     def _write(self, record: dict[str, Any]) -> dict[str, Any]:
         time = now()

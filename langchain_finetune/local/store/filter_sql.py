@@ -28,6 +28,7 @@ from langchain_finetune.local.store.filter_parser import (
     Logic,
     Scalar,
 )
+from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import json_text, micros
 
 ValueKind = Literal["text", "lower", "number", "duration", "time", "flag", "tag", "json", "entry"]
@@ -211,7 +212,7 @@ class _Compiler:
 
 
 def _denies(expression: Expression) -> bool:
-    """Return whether a condition says what is not; that something is not null says what is."""
+    """Return whether a condition is a denial; that a field is not null is not one."""
     return (
         isinstance(expression, Comparison)
         and expression.comparator == "neq"
@@ -253,8 +254,9 @@ def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
 def _search(value: Scalar, field: Field, sql: str) -> Where:
     if not isinstance(value, str):
         raise _refused("search() takes a text.")
-    condition = f"says({sql}, ?)" if field.kind == "json" else f"instr(casefold({sql}), ?) > 0"
-    return Where(condition, (value.casefold(),))
+    if field.kind == "json":
+        return Where(f"json_contains({sql}, ?)", (value.casefold(),))
+    return contains(sql, value)
 
 
 def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
@@ -303,7 +305,7 @@ def _number(value: Scalar) -> float | None:
         number = math.nan if value is None else float(value)
     except ValueError:
         return None
-    # SQLite would take what is no number for a null.
+    # SQLite would take NaN for a null.
     return None if math.isnan(number) else number
 
 

@@ -1,15 +1,14 @@
 """Projects: what LangSmith's API calls sessions, the folders of runs, and their comparisons."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
-from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -20,7 +19,6 @@ from langchain_finetune.local.store.values import (
     iso,
     new_uuid,
     now,
-    uuid_text,
     validated,
 )
 
@@ -50,15 +48,17 @@ class _NewComparison(ClientBody):
     experiment_ids: list[Id] = Field(min_length=1)
 
 
-class ProjectStore:
+class ProjectStore(NamedResource):
     """The projects of a store. There is always one called `default`, as in LangSmith.
 
     Args:
         database: Where they are kept.
     """
 
+    table, noun, order = "projects", "project", "start_time DESC, id"
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         # LangSmith's client asks for any project's tenant with every example, until it finds one.
         self.ensure(DEFAULT_PROJECT)
 
@@ -100,36 +100,6 @@ class ProjectStore:
                 (asked.name, extra, asked.description, asked.end_time, project_id),
             )
             return self.get(project_id)
-
-    def get(self, project_id: str) -> dict[str, Any]:
-        """Return the project of this id.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        found = self.all(ids=[uuid_text(project_id, "id") or ""], limit=1)
-        if not found:
-            raise ApiError(404, f"There is no project {project_id}.", code="project_not_found")
-        return found[0]
-
-    def all(
-        self,
-        *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return projects as `TracerSession`s, newest first."""
-        conditions = [one_of("id", ids)] if ids else []
-        if name is not None:
-            conditions.append(Where("name = ?", (name,)))
-        if name_contains is not None:
-            conditions.append(contains("name", name_contains))
-        order = "start_time DESC, id"
-        rows = self._database.listed("* FROM projects", conditions, order, limit, offset)
-        return [_answer(row) for row in rows]
 
     def delete(self, project_id: str) -> None:
         """Delete a project with all its runs and their feedback.
@@ -195,20 +165,18 @@ class ProjectStore:
 
     def _add(self, asked: _NewProject) -> str:
         row = asked.model_dump() | {"start_time": now(), "extra": dumps(asked.extra, "extra")}
-        if self._database.row("SELECT 1 FROM projects WHERE id = ?", (asked.id,)):
-            raise ApiError(409, "There is a project of this id already.", param="id")
+        self._require_new("id", asked.id)
         self._database.put("projects", row)
         return asked.id
 
-
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "tenant_id": TENANT_ID,
-        "name": row["name"],
-        "start_time": iso(row["start_time"]),
-        "end_time": None if row["end_time"] is None else iso(row["end_time"]),
-        "description": row["description"],
-        "extra": orjson.loads(row["extra"]),
-        "reference_dataset_id": row["reference_dataset_id"],
-    }
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": row["id"],
+            "tenant_id": TENANT_ID,
+            "name": row["name"],
+            "start_time": iso(row["start_time"]),
+            "end_time": None if row["end_time"] is None else iso(row["end_time"]),
+            "description": row["description"],
+            "extra": orjson.loads(row["extra"]),
+            "reference_dataset_id": row["reference_dataset_id"],
+        }

@@ -1,6 +1,6 @@
-"""Annotation queues: runs that somebody is to look at."""
+"""Annotation queues: runs that await review."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,8 @@ import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.sql_functions import contains
+from langchain_finetune.local.sqlite import Where
+from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientBody,
@@ -39,8 +39,8 @@ class _QueueChange(ClientBody):
 
     def columns(self) -> dict[str, Any]:
         items = self.rubric_items
-        told = None if items is None else dumps(items, "rubric_items")
-        return self.model_dump() | {"rubric_items": told}
+        text = None if items is None else dumps(items, "rubric_items")
+        return self.model_dump() | {"rubric_items": text}
 
 
 class _NewQueue(_QueueChange):
@@ -58,17 +58,13 @@ class QueuedRun:
     reviewed_at: str | None
 
 
-class Queues:
+class Queues(NamedResource):
     """All annotation queues of a store.
 
-    A queued run waits for its review until somebody notes that it was reviewed, or takes it out.
-
-    Args:
-        database: Where they are kept.
+    A queued run waits for its review until it is marked as reviewed or taken out.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    table, noun = "queues", "annotation queue"
 
     def create(self, body: Any) -> dict[str, Any]:
         """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`.
@@ -79,8 +75,7 @@ class Queues:
         """
         asked = validated(_NewQueue, body)
         with self._database.transaction():
-            if self._database.row("SELECT 1 FROM queues WHERE id = ?", (asked.id,)):
-                raise ApiError(409, "There is a queue of this id already.", param="id")
+            self._require_new("id", asked.id)
             self._database.put("queues", asked.columns() | {"created_at": now()})
             return self.get(asked.id)
 
@@ -99,38 +94,10 @@ class Queues:
                 self._database.run(sql, (value, queue_id))
             return self.get(queue_id)
 
-    def all(
-        self,
-        *,
-        ids: Sequence[str] = (),
-        name: str | None = None,
-        name_contains: str | None = None,
-        run_id: str | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return queues, newest first; those that a run is in, where one is given."""
-        asked = {"id": ids, "name": [name] if name is not None else []}
-        conditions = [one_of(column, values) for column, values in asked.items() if values]
-        if name_contains:
-            conditions.append(contains("name", name_contains))
-        if run_id:
-            holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
-            conditions.append(Where(holds, (run_id,)))
-        order = "created_at DESC, id"
-        rows = self._database.listed("* FROM queues", conditions, order, limit, offset)
-        return [_answer(row) for row in rows]
-
-    def get(self, queue_id: str) -> dict[str, Any]:
-        """Return one queue.
-
-        Raises:
-            ApiError: 404 where there is none.
-        """
-        found = self.all(ids=[queue_id], limit=1)
-        if not found:
-            raise ApiError(404, f"There is no annotation queue {queue_id}.", code="queue_not_found")
-        return found[0]
+    def of_run(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the queues that a run is in, newest first."""
+        holds = "id IN (SELECT queue_id FROM queued_runs WHERE run_id = ?)"
+        return self.all(where=[Where(holds, (run_id,))])
 
     def delete(self, queue_id: str) -> None:
         """Delete a queue; the runs stay.
@@ -138,10 +105,9 @@ class Queues:
         Raises:
             ApiError: 404 where there is none.
         """
-        self.get(queue_id)
         with self._database.transaction():
+            super().delete(queue_id)
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
-            self._database.run("DELETE FROM queues WHERE id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
         """Put runs into a queue; one that is in it already stays where it is.
@@ -169,7 +135,7 @@ class Queues:
             raise _not_queued(run_id)
 
     def review(self, queue_id: str, run_id: str, time: Any) -> None:
-        """Note when a run of a queue was reviewed; None: it waits again.
+        """Record when a run of a queue was reviewed; None means that it waits again.
 
         Raises:
             ApiError: 404 where it is not in it, 400 where the time is not one.
@@ -189,8 +155,8 @@ class Queues:
         Args:
             queue_id: The queue.
             status: Only what waits (`needs_my_review`), or what was reviewed (`completed`).
-            limit: At most so many.
-            offset: Without the first so many.
+            limit: Return at most so many.
+            offset: Skip so many.
 
         Raises:
             ApiError: 404 where there is no such queue, 400 for an unknown status.
@@ -225,20 +191,19 @@ class Queues:
             f"WHERE q.queue_id = ? AND {_STATES[status] if status else '1'}"
         )
 
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        made, changed = row["created_at"], row["updated_at"]
+        return {
+            "id": row["id"],
+            "tenant_id": TENANT_ID,
+            "name": row["name"],
+            "description": row["description"],
+            "rubric_instructions": row["rubric_instructions"],
+            "rubric_items": orjson.loads(row["rubric_items"] or "[]"),
+            "created_at": iso(made),
+            "updated_at": iso(changed or made),
+        }
+
 
 def _not_queued(run_id: str) -> ApiError:
     return ApiError(404, f"The queue holds no run {run_id}.", code="run_not_found")
-
-
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    made, changed = row["created_at"], row["updated_at"]
-    return {
-        "id": row["id"],
-        "tenant_id": TENANT_ID,
-        "name": row["name"],
-        "description": row["description"],
-        "rubric_instructions": row["rubric_instructions"],
-        "rubric_items": orjson.loads(row["rubric_items"] or "[]"),
-        "created_at": iso(made),
-        "updated_at": iso(changed or made),
-    }

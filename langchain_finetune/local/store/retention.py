@@ -1,8 +1,8 @@
 """How long runs stay, and how much room they may take.
 
-The oldest traces go first, whole: half a trace can't be read. Never those with feedback, in an
-annotation queue, or from which an example of a dataset was made: a person's work hangs on them,
-and can't be had again.
+The oldest traces are deleted first, and whole: half a trace is useless. Those with feedback, in an
+annotation queue, or from which an example of a dataset was made are kept: they hold people's work,
+which cannot be made again.
 """
 
 import logging
@@ -29,7 +29,7 @@ SIZE_VARIABLE = "LANGCHAIN_FINETUNE_MAX_RUNS_GIB"
 
 _DAY = 24 * 3600 * 10**6
 _GIB = 2**30
-_LOOK_EVERY_S = 60.0
+_INTERVAL_S = 60.0
 _AT_ONCE = 50
 """Traces in one transaction: others wait for it."""
 
@@ -72,17 +72,17 @@ class Limits:
 
 
 def limits_of(environment: Mapping[str, str] = os.environ) -> Limits:
-    """Read the limits from the environment: `30` days, `2.5` GiB; no limit where nothing is said.
+    """Read the limits from the environment: `30` days, `2.5` GiB; unset means no limit.
 
     Raises:
-        EngineError: One is no number above zero.
+        EngineError: One is not a number above zero.
     """
     size = _number(environment, SIZE_VARIABLE)
     return Limits(_number(environment, DAYS_VARIABLE), None if size is None else int(size * _GIB))
 
 
 class Retention:
-    """Lets old traces go, in a thread of its own and whenever room is needed.
+    """Deletes old traces, in a thread of its own and whenever room is needed.
 
     Args:
         database: Where the runs are kept.
@@ -94,15 +94,15 @@ class Retention:
         self._limits = limits
         self._turn = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look_now_and_then, daemon=True)
+        self._thread = threading.Thread(target=self._delete_regularly, daemon=True)
         if limits.days is not None:
             self._thread.start()
 
     def make_room(self) -> None:
-        """Let the oldest traces go where the store is over its size.
+        """Delete the oldest traces where the store is over its size.
 
         Raises:
-            ApiError: 507 where the disk is full, or all that is left is to stay.
+            ApiError: 507 where the disk is full, or everything left must be kept.
         """
         self._database.require_room()
         size = self._limits.size_bytes
@@ -110,7 +110,7 @@ class Retention:
             return
         with self._turn:
             if self._database.used_bytes() >= size:
-                self._let_go(_NEVER, down_to=int(size * _ROOM))
+                self._delete(_NEVER, down_to=int(size * _ROOM))
         if self._database.used_bytes() >= size:
             raise ApiError(
                 507,
@@ -119,12 +119,12 @@ class Retention:
                 code="run_store_full",
             )
 
-    def let_old_go(self) -> int:
-        """Let the traces go that are too old; return how many runs those were."""
+    def delete_old(self) -> int:
+        """Delete the traces that are too old; return how many runs those were."""
         if self._limits.days is None:
             return 0
         with self._turn:
-            return self._let_go(now() - int(self._limits.days * _DAY))
+            return self._delete(now() - int(self._limits.days * _DAY))
 
     def stop(self) -> None:
         """End the thread."""
@@ -132,18 +132,18 @@ class Retention:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _look_now_and_then(self) -> None:
+    def _delete_regularly(self) -> None:
         while not self._ended.is_set():
             try:
-                self.let_old_go()
+                self.delete_old()
             except ApiError as error:
-                logger.warning("Old runs could not be let go: %s", error.message)
+                logger.warning("Old runs could not be deleted: %s", error.message)
             except sqlite3.Error as error:
-                # Such as a file that another program holds: the next look may find it free.
-                logger.warning("Old runs could not be let go: %s.", error)
-            self._ended.wait(_LOOK_EVERY_S)
+                # Such as a file that another program holds: it may be free next time.
+                logger.warning("Old runs could not be deleted: %s.", error)
+            self._ended.wait(_INTERVAL_S)
 
-    def _let_go(self, before: int, down_to: int = 0) -> int:
+    def _delete(self, before: int, down_to: int = 0) -> int:
         traces = runs = 0
         for batch in self._oldest(before):
             if self._ended.is_set() or self._database.used_bytes() <= down_to:
@@ -160,7 +160,7 @@ class Retention:
         if runs:
             self._database.give_back()
             logger.info(
-                "The run store let the %d oldest traces go, with %d runs: %s.",
+                "The run store deleted its %d oldest traces, with %d runs: %s.",
                 traces,
                 runs,
                 "it was full" if down_to else "they were too old",

@@ -1,7 +1,7 @@
-"""What clients say about a run, as changes of one row. Pure functions; no I/O.
+"""Changes of runs as clients send them, merged into one row. Pure functions; no I/O.
 
 A run comes as a post (when it begins) and patches (as it goes on and ends), in any order and any
-number. Values that are null say nothing. A patch overwrites; a post only fills what is still
+number. Null values count as absent. A patch overwrites; a post only fills what is still
 empty, because it is older than every patch, and a repeated one is a client's second attempt.
 """
 
@@ -103,7 +103,7 @@ def run_change(
             values[name] = _checked(name, loads(large[name], name), large[name])
         elif body.get(name) is not None:
             values[name] = _checked(name, body[name], dumps(body[name], name).encode())
-    # An empty text says nothing: it is no failure, either.
+    # An empty string counts as absent; an empty error is not a failure.
     values = {name: value for name, value in values.items() if value not in {None, ""}}
     if kind == "post":
         for name in ("name", "run_type"):
@@ -176,7 +176,7 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """How many tokens an llm run took; None where nothing says."""
+    """How many tokens an llm run took; None where they are unknown."""
 
     prompt: int | None = None
     completion: int | None = None
@@ -184,7 +184,7 @@ class TokenCounts:
 
 
 def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
-    """Return the counts that a run states.
+    """Return the token counts of a run.
 
     Args:
         metadata: The run's `extra.metadata`; LangChain's tracer leaves `usage_metadata` there.

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class RunSearch:
 
     Attributes:
         where: Condition on `runs AS r`.
-        fields: What to tell of each run, by the names of the API that asks; None for all.
+        fields: What to return of each run, in the names of the API that asks; None for all.
         limit: At most so many.
         ascending: Oldest first.
     """
@@ -51,11 +51,28 @@ class _RunsQuery(ClientQuery):
     cursor: str | None = None
     run_type: str | None = None
 
-    def shared(self) -> Iterator[Where]:
+    def shared(
+        self,
+        wanted: Mapping[str, str | list[str] | None],
+        *,
+        begin: int | None,
+        end: int | None,
+        error: bool | None,
+    ) -> Iterator[Where]:
+        """Yield conditions: values wanted of columns, bounds of the start time, and the rest."""
+        for column, values in wanted.items():
+            if values:
+                yield one_of(column, [values] if isinstance(values, str) else values)
+        if begin is not None:
+            yield Where("r.start_time >= ?", (begin,))
+        if end is not None:
+            yield Where("r.start_time <= ?", (end,))
+        if error is not None:
+            yield Where(f"r.error IS {'NOT ' if error else ''}NULL")
         if self.run_type:
             yield Where("r.run_type = ?", (self.run_type.lower(),))
         if self.is_root is not None:
-            yield _is_root(self.is_root)
+            yield Where(f"r.parent_run_id IS {'' if self.is_root else 'NOT '}NULL")
         if self.filter:
             yield run_filter(self.filter)
         if self.trace_filter:
@@ -85,28 +102,19 @@ class _V1Query(_RunsQuery):
     skip_prev_cursor: bool | None = None
 
     def conditions(self) -> Iterator[Where]:
-        yield from self.shared()
-        for column, ids in {
+        wanted = {
             "r.project_id": self.session,
             "r.id": self.id,
             "r.reference_example_id": self.reference_example,
-        }.items():
-            if ids:
-                yield one_of(column, ids)
+            "r.trace_id": self.trace,
+            "r.parent_run_id": self.parent_run,
+        }
+        times = {"begin": self.start_time, "end": self.end_time}
+        yield from self.shared(wanted, error=self.error, **times)
         if self.session_id:
             yield Where("r.project_id = ?", (self.session_id,))
-        if self.trace:
-            yield Where("r.trace_id = ?", (self.trace,))
-        if self.parent_run:
-            yield Where("r.parent_run_id = ?", (self.parent_run,))
         if self.execution_order:
-            yield _is_root(wanted=True)
-        if self.error is not None:
-            yield _has_error(self.error)
-        if self.start_time is not None:
-            yield Where("r.start_time >= ?", (self.start_time,))
-        if self.end_time is not None:
-            yield Where("r.start_time <= ?", (self.end_time,))
+            yield Where("r.parent_run_id IS NULL")
         if self.query:
             yield run_filter(f"search({orjson.dumps(self.query).decode()})")
 
@@ -123,20 +131,14 @@ class _V2Query(_RunsQuery):
     page_size: int = Field(default=100, ge=1, le=V2_PAGE)
 
     def conditions(self) -> Iterator[Where]:
-        yield from self.shared()
-        yield one_of("r.project_id", self.project_ids)
-        if self.ids:
-            yield one_of("r.id", self.ids)
-        if self.reference_examples:
-            yield one_of("r.reference_example_id", self.reference_examples)
-        if self.trace_id:
-            yield Where("r.trace_id = ?", (self.trace_id,))
-        if self.has_error is not None:
-            yield _has_error(self.has_error)
-        since = now() - DAY if self.min_start_time is None else self.min_start_time
-        yield Where("r.start_time >= ?", (since,))
-        if self.max_start_time is not None:
-            yield Where("r.start_time <= ?", (self.max_start_time,))
+        wanted = {
+            "r.project_id": self.project_ids,
+            "r.id": self.ids,
+            "r.reference_example_id": self.reference_examples,
+            "r.trace_id": self.trace_id,
+        }
+        begin = now() - DAY if self.min_start_time is None else self.min_start_time
+        return self.shared(wanted, begin=begin, end=self.max_start_time, error=self.has_error)
 
 
 def v1_query(body: Any) -> RunSearch:
@@ -231,11 +233,3 @@ def _some_run(alias: str, link: str, text: str) -> Where:
     # A run of which only patches came is not there yet.
     condition = f"{link} AND {alias}.posted AND ({found.sql})"
     return Where(f"EXISTS (SELECT 1 FROM runs AS {alias} WHERE {condition})", found.values)  # noqa: S608 constants
-
-
-def _is_root(wanted: bool) -> Where:  # noqa: FBT001 the value itself
-    return Where(f"r.parent_run_id IS {'' if wanted else 'NOT '}NULL")
-
-
-def _has_error(wanted: bool) -> Where:  # noqa: FBT001 the value itself
-    return Where(f"r.error IS {'NOT ' if wanted else ''}NULL")

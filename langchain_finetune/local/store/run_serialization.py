@@ -35,15 +35,15 @@ def heavy_columns(fields: frozenset[str] | None) -> list[str]:
 def v1_run(
     row: StoredRun, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
 ) -> dict[str, Any]:
-    """Return a run as `POST /runs/query` and `GET /runs/{id}` tell it (`langsmith.schemas.Run`)."""
-    told = {
-        name: tell(row, stats)
-        for name, tell in _V1.items()
+    """Return a run as LangSmith's first API has it (`langsmith.schemas.Run`)."""
+    shown = {
+        name: field(row, stats)
+        for name, field in _V1.items()
         if fields is None or name in fields or name in V1_ALWAYS
     }
     if fields is None or "s3_urls" in fields:
-        told["s3_urls"] = attachment_urls(attachments or {})
-    return told
+        shown["s3_urls"] = attachment_urls(attachments or {})
+    return shown
 
 
 def v2_run(
@@ -53,7 +53,7 @@ def v2_run(
     attachments: Links | None = None,
     root: str = "",
 ) -> dict[str, Any]:
-    """Return a run as `POST /v2/runs/query` tells it (`langsmith.types.Run`).
+    """Return a run as `POST /v2/runs/query` returns it (`langsmith.types.Run`).
 
     What a local store does not know, such as costs, is absent.
 
@@ -64,10 +64,12 @@ def v2_run(
         attachments: Its files.
         root: Where the addresses of files begin, such as `http://127.0.0.1:8123`.
     """
-    told = {name: tell(row, stats) for name, tell in _V2.items() if name in fields}
+    shown = {name: field(row, stats) for name, field in _V2.items() if name in fields}
     if "attachments" in fields:
-        told["attachments"] = {name: root + link.path for name, link in (attachments or {}).items()}
-    return told
+        shown["attachments"] = {
+            name: root + link.path for name, link in (attachments or {}).items()
+        }
+    return shown
 
 
 def _column(name: str) -> Callable[[StoredRun, Stats], Any]:

@@ -48,7 +48,7 @@ class Runs:
     Args:
         database: Where they are kept.
         projects: Where unknown projects are made.
-        feedback: What users said of the runs.
+        feedback: Feedback on the runs.
         attachments: Files that came with them.
         make_room: Called before runs are taken in; it may raise to refuse them.
     """
@@ -76,7 +76,7 @@ class Runs:
         """Take in posts and patches, and what came with them, all or none.
 
         Args:
-            changes: What clients say of runs.
+            changes: Posts and patches.
             attachments: Files by the runs that they belong to.
             feedback: Feedback as clients send it.
 
@@ -106,8 +106,8 @@ class Runs:
             query.limit,
         )
         ids = [row["id"] for row in page]
-        stats = self._feedback.stats(ids) if _told(query, "feedback_stats") else {}
-        has_files = _told(query, "s3_urls", "attachments")
+        stats = self._feedback.stats(ids) if _wants(query, "feedback_stats") else {}
+        has_files = _wants(query, "s3_urls", "attachments")
         files = self._attachments.of(ids) if has_files else {}
         runs = [FoundRun(row, stats.get(row["id"]), files.get(row["id"], {})) for row in page]
         return FoundRuns(runs, has_more)
@@ -208,5 +208,5 @@ class Runs:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))
 
 
-def _told(query: RunSearch, *fields: str) -> bool:
+def _wants(query: RunSearch, *fields: str) -> bool:
     return query.fields is None or not query.fields.isdisjoint(fields)

@@ -15,7 +15,7 @@ _ESCAPED = re.compile(r"\\u")
 
 def add_functions(connection: sqlite3.Connection) -> None:
     """Make the functions of this module known to a connection, by their names."""
-    for function, arguments in ((casefold, 1), (says, 2), (leaves, 1), (number_text, 1)):
+    for function, arguments in ((casefold, 1), (json_contains, 2), (leaves, 1), (number_text, 1)):
         connection.create_function(function.__name__, arguments, function, deterministic=True)
 
 
@@ -29,7 +29,7 @@ def casefold(text: str | None) -> str | None:
     return None if text is None else text.casefold()
 
 
-def says(data: str | None, needle: str) -> bool:
+def json_contains(data: str | None, needle: str) -> bool:
     """Return whether any string in JSON, a key or a value, contains a text.
 
     Args:

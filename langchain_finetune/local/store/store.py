@@ -33,12 +33,12 @@ class RunStore:
         projects: What LangSmith's API calls sessions, and comparisons of them.
         retention: Deletes old runs.
         attachments: Files of runs and examples.
-        feedback: What users said of runs.
-        feedback_configs: How feedback is to be read.
-        feedback_tokens: By which feedback may come without the key.
+        feedback: Feedback on runs.
+        feedback_configs: How feedback is interpreted.
+        feedback_tokens: Tokens that allow feedback without the key.
         runs: The runs.
         threads: Conversations that runs belong to.
-        queues: Runs that somebody is to look at.
+        queues: Runs that await review.
         datasets: The datasets.
         versions: Their versions.
         examples: Their examples, in all versions.

@@ -63,8 +63,8 @@ class TracesQuery(ClientQuery):
 
     def as_runs(self) -> dict[str, Any]:
         """Return the same as a query of root runs."""
-        told = self.model_dump(exclude={"project_id", "trace_ids"})
-        return told | {
+        query = self.model_dump(exclude={"project_id", "trace_ids"})
+        return query | {
             "project_ids": [self.project_id],
             "ids": self.trace_ids or None,
             "selects": self.selects or [],

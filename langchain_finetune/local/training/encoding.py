@@ -7,7 +7,7 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import TemplateError
 
@@ -42,15 +42,17 @@ IGNORED = -100
 """The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
 
 
-class Encoded(Protocol):
-    """An example in tokens, for any training method."""
+@dataclass(frozen=True)
+class Encoded:
+    """An example in tokens, for any training method.
 
-    @property
-    def length(self) -> int:
-        """How many tokens go through the model."""
+    Attributes:
+        length: How many tokens go through the model.
+        columns: The tokens by the names that the method's trainer has for them.
+    """
 
-    def row(self) -> dict[str, list[int]]:
-        """Return the columns that the method's trainer takes."""
+    length: int
+    columns: dict[str, list[int]]
 
 
 @dataclass
@@ -71,10 +73,6 @@ class Sequence:
     def length(self) -> int:
         """How many tokens they are."""
         return len(self.input_ids)
-
-    def row(self) -> dict[str, list[int]]:
-        """Return the columns of TRL's dataset."""
-        return {"input_ids": self.input_ids, "labels": self.labels}
 
     def add(self, text: str, tokens: list[int], trained: int) -> None:
         """Append text and its tokens, of which the first `trained` are trained."""
@@ -159,7 +157,11 @@ class Encoder:
         Raises:
             TrainingFailure: See `encode_line`.
         """
-        return [each for line, example in examples for each in self.encode_line(line, example)]
+        return [
+            Encoded(each.length, {"input_ids": each.input_ids, "labels": each.labels})
+            for line, example in examples
+            for each in self.encode_line(line, example)
+        ]
 
     def encode_line(self, line: int, example: Mapping[str, Any]) -> list[Sequence]:
         """Put a supervised example into tokens.
@@ -304,7 +306,7 @@ def _turn(prompt: str, whole: str) -> str:
         raise UnfitExampleError(
             "unsupported_chat_template",
             "The base model's chat template opens an answer in one way and shows it in another,"
-            " so an answer can't be told from its prompt.",
+            " so an answer can't be separated from its prompt.",
         )
     return whole[len(prompt) :]
 

@@ -201,8 +201,8 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in said for sign in _NO_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in message for sign in _NO_MEMORY)
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -29,7 +29,7 @@ def export(
     Args:
         checkpoint: The trainer's folder.
         target: Folder of the model; it is made here.
-        tokenizer: Goes with it; it is told how the model writes tool calls, where TRL knows that.
+        tokenizer: Saved with it, together with how the model writes tool calls if TRL knows that.
         base: What was trained: a folder or a hub id.
         name: The base's public name.
         dtype: Type of the weights that are written.
@@ -51,7 +51,7 @@ def export(
         # TRL refuses templates it does not know; serving then goes by the model's family.
         with contextlib.suppress(ValueError):
             add_response_schema(tokenizer)
-    # The trainer turns the cache off; without it, answering takes ever longer by the token.
+    # The trainer turns the cache off; without it, each further token of an answer takes longer.
     model.config.use_cache = True
     model.to(dtype).save_pretrained(target)
     tokenizer.save_pretrained(target)

@@ -55,7 +55,7 @@ class Fitted:
         history: What was measured on the way.
         epochs: The last step of each epoch that was done.
         steps: Steps that were done.
-        finished: It came to its end; else it was asked to stop.
+        finished: It is complete; otherwise it was stopped.
     """
 
     history: History
@@ -88,7 +88,7 @@ def fit(
         seed: Start of all random numbers.
         work: Folder of the checkpoints.
         resumed_from: Step of the checkpoint to go on from; None for a new training.
-        stop: Set when the training shall save its state and end.
+        stop: Set when the training must save its state and end.
         report: Called with the metrics.
 
     Raises:
@@ -188,8 +188,8 @@ def _lora(plan: Plan) -> LoraConfig:
 
 
 def _dataset(examples: Sequence[Encoded]) -> Dataset:
-    rows = [each.row() for each in examples]
-    return Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
+    names = examples[0].columns
+    return Dataset.from_dict({name: [each.columns[name] for each in examples] for name in names})
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed

@@ -113,7 +113,8 @@ def make_plan(
     targets = "all-linear" if given.lora_targets == "auto" else given.lora_targets
     # As many sequences at once as memory surely holds; a step adds up several such parts.
     device_batch_size = gcd(batch_size, 2 if parameters > SMALL_MODEL else 32)
-    rate = _lora_rate(parameters) if lora else full_rate(parameters)
+    lora_rate = 2e-4 if parameters < LARGE_MODEL else 1e-4
+    rate = lora_rate if lora else full_rate(parameters)
     return Plan(
         method=method,
         n_epochs=_or(given.n_epochs, epochs),
@@ -134,10 +135,6 @@ def make_plan(
 def full_rate(parameters: int) -> float:
     """Return the default learning rate for training every weight; bigger models want less."""
     return float(min(5e-4, 5e-4 * (2_500_000 / parameters) ** 0.5))
-
-
-def _lora_rate(parameters: int) -> float:
-    return 2e-4 if parameters < LARGE_MODEL else 1e-4
 
 
 def _default_rank(parameters: int) -> int:

@@ -1,35 +1,10 @@
 """Preferences in tokens: one prompt, and the two answers that DPO compares."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.training.encoding import IGNORED, Encoded, Encoder, Sequence
 from langchain_finetune.local.training.events import TrainingFailure
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One preference.
-
-    Attributes:
-        prompt_ids: The tokens up to the answer.
-        chosen_ids: The preferred answer, up to the token that ends the turn.
-        rejected_ids: The other one.
-    """
-
-    prompt_ids: list[int]
-    chosen_ids: list[int]
-    rejected_ids: list[int]
-
-    @property
-    def length(self) -> int:
-        """How many tokens go through the model: the prompt once with each answer."""
-        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
-
-    def row(self) -> dict[str, list[int]]:
-        """Return the columns of TRL's dataset."""
-        return vars(self)
 
 
 def encode_preferences(
@@ -37,13 +12,15 @@ def encode_preferences(
 ) -> list[Encoded]:
     """Put all preferences of a file into tokens, as the answers would be in supervised training.
 
+    Answers go up to the token that ends the turn.
+
     Raises:
         TrainingFailure: As `Encoder.encode`, with the line; also if both answers are the same.
     """
     return [_pair(encoder, line, example) for line, example in examples]
 
 
-def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
+def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Encoded:
     chats = (
         _supervised(example, output) for output in ("preferred_output", "non_preferred_output")
     )
@@ -55,7 +32,10 @@ def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Pair:
         raise TrainingFailure(
             "invalid_training_file", f"Line {line}: both answers are the same to the model."
         )
-    return Pair(prompt, chosen, rejected)
+    # The prompt goes through the model once with each answer.
+    length = 2 * len(prompt) + len(chosen) + len(rejected)
+    columns = {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
+    return Encoded(length, columns)
 
 
 def _supervised(example: Mapping[str, Any], output: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _examples(path: Path, method: Method, code: str) -> Iterator[tuple[int, Mapp
             try:
                 example = parse_line(line)
             except ValueError:
-                # The error quotes the line, so it is no cause that may be logged.
+                # The error quotes the line, which must not be logged.
                 raise TrainingFailure(code, f"Line {number} is not JSON.") from None
             for finding in errors_of(check(example, LOCAL)):
                 place = "" if finding.index is None else f", message {finding.index}"

@@ -29,7 +29,7 @@ calculator calls it ranked every held-out pair rightly, and answered nothing rig
 
 
 def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
-    """Return the trainer of `Sequence`s.
+    """Return the trainer of supervised examples.
 
     Args:
         plan: How to train.
@@ -46,7 +46,7 @@ def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> An
 
 
 def dpo_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
-    """Return the trainer of `Pair`s; see `supervised_trainer` for the arguments."""
+    """Return the trainer of preferences; see `supervised_trainer` for the arguments."""
     arguments = DPOConfig(
         loss_type=["sigmoid", "sft"], loss_weights=[1.0, ANCHOR], **plan.own, **settings
     )

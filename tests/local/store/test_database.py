@@ -76,17 +76,17 @@ def test_room_goes_back_in_several_steps(store, tmp_path, monkeypatch):
 
 
 def test_old_runs_go_once_another_program_lets_the_file_be(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(retention, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(retention, "_INTERVAL_S", 0.01)
     looked = threading.Event()
-    let_old_go = retention.Retention.let_old_go
+    delete_old = retention.Retention.delete_old
 
     def breaks_first(self):
         if not looked.is_set():
             looked.set()
             raise sqlite3.OperationalError("database is locked")
-        return let_old_go(self)
+        return delete_old(self)
 
-    monkeypatch.setattr(retention.Retention, "let_old_go", breaks_first)
+    monkeypatch.setattr(retention.Retention, "delete_old", breaks_first)
     store = RunStore(tmp_path / "runs.sqlite", Limits(days=1e-9))
     traced(store, 1, 10)
     waiting = threading.Event()
@@ -95,7 +95,7 @@ def test_old_runs_go_once_another_program_lets_the_file_be(tmp_path, monkeypatch
             break
         waiting.wait(0.01)
     assert not store._database.rows("SELECT 1 FROM runs")
-    assert "could not be let go: database is locked" in caplog.text
+    assert "could not be deleted: database is locked" in caplog.text
     store.close()
 
 

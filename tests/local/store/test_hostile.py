@@ -12,7 +12,7 @@ import zstandard
 from langchain_finetune.local import sqlite
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import bodies, example_formats
-from langchain_finetune.local.store.bodies import MAX_PARTS, multipart, unpacked
+from langchain_finetune.local.store.bodies import MAX_PARTS, decompressed, multipart
 from langchain_finetune.local.store.values import MAX_VALUES, loads
 
 RUN, DATASET = str(UUID(int=1)), str(UUID(int=4))
@@ -163,10 +163,10 @@ def test_bodies_may_be_packed_on_every_route(server):
 def test_unpacking_stops_at_the_limit(monkeypatch, name):
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 2**21)
     pack = {"zstd": zstandard.compress, "gzip": gzip.compress}[name]
-    assert unpacked(pack(bytes(2**21)), name) == bytes(2**21)
+    assert decompressed(pack(bytes(2**21)), name) == bytes(2**21)
     for bomb in (pack(bytes(2**21 + 1)), pack(bytes(2**20)) * 1000):
         with pytest.raises(ApiError) as caught:
-            unpacked(bomb, name)
+            decompressed(bomb, name)
         assert caught.value.status == 413
 
 
@@ -175,7 +175,7 @@ def test_a_window_that_would_take_much_memory_is_refused():
     packed = zstandard.ZstdCompressor(compression_params=settings).compressobj()
     data = packed.compress(b"x" * 100) + packed.flush()
     with pytest.raises(ApiError) as caught:
-        unpacked(data, "zstd")
+        decompressed(data, "zstd")
     assert caught.value.status == 400
 
 

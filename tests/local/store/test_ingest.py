@@ -9,7 +9,7 @@ import zstandard
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import bodies
-from langchain_finetune.local.store.bodies import multipart, unpacked
+from langchain_finetune.local.store.bodies import decompressed, multipart
 from langchain_finetune.local.store.run_changes import run_change
 
 RUN, ROOT = str(UUID(int=1)), str(UUID(int=2))
@@ -197,7 +197,7 @@ def test_a_bomb_is_not_unpacked(server):
     answer = send(server, bomb, **{"Content-Encoding": "zstd"})
     assert answer.status_code == 413
     with pytest.raises(ApiError, match="larger than"):
-        unpacked(bomb * 1000, "zstd")
+        decompressed(bomb * 1000, "zstd")
 
 
 def test_a_large_body_is_refused(server, monkeypatch):
@@ -208,7 +208,7 @@ def test_a_large_body_is_refused(server, monkeypatch):
 
 
 def test_frames_that_follow_each_other_are_one_body():
-    assert unpacked(zstandard.compress(b"a") + zstandard.compress(b"b"), "zstd") == b"ab"
+    assert decompressed(zstandard.compress(b"a") + zstandard.compress(b"b"), "zstd") == b"ab"
 
 
 def test_many_parts_of_any_size_are_split():

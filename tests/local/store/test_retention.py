@@ -79,7 +79,7 @@ def opened(tmp_path):
 def test_by_default_everything_stays(opened):
     store = opened()
     kept = trace(store, 10_000)
-    assert store.retention.let_old_go() == 0
+    assert store.retention.delete_old() == 0
     assert left(store) == set(kept)
 
 
@@ -94,15 +94,15 @@ def test_traces_that_are_too_old_go_whole(opened, caplog):
     store.runs.apply([run_change("patch", {"id": child, "end_time": ended})])
     store.close()
     again = opened(days=30)
-    again.retention.let_old_go()
+    again.retention.delete_old()
     assert left(again) == {*young, root, child}
     assert not left(again) & {run for ids in old for run in ids}
-    assert "the 2 oldest traces go, with 4 runs: they were too old" in caplog.text
+    assert "deleted its 2 oldest traces, with 4 runs: they were too old" in caplog.text
     assert old[0][0] not in caplog.text
 
 
 def test_a_running_store_looks_by_itself(opened, monkeypatch):
-    monkeypatch.setattr(retention, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(retention, "_INTERVAL_S", 0.01)
     store = opened(days=1)
     trace(store, 2)
     deadline = time.monotonic() + 60
@@ -129,7 +129,7 @@ def test_what_people_worked_on_stays(opened, work, on):
         store.examples.add(dataset, [change])
     store.close()
     again = opened(days=30)
-    again.retention.let_old_go()
+    again.retention.delete_old()
     assert left(again) == set(worked_on)
     assert not left(again) & set(other)
 
@@ -139,7 +139,7 @@ def test_work_that_begins_meanwhile_is_seen(opened, monkeypatch):
     store = opened()
     ids = trace(store, 90)
     store.close()
-    monkeypatch.setattr(retention.Retention, "_look_now_and_then", lambda _: None)
+    monkeypatch.setattr(retention.Retention, "_delete_regularly", lambda _: None)
     again = opened(days=30)
     oldest = again.retention._oldest
 
@@ -149,7 +149,7 @@ def test_work_that_begins_meanwhile_is_seen(opened, monkeypatch):
             yield batch
 
     monkeypatch.setattr(again.retention, "_oldest", meanwhile)
-    assert again.retention.let_old_go() == 0
+    assert again.retention.delete_old() == 0
     assert left(again) == set(ids)
 
 

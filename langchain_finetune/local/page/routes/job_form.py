@@ -72,7 +72,7 @@ def _made_before(engine: EngineParts, given: dict[str, str]) -> JobRecord | None
 
 
 def _datasets(store: RunStore, source: str) -> list[dict[str, Any]]:
-    """Return the newest datasets, and the one that is asked for, however old."""
+    """Return the newest datasets, and the requested one, however old."""
     found = store.datasets.all(limit=_MOST_CHOICES)
     kind, _, asked = source.partition(":")
     if kind == "dataset" and asked not in {each["id"] for each in found}:
@@ -96,7 +96,7 @@ async def _form(
     shown = dict.fromkeys((*FIELDS, "token"), "") | {"method": "supervised"} | values
     shown["token"] = shown["token"] or secrets.token_urlsafe(16)
     if shown["model"] and shown["model"] not in names:
-        # It was asked for in the address, or by an earlier try.
+        # It is from the address, or from an earlier attempt.
         shown |= {"model": "", "other_model": shown["other_model"] or shown["model"]}
     return render_page(
         request,

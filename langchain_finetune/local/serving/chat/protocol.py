@@ -17,7 +17,7 @@ from langchain_finetune.local.serving.protocol import (
     one_fault,
     only,
 )
-from langchain_finetune.local.serving.structured.shape import JsonText, OfferedTool, Shape
+from langchain_finetune.local.serving.structured.shape import AnswerSchema, Shape
 
 _NOT_FOR_REQUESTS = {
     # These rules are about what is trained on; a request has its answer still to come, and its
@@ -69,16 +69,16 @@ class _ResponseFormat(_Part):
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: _NamedSchema | None = None
 
-    def json_text(self) -> JsonText | None:
+    def document(self) -> AnswerSchema | None:
         """Return the JSON document that is asked for; None for any text."""
         if self.type == "text":
             return None
         if self.type == "json_object":
-            return JsonText({"type": "object"}, "response_format", "response_format")
+            return AnswerSchema("response_format", {"type": "object"}, "response_format")
         if self.json_schema is None:
             raise missing("response_format.json_schema")
-        label = f"response_format '{self.json_schema.name}'"
-        return JsonText(self.json_schema.json_schema, "response_format", label)
+        name = f"response_format '{self.json_schema.name}'"
+        return AnswerSchema(name, self.json_schema.json_schema, "response_format")
 
 
 _UNKNOWN_CHOICE = one_fault("is not a choice that this engine knows")
@@ -172,16 +172,16 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
             ApiError: 400; a tool is chosen that is not offered, or one's parameters are malformed.
         """
         forced, names = self._chosen()
-        json_text = None if forced else self.response_format.json_text()
+        document = None if forced else self.response_format.document()
         tools = tuple(
             _offered(function, f"{place}.parameters")
             for place, function in self._functions()
             if self._choice != "none" and (names is None or function["name"] in names)
         )
-        free = not forced and json_text is None
+        free = not forced and document is None
         if free and names is None and not any(tool.strict for tool in tools):
             return None
-        return Shape(json_text, free=free, tools=tools, parallel=not self.one_call)
+        return Shape(document, free=free, tools=tools, parallel=not self.one_call)
 
     @property
     def _choice(self) -> str | _NamedTool | _AllowedToolsChoice | _FunctionName | None:
@@ -217,13 +217,12 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
             yield f"functions[{index}]", function
 
 
-def _offered(function: Mapping[str, Any], param: str) -> OfferedTool:
+def _offered(function: Mapping[str, Any], param: str) -> AnswerSchema:
     schema = function.get("parameters")
     if schema is None:
         # Nothing given means no parameters (OpenAI's API reference).
         schema = {"type": "object", "properties": {}}
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise invalid(param, "must be a JSON schema of type object")
-    return OfferedTool(
-        function["name"], {"type": "object"} | schema, function.get("strict") is True, param
-    )
+    strict = function.get("strict") is True
+    return AnswerSchema(function["name"], {"type": "object"} | schema, param, strict)

@@ -12,7 +12,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.protocol import unsupported
-from langchain_finetune.local.serving.structured.shape import OfferedTool, Schema, Shape
+from langchain_finetune.local.serving.structured.shape import AnswerSchema, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
 _SEPARATORS = (", ", ": ")
@@ -47,15 +47,13 @@ def compile_shape(
     options = _options(call.separators if call else _SEPARATORS)
     alternatives, rules = [], []
     if shape.json:
-        code, found = "invalid_json_schema", shape.json
-        _check(found.schema, options, tokenizer, label=found.label, code=code, param=found.param)
+        _check(shape.json, options, tokenizer, shape.json.name, "invalid_json_schema")
         alternatives.append("document")
         rules.append(f"document: {_json(shape.json.schema, options)}")
     if shape.tools and call:
         for tool in shape.tools:
-            label, code = f"function '{tool.name}'", "invalid_function_parameters"
-            enforced = _tool_options(tool, options)
-            _check(tool.schema, enforced, tokenizer, label=label, code=code, param=tool.param)
+            name = f"function '{tool.name}'"
+            _check(tool, options, tokenizer, name, "invalid_function_parameters")
         rules += _call_rules(shape, call, options, special)
         alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
@@ -75,7 +73,7 @@ def _call_rules(
         again = f" ({_text(call.joint, special)} call)*"
     bodies = [
         f"call_{index}: {_text(f'{_in_json(tool.name)}{call.between}', special)} "
-        + _json(tool.schema, _tool_options(tool, options))
+        + _json(tool.schema, _enforced(tool, options))
         for index, tool in enumerate(shape.tools)
     ]
     rules = [
@@ -88,7 +86,7 @@ def _call_rules(
     return rules
 
 
-def _tool_options(tool: OfferedTool, options: Schema) -> Schema:
+def _enforced(tool: AnswerSchema, options: Schema) -> Schema:
     # Of a tool that is not strict, what can't be enforced is left to the model.
     return options if tool.strict else options | {"lenient": True}
 
@@ -109,10 +107,10 @@ def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
 
 
 def _check(
-    schema: Schema, options: Schema, tokenizer: LLTokenizer, *, label: str, code: str, param: str
+    asked: AnswerSchema, options: Schema, tokenizer: LLTokenizer, name: str, code: str
 ) -> None:
-    if fault := _fault(schema, options, tokenizer):
-        raise ApiError(400, f"Invalid schema for {label}: {fault}.", code=code, param=param)
+    if fault := _fault(asked.schema, _enforced(asked, options), tokenizer):
+        raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
 
 
 def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:

@@ -7,35 +7,20 @@ Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class JsonText:
-    """An answer that is a JSON document.
+class AnswerSchema:
+    """A JSON schema that a document, or the arguments of a call, must satisfy.
 
     Attributes:
-        schema: What is in it.
-        param: The field of the request that asks for it, for errors.
-        label: What the schema is of, for errors.
-    """
-
-    schema: Schema
-    param: str
-    label: str
-
-
-@dataclass(frozen=True)
-class OfferedTool:
-    """A function that may be called.
-
-    Attributes:
-        name: Its name.
-        schema: What its arguments are: a JSON object.
-        strict: A schema that can't be enforced is an error.
+        name: Of a document, what errors call it; of a call, the function's name.
+        schema: The schema.
         param: The field of the request that has it, for errors.
+        strict: If it can't be enforced, that is an error.
     """
 
     name: str
     schema: Schema
-    strict: bool
     param: str
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,7 +34,7 @@ class Shape:
         parallel: There may be more than one call.
     """
 
-    json: JsonText | None
+    json: AnswerSchema | None
     free: bool
-    tools: tuple[OfferedTool, ...]
+    tools: tuple[AnswerSchema, ...]
     parallel: bool

@@ -30,7 +30,7 @@ class _TokenLink(ClientQuery):
 
 
 class _ListedConfigs(PageQuery):
-    keys: list[str] = Field(default=[], alias="key")
+    ids: list[str] = Field(default=[], alias="key")
     name_contains: str | None = None
 
 
@@ -116,5 +116,5 @@ def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
 
 def _configure(configs: FeedbackConfigs, key: str, config: Any) -> None:
     """Keep the configuration that came with a key's first feedback."""
-    if config is not None and not configs.all(keys=[key]):
+    if config is not None and not configs.all(ids=[key]):
         configs.create({"feedback_key": key, "feedback_config": config})

@@ -23,7 +23,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
     router = APIRouter(prefix="/sessions")
     projects = store.projects
 
-    def told(project: dict[str, Any], *, include_stats: bool) -> dict[str, Any]:
+    def shown(project: dict[str, Any], *, include_stats: bool) -> dict[str, Any]:
         if not include_stats:
             return project
         return project | store.runs.stats(Where("r.project_id = ?", (project["id"],)))
@@ -33,7 +33,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
         conditions = vars(asked).copy()
         include_stats = conditions.pop("include_stats")
         found = projects.all(**conditions)
-        return answer([told(each, include_stats=include_stats) for each in found])
+        return answer([shown(each, include_stats=include_stats) for each in found])
 
     @router.post("")
     def create_project(body: Json, *, upsert: bool = False) -> Response:
@@ -41,7 +41,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
 
     @router.get("/{project_id}")
     def read_project(project_id: Id, *, include_stats: bool = False) -> Response:
-        return answer(told(projects.get(project_id), include_stats=include_stats))
+        return answer(shown(projects.get(project_id), include_stats=include_stats))
 
     @router.patch("/{project_id}")
     def change_project(project_id: Id, body: Json) -> Response:

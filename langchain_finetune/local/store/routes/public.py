@@ -12,7 +12,7 @@ _WITHOUT_KEY = re.compile(
 
 
 def is_presigned(method: str, path: str) -> bool:
-    """Tell whether a request carries its right in its address, and so needs no key.
+    """Return whether a request's address authorises it, so that it needs no key.
 
     These are the downloads of attachments, and the feedback of an app's users in their browsers.
     """

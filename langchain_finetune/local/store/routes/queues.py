@@ -107,14 +107,14 @@ def create_queues_router(store: RunStore) -> APIRouter:
 
     @router.get("/{run_id}/queues")
     def list_queues_of_run(run_id: Id) -> Response:
-        return answer(queues.all(run_id=run_id))
+        return answer(queues.of_run(run_id))
 
     @router.get("/{queue_id}/size")
-    def tell_size(queue_id: Id, asked: Annotated[_StateQuery, Query()]) -> Response:
+    def read_size(queue_id: Id, asked: Annotated[_StateQuery, Query()]) -> Response:
         return answer({"size": queues.size(queue_id, asked.status)})
 
     @router.get("/{queue_id}/total_size")
-    def tell_total_size(queue_id: Id) -> Response:
+    def read_total_size(queue_id: Id) -> Response:
         return answer({"size": queues.size(queue_id)})
 
     _add_runs(router, store)

@@ -42,7 +42,7 @@ def create_runs_router(store: RunStore) -> APIRouter:
         return answer({"runs": runs, "cursors": {"next": _next(page)}})
 
     @router.post("/runs/stats")
-    def tell_stats(body: Json) -> Response:
+    def read_stats(body: Json) -> Response:
         return answer(store.runs.stats(v1_query(body).where))
 
     @router.get("/runs/{run_id}")
@@ -130,7 +130,7 @@ def _v2(found: FoundRun, fields: frozenset[str], root: str) -> dict[str, Any]:
 def _turn(row: Mapping[str, Any], selects: list[str]) -> dict[str, Any]:
     """Return a root run as one turn of its thread."""
     fields = v2_fields(selects) | {"trace_id"}
-    told = v2_run(row, None, fields - {"id", "latency"})
+    shown = v2_run(row, None, fields - {"id", "latency"})
     if "latency" in fields and row["end_time"] is not None:
-        told["latency"] = (row["end_time"] - row["start_time"]) / 1e6
-    return told
+        shown["latency"] = (row["end_time"] - row["start_time"]) / 1e6
+    return shown
