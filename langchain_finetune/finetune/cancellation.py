@@ -1,4 +1,4 @@
-"""What becomes of a job when whoever waits for it is interrupted or cancelled."""
+"""Handles interruption and cancellation of the wait for a job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS told (
     account TEXT NOT NULL,
     job_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,          -- an event that was told
+    event_id TEXT NOT NULL,          -- an event that was reported
     PRIMARY KEY (account, job_id, event_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS served (
@@ -72,7 +72,7 @@ class Submission:
 
     @property
     def unsure(self) -> bool:
-        """Whether the engine may have made a job that nobody here knows of."""
+        """Whether the engine may have created a job that is not recorded here."""
         return self.asked_at is not None and self.job_id is None
 
 
@@ -101,7 +101,7 @@ class Ledger:
     """The ledger of one home. Every method opens the file anew, so threads may share it.
 
     Args:
-        home: The folder; it is made where there is none.
+        home: The folder; created if missing.
     """
 
     def __init__(self, home: Path) -> None:
@@ -118,7 +118,7 @@ class Ledger:
         base_model: str,
         training_sha256: str,
     ) -> None:
-        """Note that a job is about to be made, before anything is sent."""
+        """Record that a job is about to be created, before anything is sent."""
         row = (submission, fingerprint, account, engine, base_url, base_model, training_sha256)
         with self._open() as database:
             database.execute(
@@ -128,7 +128,7 @@ class Ledger:
             )
 
     def ask(self, submission: str) -> None:
-        """Note that the job is asked for now: from here on it may exist."""
+        """Record that the job is requested now: from here on, it may exist."""
         with self._open() as database:
             database.execute(
                 "UPDATE submissions SET asked_at = ? WHERE submission = ?",
@@ -136,28 +136,28 @@ class Ledger:
             )
 
     def take_back(self, submission: str) -> None:
-        """Note that the engine surely made no job when it was asked."""
+        """Record that the engine certainly did not create the job."""
         with self._open() as database:
             database.execute(
                 "UPDATE submissions SET asked_at = NULL WHERE submission = ?", (submission,)
             )
 
     def settle(self, submission: str, job_id: str) -> None:
-        """Note the job that was made."""
+        """Record the job that was created."""
         with self._open() as database:
             database.execute(
                 "UPDATE submissions SET job_id = ? WHERE submission = ?", (job_id, submission)
             )
 
     def forget(self, *submissions: str) -> None:
-        """Strike out attempts that made no job."""
+        """Remove attempts that did not create a job."""
         with self._open() as database:
             database.executemany(
                 "DELETE FROM submissions WHERE submission = ?", [(one,) for one in submissions]
             )
 
     def forget_unasked(self, submission: str) -> bool:
-        """Strike an attempt out if the job was not asked for; return whether that was so."""
+        """Remove an attempt if the job was not requested; return whether it was removed."""
         with self._open() as database:
             struck = database.execute(
                 "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL", (submission,)
@@ -175,7 +175,7 @@ class Ledger:
         return [Submission(*row) for row in rows]
 
     def entries(self) -> list[Entry]:
-        """Return the jobs that were asked for, newest first, each once."""
+        """Return the requested jobs, newest first, each once."""
         with self._open() as database:
             rows = database.execute(
                 "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
@@ -185,12 +185,12 @@ class Ledger:
         return [Entry(*row) for row in rows]
 
     def begin_upload(self, account: str, sha256: str) -> None:
-        """Note that a file is about to be uploaded."""
+        """Record that a file is about to be uploaded."""
         with self._open() as database:
             database.execute("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", (account, sha256))
 
     def settle_upload(self, account: str, sha256: str, file_id: str | None) -> None:
-        """Note the id of an uploaded file; None strikes the file out."""
+        """Record the id of an uploaded file; None removes the record."""
         with self._open() as database:
             database.execute(
                 "DELETE FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
@@ -199,7 +199,7 @@ class Ledger:
                 database.execute("INSERT INTO files VALUES (?, ?, ?)", (account, sha256, file_id))
 
     def upload(self, account: str, sha256: str) -> tuple[bool, str | None]:
-        """Return whether a file's upload was begun, and its id once that is known."""
+        """Return whether the upload of a file was started, and its id if known."""
         with self._open() as database:
             row = database.execute(
                 "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
@@ -207,14 +207,14 @@ class Ledger:
         return (True, row[0]) if row else (False, None)
 
     def tell(self, account: str, job_id: str, event_id: str) -> None:
-        """Note that an event of a job was told."""
+        """Record that an event of a job was reported."""
         with self._open() as database:
             database.execute(
                 "INSERT OR IGNORE INTO told VALUES (?, ?, ?)", (account, job_id, event_id)
             )
 
-    def told(self, account: str, job_id: str) -> set[str]:
-        """Return the ids of a job's events that were told."""
+    def reported(self, account: str, job_id: str) -> set[str]:
+        """Return the ids of a job's events that were reported."""
         with self._open() as database:
             rows = database.execute(
                 "SELECT event_id FROM told WHERE account = ? AND job_id = ?", (account, job_id)
@@ -222,12 +222,12 @@ class Ledger:
         return {row[0] for row in rows}
 
     def serve(self, route: str, job_id: str) -> None:
-        """Note that a job was submitted by a route's callers."""
+        """Record that a job was submitted through a route."""
         with self._open() as database:
             database.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (route, job_id))
 
     def is_served(self, route: str, job_id: str) -> bool:
-        """Return whether a job was submitted by a route's callers."""
+        """Return whether a job was submitted through a route."""
         with self._open() as database:
             found = database.execute(
                 "SELECT 1 FROM served WHERE route = ? AND job_id = ?", (route, job_id)

@@ -51,7 +51,7 @@ _UNKNOWN_OUTCOMES = 4
 
 
 def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[RemoteJob]:
-    """Ask for a job until it is made, is refused, or it can't be known.
+    """Request a job until it is created or refused, or the outcome is unknown.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
 
@@ -62,7 +62,7 @@ def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[Re
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
-        EngineError: The key or the base is refused, or the engine can't be reached.
+        EngineError: The key or the base was refused, or the engine is unreachable.
     """
     submission, request = spec.metadata[SUBMISSION], spec.request(file_ids)
     pace, begun, unknown = account.engine.pace, account.now(), 0
@@ -109,8 +109,8 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
-        EngineError: The engine can't be reached, or refuses the key or a file.
-        FineTuningError: The ledger can't be written; nothing was sent.
+        EngineError: The engine is unreachable, or refused the key or a file.
+        FineTuningError: The ledger cannot be written; nothing was sent.
     """
     fingerprint = fingerprint_of(spec, account.id)
     if reuse and (job := (yield from _made_already(fingerprint, spec, account))):

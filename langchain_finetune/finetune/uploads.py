@@ -19,7 +19,7 @@ def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
     upload.
 
     Raises:
-        EngineError: The engine can't be reached, or refuses.
+        EngineError: The engine is unreachable, or refused.
     """
     ledger, retry = account.ledger, account.engine.pace.retry
     begun, file_id = yield Do(partial(ledger.upload, account.id, file.sha256))
@@ -38,7 +38,7 @@ def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
 
 
 def delete_upload(file: WrittenFile, file_id: str, account: Account) -> Flow[None]:
-    """Delete an uploaded file that nothing came of; that it can't be done is no error."""
+    """Delete an uploaded file that no job uses; failures are ignored."""
     try:
         yield from account.api.delete_file(file_id)
     except EngineError:

@@ -34,7 +34,7 @@ class Journal:
         """Return a job.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         job = self._jobs.get(job_id)
         if job is None:

@@ -69,7 +69,7 @@ class Lease(Generic[T]):
     Attributes:
         model: The model.
         users: How many hold it.
-        forgotten: It can't be leased any more.
+        forgotten: Whether it can no longer be leased.
     """
 
     def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:

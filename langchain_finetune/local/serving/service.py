@@ -45,7 +45,7 @@ class ChatService:
     Answers are written one after the other: they would only share the same cores.
 
     Args:
-        resolve: Finds the folder of a model by its name; None where there is no such model. It is
+        resolve: Finds the folder of a model by its name; None if it does not exist. It is
             called in a thread, for every request, so a new model is served at once.
         memory: Most bytes of the weights of all models that are kept in memory; default: half of
             this machine's memory, or of its GPU's.

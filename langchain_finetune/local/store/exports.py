@@ -170,7 +170,7 @@ class Exports(Resource):
         """End an export; one that has ended stays as it is.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             record = self.get(export_id)

@@ -84,7 +84,7 @@ class ProjectStore(NamedResource):
         """Change what is named: `{name?, description?, extra?, end_time?}`.
 
         Raises:
-            ApiError: 404 where there is none, 409 where another has the name, 400 where a field
+            ApiError: 404 if it does not exist, 409 if the name is taken, 400 if a field
                 is not what it should be.
         """
         asked = validated(_ProjectChange, body)
@@ -105,7 +105,7 @@ class ProjectStore(NamedResource):
         """Delete a project with all its runs and their feedback.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         project_id = self.get(project_id)["id"]
         with self._database.transaction():

@@ -83,7 +83,7 @@ class Queues(NamedResource):
         """Change what is named, of the fields that `create` knows.
 
         Raises:
-            ApiError: 404 where there is no such queue, 400 where a field is not what it should be.
+            ApiError: 404 if the queue does not exist, 400 if a field is invalid.
         """
         columns = validated(_QueueChange, body).columns() | {"updated_at": now()}
         with self._database.transaction():
@@ -103,7 +103,7 @@ class Queues(NamedResource):
         """Delete a queue; the runs stay.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             super().delete(queue_id)
@@ -113,7 +113,7 @@ class Queues(NamedResource):
         """Put runs into a queue; one that is in it already stays where it is.
 
         Raises:
-            ApiError: 404 where there is no such queue.
+            ApiError: 404 if the queue does not exist.
         """
         self.get(queue_id)
         with self._database.transaction():
@@ -159,7 +159,7 @@ class Queues(NamedResource):
             offset: Skip so many.
 
         Raises:
-            ApiError: 404 where there is no such queue, 400 for an unknown status.
+            ApiError: 404 if the queue does not exist, 400 for an unknown status.
         """
         rows = self._database.rows(
             f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "

@@ -37,7 +37,7 @@ class Resource:
         """Return one record as the API shows it.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         found = self._listed([Where(f"{self.key} = ?", (record_id,))], 1, 0)
         if not found:
@@ -49,7 +49,7 @@ class Resource:
         """Delete one record.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             self.get(record_id)

@@ -82,7 +82,7 @@ class Runs:
 
         Raises:
             ApiError: 404 where one names a project by an id that there isn't, 400 for malformed
-                feedback, 507 where there is no room.
+                feedback, 507 if the disk is full.
         """
         self._make_room()
         with self._database.transaction():
@@ -120,7 +120,7 @@ class Runs:
             project_id: Where it must lie; anywhere by default.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         row = self._row(run_id)
         if row is None or not row["posted"] or project_id not in (None, row["project_id"]):

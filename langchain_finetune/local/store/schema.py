@@ -120,7 +120,7 @@ MIGRATIONS = (_make_tables,)
 
 
 def open_store_file(path: Path) -> Database:
-    """Open the run store's file; it is made where there is none.
+    """Open the run store's file; created if missing.
 
     Raises:
         EngineError: As `Database`.

@@ -1,4 +1,4 @@
-"""A chat completion request; what can't be carried out is refused, never ignored."""
+"""A chat completion request; unsupported fields are refused, never ignored."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -110,7 +110,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
     web_search_options: Annotated[Any, only()] = None
 
     def check(self) -> None:
-        """Refuse messages, tools and forms that can't be, and fields that contradict each other.
+        """Refuse invalid messages, tools and response formats, and contradictory fields.
 
         Raises:
             ApiError: 400; they do.

@@ -67,7 +67,7 @@ class Grammar:
         """Return at how many tokens left to check again; `left` for at every token from now on."""
         way = self.way(matcher, left)
         if way is None:
-            # There is hardly a way to the end any more, and searching for one takes time.
+            # Hardly any completion is left, and searching for one takes time.
             return left // 2
         return left - (left - len(way)) // (self._step + 1)
 
@@ -141,7 +141,7 @@ def _singles(tokenizer: LLTokenizer, texts: Iterable[str]) -> list[int]:
 
 
 class ConstraintError(RuntimeError):
-    """The grammar can't be followed any more; it has grown too complex."""
+    """The grammar has become too complex to follow."""
 
 
 class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed

@@ -114,7 +114,7 @@ def _check(
 
 
 def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:
-    """Say why a schema can't be enforced; None where it can."""
+    """Return why a schema cannot be enforced, or None if it can."""
     grammar = LLMatcher.grammar_from_json_schema(_closed(schema, options))
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
