@@ -152,7 +152,7 @@ def test_a_job_at_azure_needs_its_address_and_key(command, job, url, monkeypatch
     )
     ledger.settle("b", "ftjob-b")
     refused = command("jobs", "show", "ftjob-b").error
-    assert f"give --base-url {url} if AZURE_OPENAI_API_KEY is for it" in refused
+    assert f"Use --base-url {url} if AZURE_OPENAI_API_KEY is for this address" in refused
     lacking = command("jobs", "show", "ftjob-b", "--base-url", url).error
     assert "set AZURE_OPENAI_API_KEY" in lacking
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key")
