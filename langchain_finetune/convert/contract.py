@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.content import INSTRUCTIONS
+from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.rows import Row
 
 _DISTINCT = 256
@@ -124,3 +126,23 @@ def _system_prompt(messages: Any) -> str | None:
         if message.get("role") in INSTRUCTIONS and isinstance(message.get("content"), str):
             return str(message["content"])
     return None
+
+
+def save_contract(contract: TrainedContract, sha256: str, home: Path) -> None:
+    """Keep the contract of a training file, for its owner only."""
+    path = _contract_path(sha256, home)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with JsonlWriter(path) as writer:
+        writer.write(contract.model_dump_json().encode())
+
+
+def load_contract(sha256: str | None, home: Path) -> TrainedContract | None:
+    """Return the contract of a training file, or None where it is not known here."""
+    # The hash may come from outside: it must not become a path.
+    if not sha256 or not sha256.isalnum() or not _contract_path(sha256, home).is_file():
+        return None
+    return TrainedContract.model_validate_json(_contract_path(sha256, home).read_bytes())
+
+
+def _contract_path(sha256: str, home: Path) -> Path:
+    return home / "contracts" / f"{sha256[:16]}.json"

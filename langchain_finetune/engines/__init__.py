@@ -5,7 +5,7 @@ operations, sync and async alike. An engine's module holds all that is particula
 key, rules of its files, prices, limits, deployment, errors. Adding one of OpenAI's shape takes
 its module and its line in `ENGINES`.
 
-Internal: programs name an engine in `FineTune(engine=...)`.
+Internal: programs name an engine in `FineTune(engine=...)`; another one may be put into `ENGINES`.
 """
 
 from importlib import import_module
@@ -19,6 +19,15 @@ from langchain_finetune.errors import FineTuningError
 if TYPE_CHECKING:
     from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
     from langchain_finetune.engines.nebius import NebiusDeployment as NebiusDeployment
+
+__all__ = [
+    "ENGINES",
+    "AzureDeployment",
+    "EngineName",
+    "NebiusDeployment",
+    "all_engines",
+    "engine_of",
+]
 
 ENGINES: dict[str, str | Engine] = {
     "openai": "langchain_finetune.engines.openai",

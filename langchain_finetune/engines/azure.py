@@ -11,7 +11,6 @@ Prices depend on the region and the type of training: they are for the user to g
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from openai import OpenAIError
@@ -19,8 +18,8 @@ from pydantic import Field, SecretStr
 
 from langchain_finetune.checks.profiles import KEYS, UNPROVEN, Profile
 from langchain_finetune.engines.base import Deployment
-from langchain_finetune.engines.deployment import Pause, ask_until_ready
-from langchain_finetune.engines.flow import Call, Flow
+from langchain_finetune.engines.deployment import PATIENCE, ask_until_ready
+from langchain_finetune.engines.flow import Call, Flow, Patience
 from langchain_finetune.engines.jobs import JobStatus
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
 from langchain_finetune.errors import DeployError
@@ -81,39 +80,49 @@ class AzureDeployment(Deployment):
         )
 
 
-def deploy_on_azure(job: JobStatus, deployment: AzureDeployment, pause: Pause) -> Flow[str]:
-    """Deploy a job's model and wait until it answers; return the deployment's name.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _AzureEngine(OpenAICompatibleEngine):
+    def deploy(
+        self,
+        status: JobStatus,
+        base: str,
+        deployment: AzureDeployment,
+        patience: Patience = PATIENCE,
+    ) -> Flow[str]:
+        """Deploy a job's model and wait until it answers; return the deployment's name.
 
-    Doing it again does no harm: the management plane creates a deployment or leaves it as it is.
+        Doing it again does no harm: the management plane creates a deployment or leaves it as it
+        is.
 
-    Args:
-        job: The job, with its model.
-        deployment: Where to.
-        pause: How long to wait.
+        Raises:
+            DeployError: Azure refused, gave up, or took too long; or there is no token.
+        """
+        del base
+        model = {"format": "OpenAI", "name": status.fine_tuned_model, "version": "1"}
+        body = {
+            "sku": {"name": deployment.sku, "capacity": deployment.capacity},
+            "properties": {"model": model},
+        }
 
-    Raises:
-        DeployError: Azure refused, gave up, or took too long; or there is no token.
-    """
-    body = {
-        "sku": {"name": deployment.sku, "capacity": deployment.capacity},
-        "properties": {"model": {"format": "OpenAI", "name": job.fine_tuned_model, "version": "1"}},
-    }
-    try:
-        yield Call(partial(_put, deployment, body, job.job_id), (OpenAIError,))
-    except OpenAIError as error:
-        raise DeployError(
-            f"Azure did not take the deployment {deployment.name!r} of job {job.job_id}'s model "
-            f"({error}). The model is kept: deploy it by hand, or run the same again.",
-            job_id=job.job_id,
-        ) from error
-    yield from ask_until_ready(
-        partial(_get, deployment, job.job_id),
-        _state,
-        job_id=job.job_id,
-        what=f"Azure's deployment {deployment.name!r}",
-        pause=pause,
-    )
-    return deployment.name
+        def put(client: Any) -> Any:
+            options = _authorized(deployment, status.job_id)
+            return client.put(deployment.url, cast_to=object, body=body, options=options)
+
+        def get(client: Any) -> Any:
+            options = _authorized(deployment, status.job_id)
+            return client.get(deployment.url, cast_to=object, options=options)
+
+        try:
+            yield Call(put, (OpenAIError,))
+        except OpenAIError as error:
+            raise DeployError(
+                f"Azure did not take the deployment {deployment.name!r} of job {status.job_id}'s "
+                f"model ({error}). The model is kept: deploy it by hand, or run the same again.",
+                job_id=status.job_id,
+            ) from error
+        what = f"Azure's deployment {deployment.name!r}"
+        yield from ask_until_ready(get, _state, status.job_id, what, patience)
+        return deployment.name
 
 
 def _state(answer: Any) -> tuple[bool, str | None]:
@@ -122,16 +131,8 @@ def _state(answer: Any) -> tuple[bool, str | None]:
     return state.lower() == "succeeded", state if state.lower() in _FAILED else None
 
 
-def _put(deployment: AzureDeployment, body: dict[str, Any], job_id: str, client: Any) -> Any:
-    options = _options(deployment, job_id)
-    return client.put(deployment.url, cast_to=object, body=body, options=options)
-
-
-def _get(deployment: AzureDeployment, job_id: str, client: Any) -> Any:
-    return client.get(deployment.url, cast_to=object, options=_options(deployment, job_id))
-
-
-def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
+def _authorized(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
+    """Return options of a request with a token in the place of the engine's key."""
     token = deployment.token
     try:
         bearer = token.get_secret_value() if isinstance(token, SecretStr) else token()
@@ -141,16 +142,7 @@ def _options(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
             "yet: its own error is the cause of this one. The model is kept: run the same again.",
             job_id=job_id,
         ) from error
-    # In the place of the engine's key: the management plane has keys of its own.
     return {"headers": {"Authorization": f"Bearer {bearer}"}}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _AzureEngine(OpenAICompatibleEngine):
-    def deploy(self, status: JobStatus, base: str, deployment: AzureDeployment) -> Flow[str]:
-        """Deploy a job's model and return the deployment's name."""
-        del base
-        return deploy_on_azure(status, deployment, Pause())
 
 
 ENGINE = _AzureEngine(

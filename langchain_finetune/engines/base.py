@@ -11,9 +11,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
@@ -35,9 +35,15 @@ from langchain_finetune.methods import LineKind
 Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints"]
 """Operations that some engines do not support."""
 
-CAPABILITIES: frozenset[Capability] = frozenset(
-    {"cancel", "pause", "resume", "events", "metrics", "checkpoints"}
-)
+CAPABILITIES: Mapping[Capability, str] = {
+    "cancel": "cancel jobs",
+    "pause": "pause jobs",
+    "resume": "resume jobs",
+    "events": "list a job's events",
+    "metrics": "report a job's metrics",
+    "checkpoints": "list a job's checkpoints",
+}
+"""Descriptions for error messages."""
 
 Steering = Literal["cancel", "pause", "resume"]
 
@@ -142,9 +148,6 @@ class Deployment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Deployed = TypeVar("Deployed", bound=Deployment)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Engine(ABC):
     """An engine: its address and key, rules, prices and operations.
@@ -153,7 +156,8 @@ class Engine(ABC):
         name: Name for `FineTune(engine=...)`.
         summary: Description for help texts and documentation.
         key_variable: Environment variable of its key; None if it requires no key.
-        base_url: Its address; None if it depends on the environment or the account.
+        base_url: Its address; None if it depends on the environment or the account. Operations
+            run on a copy with the account's address.
         takes_base_url: Whether another address can be set.
         needs_base_url: Whether each account has its own address.
         profile: Rules of its training files.
@@ -161,6 +165,7 @@ class Engine(ABC):
         prices: USD per million trained tokens, by base.
         price_source: Source of the prices.
         price_as_of: Month of that source, `YYYY-MM`.
+        price_host: The only host that the prices apply to; None if they apply everywhere.
         speeds: Speed of training, by base, if known.
         refused_in_suffix: Characters that a suffix must not contain.
         deployment: Model of the deployment settings; None if models need no deployment.
@@ -181,21 +186,13 @@ class Engine(ABC):
     prices: Mapping[str, float] = field(default_factory=dict)
     price_source: str = "its price list"
     price_as_of: str | None = None
+    price_host: str | None = None
     speeds: Mapping[str, Speed] = field(default_factory=dict)
     refused_in_suffix: str = ""
     deployment: type[Deployment] | None = None
     request_options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    capabilities: frozenset[Capability] = CAPABILITIES
+    capabilities: frozenset[Capability] = frozenset(CAPABILITIES)
     pace: Pace = Pace()
-
-    _DOING: ClassVar[dict[str, str]] = {
-        "cancel": "cancel jobs",
-        "pause": "pause jobs",
-        "resume": "resume jobs",
-        "events": "list a job's events",
-        "metrics": "report a job's metrics",
-        "checkpoints": "list a job's checkpoints",
-    }
 
     def require(self, capability: Capability) -> None:
         """Refuse an operation that the engine does not support.
@@ -204,17 +201,13 @@ class Engine(ABC):
             EngineError: It is not supported.
         """
         if capability not in self.capabilities:
-            raise EngineError(f"Engine {self.name!r} cannot {self._DOING[capability]}.")
+            raise EngineError(f"Engine {self.name!r} cannot {CAPABILITIES[capability]}.")
 
     # Address and key.
 
     def default_base_url(self) -> str:
         """Return the default address; empty if there is none."""
         return self.base_url or ""
-
-    def at(self, base_url: str) -> Self:
-        """Return the engine with another address."""
-        return replace(self, base_url=base_url)
 
     def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
         """Return address and key, as given or from the environment; may block.
@@ -263,12 +256,8 @@ class Engine(ABC):
             names: Names under which the base may be listed.
             base_url: The address that was set, if any.
         """
-        if base_url is not None and not same_address(base_url, self.default_base_url()):
+        if base_url and self.price_host not in {None, urlsplit(base_url).hostname}:
             return None
-        return self.listed_price(names)
-
-    def listed_price(self, names: list[str]) -> Price | None:
-        """Return the listed price of the first known name."""
         for name in names:
             if name in self.prices:
                 usd = self.prices[name]

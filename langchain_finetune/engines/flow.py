@@ -79,28 +79,27 @@ def run_flow(
         tell: Hears `Tell`.
         sleep: Carries out `Sleep`, in seconds.
     """
-    go_on: Callable[[], Step] = partial(next, flow)
+    answer: Any = None
+    failed: Exception | None = None
     while True:
         try:
-            step = go_on()
+            step = flow.throw(failed) if failed else flow.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
-        answer: Any = None
+        answer = failed = None
         match step:
             case Call(request, errors):
                 try:
                     answer = request(client)
                 except errors as error:
-                    go_on = partial(flow.throw, error)
-                    continue
+                    failed = error
             case Do(action):
                 answer = action()
             case Sleep(seconds):
                 sleep(seconds)
             case Tell(news):
                 tell(news)
-        go_on = partial(flow.send, answer)
 
 
 async def arun_flow(
@@ -110,29 +109,45 @@ async def arun_flow(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
     """Run a flow to its end without blocking the event loop; as `run_flow` otherwise."""
-    go_on: Callable[[], Step] = partial(next, flow)
+    answer: Any = None
+    failed: Exception | None = None
     while True:
         try:
-            step = go_on()
+            step = flow.throw(failed) if failed else flow.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
-        answer: Any = None
+        answer = failed = None
         match step:
             case Call(request, errors, blocking):
                 try:
                     made = asyncio.to_thread(request, client) if blocking else request(client)
                     answer = await made
                 except errors as error:
-                    go_on = partial(flow.throw, error)
-                    continue
+                    failed = error
             case Do(action):
                 answer = await asyncio.to_thread(action)
             case Sleep(seconds):
                 await sleep(seconds)
             case Tell(news):
                 await tell(news)
-        go_on = partial(flow.send, answer)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often to wait for something to end.
+
+    Attributes:
+        timeout_s: Seconds after which the wait ends; what is waited for goes on.
+        first_s: Seconds between the first two questions.
+        longest_s: Maximum seconds between two questions, where the engine does not ask for more.
+        clock: A monotonic clock, in seconds.
+    """
+
+    timeout_s: float
+    first_s: float
+    longest_s: float
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class NewJob:
 
     Attributes:
         model: The base model.
-        training_file: Id of the uploaded training file.
+        training_file: Id of the uploaded training file, once it is uploaded.
         validation_file: Id of the uploaded validation file, if any.
         method: The training method.
         hyperparameters: Hyperparameters that the engine should not choose itself.
@@ -154,7 +154,7 @@ class NewJob:
     """
 
     model: str
-    training_file: str
+    training_file: str = ""
     validation_file: str | None = None
     method: Method = "supervised"
     hyperparameters: dict[str, Any] = field(default_factory=dict)

@@ -24,8 +24,8 @@ from langchain_finetune.checks.profiles import (
     Profile,
 )
 from langchain_finetune.engines.base import Deployment
-from langchain_finetune.engines.deployment import Pause, ask_until_ready
-from langchain_finetune.engines.flow import Call, Flow
+from langchain_finetune.engines.deployment import PATIENCE, ask_until_ready
+from langchain_finetune.engines.flow import Call, Flow, Patience
 from langchain_finetune.engines.jobs import JobStatus
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
 from langchain_finetune.errors import DeployError
@@ -50,59 +50,55 @@ class NebiusDeployment(Deployment):
     )
 
 
-def deploy_on_nebius(
-    job: JobStatus, base: str, base_url: str, deployment: NebiusDeployment, pause: Pause
-) -> Flow[str]:
-    """Make the job's last checkpoint a custom model and wait until it answers; return its name.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _NebiusEngine(OpenAICompatibleEngine):
+    def deploy(
+        self,
+        status: JobStatus,
+        base: str,
+        deployment: NebiusDeployment,
+        patience: Patience = PATIENCE,
+    ) -> Flow[str]:
+        """Make the job's last checkpoint a custom model and wait until it answers; return its name.
 
-    A model that was made of the same checkpoint before is used again.
+        A model that was made of the same checkpoint before is used again.
 
-    Args:
-        job: The job.
-        base: The base that was trained.
-        base_url: The engine's address, which ends in `/v1/`.
-        deployment: How to serve it.
-        pause: How long to wait.
+        Raises:
+            DeployError: Nebius refused, gave up, or took too long.
+        """
+        job_id = status.job_id
+        url = urljoin((self.base_url or "").rstrip("/") + "/", "../v0/models")
 
-    Raises:
-        DeployError: Nebius refused, gave up, or took too long.
-    """
-    models_url = urljoin(base_url.rstrip("/") + "/", "../v0/models")
-    try:
-        checkpoints = yield Call(
-            lambda client: client.fine_tuning.jobs.checkpoints.list(job.job_id), (OpenAIError,)
-        )
-        newest = max(checkpoints.data, key=lambda each: each.step_number, default=None)
-        if newest is None:
-            raise DeployError(
-                f"Job {job.job_id} succeeded, but lists no checkpoint to serve.", job_id=job.job_id
+        def models(client: Any) -> Any:
+            return client.get(url, cast_to=object)
+
+        try:
+            kept = yield Call(
+                lambda client: client.fine_tuning.jobs.checkpoints.list(job_id), (OpenAIError,)
             )
-        source = f"{job.job_id}:{newest.id}"
-        known = yield Call(lambda client: client.get(models_url, cast_to=object), (OpenAIError,))
-        name = _served(known, source)
-        if name is None:
-            body = {
-                "name": deployment.name,
-                "base_model": deployment.base_model or base,
-                "source": source,
-            }
-            # A second request would make a second model.
-            made = yield Call(partial(_create, models_url, body), (OpenAIError,))
-            name = str(made["name"])
-    except OpenAIError as error:
-        raise DeployError(
-            f"Nebius did not take the model of job {job.job_id} ({error}). Its checkpoints are "
-            "kept: run the same again, or serve one by hand.",
-            job_id=job.job_id,
-        ) from error
-    yield from ask_until_ready(
-        lambda client: client.get(models_url, cast_to=object),
-        partial(_state, name),
-        job_id=job.job_id,
-        what=f"Nebius' model {name!r}",
-        pause=pause,
-    )
-    return name
+            newest = max(kept.data, key=lambda each: each.step_number, default=None)
+            if newest is None:
+                raise DeployError(
+                    f"Job {job_id} succeeded, but lists no checkpoint to serve.", job_id=job_id
+                )
+            source = f"{job_id}:{newest.id}"
+            name = _served((yield Call(models, (OpenAIError,))), source)
+            if name is None:
+                served_by = deployment.base_model or base
+                body = {"name": deployment.name, "base_model": served_by, "source": source}
+                made = yield Call(
+                    lambda client: client.post(url, cast_to=object, body=body), (OpenAIError,)
+                )
+                name = str(made["name"])
+        except OpenAIError as error:
+            raise DeployError(
+                f"Nebius did not take the model of job {job_id} ({error}). Its checkpoints are "
+                "kept: run the same again, or serve one by hand.",
+                job_id=job_id,
+            ) from error
+        what = f"Nebius' model {name!r}"
+        yield from ask_until_ready(models, partial(_state, name), job_id, what, patience)
+        return name
 
 
 def _served(answer: Any, source: str) -> str | None:
@@ -124,17 +120,6 @@ def _state(name: str, answer: Any) -> tuple[bool, str | None]:
 def _models(answer: Any) -> list[dict[str, Any]]:
     models = answer.get("data") if isinstance(answer, dict) else answer
     return [model for model in models or () if isinstance(model, dict)]
-
-
-def _create(url: str, body: dict[str, Any], client: Any) -> Any:
-    return client.with_options(max_retries=0).post(url, cast_to=object, body=body)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _NebiusEngine(OpenAICompatibleEngine):
-    def deploy(self, status: JobStatus, base: str, deployment: NebiusDeployment) -> Flow[str]:
-        """Make the job's last checkpoint a custom model and return its name."""
-        return deploy_on_nebius(status, base, self.base_url or "", deployment, Pause())
 
 
 ENGINE = _NebiusEngine(

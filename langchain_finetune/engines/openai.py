@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from langchain_finetune.engines.base import Price, is_address
+from langchain_finetune.engines.base import is_address
 from langchain_finetune.engines.flow import Flow
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, retirement
 from langchain_finetune.errors import FineTuningError
@@ -96,12 +96,6 @@ class _OpenAIEngine(OpenAICompatibleEngine):
             )
         return address
 
-    def price(self, names: list[str], base_url: str | None) -> Price | None:
-        """Return OpenAI's price; another server that takes the same names may ask for more."""
-        if base_url is not None and urlsplit(base_url).hostname != _HOST:
-            return None
-        return self.listed_price(names)
-
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
         """Return the end of the base and of OpenAI's fine-tuning.
 
@@ -127,4 +121,6 @@ ENGINE = _OpenAIEngine(
     prices={"gpt-4.1": 25.0, "gpt-4.1-mini": 5.0, "gpt-4o": 25.0, "gpt-4o-mini": 3.0},
     price_source="OpenAI's price list",
     price_as_of="2026-11",
+    # Another server that takes the same names may ask for more.
+    price_host=_HOST,
 )

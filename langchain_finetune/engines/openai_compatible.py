@@ -104,8 +104,12 @@ class OpenAICompatibleEngine(Engine):
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
         """Return a sentence if the engine reports a date when the base shuts down."""
-        date = yield from self._shutdown_date(base)
-        return [retirement(base, date, today, f"the model list at {self.base_url}")] if date else []
+        try:
+            model = yield from ask_or_none(partial(self._model, base), Retry(attempts=2))
+            date = dt.date.fromisoformat(str(getattr(model, "shutdown_date", None))[:10])
+        except (EngineError, ValueError):
+            return []  # An engine that does not list its models is no obstacle.
+        return [retirement(base, date, today, f"the model list at {self.base_url}")]
 
     def upload(self, name: str, path: Path) -> Flow[str]:
         """Upload a training file; the async SDK reads it without blocking."""
@@ -242,8 +246,12 @@ class OpenAICompatibleEngine(Engine):
     def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
         """Return the figures of the first result file that can be read."""
         for file_id in status.result_files:
-            rows = _table((yield from self._content(file_id)))
-            if rows:
+            read = partial(_read_file, file_id)
+            try:
+                answer = yield Call(read, (OpenAIError,))
+            except OpenAIError:
+                continue
+            if rows := _table(answer.content):
                 return rows
         return []
 
@@ -260,31 +268,6 @@ class OpenAICompatibleEngine(Engine):
             lambda client: client.models.with_raw_response.retrieve(name, timeout=_POLL_TIMEOUT_S)
         )
         return model
-
-    def _shutdown_date(self, base: str) -> Flow[dt.date | None]:
-        try:
-            model = yield from ask_or_none(partial(self._model, base), Retry(attempts=2))
-        except EngineError:
-            return None  # An engine that does not list its models is no obstacle.
-        text = getattr(model, "shutdown_date", None)
-        try:
-            return dt.date.fromisoformat(text[:10]) if isinstance(text, str) else None
-        except ValueError:
-            return None
-
-    def _content(self, file_id: str) -> Flow[bytes]:
-        """Return a file's content; none where the engine does not give it."""
-        try:
-            answer = yield Call(
-                lambda client: client.files.with_raw_response.content(
-                    file_id, timeout=_POLL_TIMEOUT_S
-                ),
-                (OpenAIError,),
-            )
-        except OpenAIError:
-            return b""
-        content: bytes = answer.content
-        return content
 
     def _record(self, request: Callable[[Any], Any], job_id: str | None = None) -> Flow[RemoteJob]:
         return remote_job(*(yield from self._object(request, _JOB, job_id)))
@@ -392,6 +375,10 @@ def _file(file: Any) -> UploadedFile:
         size=getattr(file, "bytes", None),
         usable=getattr(file, "status", None) not in _UNUSABLE,
     )
+
+
+def _read_file(file_id: str, client: Any) -> Any:
+    return client.files.with_raw_response.content(file_id, timeout=_POLL_TIMEOUT_S)
 
 
 def _table(content: bytes) -> list[dict[str, float]]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ class Account:
     @cached_property
     def api(self) -> Engine:
         """The engine at this address: its operations."""
-        return self.engine.at(self.base_url)
+        return replace(self.engine, base_url=self.base_url)
 
 
 def is_for(engine: str, base_url: str) -> bool:

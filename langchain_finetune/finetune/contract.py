@@ -8,8 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.convert.contract import TrainedContract, fingerprint
-from langchain_finetune.convert.jsonl import JsonlWriter
+from langchain_finetune.convert.contract import TrainedContract, fingerprint, load_contract
 from langchain_finetune.errors import FineTuningError, TrainedContractWarning
 from langchain_finetune.home import home_path
 
@@ -118,26 +117,6 @@ def bound_as_trained(model: ChatOpenAI) -> Runnable[Any, Any]:
     if contract.response_format is not None:
         request["response_format"] = contract.response_format
     return model.bind(**request) if request else model
-
-
-def save_contract(contract: TrainedContract, sha256: str, home: Path) -> None:
-    """Keep the contract of a training file, for its owner only."""
-    path = _path(sha256, home)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with JsonlWriter(path) as writer:
-        writer.write(contract.model_dump_json().encode())
-
-
-def load_contract(sha256: str | None, home: Path) -> TrainedContract | None:
-    """Return the contract of a training file, or None where it is not known here."""
-    # The hash may come from outside: it must not become a path.
-    if not sha256 or not sha256.isalnum() or not _path(sha256, home).is_file():
-        return None
-    return TrainedContract.model_validate_json(_path(sha256, home).read_bytes())
-
-
-def _path(sha256: str, home: Path) -> Path:
-    return home / "contracts" / f"{sha256[:16]}.json"
 
 
 def _handlers(model: ChatOpenAI) -> list[Any]:

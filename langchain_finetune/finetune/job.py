@@ -7,9 +7,10 @@ from typing import Any, TypeVar, cast
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
+from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.engines.base import Access, Address, Deployment
-from langchain_finetune.engines.flow import Flow
+from langchain_finetune.engines.flow import Flow, Patience
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,
     JobEvent,
@@ -18,7 +19,7 @@ from langchain_finetune.engines.jobs import (
     RemoteJob,
 )
 from langchain_finetune.finetune.connection import Account, Connection, connection_to
-from langchain_finetune.finetune.contract import load_contract, with_watch
+from langchain_finetune.finetune.contract import with_watch
 from langchain_finetune.finetune.job_queries import (
     all_events,
     answering_model,
@@ -27,8 +28,13 @@ from langchain_finetune.finetune.job_queries import (
     job_status,
     steer,
 )
-from langchain_finetune.finetune.job_spec import EXAMPLES, FINGERPRINT, TRAINING_SHA256, JobSpec
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.training_files import (
+    EXAMPLES,
+    FINGERPRINT,
+    TRAINING_SHA256,
+    JobSpec,
+)
+from langchain_finetune.finetune.wait import wait_for_job
 from langchain_finetune.home import home_path
 
 DAY_S = 24 * 3600.0

@@ -7,10 +7,10 @@ Each note is on disk when the method returns.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.home import ensure_home
@@ -97,15 +97,20 @@ class Entry:
     begun_at: float
 
 
+@dataclass(frozen=True)
 class Ledger:
     """The ledger of one home. Every method opens the file anew, so threads may share it.
 
-    Args:
+    Attributes:
         home: The folder; created if missing.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.path = home / NAME
+    home: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.home / NAME
 
     def begin(
         self,
@@ -120,130 +125,105 @@ class Ledger:
     ) -> None:
         """Record that a job is about to be created, before anything is sent."""
         row = (submission, fingerprint, account, engine, base_url, base_model, training_sha256)
-        with self._open() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
-                "base_url, base_model, training_sha256, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, time.time()),
-            )
+        self._run(
+            "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
+            "base_url, base_model, training_sha256, begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *row,
+            time.time(),
+        )
 
     def ask(self, submission: str) -> None:
         """Record that the job is requested now: from here on, it may exist."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET asked_at = ? WHERE submission = ?",
-                (time.time(), submission),
-            )
+        self._run(
+            "UPDATE submissions SET asked_at = ? WHERE submission = ?", time.time(), submission
+        )
 
     def take_back(self, submission: str) -> None:
-        """Record that the engine certainly did not create the job."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET asked_at = NULL WHERE submission = ?", (submission,)
-            )
+        """Record that the engine definitely did not create the job."""
+        self._run("UPDATE submissions SET asked_at = NULL WHERE submission = ?", submission)
 
     def settle(self, submission: str, job_id: str) -> None:
         """Record the job that was created."""
-        with self._open() as database:
-            database.execute(
-                "UPDATE submissions SET job_id = ? WHERE submission = ?", (job_id, submission)
-            )
+        self._run("UPDATE submissions SET job_id = ? WHERE submission = ?", job_id, submission)
 
     def forget(self, *submissions: str) -> None:
-        """Remove attempts that did not create a job."""
-        with self._open() as database:
-            database.executemany(
-                "DELETE FROM submissions WHERE submission = ?", [(one,) for one in submissions]
-            )
+        """Delete attempts that did not create a job."""
+        marks = ", ".join("?" for _ in submissions)
+        self._run(f"DELETE FROM submissions WHERE submission IN ({marks})", *submissions)  # noqa: S608
 
     def forget_unasked(self, submission: str) -> bool:
-        """Remove an attempt if the job was not requested; return whether it was removed."""
-        with self._open() as database:
-            struck = database.execute(
-                "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL", (submission,)
-            )
-            return struck.rowcount > 0
+        """Delete an attempt if the job was not requested; return whether it was deleted."""
+        deleted = self._run(
+            "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1",
+            submission,
+        )
+        return bool(deleted)
 
     def submissions(self, fingerprint: str) -> list[Submission]:
         """Return the attempts for a fingerprint, newest first."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT submission, fingerprint, begun_at, asked_at, job_id FROM submissions "
-                "WHERE fingerprint = ? ORDER BY begun_at DESC, rowid DESC",
-                (fingerprint,),
-            ).fetchall()
+        rows = self._run(
+            "SELECT submission, fingerprint, begun_at, asked_at, job_id FROM submissions "
+            "WHERE fingerprint = ? ORDER BY begun_at DESC, rowid DESC",
+            fingerprint,
+        )
         return [Submission(*row) for row in rows]
 
     def entries(self) -> list[Entry]:
-        """Return the requested jobs, newest first, each once."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
-                "FROM submissions WHERE job_id IS NOT NULL OR asked_at IS NOT NULL "
-                "GROUP BY account, coalesce(job_id, submission) ORDER BY 6 DESC, rowid DESC"
-            ).fetchall()
+        """Return the jobs that were asked for, newest first, each once."""
+        rows = self._run(
+            "SELECT job_id, engine, base_url, base_model, training_sha256, max(begun_at) "
+            "FROM submissions WHERE job_id IS NOT NULL OR asked_at IS NOT NULL "
+            "GROUP BY account, coalesce(job_id, submission) ORDER BY 6 DESC, rowid DESC"
+        )
         return [Entry(*row) for row in rows]
 
     def begin_upload(self, account: str, sha256: str) -> None:
-        """Record that a file is about to be uploaded."""
-        with self._open() as database:
-            database.execute("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", (account, sha256))
+        """Note that a file is about to be uploaded."""
+        self._run("INSERT OR IGNORE INTO files VALUES (?, ?, NULL)", account, sha256)
 
     def settle_upload(self, account: str, sha256: str, file_id: str | None) -> None:
-        """Record the id of an uploaded file; None removes the record."""
-        with self._open() as database:
-            database.execute(
-                "DELETE FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
-            )
-            if file_id is not None:
-                database.execute("INSERT INTO files VALUES (?, ?, ?)", (account, sha256, file_id))
+        """Note the id of an uploaded file; None deletes the file's entry."""
+        if file_id is None:
+            self._run("DELETE FROM files WHERE account = ? AND sha256 = ?", account, sha256)
+        else:
+            self._run("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", account, sha256, file_id)
 
     def upload(self, account: str, sha256: str) -> tuple[bool, str | None]:
-        """Return whether the upload of a file was started, and its id if known."""
-        with self._open() as database:
-            row = database.execute(
-                "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", (account, sha256)
-            ).fetchone()
-        return (True, row[0]) if row else (False, None)
+        """Return whether a file's upload was begun, and its id once that is known."""
+        rows = self._run(
+            "SELECT file_id FROM files WHERE account = ? AND sha256 = ?", account, sha256
+        )
+        return (True, rows[0][0]) if rows else (False, None)
 
     def tell(self, account: str, job_id: str, event_id: str) -> None:
         """Record that an event of a job was reported."""
-        with self._open() as database:
-            database.execute(
-                "INSERT OR IGNORE INTO told VALUES (?, ?, ?)", (account, job_id, event_id)
-            )
+        self._run("INSERT OR IGNORE INTO told VALUES (?, ?, ?)", account, job_id, event_id)
 
     def reported(self, account: str, job_id: str) -> set[str]:
         """Return the ids of a job's events that were reported."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT event_id FROM told WHERE account = ? AND job_id = ?", (account, job_id)
-            ).fetchall()
+        rows = self._run(
+            "SELECT event_id FROM told WHERE account = ? AND job_id = ?", account, job_id
+        )
         return {row[0] for row in rows}
 
     def serve(self, route: str, job_id: str) -> None:
         """Record that a job was submitted through a route."""
-        with self._open() as database:
-            database.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (route, job_id))
+        self._run("INSERT OR IGNORE INTO served VALUES (?, ?)", route, job_id)
 
     def is_served(self, route: str, job_id: str) -> bool:
         """Return whether a job was submitted through a route."""
-        with self._open() as database:
-            found = database.execute(
-                "SELECT 1 FROM served WHERE route = ? AND job_id = ?", (route, job_id)
-            )
-            return found.fetchone() is not None
+        return bool(self._run("SELECT 1 FROM served WHERE route = ? AND job_id = ?", route, job_id))
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        ensure_home(self.path.parent)
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement; what it writes is on disk when this returns."""
+        ensure_home(self.home)
         try:
             # SQLite would make it with the rights of the umask.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as database:
                 database.executescript(_TABLES)
                 with database:
-                    yield database
+                    return database.execute(statement, values).fetchall()
         except (OSError, sqlite3.Error) as error:
             raise FineTuningError(
                 f"The ledger of jobs, {self.path}, can't be used: {error}. Without it the same "

@@ -13,19 +13,23 @@ that lets one process at a time submit is a file in the home: two homes that sub
 same moment don't see each other.
 """
 
+import asyncio
 import datetime as dt
 import secrets
 import time
 import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from filelock import AsyncFileLock, FileLock
 
 from langchain_finetune.convert.jsonl import WrittenFile
-from langchain_finetune.engines.flow import Do, Flow, Sleep, ask_or_none
+from langchain_finetune.engines.flow import Do, Flow, Pages, Sleep, ask_or_none
 from langchain_finetune.engines.jobs import RemoteJob
 from langchain_finetune.errors import (
     EngineError,
@@ -33,43 +37,105 @@ from langchain_finetune.errors import (
     JobSubmissionError,
     ModelRetirementWarning,
 )
-from langchain_finetune.finetune.cancellation import when_cancelled, when_interrupted
 from langchain_finetune.finetune.connection import Account, Connection
 from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.job_queries import find_job, is_usable, remote_job, steer
-from langchain_finetune.finetune.job_spec import (
+from langchain_finetune.finetune.ledger import Submission
+from langchain_finetune.finetune.training_files import (
     FINGERPRINT,
     SUBMISSION,
     JobSpec,
     fingerprint_of,
 )
-from langchain_finetune.finetune.ledger import Submission
-from langchain_finetune.finetune.uploads import delete_upload, upload_once
 from langchain_finetune.home import ensure_home, home_path
+
+_FILE_PAGES = 5
+
+
+def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
+    """Return the id of the uploaded file, and whether it was uploaded just now.
+
+    A file that the ledger knows is taken again, and one whose upload had no answer is looked for
+    by its name, which is its SHA-256, and its size. A file that is missed costs nothing but the
+    upload.
+
+    Raises:
+        EngineError: The engine can't be reached, or refuses.
+    """
+    ledger, retry = account.ledger, account.engine.pace.retry
+    begun, file_id = yield Do(partial(ledger.upload, account.id, file.sha256))
+    if file_id is not None:
+        check = partial(account.api.file_is_usable, file_id)
+        if (yield from ask_or_none(check, retry)):
+            return file_id, False
+    elif begun and (found := (yield from _find(file, account))):
+        yield Do(partial(ledger.settle_upload, account.id, file.sha256, found))
+        return found, True
+    yield Do(partial(ledger.settle_upload, account.id, file.sha256, None))
+    yield Do(partial(ledger.begin_upload, account.id, file.sha256))
+    made = yield from _upload(file, account)
+    yield Do(partial(ledger.settle_upload, account.id, file.sha256, made))
+    return made, True
+
+
+def delete_upload(file: WrittenFile, file_id: str, account: Account) -> Flow[None]:
+    """Delete an uploaded file that nothing came of; that it can't be done is no error."""
+    try:
+        yield from account.api.delete_file(file_id)
+    except EngineError:
+        return
+    yield Do(partial(account.ledger.settle_upload, account.id, file.sha256, None))
+
+
+def _upload(file: WrittenFile, account: Account) -> Flow[str]:
+    for attempt in count(1):
+        try:
+            return (yield from account.api.upload(_name(file), file.path))
+        except EngineError as error:
+            pause = account.engine.pace.retry.pause_after(attempt, error.failure)
+            if pause is None:
+                raise
+        yield Sleep(pause)
+        if found := (yield from _find(file, account)):
+            return found
+    raise AssertionError
+
+
+def _find(file: WrittenFile, account: Account) -> Flow[str | None]:
+    pages = Pages(account.api.files, account.engine.pace.retry, max_pages=_FILE_PAGES)
+    while pages.more:
+        for uploaded in (yield from pages.following()):
+            if uploaded.usable and (uploaded.name, uploaded.size) == (_name(file), file.size):
+                return uploaded.id
+    return None
+
+
+def _name(file: WrittenFile) -> str:
+    return f"{file.sha256}.jsonl"
+
 
 _UNKNOWN_OUTCOMES = 4
 
 
-def create_once(spec: JobSpec, file_ids: list[str], account: Account) -> Flow[RemoteJob]:
+def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
     """Request a job until it is created or refused, or the outcome is unknown.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
 
     Args:
-        spec: What the job is made from; its metadata names the submission.
-        file_ids: The uploaded files.
+        spec: What the job is made from; its files are uploaded, its metadata names the submission.
         account: Where it is made.
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
         EngineError: The key or the base was refused, or the engine is unreachable.
     """
-    submission, request = spec.metadata[SUBMISSION], spec.request(file_ids)
+    submission = spec.metadata[SUBMISSION]
     pace, begun, unknown = account.engine.pace, account.now(), 0
     for attempt in count(1):
         yield Do(partial(account.ledger.ask, submission))
         try:
-            return (yield from account.api.create(request))
+            return (yield from account.api.create(spec))
         except EngineError as error:
             problem = error
         if problem.failure.outcome_unknown:
@@ -122,15 +188,14 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
     marks = {FINGERPRINT: fingerprint, SUBMISSION: submission}
     spec = replace(spec, metadata={**spec.metadata, **marks})
     yield from _note(submission, fingerprint, spec, account)
-    file_ids: list[str] = []
+    file_ids: dict[str, Any] = {}
     fresh: list[tuple[WrittenFile, str]] = []
     try:
-        for file in spec.files:
-            file_id, is_fresh = yield from upload_once(file, account)
-            file_ids.append(file_id)
+        for field, file in spec.files.items():
+            file_ids[field], is_fresh = yield from upload_once(file, account)
             if is_fresh:
-                fresh.append((file, file_id))
-        job = yield from create_once(spec, file_ids, account)
+                fresh.append((file, file_ids[field]))
+        job = yield from create_once(replace(spec, **file_ids), account)
     except EngineError:
         if (yield Do(partial(account.ledger.forget_unasked, submission))):
             for file, file_id in fresh:
@@ -252,3 +317,40 @@ def _lock_path(spec: JobSpec) -> Path:
     folder = ensure_home(home_path()) / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{spec.training.sha256[:16]}.lock"
+
+
+_CANCEL_S = 15.0
+"""A cancelled wait ends soon, also where the engine does not answer."""
+
+
+@contextmanager
+def when_interrupted(cancel: Callable[[], Any] | None) -> Iterator[None]:
+    """Call `cancel` when Ctrl-C ends what is inside; the interrupt goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if cancel is not None:
+            try:
+                cancel()
+            except FineTuningError as error:
+                interrupt.add_note(_not_cancelled(error))
+        raise
+
+
+@asynccontextmanager
+async def when_cancelled(cancel: Callable[[], Awaitable[Any]] | None) -> AsyncIterator[None]:
+    """Await `cancel` when the task inside is cancelled; the cancellation goes on."""
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        if cancel is not None:
+            try:
+                async with asyncio.timeout(_CANCEL_S):
+                    await cancel()
+            except (FineTuningError, TimeoutError) as error:
+                cancelled.add_note(_not_cancelled(error))
+        raise
+
+
+def _not_cancelled(error: Exception) -> str:
+    return f"The job could not be cancelled and may go on: {error or 'no answer in time'}"

@@ -1,15 +1,15 @@
-"""The training files on disk, before anything is sent."""
+"""The training files on disk, and the job that is made from them, before anything is sent."""
 
 import hashlib
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
 
-from langchain_finetune.checks import MIN_EXAMPLES, OPENAI, check_size
+from langchain_finetune.checks import OPENAI, Profile, check_size
 from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.examples import Examples
@@ -17,10 +17,17 @@ from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.report.statistics import Tally
-from langchain_finetune.convert.rows import Part, Target
+from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.split import PARTS
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.jobs import NewJob
 from langchain_finetune.errors import ConvertError
+
+FINGERPRINT = "fingerprint"
+SUBMISSION = "submission"
+TRAINING_SHA256 = "training_sha256"
+EXAMPLES = "examples"
+"""Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 _MANIFEST = "manifest.json"
 _NAMED_BY = 16
@@ -123,8 +130,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
         for line in left_out_lines(examples.rejected):
             writers["sources"].write(line)
     files = {name: writer.written() for name, writer in writers.items()}
-    _check_parts(examples, files)
-    _check_sizes(files, target)
+    rules = engine_of(target.engine).profile if target.engine else OPENAI
+    _check_parts(examples, files, rules)
+    _check_sizes(files, rules)
     report = examples.summary(tally, target, budget.prices)
     if budget.limits():
         budget.check(report.estimates[0])
@@ -133,9 +141,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
             files.pop(part).path.unlink()
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     described = manifest(examples, target, files)
-    _write(folder / _MANIFEST, [orjson.dumps(described, option=option)])
-    _write(folder / "report.json", [report.model_dump_json(indent=2).encode()])
-    _write(folder / "report.html", [report.to_html().encode()])
+    _write(folder / _MANIFEST, orjson.dumps(described, option=option))
+    _write(folder / "report.json", report.model_dump_json(indent=2).encode())
+    _write(folder / "report.html", report.to_html().encode())
     return Spooled(
         folder,
         files["train"],
@@ -146,10 +154,9 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
     )
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> None:
+def _write(path: Path, content: bytes) -> None:
     with JsonlWriter(path) as writer:
-        for chunk in chunks:
-            writer.write(chunk)
+        writer.write(content)
 
 
 def _placed(made: Spooled, target: Path) -> Spooled:
@@ -174,8 +181,7 @@ def _placed(made: Spooled, target: Path) -> Spooled:
     )
 
 
-def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
-    rules = engine_of(target.engine).profile if target.engine else OPENAI
+def _check_sizes(files: dict[str, WrittenFile], rules: Profile) -> None:
     for part in ("train", "validation"):
         file = files[part]
         # How few examples there may be was looked at before; the test part stays here.
@@ -186,17 +192,14 @@ def _check_sizes(files: dict[str, WrittenFile], target: Target) -> None:
             )
 
 
-def _check_parts(examples: Examples, files: dict[str, WrittenFile]) -> None:
+def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profile) -> None:
     training = files["train"].examples
-    kept: dict[Part, int] = {
-        "validation": files["validation"].examples,
-        "test": files["test"].examples,
-    }
+    kept = {part: files[part].examples for part in PARTS if part != "train"}
     counts = examples.rejected_by_reason()
     left_out = ", ".join(f"{count} {code}" for code, count in counts.items())
-    if training < MIN_EXAMPLES:
+    if training < rules.min_examples:
         found = f"{training} training examples" if training else "no training example"
-        parts = [f"The selection gives {found}; at least {MIN_EXAMPLES} are needed."]
+        parts = [f"The selection gives {found}; at least {rules.min_examples} are needed."]
         for part, count in kept.items():
             if count:
                 parts.append(f"{count} more were kept for {part} (Convert's split).")
@@ -225,3 +228,54 @@ def _renamed(folder: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec(NewJob):
+    """A job that can be asked for once its files are uploaded.
+
+    Attributes:
+        training: The spooled training file.
+        validation: The spooled validation file, if any.
+    """
+
+    training: WrittenFile
+    validation: WrittenFile | None = None
+
+    @property
+    def files(self) -> dict[str, WrittenFile]:
+        """The files to upload, by the field that takes the id."""
+        files = {"training_file": self.training, "validation_file": self.validation}
+        return {name: file for name, file in files.items() if file}
+
+
+def fingerprint_of(spec: JobSpec, account: str) -> str:
+    """Return 64 hex digits that are equal for jobs of the same data, settings and account.
+
+    Args:
+        spec: What the job is made from; its metadata does not count.
+        account: Names the account that the job is made for.
+    """
+    parts: dict[str, Any] = {
+        "version": 1,
+        "account": account,
+        "training": spec.training.sha256,
+        "validation": spec.validation.sha256 if spec.validation else None,
+        "base": spec.model,
+        "weights": _weights_of(spec.model),
+        "method": spec.method,
+        "hyperparameters": spec.hyperparameters,
+        "suffix": spec.suffix,
+        "seed": spec.seed,
+        **({"extra_body": spec.extra_body} if spec.extra_body else {}),
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _weights_of(base: str) -> list[list[Any]] | None:
+    """Return sizes and times of the files of a local folder, by which a changed model is known."""
+    folder = Path(base)
+    if not (folder.is_absolute() and folder.is_dir()):
+        return None
+    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in found]

@@ -1,11 +1,9 @@
 """Waiting for a job: when to ask, what an answer means, when to give up. No I/O."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from langchain_finetune.engines.flow import Do, Flow, Retry, Sleep, Tell
+from langchain_finetune.engines.flow import Do, Flow, Patience, Retry, Sleep, Tell
 from langchain_finetune.engines.jobs import EngineSilent, JobEvent, JobProgress, JobStatus
 from langchain_finetune.errors import (
     EngineError,
@@ -20,23 +18,6 @@ _GROWTH = 1.3
 _PAGES = Retry(attempts=3, first_s=0.5)
 _LAST_LOOKS = 10
 """How often an ended job's events are asked for before its model is returned without them."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How to wait.
-
-    Attributes:
-        timeout_s: Seconds after which the wait ends; the job goes on.
-        first_s: Seconds between the first two questions.
-        longest_s: Maximum seconds between two questions, where the server does not ask for more.
-        clock: A monotonic clock, in seconds.
-    """
-
-    timeout_s: float
-    first_s: float
-    longest_s: float
-    clock: Callable[[], float] = time.monotonic
 
 
 def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobStatus]:

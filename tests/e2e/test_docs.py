@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 
 import docs_hook
 import langchain_finetune
-from langchain_finetune import LangSmithRunChatLoader
+from langchain_finetune import Convert, EngineAuthenticationError, Job, LangSmithRunChatLoader
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
@@ -318,6 +318,17 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {"local", "files", "community", "dedup", "langserve", "all"}
+
+
+def test_an_engine_takes_its_module_and_a_line(monkeypatch):
+    engine = run("add an engine")["ENGINE"]
+    monkeypatch.setitem(ENGINES, engine.name, engine)
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    job = Job(job_id="ftjob-1", engine="together", base_model="m")
+    with pytest.raises(EngineAuthenticationError, match="set TOGETHER_API_KEY"):
+        job.status()
+    assert f"| `{engine.name}` | {engine.summary} |" in docs_hook.engines()
+    assert Convert(rules="together").rules == "together"
 
 
 def test_the_reference_has_all_that_the_package_exports():

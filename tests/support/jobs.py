@@ -18,8 +18,8 @@ from langchain_finetune.engines.flow import arun_flow, run_flow
 from langchain_finetune.engines.openai_compatible import account_of
 from langchain_finetune.finetune import connection
 from langchain_finetune.finetune.connection import Account
-from langchain_finetune.finetune.job_spec import JobSpec
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.finetune.training_files import JobSpec
 
 URL = "http://engine.example/v1/"
 
@@ -55,7 +55,7 @@ def spec_in(folder, content=b'{"messages": []}\n', **changes):
     path.write_bytes(content)
     training = WrittenFile(path, content.count(b"\n"), len(content), sha256)
     metadata = {"training_sha256": sha256, "examples": str(training.examples)}
-    return replace(JobSpec("base-model", training, metadata=metadata), **changes)
+    return replace(JobSpec(model="base-model", training=training, metadata=metadata), **changes)
 
 
 def run(flow, handler, clock, tell=lambda _: None):

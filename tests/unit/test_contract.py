@@ -6,12 +6,11 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.convert.contract import ContractBuilder
+from langchain_finetune.convert.contract import ContractBuilder, save_contract
 from langchain_finetune.convert.rows import Row
 from langchain_finetune.finetune.contract import (
     ContractWatch,
     difference,
-    save_contract,
     trained_contract,
 )
 

@@ -2,16 +2,19 @@
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from langchain_finetune.engines.azure import AzureDeployment, deploy_on_azure
-from langchain_finetune.engines.deployment import Pause
+from langchain_finetune.engines.azure import ENGINE as AZURE
+from langchain_finetune.engines.azure import AzureDeployment
+from langchain_finetune.engines.deployment import PATIENCE
 from langchain_finetune.engines.flow import arun_flow, run_flow
 from langchain_finetune.engines.jobs import JobStatus
-from langchain_finetune.engines.nebius import NebiusDeployment, deploy_on_nebius
+from langchain_finetune.engines.nebius import ENGINE as NEBIUS
+from langchain_finetune.engines.nebius import NebiusDeployment
 from langchain_finetune.errors import DeployError
 from support.deploy_hosts import Host
 from support.servers import served
@@ -63,12 +66,12 @@ def azure(url, token="entra"):
         token=lambda: token,
         management_url=url,
     )
-    return deploy_on_azure(JOB, deployment, Pause())
+    return AZURE.deploy(JOB, "base", deployment)
 
 
 def nebius(url):
     deployment = NebiusDeployment(name="calc", base_model="meta/llama-fast")
-    return deploy_on_nebius(JOB, "meta/llama", f"{url}/v1/", deployment, Pause())
+    return replace(NEBIUS, base_url=f"{url}/v1/").deploy(JOB, "meta/llama", deployment)
 
 
 @runners
@@ -113,7 +116,7 @@ def test_a_token_that_can_not_be_had_is_told_with_the_job():
     deployment = AzureDeployment(
         subscription_id="s", resource_group="g", account="a", name="calc", token=token
     )
-    flow = deploy_on_azure(JOB, deployment, Pause())
+    flow = AZURE.deploy(JOB, "base", deployment)
     with pytest.raises(DeployError, match=r"`token` failed.* job ftjob-1 .*run the same") as caught:
         run_flow(flow, SimpleNamespace(), print, lambda _: None)
     assert caught.value.job_id == "ftjob-1"
@@ -125,10 +128,10 @@ def test_the_wait_has_an_end():
     deployment = AzureDeployment(
         subscription_id="s", resource_group="g", account="a", name="calc", token="t"
     )
-    pause = Pause(timeout_s=250, clock=lambda: next(now))
+    patience = replace(PATIENCE, timeout_s=250, clock=lambda: next(now))
     client = SimpleNamespace(put=lambda *_, **__: {}, get=lambda *_, **__: {})
     with pytest.raises(DeployError, match="250 s"):
-        run_flow(deploy_on_azure(JOB, deployment, pause), client, print, lambda _: None)
+        run_flow(AZURE.deploy(JOB, "base", deployment, patience), client, print, lambda _: None)
 
 
 def test_a_token_is_not_shown():

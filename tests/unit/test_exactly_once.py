@@ -8,10 +8,11 @@ import httpx2
 import pytest
 
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.flow import Patience
 from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.submit import submit_once
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.wait import wait_for_job
 from support.jobs import Clock, account_in, arun, run, spec_in
 from support.light_engine import LightEngine, refusal
 

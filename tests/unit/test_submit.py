@@ -13,8 +13,8 @@ from langchain_finetune.errors import (
     FineTuningError,
     JobSubmissionError,
 )
-from langchain_finetune.finetune.job_spec import fingerprint_of
 from langchain_finetune.finetune.submit import submit_once
+from langchain_finetune.finetune.training_files import fingerprint_of
 from support.jobs import Clock, account_in, run, spec_in
 from support.light_engine import LightEngine, refusal
 

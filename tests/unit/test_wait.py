@@ -5,6 +5,7 @@ import json
 import httpx2
 import pytest
 
+from langchain_finetune.engines.flow import Patience
 from langchain_finetune.engines.jobs import EngineSilent, JobProgress, JobStatus
 from langchain_finetune.errors import (
     EngineAuthenticationError,
@@ -14,7 +15,7 @@ from langchain_finetune.errors import (
     JobFailedError,
     JobTimeoutError,
 )
-from langchain_finetune.finetune.wait import Patience, wait_for_job
+from langchain_finetune.finetune.wait import wait_for_job
 from support.jobs import Clock, account_in, arun, run
 from support.light_engine import LightEngine, refusal
 
