@@ -1,4 +1,4 @@
-"""The ledger: what was sent from this machine, so that nothing is paid for twice or lost.
+"""The ledger of submissions from this machine, so that nothing is lost or paid for twice.
 
 A SQLite file in the home, `ledger.sqlite`, with ids and hashes only: no key, no training text.
 Each note is on disk when the method returns.
@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS served (
 
 @dataclass(frozen=True)
 class Submission:
-    """One attempt to have a job made.
+    """An attempt to create a job.
 
     Attributes:
         submission: Names the attempt; it is in the job's metadata too.
@@ -78,7 +78,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """A job that was asked for from this machine.
+    """A job that was requested from this machine.
 
     Attributes:
         job_id: The job; None where no answer came, so that it is not known whether it was made.
@@ -99,7 +99,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of one home. Every method opens the file anew, so threads may share it.
+    """The ledger of a home. Each method opens the file, so threads may share it.
 
     Attributes:
         home: The folder; created if missing.

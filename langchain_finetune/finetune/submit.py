@@ -1,4 +1,4 @@
-"""Having a job made exactly once, though answers get lost and processes die.
+"""Creates a job exactly once, even if responses are lost or processes die.
 
 OpenAI's API has no idempotency key: a request that is repeated makes a second job, and a second
 bill. So every attempt is written into the ledger before anything is sent, and carries two marks
@@ -254,7 +254,7 @@ def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) ->
 
 
 def submit_spec(spec: JobSpec, connection: Connection, *, reuse: bool, on_cancel: str) -> Job:
-    """Have a job made, or find the one that is there.
+    """Create a job, or find the existing one.
 
     Args:
         spec: What the job is made from.

@@ -1,4 +1,4 @@
-"""Waiting for a job: when to ask, what an answer means, when to give up. No I/O."""
+"""Waits for a job: polling interval, outcome and timeout. No I/O."""
 
 from dataclasses import dataclass
 from functools import partial

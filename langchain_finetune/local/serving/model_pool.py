@@ -55,7 +55,7 @@ class Sized(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Return the memory that it takes, in bytes."""
+        """Return its memory in bytes."""
 
 
 T = TypeVar("T", bound=Sized)

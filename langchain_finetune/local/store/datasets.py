@@ -1,4 +1,4 @@
-"""Datasets: names and types; their examples lie in `examples`."""
+"""Datasets: names and types; see `examples` for their examples."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -32,7 +32,7 @@ class _NewDataset(ClientBody):
 
 
 class _Described(ClientBody):
-    """Fields of a dataset that are kept as they come."""
+    """Fields of a dataset that are stored unchanged."""
 
     description: Any = None
     inputs_schema_definition: Any = None

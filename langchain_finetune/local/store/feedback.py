@@ -220,7 +220,7 @@ class FeedbackConfigs(NamedResource):
             return known[0]
 
     def change(self, body: Any) -> dict[str, Any]:
-        """Change what is named beside `feedback_key`.
+        """Update the given fields of a feedback configuration.
 
         Raises:
             ApiError: 404 where the key has none, 400 where it is malformed.

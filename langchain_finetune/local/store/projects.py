@@ -63,7 +63,7 @@ class ProjectStore(NamedResource):
         self.ensure(DEFAULT_PROJECT)
 
     def ensure(self, name: str) -> str:
-        """Return the id of the project of this name; make it where there is none."""
+        """Return the id of the project of this name; create it if missing."""
         with self._database.transaction():
             return self._id_of(name) or self._add(_NewProject(name=name))
 
@@ -81,7 +81,7 @@ class ProjectStore(NamedResource):
             return self.get(known or self._add(asked))
 
     def change(self, project_id: str, body: Any) -> dict[str, Any]:
-        """Change what is named: `{name?, description?, extra?, end_time?}`.
+        """Update the given fields: `{name?, description?, extra?, end_time?}`.
 
         Raises:
             ApiError: 404 if it does not exist, 409 if the name is taken, 400 if a field

@@ -80,7 +80,7 @@ class Queues(NamedResource):
             return self.get(asked.id)
 
     def change(self, queue_id: str, body: Any) -> dict[str, Any]:
-        """Change what is named, of the fields that `create` knows.
+        """Update the given fields of those that `create` accepts.
 
         Raises:
             ApiError: 404 if the queue does not exist, 400 if a field is invalid.
@@ -110,7 +110,7 @@ class Queues(NamedResource):
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
-        """Put runs into a queue; one that is in it already stays where it is.
+        """Add runs to a queue; runs that are already in it keep their position.
 
         Raises:
             ApiError: 404 if the queue does not exist.
@@ -150,7 +150,7 @@ class Queues(NamedResource):
     def runs(
         self, queue_id: str, *, status: str | None = None, limit: int, offset: int
     ) -> list[QueuedRun]:
-        """Return what is in a queue, first in first.
+        """Return the items of a queue, oldest first.
 
         Args:
             queue_id: The queue.
@@ -177,7 +177,7 @@ class Queues(NamedResource):
         ]
 
     def size(self, queue_id: str, status: str | None = None) -> int:
-        """Return how many runs are in a queue, of a status where one is given."""
+        """Return the number of runs in a queue, optionally of one status."""
         source = self._source(queue_id, status)
         row = self._database.row(f"SELECT count(*) AS n {source}", (queue_id,))
         return int(row["n"]) if row else 0

@@ -68,7 +68,7 @@ class Resource:
         return [self._shown(row) for row in rows]
 
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row as the API shows it; most tables keep that as it is."""
+        """Return a row in the API's format, which most tables store unchanged."""
         return dict(orjson.loads(row["body"]))
 
 

@@ -176,7 +176,7 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """How many tokens an llm run took; None where they are unknown."""
+    """Token counts of an llm run; None if unknown."""
 
     prompt: int | None = None
     completion: int | None = None

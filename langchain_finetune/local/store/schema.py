@@ -1,4 +1,4 @@
-"""The run store's file: its tables, and how those of earlier versions become them."""
+"""The schema of the run store, and migrations from earlier versions."""
 
 import sqlite3
 from pathlib import Path
