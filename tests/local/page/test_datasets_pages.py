@@ -74,7 +74,7 @@ def test_what_makes_no_example_is_named(visitor, trace, name, examples):
         assert run_id[-8:] in page.text
     assert len(examples()) == 1
     shown = visitor.get(f"/ui/runs/{ids['(unsupported_content)']}").text
-    assert "Loaders skip this run: A content part of a kind" in shown
+    assert "Loaders skip this run: A content part of a type" in shown
 
 
 def test_where_nothing_makes_an_example_there_is_no_dataset(visitor, trace, langsmith, name):

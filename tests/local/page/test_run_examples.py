@@ -51,7 +51,7 @@ def test_every_dialect_leaves_a_dataset_as_it_came(name):
         each["role"] for each in wire_messages(sessions[0])
     ]
     if "prompt" in line:
-        with pytest.raises(UnreadableChatError, match="no chat") as error:
+        with pytest.raises(UnreadableChatError, match="not a chat") as error:
             run_examples(row)
         assert error.value.code == "completion_run"
         return
