@@ -129,7 +129,7 @@ def _system_prompt(messages: Any) -> str | None:
 
 
 def save_contract(contract: TrainedContract, sha256: str, home: Path) -> None:
-    """Keep the contract of a training file, for its owner only."""
+    """Save the contract of a training file, readable only by its owner."""
     path = _contract_path(sha256, home)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with JsonlWriter(path) as writer:
@@ -137,7 +137,7 @@ def save_contract(contract: TrainedContract, sha256: str, home: Path) -> None:
 
 
 def load_contract(sha256: str | None, home: Path) -> TrainedContract | None:
-    """Return the contract of a training file, or None where it is not known here."""
+    """Return the contract of a training file, or None if unknown."""
     # The hash may come from outside: it must not become a path.
     if not sha256 or not sha256.isalnum() or not _contract_path(sha256, home).is_file():
         return None

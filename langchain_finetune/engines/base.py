@@ -1,9 +1,9 @@
-"""The contract of an engine: data about it, and the operations that jobs need.
+"""The engine contract: data about an engine, and the operations that jobs need.
 
-An operation is a flow of one attempt: it yields `Call` for each request and returns this package's
-own types. Where it fails it raises an `EngineError` whose `failure` says what that means; whoever
-runs it decides whether to ask again. So submitting exactly once, waiting and `Job` know no engine,
-and the same operations serve sync and async callers.
+An operation is a flow of a single attempt: it yields a `Call` for each request and returns this
+package's own types. If it fails, it raises an `EngineError` whose `failure` classifies the error;
+the caller decides whether to retry. Submitting, waiting and `Job` are therefore independent of the
+engine, and sync and async callers share the same operations.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ from langchain_finetune.errors import EngineAuthenticationError, EngineError
 from langchain_finetune.methods import LineKind
 
 Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints"]
-"""What some engines can't do."""
+"""Operations that some engines do not support."""
 
 CAPABILITIES: Mapping[Capability, str] = {
     "cancel": "cancel jobs",
@@ -43,17 +43,17 @@ CAPABILITIES: Mapping[Capability, str] = {
     "metrics": "report a job's metrics",
     "checkpoints": "list a job's checkpoints",
 }
-"""In words, for errors."""
+"""Descriptions for error messages."""
 
 Steering = Literal["cancel", "pause", "resume"]
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text can be the base URL of an API."""
+    """Return whether a text is a valid base URL of an API."""
     try:
         parts = urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # Brackets that do not close, a port that is not a number.
+    except ValueError:  # Unbalanced brackets, or a port that is not a number.
         return False
 
 
@@ -68,17 +68,17 @@ Address = Annotated[str, AfterValidator(_checked_address)]
 
 
 def same_address(one: str, other: str) -> bool:
-    """Return whether two base URLs are the same; a slash at the end makes no difference."""
+    """Return whether two base URLs are the same, except for a trailing slash."""
     return one.rstrip("/") == other.rstrip("/")
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach an account.
+    """Address and key of an account.
 
     Attributes:
-        base_url: The address; empty at an engine that has none.
-        api_key: The key; empty at an engine that needs none.
+        base_url: The address; empty for engines without one.
+        api_key: The key; empty for engines that require none.
     """
 
     base_url: str
@@ -86,12 +86,12 @@ class Access:
 
 
 class Price(BaseModel):
-    """What a million trained tokens cost.
+    """The price of training.
 
     Attributes:
-        usd: Per million.
-        source: Who says so.
-        as_of: The month of the source, `YYYY-MM`; None where the user gave the price.
+        usd: USD per million trained tokens.
+        source: Source of the price.
+        as_of: Month of the source, `YYYY-MM`; None if the price was set by the user.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,12 +107,12 @@ class Price(BaseModel):
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast an engine trains a base.
+    """The speed of training a base model.
 
     Attributes:
-        tokens_per_s: Trained tokens a second.
-        parameters: Of the base; the engine's own choice of epochs depends on it.
-        source: Where that was measured.
+        tokens_per_s: Trained tokens per second.
+        parameters: Parameters of the base, on which the engine's choice of epochs depends.
+        source: Where the speed was measured.
     """
 
     tokens_per_s: float
@@ -122,13 +122,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often an engine is asked.
+    """Retries and polling intervals.
 
     Attributes:
-        retry: For an answer that does not come.
-        looks: Pauses before each search for a job that may exist; a list may lag behind.
-        poll_s: Seconds between two questions about a job: the first, and the maximum.
-        model_appears_s: How long a finished job's model may still be unknown at the engine.
+        retry: Retries of requests without a response.
+        looks: Pauses before each search for a job that may exist; lists may lag behind.
+        poll_s: First and maximum seconds between two requests for a job's status.
+        model_appears_s: How long the model of a finished job may still be unknown.
     """
 
     retry: Retry = field(default_factory=Retry)
@@ -138,11 +138,11 @@ class Pace:
 
 
 class Deployment(BaseModel):
-    """How a fine-tuned model is deployed, at an engine where it answers only then.
+    """How a fine-tuned model is deployed, at an engine that requires it.
 
-    The command line makes an option of each field, `--<engine>-<field>`; `name` is
-    `--deployment`. A field's `json_schema_extra` may hold `option`, another ending of its option,
-    or `variable`: it is read from this environment variable instead.
+    Each field is an option of the command line, `--<engine>-<field>`; `name` is `--deployment`. A
+    field's `json_schema_extra` may contain `option`, another suffix of its option, or `variable`,
+    an environment variable from which it is read instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -150,29 +150,29 @@ class Deployment(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Engine(ABC):
-    """An engine: how it is reached and keyed, what it takes, and what it does.
+    """An engine: its address and key, rules, prices and operations.
 
     Attributes:
-        name: What `FineTune(engine=...)` calls it.
-        summary: What it is, for help texts and documentation.
-        key_variable: The environment variable of its key; None where it needs no key.
-        base_url: Its address; None where it depends on the environment or the account. Operations
-            run on a copy that has the account's.
-        takes_base_url: Whether another address can be given.
-        needs_base_url: Whether each account has an address of its own.
-        profile: The rules of its training files.
-        lines: Kinds of line that it trains on, what `Convert(method=...)` makes.
+        name: Name for `FineTune(engine=...)`.
+        summary: Description for help texts and documentation.
+        key_variable: Environment variable of its key; None if it requires no key.
+        base_url: Its address; None if it depends on the environment or the account. Operations
+            run on a copy with the account's address.
+        takes_base_url: Whether another address can be set.
+        needs_base_url: Whether each account has its own address.
+        profile: Rules of its training files.
+        lines: Methods of `Convert(method=...)` whose examples it can train on.
         prices: USD per million trained tokens, by base.
-        price_source: Who says so.
-        price_as_of: The month of that source, `YYYY-MM`.
-        price_host: The only host where they hold; by default that of `base_url`.
-        speeds: How fast it trains, by base, where that is known.
+        price_source: Source of the prices.
+        price_as_of: Month of that source, `YYYY-MM`.
+        price_host: The only host that the prices apply to; by default that of `base_url`.
+        speeds: Speed of training, by base, if known.
         refused_in_suffix: Characters that a suffix must not contain.
-        deployment: How a model is deployed; None where it answers without.
-        request_options: Fields of a job's request that `run` has an option for: by option, the
-            field and its help.
-        capabilities: What it can do of what some can't.
-        pace: How often it is asked.
+        deployment: Model of the deployment settings; None if models need no deployment.
+        request_options: Options of `run` for fields of the job's request: by option, the field
+            and its help text.
+        capabilities: Supported operations of those that are optional.
+        pace: Retries and polling intervals.
     """
 
     name: str
@@ -195,25 +195,25 @@ class Engine(ABC):
     pace: Pace = Pace()
 
     def require(self, capability: Capability) -> None:
-        """Refuse what the engine can't do.
+        """Refuse an operation that the engine does not support.
 
         Raises:
-            EngineError: It can't.
+            EngineError: It is not supported.
         """
         if capability not in self.capabilities:
             raise EngineError(f"Engine {self.name!r} cannot {CAPABILITIES[capability]}.")
 
-    # How it is reached.
+    # Address and key.
 
     def default_base_url(self) -> str:
-        """Return its address where none is given; empty where it has none."""
+        """Return the default address; empty if there is none."""
         return self.base_url or ""
 
     def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
-        """Return how to reach it, from what was given and from the environment; may block.
+        """Return address and key, as given or from the environment; may block.
 
         Raises:
-            EngineAuthenticationError: There is no key, or it can't be one.
+            EngineAuthenticationError: The key is missing or malformed.
         """
         variable = self.key_variable
         if variable is None:
@@ -224,7 +224,7 @@ class Engine(ABC):
                 f"The engine needs a key: give api_key, or set {variable}."
             )
         if not (key.isascii() and key.isprintable()):
-            # The transport would quote such a key in its error, and so in a traceback and a trace.
+            # The HTTP client would quote such a key in its error, and so in tracebacks and traces.
             raise EngineAuthenticationError(
                 f"The key has characters that no key has: check api_key or {variable}."
             )
@@ -232,29 +232,29 @@ class Engine(ABC):
 
     @abstractmethod
     def client(self, access: Access) -> AbstractContextManager[Any]:
-        """Open what is given to the requests of sync callers."""
+        """Open the client of sync requests."""
 
     @abstractmethod
     def aclient(self, access: Access) -> AbstractAsyncContextManager[Any]:
-        """Open what is given to the requests of async callers."""
+        """Open the client of async requests."""
 
     def reconnect(self, client: Any) -> None:
-        """Find the engine again after it did not answer; may block. Most stay where they are."""
+        """Update the client's address after the engine did not respond; may block."""
         del client
 
     def account(self, access: Access, client: Any) -> str:
-        """Return what names the account, so that jobs of two accounts differ; never the key."""
+        """Return an identifier of the account, which distinguishes its jobs; never the key."""
         del access, client
         return self.name
 
-    # What it costs and takes.
+    # Prices and limits.
 
     def price(self, names: list[str], base_url: str | None) -> Price | None:
-        """Return the price of training a base, or None where it is not known.
+        """Return the price of training a base, or None if unknown.
 
         Args:
-            names: The names that the base may be listed under.
-            base_url: The address that was given, if any.
+            names: Names under which the base may be listed.
+            base_url: The address that was set, if any.
         """
         own = self.price_host or urlsplit(self.base_url or "").hostname
         if base_url and urlsplit(base_url).hostname != own:
@@ -266,7 +266,7 @@ class Engine(ABC):
         return None
 
     def usual_epochs(self, base: str, examples: int) -> tuple[int, str]:
-        """Return the epochs that it chooses by itself, and where that is known from."""
+        """Return the number of epochs that the engine chooses, and the source of this."""
         del base
         usual, fewest_seen, most_seen, most = 3, 100, 25_000, 25
         basis = "assumed: OpenAI's usual choice (its cookbook)"
@@ -278,18 +278,18 @@ class Engine(ABC):
         return usual, basis
 
     def base_of(self, model: str) -> str:
-        """Return a base as the engine finds it."""
+        """Return the name of a base in requests."""
         return model
 
-    # Its operations.
+    # Operations.
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
-        """Return what to warn of before a job is created, such as the end of a base."""
+        """Return warnings before a job is created, such as the retirement of a base."""
         del base, today
         return finished([])
 
     def upload(self, name: str, path: Path) -> Flow[str]:
-        """Upload a training file and return its id; here: it is read where it is."""
+        """Upload a training file and return its id; by default, its path is the id."""
         del name
         return finished(str(path))
 
@@ -312,7 +312,7 @@ class Engine(ABC):
         """Create a job.
 
         Raises:
-            EngineError: It was not created, or `failure.outcome_unknown`.
+            EngineError: It was not created, or may have been (`failure.outcome_unknown`).
         """
 
     @abstractmethod
@@ -322,13 +322,13 @@ class Engine(ABC):
         """List the jobs, newest first.
 
         Args:
-            metadata: What the jobs must carry; an engine may ignore it.
-            after: From the page before.
+            metadata: Metadata of the jobs; an engine may ignore it.
+            after: Cursor of the previous page.
         """
 
     @abstractmethod
     def status(self, job_id: str) -> Flow[RemoteJob]:
-        """Return a job; where the client drives the training, go on with it a little."""
+        """Return a job; if the client drives the training, continue it for a while."""
 
     def steer(self, job_id: str, verb: Steering) -> Flow[RemoteJob]:
         """Cancel, pause or resume a job."""
@@ -343,22 +343,22 @@ class Engine(ABC):
         raise NotImplementedError(job_id, after)
 
     def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
-        """Return the figures of each step; nothing where only the events have them."""
+        """Return the metrics of each step; empty if only the events have them."""
         del status
         return finished([])
 
     def check_model(self, name: str) -> Flow[None]:
-        """Raise an `EngineError` with `failure.missing` if a model is not there any more."""
+        """Raise an `EngineError` with `failure.missing` if a model no longer exists."""
         del name
         return finished(None)
 
     def deploy(self, status: JobStatus, base: str, deployment: Any) -> Flow[str]:
-        """Deploy a job's model and return the name that it answers by.
+        """Deploy a job's model and return the name of the deployed model.
 
         Args:
-            status: The job, with its model.
-            base: What was fine-tuned.
-            deployment: An object of `self.deployment`.
+            status: Status of the job.
+            base: The base model.
+            deployment: An instance of `self.deployment`.
         """
         raise NotImplementedError(status, base, deployment)
 
@@ -367,7 +367,7 @@ class Engine(ABC):
         """Return a LangChain chat model of a fine-tuned model.
 
         Args:
-            access: How to reach the engine.
-            name: The model.
-            settings: Its further arguments: callbacks, metadata and those of the user.
+            access: Address and key of the engine.
+            name: Name of the model.
+            settings: Further arguments: callbacks, metadata and those of the user.
         """

@@ -1,4 +1,4 @@
-"""Waiting until a deployed model answers. No I/O."""
+"""Waits until a deployed model is ready. No I/O."""
 
 from collections.abc import Callable
 from typing import Any

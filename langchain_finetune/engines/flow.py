@@ -167,7 +167,7 @@ class Retry:
     longest_s: float = 16.0
 
     def pause_after(self, attempt: int, failure: Failure) -> float | None:
-        """Return how many seconds to pause before asking again, or None to give up.
+        """Return the seconds to wait before a retry, or None to give up.
 
         Args:
             attempt: Which attempt failed, counted from 1.
@@ -255,7 +255,7 @@ class Pages(Generic[Result]):
         self.more = True
 
     def following(self) -> Flow[list[Result]]:
-        """Return what the next page brings; an entry that came before does not come again.
+        """Return the new entries of the next page.
 
         Raises:
             EngineError: The engine does not answer, or refuses.

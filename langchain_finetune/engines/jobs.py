@@ -7,25 +7,25 @@ from typing import Any, Generic, TypeVar
 from langchain_finetune.methods import Method
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
-"""States after which nothing follows; any other, also an unknown one, goes on."""
+"""Final states; a job in any other state, even an unknown one, is not finished."""
 
 Listed = TypeVar("Listed")
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """The state of a job.
+    """The status of a job.
 
     Attributes:
-        job_id: The job.
-        status: Its state, such as `queued`, `running` or `succeeded`; the set is open.
-        fine_tuned_model: Name of the new model, once there is one.
-        trained_tokens: How many tokens were trained on, where the engine reports it.
-        error_code: The engine's reason for a failure; the set is open.
-        error_message: The engine's sentence for it.
-        created_at: When it was made, in seconds since 1970.
-        finished_at: When it ended, in seconds since 1970.
-        result_files: Ids of the files with its metrics.
+        job_id: Id of the job.
+        status: Its state, such as `queued`, `running` or `succeeded`; new ones may be added.
+        fine_tuned_model: Name of the fine-tuned model, when available.
+        trained_tokens: Number of trained tokens, if reported.
+        error_code: The engine's error code of a failure; new ones may be added.
+        error_message: The engine's error message of a failure.
+        created_at: Time of creation, in seconds since 1970.
+        finished_at: Time of the end, in seconds since 1970.
+        result_files: Ids of the result files, which contain its metrics.
     """
 
     job_id: str
@@ -40,7 +40,7 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it; a success counts once its model has a name."""
+        """Whether the job is finished; a successful one is once its model has a name."""
         return self.status in ENDED and (
             self.status != "succeeded" or self.fine_tuned_model is not None
         )
@@ -48,15 +48,15 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something that happened to a job.
+    """An event of a job.
 
     Attributes:
-        id: Names the event at the engine.
-        created_at: When it happened, in seconds since 1970.
+        id: The engine's id of the event.
+        created_at: Time of the event, in seconds since 1970.
         level: `info`, `warn` or `error`.
-        type: `message`, or `metrics` where `data` holds figures.
-        message: The engine's words.
-        data: Figures such as `{"step": 10, "train_loss": 0.4}`.
+        type: `message`, or `metrics` if `data` contains metrics.
+        message: The engine's message.
+        data: Metrics such as `{"step": 10, "train_loss": 0.4}`.
     """
 
     id: str
@@ -69,13 +69,13 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class JobCheckpoint:
-    """A model that was kept on the way.
+    """A checkpoint of a job.
 
     Attributes:
-        id: Names the checkpoint at the engine.
-        step: After how many steps it was kept.
-        model: Its name, to chat with.
-        metrics: Figures at that step, such as `{"valid_loss": 0.4}`.
+        id: The engine's id of the checkpoint.
+        step: Step of the checkpoint.
+        model: Name of its model.
+        metrics: Metrics of that step, such as `{"valid_loss": 0.4}`.
     """
 
     id: str
@@ -86,15 +86,15 @@ class JobCheckpoint:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """News: the job has gone on.
+    """Progress of a job.
 
     Attributes:
-        job_id: The job.
-        status: Its state now; the set is open.
-        message: The engine's words for an event, if one came.
-        data: The event's figures, such as `{"step": 10, "train_loss": 0.4}`.
-        event_id: Names the event. A process that is killed while it reports an event reports it
-            again after the restart, under the same id.
+        job_id: Id of the job.
+        status: Its current state; new ones may be added.
+        message: Message of an event, if there is one.
+        data: Metrics of the event, such as `{"step": 10, "train_loss": 0.4}`.
+        event_id: Id of the event. A process that is killed while reporting an event reports it
+            again after a restart, with the same id.
     """
 
     job_id: str
@@ -106,10 +106,10 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class EngineSilent:
-    """News: the engine did not answer this time; it is asked again.
+    """The engine did not respond; the request is retried.
 
     Attributes:
-        job_id: The job that is waited for, None while there is none.
+        job_id: Id of the awaited job, or None if there is none yet.
     """
 
     job_id: str | None = None
@@ -117,13 +117,13 @@ class EngineSilent:
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its engine keeps it.
+    """A job as its engine reports it.
 
     Attributes:
-        status: Its state.
-        base_model: What is fine-tuned, where the engine says it.
-        metadata: What was written to it when it was created; empty where none is kept.
-        hint_s: Seconds after which the engine wants to be asked again.
+        status: Its status.
+        base_model: The model that is fine-tuned, if reported.
+        metadata: Metadata of the job; empty if the engine stores none.
+        hint_s: Seconds after which the engine wants to be polled again.
     """
 
     status: JobStatus
@@ -139,18 +139,18 @@ class RemoteJob:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What an engine is asked to create a job from.
+    """A request to create a job.
 
     Attributes:
-        model: The base.
+        model: The base model.
         training_file: Id of the uploaded training file, once it is uploaded.
         validation_file: Id of the uploaded validation file, if any.
         method: The training method.
-        hyperparameters: Those that are not left to the engine.
-        suffix: Goes into the new model's name.
+        hyperparameters: Hyperparameters that the engine should not choose itself.
+        suffix: Suffix of the model's name.
         seed: Seed of the training.
-        metadata: Written to the job, so that it is found again.
-        extra_body: Further fields of the request, as this engine names them.
+        metadata: Metadata of the job, by which it is found again.
+        extra_body: Additional, engine-specific fields of the request.
     """
 
     model: str
@@ -169,9 +169,9 @@ class UploadedFile:
     """A training file at an engine.
 
     Attributes:
-        id: Names the file at the engine.
-        name: The name that it was uploaded under.
-        size: Its bytes.
+        id: The engine's id of the file.
+        name: Name of the file.
+        size: Size in bytes.
         usable: Whether a job can be created from it.
     """
 
@@ -183,11 +183,11 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class ListPage(Generic[Listed]):
-    """A part of a list, newest first.
+    """A page of a list, newest first.
 
     Attributes:
         entries: The entries.
-        after: What to ask for the next page with; None at the end.
+        after: Cursor of the next page; None at the end.
     """
 
     entries: list[Listed] = field(default_factory=list)
@@ -195,7 +195,7 @@ class ListPage(Generic[Listed]):
 
 
 def figures_of(row: Mapping[Any, Any]) -> dict[str, float]:
-    """Return what is a number in a row."""
+    """Return the numeric values of a row."""
     figures: dict[str, float] = {}
     for name, value in row.items():
         try:

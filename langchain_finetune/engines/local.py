@@ -48,7 +48,7 @@ _STOP_S = 20.0
 
 @dataclass(frozen=True)
 class EngineAddress:
-    """How to reach an engine.
+    """Address and key of an engine.
 
     Attributes:
         url: Its root, such as `http://127.0.0.1:8765`, for LangSmith's clients.
@@ -65,7 +65,7 @@ class EngineAddress:
 
 
 def find_engine(home: Path | None = None) -> EngineAddress | None:
-    """Return the engine that runs on this home and answers, or None.
+    """Return the running engine of a home, or None.
 
     Raises:
         EngineAuthenticationError: Its key is in an environment that is not this one.
@@ -84,7 +84,7 @@ def find_engine(home: Path | None = None) -> EngineAddress | None:
 
 
 def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
-    """Return the engine that runs on this home; start it where none does.
+    """Return the engine of a home; start it if it is not running.
 
     Args:
         home: The engine's home; default: `home_path()`.
@@ -115,7 +115,7 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
 
 
 def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
-    """Stop the engine that runs on this home; a running job continues at the next start.
+    """Stop the engine of a home; a running job continues at the next start.
 
     Returns:
         Whether one ran.
@@ -175,7 +175,7 @@ def _start(home: Path) -> subprocess.Popen[bytes]:
 
 
 def _hint(home: Path) -> str:
-    """Return the last line of the engine's log, and where all of it is."""
+    """Return the last line of the engine's log, and the path of the log."""
     log = home / "engine.log"
     try:
         lines = log.read_text(errors="replace").strip().splitlines()

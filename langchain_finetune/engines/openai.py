@@ -97,7 +97,7 @@ class _OpenAIEngine(OpenAICompatibleEngine):
         return address
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
-        """Return the end of the base and of OpenAI's fine-tuning.
+        """Return warnings on the retirement of the base and of OpenAI's fine-tuning.
 
         The date that the engine reports counts before the dated data here.
         """

@@ -314,7 +314,7 @@ class OpenAICompatibleEngine(Engine):
 
 
 def retirement(base: str, date: dt.date, today: dt.date, source: str) -> str:
-    """Return in words when a base shuts down, and who says so."""
+    """Return a sentence on when a base shuts down, with its source."""
     tense = "was shut down" if date <= today else "will be shut down"
     return (
         f"The base {base} {tense} on {date}, and every model fine-tuned from it ({source}). "
@@ -323,7 +323,7 @@ def retirement(base: str, date: dt.date, today: dt.date, source: str) -> str:
 
 
 def remote_job(job: Any, headers: Mapping[str, str] | None = None) -> RemoteJob:
-    """Return a job of the SDK as a record; servers may leave fields out."""
+    """Return a job of the SDK as a record; servers may omit fields."""
     # An empty error object of a good job is truthy in the SDK, so the code decides.
     error = getattr(job, "error", None)
     status = JobStatus(
@@ -382,7 +382,7 @@ def _read_file(file_id: str, client: Any) -> Any:
 
 
 def _table(content: bytes) -> list[dict[str, float]]:
-    """Read a result file: CSV, which OpenAI encodes as base64 and others leave plain."""
+    """Read a result file: CSV, which only OpenAI encodes as base64."""
     with suppress(binascii.Error):
         content = base64.b64decode(content, validate=True)
     rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace")))

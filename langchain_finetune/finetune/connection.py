@@ -18,8 +18,8 @@ from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.home import home_path
 
 Result = TypeVar("Result")
-Hear = Callable[[JobProgress], None]
-AsyncHear = Callable[[JobProgress], Awaitable[None]]
+ProgressCallback = Callable[[JobProgress], None]
+AsyncProgressCallback = Callable[[JobProgress], Awaitable[None]]
 
 _SILENT = "the engine does not answer, trying again"
 
@@ -68,12 +68,14 @@ class Connection:
     base_url: str | None = None
     api_key: SecretStr | None = None
 
-    def run(self, flow: Callable[[Account], Flow[Result]], hear: Hear | None = None) -> Result:
+    def run(
+        self, flow: Callable[[Account], Flow[Result]], on_progress: ProgressCallback | None = None
+    ) -> Result:
         """Run a flow at the engine, blocking.
 
         Args:
             flow: Makes the flow for the account.
-            hear: Is called with a job's progress.
+            on_progress: Called with a job's progress.
         """
         engine, access = engine_of(self.engine), self.access()
         with engine.client(access) as client:
@@ -81,13 +83,15 @@ class Connection:
             def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent):
                     engine.reconnect(client)
-                if hear is not None and (progress := _progress(news)):
-                    hear(progress)
+                if on_progress is not None and (progress := _progress(news)):
+                    on_progress(progress)
 
             return run_flow(flow(_account(engine, access, client)), client, tell)
 
     async def arun(
-        self, flow: Callable[[Account], Flow[Result]], hear: AsyncHear | None = None
+        self,
+        flow: Callable[[Account], Flow[Result]],
+        on_progress: AsyncProgressCallback | None = None,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         engine, access = engine_of(self.engine), await self.aaccess()
@@ -96,8 +100,8 @@ class Connection:
             async def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent):
                     await asyncio.to_thread(engine.reconnect, client)
-                if hear is not None and (progress := _progress(news)):
-                    await hear(progress)
+                if on_progress is not None and (progress := _progress(news)):
+                    await on_progress(progress)
 
             return await arun_flow(flow(_account(engine, access, client)), client, tell)
 

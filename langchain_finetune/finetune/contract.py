@@ -48,7 +48,7 @@ class ContractWatch(BaseCallbackHandler):
 
 
 def difference(tools: list[Any], trained: list[Any]) -> str:
-    """Return in words how two lists of tools differ; only names are given.
+    """Return a description of the difference of two lists of tools, by names.
 
     Example:
         >>> difference([], [{"type": "function", "function": {"name": "add"}}])
@@ -69,7 +69,7 @@ def difference(tools: list[Any], trained: list[Any]) -> str:
 
 
 def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedContract | None:
-    """Return what a fine-tuned model was trained with.
+    """Return the tools and response format that a model was trained with.
 
     Args:
         model: What `FineTune` returned; also one that was sent over HTTP or saved and loaded,

@@ -1,4 +1,4 @@
-"""`Job`: a fine-tuning job as a small piece of data, with all that can be done with it."""
+"""`Job`: a handle of a fine-tuning job, and its operations."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -42,25 +42,25 @@ Result = TypeVar("Result")
 
 
 class Job(BaseModel):
-    """A fine-tuning job: data that can be kept as JSON and picked up in another process.
+    """A fine-tuning job. It can be saved as JSON and used in another process.
 
-    It holds no key. The embedded engine's is found automatically. `OPENAI_API_KEY` is sent to the
-    address that the environment means (`OPENAI_BASE_URL`, or OpenAI's own) and to no other: a
-    job that was read from JSON could name any. For another address give the key with
+    It contains no key. The key of the embedded engine is found automatically. `OPENAI_API_KEY` is
+    sent only to the address of the environment (`OPENAI_BASE_URL`, or OpenAI's own), since a job
+    that was read from JSON could name any address. For other addresses, set the key with
     `with_api_key`, or use `FineTune.attach`.
 
-    Every method that asks the engine asks again where no answer comes, and raises an
-    `EngineError` where it refuses or can't do that at all. Each has an async twin with the
-    prefix `a`, such as `astatus`; that of `wait` is `wait_async`.
+    Methods that send requests retry if the engine does not respond, and raise an `EngineError` if
+    it refuses or does not support the operation. Each has an async twin with the prefix `a`, such
+    as `astatus`; that of `wait` is `wait_async`.
 
     Attributes:
-        job_id: As the engine names it.
-        engine: Its name, such as `local` for the embedded one.
-        base_url: Address of another engine.
-        base_model: What is fine-tuned.
-        training_sha256: SHA-256 of the training file, where it is known.
-        training_examples: How many examples it has, where it is known.
-        fingerprint: Of all that the job is made from, where it is known.
+        job_id: The engine's id of the job.
+        engine: Name of the engine, such as `local` for the embedded one.
+        base_url: Address of the engine, unless it is embedded.
+        base_model: The model that is fine-tuned.
+        training_sha256: SHA-256 of the training file, if known.
+        training_examples: Number of training examples, if known.
+        fingerprint: Fingerprint of everything that the job is created from, if known.
 
     Example:
         ```python
@@ -89,9 +89,9 @@ class Job(BaseModel):
         """Return the handle of a job that an engine reports.
 
         Args:
-            record: The job as its engine keeps it.
-            account: Where the job is.
-            spec: What it was made from, where the engine keeps no metadata.
+            record: The job as the engine reports it.
+            account: Account of the job.
+            spec: What it was created from, if the engine stores no metadata.
         """
         marks = record.metadata or (spec.metadata if spec else {})
         count = str(marks.get(EXAMPLES, ""))
@@ -106,18 +106,18 @@ class Job(BaseModel):
         )
 
     def with_api_key(self, api_key: str | SecretStr | None) -> "Job":
-        """Return the same job, which uses this key; the key is in no copy as JSON or pickle."""
+        """Return the same job with a key, which is never part of its JSON or pickle."""
         job = self.model_copy()
         key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        job._api_key = key  # noqa: SLF001 of this class itself
+        job._api_key = key  # noqa: SLF001 - of the same class
         return job
 
     def status(self) -> JobStatus:
-        """Return the job's state now."""
+        """Return the current status."""
         return self._run(partial(job_status, self.job_id))
 
     async def astatus(self) -> JobStatus:
-        """Do as `status` does, without blocking."""
+        """Async version of `status`."""
         return await self._arun(partial(job_status, self.job_id))
 
     def wait(
@@ -129,13 +129,13 @@ class Job(BaseModel):
         """Wait until the job has succeeded.
 
         Args:
-            timeout_s: Maximum seconds to wait; the job goes on afterwards.
-            on_progress: Is called with each event once and in order, also across restarts, and
-                with the job's state where there is no event.
+            timeout_s: Maximum seconds to wait; the job continues afterwards.
+            on_progress: Called with each event exactly once and in order, also across restarts,
+                and with changes of the status that have no event.
 
         Raises:
             JobError: The job failed, was cancelled, or did not end in time.
-            EngineError: The engine refuses, such as for a wrong key.
+            EngineError: The engine refused a request, for example because of a wrong key.
         """
         return self._connection().run(self._waiting(timeout_s), on_progress)
 
@@ -145,58 +145,58 @@ class Job(BaseModel):
         timeout_s: float = DAY_S,
         on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
     ) -> JobStatus:
-        """Do as `wait` does, without blocking."""
+        """Async version of `wait`."""
         return await self._connection().arun(self._waiting(timeout_s), on_progress)
 
     def cancel(self) -> JobStatus:
-        """Cancel the job; one that has ended stays as it is."""
+        """Cancel the job, unless it has already ended."""
         return self._run(partial(steer, self.job_id, "cancel"))
 
     async def acancel(self) -> JobStatus:
-        """Do as `cancel` does, without blocking."""
+        """Async version of `cancel`."""
         return await self._arun(partial(steer, self.job_id, "cancel"))
 
     def pause(self) -> JobStatus:
-        """Pause the job, where the engine can."""
+        """Pause the job, if the engine supports it."""
         return self._run(partial(steer, self.job_id, "pause"))
 
     async def apause(self) -> JobStatus:
-        """Do as `pause` does, without blocking."""
+        """Async version of `pause`."""
         return await self._arun(partial(steer, self.job_id, "pause"))
 
     def resume(self) -> JobStatus:
-        """Resume a paused job, where the engine can."""
+        """Resume a paused job, if the engine supports it."""
         return self._run(partial(steer, self.job_id, "resume"))
 
     async def aresume(self) -> JobStatus:
-        """Do as `resume` does, without blocking."""
+        """Async version of `resume`."""
         return await self._arun(partial(steer, self.job_id, "resume"))
 
     def events(self) -> list[JobEvent]:
-        """Return all that has happened to the job so far, oldest first."""
+        """Return all events so far, oldest first."""
         return self._run(partial(all_events, self.job_id))
 
     async def aevents(self) -> list[JobEvent]:
-        """Do as `events` does, without blocking."""
+        """Async version of `events`."""
         return await self._arun(partial(all_events, self.job_id))
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return the figures of each step, such as `{"step": 1.0, "train_loss": 0.4}`.
+        """Return the metrics of each step, such as `{"step": 1.0, "train_loss": 0.4}`.
 
-        They are read from the result file, or from the events while there is none.
+        They are read from the result file, or from the events if there is none yet.
         """
         return self._run(partial(job_metrics, self.job_id))
 
     async def ametrics(self) -> list[dict[str, float]]:
-        """Do as `metrics` does, without blocking."""
+        """Async version of `metrics`."""
         return await self._arun(partial(job_metrics, self.job_id))
 
     def checkpoints(self) -> list[JobCheckpoint]:
-        """Return the models that were kept on the way, by step; OpenAI keeps the last three."""
+        """Return the checkpoints, by step; OpenAI keeps the last three."""
         return self._run(partial(job_checkpoints, self.job_id))
 
     async def acheckpoints(self) -> list[JobCheckpoint]:
-        """Do as `checkpoints` does, without blocking."""
+        """Async version of `checkpoints`."""
         return await self._arun(partial(job_checkpoints, self.job_id))
 
     def model(
@@ -206,18 +206,18 @@ class Job(BaseModel):
         deployment: Deployment | None = None,
         **settings: Any,
     ) -> ChatOpenAI:
-        """Return a `ChatOpenAI` of the model that the job gave.
+        """Return a `ChatOpenAI` of the fine-tuned model.
 
-        It warns once when it is called with other tools than it was trained with, where this
-        machine knows them; see `trained_contract`.
+        It warns once if it is called with tools other than those it was trained with, if they are
+        known on this machine; see `trained_contract`.
 
         Args:
-            checkpoint: Take the one that was kept at this step instead.
-            deployment: How to deploy it, at engines where it answers only then.
+            checkpoint: Use the checkpoint of this step instead of the final model.
+            deployment: How to deploy the model, at engines that require it.
             settings: Further arguments of `ChatOpenAI`, such as `temperature=0`.
 
         Raises:
-            JobError: The job has given no such model (yet).
+            JobError: The job does not have this model (yet).
             ModelRetiredError: The model was deleted or shut down.
         """
         name = self._run(
@@ -232,7 +232,7 @@ class Job(BaseModel):
         deployment: Deployment | None = None,
         **settings: Any,
     ) -> ChatOpenAI:
-        """Do as `model` does, without blocking."""
+        """Async version of `model`."""
         name = await self._arun(
             partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
         )
@@ -254,7 +254,7 @@ class Job(BaseModel):
         if contract is not None:
             settings = with_watch(settings, contract, name)
         made = engine_of(self.engine).chat_model(access, name, {**settings, "metadata": metadata})
-        # An engine of another shape than OpenAI's has a chat model of its own.
+        # Engines that are not OpenAI-compatible may have another chat model.
         return cast("ChatOpenAI", made)
 
     def _run(self, flow: Callable[[Account], Flow[Result]]) -> Result:
@@ -267,12 +267,12 @@ class Job(BaseModel):
         return connection_to(self.engine, self.base_url, self._api_key)
 
     def __eq__(self, other: object) -> bool:
-        # The key is not part of what a job is.
+        # The key is not part of the job.
         return isinstance(other, Job) and self.model_dump() == other.model_dump()
 
     def __hash__(self) -> int:
         return hash((self.engine, self.base_url, self.job_id))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle of pydantic's own making would hold the key.
+        # pydantic's own pickle would contain the key.
         return Job.model_validate, (self.model_dump(),)

@@ -1,4 +1,4 @@
-"""Looking at a job and steering it: status, events, checkpoints, metrics, the model it gave."""
+"""Job status, events, checkpoints, metrics and models; cancelling, pausing and resuming."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -167,7 +167,7 @@ def is_usable(job: RemoteJob, account: Account) -> Flow[bool]:
 
 
 def model_is_gone(status: JobStatus, account: Account) -> Flow[bool]:
-    """Return whether the engine says that a finished job's model is not there any more.
+    """Return whether the engine reports that a finished job's model no longer exists.
 
     A model may appear some time after its job has ended, and a server may list none of its
     models; neither counts as gone.
@@ -202,8 +202,8 @@ def answering_model(
         account: Where the job is.
 
     Raises:
-        JobError: The job has given no such model (yet), or it can't be deployed.
-        ModelRetiredError: The model is not there any more.
+        JobError: The job does not have this model (yet), or it cannot be deployed.
+        ModelRetiredError: The model no longer exists.
         FineTuningError: The engine deploys models, and nothing says how.
     """
     name = yield from _finished_model(job_id, checkpoint, account)

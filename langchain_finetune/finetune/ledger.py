@@ -1,4 +1,4 @@
-"""The ledger: what was sent from this machine, so that nothing is paid for twice or lost.
+"""The ledger of submissions from this machine, so that nothing is lost or paid for twice.
 
 A SQLite file in the home, `ledger.sqlite`, with ids and hashes only: no key, no training text.
 Each note is on disk when the method returns.
@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS served (
 
 @dataclass(frozen=True)
 class Submission:
-    """One attempt to have a job made.
+    """An attempt to create a job.
 
     Attributes:
         submission: Names the attempt; it is in the job's metadata too.
@@ -72,13 +72,13 @@ class Submission:
 
     @property
     def unsure(self) -> bool:
-        """Whether the engine may have made a job that nobody here knows of."""
+        """Whether the engine may have created a job that is not recorded here."""
         return self.asked_at is not None and self.job_id is None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job that was asked for from this machine.
+    """A job that was requested from this machine.
 
     Attributes:
         job_id: The job; None where no answer came, so that it is not known whether it was made.
@@ -99,10 +99,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of one home. Every method opens the file anew, so threads may share it.
+    """The ledger of a home. Each method opens the file, so threads may share it.
 
     Attributes:
-        home: The folder; it is made where there is none.
+        home: The folder; created if missing.
     """
 
     home: Path
@@ -123,7 +123,7 @@ class Ledger:
         base_model: str,
         training_sha256: str,
     ) -> None:
-        """Note that a job is about to be created, before anything is sent."""
+        """Record that a job is about to be created, before anything is sent."""
         row = (submission, fingerprint, account, engine, base_url, base_model, training_sha256)
         self._run(
             "INSERT OR REPLACE INTO submissions (submission, fingerprint, account, engine, "
@@ -133,26 +133,26 @@ class Ledger:
         )
 
     def ask(self, submission: str) -> None:
-        """Note that the job is asked for now: from here on it may exist."""
+        """Record that the job is requested now: from here on, it may exist."""
         self._run(
             "UPDATE submissions SET asked_at = ? WHERE submission = ?", time.time(), submission
         )
 
     def take_back(self, submission: str) -> None:
-        """Note that the engine definitely created no job when it was asked."""
+        """Record that the engine definitely did not create the job."""
         self._run("UPDATE submissions SET asked_at = NULL WHERE submission = ?", submission)
 
     def settle(self, submission: str, job_id: str) -> None:
-        """Note the job that was created."""
+        """Record the job that was created."""
         self._run("UPDATE submissions SET job_id = ? WHERE submission = ?", job_id, submission)
 
     def forget(self, *submissions: str) -> None:
-        """Delete attempts that created no job."""
+        """Delete attempts that did not create a job."""
         marks = ", ".join("?" for _ in submissions)
         self._run(f"DELETE FROM submissions WHERE submission IN ({marks})", *submissions)  # noqa: S608
 
     def forget_unasked(self, submission: str) -> bool:
-        """Delete an attempt if the job was not asked for; return whether that was so."""
+        """Delete an attempt if the job was not requested; return whether it was deleted."""
         deleted = self._run(
             "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1",
             submission,
@@ -196,10 +196,10 @@ class Ledger:
         return (True, rows[0][0]) if rows else (False, None)
 
     def tell(self, account: str, job_id: str, event_id: str) -> None:
-        """Note that an event of a job was reported."""
+        """Record that an event of a job was reported."""
         self._run("INSERT OR IGNORE INTO told VALUES (?, ?, ?)", account, job_id, event_id)
 
-    def told(self, account: str, job_id: str) -> set[str]:
+    def reported(self, account: str, job_id: str) -> set[str]:
         """Return the ids of a job's events that were reported."""
         rows = self._run(
             "SELECT event_id FROM told WHERE account = ? AND job_id = ?", account, job_id
@@ -207,11 +207,11 @@ class Ledger:
         return {row[0] for row in rows}
 
     def serve(self, route: str, job_id: str) -> None:
-        """Note that a job was submitted by a route's callers."""
+        """Record that a job was submitted through a route."""
         self._run("INSERT OR IGNORE INTO served VALUES (?, ?)", route, job_id)
 
     def is_served(self, route: str, job_id: str) -> bool:
-        """Return whether a job was submitted by a route's callers."""
+        """Return whether a job was submitted through a route."""
         return bool(self._run("SELECT 1 FROM served WHERE route = ? AND job_id = ?", route, job_id))
 
     def _run(self, statement: str, *values: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The loss curve of a job, as a picture."""
+"""The loss curve of a job, as an image."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO

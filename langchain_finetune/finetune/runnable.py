@@ -1,4 +1,4 @@
-"""`FineTune`: the step from training examples to a fine-tuned `ChatOpenAI`."""
+"""`FineTune`: fine-tunes a model on training examples."""
 
 import asyncio
 from dataclasses import asdict
@@ -43,40 +43,40 @@ from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign
 class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
 
-    It is `submit`, then `Job.wait`, then `Job.model`. A job is made once: running the same chain
-    again attaches to the job that is there, also after a crash, and returns its model where it is
-    done. Progress comes as LangChain custom events named `fine_tuning_progress`.
+    It combines `submit`, `Job.wait` and `Job.model`. Each job is created only once: running the
+    same chain again attaches to the existing job, also after a crash, and returns its model if it
+    has succeeded. Progress is reported as LangChain custom events named `fine_tuning_progress`.
 
     Args:
-        model: The base: for the embedded engine `nano`, a local folder or a hub id; elsewhere
-            what the server offers.
-        engine: `local` is the embedded engine, started when none runs. `openai` is any server
-            that speaks OpenAI's fine-tuning API, by `base_url`. All are listed in
-            `langchain_finetune.engines.ENGINES`; some deploy a model before it answers.
-        base_url: The server's address; by default `OPENAI_BASE_URL`, or the engine's own. Azure's
+        model: The base model: for the embedded engine `nano`, a local folder or a Hub id;
+            otherwise a model of the server.
+        engine: `local` is the embedded engine, which is started when needed. `openai` is any
+            server with OpenAI's fine-tuning API, at `base_url`. All engines are listed in
+            `langchain_finetune.engines.ENGINES`; some have to deploy a model before use.
+        base_url: Address of the server; by default `OPENAI_BASE_URL`, or the engine's own. Azure's
             is `https://<resource>.openai.azure.com/openai/v1/`.
-        api_key: Its key; by default that of the engine's environment variable, such as
+        api_key: API key; by default from the engine's environment variable, such as
             `OPENAI_API_KEY`.
-        deployment: How the model is deployed, at engines where it answers only then.
-        hyperparameters: Those that the engine shall not choose by itself.
-        suffix: Goes into the new model's name; at most 64 characters.
-        seed: Of the training.
-        extra_body: Further fields of the job's request, as the engine names them, such as Azure's
+        deployment: How the model is deployed, at engines that require it.
+        hyperparameters: Hyperparameters that the engine should not choose itself.
+        suffix: Suffix of the model's name; at most 64 characters.
+        seed: Seed of the training.
+        extra_body: Additional, engine-specific fields of the job's request, such as Azure's
             `{"trainingType": "GlobalStandard"}`.
         max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
-            Where the engine chooses the epochs, its usual choice is assumed.
-        max_tokens: The same for the tokens to train on; each epoch counts.
-        prices: USD per million trained tokens, by base model, in place of the known ones.
-        timeout_s: Seconds to wait for the job; it goes on afterwards.
-        reuse: Whether a job of the same data and settings will do. False asks for a new one.
-        on_cancel: What becomes of the job when the wait is cancelled, or interrupted with
-            Ctrl-C: `keep` lets it go on, `cancel` cancels it.
-        chat_settings: Further arguments of the `ChatOpenAI` that is returned, such as
+            If the engine chooses the number of epochs, its usual choice is assumed.
+        max_tokens: The same for the number of trained tokens; each epoch counts.
+        prices: USD per million trained tokens, by base model, instead of the built-in prices.
+        timeout_s: Maximum seconds to wait for the job, which continues afterwards.
+        reuse: Whether to reuse an existing job of the same data and settings.
+        on_cancel: Whether to `keep` or `cancel` the job when the wait is cancelled, or interrupted
+            with Ctrl-C.
+        chat_settings: Further arguments of the returned `ChatOpenAI`, such as
             `{"temperature": 0}`.
-        bind_trained_tools: Return the model bound to the tools and the answer's format that it
-            was trained with, instead of a bare `ChatOpenAI`.
+        bind_trained_tools: Bind the returned model to the tools and the response format that it
+            was trained with.
 
-    Examples of `Convert(method="preference")` make a job of the method `dpo`.
+    Examples of `Convert(method="preference")` are trained on with DPO.
 
     Example:
         ```python
@@ -87,7 +87,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         ```
     """
 
-    # Runnables ignore what they don't know; a setting that is misspelt must not vanish.
+    # Runnables ignore unknown fields, but misspelled settings must be refused.
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     model: str = Field(min_length=1)
@@ -105,7 +105,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     timeout_s: float = Field(default=DAY_S, gt=0)
     reuse: bool = True
     on_cancel: Literal["keep", "cancel"] = "keep"
-    # Settings may hold headers with keys.
+    # Settings may contain headers with keys.
     chat_settings: dict[str, Any] = Field(default_factory=dict, repr=False)
     bind_trained_tools: bool = False
 
@@ -126,11 +126,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         return self
 
     def spec_of(self, examples: Examples) -> JobSpec:
-        """Write the training files, and return what a job is made from.
+        """Write the training files, and return the specification of the job.
 
         Raises:
-            ConvertError: The examples make no training set for this engine.
-            BudgetError: Training would take more than it may.
+            ConvertError: The examples are not a training set for this engine.
+            BudgetError: Training would exceed the budget.
         """
         if not isinstance(examples, Examples):
             raise ConvertError(
@@ -182,75 +182,75 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         return method
 
     @property
-    def OutputType(self) -> Any:  # noqa: N802 - Runnable's name for it
-        """A chat model: pydantic has no JSON schema of its functions and clients."""
+    def OutputType(self) -> Any:  # noqa: N802 - defined by Runnable
+        """A chat model, with a JSON schema that does not include its clients."""
         return Annotated[ChatOpenAI, WithJsonSchema({"title": "ChatOpenAI", "type": "object"})]
 
     def invoke(
         self,
-        input: Examples,  # noqa: A002 - Runnable's name for it
+        input: Examples,  # noqa: A002 - defined by Runnable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> ChatOpenAI:
         """Fine-tune on the examples and wait for the model.
 
         Args:
-            input: What `Convert` returns.
+            input: Examples, as returned by `Convert`.
             config: LangChain's run configuration; its callbacks receive the progress.
             kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
-            ConvertError: Fewer than ten examples; nothing was sent.
-            BudgetError: It would take more than it may; nothing was sent.
-            EngineError: The engine can't be reached, refuses the key, the base or the data;
-                `JobSubmissionError` says whether the job may have been made.
+            ConvertError: There are fewer than ten examples; nothing was sent.
+            BudgetError: Training would exceed the budget; nothing was sent.
+            EngineError: The engine is unreachable, or refused the key, the base or the data;
+                `JobSubmissionError` says whether the job may have been created.
             JobError: The job failed, was cancelled, or did not end in time.
         """
         return self._call_with_config(self._fine_tune, input, config, **kwargs)
 
     async def ainvoke(
         self,
-        input: Examples,  # noqa: A002 - Runnable's name for it
+        input: Examples,  # noqa: A002 - defined by Runnable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> ChatOpenAI:
-        """Fine-tune on the examples without blocking; as `invoke` otherwise.
+        """Async version of `invoke`.
 
-        Cancelling it ends the wait at once; `on_cancel` says what becomes of the job. One that
-        was being asked for at that moment may have been made: with `cancel` it is looked for and
-        cancelled, with `keep` the same chain, run again, finds it.
+        Cancelling it ends the wait immediately; `on_cancel` determines whether the job continues.
+        A job that was being submitted may have been created: with `cancel`, it is looked up and
+        cancelled; with `keep`, running the same chain again finds it.
         """
         return await self._acall_with_config(self._afine_tune, input, config, **kwargs)
 
     def submit(self, examples: Examples) -> Job:
-        """Have the job made, or find the one that is there, and return it without waiting.
+        """Create the job, or find the existing one, without waiting for its end.
 
         Args:
-            examples: What `Convert` returns.
+            examples: Examples, as returned by `Convert`.
 
         Raises:
-            ConvertError: Fewer than ten examples; nothing was sent.
-            BudgetError: It would take more than it may; nothing was sent.
-            JobSubmissionError: The engine refuses, or it is not known whether it made the job.
-            EngineError: The engine can't be reached, refuses the key or the base.
+            ConvertError: There are fewer than ten examples; nothing was sent.
+            BudgetError: Training would exceed the budget; nothing was sent.
+            JobSubmissionError: The engine refused, or it is unknown whether the job was created.
+            EngineError: The engine is unreachable, or refused the key or the base.
         """
-        job = submit_spec(self.spec_of(examples), self._connection(), **self._manners())
+        job = submit_spec(self.spec_of(examples), self._connection(), **self._submit_options())
         return self.attach(job)
 
     async def asubmit(self, examples: Examples) -> Job:
-        """Have the job made without blocking; as `submit` otherwise."""
+        """Async version of `submit`."""
         spec = await asyncio.to_thread(self.spec_of, examples)
-        job = await asubmit_spec(spec, self._connection(), **self._manners())
+        job = await asubmit_spec(spec, self._connection(), **self._submit_options())
         return await asyncio.to_thread(self.attach, job)
 
     def attach(self, job: Job) -> Job:
-        """Return a job, such as one read from JSON, that uses this step's key.
+        """Return a job, for example one that was read from JSON, with this step's key.
 
         Args:
-            job: A job at this step's engine.
+            job: A job of this step's engine.
 
         Raises:
-            FineTuningError: The job is somewhere else.
+            FineTuningError: The job belongs to another engine.
         """
         key = self._connection().key_for(job.engine, job.base_url)
         return job.with_api_key(key) if key else job
@@ -259,26 +259,26 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         """Return a job of this step's engine by its id.
 
         Raises:
-            EngineError: The engine has no such job, can't be reached, or refuses the key.
+            EngineError: The engine is unreachable, refused the key, or does not have the job.
         """
         return self.attach(self._connection().run(partial(job_of_id, job_id)))
 
     async def afrom_job_id(self, job_id: str) -> Job:
-        """Return a job of this step's engine by its id, without blocking."""
+        """Async version of `from_job_id`."""
         job = await self._connection().arun(partial(job_of_id, job_id))
         return await asyncio.to_thread(self.attach, job)
 
     def _fine_tune(
         self, examples: Examples, run_manager: CallbackManagerForChainRun, config: RunnableConfig
     ) -> ChatOpenAI:
-        del run_manager  # LangChain hands the config on only beside it.
+        del run_manager  # LangChain passes the config only to functions that take this, too.
 
-        def tell(progress: JobProgress) -> None:
+        def report(progress: JobProgress) -> None:
             dispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
         job = self.submit(examples)
         with when_interrupted(job.cancel if self.on_cancel == "cancel" else None):
-            job.wait(timeout_s=self.timeout_s, on_progress=tell)
+            job.wait(timeout_s=self.timeout_s, on_progress=report)
         model = job.model(deployment=self.deployment, **self.chat_settings)
         return self._bound(model)
 
@@ -288,23 +288,23 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
     ) -> ChatOpenAI:
-        del run_manager  # LangChain hands the config on only beside it.
+        del run_manager  # LangChain passes the config only to functions that take this, too.
 
-        async def tell(progress: JobProgress) -> None:
+        async def report(progress: JobProgress) -> None:
             await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
         job = await self.asubmit(examples)
         async with when_cancelled(job.acancel if self.on_cancel == "cancel" else None):
-            await job.wait_async(timeout_s=self.timeout_s, on_progress=tell)
+            await job.wait_async(timeout_s=self.timeout_s, on_progress=report)
         model = await job.amodel(deployment=self.deployment, **self.chat_settings)
         return self._bound(model)
 
     def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
         if not self.bind_trained_tools:
             return model
-        return bound_as_trained(model)  # type: ignore[return-value]  # it is called alike
+        return bound_as_trained(model)  # type: ignore[return-value]  # has the same interface
 
-    def _manners(self) -> dict[str, Any]:
+    def _submit_options(self) -> dict[str, Any]:
         return {"reuse": self.reuse, "on_cancel": self.on_cancel}
 
     def _connection(self) -> Connection:

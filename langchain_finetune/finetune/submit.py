@@ -1,4 +1,4 @@
-"""Having a job made exactly once, though answers get lost and processes die.
+"""Creates a job exactly once, even if responses are lost or processes die.
 
 OpenAI's API has no idempotency key: a request that is repeated makes a second job, and a second
 bill. So every attempt is written into the ledger before anything is sent, and carries two marks
@@ -118,7 +118,7 @@ _UNKNOWN_OUTCOMES = 4
 
 
 def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
-    """Ask for a job until it is made, is refused, or it can't be known.
+    """Request a job until it is created or refused, or the outcome is unknown.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
 
@@ -128,7 +128,7 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
-        EngineError: The key or the base is refused, or the engine can't be reached.
+        EngineError: The key or the base was refused, or the engine is unreachable.
     """
     submission = spec.metadata[SUBMISSION]
     pace, begun, unknown = account.engine.pace, account.now(), 0
@@ -175,8 +175,8 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
-        EngineError: The engine can't be reached, or refuses the key or a file.
-        FineTuningError: The ledger can't be written; nothing was sent.
+        EngineError: The engine is unreachable, or refused the key or a file.
+        FineTuningError: The ledger cannot be written; nothing was sent.
     """
     fingerprint = fingerprint_of(spec, account.id)
     if reuse and (job := (yield from _made_already(fingerprint, spec, account))):
@@ -254,7 +254,7 @@ def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) ->
 
 
 def submit_spec(spec: JobSpec, connection: Connection, *, reuse: bool, on_cancel: str) -> Job:
-    """Have a job made, or find the one that is there.
+    """Create a job, or find the existing one.
 
     Args:
         spec: What the job is made from.

@@ -44,7 +44,7 @@ class Spooled:
         training: The training file.
         validation: The validation file, if one was asked for.
         test: The test file, if one was asked for. It is not for the engine.
-        report: What is to be said of the examples.
+        report: Report on the examples.
         contract: What the training examples have in common.
     """
 
@@ -63,7 +63,7 @@ def spool(
     target: Target,
     budget: Budget = Budget(),  # noqa: B008 - it is frozen
 ) -> Spooled:
-    """Write the examples to disk in one pass: a file for each part, and what is to be said of them.
+    """Write the examples to disk in one pass: a file for each part, and a report.
 
     A set of files has a folder of its own, named after the SHA-256 of its manifest: the same chats
     and settings give the same files in the same place.

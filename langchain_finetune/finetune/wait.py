@@ -1,4 +1,4 @@
-"""Waiting for a job: when to ask, what an answer means, when to give up. No I/O."""
+"""Waits for a job: polling interval, outcome and timeout. No I/O."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,7 @@ def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobS
     """
     give_up = patience.clock() + patience.timeout_s
     pause = patience.first_s
-    reported: set[str] = yield Do(partial(account.ledger.told, account.id, job_id))
+    reported: set[str] = yield Do(partial(account.ledger.reported, account.id, job_id))
     last_looks = _LAST_LOOKS
     while True:
         found = yield from _look(job_id, reported, account)

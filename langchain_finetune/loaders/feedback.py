@@ -39,7 +39,7 @@ class Rating:
 
 
 UNRATED = Rating()
-"""There is no rating."""
+"""No rating."""
 
 
 def fetch_ratings(

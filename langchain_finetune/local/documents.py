@@ -82,7 +82,7 @@ def answer(record: Record) -> dict[str, Any]:
 
 
 def open_records(path: Path) -> Database:
-    """Open the file of the engine's records; it is made where there is none.
+    """Open the file of the engine's records; created if missing.
 
     Raises:
         EngineError: As `Database`.

@@ -100,7 +100,7 @@ class Database:
     """One connection to a file, which threads take turns at.
 
     Args:
-        path: Where the file lies; it is made where there is none.
+        path: Where the file lies; created if missing.
         migrations: How the file of each version becomes one of the next; a new file has version
             0. The version (`PRAGMA user_version`) is how many of them are done.
         name: What people call the file, such as `run store`.

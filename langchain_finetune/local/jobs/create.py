@@ -1,4 +1,4 @@
-"""What a request for a job is, and the checks before the engine takes it on."""
+"""The request to create a job, and the checks before it is queued."""
 
 import asyncio
 import secrets
@@ -49,7 +49,7 @@ class MethodRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _only_known_methods(cls, given: Any) -> Any:
-        """A method that is not known is refused by its type, whatever its settings are."""
+        """Refuse unknown methods by their type, before their settings are validated."""
         if not isinstance(given, dict):
             return given
         return {name: part for name, part in given.items() if name == "type" or name in METHODS}
@@ -109,7 +109,7 @@ class CreateJob(BaseModel):
 
 
 def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | None:
-    """Return the field at fault and a message, or None where this engine can train so."""
+    """Return the invalid field and a message, or None if the engine supports the request."""
     for name, most in LIMITS.items():
         value = getattr(given, name)
         if value != "auto" and value > most:

@@ -51,7 +51,7 @@ async def fault_of_file(
     except ApiError as error:
         return JobErrorRecord(code=f"invalid_{param}", message=error.message, param=param)
     finally:
-        # A thread can't be cancelled; it looks at this instead.
+        # Threads cannot be cancelled, so it checks this event.
         stop.set()
 
 

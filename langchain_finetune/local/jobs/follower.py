@@ -1,4 +1,4 @@
-"""Turns the reports of a job's training process into events, and keeps how it ended."""
+"""Turns the reports of a job's training process into events, and records its outcome."""
 
 import signal
 import time
@@ -56,7 +56,7 @@ class Follower:
                 self._failure = event
 
     def fault(self, status: int, model: Path) -> JobErrorRecord | None:
-        """Return why the training failed, or None where it left a model.
+        """Return why the training failed, or None if it succeeded.
 
         Args:
             status: Exit status of the process.

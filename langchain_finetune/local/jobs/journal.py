@@ -34,7 +34,7 @@ class Journal:
         """Return a job.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         job = self._jobs.get(job_id)
         if job is None:
@@ -81,7 +81,7 @@ class Journal:
         return self._events.page(limit=limit, after=after, where=where)
 
     def metrics(self, job_id: str) -> list[dict[str, Any]]:
-        """Return what was measured along a job, by step.
+        """Return the metrics of a job, by step.
 
         Of steps that were repeated, after the engine was killed, the last metrics count.
         """
@@ -113,7 +113,7 @@ class Journal:
         level: Literal["info", "warn", "error"] = "info",
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a job down, with an event that says what has changed."""
+        """Save a job, with an event that describes the change."""
         event = EventRecord(
             id=new_id("ftevent"),
             created_at=now(),

@@ -58,7 +58,7 @@ class JobQueue:
         self._steps: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Start to work; a job that an earlier engine left unfinished goes on from where it was."""
+        """Start; an unfinished job of a previous engine is resumed."""
         self._files.sweep()
         self._models.sweep(self._journal.ids())
         self._training.sweep()
@@ -76,7 +76,7 @@ class JobQueue:
             worker.add_done_callback(_log_if_broken)
 
     async def stop(self) -> None:
-        """Stop working; a running job saves its state, and goes on from it at the next start."""
+        """Stop; a running job saves its state, and is resumed at the next start."""
         self._stopping = True
         self._stop_training.set()
         for job in self._journal.with_status("running"):
@@ -90,7 +90,7 @@ class JobQueue:
         """Take on a job for a model that exists.
 
         Raises:
-            ApiError: 400 where a file can't be trained on; 429 where too many jobs wait.
+            ApiError: 400 if a file cannot be trained on; 429 if too many jobs are queued.
         """
         if len(self._journal.with_status(*_WAITING)) >= MAX_WAITING:
             raise ApiError(
@@ -108,7 +108,7 @@ class JobQueue:
         """Cancel a job; when this returns, it no longer runs.
 
         Raises:
-            ApiError: 404 where there is none, 400 where it has ended.
+            ApiError: 404 if it does not exist, 400 if it has ended.
         """
         job = self._journal.get(job_id)
         if job.status in ENDED:
@@ -122,7 +122,7 @@ class JobQueue:
         """Pause a job; when this returns, its state is saved and it no longer runs.
 
         Raises:
-            ApiError: 404 where there is none, 400 where it has ended or is paused.
+            ApiError: 404 if it does not exist, 400 if it has ended or is paused.
         """
         job = self._journal.get(job_id)
         if job.status in ENDED or job.status == "paused":
@@ -141,10 +141,10 @@ class JobQueue:
         return self._journal.get(job_id)
 
     def resume(self, job_id: str) -> JobRecord:
-        """Resume a paused job; it takes its old place in the queue.
+        """Resume a paused job at its old position in the queue.
 
         Raises:
-            ApiError: 404 where there is none, 400 where it is not paused.
+            ApiError: 404 if it does not exist, 400 if it is not paused.
         """
         job = self._journal.get(job_id)
         if job.status != "paused":

@@ -57,7 +57,7 @@ class JobRecord(Record):
     organization_id: Literal["local"] = "local"
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
-        """Show these hyperparameters, in both places where OpenAI's API has them."""
+        """Set these hyperparameters in both places of OpenAI's job object."""
         self.hyperparameters = hyperparameters
         self.method = method_object(self.method_type, hyperparameters)
 

@@ -1,4 +1,4 @@
-"""One job's training: starts the process, follows its reports, takes over the finished models."""
+"""Training of a job: starts the process, follows its reports, registers the models."""
 
 import asyncio
 import base64
@@ -63,7 +63,7 @@ class Training:
         self._trainer = trainer
 
     async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
-        """Train a queued job until it has succeeded, failed, or was asked to stop.
+        """Train a queued job until it has succeeded or failed, or is asked to stop.
 
         Cancelling this kills the training and leaves the job's record as it is. Checkpoints stay
         in the job's folder until the job has ended; see `tidy`.
@@ -113,7 +113,7 @@ class Training:
                 self._succeed(job, follower.done, output)
 
     def tidy(self, job: JobRecord) -> None:
-        """Remove what is only needed until a job has ended; its log stays."""
+        """Remove the temporary files of a job that has ended, except its log."""
         if job.status in ENDED:
             self.clear(job.id)
 

@@ -66,7 +66,7 @@ def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: 
 
 
 def _metadata_filter(request: Request) -> dict[str, str] | None:
-    """Read `metadata[key]=value` pairs; None for `metadata=null`, which asks for jobs without."""
+    """Read `metadata[key]=value` pairs; None for `metadata=null`: jobs without any."""
     if request.query_params.get("metadata") == "null":
         return None
     asked = {

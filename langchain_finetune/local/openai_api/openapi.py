@@ -20,7 +20,7 @@ _WITHOUT_BODY = ("/cancel", "/pause", "/resume")
 
 @dataclass(frozen=True)
 class DescribedAs:
-    """Describes a JSON object as a model that is imported only when the description is asked for.
+    """Describes a JSON object by a model that is imported only when the schema is generated.
 
     Args:
         model: Where the model is, such as `openai.types:FileObject`.

@@ -18,7 +18,7 @@ DONE = "data: [DONE]\n\n"
 
 
 def event(body: dict[str, Any], name: str | None = None) -> str:
-    """Return an object as a server-sent event, with a name where the stream has named ones."""
+    """Return an object as a server-sent event, optionally with a name."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(body)}\n\n"
 
@@ -45,7 +45,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of the answer's text, and its tokens where they were asked for."""
+    """A chunk of the answer's text, with its tokens if requested."""
 
     text: str
     tokens: tuple[Token, ...] = ()

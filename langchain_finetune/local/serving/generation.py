@@ -293,7 +293,7 @@ def _broken(error: BaseException) -> ApiError:
 
 
 def _generation_config(loaded: LoadedModel, prompt: Prompt) -> GenerationConfig:
-    """Follow the request, and where it says nothing, what the model's makers advise."""
+    """Use the settings of the request, and otherwise those recommended by the model's authors."""
     advised: Any = loaded.model.generation_config
     request = prompt.request
     config = GenerationConfig(

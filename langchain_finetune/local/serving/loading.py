@@ -1,4 +1,4 @@
-"""Loads models from local folders. Importing this module brings torch and transformers."""
+"""Loads models from local folders. Importing this module imports torch and transformers."""
 
 import ctypes
 import gc
@@ -70,7 +70,7 @@ class LoadedModel:
 
     @cached_property
     def vocabulary(self) -> LLTokenizer:
-        """The tokens as bytes; it takes up to a second to make."""
+        """The tokens as bytes, which takes up to a second to compute."""
         return from_tokenizer(self.tokenizer, eos_token=self.ends)
 
     @cached_property
@@ -148,7 +148,7 @@ def free() -> None:
 
 
 def _weights(folder: Path) -> list[Path]:
-    """Return the files of a model's weights; beside them may lie others, such as an adapter's."""
+    """Return the files of a model's weights, without others such as those of an adapter."""
     index = folder / "model.safetensors.index.json"
     whole = folder / "model.safetensors"
     if not index.exists():

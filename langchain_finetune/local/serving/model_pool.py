@@ -55,7 +55,7 @@ class Sized(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Return the memory that it takes, in bytes."""
+        """Return its memory in bytes."""
 
 
 T = TypeVar("T", bound=Sized)
@@ -69,7 +69,7 @@ class Lease(Generic[T]):
     Attributes:
         model: The model.
         users: How many hold it.
-        forgotten: It can't be leased any more.
+        forgotten: Whether it can no longer be leased.
     """
 
     def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:

@@ -24,7 +24,7 @@ _MAX_NAME = 100
 
 
 def invalid(name: str, fault: str) -> ApiError:
-    """Return the error for a field whose value is not allowed."""
+    """Return the error for a field with an invalid value."""
     return ApiError(400, f"'{name}' {fault}.", code="invalid_value", param=name)
 
 
@@ -84,7 +84,7 @@ def _place(fault: ErrorDetails, within: str) -> str:
 
 
 def one_fault(fault: str, code: str = "invalid_value") -> WrapValidator:
-    """Report all faults of a field as this one, whatever they are and wherever they lie within.
+    """Report all errors within a field as this one.
 
     Of a union, pydantic would report one for each branch.
     """
@@ -99,7 +99,7 @@ def one_fault(fault: str, code: str = "invalid_value") -> WrapValidator:
 
 
 def only(*values: Any) -> AfterValidator:
-    """Allow a field that this engine can't carry out with values that ask for nothing special."""
+    """Allow an unsupported field only with values that have no effect."""
 
     def check(value: Any) -> Any:
         if value not in values:
@@ -156,7 +156,7 @@ class ModelRequest(BaseModel):
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
-        """Check a request's body; fields that are null count as not given.
+        """Validate a request's body; null fields count as not given.
 
         Raises:
             ApiError: 400; a field is malformed, unknown, or asks for what is not supported.

@@ -1,4 +1,4 @@
-"""Requests to another server of OpenAI's API, whose answers are passed on as they come."""
+"""Relays requests to another OpenAI-compatible server, and its responses."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -151,7 +151,7 @@ def _unanswered(error: httpx2.HTTPError) -> ApiError:
 
 
 async def _events(answer: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield whole events, so that an error can follow where the stream breaks off."""
+    """Yield complete events, so that an error can follow if the stream is interrupted."""
     buffer = bytearray()
     try:
         async for part in answer.aiter_bytes():
@@ -174,7 +174,7 @@ def _last(error: ApiError) -> bytes:
 
 
 def read_object(content: bytes) -> dict[str, Any] | None:
-    """Return a JSON object; None where the content is not one."""
+    """Return a JSON object; None if the content is not one."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):

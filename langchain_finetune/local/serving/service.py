@@ -45,7 +45,7 @@ class ChatService:
     Answers are written one after the other: they would only share the same cores.
 
     Args:
-        resolve: Finds the folder of a model by its name; None where there is no such model. It is
+        resolve: Finds the folder of a model by its name; None if it does not exist. It is
             called in a thread, for every request, so a new model is served at once.
         memory: Most bytes of the weights of all models that are kept in memory; default: half of
             this machine's memory, or of its GPU's.
@@ -101,7 +101,7 @@ class ChatService:
 
     @asynccontextmanager
     async def respond(self, body: dict[str, Any]) -> AsyncIterator[Response]:
-        """Answer `POST /v1/responses`, of which nothing is kept; see `create`."""
+        """Answer `POST /v1/responses`; responses are not stored. See `create`."""
         with errors_renamed():
             request = ResponseRequest.read(body)
             async with self._model(request.model) as lease:
@@ -111,7 +111,7 @@ class ChatService:
                     yield response
 
     async def warm(self) -> None:
-        """Import what answering needs; it takes seconds, once."""
+        """Import the libraries for serving, which takes seconds."""
         async with self._importing:
             if self._parts is None:
                 self._parts = await in_daemon_thread(lambda: _import(self._memory))

@@ -30,7 +30,7 @@ class CancelledAnswerError(Exception):
 
 
 class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is not typed
-    """A response parser that gives a malformed tool call back as text.
+    """A response parser that returns malformed tool calls as text.
 
     The parser's inner methods are overridden; `tests/local/test_serving_models.py` has a canary.
     transformers' own raises ValueError, after which the whole answer is lost: also its text, and
@@ -229,14 +229,14 @@ class TextFilter:
         return self._release(len(self._held[: self._begun()].rstrip()))
 
     def end(self) -> Text:
-        """Return what was held back and does belong to the answer, now that no text follows."""
+        """Return the withheld text, which belongs to the answer since no text follows."""
         shown = self._release(len(self._held.rstrip()))
         self._held = ""
         self._tokens.clear()
         return shown
 
     def _begun(self) -> int:
-        """Find where a stop string may have begun; the length of the text where none has."""
+        """Return the position where a stop string may begin, or the length of the text."""
         held = self._held
         for place in range(max(0, len(held) - max(map(len, self._stops), default=0)), len(held)):
             if any(stop.startswith(held[place:]) for stop in self._stops):

@@ -139,7 +139,7 @@ class Upstream:
             yield await passed_on(answer, hint=_HINT if unknown else "")
 
     async def _ensure_adapter(self, name: str) -> None:
-        """Make sure that the upstream has a model's adapter, where it is one of the engine's.
+        """Load a model's adapter at the upstream, if it is one of the engine's models.
 
         Models that have a name of their own at the upstream are left to it.
 

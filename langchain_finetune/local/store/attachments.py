@@ -35,7 +35,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Link:
-    """A file that is kept: where it can be read, and what it is."""
+    """A stored attachment: its URL and content type."""
 
     blob_id: str
     path: str
@@ -69,7 +69,7 @@ class Attachments:
                 self.share(owner, {attachment.name: blob_id})
 
     def share(self, owner: str, blobs: Mapping[str, str]) -> None:
-        """Give an owner files that are kept already, by name; they are not copied."""
+        """Link stored attachments to another owner, by name, without copying them."""
         for name, blob_id in blobs.items():
             # A row that is replaced would not take its blob away; one that is deleted does.
             sql = "DELETE FROM attachments WHERE owner = ? AND name = ?"
@@ -118,7 +118,7 @@ class Attachments:
 
 
 def attachment_urls(links: Links) -> dict[str, Any]:
-    """Return files as LangSmith's first API tells them: by `attachment.<name>`.
+    """Return attachments in the format of LangSmith's v1 API: by `attachment.<name>`.
 
     The addresses begin at the server's root: LangSmith's client puts its own endpoint before.
     """

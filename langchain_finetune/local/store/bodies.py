@@ -104,7 +104,7 @@ _OPENERS: dict[str, Callable[[bytes], Any]] = {
 
 
 def multipart(body: bytes, content_type: str) -> list[FormPart]:
-    """Split a `multipart/form-data` body; Starlette would keep no types of parts without a file.
+    """Split a `multipart/form-data` body; Starlette drops the types of parts without a file.
 
     Raises:
         ApiError: 400 where it is malformed.

@@ -1,4 +1,4 @@
-"""Datasets: names and types; their examples lie in `examples`."""
+"""Datasets: names and types; see `examples` for their examples."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -32,7 +32,7 @@ class _NewDataset(ClientBody):
 
 
 class _Described(ClientBody):
-    """Fields of a dataset that are kept as they come."""
+    """Fields of a dataset that are stored unchanged."""
 
     description: Any = None
     inputs_schema_definition: Any = None
@@ -54,7 +54,7 @@ class Datasets(NamedResource):
         """Make a dataset: `{name, data_type?, description?, extra?: {metadata?}}`.
 
         Raises:
-            ApiError: 409 where one of that name exists, 400 where the body is malformed.
+            ApiError: 409 where one of that name exists, 400 if the body is malformed.
         """
         asked, described = validated(_NewDataset, body), validated(_Described, body).model_dump()
         require_schemas(described)
@@ -98,7 +98,7 @@ class Datasets(NamedResource):
         """Delete a dataset with all versions of its examples, and the comparisons on it.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         # A trigger takes away what belongs to it.
         super().delete(dataset_id)

@@ -63,7 +63,7 @@ _Splits = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class _Operations(ClientBody):
-    """What becomes of the files that an example has."""
+    """Changes of the attachments of an example."""
 
     rename: dict[str, str] = Field(default={})
     retain: list[str] = Field(default=[])
@@ -96,7 +96,7 @@ def example_change(body: Any, *, attachments: Iterable[Attachment] = ()) -> Exam
         attachments: Files that are new.
 
     Raises:
-        ApiError: 400 where a field is not what it should be.
+        ApiError: 400 if a field is invalid.
     """
     asked = validated(_ExampleBody, body)
     files, operations = asked.use_source_run_attachments, asked.attachments_operations

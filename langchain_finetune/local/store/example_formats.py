@@ -81,7 +81,7 @@ _KEPT = ("name", "tool_call_id")
 
 
 def openai_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
-    """Return `{messages, tools?, functions?}`, or None where there is no chat."""
+    """Return `{messages, tools?, functions?}`, or None if there is no chat."""
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         return None
     given = inputs.get("input", inputs.get("messages"))

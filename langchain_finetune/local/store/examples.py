@@ -325,8 +325,8 @@ def _answer(
     attachments: bool,  # noqa: FBT001 whether files are returned
 ) -> dict[str, Any]:
     # LangSmith's client fetches each file that is returned.
-    told = {"attachment_urls": attachment_urls(files or {})} if attachments else {}
-    return told | {
+    urls = {"attachment_urls": attachment_urls(files or {})} if attachments else {}
+    return urls | {
         "id": row["id"],
         "dataset_id": row["dataset_id"],
         "inputs": orjson.Fragment(row["inputs"]),

@@ -71,7 +71,7 @@ class _ExportRequest(ClientQuery):
 
 
 def _export_record(body: Any) -> dict[str, Any]:
-    """Read the body of `POST /bulk-exports`; return the export as the API tells it."""
+    """Read the body of `POST /bulk-exports`; return the export in the API's format."""
     asked = validated(_ExportRequest, body)
     if asked.bulk_export_destination_id != DESTINATION_ID:
         raise ApiError(404, f"This server exports to the destination {DESTINATION_ID} only.")
@@ -170,7 +170,7 @@ class Exports(Resource):
         """End an export; one that has ended stays as it is.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             record = self.get(export_id)
@@ -179,7 +179,7 @@ class Exports(Resource):
         return record
 
     def stop(self) -> None:
-        """End the threads; what is unfinished is started again by the next store."""
+        """Stop the threads; the next store restarts unfinished exports."""
         self._ended.set()
         for thread in self._threads:
             thread.join()

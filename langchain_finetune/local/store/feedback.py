@@ -105,7 +105,7 @@ class Feedback(Resource):
         """Change score, value, comment or correction.
 
         Raises:
-            ApiError: 404 where there is no such feedback.
+            ApiError: 404 if the feedback does not exist.
         """
         if not isinstance(changes, dict):
             raise ApiError(400, "A change of feedback must be a JSON object.")
@@ -220,7 +220,7 @@ class FeedbackConfigs(NamedResource):
             return known[0]
 
     def change(self, body: Any) -> dict[str, Any]:
-        """Change what is named beside `feedback_key`.
+        """Update the given fields of a feedback configuration.
 
         Raises:
             ApiError: 404 where the key has none, 400 where it is malformed.
@@ -320,7 +320,7 @@ class FeedbackTokens:
             body: `{score?, value?, comment?, correction?, metadata?}`.
 
         Raises:
-            ApiError: 404 where there is no such token, 400 where the body is malformed.
+            ApiError: 404 if the token does not exist, 400 if the body is malformed.
         """
         given = validated(_TokenAnswer, body).model_dump(exclude_none=True)
         row = self._database.row("SELECT * FROM feedback_tokens WHERE id = ?", (token,))

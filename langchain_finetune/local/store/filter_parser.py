@@ -92,7 +92,7 @@ _CONSTANTS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 
 
 class _Parser:
-    """Recursive descent; `position` stands behind the last token."""
+    """Recursive descent; `position` is after the last token."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""Which fields filters know, and where they lie in the store's tables."""
+"""Fields of filters, and their columns in the store's tables."""
 
 from langchain_finetune.local.store.filter_sql import ENTRY_TEXT, Field, Filterable, Rows
 
@@ -12,7 +12,7 @@ def _entries(column: str, prefix: str) -> Rows:
 
 
 def _leaves(column: str, prefix: str) -> Rows:
-    """Return what lies in JSON, by paths such as `messages.content`."""
+    """Return the values in JSON by paths such as `messages.content`."""
     return Rows(
         f"json_each(leaves({column})) AS leaf WHERE 1",
         {

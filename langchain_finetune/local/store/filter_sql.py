@@ -57,7 +57,7 @@ _NULLABLE = frozenset({"eq", "neq"})
 
 @dataclass(frozen=True)
 class Field:
-    """A field that can be compared: its SQL, where `{a}` is the table's alias, and its kind."""
+    """A comparable field: its SQL, in which `{a}` is the table's alias, and its type."""
 
     sql: str
     kind: ValueKind = "text"
@@ -260,7 +260,7 @@ def _search(value: Scalar, field: Field, sql: str) -> Where:
 
 
 def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
-    """Return a value as the store keeps such fields.
+    """Return a value in the store's format of the field.
 
     Raises:
         ApiError: 400; it is not a value for such a field.
@@ -292,7 +292,7 @@ def _metadata_object(value: Any) -> dict[str, Any]:
 
 
 def _refused(message: str) -> ApiError:
-    """Return the error for a filter that makes no sense."""
+    """Return the error for an invalid filter."""
     return ApiError(400, message, code="invalid_filter", param="filter")
 
 

@@ -63,7 +63,7 @@ class ProjectStore(NamedResource):
         self.ensure(DEFAULT_PROJECT)
 
     def ensure(self, name: str) -> str:
-        """Return the id of the project of this name; make it where there is none."""
+        """Return the id of the project of this name; create it if missing."""
         with self._database.transaction():
             return self._id_of(name) or self._add(_NewProject(name=name))
 
@@ -81,10 +81,10 @@ class ProjectStore(NamedResource):
             return self.get(known or self._add(asked))
 
     def change(self, project_id: str, body: Any) -> dict[str, Any]:
-        """Change what is named: `{name?, description?, extra?, end_time?}`.
+        """Update the given fields: `{name?, description?, extra?, end_time?}`.
 
         Raises:
-            ApiError: 404 where there is none, 409 where another has the name, 400 where a field
+            ApiError: 404 if it does not exist, 409 if the name is taken, 400 if a field
                 is not what it should be.
         """
         asked = validated(_ProjectChange, body)
@@ -105,7 +105,7 @@ class ProjectStore(NamedResource):
         """Delete a project with all its runs and their feedback.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         project_id = self.get(project_id)["id"]
         with self._database.transaction():

@@ -80,10 +80,10 @@ class Queues(NamedResource):
             return self.get(asked.id)
 
     def change(self, queue_id: str, body: Any) -> dict[str, Any]:
-        """Change what is named, of the fields that `create` knows.
+        """Update the given fields of those that `create` accepts.
 
         Raises:
-            ApiError: 404 where there is no such queue, 400 where a field is not what it should be.
+            ApiError: 404 if the queue does not exist, 400 if a field is invalid.
         """
         columns = validated(_QueueChange, body).columns() | {"updated_at": now()}
         with self._database.transaction():
@@ -103,17 +103,17 @@ class Queues(NamedResource):
         """Delete a queue; the runs stay.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             super().delete(queue_id)
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
-        """Put runs into a queue; one that is in it already stays where it is.
+        """Add runs to a queue; runs that are already in it keep their position.
 
         Raises:
-            ApiError: 404 where there is no such queue.
+            ApiError: 404 if the queue does not exist.
         """
         self.get(queue_id)
         with self._database.transaction():
@@ -150,7 +150,7 @@ class Queues(NamedResource):
     def runs(
         self, queue_id: str, *, status: str | None = None, limit: int, offset: int
     ) -> list[QueuedRun]:
-        """Return what is in a queue, first in first.
+        """Return the items of a queue, oldest first.
 
         Args:
             queue_id: The queue.
@@ -159,7 +159,7 @@ class Queues(NamedResource):
             offset: Skip so many.
 
         Raises:
-            ApiError: 404 where there is no such queue, 400 for an unknown status.
+            ApiError: 404 if the queue does not exist, 400 for an unknown status.
         """
         rows = self._database.rows(
             f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "
@@ -177,7 +177,7 @@ class Queues(NamedResource):
         ]
 
     def size(self, queue_id: str, status: str | None = None) -> int:
-        """Return how many runs are in a queue, of a status where one is given."""
+        """Return the number of runs in a queue, optionally of one status."""
         source = self._source(queue_id, status)
         row = self._database.row(f"SELECT count(*) AS n {source}", (queue_id,))
         return int(row["n"]) if row else 0

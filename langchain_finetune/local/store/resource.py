@@ -37,7 +37,7 @@ class Resource:
         """Return one record as the API shows it.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         found = self._listed([Where(f"{self.key} = ?", (record_id,))], 1, 0)
         if not found:
@@ -49,7 +49,7 @@ class Resource:
         """Delete one record.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         with self._database.transaction():
             self.get(record_id)
@@ -68,7 +68,7 @@ class Resource:
         return [self._shown(row) for row in rows]
 
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row as the API shows it; most tables keep that as it is."""
+        """Return a row in the API's format, which most tables store unchanged."""
         return dict(orjson.loads(row["body"]))
 
 

@@ -99,7 +99,7 @@ class Retention:
             self._thread.start()
 
     def make_room(self) -> None:
-        """Delete the oldest traces where the store is over its size.
+        """Delete the oldest traces if the store exceeds its maximum size.
 
         Raises:
             ApiError: 507 where the disk is full, or everything left must be kept.

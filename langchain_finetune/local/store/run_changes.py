@@ -89,7 +89,7 @@ def run_change(
         large: Fields that came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
 
     Raises:
-        ApiError: 400 where a field is not what it should be.
+        ApiError: 400 if a field is invalid.
     """
     asked = validated(_RunBody, body)
     values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
@@ -176,7 +176,7 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """How many tokens an llm run took; None where they are unknown."""
+    """Token counts of an llm run; None if unknown."""
 
     prompt: int | None = None
     completion: int | None = None

@@ -1,4 +1,4 @@
-"""Queries for runs as both of LangSmith's APIs send them, made into one kind. No I/O here."""
+"""Queries for runs, of both versions of LangSmith's API, as one type. No I/O."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ V2_PAGE = 1000
 
 @dataclass(frozen=True)
 class RunSearch:
-    """Which runs to give.
+    """A search for runs.
 
     Attributes:
         where: Condition on `runs AS r`.
@@ -199,12 +199,12 @@ def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
 
 
 def cursor_of(time: int, name: str) -> str:
-    """Return the cursor behind a time and what has it."""
+    """Return the cursor after a time and an id."""
     return base64.urlsafe_b64encode(orjson.dumps([time, name])).decode()
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
-    """Return what `cursor_of` was given.
+    """Return the time and the id of a cursor.
 
     Raises:
         ApiError: 400 where the cursor is not one of this server.

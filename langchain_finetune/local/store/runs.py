@@ -25,7 +25,7 @@ _LIGHT = (
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run's row; summary of its feedback and its attachments, where they were asked for."""
+    """A run's row, with a summary of its feedback and its attachments if requested."""
 
     row: Mapping[str, Any]
     stats: Mapping[str, Any] | None
@@ -82,7 +82,7 @@ class Runs:
 
         Raises:
             ApiError: 404 where one names a project by an id that there isn't, 400 for malformed
-                feedback, 507 where there is no room.
+                feedback, 507 if the disk is full.
         """
         self._make_room()
         with self._database.transaction():
@@ -94,7 +94,7 @@ class Runs:
                 self._feedback.add(feedback)
 
     def find(self, query: RunSearch) -> FoundRuns:
-        """Return a page of the runs that a query asks for."""
+        """Return a page of the runs that match a query."""
         columns = ", ".join(f"r.{name}" for name in heavy_columns(query.fields))
         direction = "ASC" if query.ascending else "DESC"
         light = ", ".join(f"r.{name}" for name in _LIGHT.split(", "))
@@ -120,7 +120,7 @@ class Runs:
             project_id: Where it must lie; anywhere by default.
 
         Raises:
-            ApiError: 404 where there is none.
+            ApiError: 404 if it does not exist.
         """
         row = self._row(run_id)
         if row is None or not row["posted"] or project_id not in (None, row["project_id"]):
@@ -129,7 +129,7 @@ class Runs:
         return FoundRun(row, stats, self._attachments.of([run_id]).get(run_id, {}))
 
     def tokens_of(self, trace_ids: Sequence[str]) -> dict[str, int]:
-        """Return how many tokens all runs of some traces took, where they say so."""
+        """Return the total tokens of traces, if known."""
         asked = one_of("trace_id", trace_ids)
         rows = self._database.rows(
             "SELECT trace_id, sum(total_tokens) AS tokens FROM runs "  # noqa: S608 constants and "?"

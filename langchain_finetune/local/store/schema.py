@@ -1,4 +1,4 @@
-"""The run store's file: its tables, and how those of earlier versions become them."""
+"""The schema of the run store, and migrations from earlier versions."""
 
 import sqlite3
 from pathlib import Path
@@ -120,7 +120,7 @@ MIGRATIONS = (_make_tables,)
 
 
 def open_store_file(path: Path) -> Database:
-    """Open the run store's file; it is made where there is none.
+    """Open the run store's file; created if missing.
 
     Raises:
         EngineError: As `Database`.

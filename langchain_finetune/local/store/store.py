@@ -26,7 +26,7 @@ class RunStore:
     """Everything that apps trace into the engine. Threads may share it.
 
     Args:
-        path: Its SQLite file; made where there is none, in a folder that must exist.
+        path: Its SQLite file; created if missing, in a folder that must exist.
         limits: How long runs stay, and how much room they may take; no limits by default.
 
     Attributes:

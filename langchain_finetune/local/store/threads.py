@@ -1,4 +1,4 @@
-"""Threads: root runs whose metadata names the same conversation."""
+"""Threads: root runs with the same conversation id in their metadata."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ from langchain_finetune.local.store.values import (
 
 
 class ThreadTraces(ClientQuery):
-    """What is asked of the traces of a thread."""
+    """A query for the traces of a thread."""
 
     project_id: Id
     filter: str | None = None
@@ -65,7 +65,7 @@ class _ThreadsQuery(ThreadTraces):
 
 
 class TracesQuery(ClientQuery):
-    """What is asked of traces."""
+    """A query for traces."""
 
     project_id: Id
     trace_ids: list[Id] | None = None

@@ -1,4 +1,4 @@
-"""Ids, times and JSON: as clients write them, and as the store keeps them.
+"""Ids, times and JSON: conversion between the formats of clients and of the store.
 
 Times are whole microseconds since 1970, in UTC.
 """
@@ -31,7 +31,7 @@ def now() -> int:
 
 
 def micros(value: Any) -> int | None:
-    """Return the time that a client wrote, or None where it is not a time.
+    """Return a client's time, or None if it is not a valid time.
 
     Args:
         value: ISO 8601 text, where no offset means UTC, or milliseconds since 1970, as old
@@ -112,13 +112,13 @@ class ClientBody(BaseModel):
 
 
 class ClientQuery(BaseModel):
-    """What a client asks for. An unknown condition is refused: dropped, it would match too much."""
+    """A client's query. Unknown conditions are refused: ignoring them would match too much."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class PageQuery(ClientQuery):
-    """Which part of a list is asked for."""
+    """The requested page of a list."""
 
     limit: int = Field(default=100, ge=1, le=100)
     offset: int = Field(default=0, ge=0, le=2**31)

@@ -172,7 +172,7 @@ def _own_stdout() -> TextIO:
 
 
 def _stop_asked_for(partial: Path) -> threading.Event:
-    """Return an event that is set when the engine asks for an orderly end.
+    """Return an event that is set when the engine requests an orderly shutdown.
 
     Args:
         partial: Removed where the process has to end at once.
@@ -191,7 +191,7 @@ def _stop_asked_for(partial: Path) -> threading.Event:
 
 
 def _set_environment(spec: Spec) -> None:
-    """Quieten the libraries and keep them local; they read this when they are imported."""
+    """Silence the libraries and keep them offline; must be called before they are imported."""
     share_the_cpu()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

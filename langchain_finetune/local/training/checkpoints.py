@@ -1,4 +1,4 @@
-"""The checkpoints of a training on disk, and what was measured at each; without torch.
+"""Checkpoints of a training on disk, and their metrics. Does not import torch.
 
 They are transformers' own folders, `checkpoint-N` after step N. One counts only once it holds the
 file `complete`: a process may be killed while it writes.
@@ -32,7 +32,7 @@ History = Sequence[Mapping[str, Any]]
 
 
 def folder_of(work: Path, step: int) -> Path:
-    """Return where the checkpoint after a step lies."""
+    """Return the folder of the checkpoint of a step."""
     return work / f"checkpoint-{step}"
 
 
@@ -51,7 +51,7 @@ def last_checkpoint(work: Path) -> int | None:
 
 
 def read_history(work: Path, step: int) -> History:
-    """Return what was logged up to a checkpoint."""
+    """Return the log up to a checkpoint."""
     state = json.loads((folder_of(work, step) / "trainer_state.json").read_text())
     history: History = state["log_history"]
     return history
@@ -69,7 +69,7 @@ def best(history: History) -> int | None:
 
 
 def kept(history: History, epochs: Sequence[int]) -> list[int]:
-    """Return the steps whose checkpoints are kept: the last epochs' and the best.
+    """Return the steps of the checkpoints to keep: those of the last epochs, and the best.
 
     Args:
         history: What was logged.
@@ -106,7 +106,7 @@ def measures(training: Mapping[str, float], validation: Mapping[str, float]) -> 
 
 
 def measured_at(history: History, step: int) -> Measures:
-    """Return what was measured at one step."""
+    """Return the metrics of a step."""
 
     def entry(name: str) -> Mapping[str, Any]:
         return next((each for each in history if each["step"] == step and name in each), {})

@@ -70,7 +70,7 @@ class Measures(BaseModel):
     step: int
 
     def data(self) -> dict[str, Any]:
-        """Return the numbers that JSON can hold; a loss may have become infinite or NaN."""
+        """Return the numbers that JSON can represent; a loss may be infinite or NaN."""
         found = self.model_dump(exclude={"event"})
         return {name: n for name, n in found.items() if n is not None and math.isfinite(n)}
 
@@ -89,7 +89,7 @@ class Metrics(Measures):
 
 
 class Done(BaseModel):
-    """The models lie in the output folder: the model itself, and the other checkpoints.
+    """The models are in the output folder: the final model, and other checkpoints.
 
     Attributes:
         trained_tokens: Tokens that were trained on, repeats counted.
@@ -104,7 +104,7 @@ class Done(BaseModel):
 
 
 class Stopped(BaseModel):
-    """The training has saved its state and ended, as it was asked to."""
+    """The training has saved its state and stopped on request."""
 
     event: Literal["stopped"] = "stopped"
     step: int

@@ -193,7 +193,7 @@ def _dataset(examples: Sequence[Encoded]) -> Dataset:
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Reports metrics, keeps checkpoints, and decides when the training ends."""
+    """Reports metrics, saves checkpoints, and decides when training ends."""
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
             control.should_training_stop = True
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Mark the checkpoint as complete; remove those that nobody will ask for."""
+        """Mark the checkpoint as complete; remove those that are no longer needed."""
         self._saved_at = time.monotonic()
         if not state.is_world_process_zero:
             return

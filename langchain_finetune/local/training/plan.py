@@ -1,4 +1,4 @@
-"""How to train: the hyperparameters that were given, and good ones where they say `auto`."""
+"""The training plan: hyperparameters as given, or chosen if they are `auto`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ LARGE_MODEL = 3_000_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that was decided about a training run; None where it does not apply.
+    """All settings of a training run; None if not applicable.
 
     Attributes:
         method: The training method.
@@ -78,7 +78,7 @@ class Plan:
         )
 
     def steps_an_epoch(self, sequences: int) -> int:
-        """Return how many steps it takes to train on so many sequences once."""
+        """Return the number of steps of an epoch."""
         batches = ceil(sequences / self.device_batch_size)
         return ceil(ceil(batches / self.processes) / self.accumulation)
 

@@ -75,7 +75,7 @@ def _start(specification: Path, shared: dict[str, str], rank: int) -> "subproces
 
 
 def _watch(helper: "subprocess.Popen[bytes]", done: threading.Event) -> None:
-    """End all where one has failed; the others would wait for it for ever."""
+    """Stop all processes if one has failed, since the others would wait for it forever."""
     if (status := helper.wait()) and not done.is_set():
         sys.stderr.write("A process of another GPU failed; see above.\n")
         # The system kills a process by this signal when memory runs short.

@@ -1,4 +1,4 @@
-"""What the engine asks the training process to do, and the files that it names."""
+"""The specification of a training process, and its files."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -25,7 +25,7 @@ class LeastTokens:
 
     @classmethod
     def of(cls, tokenizer: Any) -> "LeastTokens | None":
-        """Return the bounds for a tokenizer; None where it might make few tokens of much text.
+        """Return the bounds of a tokenizer; None if long text may become few tokens.
 
         Nothing is lost in byte-level BPE (GPT-2, Llama 3, Qwen). Others may drop white space, or
         make one unknown token of any run of characters.

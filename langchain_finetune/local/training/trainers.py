@@ -1,4 +1,4 @@
-"""TRL's trainers, given tokens: SFTTrainer for answers, DPOTrainer for preferences.
+"""TRL's trainers for tokenized examples: SFTTrainer, and DPOTrainer for preferences.
 
 Importing this module takes seconds: it brings torch, transformers and TRL.
 """
@@ -56,7 +56,7 @@ def dpo_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
 
 
 def on_one_gpu(arguments: Any) -> Any:
-    """Keep a process by itself from taking all GPUs, which it would where no batch can be shared.
+    """Prevent a single process from using all GPUs if batches cannot be split.
 
     transformers then cuts batches up by threads, and the number of steps is another.
     """
@@ -66,7 +66,7 @@ def on_one_gpu(arguments: Any) -> Any:
 
 
 class WithoutCard:
-    """A trainer whose checkpoints are for going on, not for publishing."""
+    """A trainer whose checkpoints are only for resuming, not for publishing."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no model card."""

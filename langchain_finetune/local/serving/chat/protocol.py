@@ -1,4 +1,4 @@
-"""A chat completion request; what can't be carried out is refused, never ignored."""
+"""A chat completion request; unsupported fields are refused, never ignored."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -70,7 +70,7 @@ class _ResponseFormat(_Part):
     json_schema: _NamedSchema | None = None
 
     def document(self) -> AnswerSchema | None:
-        """Return the JSON document that is asked for; None for any text."""
+        """Return the requested JSON format; None for any text."""
         if self.type == "text":
             return None
         if self.type == "json_object":
@@ -110,7 +110,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
     web_search_options: Annotated[Any, only()] = None
 
     def check(self) -> None:
-        """Refuse messages, tools and forms that can't be, and fields that contradict each other.
+        """Refuse invalid messages, tools and response formats, and contradictory fields.
 
         Raises:
             ApiError: 400; they do.
@@ -144,7 +144,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
 
     @property
     def calls(self) -> bool:
-        """Tool calls may be made."""
+        """Whether tool calls are allowed."""
         return self._choice != "none" and (self.shape is None or bool(self.shape.tools))
 
     @property
@@ -188,7 +188,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
         return self.tool_choice or self.function_call
 
     def _chosen(self) -> tuple[bool, frozenset[str] | None]:
-        """Return whether a call must be made, and of which tools; None for all of them."""
+        """Return whether a call is required, and of which tools; None for all tools."""
         match self._choice:
             case _NamedTool(function=_FunctionName(name=name)) | _FunctionName(name=name):
                 forced, names = True, frozenset({name})

@@ -1,4 +1,4 @@
-"""A request of the Responses API, and the chat completion request that asks for the same.
+"""A request of the Responses API, and the equivalent chat completion request.
 
 The engine remembers no responses, so whatever refers to an earlier one is refused.
 """
@@ -68,7 +68,7 @@ class _InputCall(_Item):
     arguments: str
 
     def add_to(self, messages: list[WireChatMessage]) -> None:
-        """Add it to the assistant's message before it, where there is one."""
+        """Add it to the preceding assistant message, if any."""
         function = {"name": self.name, "arguments": self.arguments}
         if not messages or messages[-1]["role"] != "assistant":
             messages.append({"role": "assistant", "content": None})
@@ -93,7 +93,7 @@ _ITEMS: Mapping[str, type[_InputMessage] | type[_InputCall] | type[_InputCallOut
 
 
 def read_input(given: str | list[Any]) -> list[WireChatMessage]:
-    """Return the messages that a request's `input` stands for.
+    """Return the messages of a request's `input`.
 
     Args:
         given: A text, or a list of messages, function calls and their outputs.

@@ -1,1 +1,1 @@
-"""Answers that keep a grammar while they are written: schemas, forced tools, token budgets."""
+"""Constrained generation: schemas, forced tool calls, token budgets."""

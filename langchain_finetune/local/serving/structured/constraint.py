@@ -50,7 +50,7 @@ class Grammar:
         self._step = max(_FAR, min(_FARTHEST, len(shortest or "")))
 
     def way(self, matcher: LLMatcher, limit: int) -> list[int] | None:
-        """Return tokens that bring the answer to an end; None where `limit` are not enough.
+        """Return tokens that complete the answer; None if more than `limit` are required.
 
         Short, not the shortest: it takes the nearest end at each fork.
         """
@@ -67,7 +67,7 @@ class Grammar:
         """Return at how many tokens left to check again; `left` for at every token from now on."""
         way = self.way(matcher, left)
         if way is None:
-            # There is hardly a way to the end any more, and searching for one takes time.
+            # Hardly any completion is left, and searching for one takes time.
             return left // 2
         return left - (left - len(way)) // (self._step + 1)
 
@@ -119,7 +119,7 @@ class Grammar:
         return [any_byte[0] * 8 + (any_byte[1] & -any_byte[1]).bit_length() - 1] if any_byte else []
 
     def _leads_nowhere(self, matcher: LLMatcher, mask: Bitmask, token: int) -> int:
-        """Return 0 where a token leads to an end, 1 where elsewhere, 2 where to the same again."""
+        """Return 0 if a token leads to an end, 2 if to the same state, and otherwise 1."""
         ahead = matcher.deep_copy()
         if not ahead.consume_token(token):
             return 3
@@ -141,7 +141,7 @@ def _singles(tokenizer: LLTokenizer, texts: Iterable[str]) -> list[int]:
 
 
 class ConstraintError(RuntimeError):
-    """The grammar can't be followed any more; it has grown too complex."""
+    """The grammar has become too complex to follow."""
 
 
 class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
@@ -190,7 +190,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
 
     @property
     def complete(self) -> bool:
-        """The answer is all that the grammar asks for."""
+        """Whether the answer is complete by the grammar."""
         return self._matcher.is_accepting()
 
     def _allowed(self, scores: Any) -> Any:

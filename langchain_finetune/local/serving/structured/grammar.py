@@ -92,7 +92,7 @@ def _enforced(tool: AnswerSchema, options: Schema) -> Schema:
 
 
 def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
-    """Return the rules of any text, with calls from where their opening stands."""
+    """Return the rules of any text, and of calls after their opening marker."""
     rules = [r"TEXT: /(.|\n)*/"]
     marks = [token for token in special if opening.startswith(token)]
     if not marks:
@@ -114,7 +114,7 @@ def _check(
 
 
 def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:
-    """Say why a schema can't be enforced; None where it can."""
+    """Return why a schema cannot be enforced, or None if it can."""
     grammar = LLMatcher.grammar_from_json_schema(_closed(schema, options))
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
@@ -139,7 +139,7 @@ def _options(separators: tuple[str, str]) -> Schema:
 
 
 def _closed(schema: Schema, options: Schema) -> Schema:
-    """Add the options, and keep a model from inventing fields that the schema does not name.
+    """Add the options, and disallow fields that are not in the schema.
 
     Objects that say nothing about further fields get none: what is written still satisfies the
     schema. Under `allOf` this would forbid the fields of the other parts, so it is left.

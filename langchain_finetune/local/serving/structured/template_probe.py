@@ -1,4 +1,4 @@
-"""How a model's chat template writes an answer: what stands around its text and its calls.
+"""How a model's chat template renders an answer: markers around its text and tool calls.
 
 It is found by rendering an invented answer and locating its parts in the text. So a constrained
 answer reads like those that the model was trained on, whatever the template.
@@ -89,7 +89,7 @@ def _calling(*names: str) -> dict[str, Any]:
 
 
 def _answer(tokenizer: Any, message: dict[str, Any]) -> str | None:
-    """Return what the template writes for an answer; None where it does not take it."""
+    """Return the rendered answer; None if the template rejects it."""
     try:
         prompt = render(tokenizer, TemplateInput([_QUESTION], []), add_generation_prompt=True)
         chat = TemplateInput([_QUESTION, message], [])
@@ -100,7 +100,7 @@ def _answer(tokenizer: Any, message: dict[str, Any]) -> str | None:
 
 
 def _call_frame(text: str, ends: list[str], *, two: bool) -> CallFrame | None:
-    """Find what stands around two calls, or around one."""
+    """Find the markers around two calls, or around one."""
     for separators in _SEPARATORS:
         arguments = json.dumps(_ARGUMENTS, separators=separators)
         before, _, rest = text.partition(_NAMES[0])

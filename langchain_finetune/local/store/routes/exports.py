@@ -16,7 +16,7 @@ class _Cancellation(ClientBody):
 
 
 def create_exports_router(store: RunStore) -> APIRouter:
-    """Return the routes under `/bulk-exports`; the files lie in the engine's home."""
+    """Return the routes under `/bulk-exports`; the files are in the engine's home."""
     router = APIRouter(prefix="/bulk-exports")
     exports = store.exports
 

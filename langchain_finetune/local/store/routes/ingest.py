@@ -22,7 +22,7 @@ class _Batch(ClientBody):
 
 
 def create_ingest_router(store: RunStore) -> APIRouter:
-    """Return the routes that write runs; all answer 202 once the runs are kept."""
+    """Return the routes that write runs; all respond with 202 once the runs are stored."""
     router = APIRouter()
 
     @router.post("/runs/multipart")

@@ -1,4 +1,4 @@
-"""Routes that need no key: what they give is asked for by an address that nobody can guess."""
+"""Routes that require no key: their URLs contain an unguessable secret."""
 
 import re
 
