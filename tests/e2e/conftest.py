@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 from langchain_core.output_parsers import StrOutputParser
@@ -21,6 +22,22 @@ from walkthrough.teacher import RuleBasedTeacher
 from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
 PROJECT = "calculator"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_connection_outlives_its_answer():
+    """Close each connection of `ChatOpenAI` after its answer.
+
+    langchain-openai shares one async HTTP client for all models of an address. Each async test has
+    an event loop of its own, and the served chains have another: a pooled connection of a loop that
+    is closed would fail the next request.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "langchain_openai.chat_models._client_utils._DEFAULT_CONNECTION_LIMITS",
+            httpx.Limits(max_connections=1000, max_keepalive_connections=0),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

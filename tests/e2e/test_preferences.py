@@ -134,7 +134,7 @@ def test_corrected_examples_against_their_source_runs(langsmith, project):
     # The request is the run's, with its tools, where the example still asks the same.
     assert (first["tools"], edited.get("tools")) == ([TOOL], None)
     assert first["source"]["dataset_id"] == str(dataset.id)
-    with pytest.raises(LoadError, match="set use_source_run"):
+    with pytest.raises(LoadError, match="used only with use_source_run"):
         list(loader.invoke({"use_source_run": False}))
     plain = LangSmithDatasetChatLoader(dataset_name=project, client=langsmith).load()
     assert [session.get("rejected") for session in plain] == [None] * 4
@@ -159,9 +159,9 @@ def test_conditions_that_do_not_fit_are_named():
     comparison = "3f0e2a4e-0000-4000-8000-000000000000"
     scored = {"key": "a", "use_score": True}
     for feedback, told in [
-        ([scored, scored | {"key": "b"}], "one feedback only"),
+        ([scored, scored | {"key": "b"}], "only one feedback"),
         ({"key": "a", "comparative_experiment": comparison}, "needs use_score"),
-        (scored | {"comparative_experiment": comparison, "above": 0}, "takes no bounds"),
+        (scored | {"comparative_experiment": comparison, "above": 0}, "allows no bounds"),
     ]:
         with pytest.raises(LoadError, match=told):
             LangSmithRunChatLoader(project_name="app", feedback=feedback)
@@ -200,6 +200,6 @@ def test_source_runs_need_their_project_where_only_the_new_api_is(filled, gate):
     gate.answers = lambda path, count: (404, {}) if path == "/runs/query" else None
     client = Client(api_url=filled.api_url, api_key="any", auto_batch_tracing=False)
     loader = LangSmithDatasetChatLoader(dataset_name="lonely", client=client, use_source_run=True)
-    with pytest.raises(LoadError, match="give project_name"):
+    with pytest.raises(LoadError, match="set project_name"):
         loader.load()
     assert len(made(loader.model_copy(update={"project_name": "lonely"}))[0]) == 1

@@ -98,7 +98,7 @@ async def test_sync_and_async_give_the_same(filled):
 def test_what_chooses_no_threads_is_refused(filled):
     with pytest.raises(LoadError, match="annotation_queue"):
         LangSmithThreadChatLoader(filled, annotation_queue="x").load()
-    with pytest.raises(LoadError, match="which threads"):
+    with pytest.raises(LoadError, match="No threads are selected"):
         LangSmithThreadChatLoader(filled).load()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Form, Query, Request, Response
 
+from langchain_finetune.content import mapping
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.render_html import add_notice, redirect, render_page
@@ -106,8 +107,9 @@ def _form_error(run: list[str] | None, dataset: str, new_name: str) -> str:
 def _example_view(example: Mapping[str, Any]) -> dict[str, Any]:
     """Return an example with its chat, if it contains one."""
     inputs, outputs = orjson.loads(orjson.dumps([example["inputs"], example["outputs"] or {}]))
-    sent = inputs.get("messages") or inputs.get("input")
-    answer = outputs.get("message") or outputs.get("output")
+    sent = mapping(inputs).get("messages") or mapping(inputs).get("input")
+    # Whatever JSON a client stored is shown.
+    answer = mapping(outputs).get("message") or mapping(outputs).get("output")
     is_chat = isinstance(sent, list) and isinstance(answer, dict)
     return {
         **example,
