@@ -124,12 +124,6 @@ class Exports(Resource):
     """All exports of a store. One is written at a time, in a thread of its own.
 
     A folder has its name once it is whole; what an engine left unfinished is started again.
-
-    Args:
-        database: Where they are recorded.
-        projects: Whose runs are exported.
-        runs: The runs.
-        folder: Where the files go; it is made with the first export.
     """
 
     table, noun, columns = "exports", "export", "body"
@@ -167,11 +161,7 @@ class Exports(Resource):
         return self._listed((), limit, offset)
 
     def cancel(self, export_id: str) -> dict[str, Any]:
-        """End an export; one that has ended stays as it is.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """End an export; one that has ended stays as it is."""
         with self._database.transaction():
             record = self.get(export_id)
             if record["status"] in _UNFINISHED:

@@ -32,13 +32,7 @@ Value: TypeAlias = Scalar | tuple[Scalar, ...]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One condition, such as `gt(latency, 5)`.
-
-    Attributes:
-        comparator: What is asked.
-        field: Of which field; None for `search("text")`, which looks everywhere.
-        value: With what it is compared.
-    """
+    """One condition, such as `gt(latency, 5)`; `search("text")` looks everywhere, in no field."""
 
     comparator: str
     field: str | None
@@ -57,10 +51,7 @@ Expression: TypeAlias = Comparison | Logic
 
 
 def parse_filter(text: str) -> Expression:
-    """Parse a filter.
-
-    Args:
-        text: Such as `and(eq(feedback_key, "user_score"), gt(feedback_score, 0))`.
+    """Parse a filter, such as `and(eq(feedback_key, "user_score"), gt(feedback_score, 0))`.
 
     Raises:
         ApiError: 400 with the place of the fault.

@@ -67,12 +67,7 @@ class Queues(NamedResource):
     table, noun = "queues", "annotation queue"
 
     def create(self, body: Any) -> dict[str, Any]:
-        """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`.
-
-        Raises:
-            ApiError: 400 where it has no name or a field is not what it should be, 409 where one
-                of its id exists.
-        """
+        """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`."""
         asked = validated(_NewQueue, body)
         with self._database.transaction():
             self._require_new("id", asked.id)
@@ -80,11 +75,7 @@ class Queues(NamedResource):
             return self.get(asked.id)
 
     def change(self, queue_id: str, body: Any) -> dict[str, Any]:
-        """Update the given fields of those that `create` accepts.
-
-        Raises:
-            ApiError: 404 if the queue does not exist, 400 if a field is invalid.
-        """
+        """Update the given fields of those that `create` accepts."""
         columns = validated(_QueueChange, body).columns() | {"updated_at": now()}
         with self._database.transaction():
             self.get(queue_id)
@@ -100,21 +91,13 @@ class Queues(NamedResource):
         return self.all(where=[Where(holds, (run_id,))])
 
     def delete(self, queue_id: str) -> None:
-        """Delete a queue; the runs stay.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Delete a queue; the runs stay."""
         with self._database.transaction():
             super().delete(queue_id)
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
-        """Add runs to a queue; runs that are already in it keep their position.
-
-        Raises:
-            ApiError: 404 if the queue does not exist.
-        """
+        """Add runs to a queue; runs that are already in it keep their position."""
         self.get(queue_id)
         with self._database.transaction():
             for run_id in run_ids:
@@ -125,21 +108,13 @@ class Queues(NamedResource):
                 )
 
     def remove(self, queue_id: str, run_id: str) -> None:
-        """Take a run out of a queue.
-
-        Raises:
-            ApiError: 404 where it is not in it.
-        """
+        """Take a run out of a queue."""
         sql = "DELETE FROM queued_runs WHERE queue_id = ? AND run_id = ?"
         if not self._database.run(sql, (queue_id, run_id)):
             raise _not_queued(run_id)
 
     def review(self, queue_id: str, run_id: str, time: Any) -> None:
-        """Record when a run of a queue was reviewed; None means that it waits again.
-
-        Raises:
-            ApiError: 404 where it is not in it, 400 where the time is not one.
-        """
+        """Record when a run of a queue was reviewed; None means that it waits again."""
         reviewed = micros(time)
         if time is not None and reviewed is None:
             raise ApiError(400, "last_reviewed_time must be a time.", param="last_reviewed_time")
@@ -150,17 +125,7 @@ class Queues(NamedResource):
     def runs(
         self, queue_id: str, *, status: str | None = None, limit: int, offset: int
     ) -> list[QueuedRun]:
-        """Return the items of a queue, oldest first.
-
-        Args:
-            queue_id: The queue.
-            status: Only what waits (`needs_my_review`), or what was reviewed (`completed`).
-            limit: Return at most so many.
-            offset: Skip so many.
-
-        Raises:
-            ApiError: 404 if the queue does not exist, 400 for an unknown status.
-        """
+        """Return the items of a queue, oldest first; of one of `_STATES`, if given."""
         rows = self._database.rows(
             f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "
             "ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",

@@ -60,15 +60,7 @@ _COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name"
 
 @dataclass(frozen=True)
 class RunChange:
-    """One post or patch.
-
-    Attributes:
-        kind: Which of the two.
-        run_id: The run.
-        values: New values by column; None never occurs.
-        project_name: The project that it names.
-        project_id: The project that it names by id.
-    """
+    """One post or patch; its `values` by column are never None."""
 
     kind: RunChangeKind
     run_id: str
@@ -80,16 +72,9 @@ class RunChange:
 def run_change(
     kind: RunChangeKind, body: Any, large: Mapping[str, bytes] | None = None
 ) -> RunChange:
-    """Read a change as a client sends it.
+    """Read a change as a client sends it; of a patch only `id` is required.
 
-    Args:
-        kind: Post or patch.
-        body: `{"id", "name", "run_type", "start_time", "trace_id", "dotted_order",
-            "session_name", ...}`; of a patch only `id` is required.
-        large: Fields that came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
-
-    Raises:
-        ApiError: 400 if a field is invalid.
+    `large` fields came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
     """
     asked = validated(_RunBody, body)
     values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
@@ -116,12 +101,9 @@ def run_change(
 def merged(
     old: Mapping[str, Any], change: RunChange, parent: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the row after a change.
+    """Return the row after a change; the old one is `{}` for a new run.
 
-    Args:
-        old: The row before, `{}` for a new run.
-        change: What came.
-        parent: The parent's row where it is known; gives trace and order if the run has none.
+    The parent's row, where it is known, gives trace and order if the run has none.
     """
     known = {name: value for name, value in old.items() if value is not None}
     row = {**change.values, **known} if change.kind == "post" else {**known, **change.values}
@@ -186,10 +168,8 @@ class TokenCounts:
 def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
     """Return the token counts of a run.
 
-    Args:
-        metadata: The run's `extra.metadata`; LangChain's tracer leaves `usage_metadata` there.
-        outputs: The run's outputs; `@traceable` functions leave `usage_metadata` there, OpenAI
-            answers `usage`, and LangChain before 2024 `llm_output.token_usage`.
+    LangChain's tracer leaves `usage_metadata` in the metadata. In the outputs `@traceable`
+    functions leave it, OpenAI `usage`, and LangChain before 2024 `llm_output.token_usage`.
     """
     for usage in _usages(metadata, outputs):
         prompt = _count(usage, "input_tokens", "prompt_tokens")

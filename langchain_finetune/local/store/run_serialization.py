@@ -55,14 +55,7 @@ def v2_run(
 ) -> dict[str, Any]:
     """Return a run as `POST /v2/runs/query` returns it (`langsmith.types.Run`).
 
-    What a local store does not know, such as costs, is absent.
-
-    Args:
-        row: The run.
-        stats: Summary of its feedback.
-        fields: What is asked for.
-        attachments: Its files.
-        root: Where the addresses of files begin, such as `http://127.0.0.1:8123`.
+    What a local store does not know, such as costs, is absent. Files' addresses begin with `root`.
     """
     shown = {name: field(row, stats) for name, field in _V2.items() if name in fields}
     if "attachments" in fields:

@@ -32,11 +32,7 @@ LANGSMITH_VERSION = "0.16.0"
 
 
 def create_store_router(store: RunStore) -> APIRouter:
-    """Return all routes of a run store; the app adds authentication and the shape of errors.
-
-    Args:
-        store: Where everything is kept. Its routes raise `ApiError`.
-    """
+    """Return all routes of a run store; the app adds authentication and the shape of errors."""
     router = APIRouter()
     info = _create_info_router()
     parts = (

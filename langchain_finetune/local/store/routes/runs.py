@@ -7,12 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from langchain_finetune.local.store.bodies import Json, Root, Texts, answer
-from langchain_finetune.local.store.run_queries import (
-    cursor_after,
-    v1_query,
-    v2_fields,
-    v2_query,
-)
+from langchain_finetune.local.store.run_queries import cursor_after, v1_query, v2_fields, v2_query
 from langchain_finetune.local.store.run_serialization import v1_run, v2_run
 from langchain_finetune.local.store.runs import FoundRun, FoundRuns
 from langchain_finetune.local.store.store import RunStore
