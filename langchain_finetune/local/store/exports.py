@@ -25,7 +25,8 @@ from langchain_finetune.local.store.run_queries import (
     cursor_after,
     run_filter,
 )
-from langchain_finetune.local.store.runs import FoundRun, Runs
+from langchain_finetune.local.store.run_serialization import FoundRun
+from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientQuery,
@@ -208,7 +209,11 @@ class Exports(Resource):
             log_failure(logger, "An export", error)
             # Files are gone before the failure shows.
             shutil.rmtree(part, ignore_errors=True)
-            self._fail(export_id, error)
+            # Other messages can quote what was traced.
+            why = error.message if isinstance(error, ApiError) else type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                why = error.strerror
+            self._changed(export_id, status="Failed", finished_at=iso(now()), error=why)
 
     def _write_files(self, record: dict[str, Any], part: Path) -> int:
         root = part / f"tenant_id={TENANT_ID}" / f"session_id={record['session_id']}" / "runs"
@@ -239,13 +244,6 @@ class Exports(Resource):
     def _require_going(self, export_id: str) -> None:
         if self._ended.is_set() or self.get(export_id)["status"] == "Cancelled":
             raise _EndedError
-
-    def _fail(self, export_id: str, error: BaseException) -> None:
-        # Other messages can quote what was traced.
-        why = error.message if isinstance(error, ApiError) else type(error).__name__
-        if isinstance(error, OSError) and error.strerror:
-            why = error.strerror
-        self._changed(export_id, status="Failed", finished_at=iso(now()), error=why)
 
     def _changed(self, export_id: str, **changes: Any) -> dict[str, Any]:
         with self._database.transaction():

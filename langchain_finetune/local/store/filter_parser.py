@@ -112,7 +112,7 @@ class _Parser:
 
     def _operands(self, name: str, depth: int) -> tuple[Expression, ...]:
         operands = [self.expression(depth + 1)]
-        while self._take_mark(",)") == ",":
+        while self._mark(",)") == ",":
             operands.append(self.expression(depth + 1))
         if name == "not" and len(operands) > 1:
             raise _fault("not() takes one condition")
@@ -133,7 +133,7 @@ class _Parser:
             self._mark("]")
             return ()
         values = [self._scalar()]
-        while self._take_mark(",]") == ",":
+        while self._mark(",]") == ",":
             values.append(self._scalar())
         return tuple(values)
 
@@ -159,10 +159,7 @@ class _Parser:
         self._position = found.end()
         return found.group("word")
 
-    def _mark(self, mark: str) -> None:
-        self._take_mark(mark)
-
-    def _take_mark(self, marks: str) -> str:
+    def _mark(self, marks: str) -> str:
         found = self._peek()
         if not found.group("mark") or found.group("mark") not in marks:
             raise self._unexpected(" or ".join(f"'{mark}'" for mark in marks))

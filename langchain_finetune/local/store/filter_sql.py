@@ -182,8 +182,8 @@ class _Compiler:
     def _metadata(self, comparison: Comparison) -> Where:
         entries = f"json_each({self.table.metadata.format(a=self.alias)}) AS entry"
         if comparison.comparator == "exists" and isinstance(comparison.value, str):
-            key = Where("entry.key = ?", (comparison.value,))
-            return Where(f"EXISTS (SELECT 1 FROM {entries} WHERE {key.sql})", key.values)  # noqa: S608
+            sql = f"EXISTS (SELECT 1 FROM {entries} WHERE entry.key = ?)"  # noqa: S608
+            return Where(sql, (comparison.value,))
         if comparison.comparator != "has":
             raise _refused('metadata takes has(metadata, \'{"key": "value"}\').')
         return all_of(
@@ -269,7 +269,6 @@ def _metadata_object(value: Any) -> dict[str, Any]:
 
 
 def _refused(message: str) -> ApiError:
-    """Return the error for an invalid filter."""
     return ApiError(400, message, code="invalid_filter", param="filter")
 
 

@@ -1,7 +1,6 @@
 """Annotation queues: runs that await review."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -46,16 +45,6 @@ class _QueueChange(ClientBody):
 class _NewQueue(_QueueChange):
     id: Id = Field(default_factory=new_uuid)
     name: Name
-
-
-@dataclass(frozen=True)
-class QueuedRun:
-    """A run in a queue: when it came, and when it was reviewed."""
-
-    queue_id: str
-    run_id: str
-    added_at: str
-    reviewed_at: str | None
 
 
 class Queues(NamedResource):
@@ -124,22 +113,18 @@ class Queues(NamedResource):
 
     def runs(
         self, queue_id: str, *, status: str | None = None, limit: int, offset: int
-    ) -> list[QueuedRun]:
-        """Return the items of a queue, oldest first; of one of `_STATES`, if given."""
+    ) -> list[dict[str, Any]]:
+        """Return the runs in a queue and since when, oldest first; of one status, if given."""
         rows = self._database.rows(
-            f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "
-            "ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",
+            "SELECT q.queue_id, q.run_id, q.added_at, q.reviewed_at "
+            f"{self._source(queue_id, status)} ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",
             (queue_id, limit, offset),
         )
-        return [
-            QueuedRun(
-                queue_id,
-                row["run_id"],
-                iso(row["added_at"]),
-                None if row["reviewed_at"] is None else iso(row["reviewed_at"]),
-            )
-            for row in rows
-        ]
+        for row in rows:
+            reviewed = row.pop("reviewed_at")
+            row["added_at"] = iso(row["added_at"])
+            row["last_reviewed_time"] = None if reviewed is None else iso(reviewed)
+        return rows
 
     def size(self, queue_id: str, status: str | None = None) -> int:
         """Return the number of runs in a queue, optionally of one status."""

@@ -131,17 +131,19 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     found = extra.get("metadata")
     metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     thread = next((metadata[key] for key in _THREAD_KEYS if metadata.get(key)), None)
-    counts = token_counts(metadata, orjson.loads(row.get("outputs") or "{}"))
-    is_llm = row.get("run_type") == "llm"
+    prompt = completion = total = None
+    if row.get("run_type") == "llm":
+        outputs = orjson.loads(row.get("outputs") or "{}")
+        prompt, completion, total = _token_counts(metadata, outputs)
     status = "error" if row.get("error") else "success" if row.get("end_time") else "pending"
     return {
         "status": status,
         "metadata": dumps(metadata, "metadata"),
         "thread_id": None if thread is None else json_text(thread),
         "first_token_time": first_token_time(orjson.loads(row.get("events") or "[]")),
-        "prompt_tokens": counts.prompt if is_llm else None,
-        "completion_tokens": counts.completion if is_llm else None,
-        "total_tokens": counts.total if is_llm else None,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
     }
 
 
@@ -156,17 +158,10 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
     return data.decode()
 
 
-@dataclass(frozen=True)
-class TokenCounts:
-    """Token counts of an llm run; None if unknown."""
-
-    prompt: int | None = None
-    completion: int | None = None
-    total: int | None = None
-
-
-def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
-    """Return the token counts of a run.
+def _token_counts(
+    metadata: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> tuple[int | None, int | None, int | None]:
+    """Return the token counts of an llm run: prompt, completion, total; None if unknown.
 
     LangChain's tracer leaves `usage_metadata` in the metadata. In the outputs `@traceable`
     functions leave it, OpenAI `usage`, and LangChain before 2024 `llm_output.token_usage`.
@@ -178,8 +173,8 @@ def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> Tok
         if total is None and prompt is not None and completion is not None:
             total = prompt + completion
         if total is not None or prompt is not None or completion is not None:
-            return TokenCounts(prompt, completion, total)
-    return TokenCounts()
+            return prompt, completion, total
+    return None, None, None
 
 
 def first_token_time(events: list[Any]) -> int | None:

@@ -1,18 +1,18 @@
 """The runs of a store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.attachments import Attachment, Attachments, Links
+from langchain_finetune.local.store.attachments import Attachment, Attachments
 from langchain_finetune.local.store.feedback import Feedback, summary
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunSearch
-from langchain_finetune.local.store.run_serialization import heavy_columns
+from langchain_finetune.local.store.run_serialization import FoundRun, heavy_columns
 from langchain_finetune.local.store.values import iso
 
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
@@ -21,15 +21,6 @@ _LIGHT = (
     "error, tags, reference_example_id, status, metadata, thread_id, first_token_time, "
     "prompt_tokens, completion_tokens, total_tokens"
 )
-
-
-@dataclass(frozen=True)
-class FoundRun:
-    """A run's row, with a summary of its feedback and its attachments if requested."""
-
-    row: Mapping[str, Any]
-    stats: Mapping[str, Any] | None
-    attachments: Links = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ NO_LIMITS = Limits()
 
 
 class RunStore:
-    """Everything that apps trace into the engine, in a file whose folder must exist.
+    """Everything that apps trace into the engine; its file is created in a folder that must exist.
 
     Threads may share it. What a client gets wrong raises `ApiError` with the status of the answer.
     """

@@ -107,15 +107,14 @@ class Threads:
         page = rows[: asked.page_size]
         more = len(rows) > asked.page_size
         return {
-            "items": [_answer(row) for row in page],
+            "items": [
+                {
+                    "thread_id": row["thread_id"],
+                    "count": row["count"],
+                    "min_start_time": iso(row["first"]),
+                    "max_start_time": iso(row["last"]),
+                }
+                for row in page
+            ],
             "next_cursor": cursor_of(page[-1]["last"], page[-1]["thread_id"]) if more else None,
         }
-
-
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "thread_id": row["thread_id"],
-        "count": row["count"],
-        "min_start_time": iso(row["first"]),
-        "max_start_time": iso(row["last"]),
-    }
