@@ -177,13 +177,16 @@ class Database:
                 yield
                 self.connection.execute("COMMIT")
             except BaseException as error:
-                # After a failed commit, too: what follows would never be committed. A full disk
-                # has SQLite roll back by itself.
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                # After a failed commit, too: what follows would never be committed.
+                self._roll_back()
                 if _is_full(error):
                     raise self._disk_full() from error
                 raise
+
+    def _roll_back(self) -> None:
+        # A full disk has SQLite roll back by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Return all rows of a query, by column."""
