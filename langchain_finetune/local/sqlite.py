@@ -99,12 +99,8 @@ class EngineStopsError(ApiError):
 class Database:
     """One connection to a file, which threads take turns at.
 
-    Args:
-        path: Where the file lies; created if missing.
-        migrations: How the file of each version becomes one of the next; a new file has version
-            0. The version (`PRAGMA user_version`) is how many of them are done.
-        name: What people call the file, such as `run store`.
-        shrinks: Whether `give_back` can make the file smaller.
+    `PRAGMA user_version` counts the migrations that are done: each makes the file of one version
+    one of the next, and a new file has version 0. `give_back` works on a file that `shrinks`.
 
     Raises:
         EngineError: The file is damaged, not a database, can't be written, or was written by a
@@ -216,13 +212,8 @@ class Database:
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows of a search, and whether more follow.
 
-        Args:
-            sql: The query; its last question mark is that of `LIMIT`.
-            values: Values of the other question marks.
-            limit: At most so many rows. There are fewer where they hold `MAX_PAGE_BYTES`.
-
-        Raises:
-            ApiError: As `search`.
+        There are fewer than `limit` where they hold `MAX_PAGE_BYTES`. The last question mark of
+        the query is that of `LIMIT`.
         """
         found: list[dict[str, Any]] = []
         size = 0
@@ -239,12 +230,7 @@ class Database:
     ) -> list[dict[str, Any]]:
         """Return a part of what `SELECT {source} WHERE ... ORDER BY {order}` gives, as `search`.
 
-        Args:
-            source: Columns, `FROM` and tables; constants, like `order`.
-            conditions: Those that all rows meet.
-            order: Columns to sort by.
-            limit: Return at most so many.
-            offset: Skip so many.
+        `source` and `order` are constants of this package.
         """
         where = all_of(conditions)
         return self.search(
@@ -286,12 +272,7 @@ class Database:
             return self.connection.execute(sql, values).rowcount
 
     def put(self, table: str, row: dict[str, Any]) -> None:
-        """Add a row, or replace the one with its id.
-
-        Args:
-            table: Name of a table, a constant of this package.
-            row: Values by column; the columns are constants of this package too.
-        """
+        """Add a row, or replace the one with its id; names of tables and columns are constants."""
         columns = ", ".join(row)
         marks = ", ".join("?" * len(row))
         sql = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608

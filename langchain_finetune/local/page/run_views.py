@@ -16,7 +16,7 @@ from langchain_finetune.local.page.messages import ShownMessage, read_message
 from langchain_finetune.local.page.template_filters import indented_json
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
-from langchain_finetune.local.store.runs import FoundRun
+from langchain_finetune.local.store.run_serialization import FoundRun
 from langchain_finetune.sessions import SETTINGS, Skip, wire_messages
 
 RunRow = Mapping[str, Any]

@@ -50,9 +50,6 @@ class Attachments:
     """All attachments of a store.
 
     Owners are runs, by their id, and versions of examples, by their number.
-
-    Args:
-        database: Where they are kept.
     """
 
     def __init__(self, database: Database) -> None:

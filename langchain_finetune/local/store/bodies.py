@@ -45,15 +45,7 @@ class FormPart:
 
 
 async def read_body(request: Request, max_bytes: int | None = None) -> bytes:
-    """Return the body as it was sent.
-
-    Args:
-        request: Whose body it is.
-        max_bytes: Bytes that it may hold; `MAX_BODY_BYTES` by default.
-
-    Raises:
-        ApiError: 413 where it is too large.
-    """
+    """Return the body as it was sent, of `MAX_BODY_BYTES` at most by default."""
     chunks, size = [], 0
     limit = max_bytes or MAX_BODY_BYTES
     async for chunk in request.stream():
@@ -65,12 +57,7 @@ async def read_body(request: Request, max_bytes: int | None = None) -> bytes:
 
 
 def decompressed(body: bytes, encoding: str, max_bytes: int | None = None) -> bytes:
-    """Decompress a body by its `Content-Encoding`.
-
-    Args:
-        body: As it was sent.
-        encoding: How it was compressed.
-        max_bytes: Bytes that it may hold then; `MAX_BODY_BYTES` by default.
+    """Decompress a body by its `Content-Encoding`, to `MAX_BODY_BYTES` at most by default.
 
     Raises:
         ApiError: 413 where it would grow too large, 400 where it is damaged, 415 where the
@@ -104,11 +91,7 @@ _OPENERS: dict[str, Callable[[bytes], Any]] = {
 
 
 def multipart(body: bytes, content_type: str) -> list[FormPart]:
-    """Split a `multipart/form-data` body; Starlette drops the types of parts without a file.
-
-    Raises:
-        ApiError: 400 where it is malformed.
-    """
+    """Split a `multipart/form-data` body; Starlette drops the types of parts without a file."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise ApiError(400, "The body must be multipart/form-data with a boundary.")
@@ -198,11 +181,7 @@ def answer(content: Any, status: int = 200) -> Response:
 
 
 def json_object(text: str | None) -> Any:
-    """Parse a query parameter that holds a JSON object; of none, return `{}`.
-
-    Raises:
-        ApiError: 400 where it is not an object.
-    """
+    """Parse a query parameter that holds a JSON object; of none, return `{}`."""
     value = loads(text.encode(), "metadata") if text else {}
     if not isinstance(value, dict):
         raise ApiError(400, "metadata must be a JSON object.", param="metadata")

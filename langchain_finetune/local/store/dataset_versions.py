@@ -17,11 +17,7 @@ UNION SELECT valid_to FROM example_versions WHERE dataset_id = ?1 AND valid_to I
 
 
 class Versions:
-    """The versions of all datasets of a store.
-
-    Args:
-        database: Where they are kept.
-    """
+    """The versions of all datasets of a store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,12 +25,7 @@ class Versions:
     def condition(self, as_of: str | None, dataset_id: str | None = None) -> Where:
         """Return the condition that a row of `example_versions AS e` is in a version.
 
-        Args:
-            as_of: A time or a tag; the newest version by default.
-            dataset_id: The dataset, where the tag must be one of its own.
-
-        Raises:
-            ApiError: 404 for a tag that there isn't.
+        `as_of` is a time or a tag, of the dataset if that is given; the newest version by default.
         """
         if as_of in (None, "", LATEST):
             return Where("e.valid_to IS NULL")
@@ -58,14 +49,7 @@ class Versions:
     def all(
         self, dataset_id: str, *, search: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[dict[str, Any]]:
-        """Return the versions of a dataset, newest first: `{as_of, tags}`.
-
-        Args:
-            dataset_id: The dataset.
-            search: Only those with a tag that contains this.
-            limit: Return at most so many.
-            offset: Skip so many.
-        """
+        """Return the versions of a dataset, newest first: `{as_of, tags}`; `search` is in a tag."""
         found = [
             {"as_of": iso(time), "tags": tags}
             for time, tags in self._tagged(dataset_id).items()
@@ -74,12 +58,7 @@ class Versions:
         return found[offset : offset + limit]
 
     def get(self, dataset_id: str, as_of: str | None, tag: str | None) -> dict[str, Any]:
-        """Return the version of a tag, or the newest at a time.
-
-        Raises:
-            ApiError: 400 where not exactly one of both is given or the time is not one, 404 where
-                there is no such version.
-        """
+        """Return the version of a tag, or the newest at a time."""
         if (as_of is None) == (tag is None):
             raise ApiError(400, "Exactly one of 'as_of' and 'tag' must be given.")
         limit = None if as_of is None else _time(as_of)
@@ -91,15 +70,7 @@ class Versions:
         raise ApiError(404, "The dataset had no version yet.", code="version_not_found")
 
     def fixed(self, dataset_id: str, as_of: str | None) -> str:
-        """Return the time of a version: what it holds stays, while tags and the newest move.
-
-        Args:
-            dataset_id: The dataset.
-            as_of: A time or a tag; the newest version by default.
-
-        Raises:
-            ApiError: 404 for a tag that there isn't.
-        """
+        """Return the time of a version: what it holds stays, while tags and the newest move."""
         newest = next(iter(self._tagged(dataset_id)), now())
         time = micros(as_of) if as_of not in (None, "", LATEST) else newest
         if time is None:
@@ -111,11 +82,7 @@ class Versions:
         return iso(min(time, newest))
 
     def tag(self, dataset_id: str, as_of: Any, tag: Any) -> dict[str, Any]:
-        """Name a version; a name that another one has moves.
-
-        Raises:
-            ApiError: 400 for a malformed name or time, 404 where the time is not one of a version.
-        """
+        """Name a version; a name that another one has moves."""
         if not isinstance(tag, str) or not tag or tag == LATEST or micros(tag) is not None:
             raise ApiError(400, "A tag must be a text, and neither 'latest' nor a time.")
         time = _time(as_of)
@@ -126,11 +93,7 @@ class Versions:
         return {"as_of": iso(time), "tags": self._tagged(dataset_id)[time]}
 
     def difference(self, dataset_id: str, before: str, after: str) -> dict[str, list[str]]:
-        """Return which examples differ between two versions, by their times or tags.
-
-        Raises:
-            ApiError: 404 for a tag that there isn't.
-        """
+        """Return which examples differ between two versions, by their times or tags."""
         old, new = (self._examples(dataset_id, as_of) for as_of in (before, after))
         both = old.keys() & new.keys()
         return {

@@ -79,14 +79,7 @@ class Datasets(NamedResource):
         where: Iterable[Where] = (),
         **conditions: Any,
     ) -> list[dict[str, Any]]:
-        """Return datasets, newest first.
-
-        Args:
-            data_types: Only of these types.
-            metadata: Only with these entries in the metadata.
-            where: Further conditions.
-            conditions: Those of `NamedResource.all`.
-        """
+        """Return datasets, newest first, by the conditions of `NamedResource.all` and some more."""
         more = list(where)
         if data_types:
             more.append(one_of("data_type", data_types))
@@ -95,11 +88,7 @@ class Datasets(NamedResource):
         return super().all(where=more, **conditions)
 
     def delete(self, dataset_id: str) -> None:
-        """Delete a dataset with all versions of its examples, and the comparisons on it.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Delete a dataset with all versions of its examples, and the comparisons on it."""
         # A trigger takes away what belongs to it.
         super().delete(dataset_id)
         self._database.give_back()

@@ -34,12 +34,8 @@ SPLITS_KEY = "dataset_split"
 class ExampleChange:
     """A client's change of one example; None leaves a field as it is.
 
-    Attributes:
-        attachments: Files that are new.
-        kept_attachments: Of the files before, those that stay, with their new names; None keeps
-            them all.
-        from_run: Inputs and outputs are those of the run that it comes from.
-        files_from_run: Names of that run's files that it takes over.
+    Of the files before, `kept_attachments` stay, under their new names; None keeps them all.
+    With `from_run` inputs and outputs are those of the source run, and `files_from_run` its files.
     """
 
     id: str
@@ -63,7 +59,7 @@ _Splits = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class _Operations(ClientBody):
-    """Changes of the attachments of an example."""
+    """Changes of the files before: `{"rename": {old: new}, "retain": [name]}`."""
 
     rename: dict[str, str] = Field(default={})
     retain: list[str] = Field(default=[])
@@ -87,13 +83,7 @@ class _ExampleBody(ClientBody):
 
 
 def example_change(body: Any, *, attachments: Iterable[Attachment] = ()) -> ExampleChange:
-    """Read a client's change of an example.
-
-    Args:
-        body: `{"id"?, "inputs"?, "outputs"?, "metadata"?, "split"?, "created_at"?,
-            "source_run_id"?, "attachments_operations"?}`; the last is
-            `{"rename": {old: new}, "retain": [name]}`, of the files before.
-        attachments: Files that are new.
+    """Read a client's change of an example, with files that are new.
 
     Raises:
         ApiError: 400 if a field is invalid.
@@ -120,12 +110,8 @@ def example_change(body: Any, *, attachments: Iterable[Attachment] = ()) -> Exam
 def examples_of_parts(parts: Iterable[FormPart]) -> list[ExampleChange]:
     """Read the parts of a multipart body.
 
-    Args:
-        parts: Named `{id}`, `{id}.inputs`, `{id}.outputs`, `{id}.attachment.{name}` and
-            `{id}.attachments_operations`.
-
-    Raises:
-        ApiError: 400 where a part is malformed, or holds what this server does not keep.
+    Their names are `{id}`, `{id}.inputs`, `{id}.outputs`, `{id}.attachment.{name}` and
+    `{id}.attachments_operations`.
     """
     found: dict[str, dict[str, Any]] = {}
     files: dict[str, list[Attachment]] = {}
@@ -173,22 +159,14 @@ SCHEMAS = {"inputs": "inputs_schema_definition", "outputs": "outputs_schema_defi
 
 
 def require_schemas(dataset: Mapping[str, Any]) -> None:
-    """Refuse a dataset with something that is not a JSON schema.
-
-    Raises:
-        ApiError: 400 with the name of the field.
-    """
+    """Refuse a dataset with something that is not a JSON schema."""
     for name in SCHEMAS.values():
         if dataset.get(name) is not None:
             _validator(name, dataset[name])
 
 
 def require_fit(dataset: Mapping[str, Any], example: Mapping[str, Any]) -> None:
-    """Refuse an example that does not fit the schemas of its dataset.
-
-    Args:
-        dataset: As it was made.
-        example: Its row: `id`, and `inputs` and `outputs` as JSON.
+    """Refuse an example's row that does not fit the schemas of its dataset.
 
     Raises:
         ApiError: 400 with the example and the place of the fault, and no value.

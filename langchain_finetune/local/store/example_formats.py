@@ -23,12 +23,8 @@ _SINGLE = ("id", "name", "description", "data_type")
 def csv_upload(parts: Iterable[FormPart]) -> tuple[dict[str, Any], list[ExampleChange]]:
     """Read a dataset and its examples from the parts of a form.
 
-    Args:
-        parts: `file`, `input_keys` and `output_keys` (columns, repeated), and the fields of the
-            dataset; its name is that of the file where there is no other.
-
-    Raises:
-        ApiError: 400 where the file is not valid CSV, or lacks a column that a key names.
+    They are `file`, `input_keys` and `output_keys` (columns, repeated), and the fields of the
+    dataset; its name is that of the file where there is no other.
     """
     fields: dict[str, list[FormPart]] = {}
     for part in parts:

@@ -27,14 +27,7 @@ _PAGE = 200
 
 
 class ExampleStore:
-    """All examples of a store's datasets.
-
-    Args:
-        database: Where they are kept.
-        datasets: The datasets that they belong to.
-        attachments: Files that belong to them.
-        versions: The versions of the datasets.
-    """
+    """All examples of a store's datasets."""
 
     def __init__(
         self,
@@ -49,11 +42,7 @@ class ExampleStore:
         self._versions = versions
 
     def get(self, example_id: str, as_of: str | None = None) -> dict[str, Any]:
-        """Return one example, as it was in a version.
-
-        Raises:
-            ApiError: 404 where it did not exist.
-        """
+        """Return one example, as it was in a version."""
         found = self.all(ids=[example_id], as_of=as_of, limit=1, attachments=True)
         if not found:
             raise _unknown_example(example_id)
@@ -74,19 +63,8 @@ class ExampleStore:
     ) -> list[dict[str, Any]]:
         """Return the examples of a version, in the order in which they came.
 
-        Args:
-            dataset_id: Only of this dataset.
-            ids: Only these.
-            as_of: A time; the newest version by default (`latest`).
-            splits: Only of one of these splits.
-            metadata: Only with these entries in the metadata.
-            filter_text: Only those that match this filter.
-            limit: Return at most so many.
-            offset: Skip so many.
-            attachments: Return their files, too.
-
-        Raises:
-            ApiError: 404 for an unknown version, 400 for a malformed filter.
+        Only those of the dataset and with one of the ids, one of the splits and all entries of the
+        metadata; `as_of` is a time or a tag, the newest version by default.
         """
         conditions = [self._versions.condition(as_of, dataset_id)]
         if metadata:
@@ -110,11 +88,7 @@ class ExampleStore:
         return [_answer(row, files.get(str(row["version"])), attachments) for row in rows]
 
     def each(self, dataset_id: str, as_of: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the examples of a version in their order, with little in memory.
-
-        Raises:
-            ApiError: 404 for an unknown version.
-        """
+        """Yield the examples of a version in their order, with little in memory."""
         version = self._versions.condition(as_of, dataset_id)
         place = -1
         while True:
@@ -166,15 +140,7 @@ class ExampleStore:
         return time
 
     def change(self, changes: Iterable[ExampleChange], dataset_id: str | None = None) -> int:
-        """Change examples, all or none; return the version that begins.
-
-        Args:
-            changes: What to overwrite.
-            dataset_id: The dataset that they must be of.
-
-        Raises:
-            ApiError: 404 where one does not exist, 507 where the disk is full.
-        """
+        """Change examples, all or none, of one dataset if named; return the version that begins."""
         self._database.require_room()
         datasets: dict[str, dict[str, Any]] = {}
         with self._database.transaction():
@@ -191,11 +157,7 @@ class ExampleStore:
         return time
 
     def delete(self, example_ids: Iterable[str]) -> None:
-        """End examples; versions before now still have them.
-
-        Raises:
-            ApiError: 404 where one does not exist.
-        """
+        """End examples; versions before now still have them."""
         with self._database.transaction():
             time = self._next_time()
             for example_id in example_ids:
@@ -205,11 +167,7 @@ class ExampleStore:
                 self._touch(old["dataset_id"], time)
 
     def erase(self, example_ids: Iterable[str]) -> None:
-        """Take examples out of all versions; their files go too.
-
-        Raises:
-            ApiError: 404 where one never existed.
-        """
+        """Take examples out of all versions; their files go too."""
         with self._database.transaction():
             for example_id in example_ids:
                 sql = "DELETE FROM example_versions WHERE id = ?"
@@ -220,11 +178,7 @@ class ExampleStore:
     def move(
         self, dataset_id: str, split: str, example_ids: Iterable[str], *, remove: bool = False
     ) -> None:
-        """Put examples into a split, or take them out; one in no split is in the default one.
-
-        Raises:
-            ApiError: 404 where the dataset has no such example.
-        """
+        """Put examples into a split, or take them out; one in no split is in the default one."""
         changes = []
         with self._database.transaction():
             for example_id in example_ids:

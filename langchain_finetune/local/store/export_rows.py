@@ -4,7 +4,7 @@ Source of fact: https://docs.langchain.com/langsmith/data-export
 """
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,7 @@ from typing import Any, Literal
 import orjson
 import zstandard
 
-from langchain_finetune.local.store.run_serialization import v1_run
-from langchain_finetune.local.store.runs import FoundRun
+from langchain_finetune.local.store.run_serialization import FoundRun, v1_run
 from langchain_finetune.local.store.values import TENANT_ID, moment
 
 Format = Literal["Parquet", "JSONL"]
@@ -74,7 +73,7 @@ def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) 
     import pyarrow as pa  # noqa: PLC0415 takes long, and exports are rare
     import pyarrow.parquet as pq  # noqa: PLC0415 as above
 
-    schema = _schema(columns)
+    schema = _schema(pa, columns)
     rows: list[dict[str, Any]] = []
     size = 0
 
@@ -109,18 +108,12 @@ def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) 
 
 def _row(found: FoundRun) -> dict[str, Any]:
     """Return a run by columns; JSON is passed on unread."""
-    run = v1_run(found.row, found.stats, None)
-    more: Mapping[str, Any] = {
-        "tenant_id": TENANT_ID,
-        "is_root": found.row["parent_run_id"] is None,
-        **dict.fromkeys(_COSTS),
-    }
-    return {name: more[name] if name in more else run[name] for name in COLUMNS}
+    run = v1_run(found) | dict.fromkeys(_COSTS)
+    run |= {"tenant_id": TENANT_ID, "is_root": found.row["parent_run_id"] is None}
+    return {name: run[name] for name in COLUMNS}
 
 
-def _schema(columns: Sequence[str]) -> Any:
-    import pyarrow as pa  # noqa: PLC0415 as above
-
+def _schema(pa: Any, columns: Sequence[str]) -> Any:
     kinds = {
         **dict.fromkeys((*_TEXTS, *_JSON), pa.string()),
         **dict.fromkeys(_TIMES, pa.timestamp("us", tz="UTC")),

@@ -25,7 +25,8 @@ from langchain_finetune.local.store.run_queries import (
     cursor_after,
     run_filter,
 )
-from langchain_finetune.local.store.runs import FoundRun, Runs
+from langchain_finetune.local.store.run_serialization import FoundRun
+from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.values import (
     TENANT_ID,
     ClientQuery,
@@ -124,12 +125,6 @@ class Exports(Resource):
     """All exports of a store. One is written at a time, in a thread of its own.
 
     A folder has its name once it is whole; what an engine left unfinished is started again.
-
-    Args:
-        database: Where they are recorded.
-        projects: Whose runs are exported.
-        runs: The runs.
-        folder: Where the files go; it is made with the first export.
     """
 
     table, noun, columns = "exports", "export", "body"
@@ -167,11 +162,7 @@ class Exports(Resource):
         return self._listed((), limit, offset)
 
     def cancel(self, export_id: str) -> dict[str, Any]:
-        """End an export; one that has ended stays as it is.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """End an export; one that has ended stays as it is."""
         with self._database.transaction():
             record = self.get(export_id)
             if record["status"] in _UNFINISHED:
@@ -218,7 +209,11 @@ class Exports(Resource):
             log_failure(logger, "An export", error)
             # Files are gone before the failure shows.
             shutil.rmtree(part, ignore_errors=True)
-            self._fail(export_id, error)
+            # Other messages can quote what was traced.
+            why = error.message if isinstance(error, ApiError) else type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                why = error.strerror
+            self._changed(export_id, status="Failed", finished_at=iso(now()), error=why)
 
     def _write_files(self, record: dict[str, Any], part: Path) -> int:
         root = part / f"tenant_id={TENANT_ID}" / f"session_id={record['session_id']}" / "runs"
@@ -249,13 +244,6 @@ class Exports(Resource):
     def _require_going(self, export_id: str) -> None:
         if self._ended.is_set() or self.get(export_id)["status"] == "Cancelled":
             raise _EndedError
-
-    def _fail(self, export_id: str, error: BaseException) -> None:
-        # Other messages can quote what was traced.
-        why = error.message if isinstance(error, ApiError) else type(error).__name__
-        if isinstance(error, OSError) and error.strerror:
-            why = error.strerror
-        self._changed(export_id, status="Failed", finished_at=iso(now()), error=why)
 
     def _changed(self, export_id: str, **changes: Any) -> dict[str, Any]:
         with self._database.transaction():

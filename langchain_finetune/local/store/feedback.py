@@ -86,14 +86,7 @@ class Feedback(Resource):
     table, noun, columns = "feedback", "feedback", "body"
 
     def add(self, bodies: Iterable[Any]) -> list[dict[str, Any]]:
-        """Keep feedback, all or none; one with a known id replaces the old.
-
-        Args:
-            bodies: `{"id", "run_id", "key", "score", "value", "comment", "correction", ...}`.
-
-        Raises:
-            ApiError: 400 where one has no key or a field is not what it should be.
-        """
+        """Keep feedback, all or none; one with a known id replaces the old."""
         records = [validated(_FeedbackRecord, body).model_dump() for body in bodies]
         with self._database.transaction():
             for record in records:
@@ -102,11 +95,7 @@ class Feedback(Resource):
         return records
 
     def change(self, feedback_id: str, changes: Any) -> dict[str, Any]:
-        """Change score, value, comment or correction.
-
-        Raises:
-            ApiError: 404 if the feedback does not exist.
-        """
+        """Change score, value, comment or correction."""
         if not isinstance(changes, dict):
             raise ApiError(400, "A change of feedback must be a JSON object.")
         with self._database.transaction():
@@ -150,11 +139,7 @@ class Feedback(Resource):
 
 
 def summary(points: Sequence[Any]) -> dict[str, Any]:
-    """Return LangSmith's `feedback_stats` of one key.
-
-    Args:
-        points: Mappings with `score` (number or None), `value` (text or None) and `comment`.
-    """
+    """Return LangSmith's `feedback_stats` of the scores, values and comments of one key."""
     scores = [point["score"] for point in points if point["score"] is not None]
     values = Counter(point["value"] for point in points if point["value"] is not None)
     return {
@@ -206,9 +191,6 @@ class FeedbackConfigs(NamedResource):
         """Make one: `{feedback_key, feedback_config: {type, min?, max?, categories?}, ...}`.
 
         The same one may be made again.
-
-        Raises:
-            ApiError: 400 where it is malformed, or the key has another one.
         """
         record = _checked(body) | {"is_enforced": body.get("is_enforced") is True}
         with self._database.transaction():
@@ -220,11 +202,7 @@ class FeedbackConfigs(NamedResource):
             return known[0]
 
     def change(self, body: Any) -> dict[str, Any]:
-        """Update the given fields of a feedback configuration.
-
-        Raises:
-            ApiError: 404 where the key has none, 400 where it is malformed.
-        """
+        """Update the given fields of a feedback configuration."""
         if not isinstance(body, dict):
             raise ApiError(400, "A feedback configuration must be a JSON object.")
         with self._database.transaction():
@@ -271,10 +249,6 @@ class FeedbackTokens:
     """Tokens by which an app's users leave feedback from their browsers, without the key.
 
     Feedback by a token gets the token's id: who answers again changes the first answer.
-
-    Args:
-        database: Where they are kept.
-        feedback: Where the feedback goes.
     """
 
     def __init__(self, database: Database, feedback: Feedback) -> None:
@@ -282,15 +256,7 @@ class FeedbackTokens:
         self._feedback = feedback
 
     def create(self, body: Any, root: str) -> dict[str, Any]:
-        """Make one: `{run_id, feedback_key, id?, expires_in?, expires_at?}`.
-
-        Args:
-            body: What the client sent.
-            root: The address of this server, which the token's address begins with.
-
-        Raises:
-            ApiError: 400 where it is malformed.
-        """
+        """Make one, its address below `root`: `{run_id, feedback_key, expires_in?, ...}`."""
         asked = validated(_NewToken, body)
         lifetime = dt.timedelta(**asked.expires_in.model_dump()) // _MICROSECOND
         row = {
@@ -313,15 +279,7 @@ class FeedbackTokens:
         return [_token(row, root) for row in rows]
 
     def use(self, token: str, body: Any) -> None:
-        """Leave feedback by a token.
-
-        Args:
-            token: Its id.
-            body: `{score?, value?, comment?, correction?, metadata?}`.
-
-        Raises:
-            ApiError: 404 if the token does not exist, 400 if the body is malformed.
-        """
+        """Leave feedback by a token: `{score?, value?, comment?, correction?, metadata?}`."""
         given = validated(_TokenAnswer, body).model_dump(exclude_none=True)
         row = self._database.row("SELECT * FROM feedback_tokens WHERE id = ?", (token,))
         if row is None or row["expires_at"] < now():

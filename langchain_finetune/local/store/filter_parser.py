@@ -32,13 +32,7 @@ Value: TypeAlias = Scalar | tuple[Scalar, ...]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One condition, such as `gt(latency, 5)`.
-
-    Attributes:
-        comparator: What is asked.
-        field: Of which field; None for `search("text")`, which looks everywhere.
-        value: With what it is compared.
-    """
+    """One condition, such as `gt(latency, 5)`; `search("text")` looks everywhere, in no field."""
 
     comparator: str
     field: str | None
@@ -57,10 +51,7 @@ Expression: TypeAlias = Comparison | Logic
 
 
 def parse_filter(text: str) -> Expression:
-    """Parse a filter.
-
-    Args:
-        text: Such as `and(eq(feedback_key, "user_score"), gt(feedback_score, 0))`.
+    """Parse a filter, such as `and(eq(feedback_key, "user_score"), gt(feedback_score, 0))`.
 
     Raises:
         ApiError: 400 with the place of the fault.
@@ -121,7 +112,7 @@ class _Parser:
 
     def _operands(self, name: str, depth: int) -> tuple[Expression, ...]:
         operands = [self.expression(depth + 1)]
-        while self._take_mark(",)") == ",":
+        while self._mark(",)") == ",":
             operands.append(self.expression(depth + 1))
         if name == "not" and len(operands) > 1:
             raise _fault("not() takes one condition")
@@ -142,7 +133,7 @@ class _Parser:
             self._mark("]")
             return ()
         values = [self._scalar()]
-        while self._take_mark(",]") == ",":
+        while self._mark(",]") == ",":
             values.append(self._scalar())
         return tuple(values)
 
@@ -168,10 +159,7 @@ class _Parser:
         self._position = found.end()
         return found.group("word")
 
-    def _mark(self, mark: str) -> None:
-        self._take_mark(mark)
-
-    def _take_mark(self, marks: str) -> str:
+    def _mark(self, marks: str) -> str:
         found = self._peek()
         if not found.group("mark") or found.group("mark") not in marks:
             raise self._unexpected(" or ".join(f"'{mark}'" for mark in marks))

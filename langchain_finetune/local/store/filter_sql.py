@@ -65,13 +65,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that belong to one row of the table.
+    """Rows that belong to one row of the table; `source` follows `FROM`, with the join in `WHERE`.
 
-    Attributes:
-        source: What follows `FROM`, up to and with the join in `WHERE`.
-        fields: The fields of such a row.
-        joint: Whether conditions side by side in an `and` mean the same row.
-        key: The field that such rows are told apart by, if there is one.
+    If `joint`, conditions side by side in an `and` mean the same row; `key` tells rows apart.
     """
 
     source: str
@@ -82,13 +78,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Filterable:
-    """A table that filters are about.
-
-    Attributes:
-        fields: Its own fields.
-        rows: What belongs to it, by any name.
-        metadata: SQL of its metadata, a JSON object.
-    """
+    """A table that filters are about: fields, rows that belong to it, SQL of its metadata."""
 
     fields: Mapping[str, Field]
     rows: Mapping[str, Rows]
@@ -96,12 +86,7 @@ class Filterable:
 
 
 def filter_condition(expression: Expression, table: Filterable, alias: str) -> Where:
-    """Return the SQL of a filter.
-
-    Args:
-        expression: The parsed filter.
-        table: What its fields mean.
-        alias: The table's name in the query around it.
+    """Return the SQL of a parsed filter on a table of this alias.
 
     Raises:
         ApiError: 400 for an unknown field, or a comparison that makes no sense for its field.
@@ -197,8 +182,8 @@ class _Compiler:
     def _metadata(self, comparison: Comparison) -> Where:
         entries = f"json_each({self.table.metadata.format(a=self.alias)}) AS entry"
         if comparison.comparator == "exists" and isinstance(comparison.value, str):
-            key = Where("entry.key = ?", (comparison.value,))
-            return Where(f"EXISTS (SELECT 1 FROM {entries} WHERE {key.sql})", key.values)  # noqa: S608
+            sql = f"EXISTS (SELECT 1 FROM {entries} WHERE entry.key = ?)"  # noqa: S608
+            return Where(sql, (comparison.value,))
         if comparison.comparator != "has":
             raise _refused('metadata takes has(metadata, \'{"key": "value"}\').')
         return all_of(
@@ -260,11 +245,7 @@ def _search(value: Scalar, field: Field, sql: str) -> Where:
 
 
 def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
-    """Return a value in the store's format of the field.
-
-    Raises:
-        ApiError: 400; it is not a value for such a field.
-    """
+    """Return a value in the store's format of the field, or refuse it."""
     found = _CONVERT[kind](value)
     if found is None:
         # The value itself may be what a user wrote.
@@ -273,11 +254,7 @@ def _converted(value: Scalar, kind: ValueKind, name: str | None) -> Scalar:
 
 
 def _metadata_object(value: Any) -> dict[str, Any]:
-    """Return the object of `has(metadata, ...)`.
-
-    Raises:
-        ApiError: 400; it is not a JSON object in quotes.
-    """
+    """Return the JSON object of `has(metadata, ...)`."""
     try:
         found = orjson.loads(value) if isinstance(value, str) else None
         # What is nested too deep to be written can't be compared.
@@ -292,7 +269,6 @@ def _metadata_object(value: Any) -> dict[str, Any]:
 
 
 def _refused(message: str) -> ApiError:
-    """Return the error for an invalid filter."""
     return ApiError(400, message, code="invalid_filter", param="filter")
 
 

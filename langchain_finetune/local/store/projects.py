@@ -49,11 +49,7 @@ class _NewComparison(ClientBody):
 
 
 class ProjectStore(NamedResource):
-    """The projects of a store. There is always one called `default`, as in LangSmith.
-
-    Args:
-        database: Where they are kept.
-    """
+    """The projects of a store. There is always one called `default`, as in LangSmith."""
 
     table, noun, order = "projects", "project", "start_time DESC, id"
 
@@ -68,11 +64,7 @@ class ProjectStore(NamedResource):
             return self._id_of(name) or self._add(_NewProject(name=name))
 
     def create(self, body: Any, *, upsert: bool) -> dict[str, Any]:
-        """Make a project from a `TracerSessionCreate`: `{name, id?, description?, extra?}`.
-
-        Raises:
-            ApiError: 409 where one of that name exists and `upsert` is false.
-        """
+        """Make a project from a `TracerSessionCreate`: `{name, id?, description?, extra?}`."""
         asked = validated(_NewProject, body)
         with self._database.transaction():
             known = self._id_of(asked.name)
@@ -81,12 +73,7 @@ class ProjectStore(NamedResource):
             return self.get(known or self._add(asked))
 
     def change(self, project_id: str, body: Any) -> dict[str, Any]:
-        """Update the given fields: `{name?, description?, extra?, end_time?}`.
-
-        Raises:
-            ApiError: 404 if it does not exist, 409 if the name is taken, 400 if a field
-                is not what it should be.
-        """
+        """Update the given fields: `{name?, description?, extra?, end_time?}`."""
         asked = validated(_ProjectChange, body)
         with self._database.transaction():
             self.get(project_id)
@@ -102,11 +89,7 @@ class ProjectStore(NamedResource):
             return self.get(project_id)
 
     def delete(self, project_id: str) -> None:
-        """Delete a project with all its runs and their feedback.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Delete a project with all its runs and their feedback."""
         project_id = self.get(project_id)["id"]
         with self._database.transaction():
             # A trigger takes away what belongs to a run.
@@ -117,14 +100,8 @@ class ProjectStore(NamedResource):
     def compare(self, body: Any) -> dict[str, Any]:
         """Make a comparison of experiments, which pairwise feedback belongs to.
 
-        LangSmith calls it a comparative experiment.
-
-        Args:
-            body: `{id?, name?, experiment_ids, reference_dataset_id, description?, extra?}`.
-
-        Raises:
-            ApiError: 400 where it names no experiments or no dataset, 404 where one of the
-                experiments does not exist, 409 where there is a comparison of this id.
+        LangSmith calls it a comparative experiment:
+        `{id?, name?, experiment_ids, reference_dataset_id, description?, extra?}`.
         """
         asked = validated(_NewComparison, body)
         projects = [self.get(each) for each in asked.experiment_ids]

@@ -1,7 +1,6 @@
 """Annotation queues: runs that await review."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -48,16 +47,6 @@ class _NewQueue(_QueueChange):
     name: Name
 
 
-@dataclass(frozen=True)
-class QueuedRun:
-    """A run in a queue: when it came, and when it was reviewed."""
-
-    queue_id: str
-    run_id: str
-    added_at: str
-    reviewed_at: str | None
-
-
 class Queues(NamedResource):
     """All annotation queues of a store.
 
@@ -67,12 +56,7 @@ class Queues(NamedResource):
     table, noun = "queues", "annotation queue"
 
     def create(self, body: Any) -> dict[str, Any]:
-        """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`.
-
-        Raises:
-            ApiError: 400 where it has no name or a field is not what it should be, 409 where one
-                of its id exists.
-        """
+        """Make a queue: `{name, id?, description?, rubric_instructions?, rubric_items?}`."""
         asked = validated(_NewQueue, body)
         with self._database.transaction():
             self._require_new("id", asked.id)
@@ -80,11 +64,7 @@ class Queues(NamedResource):
             return self.get(asked.id)
 
     def change(self, queue_id: str, body: Any) -> dict[str, Any]:
-        """Update the given fields of those that `create` accepts.
-
-        Raises:
-            ApiError: 404 if the queue does not exist, 400 if a field is invalid.
-        """
+        """Update the given fields of those that `create` accepts."""
         columns = validated(_QueueChange, body).columns() | {"updated_at": now()}
         with self._database.transaction():
             self.get(queue_id)
@@ -100,21 +80,13 @@ class Queues(NamedResource):
         return self.all(where=[Where(holds, (run_id,))])
 
     def delete(self, queue_id: str) -> None:
-        """Delete a queue; the runs stay.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Delete a queue; the runs stay."""
         with self._database.transaction():
             super().delete(queue_id)
             self._database.run("DELETE FROM queued_runs WHERE queue_id = ?", (queue_id,))
 
     def add(self, queue_id: str, run_ids: Iterable[str]) -> None:
-        """Add runs to a queue; runs that are already in it keep their position.
-
-        Raises:
-            ApiError: 404 if the queue does not exist.
-        """
+        """Add runs to a queue; runs that are already in it keep their position."""
         self.get(queue_id)
         with self._database.transaction():
             for run_id in run_ids:
@@ -125,21 +97,13 @@ class Queues(NamedResource):
                 )
 
     def remove(self, queue_id: str, run_id: str) -> None:
-        """Take a run out of a queue.
-
-        Raises:
-            ApiError: 404 where it is not in it.
-        """
+        """Take a run out of a queue."""
         sql = "DELETE FROM queued_runs WHERE queue_id = ? AND run_id = ?"
         if not self._database.run(sql, (queue_id, run_id)):
             raise _not_queued(run_id)
 
     def review(self, queue_id: str, run_id: str, time: Any) -> None:
-        """Record when a run of a queue was reviewed; None means that it waits again.
-
-        Raises:
-            ApiError: 404 where it is not in it, 400 where the time is not one.
-        """
+        """Record when a run of a queue was reviewed; None means that it waits again."""
         reviewed = micros(time)
         if time is not None and reviewed is None:
             raise ApiError(400, "last_reviewed_time must be a time.", param="last_reviewed_time")
@@ -149,32 +113,18 @@ class Queues(NamedResource):
 
     def runs(
         self, queue_id: str, *, status: str | None = None, limit: int, offset: int
-    ) -> list[QueuedRun]:
-        """Return the items of a queue, oldest first.
-
-        Args:
-            queue_id: The queue.
-            status: Only what waits (`needs_my_review`), or what was reviewed (`completed`).
-            limit: Return at most so many.
-            offset: Skip so many.
-
-        Raises:
-            ApiError: 404 if the queue does not exist, 400 for an unknown status.
-        """
+    ) -> list[dict[str, Any]]:
+        """Return the runs in a queue and since when, oldest first; of one status, if given."""
         rows = self._database.rows(
-            f"SELECT q.run_id, q.added_at, q.reviewed_at {self._source(queue_id, status)} "
-            "ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",
+            "SELECT q.queue_id, q.run_id, q.added_at, q.reviewed_at "
+            f"{self._source(queue_id, status)} ORDER BY q.added_at, q.rowid LIMIT ? OFFSET ?",
             (queue_id, limit, offset),
         )
-        return [
-            QueuedRun(
-                queue_id,
-                row["run_id"],
-                iso(row["added_at"]),
-                None if row["reviewed_at"] is None else iso(row["reviewed_at"]),
-            )
-            for row in rows
-        ]
+        for row in rows:
+            reviewed = row.pop("reviewed_at")
+            row["added_at"] = iso(row["added_at"])
+            row["last_reviewed_time"] = None if reviewed is None else iso(reviewed)
+        return rows
 
     def size(self, queue_id: str, status: str | None = None) -> int:
         """Return the number of runs in a queue, optionally of one status."""

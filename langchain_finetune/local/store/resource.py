@@ -11,18 +11,7 @@ from langchain_finetune.local.store.sql_functions import contains
 
 
 class Resource:
-    """Records of one table.
-
-    Args:
-        database: Where they are kept.
-
-    Attributes:
-        table: The table.
-        noun: What people call one record.
-        key: The column of its id.
-        columns: What is read of it.
-        order: How it is listed.
-    """
+    """Records of one table; `noun` is what people call one, and `key` the column of its id."""
 
     table: ClassVar[str]
     noun: ClassVar[str]
@@ -46,11 +35,7 @@ class Resource:
         return found[0]
 
     def delete(self, record_id: str) -> None:
-        """Delete one record.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Delete one record."""
         with self._database.transaction():
             self.get(record_id)
             sql = f"DELETE FROM {self.table} WHERE {self.key} = ?"  # noqa: S608 constant names
@@ -73,11 +58,7 @@ class Resource:
 
 
 class NamedResource(Resource):
-    """Records of one table that clients find by id or name.
-
-    Attributes:
-        name: The column of the name.
-    """
+    """Records of one table that clients find by id or name."""
 
     name: ClassVar[str] = "name"
 
@@ -91,16 +72,7 @@ class NamedResource(Resource):
         limit: int = 100,
         offset: int = 0,
     ) -> list[dict[str, Any]]:
-        """Return the records that meet all conditions, in the table's order; newest first.
-
-        Args:
-            ids: Only these.
-            name: Only the one of this name.
-            name_contains: Only those whose name contains this, in any case.
-            where: Further conditions.
-            limit: Return at most so many.
-            offset: Skip so many.
-        """
+        """Return the records that meet all conditions, in the table's order; newest first."""
         conditions = list(where)
         if ids:
             conditions.append(one_of(self.key, ids))

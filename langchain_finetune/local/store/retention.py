@@ -60,11 +60,9 @@ _NEVER = 2**62
 
 @dataclass(frozen=True)
 class Limits:
-    """What runs may take; None is no limit.
+    """How many days a trace stays after its last run ended, and how large the file may be.
 
-    Attributes:
-        days: A trace goes so many days after its last run ended.
-        size_bytes: What the store's file may hold.
+    None is no limit.
     """
 
     days: float | None = None
@@ -82,12 +80,7 @@ def limits_of(environment: Mapping[str, str] = os.environ) -> Limits:
 
 
 class Retention:
-    """Deletes old traces, in a thread of its own and whenever room is needed.
-
-    Args:
-        database: Where the runs are kept.
-        limits: What they may take.
-    """
+    """Deletes old traces, in a thread of its own and whenever room is needed."""
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database

@@ -60,15 +60,7 @@ _COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name"
 
 @dataclass(frozen=True)
 class RunChange:
-    """One post or patch.
-
-    Attributes:
-        kind: Which of the two.
-        run_id: The run.
-        values: New values by column; None never occurs.
-        project_name: The project that it names.
-        project_id: The project that it names by id.
-    """
+    """One post or patch; its `values` by column are never None."""
 
     kind: RunChangeKind
     run_id: str
@@ -80,16 +72,9 @@ class RunChange:
 def run_change(
     kind: RunChangeKind, body: Any, large: Mapping[str, bytes] | None = None
 ) -> RunChange:
-    """Read a change as a client sends it.
+    """Read a change as a client sends it; of a patch only `id` is required.
 
-    Args:
-        kind: Post or patch.
-        body: `{"id", "name", "run_type", "start_time", "trace_id", "dotted_order",
-            "session_name", ...}`; of a patch only `id` is required.
-        large: Fields that came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
-
-    Raises:
-        ApiError: 400 if a field is invalid.
+    `large` fields came beside the body, as JSON: those of `JSON_COLUMNS`, and `error`.
     """
     asked = validated(_RunBody, body)
     values = {name: value for name, value in vars(asked).items() if name in _COLUMNS}
@@ -116,12 +101,9 @@ def run_change(
 def merged(
     old: Mapping[str, Any], change: RunChange, parent: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the row after a change.
+    """Return the row after a change; the old one is `{}` for a new run.
 
-    Args:
-        old: The row before, `{}` for a new run.
-        change: What came.
-        parent: The parent's row where it is known; gives trace and order if the run has none.
+    The parent's row, where it is known, gives trace and order if the run has none.
     """
     known = {name: value for name, value in old.items() if value is not None}
     row = {**change.values, **known} if change.kind == "post" else {**known, **change.values}
@@ -149,17 +131,19 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     found = extra.get("metadata")
     metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     thread = next((metadata[key] for key in _THREAD_KEYS if metadata.get(key)), None)
-    counts = token_counts(metadata, orjson.loads(row.get("outputs") or "{}"))
-    is_llm = row.get("run_type") == "llm"
+    prompt = completion = total = None
+    if row.get("run_type") == "llm":
+        outputs = orjson.loads(row.get("outputs") or "{}")
+        prompt, completion, total = _token_counts(metadata, outputs)
     status = "error" if row.get("error") else "success" if row.get("end_time") else "pending"
     return {
         "status": status,
         "metadata": dumps(metadata, "metadata"),
         "thread_id": None if thread is None else json_text(thread),
         "first_token_time": first_token_time(orjson.loads(row.get("events") or "[]")),
-        "prompt_tokens": counts.prompt if is_llm else None,
-        "completion_tokens": counts.completion if is_llm else None,
-        "total_tokens": counts.total if is_llm else None,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
     }
 
 
@@ -174,22 +158,13 @@ def _checked(name: str, value: Any, data: bytes) -> str | None:
     return data.decode()
 
 
-@dataclass(frozen=True)
-class TokenCounts:
-    """Token counts of an llm run; None if unknown."""
+def _token_counts(
+    metadata: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> tuple[int | None, int | None, int | None]:
+    """Return the token counts of an llm run: prompt, completion, total; None if unknown.
 
-    prompt: int | None = None
-    completion: int | None = None
-    total: int | None = None
-
-
-def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> TokenCounts:
-    """Return the token counts of a run.
-
-    Args:
-        metadata: The run's `extra.metadata`; LangChain's tracer leaves `usage_metadata` there.
-        outputs: The run's outputs; `@traceable` functions leave `usage_metadata` there, OpenAI
-            answers `usage`, and LangChain before 2024 `llm_output.token_usage`.
+    LangChain's tracer leaves `usage_metadata` in the metadata. In the outputs `@traceable`
+    functions leave it, OpenAI `usage`, and LangChain before 2024 `llm_output.token_usage`.
     """
     for usage in _usages(metadata, outputs):
         prompt = _count(usage, "input_tokens", "prompt_tokens")
@@ -198,8 +173,8 @@ def token_counts(metadata: Mapping[str, Any], outputs: Mapping[str, Any]) -> Tok
         if total is None and prompt is not None and completion is not None:
             total = prompt + completion
         if total is not None or prompt is not None or completion is not None:
-            return TokenCounts(prompt, completion, total)
-    return TokenCounts()
+            return prompt, completion, total
+    return None, None, None
 
 
 def first_token_time(events: list[Any]) -> int | None:

@@ -26,14 +26,7 @@ V2_PAGE = 1000
 
 @dataclass(frozen=True)
 class RunSearch:
-    """A search for runs.
-
-    Attributes:
-        where: Condition on `runs AS r`.
-        fields: What to return of each run, in the names of the API that asks; None for all.
-        limit: At most so many.
-        ascending: Oldest first.
-    """
+    """A search for runs: a condition on `runs AS r`, and the fields to return (None for all)."""
 
     where: Where
     fields: frozenset[str] | None
@@ -165,11 +158,7 @@ def v1_query(body: Any) -> RunSearch:
 
 
 def v2_query(body: Any) -> RunSearch:
-    """Read the body of `POST /v2/runs/query`; its window begins a day ago, as LangSmith's does.
-
-    Raises:
-        ApiError: 400 where it is malformed.
-    """
+    """Read the body of `POST /v2/runs/query`; its window begins a day ago, as LangSmith's does."""
     asked = validated(_V2Query, body)
     return RunSearch(
         where=all_of([*asked.conditions(), *after_run(asked.cursor, ascending=False)]),
@@ -189,11 +178,7 @@ def cursor_after(run: Any) -> str:
 
 
 def after_run(cursor: str | None, *, ascending: bool) -> list[Where]:
-    """Return the condition that runs come behind a cursor, if there is one.
-
-    Raises:
-        ApiError: 400 where the cursor is not one of this server.
-    """
+    """Return the condition that runs come behind a cursor, if there is one."""
     sign = ">" if ascending else "<"
     return [Where(f"(r.start_time, r.id) {sign} (?, ?)", read_cursor(cursor))] if cursor else []
 
@@ -204,11 +189,7 @@ def cursor_of(time: int, name: str) -> str:
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
-    """Return the time and the id of a cursor.
-
-    Raises:
-        ApiError: 400 where the cursor is not one of this server.
-    """
+    """Return the time and the id of a cursor."""
     try:
         time, name = orjson.loads(base64.urlsafe_b64decode(cursor))
     except (binascii.Error, TypeError, ValueError, RecursionError):
@@ -219,11 +200,7 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 
 
 def run_filter(text: str, alias: str = "r") -> Where:
-    """Return the condition of a filter in LangSmith's language on `runs`.
-
-    Raises:
-        ApiError: 400 where it is malformed.
-    """
+    """Return the condition of a filter in LangSmith's language on `runs`."""
     return filter_condition(parse_filter(text), RUN_FILTERS, alias)
 
 

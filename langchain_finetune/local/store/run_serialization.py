@@ -1,6 +1,7 @@
 """Runs as both of LangSmith's APIs show them. Pure functions; JSON goes out as it came in."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -11,19 +12,23 @@ from langchain_finetune.local.store.values import iso
 StoredRun = Mapping[str, Any]
 Stats = Mapping[str, Any] | None
 
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run's row, with a summary of its feedback and its attachments if requested."""
+
+    row: StoredRun
+    stats: Stats
+    attachments: Links = field(default_factory=dict)
+
+
 V1_ALWAYS = frozenset(
     {"id", "name", "run_type", "start_time", "trace_id", "session_id", "status", "dotted_order"}
 )
 """Fields that come whatever is selected: without them LangSmith's client can't make a `Run`."""
 
-_HEAVY = {
-    "inputs": "inputs",
-    "outputs": "outputs",
-    "events": "events",
-    "extra": "extra",
-    "serialized": "serialized",
-    "manifest": "serialized",
-}
+_HEAVY = {name: name for name in ("inputs", "outputs", "events", "extra", "serialized")}
+_HEAVY["manifest"] = "serialized"
 
 
 def heavy_columns(fields: frozenset[str] | None) -> list[str]:
@@ -32,43 +37,26 @@ def heavy_columns(fields: frozenset[str] | None) -> list[str]:
     return sorted(wanted)
 
 
-def v1_run(
-    row: StoredRun, stats: Stats, fields: frozenset[str] | None, attachments: Links | None = None
-) -> dict[str, Any]:
+def v1_run(found: FoundRun, fields: frozenset[str] | None = None) -> dict[str, Any]:
     """Return a run as LangSmith's first API has it (`langsmith.schemas.Run`)."""
     shown = {
-        name: field(row, stats)
-        for name, field in _V1.items()
+        name: show(found.row, found.stats)
+        for name, show in _V1.items()
         if fields is None or name in fields or name in V1_ALWAYS
     }
     if fields is None or "s3_urls" in fields:
-        shown["s3_urls"] = attachment_urls(attachments or {})
+        shown["s3_urls"] = attachment_urls(found.attachments)
     return shown
 
 
-def v2_run(
-    row: StoredRun,
-    stats: Stats,
-    fields: frozenset[str],
-    attachments: Links | None = None,
-    root: str = "",
-) -> dict[str, Any]:
+def v2_run(found: FoundRun, fields: frozenset[str], root: str) -> dict[str, Any]:
     """Return a run as `POST /v2/runs/query` returns it (`langsmith.types.Run`).
 
-    What a local store does not know, such as costs, is absent.
-
-    Args:
-        row: The run.
-        stats: Summary of its feedback.
-        fields: What is asked for.
-        attachments: Its files.
-        root: Where the addresses of files begin, such as `http://127.0.0.1:8123`.
+    What a local store does not know, such as costs, is absent. Files' addresses begin with `root`.
     """
-    shown = {name: field(row, stats) for name, field in _V2.items() if name in fields}
+    shown = {name: show(found.row, found.stats) for name, show in _V2.items() if name in fields}
     if "attachments" in fields:
-        shown["attachments"] = {
-            name: root + link.path for name, link in (attachments or {}).items()
-        }
+        shown["attachments"] = {name: root + link.path for name, link in found.attachments.items()}
     return shown
 
 

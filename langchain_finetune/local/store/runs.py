@@ -1,18 +1,18 @@
 """The runs of a store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
-from langchain_finetune.local.store.attachments import Attachment, Attachments, Links
+from langchain_finetune.local.store.attachments import Attachment, Attachments
 from langchain_finetune.local.store.feedback import Feedback, summary
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
 from langchain_finetune.local.store.run_queries import RunSearch
-from langchain_finetune.local.store.run_serialization import heavy_columns
+from langchain_finetune.local.store.run_serialization import FoundRun, heavy_columns
 from langchain_finetune.local.store.values import iso
 
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
@@ -21,15 +21,6 @@ _LIGHT = (
     "error, tags, reference_example_id, status, metadata, thread_id, first_token_time, "
     "prompt_tokens, completion_tokens, total_tokens"
 )
-
-
-@dataclass(frozen=True)
-class FoundRun:
-    """A run's row, with a summary of its feedback and its attachments if requested."""
-
-    row: Mapping[str, Any]
-    stats: Mapping[str, Any] | None
-    attachments: Links = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,13 +35,7 @@ class Runs:
     """All runs of a store.
 
     A run of which only a patch has come so far is kept, and shown once its post has come too.
-
-    Args:
-        database: Where they are kept.
-        projects: Where unknown projects are made.
-        feedback: Feedback on the runs.
-        attachments: Files that came with them.
-        make_room: Called before runs are taken in; it may raise to refuse them.
+    `make_room` is called before runs are taken in; it may raise to refuse them.
     """
 
     def __init__(
@@ -73,12 +58,7 @@ class Runs:
         attachments: Mapping[str, Iterable[Attachment]] | None = None,
         feedback: Sequence[Any] = (),
     ) -> None:
-        """Take in posts and patches, and what came with them, all or none.
-
-        Args:
-            changes: Posts and patches.
-            attachments: Files by the runs that they belong to.
-            feedback: Feedback as clients send it.
+        """Take in posts and patches, and the files and feedback that came with them, all or none.
 
         Raises:
             ApiError: 404 where one names a project by an id that there isn't, 400 for malformed
@@ -113,15 +93,7 @@ class Runs:
         return FoundRuns(runs, has_more)
 
     def get(self, run_id: str, project_id: str | None = None) -> FoundRun:
-        """Return one run.
-
-        Args:
-            run_id: Its id.
-            project_id: Where it must lie; anywhere by default.
-
-        Raises:
-            ApiError: 404 if it does not exist.
-        """
+        """Return one run, if it is in that project; anywhere by default."""
         row = self._row(run_id)
         if row is None or not row["posted"] or project_id not in (None, row["project_id"]):
             raise ApiError(404, f"There is no run {run_id}.", code="run_not_found")
@@ -141,9 +113,7 @@ class Runs:
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of the runs that meet a condition on `runs AS r`.
 
-        Returns:
-            Counts, tokens, latencies in seconds, as `client.get_run_stats` has them; costs are
-            not known here, and are absent.
+        As `client.get_run_stats` has them: latencies in seconds; costs are not known, and absent.
         """
         source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
         [found] = self._database.search(

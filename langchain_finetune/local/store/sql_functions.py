@@ -30,12 +30,7 @@ def casefold(text: str | None) -> str | None:
 
 
 def json_contains(data: str | None, needle: str) -> bool:
-    """Return whether any string in JSON, a key or a value, contains a text.
-
-    Args:
-        data: JSON of any depth, as a client sent it.
-        needle: What to look for, its case folded.
-    """
+    """Return whether any string in JSON, a key or a value, contains a text in folded case."""
     if data is None:
         return False
     # Most rows don't: an untouched string of JSON would hold the needle as JSON writes it.

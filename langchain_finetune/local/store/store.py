@@ -23,26 +23,9 @@ NO_LIMITS = Limits()
 
 
 class RunStore:
-    """Everything that apps trace into the engine. Threads may share it.
+    """Everything that apps trace into the engine; its file is created in a folder that must exist.
 
-    Args:
-        path: Its SQLite file; created if missing, in a folder that must exist.
-        limits: How long runs stay, and how much room they may take; no limits by default.
-
-    Attributes:
-        projects: What LangSmith's API calls sessions, and comparisons of them.
-        retention: Deletes old runs.
-        attachments: Files of runs and examples.
-        feedback: Feedback on runs.
-        feedback_configs: How feedback is interpreted.
-        feedback_tokens: Tokens that allow feedback without the key.
-        runs: The runs.
-        threads: Conversations that runs belong to.
-        queues: Runs that await review.
-        datasets: The datasets.
-        versions: Their versions.
-        examples: Their examples, in all versions.
-        exports: Files that its runs were written to.
+    Threads may share it. What a client gets wrong raises `ApiError` with the status of the answer.
     """
 
     def __init__(self, path: Path, limits: Limits = NO_LIMITS) -> None:

@@ -15,14 +15,7 @@ from langchain_finetune.local.store.run_queries import (
     run_filter,
     v2_fields,
 )
-from langchain_finetune.local.store.values import (
-    ClientQuery,
-    ClientTime,
-    Id,
-    iso,
-    now,
-    validated,
-)
+from langchain_finetune.local.store.values import ClientQuery, ClientTime, Id, iso, now, validated
 
 
 class ThreadTraces(ClientQuery):
@@ -44,11 +37,7 @@ class ThreadTraces(ClientQuery):
                 yield run_filter(text)
 
     def search(self, thread_id: str) -> RunSearch:
-        """Return the query of a thread's root runs.
-
-        Raises:
-            ApiError: 400 where a filter or the cursor is malformed.
-        """
+        """Return the query of a thread's root runs."""
         where = all_of(
             [
                 *self.conditions(),
@@ -89,11 +78,7 @@ class TracesQuery(ClientQuery):
 
 
 class Threads:
-    """All threads of a store.
-
-    Args:
-        database: Where the runs are kept.
-    """
+    """All threads of a store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -101,12 +86,7 @@ class Threads:
     def find(self, body: Any) -> dict[str, Any]:
         """Answer `POST /v2/threads/query`: the threads with a root run that fits, newest first.
 
-        Args:
-            body: `{"project_id", "min_start_time", "max_start_time", "filter", "cursor", ...}`;
-                the window begins a day ago where it does not say when.
-
-        Raises:
-            ApiError: 400 where it is malformed.
+        The window begins a day ago where the body does not say when.
         """
         asked = validated(_ThreadsQuery, body)
         since = now() - DAY if asked.min_start_time is None else asked.min_start_time
@@ -127,15 +107,14 @@ class Threads:
         page = rows[: asked.page_size]
         more = len(rows) > asked.page_size
         return {
-            "items": [_answer(row) for row in page],
+            "items": [
+                {
+                    "thread_id": row["thread_id"],
+                    "count": row["count"],
+                    "min_start_time": iso(row["first"]),
+                    "max_start_time": iso(row["last"]),
+                }
+                for row in page
+            ],
             "next_cursor": cursor_of(page[-1]["last"], page[-1]["thread_id"]) if more else None,
         }
-
-
-def _answer(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "thread_id": row["thread_id"],
-        "count": row["count"],
-        "min_start_time": iso(row["first"]),
-        "max_start_time": iso(row["last"]),
-    }

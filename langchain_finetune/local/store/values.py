@@ -33,9 +33,8 @@ def now() -> int:
 def micros(value: Any) -> int | None:
     """Return a client's time, or None if it is not a valid time.
 
-    Args:
-        value: ISO 8601 text, where no offset means UTC, or milliseconds since 1970, as old
-            LangSmith clients in JavaScript wrote them.
+    It is ISO 8601 text, where no offset means UTC, or milliseconds since 1970, as old LangSmith
+    clients in JavaScript wrote them.
     """
     try:
         if isinstance(value, str):

@@ -57,12 +57,8 @@ def read_batch(
 ) -> tuple[list[RunChange], dict[str, list[Attachment]], list[Any]]:
     """Return changes of runs, attachments by run, and feedback of `POST /runs/multipart`.
 
-    Args:
-        parts: Named `post.<id>`, `patch.<id>`, `<kind>.<id>.<field>`, `feedback.<id>` and
-            `attachment.<id>.<name>`.
-
-    Raises:
-        ApiError: 400 where a part is malformed.
+    Parts are named `post.<id>`, `patch.<id>`, `<kind>.<id>.<field>`, `feedback.<id>` and
+    `attachment.<id>.<name>`.
     """
     changes: list[RunChange] = []
     attachments: dict[str, list[Attachment]] = {}

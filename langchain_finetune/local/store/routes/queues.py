@@ -8,7 +8,7 @@ from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.bodies import Json, answer
-from langchain_finetune.local.store.queues import QueuedRun, Queues
+from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.run_serialization import v1_run
 from langchain_finetune.local.store.store import RunStore
 from langchain_finetune.local.store.values import (
@@ -199,7 +199,7 @@ def create_queue_items_router(store: RunStore) -> APIRouter:
 def _read(
     store: RunStore,
     queue_id: str,
-    form: Callable[[RunStore, QueuedRun], dict[str, Any]],
+    form: Callable[[RunStore, dict[str, Any]], dict[str, Any]],
     *,
     status: str | None,
     limit: int,
@@ -223,26 +223,25 @@ def _remove(store: RunStore, queue_id: str, run_ids: list[str]) -> None:
             store.queues.remove(queue_id, run_id)
 
 
-def _run(store: RunStore, queued: QueuedRun) -> dict[str, Any]:
-    found = store.runs.get(queued.run_id)
+def _run(store: RunStore, queued: dict[str, Any]) -> dict[str, Any]:
     return {
-        **v1_run(found.row, found.stats, None, found.attachments),
-        "queue_run_id": queued.run_id,
-        "added_at": queued.added_at,
-        "last_reviewed_time": queued.reviewed_at,
+        **v1_run(store.runs.get(queued["run_id"])),
+        "queue_run_id": queued["run_id"],
+        "added_at": queued["added_at"],
+        "last_reviewed_time": queued["last_reviewed_time"],
     }
 
 
-def _item(store: RunStore, queued: QueuedRun) -> dict[str, Any]:
-    run = store.runs.get(queued.run_id).row
+def _item(store: RunStore, queued: dict[str, Any]) -> dict[str, Any]:
+    run = store.runs.get(queued["run_id"]).row
     return {
-        "id": queued.run_id,
+        "id": queued["run_id"],
         "item_type": "RUN",
-        "run_id": queued.run_id,
-        "queue_id": queued.queue_id,
+        "run_id": queued["run_id"],
+        "queue_id": queued["queue_id"],
         "project_id": run["project_id"],
         "start_time": iso(run["start_time"]),
-        "added_at": queued.added_at,
-        "effective_added_at": queued.added_at,
-        "last_reviewed_time": queued.reviewed_at,
+        "added_at": queued["added_at"],
+        "effective_added_at": queued["added_at"],
+        "last_reviewed_time": queued["last_reviewed_time"],
     }

@@ -1,7 +1,6 @@
 """All routes of the run store, under the prefixes that LangSmith's clients use."""
 
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -32,13 +31,10 @@ LANGSMITH_VERSION = "0.16.0"
 
 
 def create_store_router(store: RunStore) -> APIRouter:
-    """Return all routes of a run store; the app adds authentication and the shape of errors.
-
-    Args:
-        store: Where everything is kept. Its routes raise `ApiError`.
-    """
+    """Return all routes of a run store; the app adds authentication and the shape of errors."""
     router = APIRouter()
-    info = _create_info_router()
+    info = APIRouter()
+    info.get("/info", name="info")(_info)
     parts = (
         create_ingest_router(store),
         create_runs_router(store),
@@ -64,37 +60,28 @@ def create_store_router(store: RunStore) -> APIRouter:
     return router
 
 
-def _create_info_router() -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/info")
-    def info() -> Response:
-        return answer(_info())
-
-    return router
-
-
-def _info() -> dict[str, Any]:
-    """Return what this server can do."""
-    return {
-        "version": LANGSMITH_VERSION,
-        "license_expiration_time": None,
-        "instance_flags": {
-            "zstd_compression_enabled": True,
-            "dataset_examples_multipart_enabled": True,
-            "examples_multipart_enabled": False,
-            # Both ways of reading runs are there.
-            "ch_query_enabled": True,
-            "sdb_query_enabled": True,
-        },
-        "batch_ingest_config": {
-            "use_multipart_endpoint": True,
-            "scale_up_qsize_trigger": 1000,
-            "scale_up_nthreads_limit": 4,
-            "scale_down_nempty_trigger": 4,
-            "size_limit": 100,
-            "size_limit_bytes": 20 * 2**20,
-        },
-        # By this the package recognises its own engine.
-        "langchain_finetune": {"version": version("langchain-finetune")},
-    }
+def _info() -> Response:
+    return answer(
+        {
+            "version": LANGSMITH_VERSION,
+            "license_expiration_time": None,
+            "instance_flags": {
+                "zstd_compression_enabled": True,
+                "dataset_examples_multipart_enabled": True,
+                "examples_multipart_enabled": False,
+                # Both ways of reading runs are there.
+                "ch_query_enabled": True,
+                "sdb_query_enabled": True,
+            },
+            "batch_ingest_config": {
+                "use_multipart_endpoint": True,
+                "scale_up_qsize_trigger": 1000,
+                "scale_up_nthreads_limit": 4,
+                "scale_down_nempty_trigger": 4,
+                "size_limit": 100,
+                "size_limit_bytes": 20 * 2**20,
+            },
+            # By this the package recognises its own engine.
+            "langchain_finetune": {"version": version("langchain-finetune")},
+        }
+    )

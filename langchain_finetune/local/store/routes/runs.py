@@ -7,14 +7,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from langchain_finetune.local.store.bodies import Json, Root, Texts, answer
-from langchain_finetune.local.store.run_queries import (
-    cursor_after,
-    v1_query,
-    v2_fields,
-    v2_query,
-)
-from langchain_finetune.local.store.run_serialization import v1_run, v2_run
-from langchain_finetune.local.store.runs import FoundRun, FoundRuns
+from langchain_finetune.local.store.run_queries import cursor_after, v1_query, v2_fields, v2_query
+from langchain_finetune.local.store.run_serialization import FoundRun, v1_run, v2_run
+from langchain_finetune.local.store.runs import FoundRuns
 from langchain_finetune.local.store.store import RunStore
 from langchain_finetune.local.store.threads import ThreadTraces, TracesQuery
 from langchain_finetune.local.store.values import ClientQuery, Id, validated
@@ -38,7 +33,7 @@ def create_runs_router(store: RunStore) -> APIRouter:
     def query_runs(body: Json) -> Response:
         query = v1_query(body)
         page = store.runs.find(query)
-        runs = [_v1(found, query.fields) for found in page.runs]
+        runs = [v1_run(found, query.fields) for found in page.runs]
         return answer({"runs": runs, "cursors": {"next": _next(page)}})
 
     @router.post("/runs/stats")
@@ -47,7 +42,7 @@ def create_runs_router(store: RunStore) -> APIRouter:
 
     @router.get("/runs/{run_id}")
     def read_run(run_id: Id) -> Response:
-        return answer(_v1(store.runs.get(run_id), None))
+        return answer(v1_run(store.runs.get(run_id)))
 
     return router
 
@@ -60,13 +55,13 @@ def create_v2_router(store: RunStore) -> APIRouter:
     def query_runs(body: Json, root: Root) -> Response:
         query = v2_query(body)
         page = store.runs.find(query)
-        items = [_v2(found, query.fields or frozenset(), root) for found in page.runs]
+        items = [v2_run(found, query.fields or frozenset(), root) for found in page.runs]
         return answer({"items": items, "next_cursor": _next(page)})
 
     @router.get("/runs/{run_id}")
     def read_run(run_id: Id, project_id: Id, root: Root, selects: Texts = None) -> Response:
         found = store.runs.get(run_id, project_id)
-        return answer(_v2(found, v2_fields(selects or []), root))
+        return answer(v2_run(found, v2_fields(selects or []), root))
 
     @router.post("/threads/query")
     def query_threads(body: Json) -> Response:
@@ -86,7 +81,7 @@ def create_v2_router(store: RunStore) -> APIRouter:
         tokens = store.runs.tokens_of([found.row["trace_id"] for found in page.runs])
         items = [
             {
-                "root_run": _v2(found, v2_fields(selects), root),
+                "root_run": v2_run(found, v2_fields(selects), root),
                 "trace_aggregates": {"total_tokens": tokens.get(found.row["trace_id"])}
                 if "TOTAL_TOKENS" in selects
                 else None,
@@ -107,7 +102,7 @@ def create_v2_router(store: RunStore) -> APIRouter:
         fields, items = v2_fields(asked.selects), []
         while True:
             page = store.runs.find(v2_query(body))
-            items += [_v2(found, fields, root) for found in page.runs]
+            items += [v2_run(found, fields, root) for found in page.runs]
             body["cursor"] = _next(page)
             if body["cursor"] is None:
                 return answer({"items": items})
@@ -119,18 +114,10 @@ def _next(page: FoundRuns) -> str | None:
     return cursor_after(page.runs[-1].row) if page.has_more else None
 
 
-def _v1(found: FoundRun, fields: frozenset[str] | None) -> dict[str, Any]:
-    return v1_run(found.row, found.stats, fields, found.attachments)
-
-
-def _v2(found: FoundRun, fields: frozenset[str], root: str) -> dict[str, Any]:
-    return v2_run(found.row, found.stats, fields, found.attachments, root)
-
-
 def _turn(row: Mapping[str, Any], selects: list[str]) -> dict[str, Any]:
     """Return a root run as one turn of its thread."""
     fields = v2_fields(selects) | {"trace_id"}
-    shown = v2_run(row, None, fields - {"id", "latency"})
+    shown = v2_run(FoundRun(row, None), fields - {"id", "latency"}, "")
     if "latency" in fields and row["end_time"] is not None:
         shown["latency"] = (row["end_time"] - row["start_time"]) / 1e6
     return shown
