@@ -18,10 +18,7 @@ def check_example(
 ) -> list[Finding]:
     """Return all findings in one supervised example (a parsed line of the training file).
 
-    Args:
-        example: The example.
-        rules: The provider's rules.
-        line: The example as JSON, if available: it need not be serialized again.
+    With `line`, the example as JSON, it need not be serialized again.
 
     Example:
         >>> [finding.code for finding in check_example({"messages": []})]
@@ -37,7 +34,10 @@ def check_example(
         _check_example_keys(example, check)
     check.toolbox = read_tools(example, check)
     if check_messages(messages, check):
-        check_exchange(messages, check)
+        roles = [message.get("role") for message in messages]
+        _check_targets(messages, roles, check)
+        _check_order(roles, check)
+        _check_results(messages, roles, check)
     check_text(example, line, check)
     return list(dict.fromkeys(check.found)) if check.found else check.found
 
@@ -48,28 +48,14 @@ def errors_of(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _check_example_keys(example: dict[Any, Any], check: Check) -> None:
-    unknown = [
-        key for key, value in example.items() if key not in _EXAMPLE_KEYS and value is not None
-    ]
+    unknown = [key for key in example if key not in _EXAMPLE_KEYS and example[key] is not None]
     if unknown:
-        check.add(
-            "unknown_key",
-            f"The example has {len(unknown)} keys that are not in OpenAI's format; they are not "
-            "trained on.",
-            severity="warning",
-        )
-
-
-_TEXT_OF = {"text": "text", "refusal": "refusal"}
-_OBJECT_OF = {"image_url": "image_url", "input_audio": "input_audio", "file": "file"}
+        which = f"{len(unknown)} keys outside OpenAI's format; they are not trained on."
+        check.add("unknown_key", f"The example has {which}", severity="warning")
 
 
 def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
-    """Check a list of content parts.
-
-    Returns:
-        How many images are among them.
-    """
+    """Check a list of content parts, and return how many images are among them."""
     if not parts:
         check.add("no_content", "The list of content parts is empty.", index)
     images = 0
@@ -77,17 +63,15 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
         kind = part.get("type") if isinstance(part, dict) else None
         if not isinstance(kind, str):
             check.add("invalid_part", "A content part must have a type.", index)
-        elif kind in _TEXT_OF:
+        elif kind in ("text", "refusal"):
             if not isinstance(part.get(kind), str):
                 check.add("invalid_part", f"A {kind} part must contain a string.", index)
-        elif kind not in _OBJECT_OF:
+        elif kind not in ("image_url", "input_audio", "file"):
             check.add("unknown_part", "A content part of an unknown type.", index)
         elif not isinstance(part.get(kind), dict):
             check.add("invalid_part", f"A {kind} part must contain an object.", index)
         elif kind not in check.rules.parts:
-            check.add(
-                "unsupported_part", f"A {kind} part cannot be trained on with this engine.", index
-            )
+            check.add("unsupported_part", f"This engine cannot train on {kind} parts.", index)
         elif kind == "image_url":
             images += 1
             _check_image(index, role, part["image_url"], check)
@@ -99,15 +83,12 @@ def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) 
         check.add("image_outside_user", "Images are allowed in user messages only.", index)
     url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("data:", "http://", "https://")):
-        check.add(
-            "invalid_image", "An image must have a url: an http(s) address or a data URL.", index
-        )
+        check.add("invalid_image", "An image needs a url: an http(s) address or a data URL.", index)
     elif url.startswith("data:"):
         _check_data(index, url, check)
     if image.get("detail") not in (None, "auto", "low", "high", "original"):
-        check.add(
-            "invalid_image_detail", "An image's detail must be auto, low, high or original.", index
-        )
+        text = "An image's detail must be auto, low, high or original."
+        check.add("invalid_image_detail", text, index)
 
 
 def _check_data(index: int, url: str, check: Check) -> None:
@@ -124,11 +105,7 @@ def _check_data(index: int, url: str, check: Check) -> None:
 
 
 def check_messages(messages: Sequence[Any], check: Check) -> bool:
-    """Check each message by itself, and the number of images.
-
-    Returns:
-        Whether all messages are objects.
-    """
+    """Check each message by itself, and the number of images; return whether all are objects."""
     images = 0
     shaped = True
     keys = check.rules.keys
@@ -140,9 +117,7 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
         role = message.get("role")
         allowed = keys.get(role) if isinstance(role, str) else None
         if allowed is None:
-            check.add(
-                "unknown_role", "A message must have a role that the provider supports.", index
-            )
+            check.add("unknown_role", "A message needs a role that the provider supports.", index)
             continue
         assert isinstance(role, str)
         if not allowed.issuperset(message):
@@ -156,29 +131,17 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
             check.add("no_content", f"A {role} message must have content.", index)
         if role == "assistant":
             _check_answer(index, message, content, check)
-        elif role in ("tool", "function"):
-            _check_result(index, role, message, check)
+        elif role == "function" and message.get("name") is None:
+            check.add("no_function_name", "A function message must have a name.", index)
+        elif role == "tool" and not isinstance(message.get("tool_call_id"), str):
+            check.add("no_tool_call_id", "A tool message must have the id of its call.", index)
     if images > check.rules.max_images:
-        check.add(
-            "too_many_images", f"{images} images; at most {check.rules.max_images} are allowed."
-        )
+        text = f"{images} images; at most {check.rules.max_images} are allowed."
+        check.add("too_many_images", text)
     return shaped
 
 
-def _check_result(index: int, role: str, message: Mapping[str, Any], check: Check) -> None:
-    if role == "function":
-        if message.get("name") is None:
-            check.add("no_function_name", "A function message must have a name.", index)
-    elif not isinstance(message.get("tool_call_id"), str):
-        check.add("no_tool_call_id", "A tool message must have the id of its call.", index)
-
-
-def _check_answer(
-    index: int,
-    message: Mapping[str, Any],
-    content: Any,
-    check: Check,
-) -> None:
+def _check_answer(index: int, message: Mapping[str, Any], content: Any, check: Check) -> None:
     weight = message.get("weight")
     # In JSON, unlike Python, true is not a number.
     if weight is not None and (weight not in (0, 1) or isinstance(weight, bool)):
@@ -187,21 +150,17 @@ def _check_answer(
     legacy = message.get("function_call")
     if calls is not None or legacy is not None:
         check_calls(index, message, check)
+    empty = False
     if isinstance(content, str):
         empty = not content or content.isspace()
     elif isinstance(content, list):
         empty = bool(content) and not any(map(_is_not_blank, content))
-    elif content is None:
-        empty = False
-        if not calls and not legacy:
-            check.add("no_content", "An assistant message must have content or calls.", index)
-    else:
-        empty = False
+    elif content is not None:
         check.add("invalid_content", "Content must be text or a list.", index)
+    elif not calls and not legacy:
+        check.add("no_content", "An assistant message must have content or calls.", index)
     if empty and weight != 0 and not (calls or legacy or message.get("refusal")):
-        check.add(
-            "empty_target", "An answer to train on is empty: it has neither text nor calls.", index
-        )
+        check.add("empty_target", "An answer to train on has neither text nor calls.", index)
 
 
 def _is_not_blank(part: Any) -> bool:
@@ -221,20 +180,12 @@ def _check_keys(
         if message.get("tool_calls") or message.get("function_call"):
             check.add("calls_outside_assistant", "Only assistant messages can call tools.", index)
         if "weight" in unknown:
-            check.add(
-                "weight_outside_assistant",
-                "Only assistant messages can have a weight.",
-                index,
-            )
+            text = "Only assistant messages can have a weight."
+            check.add("weight_outside_assistant", text, index)
         unknown -= {"tool_calls", "function_call", "weight"}
     if unknown:
-        check.add(
-            "unknown_key",
-            f"A {message['role']} message has {len(unknown)} keys that are not in OpenAI's "
-            "format; they are not trained on.",
-            index,
-            "warning",
-        )
+        which = f"{len(unknown)} keys outside OpenAI's format; they are not trained on."
+        check.add("unknown_key", f"A {message['role']} message has {which}", index, "warning")
 
 
 def _check_name(index: int, role: str, name: Any, check: Check) -> None:
@@ -242,19 +193,8 @@ def _check_name(index: int, role: str, name: Any, check: Check) -> None:
         check.add("invalid_name", "A message's name must be a string.", index)
     # A tool message's name is the tool's; no provider checks it.
     elif role != "tool" and not re.fullmatch(check.rules.message_name, name):
-        check.add(
-            "invalid_name",
-            "A message's name must be 1 to 64 characters, without spaces and < | \\ / >.",
-            index,
-        )
-
-
-def check_exchange(messages: Sequence[Mapping[str, Any]], check: Check) -> None:
-    """Check targets, the order of roles, and the results of calls."""
-    roles = [message.get("role") for message in messages]
-    _check_targets(messages, roles, check)
-    _check_order(roles, check)
-    _check_results(messages, roles, check)
+        text = "A message's name must be 1 to 64 characters, without spaces and < | \\ / >."
+        check.add("invalid_name", text, index)
 
 
 def _check_targets(
@@ -265,14 +205,15 @@ def _check_targets(
         check.add("no_assistant_message", "There is nothing to train on: no assistant message.")
     elif roles[-1] != "assistant":
         check.add("no_final_answer", "The last message must be the assistant's.")
-    elif last.get("weight") == 0 and not any(map(_is_target, messages)):
+    elif last.get("weight") == 0 and not any(map(is_target, messages)):
         check.add("no_target", "There is nothing to train on: every assistant weight is 0.")
     elif check.rules.text_answer_last and (last.get("tool_calls") or last.get("function_call")):
         place = len(messages) - 1
         check.add("call_last", "The last message should be a text answer, not a call.", place)
 
 
-def _is_target(message: Mapping[str, Any]) -> bool:
+def is_target(message: Mapping[str, Any]) -> bool:
+    """Return whether a message is an answer that is trained on."""
     return message.get("role") == "assistant" and message.get("weight") != 0
 
 

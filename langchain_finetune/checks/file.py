@@ -39,13 +39,7 @@ def _parse_leniently(line: bytes) -> Any:
 def check_lines(
     lines: Iterable[bytes], rules: Profile, method: LineKind = "supervised"
 ) -> Iterator[tuple[int, list[Finding]]]:
-    """Yield the number of each non-blank line, counted from 1, and its findings.
-
-    Args:
-        lines: The lines of a file.
-        rules: The provider's rules.
-        method: Format of the lines.
-    """
+    """Yield the number of each non-blank line, counted from 1, and its findings."""
     check = CHECKS[method]
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -65,26 +59,14 @@ def _check_line(line: bytes, rules: Profile, check: Callable[..., list[Finding]]
 
 
 def check_size(examples: int, size: int, rules: Profile, *, training: bool = True) -> list[Finding]:
-    """Return the findings for a file as a whole.
-
-    Args:
-        examples: Number of its examples.
-        size: Its size in bytes.
-        rules: The provider's rules.
-        training: Whether it is trained on; a validation file may be small.
-    """
+    """Return the findings for a file of a size in bytes; one for validation may be small."""
     found = []
     fewest = rules.min_examples if training else 1
     if examples < fewest:
-        found.append(
-            Finding(
-                "invalid_n_examples",
-                f"The file has {examples} example(s), but must have at least {fewest}.",
-            )
-        )
+        text = f"The file has {examples} example(s), but must have at least {fewest}."
+        found.append(Finding("invalid_n_examples", text))
     if size > rules.max_file_bytes:
         limit = rules.max_file_bytes // 2**20
-        found.append(
-            Finding("file_too_large", f"The file has {size} bytes; at most {limit} MB are allowed.")
-        )
+        text = f"The file has {size} bytes; at most {limit} MB are allowed."
+        found.append(Finding("file_too_large", text))
     return found

@@ -145,18 +145,15 @@ class CostlySchema:
 
 @dataclass(frozen=True)
 class Toolbox:
-    """The tools of an example.
+    """The tools of an example: compiled schemas by name, and findings in the definitions.
 
-    Attributes:
-        validators: Compiled schemas by tool name; several if tools share the name, and None for
-            one without a usable schema.
-        findings: Findings in the definitions.
-        known: Whether the definitions could be read; if not, calls can't be checked.
+    A name has several schemas if tools share it, and None for a tool without a usable one.
     """
 
     validators: Mapping[str, tuple[Validator | CostlySchema | None, ...]]
     findings: tuple[Finding, ...] = ()
     known: bool = True
+    """Whether the definitions could be read; if not, calls can't be checked."""
 
 
 NOTHING = Toolbox({})
@@ -165,13 +162,7 @@ NOTHING = Toolbox({})
 
 @dataclass(slots=True)
 class Check:
-    """The check of one example.
-
-    Attributes:
-        rules: The provider's rules.
-        toolbox: The example's tools.
-        found: The findings.
-    """
+    """The check of one example against a provider's rules."""
 
     rules: Profile
     toolbox: Toolbox = NOTHING

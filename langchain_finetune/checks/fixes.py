@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from langchain_finetune.checks.example import check_example, errors_of
+from langchain_finetune.checks.example import check_example, errors_of, is_target
 from langchain_finetune.checks.finding import FIXES_BY_CODE, Finding
 from langchain_finetune.checks.profiles import Profile
 
@@ -24,7 +24,8 @@ def without_surrogates(value: Any) -> Any:
         True
     """
     if isinstance(value, str):
-        return _joined(value)
+        # Text without surrogates stays as it is.
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, dict):
         return {without_surrogates(key): without_surrogates(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -42,11 +43,6 @@ def arguments_without_surrogates(text: str) -> str:
     return text if whole == value else json.dumps(whole, ensure_ascii=False)
 
 
-def _joined(text: str) -> str:
-    # Text without surrogates stays as it is.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 EditedLine = dict[str, Any]
 FixFunction = Callable[[EditedLine, Finding], bool]
 """Changes an example in place; returns False if it could not fix it."""
@@ -58,23 +54,15 @@ _MAX_ROUNDS = 100
 def fix_example(
     example: EditedLine, findings: list[Finding], rules: Profile
 ) -> tuple[EditedLine, list[Finding], list[Finding]]:
-    """Return an example with its errors fixed, as far as that is safe.
-
-    Args:
-        example: The example; it is not modified.
-        findings: Its findings.
-        rules: The provider's rules.
-
-    Returns:
-        The new example, the errors that were fixed, and the remaining findings.
-    """
+    """Return a new example without the errors that are safe to fix, those, and other findings."""
     done: list[Finding] = []
     for _ in range(_MAX_ROUNDS):
         errors = errors_of(findings)
         if not errors or any(error.code not in _FIXES for error in errors):
             break  # One error without a fix is enough to reject the example.
         try:
-            step = next(filter(None, (_step(example, error) for error in errors)), None)
+            tried = ((_copied(example), error) for error in errors)
+            step = next((each for each in tried if _FIXES[each[1].code](*each)), None)
         except RecursionError:
             step = None  # Nested too deeply.
         if step is None:
@@ -83,11 +71,6 @@ def fix_example(
         done.append(error)
         findings = check_example(example, rules)
     return example, done, findings
-
-
-def _step(example: EditedLine, error: Finding) -> tuple[EditedLine, Finding] | None:
-    changed = _copied(example)
-    return (changed, error) if _FIXES[error.code](changed, error) else None
 
 
 def _copied(value: Any) -> Any:
@@ -121,10 +104,7 @@ def _trim_end(example: EditedLine, _: Finding) -> bool:
 def _as_history(example: EditedLine, error: Finding) -> bool:
     message = _message(example, error)
     message["weight"] = 0
-    return any(
-        other.get("role") == "assistant" and other.get("weight") != 0
-        for other in example["messages"]
-    )
+    return any(map(is_target, example["messages"]))
 
 
 def _integer_weight(example: EditedLine, error: Finding) -> bool:
@@ -162,18 +142,13 @@ def _trim_names(example: EditedLine, error: Finding) -> bool:
     return changed
 
 
-def _offered(example: EditedLine, error: Finding) -> bool:
-    return _trim_names(example, error) or _as_history(example, error)
-
-
 def _empty_arguments(example: EditedLine, error: Finding) -> bool:
     """Write missing arguments as `{}`, as LangChain and the providers read them."""
-    changed = False
-    for function in _functions(_message(example, error)):
-        if function.get("arguments") in ("", None):
-            function["arguments"] = "{}"
-            changed = True
-    return changed
+    functions = _functions(_message(example, error))
+    missing = [function for function in functions if function.get("arguments") in ("", None)]
+    for function in missing:
+        function["arguments"] = "{}"
+    return bool(missing)
 
 
 def _rename_calls(example: EditedLine, error: Finding) -> bool:
@@ -256,7 +231,7 @@ _FIXES: Mapping[str, FixFunction] = {
     "no_content": _drop_empty_message,
     "no_final_answer": _trim_end,
     "parallel_without_tools": _drop_key("parallel_tool_calls"),
-    "tool_not_offered": _offered,
+    "tool_not_offered": lambda *given: _trim_names(*given) or _as_history(*given),
     "unknown_role": _as_system,
     "untyped_call": _add_types,
     "untyped_tool": _add_types,

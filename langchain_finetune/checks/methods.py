@@ -18,11 +18,6 @@ def check_completion(
 
     A prompt may be empty: then the model learns to begin.
 
-    Args:
-        example: The parsed line.
-        rules: The provider's rules.
-        line: The example as JSON, where that is at hand.
-
     Example:
         >>> [finding.code for finding in check_completion({"prompt": "Once", "completion": ""})]
         ['no_completion']

@@ -28,11 +28,6 @@ def check_preference(
     a message that is only context, since its faults may be why it is worse. A finding's index
     counts the messages of the input; both answers have the index after the last of them.
 
-    Args:
-        example: The parsed line.
-        rules: The provider's rules.
-        line: Unused.
-
     Example:
         >>> [finding.code for finding in check_preference({"input": {"messages": []}})]
         ['no_messages', 'invalid_output', 'invalid_output']
@@ -50,9 +45,8 @@ def check_preference(
         messages = None
     if request.keys() - {*_INPUT}:
         # Legacy functions, for example.
-        check.add(
-            "unknown_input_field", f"The input of a pair may contain only {', '.join(_INPUT)}."
-        )
+        text = f"The input of a pair may contain only {', '.join(_INPUT)}."
+        check.add("unknown_input_field", text)
     better, worse = (_answer(example.get(name)) for name in OUTPUTS)
     for name, answer in zip(OUTPUTS, (better, worse), strict=True):
         if answer is None:
@@ -84,17 +78,11 @@ def _check_text(messages: Sequence[Any], check: Check) -> None:
         for part in content if isinstance(content, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
             if kind == "image_url":
-                check.add(
-                    "image_in_preference",
-                    "A preference must be text only; it contains an image.",
-                    index,
-                )
+                text = "A preference must be text only; it contains an image."
+                check.add("image_in_preference", text, index)
             elif kind != "text":
-                check.add(
-                    "not_text",
-                    "A preference must be text only; it contains another type of part.",
-                    index,
-                )
+                text = "A preference must be text only; it contains another type of part."
+                check.add("not_text", text, index)
 
 
 def _as_history(message: Any) -> Any:

@@ -5,6 +5,7 @@ them: checking against a tool definition of one kilobyte can take longer than th
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
@@ -100,31 +101,18 @@ def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], value: Any) -> 
     if isinstance(value, dict):
         for name in ("dependentSchemas", "dependencies"):
             same += mapping(part.get(name)).values()
-        yield from _to_values(part, value)
+        properties = mapping(part.get("properties")).items()
+        yield from ((each, value[key]) for key, each in properties if key in value)
+        of_values = [*mapping(part.get("patternProperties")).values()]
+        of_values += [part[name] for name in _OF_VALUES if name in part]
+        yield from product(of_values, value.values())
     elif isinstance(value, list):
-        yield from _to_items(part, value)
+        for name in ("prefixItems", "items"):
+            yield from zip(entries(part.get(name)), value, strict=False)
+        of_items = [part[name] for name in _OF_ITEMS if isinstance(part.get(name), dict)]
+        yield from product(of_items, value)
     for each in same:
         yield each, value
-
-
-def _to_values(part: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Any]:
-    for key, each in mapping(part.get("properties")).items():
-        if key in value:
-            yield each, value[key]
-    of_values = [*mapping(part.get("patternProperties")).values()]
-    of_values += [part[name] for name in _OF_VALUES if name in part]
-    for each in of_values:
-        for item in value.values():
-            yield each, item
-
-
-def _to_items(part: Mapping[str, Any], value: list[Any]) -> Iterator[Any]:
-    for name in ("prefixItems", "items"):
-        yield from zip(entries(part.get(name)), value, strict=False)
-    for name in _OF_ITEMS:
-        if isinstance(part.get(name), dict):
-            for item in value:
-                yield part[name], item
 
 
 def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[Any]:

@@ -16,13 +16,7 @@ _MAX_DEPTH = 200
 
 
 def check_text(example: Mapping[str, Any], line: bytes | None, check: Check) -> None:
-    """Check the text of an example.
-
-    Args:
-        example: The example.
-        line: The example as JSON, if available.
-        check: Takes the findings.
-    """
+    """Check the text of an example; `line` is the example as JSON, if available."""
     if line is None:
         try:
             line = orjson.dumps(example)
@@ -41,11 +35,8 @@ def _find_tokens(example: Mapping[str, Any], check: Check) -> None:
     token = re.compile("|".join(map(re.escape, check.rules.special_tokens)))
     for index, value in _parts_of(example):
         if any(token.search(text) or _escaped(text, token) for text in _strings(value)):
-            check.add(
-                "special_token",
-                "Text contains a control token of the model, such as <|endoftext|>.",
-                index,
-            )
+            message = "Text contains a control token of the model, such as <|endoftext|>."
+            check.add("special_token", message, index)
 
 
 def _escaped(text: str, token: re.Pattern[str]) -> bool:
@@ -68,11 +59,8 @@ def _find_unencodable(example: Mapping[str, Any], check: Check) -> None:
             if any(_has_surrogate(text) for text in _strings(value)):
                 check.add("invalid_unicode", SURROGATE, index)
             else:
-                check.add(
-                    "unwritable_value",
-                    "The example contains a value that JSON cannot represent.",
-                    index,
-                )
+                message = "The example contains a value that JSON cannot represent."
+                check.add("unwritable_value", message, index)
 
 
 def _parts_of(example: Mapping[str, Any]) -> Iterator[tuple[int | None, Any]]:

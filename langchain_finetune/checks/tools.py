@@ -73,10 +73,8 @@ def _toolbox(data: bytes, field: str, rules: Profile) -> Toolbox:
     if not tools:
         check.add(f"empty_{field}", f"{field} is an empty list; remove it.")
     if len(tools) > rules.max_tools:
-        check.add(
-            f"too_many_{field}",
-            f"{len(tools)} {field}; at most {rules.max_tools} are allowed.",
-        )
+        text = f"{len(tools)} {field}; at most {rules.max_tools} are allowed."
+        check.add(f"too_many_{field}", text)
     validators: dict[str, tuple[Validator | CostlySchema | None, ...]] = {}
     for tool in tools:
         function = _function_of(tool, field, check)
@@ -84,14 +82,11 @@ def _toolbox(data: bytes, field: str, rules: Profile) -> Toolbox:
             continue
         name = function["name"]
         if not re.fullmatch(rules.function_name, name):
-            check.add(
-                "invalid_tool_name",
-                f"The name of one of {field} must be 1 to 64 letters, digits, _ and -.",
-            )
+            text = f"The name of one of {field} must be 1 to 64 letters, digits, _ and -."
+            check.add("invalid_tool_name", text)
         if name in validators:
-            check.add(
-                "duplicate_tool_name", f"Two of {field} have the same name.", severity="warning"
-            )
+            text = f"Two of {field} have the same name."
+            check.add("duplicate_tool_name", text, severity="warning")
         validators[name] = (*validators.get(name, ()), _compiled(function, field, check))
     return Toolbox(validators, tuple(dict.fromkeys(check.found)))
 
@@ -133,12 +128,8 @@ def _compiled(
     except jsonschema_rs.ValidationError as error:
         kind = error.kind
     if isinstance(kind, _UNUSABLE):
-        check.add(
-            "unchecked_tool_schema",
-            f"The parameters of one of {field} have an unresolvable reference or an unsupported "
-            "pattern, so arguments can't be checked.",
-            severity="warning",
-        )
+        text = f"One of {field} has an unusable reference or pattern: arguments can't be checked."
+        check.add("unchecked_tool_schema", text, severity="warning")
     else:
         check.add("invalid_tool_schema", f"The parameters of one of {field} are not a JSON schema.")
     return None
@@ -224,15 +215,10 @@ def _report_violation(
 def _check_name(index: int, name: str, severity: Severity, check: Check) -> None:
     """Check the name of a call that is not among the tools."""
     if not re.fullmatch(check.rules.function_name, name):
-        check.add(
-            "invalid_call_name",
-            "The name of a call must be 1 to 64 letters, digits, _ and -.",
-            index,
-        )
+        text = "The name of a call must be 1 to 64 letters, digits, _ and -."
+        check.add("invalid_call_name", text, index)
     if check.toolbox.validators:
-        check.add(
-            "tool_not_offered", "A tool is called that is not among the tools.", index, severity
-        )
+        check.add("tool_not_offered", "A tool is called that is not offered.", index, severity)
     elif check.toolbox.known:
         # Runs of some files lack their tools; the loader counts `tools_unknown`.
         check.add("no_tools_offered", "A tool is called, but none are offered.", index, "warning")

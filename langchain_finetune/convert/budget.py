@@ -10,13 +10,7 @@ from langchain_finetune.errors import BudgetError
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of a training.
-
-    Attributes:
-        max_cost_usd: Highest cost in USD.
-        max_tokens: Most trained tokens, over all epochs.
-        prices: USD per million trained tokens, by base.
-    """
+    """Limits of a training; `max_tokens` counts those of all epochs. See `Convert`."""
 
     max_cost_usd: float | None = None
     max_tokens: int | None = None

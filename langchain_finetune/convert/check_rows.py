@@ -1,17 +1,17 @@
 """The step that checks examples and rejects invalid ones."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_of
 from langchain_finetune.checks.fixes import fix_example
-from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.convert.rows import Outcome, Row, line_of
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
-from langchain_finetune.sessions import FOLDED, Sessions, Skip
+from langchain_finetune.sessions import FOLDED, Sessions
 
 _CONTAINED_ELSEWHERE = frozenset({FOLDED, "duplicate"})
 """Codes of chats that another chat contains."""
@@ -30,19 +30,14 @@ def checked_rows(
 ) -> Iterator[Row]:
     """Yield the rows whose examples have no error; record the findings of all.
 
-    Args:
-        rows: The rows.
-        outcome: Takes findings, rejected chats and, as `fixed.<code>`, counts of fixes.
-        rules: The provider's rules.
-        method: Format of the lines.
-        fix: Fix supervised lines where that is safe; see `checks.fixes`.
+    With `fix`, supervised lines are fixed where that is safe, and counted as `fixed.<code>`.
     """
     check = CHECKS[method]
     for row in rows:
         if rules.within_openai and OPENAI.name in row.fit_for:
             yield row
             continue
-        findings = check(row.example, rules, line=_line(row))
+        findings = check(row.example, rules, line=line_of(row))
         if not findings:
             yield row
             continue
@@ -79,26 +74,11 @@ def strict_rows(
     skipped = sessions.skipped if isinstance(sessions, Sessions) else []
     lost = [skip for skip in (*skipped, *outcome.rejected) if skip.code not in _CONTAINED_ELSEWHERE]
     if lost:
-        raise ConvertError(_lost(lost), rejected=lost)
-
-
-def _line(row: Row) -> bytes | None:
-    try:
-        return row.line
-    except TypeError:
-        return None  # Not JSON; the check of the text reports where.
-
-
-def _lost(lost: Sequence[Skip]) -> str:
-    counts = Counter(skip.code for skip in lost).most_common()
-    reasons = ", ".join(f"{count} {code}" for code, count in counts)
-    listed = [f"- {skip.id}: {skip.reason} ({skip.code})" for skip in lost[:_LISTED]]
-    if len(lost) > _LISTED:
-        listed.append(f"- and {len(lost) - _LISTED} more")
-    return "\n".join(
-        [
-            f"{len(lost)} chats make no training example ({reasons}).",
-            *listed,
-            "Fix them, exclude them from the selection, or set strict=False.",
-        ]
-    )
+        counts = Counter(skip.code for skip in lost).most_common()
+        reasons = ", ".join(f"{count} {code}" for code, count in counts)
+        listed = [f"- {skip.id}: {skip.reason} ({skip.code})" for skip in lost[:_LISTED]]
+        if len(lost) > _LISTED:
+            listed.append(f"- and {len(lost) - _LISTED} more")
+        first = f"{len(lost)} chats make no training example ({reasons})."
+        advice = "Fix them, exclude them from the selection, or set strict=False."
+        raise ConvertError("\n".join([first, *listed, advice]), rejected=lost)

@@ -16,9 +16,7 @@ def completion_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
         ConvertError: An item is not a session.
     """
     for place, example in read_each(sessions, completion_example, outcome):
-        row = Row(place.id, place.source, example=example)
-        row.number = place.number
-        yield row
+        yield Row(place.id, place.source, example=example, number=place.number)
 
 
 def completion_example(session: ChatSession) -> Example:

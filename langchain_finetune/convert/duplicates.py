@@ -31,7 +31,6 @@ _ABOVE: dict[Part, tuple[Part, ...]] = {
 }
 """The parts that a row must not repeat."""
 
-
 _MISSED = 1e-3
 """Highest probability that a pair at the threshold shares no band."""
 
@@ -39,16 +38,18 @@ _FEWEST_ROWS = 2
 _OF_A_BAND = "SELECT * FROM (SELECT number FROM band WHERE key = ? LIMIT 20)"
 """At most 20 chats of a band are compared: a form letter may fill it with thousands."""
 
+_ADD_NEAR = "INSERT INTO near (id, shingles) VALUES (?, ?)"
 _COMPARED = 50
 """Most chats that are compared: those that share the most bands."""
 
-_CACHE_KB = 4_096
-"""More would not be faster: the operating system caches the rest."""
-
-_TABLES = f"""
+_SETTINGS = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-PRAGMA cache_size = -{_CACHE_KB};
+PRAGMA cache_size = -4096;
+"""
+"""A larger cache than 4 MiB would not be faster: the operating system caches the rest."""
+
+_TABLES = """
 CREATE TABLE exact (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE near (number INTEGER PRIMARY KEY, id TEXT NOT NULL, shingles BLOB NOT NULL);
 CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
@@ -56,12 +57,17 @@ BEGIN;
 """
 
 
-class DuplicateIndex:
-    """An index of rows that finds exact or near duplicates among them.
+def _database(tables: str) -> sqlite3.Connection:
+    # An iterator may move between threads, but is never used by two at once.
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.executescript(_SETTINGS + tables)
+    return database
 
-    Args:
-        threshold: Jaccard index of their `shingles_of`, from 0.5 to 1, from which two chats are
-            near duplicates; None to find exact ones only.
+
+class DuplicateIndex:
+    """An index of rows that finds exact duplicates among them, and near ones from a threshold on.
+
+    The threshold is a Jaccard index of their `shingles_of`, from 0.5 to 1; None finds exact ones.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -69,23 +75,16 @@ class DuplicateIndex:
         self._rows_a_band = rows_a_band(threshold) if threshold is not None else 0
         bands = PERMUTATIONS // self._rows_a_band if self._rows_a_band else 0
         self._candidates = " UNION ALL ".join([_OF_A_BAND] * bands)
-        # An iterator may move between threads, but is never used by two at once.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_TABLES)
+        self._database = _database(_TABLES)
 
     def close(self) -> None:
         """Delete the index."""
         self._database.close()
 
     def repeated(self, row: Row, *, add: bool) -> tuple[str, bool] | None:
-        """Return the row, added before, that this one repeats.
+        """Return the id of the earlier row that this one repeats, and whether it is an exact copy.
 
-        Args:
-            row: The row to find.
-            add: Add the row if there is none.
-
-        Returns:
-            The id of the row, and whether it is an exact duplicate; None if there is none.
+        If there is none, return None, and with `add` add the row.
         """
         key = row_key(row)
         if add and self._threshold is None and self._added(key, row.id):
@@ -100,7 +99,10 @@ class DuplicateIndex:
             if (near := self._nearest(hashes, keys)) is not None:
                 return near, False
             if add:
-                self._add_near(row.id, hashes, keys)
+                fields = (row.id, array("I", hashes).tobytes())
+                number = self._database.execute(_ADD_NEAR, fields).lastrowid
+                in_bands = [(key, number) for key in keys]
+                self._database.executemany("INSERT INTO band VALUES (?, ?)", in_bands)
         if add:
             self._added(key, row.id)
         return None
@@ -125,14 +127,6 @@ class DuplicateIndex:
                 best, highest = name, alike
         return best
 
-    def _add_near(self, name: str, hashes: set[int], keys: list[int]) -> None:
-        number = self._database.execute(
-            "INSERT INTO near (id, shingles) VALUES (?, ?)", (name, array("I", hashes).tobytes())
-        ).lastrowid
-        self._database.executemany(
-            "INSERT INTO band VALUES (?, ?)", [(key, number) for key in keys]
-        )
-
     def _bands(self, numbers: list[int]) -> list[int]:
         """Return a 64-bit number for each band; hashes of integers are the same in every run."""
         step = self._rows_a_band
@@ -156,50 +150,15 @@ def rows_a_band(threshold: float) -> int:
     )
 
 
-_TABLE = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -4096;
+_CHATS = """
 CREATE TABLE chat (key BLOB PRIMARY KEY, part TEXT, shared INTEGER DEFAULT 0) WITHOUT ROWID;
 BEGIN;
 """
-_ADD = """
+_ADD_CHAT = """
 INSERT INTO chat (key, part) VALUES (?, ?)
 ON CONFLICT (key) DO UPDATE SET shared = 1 WHERE part <> excluded.part
 """
-
-
-class SharedChats:
-    """Determines which chats occur in several parts of a split, word for word.
-
-    Uses a temporary SQLite database with hashes and without text.
-
-    Example:
-        >>> chats = SharedChats()
-        >>> chats.add(b"hello", "train"), chats.add(b"bye", "test"), chats.add(b"hello", "test")
-        (None, None, None)
-        >>> chats.are_in_several(b"hello"), chats.are_in_several(b"bye")
-        (True, False)
-        >>> chats.close()
-    """
-
-    def __init__(self) -> None:
-        # An iterator may move between threads, but is never used by two at once.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_TABLE)
-
-    def add(self, key: bytes, part: Part) -> None:
-        """Record that a chat with this key is in a part."""
-        self._database.execute(_ADD, (key, part))
-
-    def are_in_several(self, key: bytes) -> bool:
-        """Return whether chats with this key are in more than one part."""
-        found = self._database.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()
-        return found is not None and bool(found[0])
-
-    def close(self) -> None:
-        """Delete the database."""
-        self._database.close()
+"""Determines which chats several parts of a split have in common, by their hashes, without text."""
 
 
 def unique_rows(
@@ -237,16 +196,10 @@ def uncontaminated_rows(
 
     The order of the rows does not matter: all rows are read before the first is yielded, and kept
     in a temporary file.
-
-    Args:
-        rows: Rows with their parts.
-        split: Assigns the parts.
-        outcome: Takes the rejected rows.
-        near_threshold: Similarity of near repetitions; None for exact ones only.
     """
-    with TemporaryFile() as waiting, closing(SharedChats()) as chats:
+    with TemporaryFile() as waiting, closing(_database(_CHATS)) as chats:
         for row in rows:
-            chats.add(row_key(row), row.part)
+            chats.execute(_ADD_CHAT, (row_key(row), row.part))
             _write(row, waiting)
         if near_threshold is None:
             yield from _settled(waiting, chats, split, outcome)
@@ -270,14 +223,14 @@ def uncontaminated_rows(
 
 
 def _settled(
-    waiting: IO[bytes], chats: SharedChats, split: Split, outcome: Outcome
+    waiting: IO[bytes], chats: sqlite3.Connection, split: Split, outcome: Outcome
 ) -> Iterator[Row]:
     """Yield the waiting rows, with all copies of a chat in one part."""
     waiting.seek(0)
     while header := waiting.readline():
         row = _read(header, waiting)
         key = row_key(row)
-        if chats.are_in_several(key):
+        if chats.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()[0]:
             part = split.part_of(f"chat:{key.hex()}")
             if part != row.part:
                 outcome.counts["split_by_repetition"] += 1

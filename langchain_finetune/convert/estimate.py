@@ -16,10 +16,6 @@ Prices = Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 def price_of(target: Target, prices: Prices | None = None) -> Price | None:
     """Return the price of training at an engine, or None where it is not known.
 
-    Args:
-        target: The engine, its address and the base.
-        prices: Prices that the user gives.
-
     Example:
         >>> price_of(Target("openai", "gpt-4.1-mini-2025-04-14")).usd
         5.0
@@ -30,8 +26,8 @@ def price_of(target: Target, prices: Prices | None = None) -> Price | None:
         return None
     names = families(target.model)
     for name in names:
-        if name in (prices or {}):
-            return Price(usd=(prices or {})[name], source="given as `prices`")
+        if prices and name in prices:
+            return Price(usd=prices[name], source="given as `prices`")
     return engine_of(target.engine or "openai").price(names, target.base_url)
 
 
@@ -99,14 +95,7 @@ def estimate(
     tokens_are_estimated: bool,
     prices: Prices | None = None,
 ) -> Estimate:
-    """Return what a training takes.
-
-    Args:
-        target: Engine and base, and the epochs where they are chosen.
-        examples: How many examples train.
-        tokens: Their tokens.
-        tokens_are_estimated: They were not counted by the model's own tokenizer.
-        prices: Prices that the user gives.
+    """Return what a training on some examples and their tokens takes; see `Estimate`.
 
     Example:
         >>> made = estimate(

@@ -100,14 +100,11 @@ class Examples:
             raise ConvertError(
                 f"Nothing is held out for {name}: set Convert(split=Split({name}=0.1))."
             )
-
-        def make_rows(
-            sessions: Iterable[ChatSession], outcome: Outcome, target: Target
-        ) -> Iterator[Row]:
-            rows = self._make_rows(sessions, outcome, target)
-            return (row for row in rows if row.part == name)
-
-        return Examples(self._sessions, make_rows, settings={**self.settings, "part": name})
+        return Examples(
+            self._sessions,
+            lambda *given: (row for row in self._make_rows(*given) if row.part == name),
+            settings={**self.settings, "part": name},
+        )
 
     def report(
         self,

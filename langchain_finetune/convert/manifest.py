@@ -23,10 +23,8 @@ def manifest(
     The same chats and settings give the same manifest, byte by byte: it contains no time. Functions
     among the settings appear by name only.
 
-    Args:
-        examples: The examples, as last iterated for these files.
-        target: What will be trained.
-        files: The files by content: `train`, `validation`, `test`, `sources`.
+    `files` names them by content: `train`, `validation`, `test`, `sources`. The counts are those of
+    the last iteration of the examples.
     """
     kept = sum(file.examples for name, file in files.items() if name != "sources")
     return {
@@ -52,12 +50,7 @@ def manifest(
 
 
 def source_line(row: Row, number: int) -> bytes:
-    """Return the line of the sources file for an example.
-
-    Args:
-        row: The example.
-        number: Its line in the file of its part, counted from 1.
-    """
+    """Return the line of the sources file for an example; its file's lines count from 1."""
     return _line({"part": row.part, "line": number, "id": row.id, **row.source})
 
 

@@ -71,22 +71,13 @@ class SpooledTexts:
 NO_PAIR = "no_pair"
 """Code of sessions without a better or worse answer."""
 
-NEITHER = "neither_best_nor_worst"
-"""Code of sessions with an input of which two other answers make the pair."""
-
 
 @dataclass(frozen=True, slots=True)
 class RatedAnswer:
-    """A session's last answer with its rating.
+    """A session's last answer with its rating, and the request.
 
-    Attributes:
-        input: The request: `{"messages", "tools", ...}`.
-        answer: The answer.
-        rejected: A worse answer to the same input, or None.
-        score: The score of the answer, or None.
-        key: Equal for all sessions that may be compared by their scores.
-        response_format: The response format of the request.
-        trimmed: Number of messages after the answer, which are left out.
+    Sessions with the same `key` may be compared by their scores. `trimmed` is the number of
+    messages after the answer, which are left out.
     """
 
     input: Example
@@ -121,13 +112,14 @@ def preference_rows(sessions: Iterable[ChatSession], outcome: Outcome) -> Iterat
                     reason = "The better answer equals the answer that it replaces."
                     outcome.reject(place.id, NO_PAIR, reason)
                     continue
-                line = _line(rated.input, rated.answer, rated.rejected)
-                yield _row(place, place, line, rated.response_format)
+                pair = rated.answer, rated.rejected
+                yield _row(place, place, rated.input, pair, rated.response_format)
             elif rated.score is None:
                 reason = "It has neither a score nor a worse answer."
                 outcome.reject(place.id, NO_PAIR, reason)
             else:
-                candidate = _spooled(place, rated, texts)
+                spooled = [place.id, dict(place.source), place.number, rated.answer]
+                candidate = _Candidate(rated.score, texts.put(orjson.dumps(spooled)))
                 known = rivals.get(rated.key)
                 if known is None:
                     request = texts.put(orjson.dumps([rated.input, rated.response_format]))
@@ -241,18 +233,13 @@ def _pair(rivals: _Rivals, texts: SpooledTexts, outcome: Outcome) -> Iterator[Ro
         others = [worst_place.id, *others]
     if reason is None:
         request, answer_format = orjson.loads(texts.get(rivals.input))
-        yield _row(best_place, worst_place, _line(request, best, worst), answer_format)
+        yield _row(best_place, worst_place, request, (best, worst), answer_format)
         for other in others:
-            outcome.reject(other, NEITHER, "Two other answers to its input make the pair.")
+            reason = "Two other answers to its input make the pair."
+            outcome.reject(other, "neither_best_nor_worst", reason)
         return
     for each in (best_place.id, *others):
         outcome.reject(each, NO_PAIR, reason)
-
-
-def _spooled(place: SessionOrigin, rated: RatedAnswer, texts: SpooledTexts) -> _Candidate:
-    assert rated.score is not None, "answers are compared by their scores"
-    spooled = [place.id, dict(place.source), place.number, rated.answer]
-    return _Candidate(rated.score, texts.put(orjson.dumps(spooled)))
 
 
 def _taken(candidate: _Candidate, texts: SpooledTexts) -> tuple[SessionOrigin, WireMessage]:
@@ -260,19 +247,17 @@ def _taken(candidate: _Candidate, texts: SpooledTexts) -> tuple[SessionOrigin, W
     return SessionOrigin(place_id, source, number), answer
 
 
-def _line(request: Example, better: WireMessage, worse: WireMessage) -> Example:
-    return {"input": request, "preferred_output": [better], "non_preferred_output": [worse]}
-
-
 def _row(
     better: SessionOrigin,
     worse: SessionOrigin,
-    line: Example,
+    request: Example,
+    answers: tuple[WireMessage, WireMessage],
     response_format: dict[str, Any] | None,
 ) -> Row:
+    preferred, other = ([answer] for answer in answers)
+    line = {"input": request, "preferred_output": preferred, "non_preferred_output": other}
     source = {**better.source, "rejected_run_id": worse.source.get("run_id", worse.id)}
-    row = Row(better.id, source, example=line)
-    row.number = better.number
+    row = Row(better.id, source, example=line, number=better.number)
     row.response_format = response_format
     return row
 

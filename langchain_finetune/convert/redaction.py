@@ -13,12 +13,7 @@ Redact = Callable[[str], str]
 def redacted_rows(rows: Iterator[Row], outcome: Outcome, redact: Redact) -> Iterator[Row]:
     """Yield the rows with every text redacted; `redacted` counts those that changed.
 
-    See `change_texts` for what counts as text.
-
-    Args:
-        rows: The rows.
-        outcome: Takes the count.
-        redact: Returns the redacted text; it may be called twice for the same text.
+    See `change_texts` for what counts as text. `redact` may be called twice for the same text.
 
     Raises:
         ConvertError: `redact` failed, or returned something other than text.

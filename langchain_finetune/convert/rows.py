@@ -9,6 +9,7 @@ import orjson
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import Finding, Findings
+from langchain_finetune.checks.preference import OUTPUTS
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import Skip
@@ -32,9 +33,9 @@ class Row:
         example: The example.
         line: The example as a line of JSON with newline, if available.
         fit_for: Profiles whose rules it is known to meet.
+        number: Position of the chat in the input, counted from 1; for findings.
 
     Attributes:
-        number: Position of the chat in the input, counted from 1; for findings.
         key: Equal for exact duplicates, once computed; see `row_key`.
         part: Train, validation or test.
         tokens: Number of tokens, once counted.
@@ -68,13 +69,14 @@ class Row:
         example: Example | None = None,
         line: bytes | None = None,
         fit_for: tuple[str, ...] = (),
+        number: int | None = None,
     ) -> None:
         self.id = id
         self.source = source
         self._example = example
         self._line = line
         self.fit_for = fit_for
-        self.number: int | None = None
+        self.number = number
         self.key: bytes | None = None
         self.part: Part = "train"
         self.tokens: int | None = None
@@ -99,8 +101,7 @@ class Row:
 
     def changed(self, example: Example) -> "Row":
         """Return the row with another example; its tokens must be counted again."""
-        row = Row(self.id, self.source, example=example)
-        row.number = self.number
+        row = Row(self.id, self.source, example=example, number=self.number)
         row.part = self.part
         row.response_format = self.response_format
         return row
@@ -160,10 +161,6 @@ class Target:
     n_epochs: int | None = None
 
 
-OUTPUTS = ("preferred_output", "non_preferred_output")
-"""The two sides of a preference."""
-
-
 def request_of(example: Example) -> Mapping[str, Any]:
     """Return the part with messages and tools: the example itself, or a preference's `input`."""
     inner = example.get("input")
@@ -191,15 +188,17 @@ def encode_line(example: Mapping[str, Any]) -> bytes:
     return orjson.dumps(example, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def line_of(row: Row) -> bytes | None:
+    """Return a row's line; None if it is not JSON, which the check of the text reports."""
+    try:
+        return row.line
+    except TypeError:
+        return None
+
+
 @dataclass(slots=True)
 class SessionOrigin:
-    """Identity of a session.
-
-    Attributes:
-        id: Id in skips and findings.
-        source: The session's `source`.
-        number: Its position in the input, counted from 1.
-    """
+    """Identity of a session: its id in skips, source and number in the input, from 1."""
 
     id: str
     source: Mapping[str, str]
@@ -217,10 +216,7 @@ def read_each(
     Raises:
         ConvertError: An item is not a session.
     """
-    for session in sessions:
-        read = read_session(session, make, outcome)
-        if read is not None:
-            yield read
+    return filter(None, (read_session(session, make, outcome) for session in sessions))
 
 
 def read_session(
@@ -258,7 +254,5 @@ def _plain(source: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _id(source: Mapping[str, str], position: int) -> str:
-    for name in ("run_id", "example_id", "line"):
-        if name in source:
-            return str(source[name])
-    return f"session {position}"
+    names = ("run_id", "example_id", "line")
+    return next((source[name] for name in names if name in source), f"session {position}")

@@ -15,7 +15,7 @@ import re2
 from langsmith.anonymizer import DEFAULT_SECRET_RULES, SECRET_PLACEHOLDER
 
 from langchain_finetune.checks import Finding
-from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.convert.rows import Outcome, Row, line_of
 from langchain_finetune.convert.texts import change_texts
 
 _TOOLS = b',"tools":['
@@ -56,13 +56,9 @@ _CASE = {int(re.UNICODE): "", int(re.UNICODE | re.IGNORECASE): "i"}
 
 
 def in_line(rule: re.Pattern[str]) -> str | None:
-    r"""Return an RE2 pattern that matches the lines in which a rule may find something.
+    r"""Return an RE2 pattern that matches the lines of JSON in which a rule may find something.
 
-    Args:
-        rule: A pattern for texts.
-
-    Returns:
-        The pattern for lines of JSON, or None if the rule has a construct that is not supported.
+    Returns None if the rule has a construct that is not supported.
 
     Example:
         >>> in_line(re.compile(r"\bkey-[0-9]{8,}\b"))
@@ -121,34 +117,23 @@ def line_scan(rules: Iterable[re.Pattern[str]]) -> Callable[[bytes], bool]:
 SecretAction = Literal["report", "reject", "redact"]
 
 _KINDS = {
-    "sk-ant-": "anthropic",
-    "sk-": "openai",
-    "lsv2_": "langsmith",
-    "ls__": "langsmith",
-    "github_pat_": "github",
-    "gh": "github",
-    "glpat-": "gitlab",
-    "a3t": "aws",
-    "abia": "aws",
-    "acca": "aws",
-    "akia": "aws",
-    "asia": "aws",
-    "aiza": "google",
-    "ya29.": "google",
-    "xox": "slack",
-    "xapp-": "slack",
-    "https://hooks.slack.com/": "slack",
-    "sk_": "stripe",
-    "rk_": "stripe",
-    "npm_": "npm",
-    "pypi-": "pypi",
-    "sg.": "sendgrid",
-    "eyj": "jwt",
-    "-----begin": "private_key",
-    "bearer": "bearer_token",
-    "authorization": "bearer_token",
+    "anthropic": ("sk-ant-",),
+    "openai": ("sk-",),
+    "langsmith": ("lsv2_", "ls__"),
+    "github": ("github_pat_", "gh"),
+    "gitlab": ("glpat-",),
+    "aws": ("a3t", "abia", "acca", "akia", "asia"),
+    "google": ("aiza", "ya29."),
+    "slack": ("xox", "xapp-", "https://hooks.slack.com/"),
+    "stripe": ("sk_", "rk_"),
+    "npm": ("npm_",),
+    "pypi": ("pypi-",),
+    "sendgrid": ("sg.",),
+    "jwt": ("eyj",),
+    "private_key": ("-----begin",),
+    "bearer_token": ("bearer", "authorization"),
 }
-"""Kinds of secrets by prefix, in lower case; the first match counts."""
+"""Kinds of secrets with the beginnings of theirs, in lower case; the first match counts."""
 
 _VALUE = r"[\"']?\s*[:=]"
 _ASSIGNED = [
@@ -169,13 +154,12 @@ _MARKS = (
 )
 """The same for other slow rules: a part of the rule, and substrings of which a match needs one."""
 
-
-def _marks(pattern: re.Pattern[str]) -> tuple[str, ...]:
-    return next((marks for part, marks in _MARKS if part in pattern.pattern), ("",))
-
-
 _RULES = [
-    (rule["pattern"], rule["replace"] or SECRET_PLACEHOLDER, _marks(rule["pattern"]))
+    (
+        rule["pattern"],
+        rule["replace"] or SECRET_PLACEHOLDER,
+        next((marks for part, marks in _MARKS if part in rule["pattern"].pattern), ("",)),
+    )
     for rule in DEFAULT_SECRET_RULES
 ]
 
@@ -207,10 +191,8 @@ def _possible(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
     lower = text.lower()
     assigned = any(word in lower and pattern.search(lower) for word, pattern in _ASSIGNED)
     for pattern, replacement, marks in _RULES:
-        if pattern.flags & re.IGNORECASE:
-            worth_it = assigned
-        else:
-            worth_it = any(mark in text for mark in marks)
+        ignores_case = pattern.flags & re.IGNORECASE
+        worth_it = assigned if ignores_case else any(mark in text for mark in marks)
         if worth_it and pattern.search(text):
             yield pattern, replacement
 
@@ -218,14 +200,12 @@ def _possible(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
 def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> Iterator[Row]:
     """Yield the rows; secrets are reported as findings with the code `secret_<kind>`.
 
-    Args:
-        rows: The rows.
-        outcome: Takes the findings; `secrets.<kind>` counts the messages with a secret.
-        action: `report` warns and changes nothing, `redact` replaces the secret by a placeholder,
-            `reject` rejects the example.
+    `secrets.<kind>` counts the messages with a secret. The action `report` warns and changes
+    nothing, `redact` replaces the secret by a placeholder, `reject` rejects the example.
     """
     for row in rows:
-        if not _may_match(row):
+        line = line_of(row)
+        if line is not None and not _line_may_match(line):
             yield row
             continue
         texts: list[str] = []
@@ -242,7 +222,17 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
             return without
 
         example = change_texts(row.example, note)
-        findings = [_finding(kind, index, action) for index, kind in found]
+        findings = [
+            Finding(
+                f"secret_{kind}",
+                f"Text contains a possible secret ({kind}).",
+                index,
+                severity="error" if action == "reject" else "warning",
+                fix="Convert(secrets='redact') masks it.",
+                fixed=action == "redact",
+            )
+            for index, kind in found
+        ]
         for (_, kind), finding in zip(found, findings, strict=True):
             outcome.counts[f"secrets.{kind}"] += 1
             outcome.add(finding, row)
@@ -252,25 +242,7 @@ def secret_rows(rows: Iterator[Row], outcome: Outcome, action: SecretAction) -> 
             yield row.changed(example) if findings and action == "redact" else row
 
 
-def _may_match(row: Row) -> bool:
-    try:
-        return _line_may_match(row.line)
-    except TypeError:
-        return True  # Not JSON; a later step reports that.
-
-
-def _finding(kind: str, index: int | None, action: SecretAction) -> Finding:
-    return Finding(
-        f"secret_{kind}",
-        f"Text contains a possible secret ({kind}).",
-        index,
-        severity="error" if action == "reject" else "warning",
-        fix="Convert(secrets='redact') masks it.",
-        fixed=action == "redact",
-    )
-
-
 def _kind(secret: str) -> str:
     lower = secret.lower()
-    known = next((kind for start, kind in _KINDS.items() if lower.startswith(start)), None)
+    known = next((kind for kind, starts in _KINDS.items() if lower.startswith(starts)), None)
     return known or ("url_password" if "://" in secret else "assigned")

@@ -21,10 +21,8 @@ def weighted(messages: Sequence[WireMessage], targets: Targets) -> list[WireMess
     A weight in the data stays: `targets` applies only to answers without one. An answer without a
     weight has the weight 1 (OpenAI's fine-tuning guide).
 
-    Args:
-        messages: The chat in wire form; it is not modified.
-        targets: The answers to train on. A function is called with a copy of each assistant
-            message without a weight, and its index in the chat, counted from 0.
+    A function is called with a copy of each assistant message without a weight, and its index in
+    the chat, counted from 0.
 
     Example:
         >>> chat = [{"role": "assistant", "content": text} for text in ("Hi", "Bye")]
@@ -53,13 +51,9 @@ def supervised_rows(
 ) -> Iterator[Row]:
     """Yield the supervised example of each session.
 
-    Messages after a chat's last answer are left out, and counted as `trimmed_messages`.
-
-    Args:
-        sessions: The chats.
-        outcome: Takes the skips. Runs of plain language models are skipped as `completion_run`,
-            since no chat request equals what the model saw.
-        targets: The answers to train on; see `weighted`.
+    Messages after a chat's last answer are left out, and counted as `trimmed_messages`. Runs of
+    plain language models are skipped as `completion_run`, since no chat request equals what the
+    model saw.
 
     Raises:
         ConvertError: An item is not a session, or the function `targets` failed.
@@ -70,9 +64,8 @@ def supervised_rows(
     for chat in chats:
         if isinstance(chat, EncodedChat):
             outcome.sessions += 1
-            row = Row(chat.id, chat.source, line=chat.line, fit_for=chat.fit_for)
-            row.number = outcome.sessions
-            yield row
+            number = outcome.sessions
+            yield Row(chat.id, chat.source, line=chat.line, fit_for=chat.fit_for, number=number)
             continue
         read = read_session(chat, _read, outcome)
         if read is None:
@@ -82,12 +75,11 @@ def supervised_rows(
             outcome.counts["trimmed_messages"] += trimmed
         # Outside of `_read`: an error of the user's function is not an unreadable session.
         example["messages"] = _weighted(example["messages"], targets, place.id)
-        row = Row(place.id, place.source, example=example)
-        row.number = outcome.sessions
-        row.response_format = answer_format
         if answer_format is not None:
             # A line has no field for it; the trained contract keeps it.
             outcome.counts["response_format_left_out"] += 1
+        row = Row(place.id, place.source, example=example, number=place.number)
+        row.response_format = answer_format
         yield row
 
 

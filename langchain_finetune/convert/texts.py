@@ -5,10 +5,12 @@ Examples come as chats (`messages`), preferences (`input`, `preferred_output`,
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, count
 from typing import Any
 
-from langchain_finetune.convert.rows import OUTPUTS, Example
+from langchain_finetune.checks.preference import OUTPUTS
+from langchain_finetune.convert.rows import Example
 
 _PROSE = frozenset({"description", "title", "$comment"})
 _DATA = frozenset({"enum", "const", "default", "examples", "example"})
@@ -25,32 +27,18 @@ def changed_tools(tools: list[Any], change: Callable[[str], str]) -> list[Any]:
     stay, since they are the schema itself. Values of an `enum` that become equal are merged, as
     JSON Schema requires.
 
-    Args:
-        tools: Tools, or legacy functions; they are not modified.
-        change: Returns the new text.
-
     Example:
         >>> who = {"type": "string", "enum": ["ada", "bob"], "title": "who"}
         >>> changed_tools([{"name": "find", "parameters": who}], str.upper)
         [{'name': 'find', 'parameters': {'type': 'string', 'enum': ['ADA', 'BOB'], 'title': 'WHO'}}]
     """
-    is_name = frozenset(property_names(tools)).__contains__
-
-    def data(value: Any) -> Any:
-        return changed_data(value, change, is_name)
-
-    return [_schema(tool, change, data) for tool in tools]
+    is_name = frozenset(_property_names(tools)).__contains__
+    return [_schema(tool, change, is_name) for tool in tools]
 
 
-def property_names(tools: Iterable[Any]) -> Iterator[str]:
-    """Yield all property names in the schemas of tools, at any depth."""
-    for tool in tools:
-        yield from _schema_names(tool)
-
-
-def _schema(schema: Any, change: Callable[[str], str], data: Callable[[Any], Any]) -> Any:
+def _schema(schema: Any, change: Callable[[str], str], is_name: Callable[[str], bool]) -> Any:
     if isinstance(schema, list):
-        return [_schema(each, change, data) for each in schema]
+        return [_schema(each, change, is_name) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
     changed: dict[str, Any] = {}
@@ -58,13 +46,14 @@ def _schema(schema: Any, change: Callable[[str], str], data: Callable[[Any], Any
         if key in _PROSE and isinstance(value, str):
             changed[key] = change(value)
         elif key in _DATA:
-            changed[key] = data(value)
-            if key == "enum" and changed[key] != value:
-                changed[key] = _distinct(changed[key])
+            changed[key] = changed_data(value, change, is_name)
+            if key == "enum" and changed[key] != value and isinstance(value, list):
+                # By their text: in Python, 1 == True.
+                changed[key] = list({repr(each): each for each in changed[key]}.values())
         elif key in _BY_NAME and isinstance(value, Mapping):
-            changed[key] = {name: _schema(each, change, data) for name, each in value.items()}
+            changed[key] = {name: _schema(each, change, is_name) for name, each in value.items()}
         else:
-            changed[key] = _schema(value, change, data)
+            changed[key] = _schema(value, change, is_name)
     return changed
 
 
@@ -83,36 +72,23 @@ def changed_data(value: Any, change: Callable[[str], str], is_name: Callable[[st
     for key, item in value.items():
         new = change(key) if isinstance(key, str) and not is_name(key) else key
         if new != key:
-            new = next(name for name in _numbered(new) if name not in changed and name not in value)
+            names = chain([new], (f"{new} {number}" for number in count(2)))
+            new = next(name for name in names if name not in changed and name not in value)
         changed[new] = changed_data(item, change, is_name)
     return changed
 
 
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name} {number}"
-        number += 1
-
-
-def _distinct(values: Any) -> Any:
-    if not isinstance(values, list):
-        return values
-    # By their text: in Python, 1 == True.
-    return list({repr(value): value for value in values}.values())
-
-
-def _schema_names(schema: Any) -> Iterator[str]:
+def _property_names(schema: Any) -> Iterator[str]:
+    """Yield all property names in a schema or a list, at any depth."""
     if isinstance(schema, list):
         for each in schema:
-            yield from _schema_names(each)
+            yield from _property_names(each)
     elif isinstance(schema, Mapping):
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
             yield from properties
         for value in schema.values():
-            yield from _schema_names(value)
+            yield from _property_names(value)
 
 
 Change = Callable[[str, int | None], str]
@@ -128,9 +104,7 @@ def change_texts(example: Example, change: Change) -> Example:
     and their properties, ids and the addresses of images stay. The `name` of a person is removed
     if `change` would change it, since not every text is a valid name.
 
-    Args:
-        example: The example; it is not modified.
-        change: Returns the new text. The answers of a preference have the indices after its input.
+    The answers of a preference have the indices after its input.
     """
     changed = dict(example)
     for name in ("prompt", "completion"):
@@ -164,7 +138,7 @@ def _names(request: Mapping[str, Any]) -> frozenset[str] | None:
     """Return the names of all properties of a request's tools; None without tools."""
     lists = [request.get(name) for name in ("tools", "functions")]
     tools = [tool for given in lists if isinstance(given, list) for tool in given]
-    return frozenset(property_names(tools)) if tools else None
+    return frozenset(_property_names(tools)) if tools else None
 
 
 def _messages(

@@ -25,14 +25,8 @@ def fitting_rows(
 
     The others are rejected: as `too_long`, `length_unknown` (only an upper bound is known, and it
     is over the limit), or with the counter's own code. With `drop_oldest`, whole turns are dropped
-    from the beginning; `shortened` counts such examples and `dropped_turns` their turns.
-
-    Args:
-        rows: Examples without errors.
-        outcome: Takes rejected rows and counts.
-        counter: Counts the tokens, and has the limit.
-        too_long: How to handle longer examples.
-        rules: Rules that a shortened example must still meet.
+    from the beginning; `shortened` counts such examples, which must still meet the rules, and
+    `dropped_turns` their turns.
     """
     limit = counter.limit
     for row, count in counted(rows, counter):
@@ -41,13 +35,11 @@ def fitting_rows(
         elif limit is None or (isinstance(count, Count) and count.longest <= limit):
             yield row
         elif not counter.exact:
-            _reject(
-                row,
-                outcome,
-                "length_unknown",
+            reason = (
                 f"It may have more than {limit} tokens, and its tokenizer is not on this machine:"
-                " Convert(count_tokens='always') downloads it.",
+                " Convert(count_tokens='always') downloads it."
             )
+            _reject(row, outcome, "length_unknown", reason)
         elif too_long == "drop_oldest" and (
             shorter := shortened(row.example, limit, counter, rules)
         ):
@@ -69,18 +61,14 @@ def shortened(
     """Drop as few of the oldest turns as possible to meet the limit.
 
     A turn begins with a user message, so calls stay with their results and answers with their
-    questions. The prompt at the beginning and the last turn are kept.
-
-    Returns:
-        The new example, its tokens and the number of dropped turns; None if even the last turn
-        is too long, or has nothing to train on.
+    questions. The prompt at the beginning and the last turn are kept. Returns the number of dropped
+    turns, too; None if even the last turn is too long, or has nothing to train on.
     """
     messages = request_of(example).get("messages") or []
-    cuts = _turns(messages)
     prompts = next(
         (place for place, each in enumerate(messages) if each.get("role") not in INSTRUCTIONS), 0
     )
-    cuts = [cut for cut in cuts if cut > prompts]
+    cuts = [cut for cut in _turns(messages) if cut > prompts]
     found: tuple[Example, Count, int] | None = None
     low, high = 0, len(cuts)
     while low < high:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Group
 
 from langchain_finetune.checks import Findings
-from langchain_finetune.convert.estimate import Estimate, Prices, estimate, known_targets
+from langchain_finetune.convert.estimate import Prices, estimate, known_targets
 from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.report.figures import FindingCounts, ReportFigures, ToolUse
 from langchain_finetune.convert.report.html import page, sections
@@ -55,17 +55,7 @@ def make_report(
     findings: Findings,
     prices: Prices | None = None,
 ) -> ConversionReport:
-    """Return the report of a pass over the rows.
-
-    Args:
-        tally: Statistics of the rows.
-        target: What will be trained.
-        sessions: Number of chats in the input.
-        skipped: Number of chats without an example, by reason.
-        notes: Other counts.
-        findings: Findings of the checks.
-        prices: Prices set by the user.
-    """
+    """Return the report of a pass over the rows; for the counts, see `ReportFigures`."""
     names = Counter(dict.fromkeys(tally.offered, 0))
     names.update(tally.called)
     return ConversionReport(
@@ -96,19 +86,17 @@ def make_report(
             warnings=_by_count(findings.warnings),
             fixed=_by_count(findings.fixed),
         ),
-        estimates=[training_estimate(tally, each, prices) for each in known_targets(target)],
+        estimates=[
+            estimate(
+                each,
+                tally.parts["train"],
+                tally.part_tokens["train"],
+                tokens_are_estimated=tally.counted < tally.examples,
+                prices=prices,
+            )
+            for each in known_targets(target)
+        ],
         outliers=tally.outliers(),
-    )
-
-
-def training_estimate(tally: Tally, target: Target, prices: Prices | None) -> Estimate:
-    """Return the estimate for training on the examples of the part `train`."""
-    return estimate(
-        target,
-        tally.parts["train"],
-        tally.part_tokens["train"],
-        tokens_are_estimated=tally.counted < tally.examples,
-        prices=prices,
     )
 
 

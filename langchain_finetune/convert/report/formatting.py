@@ -54,6 +54,12 @@ def duration(made: Estimate) -> str:
     return f"{seconds / _HOUR:,.1f} h"
 
 
+def estimate_row(made: Estimate) -> tuple[str, ...]:
+    """Return an estimate's engine and base, cost, time, epochs and trained tokens."""
+    figures = (money(made), duration(made), str(made.n_epochs), short(made.trained_tokens))
+    return (made.engine, made.model, *figures)
+
+
 def words(code: str) -> str:
     """Return a code such as `no_final_answer` as words."""
     return code.replace("_", " ")

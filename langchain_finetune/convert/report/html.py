@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from langchain_finetune.convert.report.distribution import Distribution
+from langchain_finetune.convert.report.distribution import Bar, Distribution
 from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.convert.report.formatting import (
     duration,
+    estimate_row,
     footnotes,
     money,
     noted,
@@ -22,12 +23,7 @@ _TICKS = 5
 
 
 def histogram(values: Distribution, unit: str) -> str:
-    """Return a histogram with its median marked.
-
-    Args:
-        values: The distribution.
-        unit: Unit of the values, such as `tokens`.
-    """
+    """Return a histogram of values of a unit, such as `tokens`, with their median marked."""
     bars = values.histogram
     if not bars:
         return ""
@@ -38,12 +34,11 @@ def histogram(values: Distribution, unit: str) -> str:
         height = (_FLOOR - _TOP) * bar.count / highest
         # A bar with one example must still be visible.
         height = max(height, 2) if bar.count else 0
-        span = f"{bar.start:,} and more" if bar.end is None else f"{bar.start:,} to {bar.end - 1:,}"
         kind = "bar rest" if bar.end is None else "bar"
         drawn.append(
             f'<rect class="{kind}" x="{number * width + width * 0.06:.3f}%" '
             f'y="{_FLOOR - height:.1f}" width="{width * 0.88:.3f}%" height="{height:.1f}" rx="2">'
-            f"<title>{span} {unit}: {bar.count:,}</title></rect>"
+            f"<title>{_span(bar)} {unit}: {bar.count:,}</title></rect>"
         )
     drawn.append(_axis(values))
     start, step = bars[0].start, (bars[0].end or bars[0].start + 1) - bars[0].start
@@ -60,12 +55,7 @@ def histogram(values: Distribution, unit: str) -> str:
 
 
 def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
-    """Return one bar divided into parts.
-
-    Args:
-        parts: Name, count and CSS class of each.
-        label: Description for screen readers.
-    """
+    """Return one bar divided into parts (name, count, CSS class), labelled for screen readers."""
     parts = [part for part in parts if part[1]]
     whole = sum(count for _, count, _ in parts)
     drawn, place = [], 0.0
@@ -158,13 +148,8 @@ def page(report: ReportFigures) -> str:
 def sections(report: ReportFigures) -> str:
     """Return the page's content with its style, which affects nothing around it."""
     css = files("langchain_finetune.convert.report").joinpath("html.css").read_text("utf-8")
-    parts = [
-        _head(report),
-        _outcome(report),
-        _lengths(report),
-        _contents(report),
-        _estimates(report),
-    ]
+    shown = [_head, _outcome, _lengths, _contents, _estimates]
+    parts = [section(report) for section in shown]
     if report.outliers:
         parts.append(_outliers(report.outliers))
     notes = "".join(
@@ -183,13 +168,10 @@ def _head(report: ReportFigures) -> str:
     note = f"{about}{report.tokens.median:,} in the median example"
     if report.target_tokens is not None:
         note = f"{share(report.target_tokens, report.tokens.total)} of them are trained on"
+    kept = share(report.kept, report.sessions)
     tiles = [
         ("Chats in", f"{report.sessions:,}", "including those that the loader skipped"),
-        (
-            "Examples kept",
-            f"{report.kept:,}",
-            f"{share(report.kept, report.sessions)} of the chats",
-        ),
+        ("Examples kept", f"{report.kept:,}", f"{kept} of the chats"),
         ("Tokens", short(report.tokens.total), note),
         ("Answers to train on", f"{report.targets:,}", f"{report.calls_to_learn:,} call a tool"),
     ]
@@ -219,22 +201,16 @@ def _outcome(report: ReportFigures) -> str:
     parts = [(part, count, part) for part, count in report.parts.items()]
     plot = stacked([*parts, ("left out", lost, "lost")], "Outcome of the chats")
     whole = report.kept + lost
+    named = [(part, part, count) for part, count, _ in parts if count or part == "train"]
+    for code, count in report.skipped.items():
+        named.append(("lost", f"left out: {escape(words(code))}", count))
     rows = [
-        [f'<i class="dot {part}"></i>{part}', f"{count:,}", share(count, whole)]
-        for part, count, _ in parts
-        if count or part == "train"
-    ]
-    rows += [
-        [
-            f'<i class="dot lost"></i>left out: {escape(words(code))}',
-            f"{count:,}",
-            share(count, whole),
-        ]
-        for code, count in report.skipped.items()
+        [f'<i class="dot {kind}"></i>{name}', f"{count:,}", share(count, whole)]
+        for kind, name, count in named
     ]
     noted_table = ""
-    if named := noted(report):
-        rows_of_notes = [[escape(what), f"{count:,}"] for what, count in named]
+    if notes := noted(report):
+        rows_of_notes = [[escape(what), f"{count:,}"] for what, count in notes]
         noted_table = "<h3>Notes</h3>" + _table(["what", "count"], rows_of_notes)
     table = _table(["", "chats", "share"], rows)
     return _section("Outcome of the chats", f"{plot}<div>{table}</div>{noted_table}")
@@ -242,32 +218,23 @@ def _outcome(report: ReportFigures) -> str:
 
 def _lengths(report: ReportFigures) -> str:
     tokens = "tokens" if report.tokens_counted == 1 else "tokens (estimated)"
-    shown = [_length("Tokens per example", tokens, report.tokens)]
-    shown.append(_length("Messages per example", "messages", report.messages))
-    return _section("Length of the examples", f'<div class="pair">{"".join(shown)}</div>')
+    shown = _length("Tokens per example", tokens, report.tokens)
+    shown += _length("Messages per example", "messages", report.messages)
+    return _section("Length of the examples", f'<div class="pair">{shown}</div>')
 
 
 def _length(title: str, unit: str, values: Distribution) -> str:
     names = ("min", "10%", "median", "90%", "99%", "max")
-    figures = (
-        values.min,
-        values.p10,
-        values.median,
-        values.p90,
-        values.p99,
-        values.max,
-    )
-    head = _table(names, [[f"{figure:,}" for figure in figures]], kind="figures")
-    bars = [
-        [
-            f"{bar.start:,}{' and more' if bar.end is None else f' to {bar.end - 1:,}'}",
-            f"{bar.count:,}",
-        ]
-        for bar in values.histogram
-    ]
+    fields = ("min", "p10", "median", "p90", "p99", "max")
+    head = _table(names, [[f"{getattr(values, name):,}" for name in fields]], kind="figures")
+    bars = [[_span(bar), f"{bar.count:,}"] for bar in values.histogram]
     rest = f"<summary>All bars as a table</summary>{_table([unit, 'examples'], bars)}"
     plot = histogram(values, unit)
     return f"<div><h3>{title}</h3>{plot}{head}<details>{rest}</details></div>"
+
+
+def _span(bar: Bar) -> str:
+    return f"{bar.start:,} and more" if bar.end is None else f"{bar.start:,} to {bar.end - 1:,}"
 
 
 def _contents(report: ReportFigures) -> str:
@@ -293,29 +260,17 @@ def _contents(report: ReportFigures) -> str:
     rest = len(report.tools) - _TOOLS
     more = f"<p>And {rest:,} more tools.</p>" if rest > 0 else ""
     none = "<p>No tools are offered or called.</p>"
-    shown = [
-        "<div><h3>Tools</h3>",
-        _table(["tool", "offered in", "calls", ""], tools, kind="metered") + more
-        if tools
-        else none,
-        "</div><div><h3>Scripts</h3>",
-        _table(["script", "mostly", "at all", ""], scripts, kind="metered"),
-        "</div>",
-    ]
-    return _section("Tools and scripts", f'<div class="pair">{"".join(shown)}</div>')
+    offered = _table(["tool", "offered in", "calls", ""], tools, kind="metered") + more
+    written = _table(["script", "mostly", "at all", ""], scripts, kind="metered")
+    shown = f"<div><h3>Tools</h3>{offered if tools else none}</div>"
+    shown += f"<div><h3>Scripts</h3>{written}</div>"
+    return _section("Tools and scripts", f'<div class="pair">{shown}</div>')
 
 
 def _estimates(report: ReportFigures) -> str:
     rows = [
-        [
-            escape(each.engine),
-            f"<code>{escape(each.model)}</code>",
-            money(each),
-            duration(each),
-            f"{each.n_epochs}",
-            short(each.trained_tokens),
-        ]
-        for each in report.estimates
+        [escape(engine), f"<code>{escape(model)}</code>", *figures]
+        for engine, model, *figures in map(estimate_row, report.estimates)
     ]
     headings = ["engine", "base", "cost", "time", "epochs", "trained tokens"]
     chosen = "chosen" if report.model else ""

@@ -6,7 +6,7 @@ distributed value is as rare as its rarest tool or its script.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
@@ -63,17 +63,6 @@ class Candidate:
     text: str | None
 
 
-@dataclass
-class _Rare:
-    """The first examples with a property, which is rare only if they are few."""
-
-    examples: list[Candidate] = field(default_factory=list)
-
-    def add(self, candidate: Candidate) -> None:
-        if len(self.examples) < SHOWN:
-            self.examples.append(candidate)
-
-
 class OutlierFinder:
     """Finds the outliers in one pass, in flat memory.
 
@@ -83,8 +72,9 @@ class OutlierFinder:
 
     def __init__(self) -> None:
         self._extremes: dict[tuple[str, int], list[Candidate]] = {}
-        self._tools: dict[str, _Rare] = {}
-        self._scripts: dict[str, _Rare] = {}
+        # The first examples with a property, which is rare only if they are few.
+        self._tools: dict[str, list[Candidate]] = {}
+        self._scripts: dict[str, list[Candidate]] = {}
 
     def add(self, candidate: Candidate, *, max_names: int) -> None:
         """Add one example."""
@@ -93,9 +83,9 @@ class OutlierFinder:
             self._keep(candidate, name, -1)
         for tool in candidate.tools:
             if tool in self._tools or len(self._tools) < max_names:
-                self._tools.setdefault(tool, _Rare()).add(candidate)
+                _keep_first(self._tools.setdefault(tool, []), candidate)
         if candidate.script is not None:
-            self._scripts.setdefault(candidate.script, _Rare()).add(candidate)
+            _keep_first(self._scripts.setdefault(candidate.script, []), candidate)
 
     def _keep(self, candidate: Candidate, name: str, sign: int) -> None:
         """Keep a candidate if it is among the highest (sign 1) or lowest (-1) values of a field."""
@@ -117,18 +107,12 @@ class OutlierFinder:
     ) -> list[Outlier]:
         """Return the outliers, the most unusual first.
 
-        Args:
-            tokens: Distribution of tokens.
-            messages: Distribution of messages.
-            tools: Number of examples that call each tool.
-            scripts: Number of examples mostly in each script.
-            examples: Number of examples.
+        Tools and scripts are counted by examples that call them, and that are mostly in them.
         """
         if examples < _MIN_EXAMPLES:
             return []
         rare = [*self._tools.values(), *self._scripts.values()]
-        kept = [each for some in self._extremes.values() for each in some]
-        kept += [each for some in rare for each in some.examples]
+        kept = [each for some in (*self._extremes.values(), *rare) for each in some]
         found = []
         for candidate in {each.number: each for each in kept}.values():
             reasons = [
@@ -143,7 +127,23 @@ class OutlierFinder:
             if unusual:
                 found.append((unusual, candidate))
         found.sort(key=lambda each: (-each[0][0][0], each[1].number))
-        return [_outlier(unusual, candidate) for unusual, candidate in found[:SHOWN]]
+        return [
+            Outlier(
+                id=candidate.id,
+                part=candidate.part,
+                score=round(unusual[0][0], 1),
+                reasons=[reason for _, reason in unusual],
+                tokens=candidate.tokens,
+                messages=candidate.messages,
+                text=candidate.text,
+            )
+            for unusual, candidate in found[:SHOWN]
+        ]
+
+
+def _keep_first(kept: list[Candidate], candidate: Candidate) -> None:
+    if len(kept) < SHOWN:
+        kept.append(candidate)
 
 
 def _length(count: DistributionCount, value: int, name: str) -> tuple[float, str]:
@@ -155,15 +155,3 @@ def _rarity(count: int, examples: int, what: str) -> tuple[float, str]:
     share = count / examples
     others = "the only one" if count == 1 else f"like {count} of {examples:,}"
     return _NORMAL.inv_cdf(1 - share / 2) if share < 1 else 0.0, f"{what}: {others}"
-
-
-def _outlier(unusual: list[tuple[float, str]], candidate: Candidate) -> Outlier:
-    return Outlier(
-        id=candidate.id,
-        part=candidate.part,
-        score=round(unusual[0][0], 1),
-        reasons=[reason for _, reason in unusual],
-        tokens=candidate.tokens,
-        messages=candidate.messages,
-        text=candidate.text,
-    )

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from langchain_finetune.checks.example import is_target
 from langchain_finetune.convert.estimate import tokens_of
 from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.outliers import Candidate, OutlierFinder
-from langchain_finetune.convert.rows import Example, Row
+from langchain_finetune.convert.rows import Example, Row, request_of
 
 _SCRIPTS = {
     "CJK": "Han",
@@ -75,12 +76,8 @@ class Tally:
         text: Keep the beginnings of the outliers' texts.
 
     Attributes:
-        parts: Number of examples by part.
-        part_tokens: Number of tokens by part.
         counted: Number of examples whose tokens were counted, not estimated.
         target_tokens: Number of counted tokens that are trained on.
-        tokens: Distribution of tokens over examples.
-        messages: Distribution of messages over examples.
         targets: Number of assistant messages that are trained on.
         calls_to_learn: Number of those that call a tool.
         offered: Number of examples that offer each tool.
@@ -129,17 +126,13 @@ class Tally:
         self.target_tokens += row.target_tokens or 0
         self.tokens.add(tokens)
         self.messages.add(len(request) + len(answers))
-        targets = [message for message in [*request, *answers] if _is_target(message)]
+        targets = [message for message in [*request, *answers] if is_target(message)]
         if "input" in example:
             targets = targets[-1:]  # Of a pair, the preferred answer.
         self.targets += len(targets)
         self.calls_to_learn += sum(bool(calls_of(message)) for message in targets)
         tools = self._count_tools(example, request, answers)
-        script = self._count_scripts(
-            message
-            for message in (*request, *answers)
-            if message.get("role") in {"user", "assistant"}
-        )
+        script = self._count_scripts([*request, *answers])
         self._outliers.add(
             Candidate(
                 number=number,
@@ -163,8 +156,7 @@ class Tally:
     def _count_tools(
         self, example: Example, request: Sequence[Any], answers: Sequence[Any]
     ) -> tuple[str, ...]:
-        within = example.get("input") if "input" in example else example
-        for name in dict.fromkeys(_offered(within or {})):
+        for name in dict.fromkeys(_offered(request_of(example))):
             self._count(self.offered, name)
         called = [name for message in [*request, *answers] for name in calls_of(message)]
         for name in called:
@@ -179,7 +171,8 @@ class Tally:
         counter[name if known else OTHER_TOOLS] += 1
 
     def _count_scripts(self, messages: Iterable[Mapping[str, Any]]) -> str | None:
-        letters = scripts_of(" ".join(text for message in messages for text in texts_of(message)))
+        written = [each for each in messages if each.get("role") in {"user", "assistant"}]
+        letters = scripts_of(" ".join(text for message in written for text in texts_of(message)))
         for script in letters:
             self.also[script] += 1
         if not letters:
@@ -232,10 +225,6 @@ def _offered(request: Mapping[str, Any]) -> Iterator[str]:
         yield str((tool.get("function") or {}).get("name"))
     for function in request.get("functions") or ():
         yield str(function.get("name"))
-
-
-def _is_target(message: Mapping[str, Any]) -> bool:
-    return message.get("role") == "assistant" and message.get("weight") != 0
 
 
 def _excerpt(request: Sequence[Any], answers: Sequence[Any]) -> str:

@@ -10,12 +10,10 @@ from rich.text import Text
 from langchain_finetune.convert.report.distribution import Distribution
 from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.convert.report.formatting import (
-    duration,
+    estimate_row,
     footnotes,
-    money,
     noted,
     share,
-    short,
     words,
 )
 
@@ -28,9 +26,11 @@ def tables(report: ReportFigures) -> Group:
     parts: list[RenderableType] = [_counts(report), _distributions(report)]
     if report.tools:
         parts.append(_tools(report))
-    parts.append(_estimates(report))
+    headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
+    parts.append(_table("Training estimates", headings, map(estimate_row, report.estimates)))
     if report.outliers:
-        parts.append(_outliers(report))
+        rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.outliers]
+        parts.append(_table("Outliers to review first", ("chat", "deviations>", "why"), rows))
     notes = footnotes(report.estimates, report.tokens_counted)
     parts.extend(Text(note, style="dim") for note in notes)
     return Group(*parts)
@@ -70,27 +70,6 @@ def _tools(report: ReportFigures) -> Table:
     if rest > 0:
         rows.append((f"{rest} more", "", ""))
     return _table("Tools", ("tool", "offered in>", "calls>"), rows)
-
-
-def _estimates(report: ReportFigures) -> Table:
-    rows = [
-        (
-            each.engine,
-            each.model,
-            money(each),
-            duration(each),
-            str(each.n_epochs),
-            short(each.trained_tokens),
-        )
-        for each in report.estimates
-    ]
-    headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
-    return _table("Training estimates", headings, rows)
-
-
-def _outliers(report: ReportFigures) -> Table:
-    rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.outliers]
-    return _table("Outliers to review first", ("chat", "deviations>", "why"), rows)
 
 
 def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:

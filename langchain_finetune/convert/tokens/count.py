@@ -29,12 +29,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """An example that the model can't be trained on, detected while counting.
-
-    Attributes:
-        code: Stable name of the reason.
-        reason: One sentence; it never quotes training text.
-    """
+    """An example that can't be trained on, with the reason, which never quotes training text."""
 
     code: str
     reason: str

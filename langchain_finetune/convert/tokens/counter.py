@@ -34,11 +34,8 @@ class Counter(Protocol):
 def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Counter | None:
     """Return the counter for a model; None if the model is unknown.
 
-    Args:
-        target: The engine and the model. Without an engine, the model's name decides.
-        how: Whether to download tokenizers. `always` fails if tokens can't be counted.
-        most: Most tokens of an example, instead of the model's own limit. A local base's limit
-            applies as well.
+    Without an engine, the model's name decides. `most` takes the place of the model's own limit; a
+    local base's limit applies as well.
 
     Raises:
         ConvertError: A tokenizer can't be read or downloaded.
@@ -54,19 +51,15 @@ def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Cou
 
         found = local_counter(target.model, how, most)
     if found is None and how == "always":
-        raise _unknown(target.model)
+        if target.model is None:
+            raise ConvertError("The model is needed to count tokens: Convert(model=...).")
+        raise ConvertError(
+            f"No tokenizer is known for {target.model!r}: set another model, such as"
+            " Convert(model='gpt-4.1-mini') or a local base, or omit count_tokens."
+        )
     if found is None and most is not None:
         return OpenAICounter(byte_length, most, exact=False)
     return found
-
-
-def _unknown(model: str | None) -> ConvertError:
-    if model is None:
-        return ConvertError("The model is needed to count tokens: Convert(model=...).")
-    return ConvertError(
-        f"No tokenizer is known for {model!r}: set another model, such as"
-        " Convert(model='gpt-4.1-mini') or a local base, or omit count_tokens."
-    )
 
 
 def counted(rows: Iterator[Row], counter: Counter) -> Iterator[tuple[Row, Count | Over | Unfit]]:

@@ -34,10 +34,8 @@ _LOADING = Lock()
 def local_counter(model: str, how: CountTokens, most: int | None = None) -> "LocalCounter | None":
     """Return the counter of a base of the embedded engine; None if it is not on this machine.
 
-    Args:
-        model: `nano`, a model's folder, or an id on the Hugging Face hub.
-        how: With `always`, a missing tokenizer is downloaded from the hub.
-        most: Most tokens of an example, if less than the base's limit.
+    A base is `nano`, a model's folder, or an id on the Hugging Face hub, from which `always`
+    downloads a missing tokenizer.
 
     Raises:
         ConvertError: The base's tokenizer can't be read; or, with `always`, there is no such base
@@ -85,12 +83,7 @@ def _encoder(base: Path | str) -> "Encoder":
 
 @dataclass(frozen=True)
 class LocalCounter:
-    """Counts examples for a base.
-
-    Attributes:
-        encoder: The base's encoder.
-        most: Most tokens of an example, if less than the base's limit.
-    """
+    """Counts examples for a base; `most` limits their tokens below the base's own limit."""
 
     encoder: "Encoder"
     most: int | None = None

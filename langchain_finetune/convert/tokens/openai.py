@@ -12,10 +12,11 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.checks.example import is_target
 from langchain_finetune.content import entries
 from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
@@ -110,14 +111,9 @@ def byte_length(text: str) -> int:
 
 @dataclass(frozen=True)
 class OpenAICounter:
-    """Counts examples for an OpenAI model.
+    """Counts examples for an OpenAI model; not exact if `measure` returns upper bounds.
 
-    Attributes:
-        measure: Returns the tokens of a text, or an upper bound.
-        limit: Most tokens of an example.
-        image_tokens: Tokens of an image in low and in high detail.
-        a_tool: Extra tokens per tool.
-        exact: False if `measure` returns bounds.
+    An image has one number of tokens in low detail, and one in high detail.
     """
 
     measure: Measure
@@ -143,41 +139,29 @@ class OpenAICounter:
             total = measure(str(example["prompt"])) + target
             return Count(total, total, target)
         around = _THE_REPLY + _tools(request_of(example), measure, self.a_tool)
-        tallies = []
-        for messages in conversations(example):
-            tally = _Tally(measure, self.image_tokens, around)
-            for message in messages:
-                tally.add(message)
-            tallies.append(tally)
-        totals = [tally.total for tally in tallies]
-        return Count(sum(totals), max(totals), sum(tally.targets for tally in tallies))
+        counted = [
+            [self._of_message(message, measure) for message in messages]
+            for messages in conversations(example)
+        ]
+        totals = [around + sum(total for total, _ in messages) for messages in counted]
+        targets = sum(target for messages in counted for _, target in messages)
+        return Count(sum(totals), max(totals), targets)
 
-
-@dataclass
-class _Tally:
-    """The tokens of a conversation so far."""
-
-    measure: Measure
-    image_tokens: tuple[int, int]
-    total: int
-    targets: int = field(default=0)
-
-    def add(self, message: Mapping[str, Any]) -> None:
-        measure = self.measure
-        tokens = sum(self._content(message)) + measure(message.get("refusal") or "")
+    def _of_message(self, message: Mapping[str, Any], measure: Measure) -> tuple[int, int]:
+        """Return the tokens of a message, and how many of them are trained on."""
+        tokens = sum(self._of_content(message, measure)) + measure(message.get("refusal") or "")
         functions = [call.get("function") for call in message.get("tool_calls") or ()]
         for function in filter(None, [*functions, message.get("function_call")]):
             tokens += _A_CALL + measure(function["name"]) + measure(function["arguments"])
-        self.total += _A_MESSAGE + measure(message["role"]) + tokens
+        total = _A_MESSAGE + measure(message["role"]) + tokens
         if message.get("name"):
-            self.total += _A_NAME + measure(str(message["name"]))
-        if message["role"] == "assistant" and message.get("weight") != 0:
-            self.targets += tokens
+            total += _A_NAME + measure(str(message["name"]))
+        return total, tokens if is_target(message) else 0
 
-    def _content(self, message: Mapping[str, Any]) -> Iterator[int]:
+    def _of_content(self, message: Mapping[str, Any], measure: Measure) -> Iterator[int]:
         content = message.get("content") or ""
         if isinstance(content, str):
-            yield self.measure(content)
+            yield measure(content)
             return
         for part in content:
             if part.get("type") == "image_url":
@@ -185,7 +169,7 @@ class _Tally:
                 low = isinstance(image, Mapping) and image.get("detail") == "low"
                 yield self.image_tokens[0 if low else 1]
             else:
-                yield self.measure(str(part.get("text") or part.get("refusal") or ""))
+                yield measure(str(part.get("text") or part.get("refusal") or ""))
 
 
 def _tools(request: Mapping[str, Any], measure: Measure, a_tool: int) -> int:
@@ -215,11 +199,8 @@ def _schema(schema: Any, measure: Measure) -> int:
             total += _A_PROPERTY + measure(line) + _schema(each, measure)
     if isinstance(values := schema.get("enum"), list) and values:
         total += _ENUM + sum(_A_VALUE + measure(str(value)) for value in values)
-    for inner in (
-        schema.get("items"),
-        *entries(schema.get("anyOf")),
-        *entries(schema.get("oneOf")),
-    ):
+    total += _schema(schema.get("items"), measure)
+    for inner in (*entries(schema.get("anyOf")), *entries(schema.get("oneOf"))):
         total += _schema(inner, measure)
     for definitions in ("$defs", "definitions"):
         if isinstance(schema.get(definitions), Mapping):
@@ -237,14 +218,8 @@ def _is_cached(name: str) -> bool:
 
     if name in registry.ENCODINGS:
         return True
-    folder = next(
-        (
-            os.environ[key]
-            for key in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR")
-            if key in os.environ
-        ),
-        str(Path(tempfile.gettempdir(), "data-gym-cache")),
-    )
+    usual = os.environ.get("DATA_GYM_CACHE_DIR", str(Path(tempfile.gettempdir(), "data-gym-cache")))
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", usual)
     if not folder or name not in _VOCABULARIES:
         return False
     file = hashlib.sha1(_VOCABULARIES[name].encode(), usedforsecurity=False).hexdigest()
