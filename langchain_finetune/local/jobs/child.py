@@ -20,8 +20,6 @@ from langchain_finetune.local.training.events import EVENTS, TrainingEvent
 GRACE_S = 1.0
 """How long a process may take to end by itself before it is killed."""
 
-_MAX_LINE = 2**20
-
 
 async def run_child(
     command: Sequence[str],
@@ -32,15 +30,8 @@ async def run_child(
 ) -> int:
     """Run the training process to its end; kill it when this task is cancelled.
 
-    Args:
-        command: How to start it; the path of the specification follows.
-        spec: Its specification, a JSON file; the process works in that folder.
-        log: Where its stderr goes.
-        on_event: Called with each report.
-        stop: When it is set, the process is asked to save its state and to end.
-
-    Returns:
-        Its exit status; negative for the signal that killed it.
+    When `stop` is set, the process is asked to save its state and to end. The result is its exit
+    status, negative for the signal that killed it; what it writes to stderr goes to `log`.
     """
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with log.open("ab") as stderr:
@@ -52,7 +43,7 @@ async def run_child(
             stderr=stderr,
             cwd=spec.parent,
             env=environment,
-            limit=_MAX_LINE,
+            limit=2**20,  # bytes of a line
             # A group of its own, so that its helpers can be killed with it.
             start_new_session=True,
         )

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import require_space
@@ -28,6 +28,9 @@ LIMITS = {
 
 _MAX_TARGETS = 32
 _MAX_TARGET_LENGTH = 64
+
+_Short = Annotated[str, Field(max_length=64)]
+_Long = Annotated[str, Field(max_length=512)]
 
 
 class MethodPart(BaseModel):
@@ -61,22 +64,13 @@ class CreateJob(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model: Annotated[str, Field(min_length=1, max_length=512)]
-    training_file: Annotated[str, Field(max_length=64)]
-    validation_file: Annotated[str, Field(max_length=64)] | None = None
+    training_file: _Short
+    validation_file: _Short | None = None
     hyperparameters: Hyperparameters | None = None
     method: MethodRequest | None = None
-    suffix: Annotated[str, Field(max_length=64)] | None = None
+    suffix: _Short | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    metadata: (
-        Annotated[
-            dict[
-                Annotated[str, StringConstraints(max_length=64)],
-                Annotated[str, StringConstraints(max_length=512)],
-            ],
-            Field(max_length=MAX_METADATA),
-        ]
-        | None
-    ) = None
+    metadata: Annotated[dict[_Short, _Long], Field(max_length=MAX_METADATA)] | None = None
     integrations: list[Any] | None = None
 
     def method_settings(self) -> tuple[Method, Hyperparameters]:

@@ -36,23 +36,18 @@ def require_uploaded(files: Files, file_id: str, param: Param) -> None:
 async def fault_of_file(
     files: Files, file_id: str, param: Param, method: Method
 ) -> JobErrorRecord | None:
-    """Return the first fault of a file of examples, or None; it is read in a thread.
-
-    Args:
-        files: The uploaded files.
-        file_id: The file: one JSON object a line; empty lines are ignored.
-        param: Which file of the job it is.
-        method: What the examples are for.
-    """
+    """Return the first fault of a file of examples, or None; it is read in a thread."""
     stop = threading.Event()
     try:
-        path = files.path(file_id)
-        return await asyncio.to_thread(_fault_of_lines, path, param, method, stop)
+        return await asyncio.to_thread(_fault_of_lines, files.path(file_id), param, method, stop)
     except ApiError as error:
-        return JobErrorRecord(code=f"invalid_{param}", message=error.message, param=param)
+        message = error.message
+    except FileNotFoundError:
+        message = "The file is gone."
     finally:
         # Threads cannot be cancelled, so it checks this event.
         stop.set()
+    return JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
 
 
 def _fault_of_lines(
@@ -60,25 +55,17 @@ def _fault_of_lines(
 ) -> JobErrorRecord | None:
     name = param.replace("_", " ")
     examples = 0
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as lines:
-            for number, found in check_lines(lines, LOCAL, METHODS[method].lines[0]):
-                if stop.is_set():
-                    return None
-                if errors := errors_of(found):
-                    # With the rule's name, and no training text.
-                    first = errors[0]
-                    place = "" if first.index is None else f", message {first.index}"
-                    return JobErrorRecord(
-                        code=f"invalid_{param}",
-                        message=f"Line {number} of the {name}: {first.message}"
-                        f" (rule {first.code}{place})",
-                        param=param,
-                    )
-                examples += 1
-    except FileNotFoundError:
-        return JobErrorRecord(code=f"invalid_{param}", message="The file is gone.", param=param)
+    size = path.stat().st_size
+    with path.open("rb") as lines:
+        for number, found in check_lines(lines, LOCAL, METHODS[method].lines[0]):
+            if stop.is_set():
+                return None
+            for error in errors_of(found):
+                # With the rule's name, and no training text.
+                place = "" if error.index is None else f", message {error.index}"
+                message = f"Line {number} of the {name}: {error.message} (rule {error.code}{place})"
+                return JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
+            examples += 1
     for finding in check_size(examples, size, LOCAL, training=param == "training_file"):
         message = f"The {name}: {finding.message}"
         return JobErrorRecord(code=finding.code, message=message, param=param)

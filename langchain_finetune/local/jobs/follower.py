@@ -20,15 +20,10 @@ from langchain_finetune.local.training.events import (
 
 
 class Follower:
-    """Follows one training process.
+    """Follows one training process; what the trainer chose is written into the job.
 
-    Args:
-        journal: Where the events go.
-        job: The job; what the trainer chose is written into it.
-
-    Attributes:
-        done: The report of the finished model; None before.
-        stopped: The process has saved its state and ended, as it was asked to.
+    `done` is the report of the finished model, and `stopped` says that the process has saved its
+    state and ended, as it was asked to.
     """
 
     def __init__(self, journal: Journal, job: JobRecord) -> None:
@@ -56,12 +51,7 @@ class Follower:
                 self._failure = event
 
     def fault(self, status: int, model: Path) -> JobErrorRecord | None:
-        """Return why the training failed, or None if it succeeded.
-
-        Args:
-            status: Exit status of the process.
-            model: Where the model should be.
-        """
+        """Return why the training failed, or None if the process ended well and left its model."""
         if self._failure:
             return JobErrorRecord(code=self._failure.code, message=self._failure.message)
         if status == OUT_OF_MEMORY:
@@ -75,9 +65,8 @@ class Follower:
             message = f"The training process ended too early, with status {status}."
         else:
             return None
-        return JobErrorRecord(
-            code="server_error", message=f"{message} Its log is in the job's folder."
-        )
+        message += " Its log is in the job's folder."
+        return JobErrorRecord(code="server_error", message=message)
 
     def _take_start(self, event: Started) -> None:
         self._started_at = time.monotonic()

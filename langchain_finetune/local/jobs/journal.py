@@ -18,17 +18,15 @@ from langchain_finetune.local.sqlite import Database, Where
 
 
 class Journal:
-    """The jobs and their events.
-
-    Args:
-        database: Where they are kept.
-    """
+    """The jobs and their events; `save` and `add_checkpoint` write one record down."""
 
     def __init__(self, database: Database) -> None:
         self.transaction = database.transaction
         self._jobs = Table(database, "jobs", JobRecord)
         self._events = Table(database, "events", EventRecord)
         self._checkpoints = Table(database, "checkpoints", Checkpoint)
+        self.save = self._jobs.put
+        self.add_checkpoint = self._checkpoints.put
 
     def get(self, job_id: str) -> JobRecord:
         """Return a job.
@@ -60,19 +58,14 @@ class Journal:
     ) -> Page[JobRecord]:
         """Return a part of the list of jobs, newest first.
 
-        Args:
-            limit: At most so many.
-            after: Begin behind this job.
-            metadata: Only jobs that carry these pairs; None for jobs without metadata.
+        Only of those that carry these pairs of metadata; None is for jobs without metadata.
         """
         if metadata is None:
             where = [Where("json_extract(body, '$.metadata') IS NULL")]
         else:
             # A key may hold any character, so it can't be part of a JSON path.
-            pair = (
-                "EXISTS (SELECT 1 FROM json_each(body, '$.metadata') WHERE key = ? AND value = ?)"
-            )
-            where = [Where(pair, item) for item in metadata.items()]
+            pair = "SELECT 1 FROM json_each(body, '$.metadata') WHERE key = ? AND value = ?"
+            where = [Where(f"EXISTS ({pair})", item) for item in metadata.items()]
         return self._jobs.page(limit=limit, after=after, where=where)
 
     def events(self, job_id: str, *, limit: int, after: str | None) -> Page[EventRecord]:
@@ -97,14 +90,6 @@ class Journal:
         where = [Where("json_extract(body, '$.fine_tuning_job_id') = ?", (self.get(job_id).id,))]
         return self._checkpoints.page(limit=limit, after=after, where=where)
 
-    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint down."""
-        self._checkpoints.put(checkpoint)
-
-    def save(self, job: JobRecord) -> None:
-        """Write a job down."""
-        self._jobs.put(job)
-
     def note(
         self,
         job: JobRecord,
@@ -124,7 +109,7 @@ class Journal:
             data=dict(metrics or {}),
         )
         with self.transaction():
-            self._jobs.put(job)
+            self.save(job)
             self._events.put(event)
 
     def end(

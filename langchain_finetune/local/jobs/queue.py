@@ -30,16 +30,10 @@ _BROKEN = JobErrorRecord(code="server_error", message="The engine failed; see it
 
 
 class JobQueue:
-    """The jobs of one engine.
+    """The jobs of one engine; all methods belong to the event loop's thread.
 
-    All methods belong to the event loop's thread.
-
-    Args:
-        journal: Where jobs and events are written.
-        files: The uploaded files.
-        models: Where bases come from and finished models go.
-        folder: The jobs' own folders: the trainer's log, checkpoints, unfinished models.
-        trainer: The command that trains; the path of its specification follows.
+    `folder` holds a folder for each job: the trainer's log, checkpoints, unfinished models. The
+    path of a specification follows the command `trainer`.
     """
 
     def __init__(
@@ -65,9 +59,8 @@ class JobQueue:
         for job in self._journal.with_status("queued", "running"):
             job.status = "queued"
             job.estimated_finish = None
-            self._journal.note(
-                job, "The engine was started again; the job is queued again.", level="warn"
-            )
+            message = "The engine was started again; the job is queued again."
+            self._journal.note(job, message, level="warn")
         self._workers = [
             asyncio.create_task(self._work("validating_files", self._validate)),
             asyncio.create_task(self._work("queued", self._train)),
@@ -126,9 +119,8 @@ class JobQueue:
         """
         job = self._journal.get(job_id)
         if job.status in ENDED or job.status == "paused":
-            raise ApiError(
-                400, f"Job is {job.status}, so it can't be paused: {job_id}", code="invalid_status"
-            )
+            message = f"Job is {job.status}, so it can't be paused: {job_id}"
+            raise ApiError(400, message, code="invalid_status")
         if job.status == "running" and (step := self._steps.get(job_id)):
             # The step itself records this: until it has ended, it writes the job's record.
             self._pausing.add(job_id)

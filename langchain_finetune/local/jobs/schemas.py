@@ -79,11 +79,7 @@ def method_object(method: Method, hyperparameters: Hyperparameters) -> dict[str,
 
 
 class EventRecord(Record):
-    """Something that happened to a job.
-
-    Attributes:
-        job: The job's id.
-    """
+    """Something that happened to a job."""
 
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     job: str = Field(json_schema_extra={"private": True})
@@ -94,11 +90,7 @@ class EventRecord(Record):
 
 
 class Checkpoint(Record):
-    """A model of an earlier epoch, with the fields of OpenAI's checkpoint object.
-
-    Attributes:
-        fine_tuned_model_checkpoint: The name under which it answers.
-    """
+    """A model of an earlier epoch; it answers under the name `fine_tuned_model_checkpoint`."""
 
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     fine_tuning_job_id: str

@@ -66,11 +66,8 @@ class Training:
         """Train a queued job until it has succeeded or failed, or is asked to stop.
 
         Cancelling this kills the training and leaves the job's record as it is. Checkpoints stay
-        in the job's folder until the job has ended; see `tidy`.
-
-        Args:
-            job: The job.
-            stop: When it is set, the training saves its state and ends.
+        in the job's folder until the job has ended; see `tidy`. When `stop` is set, the training
+        saves its state and ends.
         """
         if job.starts >= MAX_STARTS:
             self._journal.end(job, "failed", _INTERRUPTED.message, _INTERRUPTED)
@@ -157,7 +154,6 @@ class Training:
         If the engine is killed in here, the next start goes on from the last checkpoint.
         """
         metrics = self._journal.metrics(job.id)
-        # All records are written together.
         with self._journal.transaction():
             results = self._files.add_results(result_file(metrics), "step_metrics.csv")
             job.fine_tuned_model = self._models.keep(

@@ -174,8 +174,7 @@ def _own_stdout() -> TextIO:
 def _stop_asked_for(partial: Path) -> threading.Event:
     """Return an event that is set when the engine requests an orderly shutdown.
 
-    Args:
-        partial: Removed where the process has to end at once.
+    Where the process has to end at once, `partial` is removed.
     """
     asked = threading.Event()
 

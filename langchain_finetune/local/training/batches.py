@@ -10,15 +10,12 @@ of two in order; on chats of 300 tokens 4,400 with batches of eight or four, 4,1
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import Plan
-
-if TYPE_CHECKING:
-    import torch
 
 COST_OF_A_BATCH = 150
 """What a batch costs by itself, in tokens; by the figures above."""
@@ -30,10 +27,8 @@ MOST_TOKENS = 1536
 def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
     """Return the plan with batches of the size that costs least; its steps stay as they are.
 
-    Args:
-        plan: How to train; its batches are as large as memory surely holds.
-        lengths: Tokens of each example.
-        seed: Start of the random numbers for an order that stands for all.
+    The batches of the plan are as large as memory surely holds. The seed gives an order that stands
+    for all.
 
     Example:
         >>> from langchain_finetune.local.training.plan import make_plan
@@ -60,11 +55,6 @@ def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
 def by_length(order: Sequence[int], lengths: Sequence[int], step: int) -> Iterator[int]:
     """Return an epoch's order with the examples of each step in order of their length.
 
-    Args:
-        order: Places of the examples, as they were shuffled.
-        lengths: Tokens of each example.
-        step: Examples of a step.
-
     Example:
         >>> list(by_length([3, 0, 2, 1], [9, 5, 7, 6], 2))
         [3, 0, 1, 2]
@@ -83,15 +73,9 @@ APART = 0.3
 """How near the logits of examples in a row must be to those of each alone; at 1 they are as far as
 those of one joined text."""
 
-_PROBE = range(10, 34)
-
 
 def require_apart(model: Any, tokenizer: Any) -> None:
     """Make sure that a model answers for examples in one row as it does for each alone.
-
-    Args:
-        model: A causal language model of transformers.
-        tokenizer: Its tokenizer.
 
     Raises:
         TrainingFailure: `invalid_hyperparameters`: it does not.
@@ -101,27 +85,27 @@ def require_apart(model: Any, tokenizer: Any) -> None:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling  # noqa: PLC0415
 
     collate = DataCollatorForLanguageModeling(tokenizer.eos_token_id, padding_free=True)
-    tokens = [number % model.config.get_text_config().vocab_size for number in _PROBE]
+    tokens = [number % model.config.get_text_config().vocab_size for number in range(10, 34)]
     parts = tokens[:10], tokens[10:]
+
+    def answers(*examples: list[int]) -> Any:
+        given = collate([{"input_ids": each} for each in examples])
+        del given["labels"]
+        # With a cache, transformers takes a row for one text.
+        return model(**given, use_cache=False).logits[0].float()
+
     with torch.no_grad():
         try:
-            together = _answers(model, collate([{"input_ids": part} for part in parts]))
+            together = answers(*parts)
         except TypeError:
             # It does not accept what TRL passes about the borders.
             apart = False
         else:
-            alone = torch.cat([_answers(model, collate([{"input_ids": part}])) for part in parts])
-            joined = _answers(model, collate([{"input_ids": tokens}]))
+            alone = torch.cat([answers(part) for part in parts])
+            joined = answers(tokens)
             apart = bool((together - alone).abs().max() < APART * (joined - alone).abs().max())
     if not apart:
         raise TrainingFailure(
             "invalid_hyperparameters",
             "This base model does not keep packed examples apart: leave packing out.",
         )
-
-
-def _answers(model: Any, inputs: Mapping[str, Any]) -> "torch.Tensor":
-    given = {name: value for name, value in inputs.items() if name != "labels"}
-    # With a cache, transformers takes a row for one text.
-    logits: torch.Tensor = model(**given, use_cache=False).logits[0].float()
-    return logits

@@ -53,8 +53,7 @@ def last_checkpoint(work: Path) -> int | None:
 def read_history(work: Path, step: int) -> History:
     """Return the log up to a checkpoint."""
     state = json.loads((folder_of(work, step) / "trainer_state.json").read_text())
-    history: History = state["log_history"]
-    return history
+    return list(state["log_history"])
 
 
 def best(history: History) -> int | None:
@@ -71,9 +70,7 @@ def best(history: History) -> int | None:
 def kept(history: History, epochs: Sequence[int]) -> list[int]:
     """Return the steps of the checkpoints to keep: those of the last epochs, and the best.
 
-    Args:
-        history: What was logged.
-        epochs: The last step of each epoch so far.
+    `epochs` are the last steps of all epochs so far.
     """
     found = {best(history), *epochs[-LAST_EPOCHS:]}
     return sorted(step for step in found if step is not None)
@@ -96,10 +93,9 @@ def measures(training: Mapping[str, float], validation: Mapping[str, float]) -> 
         >>> measures({"loss": 0.5}, {"eval_loss": 0.6})
         {'train_loss': 0.5, 'valid_loss': 0.6}
     """
-    logged = [("train", training, ""), ("valid", validation, "eval_")]
     return {
         f"{part}_{ours}": entry[prefix + theirs]
-        for part, entry, prefix in logged
+        for part, entry, prefix in (("train", training, ""), ("valid", validation, "eval_"))
         for theirs, ours in MEASURES.items()
         if prefix + theirs in entry
     }

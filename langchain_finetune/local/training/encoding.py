@@ -24,11 +24,9 @@ from langchain_finetune.local.training.events import TrainingFailure
 class UnfitExampleError(ValueError):
     """An example that the base model can't be trained on.
 
-    Args:
-        code: Stable name of the reason: `unsupported_content`, `unsupported_chat_template`,
-            `template_without_tools`, `no_answer` or `too_long`.
-        message: One sentence that never quotes training text.
-        index: Position of the message at fault, counted from 0; None for the whole example.
+    The code is `unsupported_content`, `unsupported_chat_template`, `template_without_tools`,
+    `no_answer` or `too_long`. The message never quotes training text. The index of the message at
+    fault counts from 0; None is for the whole example.
     """
 
     def __init__(self, code: str, message: str, index: int | None = None) -> None:
@@ -44,11 +42,9 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """An example in tokens, for any training method.
+    """An example in tokens, by the names that its method's trainer has for them.
 
-    Attributes:
-        length: How many tokens go through the model.
-        columns: The tokens by the names that the method's trainer has for them.
+    `length` is how many tokens go through the model.
     """
 
     length: int
@@ -57,13 +53,7 @@ class Encoded:
 
 @dataclass
 class Sequence:
-    """Tokens that go through the model together.
-
-    Attributes:
-        text: Their text.
-        input_ids: The tokens.
-        labels: The same where the token is trained, `IGNORED` elsewhere.
-    """
+    """Tokens that go through the model together; labels of those not trained are `IGNORED`."""
 
     text: str = ""
     input_ids: list[int] = field(default_factory=list)
@@ -73,12 +63,6 @@ class Sequence:
     def length(self) -> int:
         """How many tokens they are."""
         return len(self.input_ids)
-
-    def add(self, text: str, tokens: list[int], trained: int) -> None:
-        """Append text and its tokens, of which the first `trained` are trained."""
-        self.text += text
-        self.input_ids += tokens
-        self.labels += tokens[:trained] + [IGNORED] * (len(tokens) - trained)
 
     @property
     def trained(self) -> int:
@@ -108,10 +92,7 @@ Layout = list[list[tuple[str, bool | None]]]
 class Encoder:
     """Puts examples into tokens.
 
-    Attributes:
-        tokenizer: The base model's, with its chat template.
-        stop_ids: Tokens on which the model ends its turn.
-        max_length: Most tokens that the model takes; None for no limit.
+    On `stop_ids` the model ends its turn; `max_length` is None if it takes any number of tokens.
     """
 
     tokenizer: Any
@@ -120,12 +101,7 @@ class Encoder:
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any) -> "Encoder":
-        """Return the encoder of a base model.
-
-        Args:
-            tokenizer: The model's.
-            config: The model's configuration.
-            generation_config: How it generates; its `eos_token_id` ends a turn.
+        """Return the encoder of a base model, from its own tokenizer and configurations.
 
         Raises:
             UnfitExampleError: `unsupported_chat_template`: the model has no chat template.
@@ -149,10 +125,7 @@ class Encoder:
         )
 
     def encode(self, examples: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Encoded]:
-        """Put all supervised examples of a file into tokens.
-
-        Args:
-            examples: Number of the line, from 1, and the example on it.
+        """Put all supervised examples of a file, with their lines' numbers, into tokens.
 
         Raises:
             TrainingFailure: See `encode_line`.
@@ -212,18 +185,37 @@ class Encoder:
         sequence of its own, with the prompt that it will have in serving.
 
         All that comes before an answer is rendered for it, so the work grows with the square of the
-        answers. Two options end it sooner:
-
-        Args:
-            example: Has `messages` and maybe `tools`.
-            last_only: Render only up to the last answer that is trained.
-            enough: Called after each answer with the layout so far; stops it by returning true.
+        answers. Two options end it sooner: `last_only` renders only up to the last answer that is
+        trained, and `enough`, called after each answer with the layout so far, stops it when true.
 
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
+        found: Layout = []
+        rendered = ""
         try:
-            return self._layout(example, last_only, enough)
+            chat = to_template_input(
+                example, keep_developer=supports_developer(self.tokenizer.chat_template)
+            )
+            weights = [message.get("weight") for message in example["messages"]]
+            # A greeting that opens the chat answers nothing, and templates want a message.
+            turns = enumerate(chat.messages)
+            answers = [n for n, each in turns if n and each["role"] == "assistant"]
+            if last_only:
+                answers = [n for n in answers if weights[n] != 0][-1:]
+            for index in answers:
+                before = TemplateInput(chat.messages[:index], chat.tools)
+                through = TemplateInput(chat.messages[: index + 1], chat.tools)
+                prompt = render(self.tokenizer, before, add_generation_prompt=True)
+                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+                _check_tools(chat, chat.messages[index], prompt, turn)
+                if not rendered or not prompt.startswith(rendered):
+                    rendered = ""
+                    found.append([])
+                found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
+                rendered = prompt + turn
+                if enough and enough(found):
+                    break
         except RenderingError as error:
             raise UnfitExampleError("unsupported_content", error.message, error.index) from error
         except TemplateError as error:
@@ -231,44 +223,12 @@ class Encoder:
                 "unsupported_chat_template",
                 "The base model's chat template does not accept such a chat.",
             ) from error
-
-    def _layout(
-        self,
-        example: Mapping[str, Any],
-        last_only: bool,  # noqa: FBT001 - see `layout`
-        enough: Callable[[Layout], bool] | None,
-    ) -> Layout:
-        chat = to_template_input(
-            example, keep_developer=supports_developer(self.tokenizer.chat_template)
-        )
-        found: Layout = []
-        rendered = ""
-        # A greeting that opens the chat answers nothing, and templates want a message.
-        answers = [n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"]
-        weights = [message.get("weight") for message in example["messages"]]
-        if last_only:
-            answers = [n for n in answers if weights[n] != 0][-1:]
-        for index in answers:
-            message = chat.messages[index]
-            before = TemplateInput(chat.messages[:index], chat.tools)
-            through = TemplateInput(chat.messages[: index + 1], chat.tools)
-            prompt = render(self.tokenizer, before, add_generation_prompt=True)
-            turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
-            _check_tools(chat, message, prompt, turn)
-            if not rendered or not prompt.startswith(rendered):
-                rendered = ""
-                found.append([])
-            found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
-            rendered = prompt + turn
-            if enough and enough(found):
-                break
         return found
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.
 
-        Returns:
-            The sequences of each; those in which nothing is trained are left out.
+        Sequences in which nothing is trained are left out.
         """
         texts = [text for layout in layouts for parts in layout for text, _ in parts]
         tokens = iter(self._tokens(texts))
@@ -283,17 +243,20 @@ class Encoder:
     ) -> Sequence:
         sequence = Sequence()
         for (text, trained), ids in zip(parts, tokens, strict=False):
-            sequence.add(text, ids, trained=self._until_stop(ids) if trained else 0)
+            end = self._until_stop(ids) if trained else 0
+            sequence.text += text
+            sequence.input_ids += ids
+            sequence.labels += ids[:end] + [IGNORED] * (len(ids) - end)
         return sequence
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
         # The template has put the special tokens into the text.
-        ids: list[list[int]] = self.tokenizer(
+        encoded = self.tokenizer(
             texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return ids
+        )
+        return list(encoded["input_ids"])
 
     def _until_stop(self, tokens: list[int]) -> int:
         """Count the tokens up to the one that ends the turn; what follows is the template's."""

@@ -20,7 +20,6 @@ import errno
 import math
 import sys
 import traceback
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -41,15 +40,9 @@ _DISK_FULL = ("no space left", "disk quota exceeded", "pytorchstreamwriter", "un
 
 
 class Started(BaseModel):
-    """What was decided before the first step.
+    """What was decided before the first step; its tokens and steps are those of all epochs.
 
-    Attributes:
-        hyperparameters: As given, or chosen for `auto`.
-        trained_tokens: Tokens of all epochs.
-        total_steps: Steps of all epochs.
-        examples: Lines of the training file.
-        method: `lora` or `full`.
-        resumed_from: Steps that an earlier process had done; None for a new training.
+    The method is `lora` or `full`; `resumed_from` are the steps that an earlier process had done.
     """
 
     event: Literal["settings"] = "settings"
@@ -76,12 +69,7 @@ class Measures(BaseModel):
 
 
 class Metrics(Measures):
-    """How far training is, and how well it has gone since the metrics before.
-
-    Attributes:
-        total_steps: Steps of all epochs.
-        epoch: Epochs that are done.
-    """
+    """How far training is (epochs are those done), and how well since the metrics before."""
 
     event: Literal["metrics"] = "metrics"
     total_steps: int
@@ -89,12 +77,9 @@ class Metrics(Measures):
 
 
 class Done(BaseModel):
-    """The models are in the output folder: the final model, and other checkpoints.
+    """The models are in the output folder: the checkpoint of `step`, and others that are kept.
 
-    Attributes:
-        trained_tokens: Tokens that were trained on, repeats counted.
-        step: Step of the checkpoint that became the model.
-        checkpoints: All checkpoints that are kept, and what was measured there.
+    Of the trained tokens, repeats count.
     """
 
     event: Literal["done"] = "done"
@@ -129,9 +114,7 @@ EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
 class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of the program
     """A reason for which a job can't be done, reported to its owner.
 
-    Args:
-        code: Stable name of the reason, such as `invalid_training_file`.
-        message: One sentence that never quotes training text.
+    The code is one such as `invalid_training_file`; the message never quotes training text.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -141,11 +124,7 @@ class TrainingFailure(Exception):  # noqa: N818 - a job's end, not a fault of th
 
 
 class Reporter:
-    """Writes the events; as a context, it also reports how the work within it failed.
-
-    Args:
-        stream: Where the lines go.
-    """
+    """Writes the events; as a context, it also reports how the work within it failed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -166,12 +145,7 @@ class Reporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         """Report an error and hold it; the caller sees that there was no `done`."""
         if not isinstance(error, Exception):
             return False
@@ -179,7 +153,7 @@ class Reporter:
             code, message = error.code, error.message
         else:
             code, message = _explained(error)
-            _log(error, trace)
+            _log(error)
         self._failed = code
         self.report(Failed(code=code, message=message))
         return True
@@ -213,8 +187,8 @@ def _is_disk_full(error: Exception) -> bool:
     return writes and any(sign in str(error).lower() for sign in _DISK_FULL)
 
 
-def _log(error: Exception, trace: TracebackType | None) -> None:
-    traceback.print_tb(trace)
+def _log(error: Exception) -> None:
+    traceback.print_tb(error.__traceback__)
     # Other errors may quote what they stumbled over, and training text must not be logged.
     quotable = isinstance(error, OSError | RuntimeError | ImportError)
     sys.stderr.write(f"{type(error).__name__}{f': {error}' if quotable else ''}\n")

@@ -26,14 +26,8 @@ def export(
 ) -> None:
     """Write the model of a checkpoint, with LoRA's matrices merged in and also beside it.
 
-    Args:
-        checkpoint: The trainer's folder.
-        target: Folder of the model; it is made here.
-        tokenizer: Saved with it, together with how the model writes tool calls if TRL knows that.
-        base: What was trained: a folder or a hub id.
-        name: The base's public name.
-        dtype: Type of the weights that are written.
-        lora: The checkpoint holds LoRA's matrices only.
+    The base is a folder or a hub id, `name` its public name. The tokenizer is saved with the model,
+    together with how the model writes tool calls if TRL knows that.
     """
     if lora:
         # Merging rounds: in 16 bits only where the training had no more.
@@ -42,7 +36,13 @@ def export(
             base, dtype=precise, use_safetensors=True, trust_remote_code=False
         )
         model = PeftModel.from_pretrained(whole, checkpoint).merge_and_unload()
-        _export_adapter(checkpoint, target / ADAPTER, name)
+        adapter = target / ADAPTER
+        adapter.mkdir(parents=True)
+        shutil.copy(checkpoint / "adapter_model.safetensors", adapter)
+        config = json.loads((checkpoint / "adapter_config.json").read_text())
+        # The base's path says nothing elsewhere, and something about this machine.
+        config["base_model_name_or_path"] = name
+        (adapter / "adapter_config.json").write_text(json.dumps(config, indent=2))
     else:
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint, use_safetensors=True, trust_remote_code=False
@@ -55,12 +55,3 @@ def export(
     model.config.use_cache = True
     model.to(dtype).save_pretrained(target)
     tokenizer.save_pretrained(target)
-
-
-def _export_adapter(checkpoint: Path, target: Path, name: str) -> None:
-    target.mkdir(parents=True)
-    shutil.copy(checkpoint / "adapter_model.safetensors", target)
-    config = json.loads((checkpoint / "adapter_config.json").read_text())
-    # The base's path says nothing elsewhere, and something about this machine.
-    config["base_model_name_or_path"] = name
-    (target / "adapter_config.json").write_text(json.dumps(config, indent=2))

@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -49,13 +49,9 @@ _RESUMING = ("optimizer.pt", "scheduler.pt", "scaler.pt")
 
 @dataclass(frozen=True)
 class Fitted:
-    """How far a training has come; its checkpoints are in its folder.
+    """How far a training has come; `epochs` are the last steps of those that were done.
 
-    Attributes:
-        history: What was measured on the way.
-        epochs: The last step of each epoch that was done.
-        steps: Steps that were done.
-        finished: It is complete; otherwise it was stopped.
+    It is `finished`, or else was stopped; its checkpoints are in its folder.
     """
 
     history: History
@@ -77,19 +73,10 @@ def fit(
     stop: threading.Event,
     report: Callable[[Metrics], None],
 ) -> Fitted:
-    """Train a model; the result is its checkpoints.
+    """Train a model; the result is its checkpoints in the folder `work`.
 
-    Args:
-        model: A causal language model of transformers.
-        tokenizer: Its tokenizer.
-        train: What to train on.
-        validation: What to measure on at the end of each epoch.
-        plan: How to train.
-        seed: Start of all random numbers.
-        work: Folder of the checkpoints.
-        resumed_from: Step of the checkpoint to go on from; None for a new training.
-        stop: Set when the training must save its state and end.
-        report: Called with the metrics.
+    Goes on from the checkpoint of the step `resumed_from`, if there is one, and measures on the
+    validation examples at the end of each epoch. When `stop` is set, it saves its state and ends.
 
     Raises:
         TrainingFailure: `training_diverged`, when the loss is not finite;
@@ -123,7 +110,7 @@ def fit(
             processing_class=tokenizer,
             callbacks=[
                 _Progress(
-                    plan,
+                    plan.early_stopping_patience,
                     work,
                     steps_an_epoch=steps_an_epoch,
                     validates=validation is not None,
@@ -192,41 +179,30 @@ def _dataset(examples: Sequence[Encoded]) -> Dataset:
     return Dataset.from_dict({name: [each.columns[name] for each in examples] for name in names})
 
 
+@dataclass(eq=False)
 class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Reports metrics, saves checkpoints, and decides when training ends."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        work: Path,
-        *,
-        steps_an_epoch: int,
-        validates: bool,
-        stop: threading.Event,
-        report: Callable[[Metrics], None],
-    ) -> None:
-        self._patience = plan.early_stopping_patience
-        self._work = work
-        self._steps_an_epoch = steps_an_epoch
-        self._validates = validates
-        self._stop = stop
-        self._report = report
-        self._training: dict[str, float] | None = None
-        self._saved_at = time.monotonic()
+    patience: int | None
+    work: Path
+    steps_an_epoch: int
+    validates: bool
+    stop: threading.Event
+    report: Callable[[Metrics], None]
+    training: dict[str, float] | None = None
+    saved_at: float = field(default_factory=time.monotonic)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Decide what follows a step."""
-        if state.global_step % self._steps_an_epoch == 0:
+        if state.global_step % self.steps_an_epoch == 0:
             control.should_log = True
-            control.should_evaluate = self._validates
+            control.should_evaluate = self.validates
             control.should_save = True
-        late = time.monotonic() - self._saved_at > SAVE_SECONDS
+        late = time.monotonic() - self.saved_at > SAVE_SECONDS
         # All processes must do as the first one: they save and end together.
-        late, stop = broadcast_object_list([late, self._stop.is_set()])
-        if late or stop:
-            control.should_save = True
-        if stop:
-            control.should_training_stop = True
+        late, stop = broadcast_object_list([late, self.stop.is_set()])
+        control.should_save |= late or stop
+        control.should_training_stop |= stop
 
     def on_log(
         self, _args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
@@ -239,7 +215,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
                     f"The loss was not finite at step {state.global_step}: take a smaller"
                     " learning_rate_multiplier.",
                 )
-            self._training = logs
+            self.training = logs
             if not control.should_evaluate:
                 self._report_step(state, {})
         elif "eval_loss" in logs:
@@ -247,19 +223,18 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
 
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop if the validation loss has not fallen for long enough."""
-        if ran_out_of_patience(state.log_history, self._patience):
-            control.should_training_stop = True
+        control.should_training_stop |= ran_out_of_patience(state.log_history, self.patience)
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Mark the checkpoint as complete; remove those that are no longer needed."""
-        self._saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
         if not state.is_world_process_zero:
             return
-        (folder_of(self._work, state.global_step) / COMPLETE).touch()
-        epochs = list(range(self._steps_an_epoch, state.global_step + 1, self._steps_an_epoch))
+        (folder_of(self.work, state.global_step) / COMPLETE).touch()
+        epochs = list(range(self.steps_an_epoch, state.global_step + 1, self.steps_an_epoch))
         keep = {*kept(state.log_history, epochs), state.global_step}
-        for step in checkpoint_steps(self._work):
-            folder = folder_of(self._work, step)
+        for step in checkpoint_steps(self.work):
+            folder = folder_of(self.work, step)
             if step not in keep:
                 # A process that is killed in here must not leave half of one that counts.
                 (folder / COMPLETE).unlink()
@@ -269,9 +244,9 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
                     (folder / name).unlink(missing_ok=True)
 
     def _report_step(self, state: Any, validation: dict[str, float]) -> None:
-        if self._training is None:
+        if self.training is None:
             return
-        measured = measures(self._training, validation)
+        measured = measures(self.training, validation)
         step, total, epoch = state.global_step, state.max_steps, state.epoch
-        self._report(Metrics(step=step, total_steps=total, epoch=epoch, **measured))
-        self._training = None
+        self.report(Metrics(step=step, total_steps=total, epoch=epoch, **measured))
+        self.training = None

@@ -17,7 +17,6 @@ class MethodTraining:
     """How a method trains.
 
     Attributes:
-        encode: Puts a file's examples into tokens.
         trainer: `module:function` that makes the trainer; it is imported only to train, since TRL
             takes seconds. See `trainers.supervised_trainer` for its arguments.
         packs: The loss is a mean over tokens, so that examples may share a row, and batches may

@@ -29,15 +29,9 @@ LARGE_MODEL = 3_000_000_000
 class Plan:
     """All settings of a training run; None if not applicable.
 
-    Attributes:
-        method: The training method.
-        learning_rate: The highest of the run; it falls along a cosine.
-        device_batch_size: Sequences that a process computes at once.
-        accumulation: How many of those, in each process, make a step.
-        processes: How many train together.
-        own: Hyperparameters that not every method has.
-
-    The others are those of `Hyperparameters`.
+    The learning rate is the highest of the run; it falls along a cosine. Each process computes
+    `device_batch_size` sequences at once, and `accumulation` times that many in a step. `own` holds
+    the hyperparameters that not every method has.
     """
 
     method: Method
@@ -88,32 +82,24 @@ def make_plan(
 ) -> Plan:
     """Decide how to train, by the size of the data and of the model.
 
-    Args:
-        given: Hyperparameters of the job.
-        examples: Lines of the training file.
-        parameters: The base model's.
-        method: The training method.
-
     Example:
         >>> make_plan(Hyperparameters(), examples=100, parameters=1_200_000).n_epochs
         6
     """
     defaults = TRAINING[method]
-    rank = _or(given.lora_rank, _default_rank(parameters))
+    lora_rank, lora_rate = (16, 2e-4) if parameters < LARGE_MODEL else (32, 1e-4)
+    rank = _or(given.lora_rank, lora_rank if parameters > SMALL_MODEL else 0)
     lora = rank > 0
     batch_size = _or(given.batch_size, min(8, examples))
     multiplier = float(_or(given.learning_rate_multiplier, 1.0))
-    if defaults.examples:
-        epochs = min(ceil(defaults.examples / examples), 5)
-    elif lora:
-        epochs = min(ceil(LORA_EXAMPLES / examples), 5)
+    if defaults.examples or lora:
+        epochs = min(ceil((defaults.examples or LORA_EXAMPLES) / examples), 5)
     else:
         epochs = min(max(ceil(FULL_EXAMPLES / examples), 3), 14)
     patience = None if given.early_stopping_patience == "auto" else given.early_stopping_patience
     targets = "all-linear" if given.lora_targets == "auto" else given.lora_targets
     # As many sequences at once as memory surely holds; a step adds up several such parts.
     device_batch_size = gcd(batch_size, 2 if parameters > SMALL_MODEL else 32)
-    lora_rate = 2e-4 if parameters < LARGE_MODEL else 1e-4
     rate = lora_rate if lora else full_rate(parameters)
     return Plan(
         method=method,
@@ -135,12 +121,6 @@ def make_plan(
 def full_rate(parameters: int) -> float:
     """Return the default learning rate for training every weight; bigger models want less."""
     return float(min(5e-4, 5e-4 * (2_500_000 / parameters) ** 0.5))
-
-
-def _default_rank(parameters: int) -> int:
-    if parameters <= SMALL_MODEL:
-        return 0
-    return 16 if parameters < LARGE_MODEL else 32
 
 
 def _or(given: T | Auto, default: T) -> T:

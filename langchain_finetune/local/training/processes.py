@@ -26,9 +26,7 @@ def is_first() -> bool:
 def wanted(given: int | None, batch_size: int) -> int:
     """Return how many processes should train together: each GPU's, as far as a batch can be shared.
 
-    Args:
-        given: As in the specification; None for the number of GPUs.
-        batch_size: Examples of one step.
+    A number that is given counts in place of that of the GPUs.
     """
     most = given or max(Hardware.here().cuda_gpus, 1)
     return max(number for number in range(1, most + 1) if batch_size % number == 0)
@@ -38,18 +36,15 @@ def wanted(given: int | None, batch_size: int) -> int:
 def together(number: int, specification: Path) -> Iterator[None]:
     """Let `number` processes, this one among them, train inside.
 
-    Args:
-        number: How many; with one, or in a process that was started here, nothing is done.
-        specification: What they train, as this process.
+    With one, or in a process that was started here, nothing is done.
     """
     if number == 1 or not is_first():
         yield
         return
-    shared = {
-        "WORLD_SIZE": str(number),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
-    }
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    shared = {"WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     helpers = [_start(specification, shared, rank) for rank in range(1, number)]
     os.environ.update(shared, RANK="0", LOCAL_RANK="0")
     done = threading.Event()
@@ -80,10 +75,3 @@ def _watch(helper: "subprocess.Popen[bytes]", done: threading.Event) -> None:
         sys.stderr.write("A process of another GPU failed; see above.\n")
         # The system kills a process by this signal when memory runs short.
         os._exit(OUT_OF_MEMORY if status in {OUT_OF_MEMORY, -signal.SIGKILL} else 1)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

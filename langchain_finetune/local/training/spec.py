@@ -17,15 +17,12 @@ class Spec(BaseModel):
     Attributes:
         base: A model folder, or an id on the Hugging Face hub.
         name: The base model's public name, for what is exported.
-        method: The training method.
         train: Examples in OpenAI's format for the method, one a line.
         validation: The same, to measure on; None for nothing.
         output: Folder of the finished models; it appears all at once. It holds the model itself in
             `model`, and the other checkpoints in `step-N`.
         work: Folder of the checkpoints. A training that finds some of its own there goes on from
             the last.
-        hyperparameters: As the job gives them.
-        seed: Start of all random numbers.
         processes: How many train together; None for one a GPU.
     """
 
@@ -49,13 +46,9 @@ class Spec(BaseModel):
 def read_examples(path: Path, *, method: Method, code: str) -> list[tuple[int, Mapping[str, Any]]]:
     """Read a file of examples, each with the number of its line; blank lines are left out.
 
-    Args:
-        path: The file.
-        method: What its lines are for.
-        code: Code of the failure, such as `invalid_training_file`.
-
     Raises:
-        TrainingFailure: A line is not JSON, or breaks a rule of its form; or there is none.
+        TrainingFailure: A line is not JSON, or breaks a rule of its form; or there is none. It has
+            this code, such as `invalid_training_file`.
     """
     check = CHECKS[METHODS[method].lines[0]]
     examples = []

@@ -13,10 +13,8 @@ _LOSSLESS = frozenset({"Split", "ByteLevel", "Digits"})
 class LeastTokens:
     """Bounds the tokens of texts for one tokenizer.
 
-    Attributes:
-        longest: Bytes of the longest token of the vocabulary proper.
-        added: The added tokens that are longer.
-        is_nfc: Texts are brought into NFC first, so the bound holds only for texts in NFC.
+    `longest` is in bytes, for the vocabulary proper; `added` are added tokens that are longer. With
+    `is_nfc`, texts are brought into NFC first, so the bound holds only for texts in NFC.
     """
 
     longest: int

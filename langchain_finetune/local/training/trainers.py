@@ -31,10 +31,8 @@ calculator calls it ranked every held-out pair rightly, and answered nothing rig
 def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
     """Return the trainer of supervised examples.
 
-    Args:
-        plan: How to train.
-        settings: Arguments of the trainer's configuration.
-        **parts: Arguments of the trainer: model, datasets, callbacks and so on.
+    `settings` are arguments of the trainer's configuration, `parts` those of the trainer itself:
+    model, datasets, callbacks and so on.
     """
     arguments = SFTConfig(
         # The examples are tokens already.
@@ -73,13 +71,7 @@ class WithoutCard:
 
 
 class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
-    """Shuffles each epoch by the seed, and puts the examples of a step in order of their length.
-
-    Args:
-        lengths: Tokens of each example.
-        step: Examples of a step.
-        seed: Start of the random numbers.
-    """
+    """Shuffles each epoch by the seed, and puts the examples of a step in order of their length."""
 
     def __init__(self, lengths: list[int], *, step: int, seed: int) -> None:
         self._lengths = lengths
