@@ -28,12 +28,7 @@ ResponseBody = Annotated[
 
 
 def create_answers_router(chat: Chat, target: Callable[[str], str]) -> APIRouter:
-    """Return the routes that models answer.
-
-    Args:
-        chat: Answers; it holds the bodies to its own models, or passes them on.
-        target: Returns a model's own name: what an alias stands for, else the name itself.
-    """
+    """Return the routes that models answer; `target` returns what a model's alias stands for."""
     router = APIRouter()
 
     def named(body: dict[str, Any]) -> dict[str, Any]:
@@ -59,21 +54,8 @@ def create_answers_router(chat: Chat, target: Callable[[str], str]) -> APIRouter
 class WhileConnected(Response):
     """An answer that is worked on while it is waited for.
 
-    Args:
-        answer: Makes the response that is sent. It is entered and left in one task, which is
-            cancelled when the client goes away; what it raises before anything is sent reaches
-            the application's error handlers.
-
-    Example:
-        ```python
-        @asynccontextmanager
-        async def answer():
-            async with some_model() as model:
-                yield JSONResponse(await model.write())
-
-
-        response = WhileConnected(answer())
-        ```
+    Its context is entered and left in one task, which is cancelled when the client goes away; what
+    it raises before anything is sent reaches the application's error handlers.
     """
 
     def __init__(self, answer: AbstractAsyncContextManager[Response]) -> None:

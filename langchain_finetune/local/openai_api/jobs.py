@@ -18,14 +18,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def create_jobs_router(queue: JobQueue, journal: Journal, models: Models, home: Path) -> APIRouter:
-    """Return the routes of the Fine-tuning API.
-
-    Args:
-        queue: Runs the jobs.
-        journal: Job status, events and checkpoints.
-        models: What can be fine-tuned.
-        home: Folder on the disk that a training job fills.
-    """
+    """Return the routes of the Fine-tuning API; jobs fill the disk that `home` is on."""
     router = APIRouter(prefix="/fine_tuning/jobs")
 
     @router.post("")
@@ -75,7 +68,6 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
         if name.startswith("metadata[") and name.endswith("]")
     }
     if len(asked) > MAX_METADATA:
-        raise ApiError(
-            400, f"A job has at most {MAX_METADATA} pairs of metadata.", param="metadata"
-        )
+        message = f"A job has at most {MAX_METADATA} pairs of metadata."
+        raise ApiError(400, message, param="metadata")
     return asked

@@ -22,9 +22,6 @@ _WITHOUT_BODY = ("/cancel", "/pause", "/resume")
 class DescribedAs:
     """Describes a JSON object by a model that is imported only when the schema is generated.
 
-    Args:
-        model: Where the model is, such as `openai.types:FileObject`.
-
     Example:
         >>> from typing import Annotated
         >>> FileBody = Annotated[dict[str, Any], DescribedAs("openai.types:FileObject")]

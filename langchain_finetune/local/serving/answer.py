@@ -25,14 +25,9 @@ def event(body: dict[str, Any], name: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class Token:
-    """A token and how likely it was.
+    """A token, its natural log-probability as the model gave it, and the likeliest in its place."""
 
-    Attributes:
-        data: Its bytes, in UTF-8; a character may be spread over several tokens.
-        logprob: Natural logarithm of its probability, as the model gave it.
-        top: The likeliest tokens in its place.
-    """
-
+    # In UTF-8; a character may be spread over several tokens.
     data: bytes
     logprob: float
     top: tuple["Token", ...] = ()
@@ -81,12 +76,7 @@ NumberedPieces = AsyncIterator[tuple[int, Piece]]
 
 
 class ChoicesWriter(ABC):
-    """Writes the answers to one request, each as a choice.
-
-    Args:
-        request: What is answered; `n` answers to each prompt stand side by side.
-        answers: How many answers there are.
-    """
+    """Writes the answers to one request as choices; the `n` to a prompt stand side by side."""
 
     prefix: ClassVar[str]
     whole_object: ClassVar[str]
@@ -102,7 +92,7 @@ class ChoicesWriter(ABC):
         self._chunk_head = json.dumps(self._head | {"object": self.chunk_object})[:-1]
         self._answers = answers
         self._n = request.n
-        self._include_usage = request.include_usage
+        self._include_usage = bool(request.stream_options.include_usage)
         self._logprobs = request.alternatives is not None
 
     @abstractmethod

@@ -53,17 +53,9 @@ DEFAULT_MAX_TOKENS = 1024
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered request.
+    """A rendered request, of `length` tokens, whose answer may have `room` tokens.
 
-    Attributes:
-        text: What the model reads.
-        inputs: The same as tensors.
-        length: How many tokens that is.
-        room: How many tokens the answer may have.
-        request: How they are drawn.
-        tools: What may be called; None where answers have no calls.
-        one_call: The answer ends with its first call.
-        grammar: The form of the answer; None for any text.
+    `tools` is None where answers have no calls; with `one_call`, an answer ends with its first.
     """
 
     text: str
@@ -102,19 +94,11 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         )
         text = render(tokenizer, given, add_generation_prompt=True)
     except RenderingError as error:
-        raise ApiError(
-            400,
-            f"Message {error.index}: {error.message}",
-            code="invalid_value",
-            param=f"messages[{error.index}]",
-        ) from error
+        message, param = f"Message {error.index}: {error.message}", f"messages[{error.index}]"
+        raise ApiError(400, message, code="invalid_value", param=param) from error
     except (TemplateError, ValueError) as error:
-        raise ApiError(
-            400,
-            "The model's chat template does not take such a chat.",
-            code="invalid_value",
-            param="messages",
-        ) from error
+        message = "The model's chat template does not take such a chat."
+        raise ApiError(400, message, code="invalid_value", param="messages") from error
     if grammar and not (request.shape and request.shape.free):
         # What the template writes before any answer, such as an empty thought.
         text += loaded.frame.opening
@@ -135,11 +119,6 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
 
 def encode_text(loaded: LoadedModel, given: str | list[int], request: SampledRequest) -> Prompt:
     """Take a text, or its tokens, as it is.
-
-    Args:
-        loaded: The model.
-        given: The text or its tokens.
-        request: How the answer is drawn, and how long it may be.
 
     Raises:
         ApiError: 400; it is too long (`context_length_exceeded`), or no such tokens exist.
@@ -181,11 +160,6 @@ def _prompt(
     return Prompt(text, on_device, length, room, request, **answer)
 
 
-def make_manager() -> GenerateManager:
-    """Return what runs the models, one answer after the other on a thread of its own."""
-    return GenerateManager()
-
-
 async def write(
     manager: GenerateManager,
     lease: Lease[LoadedModel],
@@ -194,20 +168,16 @@ async def write(
 ) -> AsyncGenerator[Piece]:
     """Let a model write, and yield the pieces of its answer; the last one is an `End`.
 
-    Closing the iterator stops the model.
-
-    Args:
-        manager: Runs it.
-        lease: The model; it is held until it has really stopped.
-        prompt: What it reads, and the form that its answer must have.
-        index: Which one of several answers this is; each has a seed.
+    Closing the iterator stops the model, which is held until it has really stopped. `index` says
+    which one of several answers this is; each has a seed.
 
     Raises:
         ApiError: 500; the model broke off. 400 where it was because of a schema.
     """
     loaded, request = lease.model, prompt.request
     config = _generation_config(loaded, prompt)
-    adjustment = Adjustment(request) if request.adjusts else None
+    adjusts = request.presence_penalty or request.frequency_penalty or request.biases
+    adjustment = Adjustment(request) if adjusts else None
     recorder = ScoreRecorder() if request.alternatives is not None else None
     constraint = None
     if prompt.grammar:

@@ -38,15 +38,10 @@ disable_progress_bar()
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory.
+    """A model in memory, where its weights take `nbytes`; an answer takes so many CPU `threads`.
 
-    Attributes:
-        model: The model itself.
-        tokenizer: Its tokenizer.
-        response_template: How it writes tool calls; None where that is not known.
-        context: Most tokens of prompt and answer together; None for no limit.
-        threads: How many CPU threads an answer takes.
-        nbytes: Memory that its weights take.
+    `response_template` says how it writes tool calls, where that is known; `context` is the most
+    tokens of prompt and answer together, or None for no limit.
     """
 
     model: Any
@@ -124,7 +119,12 @@ def load(folder: Path) -> LoadedModel:
             model = model.to(_cpu_type(parameters))
         model = model.to(device()).eval()
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _no_memory() from error
+        logger.warning("Not enough memory for a model")
+        message = (
+            "Not enough memory for this model, most likely because a training job runs: retry when"
+            " it has ended, or start the engine with a smaller --model-memory."
+        )
+        raise ApiError(503, message, code="out_of_memory", param="model") from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(folder, error) from error
     return LoadedModel(
@@ -171,22 +171,10 @@ def _cpu_type(parameters: int) -> Any:
     return torch.bfloat16 if half else torch.float32
 
 
-def _no_memory() -> ApiError:
-    logger.warning("Not enough memory for a model")
-    return ApiError(
-        503,
-        "Not enough memory for this model, most likely because a training job runs: retry when it"
-        " has ended, or start the engine with a smaller --model-memory.",
-        code="out_of_memory",
-        param="model",
-    )
-
-
 def _not_loadable(folder: Path, error: Exception) -> ApiError:
     if not folder.exists():
         # It was deleted between the question and the loading.
         return model_not_found("The model has been deleted.")
     logger.warning("A model folder could not be loaded: %s", type(error).__name__)
-    return ApiError(
-        500, "The model's folder can't be loaded.", code="model_not_loadable", param="model"
-    )
+    message = "The model's folder can't be loaded."
+    return ApiError(500, message, code="model_not_loadable", param="model")

@@ -64,12 +64,7 @@ T = TypeVar("T", bound=Sized)
 class Lease(Generic[T]):
     """A model in memory, which stays there while it is held.
 
-    Call all methods on the event loop's thread.
-
-    Attributes:
-        model: The model.
-        users: How many hold it.
-        forgotten: Whether it can no longer be leased.
+    Call all methods on the event loop's thread. A forgotten one can no longer be leased.
     """
 
     def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:
@@ -93,13 +88,9 @@ class ModelPool(Generic[T]):
     """The models of an engine that are in memory.
 
     One is loaded at a time. Requests wait, in order, until others have released enough memory; no
-    request holds one model while it waits for another, so there is no deadlock.
-
-    Args:
-        limit: Most bytes of all models together.
-        weigh: Returns how many bytes a folder's model will take; runs in a thread.
-        load: Loads it; runs in a thread.
-        free: Gives memory back that models have left; runs in a thread.
+    request holds one model while it waits for another, so there is no deadlock. `weigh` returns
+    how many bytes a folder's model will take, `free` gives back the memory of those that are gone;
+    all three functions run in threads.
     """
 
     def __init__(
@@ -145,7 +136,12 @@ class ModelPool(Generic[T]):
             if key not in self._leases:
                 nbytes = await asyncio.to_thread(self._weigh, folder)
                 if nbytes > self.limit:
-                    raise _too_large(name, nbytes, self.limit)
+                    message = (
+                        f"The model '{name}' takes {_readable(nbytes)} of memory, and the engine "
+                        f"keeps at most {_readable(self.limit)} of models: start it with a larger "
+                        f"--model-memory (or {MEMORY_VARIABLE})."
+                    )
+                    raise ApiError(400, message, code="model_too_large", param="model")
                 await self._make_room(nbytes)
                 self._loads = name
                 loading = self._loading = asyncio.create_task(self._fill(key, nbytes))
@@ -207,17 +203,6 @@ class ModelPool(Generic[T]):
         if lease.forgotten:
             self.nbytes -= lease.model.nbytes
         self._idle.set()
-
-
-def _too_large(name: str, nbytes: int, limit: int) -> ApiError:
-    return ApiError(
-        400,
-        f"The model '{name}' takes {_readable(nbytes)} of memory, and the engine keeps at most "
-        f"{_readable(limit)} of models: start it with a larger --model-memory "
-        f"(or {MEMORY_VARIABLE}).",
-        code="model_too_large",
-        param="model",
-    )
 
 
 def _readable(nbytes: int) -> str:

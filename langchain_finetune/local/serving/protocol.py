@@ -13,14 +13,12 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
 
 MAX_CHOICES = 128
 """Most answers to a request (OpenAI's API reference)."""
-
-_MAX_NAME = 100
 
 
 def invalid(name: str, fault: str) -> ApiError:
@@ -35,12 +33,8 @@ def unsupported(name: str, reason: str) -> ApiError:
 
 def missing(name: str) -> ApiError:
     """Return the error for a required field that is not there."""
-    return ApiError(
-        400,
-        f"Missing required parameter: '{name}'.",
-        code="missing_required_parameter",
-        param=name,
-    )
+    message = f"Missing required parameter: '{name}'."
+    return ApiError(400, message, code="missing_required_parameter", param=name)
 
 
 def model_not_found(message: str) -> ApiError:
@@ -49,19 +43,19 @@ def model_not_found(message: str) -> ApiError:
 
 
 def refusal(error: ValidationError, within: str = "") -> ApiError:
-    """Return the first fault that pydantic found as OpenAI's API reports it.
+    """Return the first fault found within a field (default: the request) as OpenAI reports it.
 
-    Args:
-        error: What pydantic found. Nothing of the input is repeated but names of fields.
-        within: The field that was validated; default: the whole request.
+    Nothing of the input is repeated but names of fields.
     """
     [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-    param = _place(first, within)
+    param = within
+    for part in first["loc"]:
+        name = str(part)[:100]
+        param += f"[{name}]" if isinstance(part, int) else f".{name}" if param else name
     match first["type"]:
         case "extra_forbidden":
-            return ApiError(
-                400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param
-            )
+            message = f"Unknown parameter: '{param}'."
+            return ApiError(400, message, code="unknown_parameter", param=param)
         case "missing":
             return missing(param)
         case "unsupported_value" | "literal_error":
@@ -75,19 +69,8 @@ def refusal(error: ValidationError, within: str = "") -> ApiError:
     return invalid(param, fault if fault.startswith(("must", "is ")) else f"is not valid: {fault}")
 
 
-def _place(fault: ErrorDetails, within: str) -> str:
-    place = within
-    for part in fault["loc"]:
-        name = str(part)[:_MAX_NAME]
-        place += f"[{name}]" if isinstance(part, int) else f".{name}" if place else name
-    return place
-
-
 def one_fault(fault: str, code: str = "invalid_value") -> WrapValidator:
-    """Report all errors within a field as this one.
-
-    Of a union, pydantic would report one for each branch.
-    """
+    """Report all errors within a field as this one; of a union, pydantic has one per branch."""
 
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -122,13 +105,11 @@ Stops = Annotated[
 """At most four strings (OpenAI's API reference)."""
 
 LogitBias = Annotated[
-    Annotated[
-        dict[
-            Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")],
-            Annotated[float, Field(ge=-100, le=100)],
-        ],
-        Field(max_length=1024),
+    dict[
+        Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")],
+        Annotated[float, Field(ge=-100, le=100)],
     ],
+    Field(max_length=1024),
     one_fault("must have at most 1024 tokens' numbers, each with a bias from -100 to 100"),
 ]
 """As many tokens as vLLM's server takes; OpenAI names no number."""
@@ -174,16 +155,7 @@ class ModelRequest(BaseModel):
         return request
 
     def check(self) -> None:
-        """Refuse fields that contradict each other.
-
-        Raises:
-            ApiError: 400; they do.
-        """
-
-    @property
-    def include_usage(self) -> bool:
-        """A stream ends with a chunk about the tokens used."""
-        return bool(self.stream_options.include_usage)
+        """Refuse fields that contradict each other."""
 
 
 class SampledRequest(ModelRequest):
@@ -217,11 +189,6 @@ class SampledRequest(ModelRequest):
     def biases(self) -> dict[int, float]:
         """What is added to the scores of which tokens."""
         return {int(token): bias for token, bias in self.logit_bias.items() if bias}
-
-    @property
-    def adjusts(self) -> bool:
-        """Scores are changed before a token is drawn."""
-        return bool(self.presence_penalty or self.frequency_penalty or self.biases)
 
 
 class FieldsWithoutEffect(BaseModel):

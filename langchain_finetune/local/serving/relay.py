@@ -31,11 +31,7 @@ _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Relay:
-    """Sends requests to an upstream.
-
-    Args:
-        settings: Its address and key.
-    """
+    """Sends requests to an upstream."""
 
     def __init__(self, settings: UpstreamSettings) -> None:
         # Its answers are passed on unread, so they must not be compressed.
@@ -57,11 +53,7 @@ class Relay:
     ) -> AsyncIterator[httpx2.Response]:
         """Send a request; its answer can be read until the context is left, which ends it there.
 
-        Args:
-            method: Such as `POST`.
-            path: Relative to the upstream's address.
-            body: Sent as JSON; None for no body.
-            timeouts: How long to wait; default: as long as a whole answer may take.
+        By default it waits for as long as a whole answer may take.
 
         Raises:
             ApiError: 503 where nothing answers, 504 where it takes too long, 502 where the
@@ -89,11 +81,7 @@ class Relay:
 
 
 async def passed_on(answer: httpx2.Response, *, hint: str = "") -> Response:
-    """Return an upstream's answer as the engine's own.
-
-    Args:
-        answer: Not read yet.
-        hint: Follows the message of an error.
+    """Return an upstream's answer, not read yet, as the engine's own; a hint follows an error.
 
     Raises:
         ApiError: 502; it is too large, or not a JSON object.
@@ -137,16 +125,11 @@ def upstream_failed(
 
 def _unanswered(error: httpx2.HTTPError) -> ApiError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return ApiError(
-            503,
-            "The upstream can't be reached: check that it runs at the address that the engine was "
-            "started with (--upstream).",
-            code="upstream_unreachable",
-        )
+        message = "The upstream can't be reached: check that it runs at its address (--upstream)."
+        return ApiError(503, message, code="upstream_unreachable")
     if isinstance(error, httpx2.TimeoutException):
-        return ApiError(
-            504, "The upstream took too long; retry, or ask for less.", code="upstream_timeout"
-        )
+        message = "The upstream took too long; retry, or ask for less."
+        return ApiError(504, message, code="upstream_timeout")
     return upstream_failed("The connection to the upstream broke.")
 
 
@@ -163,14 +146,9 @@ async def _events(answer: httpx2.Response) -> AsyncIterator[bytes]:
             if len(buffer) > MAX_ANSWER_BYTES:
                 raise _too_large()
         yield bytes(buffer)
-    except ApiError as error:
-        yield _last(error)
-    except httpx2.HTTPError as error:
-        yield _last(_unanswered(error))
-
-
-def _last(error: ApiError) -> bytes:
-    return (event(error.body()) + DONE).encode()
+    except (ApiError, httpx2.HTTPError) as error:
+        fault = error if isinstance(error, ApiError) else _unanswered(error)
+        yield (event(fault.body()) + DONE).encode()
 
 
 def read_object(content: bytes) -> dict[str, Any] | None:
@@ -189,12 +167,10 @@ def _error(answer: httpx2.Response, body: dict[str, Any] | None, hint: str) -> d
     message = given.get("message") or given.get("detail") or body.get("error")
     if not isinstance(message, str):
         message = f"The upstream answered {answer.status_code}."
-    rest = given if given is not body else {}
-    return (
-        {"type": "upstream_error", "param": None, "code": None}
-        | rest
-        | {"message": f"{message[:_MAX_QUOTED]}{hint}"}
-    )
+    found: dict[str, Any] = {"type": "upstream_error", "param": None, "code": None}
+    if given is not body:
+        found |= given
+    return found | {"message": f"{message[:_MAX_QUOTED]}{hint}"}
 
 
 def _too_large() -> ApiError:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,29 +25,14 @@ if TYPE_CHECKING:
     from langchain_finetune.local.serving.loading import LoadedModel
 
 
-@dataclass(frozen=True)
-class LoadedParts:
-    """What answering needs, once torch is there.
-
-    Attributes:
-        manager: Runs the models.
-        pool: Holds them.
-    """
-
-    manager: Any
-    pool: "ModelPool[LoadedModel]"
-
-
 class ChatService:
     """Answers chats with the models in local folders.
 
     Answers are written one after the other: they would only share the same cores.
 
-    Args:
-        resolve: Finds the folder of a model by its name; None if it does not exist. It is
-            called in a thread, for every request, so a new model is served at once.
-        memory: Most bytes of the weights of all models that are kept in memory; default: half of
-            this machine's memory, or of its GPU's.
+    `resolve` finds a model's folder by its name. It is called in a thread, for every request, so
+    a new model is served at once. `memory` bounds the bytes of all weights that are kept; default:
+    half of this machine's memory, or of its GPU's.
 
     Example:
         >>> service = ChatService({"my-model": Path("models/mine")}.get)
@@ -58,19 +42,14 @@ class ChatService:
         self._resolve = resolve
         self._memory = memory
         self._importing = asyncio.Lock()
-        self._parts: LoadedParts | None = None
+        self._manager: Any = None
+        self._pool: ModelPool[LoadedModel] | None = None
 
     @asynccontextmanager
     async def create(self, body: dict[str, Any]) -> AsyncIterator[Response]:
-        """Answer `POST /v1/chat/completions`.
+        """Answer `POST /v1/chat/completions` with a JSON object or, if asked, a stream of events.
 
         The model stays in memory, and writes, until the context is left.
-
-        Args:
-            body: The request.
-
-        Yields:
-            A JSON object, or a stream of server-sent events where the request asks for one.
 
         Raises:
             ApiError: 400 for what is malformed or not supported, or a model that is too large;
@@ -89,11 +68,9 @@ class ChatService:
         """Answer `POST /v1/completions`, the older API that continues a text; see `create`."""
         request = CompletionRequest.read(body)
         async with self._model(request.model) as lease:
-            from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
-                encode_text,
-            )
+            from langchain_finetune.local.serving import generation  # noqa: PLC0415 - loaded by now
 
-            read = [encode_text(lease.model, each, request) for each in request.prompts]
+            read = [generation.encode_text(lease.model, each, request) for each in request.prompts]
             prompts = [prompt for prompt in read for _ in range(request.n)]
             writer = CompletionWriter(request, [prompt.text for prompt in read])
             async with self._answer(lease, prompts, writer, stream=request.stream) as response:
@@ -113,13 +90,14 @@ class ChatService:
     async def warm(self) -> None:
         """Import the libraries for serving, which takes seconds."""
         async with self._importing:
-            if self._parts is None:
-                self._parts = await in_daemon_thread(lambda: _import(self._memory))
+            if self._pool is None:
+                loaded = await in_daemon_thread(lambda: _import(self._memory))
+                self._manager, self._pool = loaded
 
     async def unload(self, model: str) -> None:
         """Unload a model; an answer that it is writing now is still finished."""
-        if self._parts:
-            await self._parts.pool.forget(model)
+        if self._pool:
+            await self._pool.forget(model)
 
     async def cards(self) -> list[dict[str, Any]]:
         """Return the models that only this service knows of: none."""
@@ -135,8 +113,8 @@ class ChatService:
         if folder is None:
             raise model_not_found(f"The model '{name}' does not exist, or is not on this machine.")
         await self.warm()
-        assert self._parts
-        lease = await self._parts.pool.lease(name, folder)
+        assert self._pool
+        lease = await self._pool.lease(name, folder)
         try:
             yield lease
         finally:
@@ -152,8 +130,7 @@ class ChatService:
         stream: bool,
     ) -> AsyncIterator[Response]:
         """Let a model answer prompts; it stops when the context is left."""
-        assert self._parts
-        async with aclosing(_write(self._parts.manager, lease, prompts)) as pieces:
+        async with aclosing(_write(self._manager, lease, prompts)) as pieces:
             if stream:
                 yield StreamingResponse(writer.events(pieces), media_type="text/event-stream")
             else:
@@ -173,23 +150,23 @@ async def _write(
 
 
 async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
-    from langchain_finetune.local.serving.generation import (  # noqa: PLC0415 - loaded by now
-        compile_grammar,
-        render_chat,
-    )
+    from langchain_finetune.local.serving import generation  # noqa: PLC0415 - loaded by now
 
     shape = request.shape
-    grammar = await asyncio.to_thread(compile_grammar, loaded, shape) if shape else None
-    return render_chat(loaded, request, grammar)
+    grammar = await asyncio.to_thread(generation.compile_grammar, loaded, shape) if shape else None
+    return generation.render_chat(loaded, request, grammar)
 
 
-def _import(memory: int | None) -> LoadedParts:
+def _import(memory: int | None) -> "tuple[Any, ModelPool[LoadedModel]]":
+    """Return what runs the models, one answer after the other on its thread, and their pool."""
     share_the_cpu()
-    from langchain_finetune.local.serving import generation, loading  # noqa: PLC0415 - seconds
+    from transformers.cli.serving.utils import GenerateManager  # noqa: PLC0415 - seconds
+
+    from langchain_finetune.local.serving import generation, loading  # noqa: F401, PLC0415 - seconds
 
     # What was imported stays; collecting it again would take most of the time of `loading.free`.
     gc.collect()
     gc.freeze()
     limit = model_memory() if memory is None else memory
     pool = ModelPool(limit, weigh=loading.weigh, load=loading.load, free=loading.free)
-    return LoadedParts(generation.make_manager(), pool)
+    return GenerateManager(), pool

@@ -20,10 +20,8 @@ UPSTREAM_KEY_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY"
 class UpstreamSettings:
     """Another server of OpenAI's API, which answers instead of the engine.
 
-    Attributes:
-        url: Where its API begins, such as `http://gpu-box:8000/v1`.
-        key: Sent as `Authorization: Bearer`; None for no key.
-        models: Its names of models by this engine's, where they are not the same.
+    Its API begins at `url`, such as `http://gpu-box:8000/v1`; the key is sent as a bearer token.
+    `models` has its names of models by this engine's, where they are not the same.
     """
 
     url: str
@@ -35,9 +33,8 @@ class UpstreamSettings:
 class ServingSettings:
     """How an engine serves.
 
-    Attributes:
-        memory: Most bytes of the weights of all models in memory; None for the engine's choice.
-        upstream: The server that answers; None for the engine itself.
+    All models' weights take at most `memory` bytes, or what the engine chooses; the upstream, if
+    any, answers instead of it.
     """
 
     memory: int | None = None
@@ -53,12 +50,7 @@ def read_settings(
 ) -> ServingSettings:
     """Read and check the settings; arguments take precedence over the environment.
 
-    Args:
-        environment: Such as `os.environ`; the upstream's key is read from here only, since others
-            can read a command line.
-        memory: Such as `4GB` or `512MiB`.
-        upstream: The address of another server.
-        upstream_models: Its names of models by this engine's.
+    The upstream's key comes from the environment only, since others can read a command line.
 
     Raises:
         EngineError: One of them is not valid.
@@ -72,14 +64,11 @@ def read_settings(
     key = _key(environment.get(UPSTREAM_KEY_VARIABLE, ""))
     if upstream_models and not upstream:
         raise EngineError("Names of an upstream's models need --upstream.")
-    return ServingSettings(
-        memory=_bytes(memory) if memory else None,
-        upstream=UpstreamSettings(
-            _url(upstream), SecretStr(key) if key else None, upstream_models or {}
-        )
-        if upstream
-        else None,
-    )
+    nbytes = _bytes(memory) if memory else None
+    if not upstream:
+        return ServingSettings(nbytes)
+    secret = SecretStr(key) if key else None
+    return ServingSettings(nbytes, UpstreamSettings(_url(upstream), secret, upstream_models or {}))
 
 
 def _bytes(given: str) -> int:

@@ -1,12 +1,9 @@
-"""From the tokens that a model draws to the pieces of an answer: text, thoughts and tool calls.
-
-Importing this imports torch and transformers.
-"""
+"""From drawn tokens to the pieces of an answer; importing this imports torch and transformers."""
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tokenizers.decoders import DecodeStream
@@ -34,13 +31,8 @@ class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is no
 
     The parser's inner methods are overridden; `tests/local/test_serving_models.py` has a canary.
     transformers' own raises ValueError, after which the whole answer is lost: also its text, and
-    also for a model that was cut off by its token limit in the middle of a call.
-
-    Args:
-        template: The tokenizer's response template.
-        prefix: The prompt.
-        tools: What may be called, to know the types of arguments; may be empty.
-        special: Texts of special tokens, which text must not show.
+    also for a model that was cut off by its token limit in the middle of a call. Special tokens,
+    given as texts, are left out of what is shown.
     """
 
     def __init__(
@@ -78,25 +70,18 @@ class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is no
 def _is_sound(event: Mapping[str, Any]) -> bool:
     if event["type"] != "region_close" or event["field"] != "tool_calls":
         return True
-    value = event["value"]
-    function = value.get("function") if isinstance(value, dict) else None
-    return (
-        isinstance(function, dict)
-        and isinstance(function.get("name"), str)
-        and isinstance(function.get("arguments"), dict)
-    )
+    match event["value"]:
+        case {"function": {"name": str(), "arguments": dict()}}:
+            return True
+    return False
 
 
 class TokenStream:
     """Takes tokens from `generate` on its thread, and hands pieces over to the event loop.
 
-    `queue` gets pieces, and in the end the exception that broke the answer off, or None.
-
-    Args:
-        loaded: The model that writes.
-        parser: Finds calls and reasoning; None where all is text.
-        recorder: Has the log-probabilities; None where they are not asked for.
-        top: How many alternatives of each token to report.
+    `queue` gets pieces, and in the end the exception that broke the answer off, or None. Without
+    a parser, which finds calls and reasoning, all is text. With a recorder of log-probabilities,
+    text comes with its tokens, and each of these with `top` alternatives.
     """
 
     def __init__(
@@ -156,19 +141,15 @@ class TokenStream:
         self._cancelled.set()
 
     def _send(self, events: list[dict[str, Any]]) -> None:
-        for piece in self._pieces(events):
-            self._hand_over(piece)
-
-    def _pieces(self, events: list[dict[str, Any]]) -> Iterator[Piece]:
         for item in response_events_to_chunks(events):
             if isinstance(item, ToolCall):
                 self._unshown.clear()
-                yield CompleteCall(item.name, item.arguments)
+                self._hand_over(CompleteCall(item.name, item.arguments))
             elif isinstance(item, ReasoningText):
                 self._unshown.clear()
-                yield ReasoningDelta(str(item))
+                self._hand_over(ReasoningDelta(str(item)))
             else:
-                yield self._text(item)
+                self._hand_over(self._text(item))
 
     def _text(self, text: str) -> Text:
         tokens, self._unshown = tuple(self._unshown), []
@@ -184,9 +165,8 @@ class TokenStream:
 
     def _with_logprob(self, token: int, recorder: ScoreRecorder) -> Token:
         logprob, likeliest = recorder.logprobs(token, self._top)
-        return self._token(
-            token, logprob, tuple(self._token(other, likely) for other, likely in likeliest)
-        )
+        top = tuple(self._token(other, likely) for other, likely in likeliest)
+        return self._token(token, logprob, top)
 
     def _token(self, token: int, logprob: float, top: tuple[Token, ...] = ()) -> Token:
         data = self._loaded.vocabulary.decode_bytes([token])
@@ -197,13 +177,7 @@ class TextFilter:
     """Holds back what may turn out not to belong to the answer.
 
     That is a stop string that has begun, and white space: before a tool call and at the end it
-    comes from the chat template.
-
-    Args:
-        stops: Strings that end the answer and are not part of it.
-
-    Attributes:
-        stopped: A stop string was met; nothing more will come.
+    comes from the chat template. Once `stopped`, by a whole stop string, nothing more will come.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:

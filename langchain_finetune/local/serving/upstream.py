@@ -37,12 +37,7 @@ _HINT = (
 
 
 class Upstream:
-    """Passes requests to an upstream, and its answers back.
-
-    Args:
-        settings: The upstream's address, key and names of models.
-        find_adapter: Finds the LoRA adapter of one of the engine's models.
-    """
+    """Passes requests to an upstream, and its answers back; brings it the engine's adapters."""
 
     def __init__(
         self, settings: UpstreamSettings, find_adapter: Callable[[str], Adapter | None]
@@ -54,15 +49,10 @@ class Upstream:
         self._turn = asyncio.Lock()
 
     def create(self, body: dict[str, Any]) -> AbstractAsyncContextManager[Response]:
-        """Answer `POST /v1/chat/completions`.
+        """Answer `POST /v1/chat/completions` as the upstream does, errors too.
 
-        Leaving the context ends the upstream's work.
-
-        Args:
-            body: The request; all but its `model` is passed on as it is.
-
-        Returns:
-            The upstream's answer, errors too.
+        All but the request's `model` is passed on as it is. Leaving the context ends the
+        upstream's work.
 
         Raises:
             ApiError: 400 where no model is named; 502 to 504 where the upstream can't answer.

@@ -110,11 +110,7 @@ class ChatRequest(SampledRequest, FieldsWithoutEffect):
     web_search_options: Annotated[Any, only()] = None
 
     def check(self) -> None:
-        """Refuse invalid messages, tools and response formats, and contradictory fields.
-
-        Raises:
-            ApiError: 400; they do.
-        """
+        """Refuse invalid messages, tools and response formats, and contradictory fields."""
         given = {name: getattr(self, name) for name in self.model_fields_set & _CHECKED}
         for finding in errors_of(check_example(given, LOCAL)):
             if finding.code not in _NOT_FOR_REQUESTS:

@@ -17,11 +17,7 @@ from langchain_finetune.local.serving.chat.protocol import ChatRequest
 
 
 class ChatWriter(ChoicesWriter):
-    """Writes chat completions.
-
-    Args:
-        request: What is answered.
-    """
+    """Writes chat completions."""
 
     prefix = "chatcmpl"
     whole_object = "chat.completion"

@@ -41,11 +41,7 @@ class CompletionRequest(SampledRequest):
         return [prompt] if is_one else prompt
 
     def check(self) -> None:
-        """Refuse fields that contradict each other.
-
-        Raises:
-            ApiError: 400; they do.
-        """
+        """Refuse fields that contradict each other."""
         if len(self.prompts) * self.n > MAX_CHOICES:
             raise invalid("prompt", f"and 'n' ask for more than {MAX_CHOICES} answers")
         if self.best_of not in {None, self.n}:

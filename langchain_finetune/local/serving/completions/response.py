@@ -8,12 +8,7 @@ from langchain_finetune.local.serving.completions.protocol import CompletionRequ
 
 
 class CompletionWriter(ChoicesWriter):
-    """Writes completions.
-
-    Args:
-        request: What is answered.
-        prompts: The texts of its prompts.
-    """
+    """Writes the completions of prompts, which are given as texts."""
 
     prefix = "cmpl"
     whole_object = chunk_object = "text_completion"

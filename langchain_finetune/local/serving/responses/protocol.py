@@ -95,9 +95,6 @@ _ITEMS: Mapping[str, type[_InputMessage] | type[_InputCall] | type[_InputCallOut
 def read_input(given: str | list[Any]) -> list[WireChatMessage]:
     """Return the messages of a request's `input`.
 
-    Args:
-        given: A text, or a list of messages, function calls and their outputs.
-
     Raises:
         ApiError: 400; an item is malformed, or of a kind that this engine can't read.
 

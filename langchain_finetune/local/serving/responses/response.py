@@ -23,12 +23,7 @@ ResponseEvent = dict[str, Any]
 
 
 class _TextItem:
-    """An item with one part of text, which comes piece by piece: the answer, or thoughts before it.
-
-    Args:
-        index: Its place among the response's items.
-        kind: What pieces it is made of.
-    """
+    """An item of one text, which comes in pieces of one kind: the answer, or thoughts before it."""
 
     def __init__(self, index: int, kind: type[Text] | type[ReasoningDelta]) -> None:
         self.kind = kind
@@ -89,11 +84,7 @@ def _likely(token: Token) -> dict[str, Any]:
 
 
 class ResponseWriter:
-    """Makes one response of the pieces of an answer.
-
-    Args:
-        request: What is answered.
-    """
+    """Makes one response of the pieces of an answer."""
 
     def __init__(self, request: ResponseRequest) -> None:
         self._body: dict[str, Any] = {

@@ -7,6 +7,7 @@ Importing this module imports torch.
 
 import string
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from llguidance import LLMatcher, LLTokenizer
 from transformers import LogitsProcessor
 
 from langchain_finetune.local.serving.protocol import SampledRequest
-
-Bitmask = bytes
 
 _FAR = 16
 _FARTHEST = 64
@@ -32,10 +31,7 @@ _KINDS = (*"0123456789", *string.punctuation, " ", "n", "t", "f", "a", "A")
 class Grammar:
     """The form of an answer: how far it is to its end, and which tokens leave enough room.
 
-    Args:
-        tokenizer: The model's tokenizer.
-        start: Gives the tokens that may come next; a copy of it follows each answer.
-        ends: Tokens that end an answer.
+    A copy of `start` follows each answer and gives the tokens that may come next.
     """
 
     def __init__(self, tokenizer: LLTokenizer, start: LLMatcher, ends: list[int]) -> None:
@@ -74,24 +70,13 @@ class Grammar:
     def fitting(
         self, matcher: LLMatcher, left: int, likely: list[int], *, first_only: bool
     ) -> list[int]:
-        """Return those tokens after which the answer can still be brought to an end.
+        """Return those tokens after which the answer can still be ended, with `left` to be written.
 
-        Args:
-            matcher: Where the answer stands.
-            left: How many tokens may still be written.
-            likely: Allowed tokens, the likeliest first.
-            first_only: One token is enough.
-
-        Returns:
-            At least one token where the answer can be ended at all; else an empty list.
+        Of the `likely` ones, which are allowed and in order, the first that fits may be enough. At
+        least one token is returned where the answer can be ended at all, else an empty list.
         """
-        found = []
-        for token in likely[:_CANDIDATES]:
-            if self._fits(matcher, left, token):
-                found.append(token)
-                if first_only:
-                    return found
-        if found:
+        fitting = (token for token in likely[:_CANDIDATES] if self._fits(matcher, left, token))
+        if found := list(islice(fitting, 1 if first_only else None)):
             return found
         way = self.way(matcher, left)
         if way is None:
@@ -118,7 +103,7 @@ class Grammar:
         any_byte = next(((place, byte) for place, byte in enumerate(mask) if byte), None)
         return [any_byte[0] * 8 + (any_byte[1] & -any_byte[1]).bit_length() - 1] if any_byte else []
 
-    def _leads_nowhere(self, matcher: LLMatcher, mask: Bitmask, token: int) -> int:
+    def _leads_nowhere(self, matcher: LLMatcher, mask: bytes, token: int) -> int:
         """Return 0 if a token leads to an end, 2 if to the same state, and otherwise 1."""
         ahead = matcher.deep_copy()
         if not ahead.consume_token(token):
@@ -129,7 +114,7 @@ class Grammar:
         return 2 if after == mask else 1
 
 
-def _allows(mask: Bitmask, token: int) -> bool:
+def _allows(mask: bytes, token: int) -> bool:
     """Return whether a token's bit is set."""
     return bool(mask[token // 8] >> token % 8 & 1)
 
@@ -145,12 +130,9 @@ class ConstraintError(RuntimeError):
 
 
 class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
-    """Allows only tokens that fit the grammar, and ends the answer in time.
+    """Allows only tokens that fit the grammar, and ends the answer after at most `room` tokens.
 
-    Args:
-        grammar: The form of the answer.
-        room: Most tokens of the answer.
-        greedy: The likeliest token is taken, so that one that fits is enough.
+    If greedy, the likeliest token is taken, so that one that fits is enough.
     """
 
     def __init__(self, grammar: Grammar, room: int, *, greedy: bool) -> None:
@@ -162,12 +144,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         self._started = False
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return the scores, with minus infinity for what may not come next.
-
-        Args:
-            input_ids: Prompt and answer up to here, (1, tokens).
-            scores: Of every token of the vocabulary, (1, vocabulary).
-        """
+        """Return the scores, (1, vocabulary), with minus infinity for what may not come next."""
         if self._started:
             self.take(int(input_ids[0, -1]))
         self._started = True
@@ -225,9 +202,6 @@ class Adjustment(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
 
     From a token's score goes `frequency_penalty` for each time that the answer has it, and
     `presence_penalty` once; the prompt does not count.
-
-    Args:
-        request: Has the penalties and biases; their tokens are in the vocabulary.
     """
 
     def __init__(self, request: SampledRequest) -> None:
@@ -236,12 +210,7 @@ class Adjustment(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         self._bias: Any = 0
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return the scores, adjusted.
-
-        Args:
-            input_ids: Prompt and answer up to here, (1, tokens).
-            scores: Of every token of the vocabulary, (1, vocabulary).
-        """
+        """Return the scores, (1, vocabulary), adjusted."""
         if self._counts is None:
             self._counts = torch.zeros_like(scores)
             if biases := self._request.biases:

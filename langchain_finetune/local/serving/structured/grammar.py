@@ -15,8 +15,6 @@ from langchain_finetune.local.serving.protocol import unsupported
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
-_SEPARATORS = (", ", ": ")
-
 # Errors must not quote what was written; the text of the grammar is of no use to a caller either.
 _LIMITS = LLParserLimits(verbose_errors=False)
 
@@ -29,14 +27,7 @@ def compile_shape(
 ) -> LLMatcher:
     """Compile the form of an answer into a matcher of the tokens that may come next.
 
-    Args:
-        shape: The form.
-        frame: How the model's template writes answers.
-        tokenizer: llguidance's view of the model's tokenizer.
-        special: The tokens that text can't contain, by their texts.
-
-    Returns:
-        A matcher at its start; use `deep_copy` for each answer.
+    Use its `deep_copy` for each answer. `special` has the tokens that text can't contain.
 
     Raises:
         ApiError: 400; a schema can't be enforced, or the model's template has no JSON calls.
@@ -44,7 +35,9 @@ def compile_shape(
     call = frame.call
     if shape.tools and call is None:
         raise unsupported("tool_choice", "this model's chat template does not write calls as JSON")
-    options = _options(call.separators if call else _SEPARATORS)
+    item, key = call.separators if call else (", ", ": ")
+    # A weak model would go on with white space for ever.
+    options: Schema = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
     alternatives, rules = [], []
     if shape.json:
         _check(shape.json, options, tokenizer, shape.json.name, "invalid_json_schema")
@@ -59,9 +52,7 @@ def compile_shape(
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
     matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(source), log_level=0, limits=_LIMITS)
     if matcher.is_error():
-        raise ApiError(
-            400, "The schemas are too large together.", code="schema_too_complex", param=None
-        )
+        raise ApiError(400, "The schemas are too large together.", code="schema_too_complex")
     return matcher
 
 
@@ -71,16 +62,14 @@ def _call_rules(
     again = ""
     if shape.parallel and call.joint is not None:
         again = f" ({_text(call.joint, special)} call)*"
-    bodies = [
-        f"call_{index}: {_text(f'{_in_json(tool.name)}{call.between}', special)} "
-        + _json(tool.schema, _enforced(tool, options))
-        for index, tool in enumerate(shape.tools)
-    ]
     rules = [
         f"calls: call{again} {_text(call.after, special)}",
         "call: " + " | ".join(f"call_{index}" for index in range(len(shape.tools))),
-        *bodies,
     ]
+    for index, tool in enumerate(shape.tools):
+        name = json.dumps(tool.name, ensure_ascii=False)[1:-1]
+        arguments = _json(tool.schema, _enforced(tool, options))
+        rules.append(f"call_{index}: {_text(name + call.between, special)} {arguments}")
     if shape.free:
         rules += _free_rules(call.before.lstrip(), special)
     return rules
@@ -109,33 +98,24 @@ def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
 def _check(
     asked: AnswerSchema, options: Schema, tokenizer: LLTokenizer, name: str, code: str
 ) -> None:
-    if fault := _fault(asked.schema, _enforced(asked, options), tokenizer):
-        raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
-
-
-def _fault(schema: Schema, options: Schema, tokenizer: LLTokenizer) -> str | None:
-    """Return why a schema cannot be enforced, or None if it can."""
-    grammar = LLMatcher.grammar_from_json_schema(_closed(schema, options))
+    """Refuse a schema that can't be enforced."""
+    grammar = LLMatcher.grammar_from_json_schema(_closed(asked.schema, _enforced(asked, options)))
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
         # Of a pattern, the lines between show where in it the fault is.
         lines = matcher.get_error().strip().splitlines()
-        return (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
-    # A schema that only refers to itself compiles, but nothing satisfies it.
-    matcher.compute_bitmask()
-    if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
-        return "Unsatisfiable schema"
-    return None
+        fault = (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
+    else:
+        # A schema that only refers to itself compiles, but nothing satisfies it.
+        matcher.compute_bitmask()
+        if not matcher.is_error() and (not matcher.is_stopped() or matcher.is_accepting()):
+            return
+        fault = "Unsatisfiable schema"
+    raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
 
 
 def _json(schema: Schema, options: Schema) -> str:
     return f"%json {json.dumps(_closed(schema, options))}"
-
-
-def _options(separators: tuple[str, str]) -> Schema:
-    item, key = separators
-    # A weak model would go on with white space for ever.
-    return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
 
 
 def _closed(schema: Schema, options: Schema) -> Schema:
@@ -172,10 +152,6 @@ def _text(text: str, special: Mapping[str, int]) -> str:
         f"<[{special[part]}]>" if part in special else json.dumps(part) for part in parts if part
     ]
     return " ".join(written) or '""'
-
-
-def _in_json(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)[1:-1]
 
 
 def _literal(text: str) -> str:

@@ -10,11 +10,8 @@ Schema = dict[str, Any]
 class AnswerSchema:
     """A JSON schema that a document, or the arguments of a call, must satisfy.
 
-    Attributes:
-        name: Of a document, what errors call it; of a call, the function's name.
-        schema: The schema.
-        param: The field of the request that has it, for errors.
-        strict: If it can't be enforced, that is an error.
+    `name` is the function's, or what errors call the document; `param` is the request's field that
+    has it. If a strict one can't be enforced, that is an error.
     """
 
     name: str
@@ -25,13 +22,9 @@ class AnswerSchema:
 
 @dataclass(frozen=True)
 class Shape:
-    """The form of an answer; at least one of the three is there.
+    """The form of an answer: JSON, calls of tools (several if parallel), or any text before calls.
 
-    Attributes:
-        json: It may be this JSON document.
-        free: It may be any text, with calls of the tools after it.
-        tools: It may be calls of these.
-        parallel: There may be more than one call.
+    At least one of the three is there.
     """
 
     json: AnswerSchema | None

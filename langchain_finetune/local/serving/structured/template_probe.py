@@ -5,7 +5,7 @@ answer reads like those that the model was trained on, whatever the template.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
@@ -23,12 +23,8 @@ _SEPARATORS = ((", ", ": "), (",", ":"))
 class CallFrame:
     """The text around calls: `before` name `between` arguments (`joint` ...)* `after`.
 
-    Attributes:
-        before: What opens the first call, such as `<tool_call>` and `{"name": "`.
-        between: What stands between a call's name and its arguments.
-        joint: What stands between two calls; None where there can be one only.
-        after: What closes the last call.
-        separators: Between the items of a JSON document, and between a key and its value.
+    `before` is such as `<tool_call>` and `{"name": "`; `joint` is None where there can be one call
+    only. The separators stand between items, and between a key and its value.
     """
 
     before: str
@@ -42,9 +38,8 @@ class CallFrame:
 class AnswerFrame:
     """What a template puts around an answer.
 
-    Attributes:
-        opening: What it writes before any answer, such as an empty thought; often nothing.
-        call: The text around calls; None where the template does not write them as JSON.
+    `opening` is what it writes before any answer, such as an empty thought; often nothing. `call`
+    is None where the template does not write calls as JSON.
     """
 
     opening: str
@@ -52,28 +47,18 @@ class AnswerFrame:
 
 
 def answer_frame(tokenizer: Any, ends: list[str]) -> AnswerFrame:
-    """Find out how a tokenizer's template writes answers.
-
-    Args:
-        tokenizer: A Hugging Face tokenizer with a chat template.
-        ends: Texts of the tokens that end an answer.
-    """
-    written = _answer(tokenizer, {"role": "assistant", "content": _TEXT}) or ""
+    """Find out how a tokenizer's template writes answers; `ends` has the texts that end them."""
+    written = _answer(tokenizer, {"role": "assistant", "content": _TEXT})
     opening, found, _ = written.partition(_TEXT)
     opening = opening if found else ""
-    two = _answer(tokenizer, _calling(*_NAMES)) or ""
-    call = _call_frame(two, ends, two=True)
+    call = _call_frame(_answer(tokenizer, _calling(*_NAMES)), ends, two=True)
     if call is None:
-        one = _answer(tokenizer, _calling(_NAMES[0])) or ""
-        call = _call_frame(one, ends, two=False)
+        call = _call_frame(_answer(tokenizer, _calling(_NAMES[0])), ends, two=False)
     if call is None:
         return AnswerFrame(opening, None)
     if not call.before.startswith(opening):
         opening = ""
-    before = call.before.removeprefix(opening)
-    return AnswerFrame(
-        opening, CallFrame(before, call.between, call.joint, call.after, call.separators)
-    )
+    return AnswerFrame(opening, replace(call, before=call.before.removeprefix(opening)))
 
 
 def _calling(*names: str) -> dict[str, Any]:
@@ -88,15 +73,15 @@ def _calling(*names: str) -> dict[str, Any]:
     return {"role": "assistant", "content": "", "tool_calls": calls}
 
 
-def _answer(tokenizer: Any, message: dict[str, Any]) -> str | None:
-    """Return the rendered answer; None if the template rejects it."""
+def _answer(tokenizer: Any, message: dict[str, Any]) -> str:
+    """Return the rendered answer; nothing if the template rejects it."""
     try:
         prompt = render(tokenizer, TemplateInput([_QUESTION], []), add_generation_prompt=True)
         chat = TemplateInput([_QUESTION, message], [])
         whole = render(tokenizer, chat, add_generation_prompt=False)
     except (TemplateError, KeyError, TypeError, ValueError):
-        return None
-    return whole.removeprefix(prompt) if whole.startswith(prompt) else None
+        return ""
+    return whole.removeprefix(prompt) if whole.startswith(prompt) else ""
 
 
 def _call_frame(text: str, ends: list[str], *, two: bool) -> CallFrame | None:
