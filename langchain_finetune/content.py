@@ -35,12 +35,10 @@ class UnreadableChatError(ValueError):
 def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | None = None) -> Any:
     """Return content in the form of OpenAI's chat API: text, or a list of parts.
 
-    Args:
-        content: Text, None, or a list of text and blocks of OpenAI (chat, Responses), Anthropic
-            or LangChain.
-        answer: Whether it is the assistant's; then it may contain calls and reasoning, which are
-            not content in the wire form: see `content_calls` for the calls.
-        reasoning: List to which the texts of reasoning blocks are added; "" for an encrypted one.
+    It is text, None, or a list of text and blocks of OpenAI (chat, Responses), Anthropic or
+    LangChain. In an `answer` it may contain calls and reasoning, which are not content in the wire
+    form: see `content_calls` for the calls; the texts of reasoning blocks are added to `reasoning`,
+    "" for an encrypted one.
 
     Raises:
         UnreadableChatError: It cannot be represented in the wire form.
@@ -49,10 +47,8 @@ def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | N
         >>> wire_content([{"type": "input_text", "text": "Hi"}])
         [{'type': 'text', 'text': 'Hi'}]
     """
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
+    if content is None or isinstance(content, str):
+        return content or ""
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, list | tuple):
@@ -88,10 +84,8 @@ def join_text(message: dict[str, Any]) -> None:
 
 def joined_text(content: Any) -> Any:
     """Return text in parts as one string; other content unchanged."""
-    if not isinstance(content, list):
-        return content
-    parts = [mapping(part) for part in content]
-    if all(part.get("type") == "text" for part in parts):
+    parts = [mapping(part) for part in entries(content)]
+    if isinstance(content, list) and all(part.get("type") == "text" for part in parts):
         return "".join(part.get("text") or "" for part in parts)
     return content
 
@@ -119,12 +113,7 @@ def content_calls(content: Any) -> list[dict[str, Any]]:
 
 
 def wire_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
-    """Return a tool call in wire form.
-
-    Args:
-        call_id: The call's id.
-        name: The function's name.
-        arguments: Its arguments, as text (which may be invalid JSON) or as data.
+    """Return a tool call in wire form; its arguments are data, or text that may be invalid JSON.
 
     Raises:
         UnreadableChatError: The arguments cannot be represented in JSON.
@@ -182,12 +171,9 @@ def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "input_audio", "input_audio": sound}
     if kind in {"image_url", "input_audio", "refusal"} and part.get(str(kind)):
         return {key: value for key, value in part.items() if key != "index"}
-    if isinstance(kind, str) and (
-        kind.endswith(_BUILT_IN) or kind.startswith(("server_tool", "mcp_"))
-    ):
+    if str(kind).endswith(_BUILT_IN) or str(kind).startswith(("server_tool", "mcp_")):
         raise UnreadableChatError(
-            "builtin_tool_call",
-            "A tool of the provider was used, which chat messages cannot represent.",
+            "builtin_tool_call", "Chat messages cannot represent the use of a provider's own tool."
         )
     raise UnreadableChatError(
         "unsupported_content", "A content part of a type that OpenAI's chat API does not support."

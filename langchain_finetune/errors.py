@@ -198,10 +198,7 @@ class TrainedContractWarning(UserWarning):
 def raised_by(function: str, chat_id: str, kind: type[FineTuningError]) -> FineTuningError:
     """Return the error for an exception that a user's function raised, to be its cause.
 
-    Args:
-        function: Name of the parameter that the function was passed as, such as `redact`.
-        chat_id: Id of the chat that it was called for.
-        kind: Class of the error.
+    `function` is the name of the parameter that it was passed as, such as `redact`.
     """
     # The function's own message may contain text of the chat, so it is only in the cause.
     return kind(f"Your function `{function}` failed for chat {chat_id}; see the cause.")

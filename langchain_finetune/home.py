@@ -69,7 +69,15 @@ def ensure_key(home: Path) -> SecretStr:
         FineTuningError: Other users can read the key in the home.
     """
     if key := read_key(home):
-        _require_private(home / "api_key")
+        path = home / "api_key"
+        # Windows has no file modes, and a key from the environment is not in a file.
+        in_file = os.name == "posix" and not os.environ.get(KEY_VARIABLE)
+        if in_file and path.stat().st_mode & 0o077:
+            raise FineTuningError(
+                f"Other users of this machine can read the engine's key: run 'chmod 600 {path}', or"
+                " delete the file to create a new key. If the file system does not support modes,"
+                f" set {KEY_VARIABLE}."
+            )
         return key
     ensure_home(home)
     key = SecretStr("lcft-" + secrets.token_urlsafe(24))
@@ -86,29 +94,12 @@ def ensure_key(home: Path) -> SecretStr:
     return read_key(home) or key
 
 
-def _require_private(path: Path) -> None:
-    # Windows has no file modes, and a key from the environment is not in a file.
-    if os.name != "posix" or os.environ.get(KEY_VARIABLE):
-        return
-    if path.stat().st_mode & 0o077:
-        raise FineTuningError(
-            f"Other users of this machine can read the engine's key: run 'chmod 600 {path}', or"
-            " delete the file to create a new key. If the file system does not support modes, set"
-            f" {KEY_VARIABLE}."
-        )
-
-
 @dataclass(frozen=True)
 class RunningEngine:
-    """The engine that is running on a home.
-
-    Attributes:
-        url: Its root URL, such as `http://127.0.0.1:8765`; OpenAI's API is under `/v1`.
-        pid: Its process id.
-        version: Its version of this package.
-    """
+    """The engine that is running on a home, with its process id and version of this package."""
 
     url: str
+    """Its root URL, such as `http://127.0.0.1:8765`; OpenAI's API is under `/v1`."""
     pid: int
     version: str
 

@@ -6,7 +6,7 @@ of a chat here, because it is what the app sent, what is trained on and what is 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -17,6 +17,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.tool import invalid_tool_call as make_invalid_call
 from langchain_core.messages.tool import tool_call as make_tool_call
 
 from langchain_finetune.content import (
@@ -43,24 +44,9 @@ WireMessage = dict[str, Any]
 """One message of OpenAI's chat-completions API: `{"role": ..., "content": ..., ...}`."""
 
 _ROLES = {
-    "human": "user",
-    "HumanMessage": "user",
-    "HumanMessageChunk": "user",
-    "ai": "assistant",
-    "AIMessage": "assistant",
-    "AIMessageChunk": "assistant",
-    "system": "system",
-    "SystemMessage": "system",
-    "SystemMessageChunk": "system",
-    "tool": "tool",
-    "ToolMessage": "tool",
-    "ToolMessageChunk": "tool",
-    "function": "function",
-    "FunctionMessage": "function",
-    "FunctionMessageChunk": "function",
-    "chat": "",
-    "ChatMessage": "",
-    "ChatMessageChunk": "",
+    name: {"Human": "user", "AI": "assistant", "Chat": ""}.get(kind, kind.lower())
+    for kind in ("Human", "AI", "System", "Tool", "Function", "Chat")
+    for name in (kind.lower(), f"{kind}Message", f"{kind}MessageChunk")
 }
 """Roles by LangChain's names of message types; a chat message has its own role."""
 
@@ -84,11 +70,7 @@ class WireMessages(Sequence[BaseMessage]):
     def __len__(self) -> int:
         return len(self.wire)
 
-    @overload
-    def __getitem__(self, index: int) -> BaseMessage: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[BaseMessage]: ...
-    def __getitem__(self, index: int | slice) -> BaseMessage | list[BaseMessage]:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [wire_to_message(message) for message in self.wire[index]]
         return wire_to_message(self.wire[index])
@@ -133,8 +115,7 @@ def fields_to_wire(
 
     Args:
         kind: The class, such as `AIMessageChunk`; if it is unknown, `fields["type"]` is used.
-        fields: Its fields as LangChain's tracer writes them: `content`, `type`, `tool_calls`,
-            `additional_kwargs`, ...; empty ones may be missing.
+        fields: Its fields as LangChain's tracer writes them; empty ones may be missing.
         joined: Whether to join an assistant's text parts to one string.
         as_written: Whether to keep the text of a call's arguments as the model wrote it, if it is
             known. LangChain serializes the arguments of a history again.
@@ -144,9 +125,7 @@ def fields_to_wire(
     Raises:
         UnreadableChatError: It cannot be represented in the wire form.
     """
-    role = _ROLES.get(kind)
-    if role is None:
-        role = _ROLES.get(str(fields.get("type")))
+    role = _ROLES.get(kind, _ROLES.get(str(fields.get("type"))))
     if role is None:
         raise UnreadableChatError("unknown_message_type", "A message of an unknown type.")
     extra = mapping(fields.get("additional_kwargs"))
@@ -232,15 +211,9 @@ def _assistant(wire: Mapping[str, Any], content: Any, name: str | None) -> AIMes
         if isinstance(arguments, dict):
             calls.append(make_tool_call(name=function["name"], args=arguments, id=call.get("id")))
         else:
-            invalid.append(
-                {
-                    "type": "invalid_tool_call",
-                    "name": function.get("name"),
-                    "args": function.get("arguments"),
-                    "id": call.get("id"),
-                    "error": None,
-                }
-            )
+            text = function.get("arguments")
+            bad = make_invalid_call(name=function.get("name"), args=text, id=call.get("id"))
+            invalid.append(bad)
     known = ("function_call", "refusal", "reasoning_content")
     extra = {key: wire[key] for key in known if wire.get(key)}
     return AIMessage(

@@ -115,22 +115,17 @@ class TrainingMethod:
 
     The rooms keep what they need besides in one table each: `checks.methods.CHECKS` by kind of
     line, `local.training.methods.TRAINING` by method.
-
-    Attributes:
-        name: At OpenAI.
-        lines: Kinds of line that it trains on; the embedded engine takes the first.
-        label: Short name for people.
-        words: What it does, as a choice on the page.
-        loss_unit: Unit of its loss.
-        own: Names of its hyperparameters that not every method has.
     """
 
     name: Method
     lines: tuple[LineKind, ...]
+    """Kinds of line that it trains on; the embedded engine takes the first."""
     label: str
     words: str
+    """What it does, as a choice on the page."""
     loss_unit: str
     own: frozenset[str] = frozenset()
+    """Names of its hyperparameters that not every method has."""
 
 
 METHODS: Mapping[Method, TrainingMethod] = {

@@ -63,7 +63,7 @@ class RunRecorder(BaseTracer):
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(path, "a+", opener=_private)
+            self._file = FileIO(path, "a+", opener=lambda file, flags: os.open(file, flags, 0o600))
             # Another app may have left an incomplete line, which must not break the next one.
             self._has_partial_line = (
                 self._file.seek(0, os.SEEK_END) > 0 and _last_byte(self._file) != b"\n"
@@ -125,11 +125,7 @@ _LLM_TYPES = frozenset({"llm", "chat_model"})
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a tracer's run in the format of LangSmith's API.
-
-    Args:
-        run: A run that has ended.
-    """
+    """Return a tracer's run that has ended in the format of LangSmith's API."""
     return {
         "id": run.id,
         "trace_id": run.trace_id,
@@ -160,10 +156,6 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
     return str(value)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _last_byte(file: FileIO) -> bytes:

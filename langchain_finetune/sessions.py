@@ -14,7 +14,6 @@ from langchain_finetune.messages import WireMessage, WireMessages, message_to_wi
 SETTINGS = ("tools", "functions", "parallel_tool_calls", "response_format")
 """Fields of a request, other than its messages, that change how the model should answer."""
 
-
 _FIRST = 5
 """How many of the skipped chats an error names."""
 
@@ -144,7 +143,12 @@ class Sessions:
         yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
-            raise LoadError(_lost(lost), skipped=lost)
+            counts = Counter(skip.code for skip in lost).most_common()
+            reasons = ", ".join(f"{count} {code}" for code, count in counts)
+            ids = ", ".join(skip.id for skip in lost[:_FIRST])
+            more = ", ..." if len(lost) > _FIRST else ""
+            text = f"{len(lost)} chats were skipped ({reasons}): {ids}{more}."
+            raise LoadError(text, skipped=lost)
 
     def skipped_by_reason(self) -> dict[str, int]:
         """Return the number of skips by reason code, most frequent first."""
@@ -161,11 +165,9 @@ class Sessions:
 def changed(
     source: Iterable[ChatSession], change: Callable[[ChatSession], ChatSession]
 ) -> Sessions:
-    """Return sessions that are changed one by one when they are iterated.
+    """Return sessions that are changed one by one when they are iterated, with skips and notes.
 
-    Args:
-        source: The sessions; their skips and notes appear in the result too.
-        change: Returns the changed session; it must not modify the one that it is given.
+    `change` must not modify the session that it is given.
 
     Example:
         >>> twice = changed([{"messages": []}], lambda session: session | {"functions": []})
@@ -185,14 +187,6 @@ def changed(
     return result
 
 
-def _lost(skips: Sequence[Skip]) -> str:
-    counts = Counter(skip.code for skip in skips).most_common()
-    reasons = ", ".join(f"{count} {code}" for code, count in counts)
-    ids = ", ".join(skip.id for skip in skips[:_FIRST])
-    more = ", ..." if len(skips) > _FIRST else ""
-    return f"{len(skips)} chats were skipped ({reasons}): {ids}{more}."
-
-
 def wire_messages(session: ChatSession) -> list[WireMessage]:
     """Return a session's messages in OpenAI's wire form.
 
@@ -203,10 +197,6 @@ def wire_messages(session: ChatSession) -> list[WireMessage]:
     if isinstance(messages, WireMessages):
         return messages.wire
     return [message_to_wire(message) for message in messages]
-
-
-_LINE_SETTINGS = ("tools", "functions", "parallel_tool_calls")
-"""What a training line may contain besides its messages."""
 
 
 def supervised_example(session: ChatSession) -> tuple[dict[str, Any], int]:
@@ -236,15 +226,12 @@ def supervised_example(session: ChatSession) -> tuple[dict[str, Any], int]:
 
 def line_settings(session: ChatSession) -> dict[str, Any]:
     """Return the settings of a request that a training line can contain."""
-    settings: dict[str, Any] = {}
-    for setting in _LINE_SETTINGS:
-        if session.get(setting):
-            settings[setting] = session[setting]  # type: ignore[literal-required]
-        elif setting == "parallel_tool_calls" and session.get(setting) is False:
-            settings[setting] = False
-    if "tools" not in settings:
-        # OpenAI rejects it without tools.
-        settings.pop("parallel_tool_calls", None)
+    given: Mapping[str, Any] = session
+    settings = {name: given[name] for name in ("tools", "functions") if given.get(name)}
+    parallel = given.get("parallel_tool_calls")
+    # OpenAI rejects it without tools.
+    if "tools" in settings and (parallel or parallel is False):
+        settings["parallel_tool_calls"] = parallel
     return settings
 
 

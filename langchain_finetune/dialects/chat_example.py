@@ -19,11 +19,7 @@ def read_example(
 ) -> list[FineTuningSession]:
     """Return the one chat of a dataset example: its input messages, then the reference answer.
 
-    Args:
-        inputs: The example's inputs.
-        outputs: Its reference outputs.
-        reasoning: How to handle the model's reasoning; `source["dropped_reasoning"]` counts
-            dropped parts.
+    `source["dropped_reasoning"]` counts dropped parts of reasoning.
 
     Raises:
         UnreadableChatError: The example has another format, or no answer.

@@ -7,16 +7,12 @@ from langchain_finetune.dialects.messages import read_messages, settle_reasoning
 from langchain_finetune.messages import UnreadableChatError, WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 
-_WRAPPERS = ("message", "output", "answer")
-
 
 def corrected(session: FineTuningSession, correction: Any) -> FineTuningSession:
     """Return a session with a correction as its answer; the old answer becomes `rejected`.
 
-    Args:
-        session: A session in wire form that ends with its answer.
-        correction: A text, a message in any stored format, or an object with one of these under
-            `message`, `output` or `answer`.
+    A correction is a text, a message in any stored format, or an object with one of these under
+    `message`, `output` or `answer`.
 
     Raises:
         UnreadableChatError: The correction contains no answer.
@@ -43,7 +39,7 @@ def _answer(correction: Any) -> WireMessage:
     if isinstance(correction, str):
         return {"role": "assistant", "content": correction}
     if isinstance(correction, Mapping):
-        for name in _WRAPPERS:
+        for name in ("message", "output", "answer"):
             if name in correction:
                 return _answer(correction[name])
         if "role" not in correction and "type" not in correction:

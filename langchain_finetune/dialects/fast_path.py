@@ -65,10 +65,7 @@ FIT_FOR = (OPENAI.name,)
 
 
 def traced_line(data: bytes) -> EncodedChat | None:
-    """Return the chat of a run as a training line, or None if `read_run` must read it.
-
-    Args:
-        data: The run's JSON.
+    """Return the chat of a run's JSON as a training line, or None if `read_run` must read it.
 
     Example:
         >>> traced_line(b'{"id": "r-1", "inputs": {}}') is None
@@ -113,7 +110,9 @@ def _example(run: TracedRun) -> dict[str, Any]:
     wire = _wire([*messages, answer], tools.fits)
     if answer.kwargs.tool_call_chunks:
         _keep_written(wire[-1], answer.kwargs, tools.fits)
-    if params.kind == "openai-chat" and _is_o_series(params.model or params.model_name or ""):
+    model = params.model or params.model_name or ""
+    # Checking the first letter is several times as fast.
+    if params.kind == "openai-chat" and model[:1] == "o" and _O_SERIES.match(model):
         for message in wire:
             if message["role"] == "system":
                 message["role"] = "developer"
@@ -123,11 +122,6 @@ def _example(run: TracedRun) -> dict[str, Any]:
         if isinstance(params.parallel_tool_calls, bool):
             example["parallel_tool_calls"] = params.parallel_tool_calls
     return example
-
-
-def _is_o_series(model: str) -> bool:
-    # Checking the first letter is several times as fast.
-    return model[:1] == "o" and _O_SERIES.match(model) is not None
 
 
 def _uses_options(options: Options, params: Params) -> bool:
@@ -185,7 +179,7 @@ def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third 
                         "lc" in args
                         or "\\" in call_id
                         or ("\\" in text and "\\u00" in text)
-                        or (text.find("{", 1) > 0 and _has_escapes(text))
+                        or (text.find("{", 1) > 0 and any(mark in text for mark in _ESCAPES))
                         or not fits[name](args)
                     ):
                         raise _NotCommonError
@@ -201,10 +195,6 @@ def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third 
     if len(set(used)) < len(used):
         raise _NotCommonError
     return wire
-
-
-def _has_escapes(text: str) -> bool:
-    return any(mark in text for mark in _ESCAPES)
 
 
 def _keep_written(answer: WireMessage, fields: AnswerFields, fits: ArgumentChecks) -> None:
@@ -261,7 +251,7 @@ def _argument_checks(toolbox: Toolbox) -> ArgumentChecks:
     for name, validators in toolbox.validators.items():
         match validators:
             case (None,):
-                fits[name] = _accept_all
+                fits[name] = lambda _: True
             case (validator,) if validator and not isinstance(validator, CostlySchema):
                 fits[name] = validator.is_valid
             case _:
@@ -269,22 +259,12 @@ def _argument_checks(toolbox: Toolbox) -> ArgumentChecks:
     return fits
 
 
-def _accept_all(_: Any) -> bool:
-    return True
-
-
-def _text_maker() -> Callable[[Any, int], Iterable[str]]:
-    """Return a function that serializes data as `json.dumps` does, in parts.
-
-    `json.dumps` creates an encoder for each call, which costs more than the call itself.
-    """
-    make: Any = getattr(encoder, "c_make_encoder", None)
-    if make is None:  # Not CPython.
-        return lambda value, _: json.dumps(value, ensure_ascii=False, allow_nan=False)
-    quote = encoder.encode_basestring
+_make: Any = getattr(encoder, "c_make_encoder", None)
+_texts: Callable[[Any, int], Iterable[str]] = (
     # No check for cycles, no indent, sorting, skipping of keys or NaN.
-    return make(None, refuse_value, quote, None, ": ", ", ", *[False] * 3)  # type: ignore[no-any-return]
-
-
-_texts = _text_maker()
+    _make(None, refuse_value, encoder.encode_basestring, None, ": ", ", ", *[False] * 3)
+    if _make  # CPython.
+    else lambda value, _: json.dumps(value, ensure_ascii=False, allow_nan=False)
+)
+"""Serializes data in parts as `json.dumps` does, which creates a costly encoder for each call."""
 _known_tools: dict[int, tuple[Raw, _Tools | None]] = {}

@@ -19,7 +19,6 @@ from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 
 _FORMS = ({"messages"}, {"input", "preferred_output"}, {"prompt", "completion"})
-_JSON_FIELDS = ("inputs", "outputs", "extra", "feedback_stats")
 
 
 def is_training_line(row: Mapping[str, Any]) -> bool:
@@ -30,9 +29,8 @@ def is_training_line(row: Mapping[str, Any]) -> bool:
 def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return the run of a row in the shape of LangSmith's API.
 
-    Args:
-        row: A run; large fields may be JSON strings, and its id may be called `run_id`.
-        place: Its position in the file; used as the id if it has none.
+    In the row, large fields may be JSON strings, and the id may be called `run_id`; if it has none,
+    its place in the file is the id.
 
     Raises:
         UnreadableChatError: The row is not a run, or one of its fields is not valid JSON.
@@ -47,9 +45,14 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         raise UnreadableChatError("no_run", "The row is neither a run nor a training example.")
     run = {"id": row.get("id") or row.get("run_id") or place}
     run |= {key: value for key, value in row.items() if key != "id"}
-    for field in _JSON_FIELDS:
-        if isinstance(run.get(field), str | bytes):
-            run[field] = _parsed(field, run[field])
+    for field in ("inputs", "outputs", "extra", "feedback_stats"):
+        if isinstance(text := run.get(field), str | bytes):
+            try:
+                run[field] = orjson.loads(text) if text else None
+            except orjson.JSONDecodeError as error:
+                raise UnreadableChatError(
+                    "unreadable_json", f"The run's {field} are not valid JSON."
+                ) from error
     return run
 
 
@@ -79,11 +82,6 @@ def read_training_line(
 
     The chat of a preference ends with the preferred answer; the other one is its `rejected`.
 
-    Args:
-        row: The line.
-        place: Its position in the file.
-        reasoning: How to handle the model's reasoning; see `read_example`.
-
     Raises:
         UnreadableChatError: It contains no chat, or one that the wire form cannot represent.
 
@@ -111,12 +109,3 @@ def read_training_line(
         session["rejected"] = wire_messages(worse)[-1]
     session["source"] = {**session.get("source", {}), "line": place}
     return [session]
-
-
-def _parsed(field: str, text: str | bytes) -> Any:
-    try:
-        return orjson.loads(text) if text else None
-    except orjson.JSONDecodeError as error:
-        raise UnreadableChatError(
-            "unreadable_json", f"The run's {field} are not valid JSON."
-        ) from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.dialects.messages import read_messages
-from langchain_finetune.dialects.request_settings import add_settings
+from langchain_finetune.dialects.request_settings import add_settings, unsupported_format
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
@@ -47,8 +47,9 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
             if not answer:
                 raise UnreadableChatError("no_chat", "The run's answer is not a chat message.")
             api = _api(params, answer)
-            if api == "responses" and isinstance(params.get("response_format"), str):
-                _refuse_streamed_class(answer)
+            streamed = "Chunk" in str(entries(answer.get("id"))[-1:])
+            if api == "responses" and streamed and isinstance(params.get("response_format"), str):
+                raise unsupported_format()  # The run lacks the schema of the class.
             wire = _sent(messages, api, params)
             wire += read_messages([answer], joined=True)
             session: FineTuningSession = {"messages": WireMessages(wire)}
@@ -92,11 +93,3 @@ def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[Wire
             if message["role"] == "system":
                 message["role"] = "developer"
     return wire
-
-
-def _refuse_streamed_class(answer: Mapping[str, Any]) -> None:
-    """Reject a class as the format of a streamed Responses request: the run lacks its schema."""
-    if "Chunk" in str(entries(answer.get("id"))[-1:]):
-        raise UnreadableChatError(
-            "unsupported_response_format", "The run does not contain the schema that was sent."
-        )

@@ -36,15 +36,12 @@ def read_messages(
 
     Tool results in a user message (Anthropic) become messages of the role `tool`.
 
-    Args:
-        raws: Messages, each in one of these formats:
-            `{"lc": 1, "type": "constructor", "id": [..., "AIMessage"], "kwargs": {...}}` (tracer),
-            `{"type": "ai", "data": {...}}` (chat datasets),
-            `{"type": "ai", "content": ...}` (LangChain's flat format),
-            `{"role": "assistant", "content": ...}` (OpenAI, Anthropic),
-            `["assistant", "..."]` (hand-written traces).
-        joined: As in `fields_to_wire`.
-        as_written: As in `fields_to_wire`.
+    Each message has one of these formats; for `joined` and `as_written` see `fields_to_wire`:
+    `{"lc": 1, "type": "constructor", "id": [..., "AIMessage"], "kwargs": {...}}` (tracer),
+    `{"type": "ai", "data": {...}}` (chat datasets),
+    `{"type": "ai", "content": ...}` (LangChain's flat format),
+    `{"role": "assistant", "content": ...}` (OpenAI, Anthropic),
+    `["assistant", "..."]` (hand-written traces).
 
     Raises:
         UnreadableChatError: A message has another format, or the wire form cannot represent it.
@@ -80,10 +77,9 @@ def add_reasoning(message: WireMessage, texts: list[str]) -> None:
 
 
 def settle_reasoning(wire: list[WireMessage], *, keep: bool) -> int:
-    """Keep the messages' reasoning as `reasoning_content`, or drop it.
+    """Keep the messages' reasoning as `reasoning_content`, or drop it; count the dropped parts.
 
-    Returns:
-        How many parts were dropped; encrypted ones are always dropped.
+    Encrypted ones are always dropped.
     """
     dropped = 0
     for message in wire:

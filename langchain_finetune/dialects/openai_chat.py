@@ -39,8 +39,9 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
 def _sent(inputs: Mapping[str, Any]) -> list[Any]:
     """Return the messages of a request as they are stored."""
     sent = inputs.get("messages") or inputs.get("input")
-    if isinstance(sent, list) and len(sent) == 1 and _is_messages(sent[0]):
-        sent = sent[0]
+    if isinstance(sent, list) and len(sent) == 1:
+        batch = entries(sent[0])
+        sent = batch if batch and isinstance(batch[0], Mapping) else sent
     if not sent and "role" in inputs:
         sent = [inputs]  # openai-agents writes a single message like this.
     if not isinstance(sent, list) or not sent:
@@ -48,10 +49,6 @@ def _sent(inputs: Mapping[str, Any]) -> list[Any]:
     if inputs.get("system"):
         return [{"role": "system", "content": inputs["system"]}, *sent]
     return sent
-
-
-def _is_messages(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
 def _answers(outputs: Mapping[str, Any], sent: list[Any]) -> list[Any]:

@@ -56,20 +56,12 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
         wire.insert(0, {"role": "system", "content": wire_content(inputs["instructions"])})
     wire.append(_answer(_read_items(entries(outputs.get("output")))))
     session: FineTuningSession = {"messages": WireMessages(wire)}
-    add_settings(session, {**_repeated(mapping(extra.get("invocation_params"))), **inputs})
+    repeated = dict(mapping(extra.get("invocation_params")))
+    if repeated.get("parallel_tool_calls") is True:
+        # The response has it whether the request set it or not.
+        del repeated["parallel_tool_calls"]
+    add_settings(session, {**repeated, **inputs})
     yield session
-
-
-def _repeated(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request's fields as repeated by the response.
-
-    It has `parallel_tool_calls: true` whether the request set it or not.
-    """
-    return {
-        key: value
-        for key, value in params.items()
-        if not (key == "parallel_tool_calls" and value is True)
-    }
 
 
 def _read_items(items: list[Any]) -> list[WireMessage]:

@@ -46,7 +46,10 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
         outputs = {"messages": outputs}
     if not isinstance(inputs, Mapping):
         inputs, outputs = _conventions(attributes) or _indexed(attributes)
-    tools = _json(attributes.get("gen_ai.tool.definitions")) or _functions(attributes)
+    tools = _json(attributes.get("gen_ai.tool.definitions")) or [
+        {"type": "function", **tool, "parameters": _json(tool.get("parameters"))}
+        for tool in _numbered(attributes, "llm.request.functions")
+    ]
     given = mapping(mapping(span.get("extra")).get("invocation_params"))
     return {
         "id": span.get("id") or context.get("span_id") or span.get("spanId"),
@@ -167,11 +170,3 @@ def _numbered(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]
             for _, call in sorted(by_number.items())
         ]
     return [message for _, message in sorted(found.items())]
-
-
-def _functions(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the tools of attributes such as `llm.request.functions.0.name`."""
-    found = _numbered(attributes, "llm.request.functions")
-    return [
-        {"type": "function", **tool, "parameters": _json(tool.get("parameters"))} for tool in found
-    ]

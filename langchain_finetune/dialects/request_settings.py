@@ -56,28 +56,24 @@ def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, A
     """Return the response format that was sent for a pydantic class.
 
     The tracer writes the class's schema with references resolved and without the titles of its
-    fields. If no field is itself a class, pydantic's rule for titles restores what was sent. (A
-    custom title of a field is not in the run; pydantic's is used.)
+    fields. If no field is itself a class, pydantic's rule for titles restores what was sent; or
+    else the result is None. (A custom title of a field is not in the run; pydantic's is used.)
 
-    Args:
-        class_repr: The class as the tracer writes it, such as `<class 'app.Answer'>`.
-        recorded: `{"schema": ..., "kwargs": {"method": ...}}`: LangChain's
-            `ls_structured_output_format`.
-
-    Returns:
-        The format in the chat API's form; None if it can't be restored.
+    The class is given as the tracer writes it, such as `<class 'app.Answer'>`, with LangChain's
+    `ls_structured_output_format`: `{"schema": ..., "kwargs": {"method": ...}}`.
     """
     found = _CLASS.fullmatch(class_repr)
     schema = mapping(recorded.get("schema"))
     fields = schema.get("properties")
     if not found or not isinstance(fields, Mapping) or any(map(_is_nested, fields.values())):
         return None
+    # Pydantic's order is alphabetical.
     titled = {
-        name: _sorted({**field, "title": name.title().replace("_", " ").strip()})
+        name: dict(sorted({**field, "title": name.title().replace("_", " ").strip()}.items()))
         for name, field in fields.items()
     }
     sent = {key: value for key, value in schema.items() if key != "description" or value}
-    strict = strict_schema(_sorted({**sent, "properties": titled}))
+    strict = strict_schema(dict(sorted({**sent, "properties": titled}.items())))
     named = {"schema": strict, "name": found[1], "strict": True}
     return {"type": "json_schema", "json_schema": named}
 
@@ -94,21 +90,12 @@ def _is_nested(schema: Any) -> bool:
     return any(_is_nested(schema[key]) for key in inner if key in schema)
 
 
-def _sorted(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema with its keys in pydantic's order, which is alphabetical."""
-    return {key: schema[key] for key in sorted(schema)}
-
-
 def add_settings(
     session: FineTuningSession, params: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
 ) -> None:
-    """Add a request's settings to a session.
+    """Add a request's `SETTINGS` to a session, from the fields of any provider's request.
 
-    Args:
-        session: Gets `tools`, `functions`, `parallel_tool_calls`, `response_format`.
-        params: The request's fields, of any provider: `tools`, `functions`, `tool_choice`,
-            `parallel_tool_calls`, `response_format`, `text`, `text_format`, ...
-        recorded: `ls_structured_output_format` of LangChain's tracer.
+    `recorded` is `ls_structured_output_format` of LangChain's tracer.
 
     Raises:
         UnreadableChatError: A setting cannot be represented in the wire form.
@@ -133,9 +120,8 @@ def add_settings(
 def read_tool(tool: Any) -> dict[str, Any]:
     """Return a tool in OpenAI's chat format; its schema keeps its order.
 
-    Args:
-        tool: OpenAI's chat format, or its flat one (Responses), Anthropic's
-            `{name, description, input_schema}`, or Bedrock's `{"toolSpec": ...}`.
+    It may have OpenAI's flat format (Responses), Anthropic's `{name, description, input_schema}` or
+    Bedrock's `{"toolSpec": ...}`.
 
     Raises:
         UnreadableChatError: It is another type of tool, such as one that the provider runs.
@@ -173,7 +159,7 @@ def _response_format(
 ) -> dict[str, Any] | None:
     """Return the response format that the request set, in the chat API's form."""
     if params.get("output_format") or mapping(params.get("output_config")).get("format"):
-        raise _unsupported_format()  # Anthropic's schema has no name.
+        raise unsupported_format()  # Anthropic's schema has no name.
     form = params.get("response_format")
     text_format = params.get("text_format")
     if isinstance(text_format, Mapping) and isinstance(text_format.get("title"), str):
@@ -182,7 +168,7 @@ def _response_format(
         named = {"name": text_format["title"], "schema": schema, "strict": True}
         return {"type": "json_schema", "json_schema": named}
     if text_format is not None:
-        raise _unsupported_format()
+        raise unsupported_format()
     flat = mapping(mapping(params.get("text")).get("format"))
     if flat.get("type") == "json_schema":
         named = {key: value for key, value in flat.items() if key != "type"}
@@ -193,11 +179,12 @@ def _response_format(
         # For a class the tracer writes its repr: `<class 'app.Answer'>`.
         form = pydantic_format(form, recorded)
         if form is None:
-            raise _unsupported_format()
+            raise unsupported_format()
     return dict(form) if isinstance(form, Mapping) else None
 
 
-def _unsupported_format() -> UnreadableChatError:
+def unsupported_format() -> UnreadableChatError:
+    """Return the error for a response format that the run does not contain."""
     return UnreadableChatError(
         "unsupported_response_format", "The run does not contain the schema that was sent."
     )

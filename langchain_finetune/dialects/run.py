@@ -25,13 +25,10 @@ _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "
 def read_run(
     run: Mapping[str, Any], reasoning: ReasoningPolicy = "drop"
 ) -> list[FineTuningSession]:
-    """Return the chats of a run: one for each of the model's answers.
+    """Return the chats of a run or an OpenTelemetry span: one for each of the model's answers.
 
-    Args:
-        run: The run's JSON with `id`, `run_type`, `inputs`, `outputs`, `extra`, `error`, ...; or
-            an OpenTelemetry span with `attributes`.
-        reasoning: How to handle the model's reasoning. `source["dropped_reasoning"]` counts
-            dropped parts; encrypted ones are always dropped.
+    `source["dropped_reasoning"]` counts dropped parts of reasoning; encrypted ones are always
+    dropped.
 
     Raises:
         UnreadableChatError: The run has no finished chat that the wire form can represent.
@@ -94,15 +91,11 @@ def _require_json(session: FineTuningSession) -> None:
         if text.count(b"null") > empty:
             # orjson writes infinity, which runs not read from JSON may contain, as null.
             json.dumps(data, allow_nan=False)
-    except orjson.JSONEncodeError as error:
+    except (orjson.JSONEncodeError, ValueError) as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None
         raise UnreadableChatError(
             "unreadable_value", "A value that JSON cannot represent."
-        ) from error
-    except ValueError as error:
-        raise UnreadableChatError(
-            "unreadable_value", "A number that JSON cannot represent."
         ) from error
 
 

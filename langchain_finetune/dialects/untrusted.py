@@ -35,12 +35,7 @@ def unescaped(value: Any, depth: int = 0, *, literal: bool = False) -> Any:
 
     langchain-core wraps a user's dict with the key `lc` as `{"__lc_escaped__": {...}}`, without
     changing its contents (`langchain_core.load._validation`). Secrets and objects that it
-    can't serialize become `Unreadable`.
-
-    Args:
-        value: The data.
-        depth: Its depth.
-        literal: Whether it is within an escaped dict.
+    can't serialize become `Unreadable`. `literal` is for data within an escaped dict.
 
     Raises:
         UnreadableChatError: The data is nested too deep.
@@ -66,12 +61,9 @@ Read = TypeVar("Read")
 def readable(
     source_id: str, read: Callable[[], list[Read]], skip: Callable[[Skip], None]
 ) -> Iterator[Read]:
-    """Yield the chats that `read` returns, or skip them: one bad chat does not end an iteration.
+    """Yield the chats that `read` finds in untrusted data, without I/O, or skip them.
 
-    Args:
-        source_id: Id for the skip.
-        read: Reads untrusted data, without I/O.
-        skip: Called if the chat is skipped.
+    So one bad chat does not end an iteration.
     """
     try:
         found = read()

@@ -8,7 +8,6 @@ from uuid import UUID
 from langsmith import Client
 
 from langchain_finetune.errors import LoadError
-from langchain_finetune.loaders.filter_language import one_of
 from langchain_finetune.loaders.langsmith_client import reading, request_json
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.run_requests import Run
@@ -19,28 +18,15 @@ _PAGE = 100
 
 @dataclass(frozen=True)
 class QueuedRuns:
-    """Some runs of an annotation queue.
-
-    Attributes:
-        run_ids: The queued runs.
-        trace_ids: Their traces.
-        project_ids: Their projects.
-    """
+    """Some runs of an annotation queue, their traces and their projects."""
 
     run_ids: frozenset[str]
     trace_ids: tuple[str, ...]
     project_ids: tuple[UUID, ...]
 
-    def condition(self) -> str:
-        """Return the condition on the root run, in LangSmith's filter language."""
-        return one_of("id", self.trace_ids)
-
     def contains(self, run: Run) -> bool:
-        """Return whether a run is queued, or below one that is.
-
-        Args:
-            run: Its `dotted_order` names it and its ancestors: `<time>Z<id>.<time>Z<id>`.
-        """
+        """Return whether a run is queued, or below one that is."""
+        # `dotted_order` names the run and its ancestors: `<time>Z<id>.<time>Z<id>`.
         path = {step[-36:] for step in str(run.get("dotted_order") or "").split(".")}
         return not self.run_ids.isdisjoint({str(run["id"]), *path})
 
@@ -59,7 +45,10 @@ def queued_runs(client: Client, query: RunQuery) -> Iterator[QueuedRuns]:
             params["status"] = query.annotation_status
         path = f"/annotation-queues/{_queue_id(client, name)}/runs"
         while items := request_json(client, "GET", path, params=params):
-            yield _queued(items)
+            traces = dict.fromkeys(str(item.get("trace_id") or item["id"]) for item in items)
+            projects = dict.fromkeys(UUID(str(item["session_id"])) for item in items)
+            ids = frozenset(str(item["id"]) for item in items)
+            yield QueuedRuns(ids, tuple(traces), tuple(projects))
             if len(items) < _PAGE:
                 return
             params["offset"] += len(items)
@@ -78,9 +67,3 @@ def _queue_id(client: Client, queue: str | UUID) -> UUID:
         raise LoadError(
             f"LangSmith at {client.api_url} has no annotation queue {queue!r}."
         ) from None
-
-
-def _queued(items: list[Run]) -> QueuedRuns:
-    traces = dict.fromkeys(str(item.get("trace_id") or item["id"]) for item in items)
-    projects = dict.fromkeys(UUID(str(item["session_id"])) for item in items)
-    return QueuedRuns(frozenset(str(item["id"]) for item in items), tuple(traces), tuple(projects))

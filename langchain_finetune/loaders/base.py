@@ -139,11 +139,7 @@ def as_changes(overrides: Overrides) -> dict[str, Any]:
 
 
 class PlainLoader(SessionLoader):
-    """Any `BaseChatLoader` as the first step of a pipeline.
-
-    Args:
-        loader: The loader, such as one of `langchain_community.chat_loaders`.
-    """
+    """Any `BaseChatLoader`, such as langchain-community's, as the first step of a pipeline."""
 
     loader: BaseChatLoader
 
@@ -191,13 +187,12 @@ def sessions_of(source: Any) -> Sessions:
 
 def _once(sessions: Iterator[Any]) -> Callable[[Callable[[Skip], None]], Iterator[Any]]:
     """Return a reader of an iterator that raises an error when it is used again."""
-    used: list[bool] = []
+    unread = [sessions]
 
     def read(_: Callable[[Skip], None]) -> Iterator[Any]:
-        if used:
+        if not unread:
             raise ConvertError("The sessions were an iterator, which is exhausted: pass a list.")
-        used.append(True)
-        return sessions
+        return unread.pop()
 
     return read
 

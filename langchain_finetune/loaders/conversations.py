@@ -5,6 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -40,10 +41,6 @@ class Folder:
     def folds(self, trace_id: str, session: FineTuningSession) -> bool:
         """Return whether a newer call of the trace contains a call; remember the call if not.
 
-        Args:
-            trace_id: The trace of the call.
-            session: The call: the request and its answer.
-
         Raises:
             UnreadableChatError: A message cannot be represented in the wire form.
         """
@@ -59,12 +56,7 @@ class Folder:
 
 
 def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -> list[bytes]:
-    """Return a fingerprint of each prefix of a chat: of one message, of two, ...
-
-    Args:
-        settings: Other fields of the request (`tools`, ...), which are part of the fingerprint.
-        messages: The chat in wire form.
-    """
+    """Return a fingerprint of each prefix of a chat, with the settings: of one message, two, ..."""
     given = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
     state = hashlib.blake2b(_encoded(given), digest_size=16)
     found = []
@@ -101,7 +93,7 @@ def _encoded(value: Any) -> bytes:
 
 
 def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
-    """Return the conversations of a thread's calls, in the order of their beginnings.
+    """Return the conversations of a thread's calls, which come oldest first, by their beginnings.
 
     - A call that sent the conversation so far replaces it: that is what the model saw.
     - A call that sent only the instructions and new messages is appended to it.
@@ -109,9 +101,6 @@ def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
       conversation of its own.
 
     So most threads are one session.
-
-    Args:
-        calls: The calls of one thread, oldest first.
 
     Raises:
         UnreadableChatError: A message cannot be represented in the wire form.
@@ -152,7 +141,9 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
     same_settings = fingerprints(known, old[:1]) == fingerprints(call, old[:1])
     regenerated = len(after) > 1 and after[-2] in before
     has_history = any(message["role"] == "assistant" for message in fresh[:-1])
-    if not alike or not same_settings or regenerated or has_history or _open_calls(old):
+    # After calls without results nothing may follow.
+    waits = old[-1].get("tool_calls") or old[-1].get("function_call")
+    if not alike or not same_settings or regenerated or has_history or waits:
         return None
     whole = call.copy()
     whole["messages"] = WireMessages([*old, *fresh])
@@ -167,12 +158,4 @@ def _dropped_reasoning(session: FineTuningSession) -> int:
 
 def _instructions(messages: Sequence[WireMessage]) -> int:
     """Return the number of instructions at the beginning."""
-    for position, message in enumerate(messages):
-        if message["role"] not in INSTRUCTIONS:
-            return position
-    return len(messages)
-
-
-def _open_calls(messages: Sequence[WireMessage]) -> bool:
-    """Return whether a conversation ends with unanswered calls: nothing may follow."""
-    return bool(messages[-1].get("tool_calls") or messages[-1].get("function_call"))
+    return sum(1 for _ in takewhile(lambda message: message["role"] in INSTRUCTIONS, messages))

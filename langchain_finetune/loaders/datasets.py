@@ -1,7 +1,7 @@
 """Chats from LangSmith's datasets."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Self
@@ -21,33 +21,11 @@ from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.conversations import fingerprints
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.query import RunQuery
-from langchain_finetune.loaders.run_reader import QueriedProjects, RunReader, find_projects
-from langchain_finetune.loaders.run_requests import Run, RunRequest
+from langchain_finetune.loaders.query_loader import first_fault
+from langchain_finetune.loaders.run_reader import RunReader, find_projects
+from langchain_finetune.loaders.run_requests import IDS_PER_REQUEST, Run, RunRequest
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
-
-EXAMPLES_PER_REQUEST = 100
-"""Number of examples whose runs are fetched with one request."""
-
-
-def fetch_source_runs(
-    client: Client, projects: QueriedProjects, examples: Sequence[Example]
-) -> Mapping[str, Run]:
-    """Return the `llm` runs from which examples were created, by id.
-
-    Args:
-        client: LangSmith's client.
-        projects: Projects to search; LangSmith's new API finds no run without one.
-        examples: At most `EXAMPLES_PER_REQUEST`.
-
-    Raises:
-        LoadError: LangSmith can't be read.
-    """
-    ids = dict.fromkeys(str(each.source_run_id) for each in examples if each.source_run_id)
-    if not ids:
-        return {}
-    request = RunRequest(project_ids=tuple(map(str, projects.ids)), run_ids=tuple(ids))
-    return {str(run["id"]): run for page in RunReader(client).pages(request) for run in page.runs}
 
 
 def against_run(
@@ -57,11 +35,6 @@ def against_run(
 
     The request is then that of the run, with the tools that an example may lack. If the run is
     unknown, has no chat, or answered other messages, the session stays as it is.
-
-    Args:
-        session: The example's input and its reference answer.
-        run: The run from which the example was created, or None.
-        reasoning: How to handle the models' reasoning.
     """
     try:
         chats = read_run(run, reasoning) if run is not None else []
@@ -125,8 +98,11 @@ class LangSmithDatasetChatLoader(SessionLoader):
             return
         for example, run in self._examples_and_runs():
             read = partial(_read, example, run, self.reasoning)
+            source = {"example_id": str(example.id), "dataset_id": str(example.dataset_id)}
+            if example.source_run_id:
+                source["run_id"] = str(example.source_run_id)
             for session in readable(str(example.id), read, skip):
-                session["source"] = {**session.get("source", {}), **_source(example)}
+                session["source"] = {**session.get("source", {}), **source}
                 yield session
 
     def _changed(self, overrides: dict[str, Any]) -> Self:
@@ -137,11 +113,7 @@ class LangSmithDatasetChatLoader(SessionLoader):
         try:
             return type(self)(**{**kept, **overrides}, client=self.client)
         except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(str(part) for part in fault["loc"])
-            raise LoadError(
-                f"Setting {place!r} of the loader is invalid: {fault['msg']}."
-            ) from error
+            raise LoadError(f"The loader's setting is invalid{first_fault(error)}.") from error
 
     def _examples_and_runs(self) -> Iterator[tuple[Example, Run | None]]:
         """Yield each example, with its source run if requested."""
@@ -153,8 +125,12 @@ class LangSmithDatasetChatLoader(SessionLoader):
             return
         self.client = self.client or reading_client()
         projects = find_projects(self.client, RunQuery(project_name=self.project_name))
-        while some := list(islice(examples, EXAMPLES_PER_REQUEST)):
-            runs = fetch_source_runs(self.client, projects, some)
+        reader = RunReader(self.client)
+        while some := list(islice(examples, IDS_PER_REQUEST)):
+            ids = dict.fromkeys(str(each.source_run_id) for each in some if each.source_run_id)
+            request = RunRequest(project_ids=tuple(map(str, projects.ids)), run_ids=tuple(ids))
+            pages = reader.pages(request) if ids else ()
+            runs = {str(run["id"]): run for page in pages for run in page.runs}
             yield from ((example, runs.get(str(example.source_run_id))) for example in some)
 
     def _examples(self) -> Iterator[Example]:
@@ -171,19 +147,10 @@ class LangSmithDatasetChatLoader(SessionLoader):
                 dataset_name=self.dataset_name, dataset_id=self.dataset_id
             )
             yield from self.client.list_examples(
-                dataset_id=dataset.id,
-                as_of=self.as_of,
-                splits=self.splits,
+                dataset_id=dataset.id, as_of=self.as_of, splits=self.splits
             )
 
 
 def _read(example: Example, run: Run | None, reasoning: ReasoningPolicy) -> list[FineTuningSession]:
     sessions = read_example(example.inputs or {}, example.outputs or {}, reasoning)
     return [against_run(session, run, reasoning) for session in sessions]
-
-
-def _source(example: Example) -> Mapping[str, str]:
-    source = {"example_id": str(example.id), "dataset_id": str(example.dataset_id)}
-    if example.source_run_id:
-        source["run_id"] = str(example.source_run_id)
-    return source

@@ -12,30 +12,21 @@ from langchain_finetune.loaders.langsmith_client import request_json
 from langchain_finetune.loaders.query import FeedbackCondition
 from langchain_finetune.loaders.run_requests import Run, batches
 
-_RUNS_PER_REQUEST = 50
-"""The ids are in the URL, which proxies limit to 8 kB or less."""
+_IDS_PER_URL = 50
+"""Proxies limit a URL to 8 kB or less."""
 
 _PAGE = 100
 """Most feedback in one response."""
 
-_EXAMPLES_PER_REQUEST = 50
-"""Their ids are in the URL, too."""
-
 
 @dataclass(frozen=True)
 class Rating:
-    """The rating of an answer.
-
-    Attributes:
-        better: The better answer, from a correction or a reference; or None.
-        score: Its score, or None.
-        group: Ids of the comparisons of the score; equal only for answers that were compared with
-            each other.
-    """
+    """The rating of an answer: a better one, from a correction or a reference, or a score."""
 
     better: Any = None
     score: float | None = None
     group: str | None = None
+    """Ids of the score's comparisons; equal only for answers that were compared with each other."""
 
 
 UNRATED = Rating()
@@ -50,11 +41,7 @@ def fetch_ratings(
 ) -> dict[str, Rating]:
     """Return the ratings of runs from their feedback, by the run or trace that it is for.
 
-    Args:
-        client: LangSmith's client.
-        runs: The runs; feedback on the root is found by the trace's id.
-        conditions: Conditions whose corrections or scores are used.
-        stop: Event that ends waiting.
+    Feedback on the root is found by the trace's id. `stop` ends waiting.
 
     Raises:
         LangSmithError: The server returned an error.
@@ -64,31 +51,25 @@ def fetch_ratings(
     for condition in dict.fromkeys(wanted):
         name = "trace_id" if condition.on == "root" else "id"
         ids = sorted({str(run[name]) for run in runs if run.get(name)})
-        for batch in batches(ids, _RUNS_PER_REQUEST):
+        for batch in batches(ids, _IDS_PER_URL):
             for feedback in _feedback(client, batch, condition, stop):
                 found.setdefault(str(feedback.get("run_id")), _Collected()).add(feedback, condition)
     return {run_id: each.rating() for run_id, each in found.items()}
 
 
 def fetch_references(client: Client, roots: Iterable[Run]) -> dict[str, Rating]:
-    """Return the reference outputs of an experiment's traces, by trace id.
-
-    Args:
-        client: LangSmith's client.
-        roots: Root runs; `reference_example_id` is the id of the dataset example.
+    """Return the reference outputs of an experiment's traces, by the id of their root run.
 
     Raises:
         LangSmithError: The server returned an error.
     """
-    examples = {
-        str(run["id"]): str(run["reference_example_id"])
-        for run in roots
-        if run.get("reference_example_id")
+    given = {str(run["id"]): run.get("reference_example_id") for run in roots}
+    examples = {trace_id: str(example_id) for trace_id, example_id in given.items() if example_id}
+    outputs = {
+        str(example.id): example.outputs
+        for batch in batches(sorted(set(examples.values())), _IDS_PER_URL)
+        for example in client.list_examples(example_ids=batch)
     }
-    outputs = {}
-    for batch in batches(sorted(set(examples.values())), _EXAMPLES_PER_REQUEST):
-        for example in client.list_examples(example_ids=batch):
-            outputs[str(example.id)] = example.outputs
     return {
         trace_id: Rating(better=reference)
         for trace_id, example_id in examples.items()

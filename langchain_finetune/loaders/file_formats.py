@@ -31,10 +31,9 @@ _NAMES = tuple(
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return the files of paths: each once, in the given order, those of a folder by name.
 
-    Args:
-        paths: Files (of any name), patterns such as `runs/**/*.jsonl`, and folders. A folder
-            includes the data files in it and below, such as `year=2026/month=11/day=01/`;
-            names that begin with `.` or `_` are ignored, as by Parquet's tools.
+    A path is a file (of any name), a pattern such as `runs/**/*.jsonl`, or a folder: the data files
+    in it and below, such as `year=2026/month=11/day=01/`; names that begin with `.` or `_` are
+    ignored, as by Parquet's tools.
 
     Raises:
         LoadError: There is no file for a path.
@@ -94,7 +93,12 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
             schema = file.schema_arrow
-            _require_chats(path, schema.names)
+            missing = {"inputs", "outputs"}.difference(schema.names)
+            if missing and "messages" not in schema.names:
+                raise LoadError(
+                    f"{path} has no column {' and no column '.join(sorted(missing))}: "
+                    "export the runs with their inputs and outputs."
+                )
             nested = {field.name for field in schema if pa.types.is_nested(field.type)}
             columns = [name for name in schema.names if name not in _UNUSED]
             for batch in file.iter_batches(_BATCH, columns=columns, use_threads=False):
@@ -105,15 +109,6 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                     }
     except (pa.ArrowException, OSError) as error:
         raise EOFError from error
-
-
-def _require_chats(path: Path, columns: list[str]) -> None:
-    missing = {"inputs", "outputs"}.difference(columns)
-    if missing and "messages" not in columns:
-        raise LoadError(
-            f"{path} has no column {' and no column '.join(sorted(missing))}: "
-            "export the runs with their inputs and outputs."
-        )
 
 
 def _without_nulls(value: Any) -> Any:
@@ -141,29 +136,21 @@ Encode = Callable[[bytes], EncodedChat | None]
 
 @dataclass(slots=True)
 class FileRow:
-    """One value of a file.
+    """One value of a file, None for a line that is not valid JSON, and its `path:number`.
 
-    Attributes:
-        place: Its position as `path:number`; lines, rows and items are counted from 1.
-        data: The value; None for a line that is not valid JSON.
+    Lines, rows and items are counted from 1.
     """
 
     place: str
     data: Any
 
 
-def nothing(line: bytes) -> None:
-    """Convert no line to a chat."""
-    del line
-
-
-def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[FileRow | EncodedChat]:
+def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of a file one by one.
 
-    Args:
-        path: JSON Lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet. JSON may be
-            compressed with gzip or zstd.
-        encoded: Called with each of the JSON Lines; a chat that it returns replaces the row.
+    It is JSON Lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet; JSON may be
+    compressed with gzip or zstd. A chat that `encoded` returns for one of the JSON Lines replaces
+    the row.
 
     Raises:
         LoadError: The file is missing, empty, truncated, damaged or has another format, or its
@@ -185,7 +172,7 @@ def read_rows(path: Path, encoded: Encode = nothing) -> Iterator[FileRow | Encod
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def _numbered(path: Path, encoded: Encode) -> Iterator[tuple[int, Any]]:
+def _numbered(path: Path, encoded: Encode | None) -> Iterator[tuple[int, Any]]:
     compressed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
     with compressed:
         head = compressed.peek(4)
@@ -206,7 +193,9 @@ def _decompressed(path: Path, compressed: io.BufferedReader, head: bytes) -> io.
     return compressed
 
 
-def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterator[tuple[int, Any]]:
+def _json_rows(
+    path: Path, stream: io.BufferedReader, encoded: Encode | None
+) -> Iterator[tuple[int, Any]]:
     """Yield numbered values; None for a line that is not valid JSON."""
     head: list[tuple[int, bytes]] = []
     lines = enumerate(stream, 1)
@@ -221,10 +210,13 @@ def _json_rows(path: Path, stream: io.BufferedReader, encoded: Encode) -> Iterat
     if not any(text.lstrip().startswith((b"{", b"[")) for _, text in head):
         raise LoadError(f"{path} is not JSON Lines, JSON or Parquet.")
     if _begins_document(head[0][1]):
-        yield from _document(path, b"".join(text for _, text in head) + stream.read())
+        data = _parsed(b"".join(text for _, text in head) + stream.read())
+        if data is None:
+            raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
+        yield from enumerate(_unwrapped(data), 1)
         return
     for number, line in chain(head, lines):
-        if chat := encoded(line):
+        if encoded and (chat := encoded(line)):
             yield number, chat
         elif line.strip():
             yield number, _parsed(line)
@@ -237,13 +229,6 @@ def _begins_document(line: bytes) -> bool:
     (True, False)
     """
     return _parsed(line) is None and line.rstrip().endswith((b"{", b"[", b",", b":"))
-
-
-def _document(path: Path, text: bytes) -> Iterator[tuple[int, Any]]:
-    data = _parsed(text)
-    if data is None:
-        raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
-    yield from enumerate(_unwrapped(data), 1)
 
 
 def _unwrapped(data: Any) -> list[Any]:

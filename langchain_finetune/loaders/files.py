@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,7 @@ from langchain_finetune.loaders.base import (
     count_reasoning,
     is_wanted,
 )
-from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, nothing, read_rows
+from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, read_rows
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 
@@ -101,7 +100,7 @@ class RunFileChatLoader(SessionLoader):
             LoadError: A file is missing, empty, truncated, damaged or has another format.
         """
         notes = Counter() if notes is None else notes
-        for chat in self._read(overrides, skip, notes, nothing):
+        for chat in self._read(overrides, skip, notes, None):
             assert not isinstance(chat, EncodedChat)
             yield chat
 
@@ -110,49 +109,32 @@ class RunFileChatLoader(SessionLoader):
         overrides: dict[str, Any],
         skip: Callable[[Skip], None],
         notes: Counter[str],
-        encoded: Encode,
+        encoded: Encode | None,
     ) -> Iterator[FineTuningSession | EncodedChat]:
         unknown = set(overrides) - {"path", "where", "score", "reasoning"}
         if unknown:
             raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
-        path: Paths = overrides.get("path", self.path)
-        selection = _Selection(
-            overrides.get("where", self.where),
-            overrides.get("score", self.score),
-            overrides.get("reasoning", self.reasoning),
-        )
-        if selection != _Selection():
-            encoded = nothing  # The fast path has no run to pass on.
+        loader = self.model_copy(update=overrides)
+        if (loader.where, loader.score, loader.reasoning) != (None, None, "drop"):
+            encoded = None  # The fast path has no run to pass on.
+        path = loader.path
         for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
             for row in read_rows(file, encoded):
                 if isinstance(row, EncodedChat):
                     yield row
                 else:
-                    sessions = _sessions_of(row, selection, skip, notes)
-                    yield from count_reasoning(sessions, notes)
-
-
-@dataclass(frozen=True)
-class _Selection:
-    """The loader's arguments of these names."""
-
-    where: Callable[[Mapping[str, Any]], bool] | None = None
-    score: str | None = None
-    reasoning: ReasoningPolicy = "drop"
+                    yield from count_reasoning(_sessions_of(row, loader, skip, notes), notes)
 
 
 def _sessions_of(
-    row: FileRow,
-    selection: _Selection,
-    skip: Callable[[Skip], None],
-    notes: Counter[str],
+    row: FileRow, loader: RunFileChatLoader, skip: Callable[[Skip], None], notes: Counter[str]
 ) -> Iterator[FineTuningSession]:
     data = row.data
     if not isinstance(data, Mapping):
         skip(Skip(row.place, "broken_line", "The line is not a JSON object."))
         return
     if is_training_line(data):
-        read = partial(read_training_line, data, row.place, selection.reasoning)
+        read = partial(read_training_line, data, row.place, loader.reasoning)
         yield from readable(row.place, read, skip)
         return
     if str(data.get("run_type") or "llm").lower() != "llm":
@@ -165,12 +147,12 @@ def _sessions_of(
         skip(Skip(_id(data, row), error.code, str(error)))
         return
     # Outside of `readable`: an error of the user's function is not a malformed run.
-    if not is_wanted(run, selection.where, _id(run, row)):
+    if not is_wanted(run, loader.where, _id(run, row)):
         return
-    for session in readable(_id(run, row), partial(read_run, run, selection.reasoning), skip):
+    for session in readable(_id(run, row), partial(read_run, run, loader.reasoning), skip):
         if tools_are_unknown(run):
             notes["tools_unknown"] += 1
-        mean = mean_score(run, selection.score) if selection.score else None
+        mean = mean_score(run, loader.score) if loader.score else None
         if mean is not None:
             session["score"] = mean
         yield session

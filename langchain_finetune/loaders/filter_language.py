@@ -11,22 +11,18 @@ from collections.abc import Sequence
 
 from langchain_finetune.dialects.untrusted import THREAD_KEYS
 
-Value = str | int | float | bool | dt.datetime
 
-
-def compare(operator: str, field: str, value: Value | Sequence[str]) -> str:
-    """Return one comparison.
-
-    Args:
-        operator: `eq`, `gt`, `gte`, `lt`, `lte`, `in` or `has`.
-        field: Name of the field; never user input.
-        value: Value to compare with; it is escaped.
+def compare(operator: str, field: str, value: str | float | dt.datetime | Sequence[str]) -> str:
+    """Return one comparison; the value is escaped, the field must not be user input.
 
     Example:
         >>> compare("gt", "start_time", dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
         'gt(start_time, "2026-11-01T00:00:00+00:00")'
     """
-    return f"{operator}({field}, {_literal(value)})"
+    if isinstance(value, dt.datetime):
+        value = value.isoformat()
+    # The language has JSON's strings, numbers, lists and booleans.
+    return f"{operator}({field}, {json.dumps(value, ensure_ascii=False)})"
 
 
 def one_of(field: str, values: Sequence[str]) -> str:
@@ -40,12 +36,9 @@ def one_of(field: str, values: Sequence[str]) -> str:
 
 
 def same_row(key: str, conditions: Sequence[str]) -> str:
-    """Return the condition that one row of a run meets several conditions.
+    """Return the condition that one row of a run meets one on its key, and those on other fields.
 
-    Args:
-        key: The condition on the row's key.
-        conditions: Those on its other fields. Without any the key's is repeated: an `and` of its
-            own keeps it separate from its neighbours.
+    Without others the key's is repeated: an `and` of its own keeps it separate from its neighbours.
     """
     return f"and({', '.join([key, *(conditions or [key])])})"
 
@@ -66,20 +59,12 @@ def in_thread(thread_id: str) -> str:
     return same_row(key, [compare("eq", "metadata_value", thread_id)])
 
 
-def all_of(conditions: Sequence[str]) -> str | None:
-    """Return the condition that all are met, or None without conditions.
+def all_of(conditions: Sequence[str | None]) -> str | None:
+    """Return the condition that all those are met that are not empty, or None without any.
 
     Example:
-        >>> all_of([]), all_of(["eq(a, 1)"]), all_of(["eq(a, 1)", "eq(b, 2)"])
+        >>> all_of([None]), all_of(["eq(a, 1)"]), all_of(["eq(a, 1)", "eq(b, 2)"])
         (None, 'eq(a, 1)', 'and(eq(a, 1), eq(b, 2))')
     """
-    if len(conditions) < 2:  # noqa: PLR2004 - `and` joins two
-        return next(iter(conditions), None)
-    return f"and({', '.join(conditions)})"
-
-
-def _literal(value: Value | Sequence[str]) -> str:
-    if isinstance(value, dt.datetime):
-        value = value.isoformat()
-    # The language has JSON's strings, numbers, lists and booleans.
-    return json.dumps(value, ensure_ascii=False)
+    given = [each for each in conditions if each]
+    return f"and({', '.join(given)})" if len(given) > 1 else next(iter(given), None)

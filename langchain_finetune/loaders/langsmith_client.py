@@ -1,5 +1,6 @@
 """LangSmith's client for reading: with retries, and errors converted to `LoadError`."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,15 +54,8 @@ def request_json(
     """Send a read-only request, and return the JSON of the response.
 
     If the server is busy (429, 5xx), the request is retried after the time in `Retry-After`, at
-    most `MAX_WAIT_S`, and up to `ATTEMPTS` times.
-
-    Args:
-        client: LangSmith's client.
-        method: HTTP method.
-        path: Path below the API's address, such as `/runs/query`, or a URL.
-        body: Body, sent as JSON.
-        params: Query parameters.
-        stop: Event that ends waiting and retries.
+    most `MAX_WAIT_S`, and up to `ATTEMPTS` times. `path` is one below the API's address, such as
+    `/runs/query`, or a URL; `stop` ends waiting and retries.
 
     Raises:
         LangSmithError: The server returned an error; see `status_of`.
@@ -92,11 +86,7 @@ def v2_url(client: Client, path: str) -> str:
         >>> v2_url(Client("https://example.com/api/v1", auto_batch_tracing=False), "/runs/query")
         'https://example.com/api/v2/runs/query'
     """
-    base = client.api_url.rstrip("/")
-    for suffix in ("/api/v1", "/api"):
-        if base.endswith(suffix):
-            base = base.removesuffix(suffix)
-            break
+    base = re.sub(r"/api(/v1)?$", "", client.api_url.rstrip("/"))
     return f"{base}/api/v2{path}"
 
 
@@ -108,36 +98,28 @@ def status_of(error: BaseException) -> int | None:
 
 @contextmanager
 def reading(client: Client, what: str) -> Iterator[None]:
-    """Convert the client's errors to a `LoadError` that says what to do.
-
-    Args:
-        client: The client.
-        what: Name of the data for the message, such as `project 'app'`.
-    """
+    """Convert the client's errors on `what`, such as `project 'app'`, to a `LoadError`."""
+    at = client.api_url
     try:
         yield
-    except LangSmithNotFoundError as error:
-        raise LoadError(f"LangSmith at {client.api_url} has no {what}.") from error
-    except LangSmithAuthError as error:
-        raise LoadError(
-            f"LangSmith at {client.api_url} does not accept the key: set LANGSMITH_API_KEY."
-        ) from error
-    except LangSmithConnectionError as error:
-        raise LoadError(
-            f"{client.api_url} can't be reached: check LANGSMITH_ENDPOINT, and that it is running."
-        ) from error
-    except LangSmithError as error:
-        raise LoadError(f"LangSmith could not return the {what}: {_message_of(error)}") from error
-    except ValueError as error:
-        raise LoadError(
-            f"{client.api_url} returned an incomplete or invalid response: check that "
-            "LANGSMITH_ENDPOINT is LangSmith's API."
-        ) from error
-    except RequestException as error:
-        raise LoadError(
-            f"LangSmith at {client.api_url} did not return the {what} in time: try again, or "
-            "select fewer chats."
-        ) from error
+    except (LangSmithError, ValueError, RequestException) as error:
+        match error:
+            case LangSmithNotFoundError():
+                told = f"LangSmith at {at} has no {what}."
+            case LangSmithAuthError():
+                told = f"LangSmith at {at} does not accept the key: set LANGSMITH_API_KEY."
+            case LangSmithConnectionError():
+                told = f"{at} can't be reached: check LANGSMITH_ENDPOINT, and that it is running."
+            case LangSmithError():
+                told = f"LangSmith could not return the {what}: {_message_of(error)}"
+            case ValueError():
+                told = (
+                    f"{at} returned an incomplete or invalid response: check that"
+                    " LANGSMITH_ENDPOINT is LangSmith's API."
+                )
+            case _:
+                told = f"{at} did not return the {what} in time: try again or select fewer chats."
+        raise LoadError(told) from error
 
 
 def _message_of(error: LangSmithError) -> str:

@@ -4,8 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -17,16 +16,10 @@ def in_order(sources: Sequence[PrefetchSource[T]], *, workers: int, ahead: int =
     """Yield the items of all sources: the first source's, then the second's, and so on.
 
     Threads read while earlier items are used. They end with the iteration, also if it stops early
-    or fails; a read in progress is waited for.
+    or fails; a read in progress is waited for. An error of a source is raised when its turn comes.
 
-    Args:
-        sources: The sources. The order of the items is that of reading them one after another.
-        workers: Most threads. Each takes the first source that is not taken yet.
-        ahead: Most prefetched items of a source. A thread continues with another source when all
-            are used, so at most `workers * ahead` items are prefetched.
-
-    Yields:
-        The items. An error of a source is raised when its turn comes.
+    At most `ahead` items are prefetched of each of `workers` sources. A thread takes the first
+    source that is not taken yet, and continues with another when all its items are used.
 
     Example:
         >>> list(in_order([lambda stop: iter([1, 2]), lambda stop: iter([3])], workers=2))
@@ -64,13 +57,7 @@ def in_order(sources: Sequence[PrefetchSource[T]], *, workers: int, ahead: int =
             thread.join()
 
 
-@dataclass(frozen=True)
-class _Item(Generic[T]):
-    value: T
-
-
-@dataclass(frozen=True)
-class _End:
+class _End(NamedTuple):
     error: BaseException | None
 
 
@@ -79,7 +66,7 @@ class _Lane(Generic[T]):
 
     def __init__(self, source: PrefetchSource[T], ahead: int) -> None:
         self._source = source
-        self._items: queue.SimpleQueue[_Item[T] | _End] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         self._ahead = ahead
         self._room = threading.Semaphore(ahead - 1)
 
@@ -88,7 +75,7 @@ class _Lane(Generic[T]):
         with ExitStack() as ending:
             ending.push(self._end)
             for value in self._source(stop):
-                self._items.put(_Item(value))
+                self._items.put(value)
                 self._room.acquire()
                 if stop.is_set():
                     return
@@ -98,9 +85,9 @@ class _Lane(Generic[T]):
 
     def drain(self) -> Iterator[T]:
         """Yield the items when they arrive."""
-        while isinstance(found := self._items.get(), _Item):
+        while not isinstance(found := self._items.get(), _End):
             self._room.release()
-            yield found.value
+            yield found
         if found.error is not None:
             raise found.error
 

@@ -196,13 +196,16 @@ class RunQuery(BaseModel):
 
     def run_condition(self) -> str | None:
         """Return the conditions on the run itself, in LangSmith's filter language."""
-        parts = [self.filter] if self.filter else []
+        parts = [self.filter]
         if self.run_name:
             parts.append(one_of("name", self.run_name))
         if self.model:
             parts.append(metadata("ls_model_name", self.model))
         parts += [compare("has", "tags", tag) for tag in self.tags]
-        parts += [metadata(key, [_text(value)]) for key, value in self.metadata.items()]
+        for key, value in self.metadata.items():
+            # As in JSON: true, not True.
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            parts.append(metadata(key, [text]))
         bounds = (
             ("gte", "latency", self.min_latency),
             ("lte", "latency", self.max_latency),
@@ -216,7 +219,7 @@ class RunQuery(BaseModel):
 
     def trace_condition(self) -> str | None:
         """Return the conditions on the root run of the trace, in LangSmith's filter language."""
-        parts = [self.trace_filter] if self.trace_filter else []
+        parts = [self.trace_filter]
         if self.trace_error is not None:
             parts.append(compare("eq", "status", "error" if self.trace_error else "success"))
         return all_of([*parts, *self._feedback_on("root")])
@@ -238,8 +241,3 @@ class RunQuery(BaseModel):
         # Whether LangSmith's filters see the scores of comparisons is not documented.
         conditions = [each for each in self.feedback if each.comparative_experiment is None]
         return [each.condition() for each in conditions if each.on == place]
-
-
-def _text(value: str | float) -> str:
-    # As in JSON: true, not True.
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -117,11 +117,15 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
     try:
         return RunQuery.model_validate({**query.model_dump(exclude_none=True), **changes})
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        at = f" at {place!r}" if place else ""
-        message = fault["msg"].removeprefix("Value error, ")
-        raise LoadError(f"The run query is invalid{at}: {message}.") from error
+        raise LoadError(f"The run query is invalid{first_fault(error)}.") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the place and the message of an error's first fault, such as ` at 'limit': ...`."""
+    fault = error.errors()[0]
+    place = ".".join(map(str, fault["loc"]))
+    at = f" at {place!r}" if place else ""
+    return f"{at}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 class _LikeQuery:

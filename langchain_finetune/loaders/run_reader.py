@@ -46,12 +46,7 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class RunPage:
-    """Some runs, and the ratings of their answers.
-
-    Attributes:
-        runs: Their JSON, in the old API's format.
-        ratings: Ratings by the id of the run or trace that they are for.
-    """
+    """Some runs, and ratings by the id of the run or trace that they are for."""
 
     runs: Sequence[Run]
     ratings: Mapping[str, Rating]
@@ -60,11 +55,8 @@ class RunPage:
         """Yield the runs to keep, each with the rating of its answer.
 
         The better answer of a trace is for its last answer, that of the newest run to keep. The
-        score of a trace applies to all its runs.
-
-        Args:
-            keep: Returns whether to keep a run.
-            used: The traces whose better answer was used already; it is updated.
+        score of a trace applies to all its runs. `used` are the traces whose better answer was used
+        already; it is updated.
         """
         for run in self.runs:
             if not keep(run):
@@ -83,12 +75,7 @@ class RunPage:
 
 @dataclass(frozen=True)
 class QueriedProjects:
-    """The projects of a query.
-
-    Attributes:
-        ids: Their ids.
-        start_time: When the first of them was created; None if unknown.
-    """
+    """The projects of a query, and when the first of them was created (None if unknown)."""
 
     ids: tuple[UUID, ...]
     start_time: dt.datetime | None
@@ -113,10 +100,8 @@ def find_projects(client: Client, query: RunQuery) -> QueriedProjects:
 class RunReader:
     """Reads runs from the server's API: the new one, or else the old.
 
-    Args:
-        client: LangSmith's client, shared between threads.
-        concurrency: Most parts of a query's time range that are fetched concurrently.
-        query: Determines which corrections, scores and references are fetched.
+    At most `concurrency` parts of a query's time range are fetched concurrently, which share the
+    client. The query determines which corrections, scores and references are fetched.
     """
 
     def __init__(self, client: Client, concurrency: int = 1, query: RunQuery | None = None) -> None:
@@ -128,11 +113,8 @@ class RunReader:
         """Yield the runs of a request, newest first, page by page.
 
         The next page is prefetched. If there are many, their time range is divided into parts,
-        which are fetched concurrently and yielded in order. Few runs take one request.
-
-        Args:
-            request: The request.
-            begin: Approximate start of the oldest run, if the request does not have it.
+        which are fetched concurrently and yielded in order. Few runs take one request. `begin` is
+        the approximate start of the oldest run, if the request does not have it.
 
         Raises:
             LoadError: LangSmith can't be reached, or returns an error.
@@ -204,10 +186,7 @@ class RunReader:
         self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
     ) -> tuple[RunPage, str | None]:
         with reading(self._client, "response to the run query"):
-            body = request_body(api, request, cursor)
-            runs, cursor = read_page(
-                api, request_json(self._client, "POST", self._path(api), body=body, stop=stop)
-            )
+            runs, cursor = self._answer(api, request, cursor, stop)
             ratings = fetch_ratings(self._client, runs, self._query.feedback, stop)
             if self._query.use_reference:
                 references = fetch_references(self._client, self._roots(api, request, runs, stop))
@@ -225,13 +204,14 @@ class RunReader:
             roots = RunRequest(
                 project_ids=request.project_ids, run_type=None, run_ids=tuple(batch), light=True
             )
-            body = request_body(api, roots)
-            yield from read_page(
-                api, request_json(self._client, "POST", self._path(api), body=body, stop=stop)
-            )[0]
+            yield from self._answer(api, roots, None, stop)[0]
 
-    def _path(self, api: Api) -> str:
-        return "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
+    def _answer(
+        self, api: Api, request: RunRequest, cursor: str | None, stop: threading.Event | None
+    ) -> tuple[list[Run], str | None]:
+        path = "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
+        body = request_body(api, request, cursor)
+        return read_page(api, request_json(self._client, "POST", path, body=body, stop=stop))
 
 
 def _single(page: RunPage, stop: threading.Event) -> Iterator[RunPage]:

@@ -62,24 +62,7 @@ _V2_SELECTED = (*_SELECTED, "project_id", "parent_run_ids", "feedback_stats")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Runs to fetch: the server's part of a `RunQuery`.
-
-    Attributes:
-        project_ids: Ids of the projects.
-        run_type: `llm`, or None for runs of any type.
-        run_ids: Only these runs.
-        trace_id: Only runs of this trace.
-        filter: Condition on the run.
-        trace_filter: Condition on the root run of its trace.
-        tree_filter: Condition on any run of its trace.
-        start_time: Runs that began then or later.
-        end_time: Runs that began before.
-        before: `end_time` as a condition, if `filter` does not contain it.
-        error: Whether they failed.
-        is_root: Whether they have no parent.
-        page_size: Most runs in a response; None for the API's maximum.
-        light: Leave out inputs and outputs.
-    """
+    """Runs to fetch: the server's part of a `RunQuery`."""
 
     project_ids: tuple[str, ...]
     run_type: str | None = "llm"
@@ -91,21 +74,21 @@ class RunRequest:
     start_time: dt.datetime | None = None
     end_time: dt.datetime | None = None
     before: str | None = None
+    """`end_time` as a condition, if `filter` does not contain it."""
     error: bool | None = None
     is_root: bool | None = None
     page_size: int | None = None
+    """None for the API's maximum."""
     light: bool = False
+    """Leave out inputs and outputs."""
 
 
 def run_request(
     query: RunQuery, project_ids: Sequence[UUID], *, all_count: bool = True
 ) -> RunRequest:
-    """Return the request for a query.
+    """Return the request for a query; sample and limit are left to the caller.
 
-    Args:
-        query: The query. Sample and limit are left to the caller.
-        project_ids: Its projects.
-        all_count: Whether every run of a response counts towards the limit.
+    `all_count` says whether every run of a response counts towards the limit.
     """
     return RunRequest(
         project_ids=tuple(map(str, project_ids)),
@@ -123,15 +106,9 @@ def run_request(
 
 
 def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> dict[str, Any]:
-    """Return the JSON body of the request for a page of runs.
-
-    Args:
-        api: The API.
-        request: The request.
-        cursor: Cursor of the page, from the previous response.
-    """
+    """Return the JSON body of the request for a page; the previous response has its cursor."""
     shared = {
-        "filter": all_of([each for each in (request.filter, request.before) if each]),
+        "filter": all_of([request.filter, request.before]),
         "trace_filter": request.trace_filter,
         "tree_filter": request.tree_filter,
         "is_root": request.is_root,
@@ -173,13 +150,10 @@ def read_page(api: Api, answer: Mapping[str, Any]) -> tuple[list[Run], str | Non
 
 
 def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunRequest) -> Api:
-    """Return the API for a request: the new one if the server has it.
+    """Return the API for a request: the new one if the server has it, by `GET /info`.
 
-    Args:
-        version: LangSmith's version, from `GET /info`; may be empty.
-        flags: `instance_flags` from there. `sdb_query_enabled` means that the new API is present,
-            `ch_query_enabled` that the old one is.
-        request: Without a project only the old API can be used.
+    Its flag `sdb_query_enabled` means that the new API is present, `ch_query_enabled` that the old
+    one is. Without a project only the old API can be used.
 
     Example:
         >>> in_project = RunRequest(project_ids=("p",))

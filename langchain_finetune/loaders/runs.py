@@ -20,7 +20,7 @@ from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import Folder
 from langchain_finetune.loaders.feedback import UNRATED, Rating
-from langchain_finetune.loaders.filter_language import all_of
+from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
@@ -92,7 +92,8 @@ class LangSmithRunChatLoader(QueryLoader):
         query = take_conditions(query, settings)
         if isinstance(runs, str | Mapping):
             raise LoadError("runs must be a list, also for a single run.")
-        if runs is not None and not _names_project_only(query):
+        project_only = RunQuery(project_name=query.project_name, project_id=query.project_id)
+        if runs is not None and query != project_only:
             raise LoadError("Set either runs or conditions, not both.")
         fields = {"runs": runs, "client": client, "query": query}
         super().__init__(**fields, **settings)
@@ -120,7 +121,10 @@ class LangSmithRunChatLoader(QueryLoader):
             if self.calls == "last":
                 runs = iter(sorted(runs, key=_newest_first, reverse=True))
             return (found for found in runs if found[1] is None or self._is_wanted(found[1]))
-        return self._queried_runs(updated(self.query, overrides))
+        query = updated(self.query, overrides)
+        if not query.names_a_source():
+            raise LoadError("No runs are selected: set runs, project_name, project_id or trace_id.")
+        return islice(self._selected(query), query.limit)
 
     def _given_runs(self) -> Iterator[Found]:
         """Yield the given runs in order; ids are fetched in batches when their turn comes."""
@@ -156,11 +160,6 @@ class LangSmithRunChatLoader(QueryLoader):
             for run_id, known_id in zip(batch, ids, strict=True):
                 yield run_id, found.get(str(known_id)), UNRATED
 
-    def _queried_runs(self, query: RunQuery) -> Iterator[Found]:
-        if not query.names_a_source():
-            raise LoadError("No runs are selected: set runs, project_name, project_id or trace_id.")
-        return islice(self._selected(query), query.limit)
-
     def _selected(self, query: RunQuery) -> Iterator[Found]:
         """Yield the selected runs with their ratings.
 
@@ -195,12 +194,11 @@ class LangSmithRunChatLoader(QueryLoader):
         if query.annotation_queue is None:
             yield from reader.pages(request, projects.start_time)
             return
-        conditions = [request.trace_filter] if request.trace_filter else []
         for queued in queued_runs(self.client, query):
             queued_request = replace(
                 request,
                 project_ids=request.project_ids or tuple(map(str, queued.project_ids)),
-                trace_filter=all_of([*conditions, queued.condition()]),
+                trace_filter=all_of([request.trace_filter, one_of("id", queued.trace_ids)]),
                 page_size=None,
             )
             for page in reader.pages(queued_request):
@@ -212,11 +210,7 @@ def read_chats(
 ) -> list[FineTuningSession]:
     """Return the chats of a run; with a better answer, the one chat that ends with it.
 
-    Args:
-        run: The run's JSON.
-        rating: The rating of its answer. A score does not apply to a better answer.
-        folder: Drops chats that a newer call contains, or None.
-        reasoning: How to handle the models' reasoning.
+    A score does not apply to a better answer. The folder drops chats that a newer call contains.
 
     Raises:
         UnreadableChatError: The run has no finished chat, the better answer is not one, or all
@@ -236,10 +230,6 @@ def read_chats(
         if not sessions:
             raise UnreadableChatError(FOLDED, "A later call of the trace contains all of it.")
     return sessions
-
-
-def _names_project_only(query: RunQuery) -> bool:
-    return query == RunQuery(project_name=query.project_name, project_id=query.project_id)
 
 
 def _newest_first(found: Found) -> str:

@@ -59,8 +59,10 @@ def map_ai_messages(chat_sessions: Iterable[ChatSession], sender: str) -> Sessio
         lambda session: {
             **session,
             "messages": [
-                _as_assistant(message) if _sender(message) == sender else message
-                for message in session["messages"]
+                AIMessage(content=each.content, additional_kwargs=dict(each.additional_kwargs))
+                if _sender(each) == sender
+                else each
+                for each in session["messages"]
             ],
         },
     )
@@ -157,10 +159,6 @@ def _same_speaker(last: BaseMessage, message: BaseMessage) -> bool:
         and isinstance(last.content, str)
         and isinstance(message.content, str)
     )
-
-
-def _as_assistant(message: BaseMessage) -> AIMessage:
-    return AIMessage(content=message.content, additional_kwargs=dict(message.additional_kwargs))
 
 
 def _sender(message: BaseMessage) -> Any:

@@ -45,21 +45,18 @@ def find_thread_ids(client: Client, query: RunQuery, projects: QueriedProjects) 
     """Yield the ids of the threads with a matching trace, latest first, each once.
 
     They come from LangSmith's threads API if it has one, or else from the metadata of the root
-    runs.
-
-    Args:
-        client: LangSmith's client.
-        query: The query, of which the conditions on traces and the time apply.
-        projects: The projects.
+    runs. Of the query, the conditions on traces and the time apply.
 
     Raises:
         LoadError: LangSmith can't be reached, or returns an error.
     """
+    before = compare("lt", "start_time", query.end_time) if query.end_time else None
+    has_thread = compare("in", "metadata_key", THREAD_KEYS)
     roots = RunRequest(
         project_ids=tuple(map(str, projects.ids)),
         run_type=None,
         is_root=True,
-        filter=_on_roots(query),
+        filter=all_of([query.trace_condition(), before, has_thread]),
         tree_filter=query.tree_filter,
         start_time=query.start_time,
         end_time=query.end_time,
@@ -108,13 +105,6 @@ def _page(client: Client, query: RunQuery, project_id: str, cursor: str | None) 
     }
     body = {key: value for key, value in body.items() if value is not None}
     return request_json(client, "POST", v2_url(client, "/threads/query"), body=body)
-
-
-def _on_roots(query: RunQuery) -> str | None:
-    condition = query.trace_condition()
-    has_thread = compare("in", "metadata_key", THREAD_KEYS)
-    before = [compare("lt", "start_time", query.end_time)] if query.end_time else []
-    return all_of([*([condition] if condition else []), *before, has_thread])
 
 
 _BATCH = 64
@@ -203,7 +193,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         if self.thread_ids and not any(page.runs for page in pages):
             skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))
         calls: list[FineTuningSession] = []
-        for run, rating in sorted(runs, key=_began):
+        for run, rating in sorted(runs, key=lambda found: str(found[0].get("start_time"))):
             read = partial(read_chats, run, rating, None, self.reasoning)
             calls += readable(str(run["id"]), read, skip)
         for session in readable(thread_id, partial(join_calls, calls), skip):
@@ -226,7 +216,3 @@ def _fetch(
     )
     if not stop.is_set():
         yield list(reader.pages(request))
-
-
-def _began(found: tuple[Run, Any]) -> str:
-    return str(found[0].get("start_time"))

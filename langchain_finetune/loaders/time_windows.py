@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from langchain_finetune.loaders.filter_language import compare
+from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.run_requests import Run, RunRequest
 
 MAX_WINDOWS = 64
@@ -24,16 +25,10 @@ def parts_below(
     """Return requests for the runs after a page, in windows of equal length, the newest first.
 
     Their responses, one after another, are the runs of that time in LangSmith's order. The first
-    window may repeat runs of the page, those that began in its last microsecond.
-
-    Args:
-        request: The request.
-        page: Its first page, which is not the last.
-        begin: Approximate start of the oldest run.
-
-    Returns:
-        The windows, down to `begin` or up to the maximum; see `rest_below`. Empty if the range
-        can't be divided: `begin` is unknown, the page is not in order, or little is left.
+    window may repeat runs of the page, those that began in its last microsecond. The windows reach
+    down to `begin`, the approximate start of the oldest run, or up to the maximum; see
+    `rest_below`. There are none if the range can't be divided: `begin` is unknown, the page is not
+    in order, or little is left.
 
     Example:
         >>> page = [{"start_time": "2026-11-01T09:00:00"}] + [
@@ -75,7 +70,6 @@ def _between(request: RunRequest, start: dt.datetime | None, end: dt.datetime) -
 
 def _moment(run: Run) -> dt.datetime | None:
     try:
-        moment = dt.datetime.fromisoformat(str(run.get("start_time")))
+        return in_utc(dt.datetime.fromisoformat(str(run.get("start_time"))))
     except ValueError:
         return None
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
