@@ -38,12 +38,7 @@ class GarbledError(OpenAIError):
 
 
 def checked(answer: Any, fields: tuple[str, ...], base_url: str) -> Any:
-    """Return a raw answer if the server speaks OpenAI's API.
-
-    Args:
-        answer: What a `with_raw_response` method of the SDK returned.
-        fields: What the object must have.
-        base_url: The engine's address, for messages.
+    """Return a raw answer of the SDK if the server speaks OpenAI's API and it has the fields.
 
     Raises:
         GarbledError: The answer is cut off, or belongs to another question.
@@ -120,13 +115,7 @@ def hinted_s(headers: Mapping[str, str]) -> float:
 def explained(
     error: OpenAIError, base_url: str, key_variable: str | None = KEY_VARIABLE
 ) -> EngineError:
-    """Return an error of the SDK as one of this package's, which says what to do.
-
-    Args:
-        error: What the SDK raised.
-        base_url: The engine's address.
-        key_variable: Where its key is.
-    """
+    """Return an error of the SDK as one of this package's, which says what to do."""
     kind, message = EngineError, f"The engine at {base_url} could not be used: {error}"
     if isinstance(error, APITimeoutError):
         kind, message = EngineUnreachableError, f"The engine at {base_url} did not answer in time."
