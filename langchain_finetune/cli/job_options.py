@@ -88,11 +88,7 @@ _PANEL = "Deployment, at engines that require one"
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Options that only some engines have.
-
-    Attributes:
-        given: Values by option; None if not given.
-    """
+    """Options that only some engines have: values by option, None if not given."""
 
     given: dict[str, Any]
 
@@ -102,8 +98,9 @@ class EngineOptions:
         Raises:
             typer.BadParameter: An option is for another engine.
         """
+        own = {option for option, *_ in _deployment_options(engine)} | {*engine.request_options}
         for option, value in self.given.items():
-            if value is not None and option not in _options_of(engine):
+            if value is not None and option not in own:
                 owners = [each.name for each in all_engines() if option in each.request_options]
                 raise typer.BadParameter(
                     f"{option} is for --engine {', '.join(owners)}."
@@ -128,7 +125,9 @@ class EngineOptions:
         values = {name: self.given[option] for option, name, _ in _deployment_options(engine)}
         missing = [
             option
-            for option, name, field in sorted(_deployment_options(engine), key=_name_first)
+            for option, name, field in sorted(
+                _deployment_options(engine), key=lambda each: each[0] != _NAME
+            )
             if field.is_required() and not values[name]
         ]
         if missing:
@@ -149,11 +148,6 @@ def engine_options(**given: Any) -> EngineOptions:
     return EngineOptions({f"--{name.replace('_', '-')}": value for name, value in given.items()})
 
 
-def _options_of(engine: Engine) -> set[str]:
-    deployment = {option for option, *_ in _deployment_options(engine)}
-    return deployment | set(engine.request_options)
-
-
 def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
     """Yield the option, field name and field of each setting of a deployment."""
     fields = engine.deployment.model_fields if engine.deployment else {}
@@ -161,10 +155,6 @@ def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
         if "variable" not in _extra(field):
             ending = _extra(field).get("option", name.replace("_", "-"))
             yield _NAME if name == "name" else f"--{engine.name}-{ending}", name, field
-
-
-def _name_first(option: tuple[str, str, FieldInfo]) -> bool:
-    return option[0] != _NAME
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

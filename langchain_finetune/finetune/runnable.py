@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -300,9 +300,8 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         return self._bound(model)
 
     def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
-        if not self.bind_trained_tools:
-            return model
-        return bound_as_trained(model)  # type: ignore[return-value]  # has the same interface
+        # A bound model has the same interface.
+        return cast("ChatOpenAI", bound_as_trained(model)) if self.bind_trained_tools else model
 
     def _submit_options(self) -> dict[str, Any]:
         return {"reuse": self.reuse, "on_cancel": self.on_cancel}

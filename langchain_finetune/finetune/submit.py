@@ -58,9 +58,6 @@ def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
     A file that the ledger knows is taken again, and one whose upload had no answer is looked for
     by its name, which is its SHA-256, and its size. A file that is missed costs nothing but the
     upload.
-
-    Raises:
-        EngineError: The engine can't be reached, or refuses.
     """
     ledger, retry = account.ledger, account.engine.pace.retry
     begun, file_id = yield Do(partial(ledger.upload, account.id, file.sha256))
@@ -120,11 +117,8 @@ _UNKNOWN_OUTCOMES = 4
 def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
     """Request a job until it is created or refused, or the outcome is unknown.
 
-    The ledger says that the job is asked for while it may exist unknown to this process.
-
-    Args:
-        spec: What the job is made from; its files are uploaded, its metadata names the submission.
-        account: Where it is made.
+    Its files are uploaded. The ledger says that the job is asked for while it may exist unknown to
+    this process.
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
@@ -163,15 +157,10 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
 
 
 def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[RemoteJob]:
-    """Return the job that is made from `spec`: one that is there already, or a new one.
+    """Return the job that is made from `spec`: with `reuse` an existing one, or a new one.
 
     Only one process may run this for a fingerprint at a time. A job that failed, was cancelled,
     or whose model is gone does not count.
-
-    Args:
-        spec: What the job is made from.
-        account: Where it is made.
-        reuse: Whether a job that is there already will do.
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
@@ -254,19 +243,13 @@ def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) ->
 
 
 def submit_spec(spec: JobSpec, connection: Connection, *, reuse: bool, on_cancel: str) -> Job:
-    """Create a job, or find the existing one.
+    """Create a job, or with `reuse` find the existing one.
 
-    Args:
-        spec: What the job is made from.
-        connection: Where.
-        reuse: Whether a job that is there will do.
-        on_cancel: Whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be.
+    Whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be, says `on_cancel`.
     """
     abandon = partial(connection.run, partial(_abandon, spec, time.time()))
-    with (
-        when_interrupted(abandon if on_cancel == "cancel" else None),
-        FileLock(_lock_path(spec)),
-    ):
+    cancel = abandon if on_cancel == "cancel" else None
+    with when_interrupted(cancel), FileLock(_lock_path(spec)):
         return connection.run(partial(_submit, spec, reuse))
 
 
@@ -275,10 +258,8 @@ async def asubmit_spec(
 ) -> Job:
     """Have a job made without blocking; as `submit_spec` otherwise."""
     abandon = partial(connection.arun, partial(_abandon, spec, time.time()))
-    async with (
-        when_cancelled(abandon if on_cancel == "cancel" else None),
-        AsyncFileLock(_lock_path(spec)),
-    ):
+    cancel = abandon if on_cancel == "cancel" else None
+    async with when_cancelled(cancel), AsyncFileLock(_lock_path(spec)):
         return await connection.arun(partial(_submit, spec, reuse))
 
 

@@ -28,11 +28,6 @@ def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobS
     reported. One that was being reported when the process died is reported again, under the same
     id.
 
-    Args:
-        job_id: The job.
-        patience: How to wait.
-        account: Where the job is.
-
     Raises:
         JobFailedError: The engine gave the job up.
         JobCancelledError: It was cancelled.
@@ -63,12 +58,9 @@ def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobS
 
 @dataclass(frozen=True)
 class _Found:
-    """The result of one look at a job.
+    """The result of one look at a job: its state, None where no answer came, and its new events.
 
-    Attributes:
-        status: Its state; None where no answer came.
-        events: The new ones; None where not all came.
-        hint_s: When the server wants to be asked again.
+    The events are None where not all came. The server wants to be asked again after `hint_s`.
     """
 
     status: JobStatus | None

@@ -24,10 +24,6 @@ class ServedJobs:
     Other jobs of the engine's account can't be reached. The ledger records which jobs belong to
     the route, across restarts and for all processes of a home.
 
-    Args:
-        chain: A chain that ends with `FineTune`.
-        route: Name of the route in the ledger.
-
     Raises:
         ValueError: The chain does not end with `FineTune`.
     """

@@ -51,14 +51,9 @@ class ChainRequest(JobRequest):
 
 
 class ServedStep(Runnable[Any, Any]):
-    """A step of a served chain, implemented by a coroutine function.
+    """A step of a served chain, implemented by a coroutine function; `name` is that in traces.
 
-    Args:
-        name: Name in traces.
-        answer: Returns the answer to a request.
-        request_type: Model that requests are validated with.
-        stream: Yields the answer in chunks; by default, the answer is one chunk.
-        output_type: Type of the answer, for its JSON schema.
+    `stream` yields the answer in chunks; by default, the answer is one chunk.
     """
 
     def __init__(
@@ -163,10 +158,7 @@ def served_steps(
 ) -> dict[str, ServedStep]:
     """Return the steps of a served chain by the names of their routes.
 
-    Args:
-        jobs: The chain's jobs.
-        query_type: Model of the queries that `submit` takes.
-        make_chain: Builds the chain around a finished model.
+    `submit` takes a query; `make_chain` builds the chain around a finished model.
     """
 
     async def submit(query: BaseModel, _: RunnableConfig) -> dict[str, Any]:
