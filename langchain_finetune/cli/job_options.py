@@ -38,13 +38,7 @@ def selected_job(
     engine: EngineOption = None,
     base_url: AddressOption = None,
 ) -> Job:
-    """Return the job that the options specify.
-
-    Raises:
-        typer.BadParameter: The address is invalid, or the engine does not accept one.
-        EngineError: The engine does not have the job, or cannot be reached.
-        FineTuningError: The key may be for an address other than the job's.
-    """
+    """Return the job that the options specify."""
     entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
     if engine is None and (entry := next(entries, None)):
         connection = connection_of(entry, base_url)
@@ -64,12 +58,7 @@ def selected_job(
 
 
 def connection_of(entry: Entry, base_url: str | None) -> Connection:
-    """Return the connection to a job's engine.
-
-    Raises:
-        FineTuningError: The key in the environment may be for another address, or the engine no
-            longer exists.
-    """
+    """Return the connection to a job's engine, unless its key may be for another address."""
     engine, address = entry.engine, entry.base_url
     kind = engine_of(engine)
     if not kind.takes_base_url:
@@ -93,11 +82,7 @@ class EngineOptions:
     given: dict[str, Any]
 
     def request_fields(self, engine: Engine) -> dict[str, Any]:
-        """Return the additional fields of the job's request.
-
-        Raises:
-            typer.BadParameter: An option is for another engine.
-        """
+        """Return the additional fields of the job's request."""
         own = {option for option, *_ in _deployment_options(engine)} | {*engine.request_options}
         for option, value in self.given.items():
             if value is not None and option not in own:
@@ -114,11 +99,7 @@ class EngineOptions:
         }
 
     def deployment(self, engine: Engine) -> Deployment | None:
-        """Return how the model is deployed, or None if the engine requires no deployment.
-
-        Raises:
-            typer.BadParameter: An option is missing or invalid.
-        """
+        """Return how the model is deployed, or None if the engine requires no deployment."""
         if engine.deployment is None:
             return None
         fields = engine.deployment.model_fields

@@ -7,7 +7,7 @@ serve the sync and the async methods.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -190,6 +190,7 @@ def ask_or_none(request: Callable[[], Flow[Result]], retry: Retry) -> Flow[Resul
         raise
 
 
+@dataclass
 class Pages(Generic[Result]):
     """A list that the engine gives page by page, read no further than it is wanted.
 
@@ -205,31 +206,22 @@ class Pages(Generic[Result]):
         ```
     """
 
-    def __init__(
-        self,
-        request: Callable[[str | None], Flow[ListPage[Result]]],
-        retry: Retry,
-        *,
-        max_pages: int | None = None,
-        optional: bool = False,
-    ) -> None:
-        self._request = request
-        self._retry = retry
-        self._left = max_pages
-        self._ask: Any = ask_or_none if optional else ask
-        self._after: str | None = None
-        self._seen: set[str] = set()
-        self.more = True
+    request: Callable[[str | None], Flow[ListPage[Result]]]
+    retry: Retry
+    max_pages: int | None = None
+    optional: bool = False
+    more: bool = field(default=True, init=False)
+    _after: str | None = field(default=None, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
 
     def following(self) -> Flow[list[Result]]:
         """Return the new entries of the next page."""
-        page = (
-            yield from self._ask(partial(self._request, self._after), self._retry)
-        ) or ListPage()
+        asked: Any = ask_or_none if self.optional else ask
+        page = (yield from asked(partial(self.request, self._after), self.retry)) or ListPage()
         fresh = {one.id: one for one in page.entries if one.id not in self._seen}
-        if self._left is not None:
-            self._left -= 1
+        if self.max_pages is not None:
+            self.max_pages -= 1
         self._seen |= fresh.keys()
         self._after = page.after
-        self.more = bool(fresh) and page.after is not None and self._left != 0
+        self.more = bool(fresh) and page.after is not None and self.max_pages != 0
         return list(fresh.values())

@@ -40,9 +40,6 @@ from langchain_finetune.methods import METHODS, Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
-_RETRY_S = 1.0
-_ANSWER_S = 5.0
-_STOP_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
         if status == _ANOTHER_ENGINE:
             # Another caller was quicker, or an engine is just ending: look again, then retry.
             process = None
-            time.sleep(_RETRY_S)
+            time.sleep(1.0)
         elif status is not None:
             raise EngineUnreachableError(f"The embedded engine can't be started: {_hint(home)}")
         if time.monotonic() > deadline:
@@ -104,7 +101,7 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
     return found
 
 
-def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
+def stop_engine(home: Path | None = None, *, timeout_s: float = 20) -> bool:
     """Stop the engine of a home, and return whether one ran; its job continues at the next start.
 
     Raises:
@@ -132,7 +129,7 @@ def _find(home: Path) -> RunningEngine | None:
     # Without the environment's proxies: the engine is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{running.url}/health", timeout=_ANSWER_S) as answer:
+        with opener.open(f"{running.url}/health", timeout=5.0) as answer:
             health = json.load(answer)
     except (OSError, ValueError):
         return None

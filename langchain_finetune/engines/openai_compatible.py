@@ -154,12 +154,9 @@ class OpenAICompatibleEngine(Engine):
             "extra_body": request.extra_body or None,
         }
         body |= {name: value for name, value in optional.items() if value is not None}
+        made = self._record(lambda client: client.fine_tuning.jobs.with_raw_response.create(**body))
         try:
-            return (
-                yield from self._record(
-                    lambda client: client.fine_tuning.jobs.with_raw_response.create(**body)
-                )
-            )
+            return (yield from made)
         except EngineError as error:
             raise self.refusal(error) from error.__cause__
 
@@ -238,9 +235,8 @@ class OpenAICompatibleEngine(Engine):
     def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
         """Return the figures of the first result file that can be read."""
         for file_id in status.result_files:
-            read = partial(_read_file, file_id)
             try:
-                answer = yield Call(read, (OpenAIError,))
+                answer = yield Call(partial(_read_file, file_id), (OpenAIError,))
             except OpenAIError:
                 continue
             if rows := _table(answer.content):

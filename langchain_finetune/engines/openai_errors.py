@@ -30,7 +30,6 @@ _OUTCOME_UNKNOWN = frozenset({408, 409})
 _MISSING = frozenset({403, 404})
 _NO_MODEL = "model_not_found"
 _SPENT = frozenset({"insufficient_quota", "exceeded_quota", "billing_hard_limit_reached"})
-_LONGEST_HINT_S = 600.0
 
 
 class GarbledError(OpenAIError):
@@ -76,7 +75,7 @@ def failure_of(error: OpenAIError) -> Failure:
             reason=reason,
         )
     if isinstance(error, APIConnectionError | GarbledError):
-        unreachable = isinstance(error, APIConnectionError) and isinstance(
+        unreachable = isinstance(
             error.__cause__,
             httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol,
         )
@@ -108,7 +107,7 @@ def hinted_s(headers: Mapping[str, str]) -> float:
                 continue
             seconds = email.utils.mktime_tz(date) - time.time()
         if math.isfinite(seconds):
-            return min(max(seconds, 0.0), _LONGEST_HINT_S)
+            return min(max(seconds, 0.0), 600.0)
     return 0.0
 
 

@@ -74,7 +74,9 @@ def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedCont
     Returns:
         The contract, or None where this machine does not know it.
     """
-    for handler in _handlers(model):
+    callbacks = model.callbacks
+    known = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
+    for handler in known:
         if isinstance(handler, ContractWatch):
             return handler.contract
     sha256 = (model.metadata or {}).get("training_sha256")
@@ -111,11 +113,6 @@ def bound_as_trained(model: ChatOpenAI) -> Runnable[Any, Any]:
     }
     given = {name: value for name, value in request.items() if value is not None}
     return model.bind(**given) if given else model
-
-
-def _handlers(model: ChatOpenAI) -> list[Any]:
-    callbacks = model.callbacks
-    return list(callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ()))
 
 
 def _by_name(tools: list[Any]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from langchain_finetune.engines.jobs import (
 from langchain_finetune.errors import EngineError, FineTuningError, JobError, ModelRetiredError
 from langchain_finetune.finetune.connection import Account
 
-_LISTED_PAGES = 20
 _CLOCKS_DIFFER_S = 24 * 3600.0
 
 
@@ -78,9 +77,7 @@ def steer(job_id: str, verb: Steering, account: Account) -> Flow[JobStatus]:
     """
     account.engine.require(verb)
     try:
-        return (
-            yield from ask(partial(account.api.steer, job_id, verb), account.engine.pace.retry)
-        ).status
+        job = yield from ask(partial(account.api.steer, job_id, verb), account.engine.pace.retry)
     except EngineError as error:
         # The answer to an earlier attempt may be lost, so the job may be there already.
         if not error.failure.invalid:
@@ -89,6 +86,7 @@ def steer(job_id: str, verb: Steering, account: Account) -> Flow[JobStatus]:
         if not status.ended:
             raise
         return status
+    return job.status
 
 
 def job_checkpoints(job_id: str, account: Account) -> Flow[list[JobCheckpoint]]:
@@ -126,9 +124,7 @@ def find_job(
     """
     oldest = since - _CLOCKS_DIFFER_S if since is not None else None
     condition = metadata if since is None else None
-    pages = Pages(
-        partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=_LISTED_PAGES
-    )
+    pages = Pages(partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=20)
     while pages.more:
         for job in (yield from pages.following()):
             if oldest is not None and (job.status.created_at or oldest) < oldest:

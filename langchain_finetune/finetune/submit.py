@@ -49,8 +49,6 @@ from langchain_finetune.finetune.training_files import (
 )
 from langchain_finetune.home import ensure_home, home_path
 
-_FILE_PAGES = 5
-
 
 def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
     """Return the id of the uploaded file, and whether it was uploaded just now.
@@ -99,7 +97,7 @@ def _upload(file: WrittenFile, account: Account) -> Flow[str]:
 
 
 def _find(file: WrittenFile, account: Account) -> Flow[str | None]:
-    pages = Pages(account.api.files, account.engine.pace.retry, max_pages=_FILE_PAGES)
+    pages = Pages(account.api.files, account.engine.pace.retry, max_pages=5)
     while pages.more:
         for uploaded in (yield from pages.following()):
             if uploaded.usable and (uploaded.name, uploaded.size) == (_name(file), file.size):
@@ -300,10 +298,6 @@ def _lock_path(spec: JobSpec) -> Path:
     return folder / f"{spec.training.sha256[:16]}.lock"
 
 
-_CANCEL_S = 15.0
-"""A cancelled wait ends soon, also where the engine does not answer."""
-
-
 @contextmanager
 def when_interrupted(cancel: Callable[[], Any] | None) -> Iterator[None]:
     """Call `cancel` when Ctrl-C ends what is inside; the interrupt goes on."""
@@ -326,7 +320,8 @@ async def when_cancelled(cancel: Callable[[], Awaitable[Any]] | None) -> AsyncIt
     except asyncio.CancelledError as cancelled:
         if cancel is not None:
             try:
-                async with asyncio.timeout(_CANCEL_S):
+                # A cancelled wait ends soon, also where the engine does not answer.
+                async with asyncio.timeout(15.0):
                     await cancel()
             except (FineTuningError, TimeoutError) as error:
                 cancelled.add_note(_not_cancelled(error))

@@ -30,8 +30,6 @@ EXAMPLES = "examples"
 """Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 _MANIFEST = "manifest.json"
-_NAMED_BY = 16
-"""Hex digits of the manifest's SHA-256 that name the folder of a set of files."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def spool(
     folder.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         made = _write_set(examples, Path(fresh, "set"), target, budget)
-        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:_NAMED_BY]
+        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:16]
         return _placed(made, folder / name)
 
 

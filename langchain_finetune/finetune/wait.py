@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from langchain_finetune.engines.flow import Do, Flow, Patience, Retry, Sleep, Tell
-from langchain_finetune.engines.jobs import EngineSilent, JobEvent, JobProgress, JobStatus
+from langchain_finetune.engines.jobs import (
+    EngineSilent,
+    JobEvent,
+    JobProgress,
+    JobStatus,
+    RemoteJob,
+)
 from langchain_finetune.errors import (
     EngineError,
     JobCancelledError,
@@ -14,7 +20,6 @@ from langchain_finetune.errors import (
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.finetune.job_queries import new_events
 
-_GROWTH = 1.3
 _PAGES = Retry(attempts=3, first_s=0.5)
 _LAST_LOOKS = 10
 """How often an ended job's events are asked for before its model is returned without them."""
@@ -53,7 +58,7 @@ def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobS
                 job_id=job_id,
             )
         yield Sleep(min(max(pause, found.hint_s), left))
-        pause = min(pause * _GROWTH, patience.longest_s)
+        pause = min(pause * 1.3, patience.longest_s)
 
 
 @dataclass(frozen=True)
@@ -69,17 +74,15 @@ class _Found:
 
 
 def _look(job_id: str, reported: set[str], account: Account) -> Flow[_Found]:
+    job: RemoteJob | None = None
     try:
         job = yield from account.api.status(job_id)
-    except EngineError as error:
-        if not error.failure.may_pass:
-            raise
-        return _Found(None, None, error.failure.hint_s)
-    try:
         events = yield from new_events(job_id, reported, account, _PAGES)
     except EngineError as error:
         if not error.failure.may_pass:
             raise
+        if job is None:
+            return _Found(None, None, error.failure.hint_s)
         return _Found(job.status, None, max(job.hint_s, error.failure.hint_s))
     return _Found(job.status, events, job.hint_s)
 

@@ -25,9 +25,6 @@ from langchain_finetune.langserve.playground_schema import playground_model
 from langchain_finetune.langserve.serializer import ModelManifest
 
 _STATUSES = ((LoadError, 400), (ConvertError, 400), (JobError, 409), (EngineUnreachableError, 503))
-_BAD_GATEWAY = 502
-_LOCAL_POLL_S = 1.0
-_POLL_S = 5.0
 
 
 class JobRequest(BaseModel):
@@ -96,11 +93,7 @@ class ServedStep(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the answer.
-
-        Raises:
-            HTTPException: The step failed.
-        """
+        """Return the answer."""
         return await self._acall_with_config(self._call, input, config, **kwargs)
 
     async def astream(
@@ -215,7 +208,7 @@ async def _stream_events(
             yield event
         if status.ended:
             return
-        await asyncio.sleep(_LOCAL_POLL_S if job.engine == "local" else _POLL_S)
+        await asyncio.sleep(1.0 if job.engine == "local" else 5.0)
 
 
 def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
@@ -240,7 +233,7 @@ def http_errors() -> Iterator[None]:
     try:
         yield
     except FineTuningError as error:
-        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), _BAD_GATEWAY)
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 502)
         raise HTTPException(status, str(error)) from error
 
 
