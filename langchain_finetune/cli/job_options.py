@@ -58,7 +58,11 @@ def selected_job(
 
 
 def connection_of(entry: Entry, base_url: str | None) -> Connection:
-    """Return the connection to a job's engine, unless its key may be for another address."""
+    """Return the connection to a job's engine.
+
+    Raises:
+        FineTuningError: The key may be for another address, or the engine no longer exists.
+    """
     engine, address = entry.engine, entry.base_url
     kind = engine_of(engine)
     if not kind.takes_base_url:

@@ -92,8 +92,7 @@ class _AzureEngine(OpenAICompatibleEngine):
     ) -> Flow[str]:
         """Deploy a job's model and wait until it answers; return the deployment's name.
 
-        Doing it again does no harm: the management plane creates a deployment or leaves it as it
-        is.
+        Doing it again does no harm: a deployment that is there is left as it is.
 
         Raises:
             DeployError: Azure refused, gave up, or took too long; or there is no token.

@@ -282,11 +282,7 @@ class OpenAICompatibleEngine(Engine):
         fields: tuple[str, ...] = (),
         wanted_id: str | None = None,
     ) -> Flow[tuple[Any, Mapping[str, str]]]:
-        """Return the SDK's object of an answer, if it has the fields and the id, and the headers.
-
-        Raises:
-            EngineError: No answer came, or a refusal.
-        """
+        """Return the object of an answer, if it has the fields and the id, and the headers."""
         try:
             answer = yield Call(request, (OpenAIError,))
             found = checked(answer, fields, self.base_url or "").parse()

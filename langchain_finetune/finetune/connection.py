@@ -19,7 +19,6 @@ from langchain_finetune.home import home_path
 
 Result = TypeVar("Result")
 ProgressCallback = Callable[[JobProgress], None]
-AsyncProgressCallback = Callable[[JobProgress], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Connection:
     async def arun(
         self,
         flow: Callable[[Account], Flow[Result]],
-        on_progress: AsyncProgressCallback | None = None,
+        on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         engine, access = engine_of(self.engine), await self.aaccess()

@@ -74,7 +74,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """A job that was requested from this machine, in seconds since 1970.
+    """A job that was requested from this machine, at `begun_at` in seconds since 1970.
 
     Where no answer came (`job_id` is None) it is not known whether it was made. The embedded engine
     may listen elsewhere now than at `base_url`.
@@ -140,11 +140,8 @@ class Ledger:
 
     def forget_unasked(self, submission: str) -> bool:
         """Delete an attempt if the job was not requested; return whether it was deleted."""
-        deleted = self._run(
-            "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1",
-            submission,
-        )
-        return bool(deleted)
+        statement = "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1"
+        return bool(self._run(statement, submission))
 
     def submissions(self, fingerprint: str) -> list[Submission]:
         """Return the attempts for a fingerprint, newest first."""

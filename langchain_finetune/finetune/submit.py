@@ -54,8 +54,7 @@ def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
     """Return the id of the uploaded file, and whether it was uploaded just now.
 
     A file that the ledger knows is taken again, and one whose upload had no answer is looked for
-    by its name, which is its SHA-256, and its size. A file that is missed costs nothing but the
-    upload.
+    by its name, which is its SHA-256, and its size. One that is missed costs only the upload.
     """
     ledger, retry = account.ledger, account.engine.pace.retry
     begun, file_id = yield Do(partial(ledger.upload, account.id, file.sha256))
@@ -113,10 +112,9 @@ _UNKNOWN_OUTCOMES = 4
 
 
 def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
-    """Request a job until it is created or refused, or the outcome is unknown.
+    """Request a job of uploaded files until it is created or refused, or the outcome is unknown.
 
-    Its files are uploaded. The ledger says that the job is asked for while it may exist unknown to
-    this process.
+    The ledger says that the job is asked for while it may exist unknown to this process.
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
@@ -204,7 +202,10 @@ def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[Rem
             break
     for attempt in attempts:
         if job is None and attempt.job_id is not None:
-            job = yield from _known_job(attempt.job_id, account)
+            status = partial(account.api.status, attempt.job_id)
+            known = yield from ask_or_none(status, account.engine.pace.retry)
+            if known is not None and (yield from is_usable(known, account)):
+                job = known
     if job is None and not unsure:
         # Another home may have had it made, or this home's ledger may be lost.
         job = yield from find_job(marks, account)
@@ -216,13 +217,6 @@ def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[Rem
         yield from _note(found, fingerprint, spec, account)
         yield Do(partial(account.ledger.settle, found, job.id))
     return job
-
-
-def _known_job(job_id: str, account: Account) -> Flow[RemoteJob | None]:
-    """Return a job by its id if it can still give a model; None where it can't."""
-    retry = account.engine.pace.retry
-    job = yield from ask_or_none(partial(account.api.status, job_id), retry)
-    return job if job is not None and (yield from is_usable(job, account)) else None
 
 
 def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) -> Flow[None]:
@@ -243,7 +237,7 @@ def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) ->
 def submit_spec(spec: JobSpec, connection: Connection, *, reuse: bool, on_cancel: str) -> Job:
     """Create a job, or with `reuse` find the existing one.
 
-    Whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be, says `on_cancel`.
+    `on_cancel` says whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be.
     """
     abandon = partial(connection.run, partial(_abandon, spec, time.time()))
     cancel = abandon if on_cancel == "cancel" else None

@@ -4,13 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from langchain_finetune.engines.flow import Do, Flow, Patience, Retry, Sleep, Tell
-from langchain_finetune.engines.jobs import (
-    EngineSilent,
-    JobEvent,
-    JobProgress,
-    JobStatus,
-    RemoteJob,
-)
+from langchain_finetune.engines.jobs import EngineSilent, JobEvent, JobProgress, JobStatus
 from langchain_finetune.errors import (
     EngineError,
     JobCancelledError,
@@ -74,15 +68,17 @@ class _Found:
 
 
 def _look(job_id: str, reported: set[str], account: Account) -> Flow[_Found]:
-    job: RemoteJob | None = None
     try:
         job = yield from account.api.status(job_id)
+    except EngineError as error:
+        if not error.failure.may_pass:
+            raise
+        return _Found(None, None, error.failure.hint_s)
+    try:
         events = yield from new_events(job_id, reported, account, _PAGES)
     except EngineError as error:
         if not error.failure.may_pass:
             raise
-        if job is None:
-            return _Found(None, None, error.failure.hint_s)
         return _Found(job.status, None, max(job.hint_s, error.failure.hint_s))
     return _Found(job.status, events, job.hint_s)
 
