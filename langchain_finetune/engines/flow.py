@@ -127,7 +127,7 @@ async def arun_flow(
 class Patience:
     """How long and how often to wait: seconds, by a monotonic clock.
 
-    An engine may ask for longer pauses than `longest_s`.
+    What is waited for goes on after `timeout_s`. An engine may ask for longer pauses.
     """
 
     timeout_s: float

@@ -82,14 +82,8 @@ class _NebiusEngine(OpenAICompatibleEngine):
                     f"Job {job_id} succeeded, but lists no checkpoint to serve.", job_id=job_id
                 )
             source = f"{job_id}:{newest.id}"
-            served = [
-                str(model["name"])
-                for model in _models((yield Call(models, (OpenAIError,))))
-                if model.get("source") == source and model.get("status") not in _GONE
-            ]
-            if served:
-                name = served[0]
-            else:
+            name = _served((yield Call(models, (OpenAIError,))), source)
+            if name is None:
                 served_by = deployment.base_model or base
                 body = {"name": deployment.name, "base_model": served_by, "source": source}
                 made = yield Call(
@@ -105,6 +99,14 @@ class _NebiusEngine(OpenAICompatibleEngine):
         what = f"Nebius' model {name!r}"
         yield from ask_until_ready(models, partial(_state, name), job_id, what, patience)
         return name
+
+
+def _served(answer: Any, source: str) -> str | None:
+    """Return the name of a model that was made of this checkpoint."""
+    for model in _models(answer):
+        if model.get("source") == source and model.get("status") not in _GONE:
+            return str(model["name"])
+    return None
 
 
 def _state(name: str, answer: Any) -> tuple[bool, str | None]:

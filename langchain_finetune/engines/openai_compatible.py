@@ -91,7 +91,7 @@ class OpenAICompatibleEngine(Engine):
         return AsyncOpenAI(base_url=access.base_url, api_key=key, max_retries=0)
 
     def account(self, access: Access, client: Any) -> str:
-        """Return a hash of the address, the organisation and the project."""
+        """Return a hash of the address, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`."""
         return account_of(access.base_url, client.organization, client.project)
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:

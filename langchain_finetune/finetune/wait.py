@@ -22,10 +22,9 @@ _LAST_LOOKS = 10
 def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobStatus]:
     """Wait until a job has ended, and report each event once, in order, also across restarts.
 
-    An unknown state means that the job goes on. An engine that fails to answer does not
-    end the wait; one that refuses the key does. The ledger remembers which events were
-    reported. One that was being reported when the process died is reported again, under the same
-    id.
+    An unknown state means that the job goes on. An engine that fails to answer does not end the
+    wait; one that refuses the key does. The ledger remembers which events were reported; one that
+    was being reported when the process died is reported again, under the same id.
 
     Raises:
         JobFailedError: The engine gave the job up.

@@ -102,11 +102,7 @@ class ServedStep(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        """Yield the answer in chunks.
-
-        Raises:
-            HTTPException: The step failed; `{"error": {"status", "message"}}` is yielded first.
-        """
+        """Yield the answer in chunks; a failure yields `{"error": {"status", "message"}}` first."""
 
         async def inputs() -> AsyncIterator[Any]:
             yield input
@@ -212,11 +208,7 @@ async def _stream_events(
 
 
 def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
-    """Return JSON input as a chain expects it: messages and prompts are built from their JSON.
-
-    Raises:
-        HTTPException: The chain does not accept this input (422).
-    """
+    """Return JSON input as a chain expects it, with messages and prompts, or refuse it (422)."""
     try:
         schema: Any = chain.get_input_schema()
         parsed = schema.model_validate(given)
