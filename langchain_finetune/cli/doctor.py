@@ -40,7 +40,7 @@ class Diagnosis:
 
 def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     """Check the installation: home, extras, engine, keys. Exits with 1 if a check fails."""
-    findings = [*_basics(), *_extras(), *_engine(), *_langsmith(), *_openai()]
+    findings = [*_basics(), *_extras(), _engine(), _langsmith(), _openai()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -63,8 +63,7 @@ def _basics() -> Iterator[Diagnosis]:
         yield Diagnosis("home", "bad", str(error))
         return
     free = shutil.disk_usage(home).free / 1e9
-    enough = free >= _MIN_FREE_GB
-    state: Literal["good", "note"] = "good" if enough else "note"
+    state: Literal["good", "note"] = "good" if free >= _MIN_FREE_GB else "note"
     yield Diagnosis("home", state, f"{home}, {free:.1f} GB free")
 
 
@@ -75,54 +74,42 @@ def _extras() -> Iterator[Diagnosis]:
             detail = ", ".join(f"{finding.what} {finding.detail}" for finding in found)
             yield Diagnosis(f"extra {extra}", "good", detail)
         else:
-            yield Diagnosis(
-                f"extra {extra}",
-                "note",
-                f"not installed: pip install 'langchain-finetune[{extra}]'",
-            )
+            detail = f"not installed: pip install 'langchain-finetune[{extra}]'"
+            yield Diagnosis(f"extra {extra}", "note", detail)
 
 
-def _engine() -> Iterator[Diagnosis]:
+def _engine() -> Diagnosis:
     try:
         address = find_engine(home_path())
     except EngineError as error:
-        yield Diagnosis("embedded engine", "bad", str(error))
-        return
+        return Diagnosis("embedded engine", "bad", str(error))
     detail = f"running at {address.url}" if address else "not running; started when needed"
-    yield Diagnosis("embedded engine", "good", detail)
+    return Diagnosis("embedded engine", "good", detail)
 
 
-def _langsmith() -> Iterator[Diagnosis]:
+def _langsmith() -> Diagnosis:
     if not (os.environ.get("LANGSMITH_API_KEY") or os.environ.get("LANGSMITH_ENDPOINT")):
-        yield Diagnosis(
-            "LangSmith",
-            "note",
-            "LANGSMITH_API_KEY is not set; only needed to read runs from LangSmith",
-        )
-        return
+        detail = "LANGSMITH_API_KEY is not set; only needed to read runs from LangSmith"
+        return Diagnosis("LangSmith", "note", detail)
     try:
         client = reading_client()
         with reading(client, "its projects"):
             list(client.list_projects(limit=1))
     except LoadError as error:
-        yield Diagnosis("LangSmith", "bad", str(error))
-        return
-    yield Diagnosis("LangSmith", "good", f"available at {client.api_url}")
+        return Diagnosis("LangSmith", "bad", str(error))
+    return Diagnosis("LangSmith", "good", f"available at {client.api_url}")
 
 
-def _openai() -> Iterator[Diagnosis]:
+def _openai() -> Diagnosis:
     # The key is not tested, since that would be a request to the user's account.
     if not os.environ.get("OPENAI_API_KEY"):
-        yield Diagnosis(
-            "hosted engine", "note", "OPENAI_API_KEY is not set; not needed for the engine local"
-        )
-        return
+        detail = "OPENAI_API_KEY is not set; not needed for the engine local"
+        return Diagnosis("hosted engine", "note", detail)
     try:
         address = engine_of("openai").default_base_url()
     except FineTuningError as error:
-        yield Diagnosis("hosted engine", "bad", str(error))
-    else:
-        yield Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {address}")
+        return Diagnosis("hosted engine", "bad", str(error))
+    return Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {address}")
 
 
 def _package(name: str, *, missing: Literal["note", "bad"]) -> Diagnosis:

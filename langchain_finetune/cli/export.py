@@ -15,10 +15,6 @@ from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import home_path
 
-_FORMATS = {"parquet": "Parquet", "jsonl": "JSONL"}
-_POLL_S = 0.2
-_RUNNING = frozenset({"Created", "Running"})
-
 
 def export(
     *,
@@ -47,13 +43,13 @@ def export(
         "start_time": since,
         "end_time": until,
         "filter": filter,
-        "format": _FORMATS[file_format],
+        "format": {"parquet": "Parquet", "jsonl": "JSONL"}[file_format],
     }
     try:
         body["session_id"] = str(client.read_project(project_name=project).id)
         job = _request(client, "POST", "", {key: value for key, value in body.items() if value})
-        while job["status"] in _RUNNING:
-            time.sleep(_POLL_S)
+        while job["status"] in {"Created", "Running"}:
+            time.sleep(0.2)
             job = _request(client, "GET", f"/{job['id']}")
     except LangSmithNotFoundError as error:
         raise EngineError(f"The embedded engine has no project {project!r}.") from error

@@ -38,13 +38,7 @@ def selected_job(
     engine: EngineOption = None,
     base_url: AddressOption = None,
 ) -> Job:
-    """Return the job that the options specify.
-
-    Raises:
-        typer.BadParameter: The address is invalid, or the engine does not accept one.
-        EngineError: The engine does not have the job, or cannot be reached.
-        FineTuningError: The key may be for an address other than the job's.
-    """
+    """Return the job that the options specify."""
     entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
     if engine is None and (entry := next(entries, None)):
         connection = connection_of(entry, base_url)
@@ -67,8 +61,7 @@ def connection_of(entry: Entry, base_url: str | None) -> Connection:
     """Return the connection to a job's engine.
 
     Raises:
-        FineTuningError: The key in the environment may be for another address, or the engine no
-            longer exists.
+        FineTuningError: The key may be for another address, or the engine no longer exists.
     """
     engine, address = entry.engine, entry.base_url
     kind = engine_of(engine)
@@ -88,22 +81,15 @@ _PANEL = "Deployment, at engines that require one"
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Options that only some engines have.
-
-    Attributes:
-        given: Values by option; None if not given.
-    """
+    """Options that only some engines have: values by option, None if not given."""
 
     given: dict[str, Any]
 
     def request_fields(self, engine: Engine) -> dict[str, Any]:
-        """Return the additional fields of the job's request.
-
-        Raises:
-            typer.BadParameter: An option is for another engine.
-        """
+        """Return the additional fields of the job's request."""
+        own = {option for option, *_ in _deployment_options(engine)} | {*engine.request_options}
         for option, value in self.given.items():
-            if value is not None and option not in _options_of(engine):
+            if value is not None and option not in own:
                 owners = [each.name for each in all_engines() if option in each.request_options]
                 raise typer.BadParameter(
                     f"{option} is for --engine {', '.join(owners)}."
@@ -117,18 +103,16 @@ class EngineOptions:
         }
 
     def deployment(self, engine: Engine) -> Deployment | None:
-        """Return how the model is deployed, or None if the engine requires no deployment.
-
-        Raises:
-            typer.BadParameter: An option is missing or invalid.
-        """
+        """Return how the model is deployed, or None if the engine requires no deployment."""
         if engine.deployment is None:
             return None
         fields = engine.deployment.model_fields
         values = {name: self.given[option] for option, name, _ in _deployment_options(engine)}
         missing = [
             option
-            for option, name, field in sorted(_deployment_options(engine), key=_name_first)
+            for option, name, field in sorted(
+                _deployment_options(engine), key=lambda each: each[0] != _NAME
+            )
             if field.is_required() and not values[name]
         ]
         if missing:
@@ -149,11 +133,6 @@ def engine_options(**given: Any) -> EngineOptions:
     return EngineOptions({f"--{name.replace('_', '-')}": value for name, value in given.items()})
 
 
-def _options_of(engine: Engine) -> set[str]:
-    deployment = {option for option, *_ in _deployment_options(engine)}
-    return deployment | set(engine.request_options)
-
-
 def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
     """Yield the option, field name and field of each setting of a deployment."""
     fields = engine.deployment.model_fields if engine.deployment else {}
@@ -161,10 +140,6 @@ def _deployment_options(engine: Engine) -> Iterator[tuple[str, str, FieldInfo]]:
         if "variable" not in _extra(field):
             ending = _extra(field).get("option", name.replace("_", "-"))
             yield _NAME if name == "name" else f"--{engine.name}-{ending}", name, field
-
-
-def _name_first(option: tuple[str, str, FieldInfo]) -> bool:
-    return option[0] != _NAME
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from langchain_finetune.cli.options import EngineChoice, with_options
 from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import same_address
-from langchain_finetune.engines.jobs import JobEvent, JobProgress, JobStatus
+from langchain_finetune.engines.jobs import JobEvent, JobStatus
 from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.finetune.callbacks import PROGRESS_EVENT, RichProgress
@@ -24,10 +24,6 @@ from langchain_finetune.finetune.ledger import Entry, Ledger
 from langchain_finetune.home import home_path
 
 _LOCAL = ""
-_DOWN = (
-    "The embedded engine is not running, so the status of its jobs is unknown; "
-    "`jobs show` starts it."
-)
 
 Statuses = dict[tuple[str, str], JobStatus | None]
 """Statuses by the engine's address and the job's id; None for a job that no longer exists."""
@@ -64,7 +60,10 @@ def _statuses(entries: list[Entry], base_url: str | None) -> tuple[Statuses, lis
         ids = [entry.job_id for entry in jobs if entry.job_id]
         try:
             if address == _LOCAL and find_engine(home_path()) is None:
-                raise EngineError(_DOWN)
+                raise EngineError(
+                    "The embedded engine is not running, so the status of its jobs is unknown; "
+                    "`jobs show` starts it."
+                )
             known = connection_of(jobs[0], base_url).run(partial(statuses_of, ids))
         except FineTuningError as error:
             errors.append(error)
@@ -147,12 +146,11 @@ def watch(
 ) -> None:
     """Show a job's progress until it has ended. Exits with 1 if it did not produce a model."""
     with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
-
-        def show_progress(update: JobProgress) -> None:
-            progress.on_custom_event(PROGRESS_EVENT, asdict(update))
-
         try:
-            status = job.wait(timeout_s=timeout, on_progress=show_progress)
+            status = job.wait(
+                timeout_s=timeout,
+                on_progress=lambda update: progress.on_custom_event(PROGRESS_EVENT, asdict(update)),
+            )
         except KeyboardInterrupt:
             raise FineTuningError(f"Stopped watching; job {job.job_id} continues.") from None
     print_result(asdict(status), as_json=as_json)

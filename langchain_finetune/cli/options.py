@@ -68,12 +68,7 @@ def chat_loader(
         bool, _option("--last-calls", help="Skip calls that a later call repeats.")
     ] = False,
 ) -> SessionLoader:
-    """Return the loader that the options describe.
-
-    Raises:
-        typer.BadParameter: The options cannot be combined.
-        LoadError: A condition is invalid, or the query file cannot be read.
-    """
+    """Return the loader that the options describe."""
     conditions = {
         "project_name": tuple(project) if project else None,
         "run_name": run_name,
@@ -182,11 +177,7 @@ def convert_options(
     ] = None,
     split_seed: Annotated[int | None, _convert_option(help="Seed of the split.")] = None,
 ) -> dict[str, Any]:
-    """Return the arguments of `Convert` that the options describe.
-
-    Raises:
-        typer.BadParameter: The options cannot be combined.
-    """
+    """Return the arguments of `Convert` that the options describe."""
     shares = {"validation": validation, "test": test}
     split = {"by": split_by, "seed": split_seed}
     split = {name: value for name, value in split.items() if value is not None}
@@ -212,9 +203,8 @@ Made = TypeVar("Made")
 def with_options(made: Callable[..., Any], into: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a function to a command.
 
-    Args:
-        made: Function whose keyword-only parameters are the options.
-        into: Parameter of the command that receives the function's result.
+    The options are the function's keyword-only parameters; its result goes into the command's
+    parameter `into`.
 
     Example:
         ```python
@@ -244,11 +234,7 @@ def with_options(made: Callable[..., Any], into: str) -> Callable[[Command], Com
 
 
 def build(kind: Callable[..., Made], **settings: Any) -> Made:
-    """Return a pydantic model that is built from options.
-
-    Raises:
-        typer.BadParameter: The options are invalid.
-    """
+    """Return a pydantic model that is built from options; refuse options that are invalid."""
     try:
         return kind(**settings)
     except ValidationError as error:

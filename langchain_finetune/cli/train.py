@@ -154,8 +154,7 @@ def _files(made: Spooled) -> dict[str, dict[str, Any]]:
 def _interrupted(interrupt: KeyboardInterrupt, job_id: str | None, on_cancel: str) -> str:
     """Return the message after Ctrl-C: whether the job continues or was cancelled."""
     # A job that could not be cancelled is reported in a note.
-    notes = " ".join(getattr(interrupt, "__notes__", ()))
-    if notes:
+    if notes := " ".join(getattr(interrupt, "__notes__", ())):
         return f"Stopped waiting. {notes}"
     if job_id is None:
         return "Stopped before a job was awaited; `jobs list` shows whether one was created."

@@ -51,10 +51,8 @@ def engine_of(name: str) -> Engine:
     if name not in ENGINES:
         raise FineTuningError(_unknown(name))
     found = ENGINES[name]
-    if isinstance(found, str):
-        engine: Engine = import_module(found).ENGINE
-        return engine
-    return found
+    engine: Engine = import_module(found).ENGINE if isinstance(found, str) else found
+    return engine
 
 
 def all_engines() -> list[Engine]:

@@ -11,6 +11,7 @@ Prices depend on the region and the type of training: they are for the user to g
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from openai import OpenAIError
@@ -91,8 +92,7 @@ class _AzureEngine(OpenAICompatibleEngine):
     ) -> Flow[str]:
         """Deploy a job's model and wait until it answers; return the deployment's name.
 
-        Doing it again does no harm: the management plane creates a deployment or leaves it as it
-        is.
+        Doing it again does no harm: a deployment that is there is left as it is.
 
         Raises:
             DeployError: Azure refused, gave up, or took too long; or there is no token.
@@ -104,16 +104,12 @@ class _AzureEngine(OpenAICompatibleEngine):
             "properties": {"model": model},
         }
 
-        def put(client: Any) -> Any:
+        def ask(client: Any, verb: str = "get", **sent: Any) -> Any:
             options = _authorized(deployment, status.job_id)
-            return client.put(deployment.url, cast_to=object, body=body, options=options)
-
-        def get(client: Any) -> Any:
-            options = _authorized(deployment, status.job_id)
-            return client.get(deployment.url, cast_to=object, options=options)
+            return getattr(client, verb)(deployment.url, cast_to=object, options=options, **sent)
 
         try:
-            yield Call(put, (OpenAIError,))
+            yield Call(partial(ask, verb="put", body=body), (OpenAIError,))
         except OpenAIError as error:
             raise DeployError(
                 f"Azure did not take the deployment {deployment.name!r} of job {status.job_id}'s "
@@ -121,7 +117,7 @@ class _AzureEngine(OpenAICompatibleEngine):
                 job_id=status.job_id,
             ) from error
         what = f"Azure's deployment {deployment.name!r}"
-        yield from ask_until_ready(get, _state, status.job_id, what, patience)
+        yield from ask_until_ready(ask, _state, status.job_id, what, patience)
         return deployment.name
 
 

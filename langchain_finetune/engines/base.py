@@ -74,24 +74,16 @@ def same_address(one: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class Access:
-    """Address and key of an account.
-
-    Attributes:
-        base_url: The address; empty for engines without one.
-        api_key: The key; empty for engines that require none.
-    """
+    """Address and key of an account; empty where an engine has none, or requires none."""
 
     base_url: str
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
 
 
 class Price(BaseModel):
-    """The price of training.
+    """The price of training, in USD per million trained tokens.
 
-    Attributes:
-        usd: USD per million trained tokens.
-        source: Source of the price.
-        as_of: Month of the source, `YYYY-MM`; None if the price was set by the user.
+    The source is of the month `as_of`, `YYYY-MM`; None if the price was set by the user.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,12 +99,9 @@ class Price(BaseModel):
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of training a base model.
+    """The speed of training a base model: trained tokens per second, and where it was measured.
 
-    Attributes:
-        tokens_per_s: Trained tokens per second.
-        parameters: Parameters of the base, on which the engine's choice of epochs depends.
-        source: Where the speed was measured.
+    The engine's choice of epochs depends on the number of parameters.
     """
 
     tokens_per_s: float

@@ -21,12 +21,7 @@ def ask_until_ready(
 ) -> Flow[None]:
     """Ask until a deployment answers; one answer that does not come does not end the wait.
 
-    Args:
-        ask: Given the SDK's client, returns the answer.
-        state: Returns of an answer whether the deployment is ready, and how it failed or None.
-        job_id: The job whose model it is.
-        what: Names the deployment in errors.
-        patience: How long to wait.
+    `state` returns of an answer whether the deployment is ready, and how it failed or None.
 
     Raises:
         DeployError: It failed, the engine refuses to tell, or time is up.

@@ -7,7 +7,7 @@ serve the sync and the async methods.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -20,13 +20,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Call:
-    """Ask the engine.
+    """Ask the engine: `request` is given its client, and returns the answer or an awaitable.
 
-    Attributes:
-        request: Is given the engine's client, sync or async, and returns its answer; with the
-            async client an awaitable.
-        errors: What the request may raise; it is raised inside the flow.
-        blocking: The client has no async form: the request runs in a thread.
+    What the request may raise is raised inside the flow. With `blocking`, the client has no async
+    form: the request runs in a thread.
     """
 
     request: Callable[[Any], Any]
@@ -71,14 +68,7 @@ def run_flow(
     tell: Callable[[Any], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Run a flow to its end, blocking.
-
-    Args:
-        flow: The flow.
-        client: Is given to the requests of `Call`.
-        tell: Hears `Tell`.
-        sleep: Carries out `Sleep`, in seconds.
-    """
+    """Run a flow to its end, blocking; `tell` hears `Tell`."""
     answer: Any = None
     failed: Exception | None = None
     while True:
@@ -135,13 +125,9 @@ async def arun_flow(
 
 @dataclass(frozen=True)
 class Patience:
-    """How long and how often to wait for something to end.
+    """How long and how often to wait: seconds, by a monotonic clock.
 
-    Attributes:
-        timeout_s: Seconds after which the wait ends; what is waited for goes on.
-        first_s: Seconds between the first two questions.
-        longest_s: Maximum seconds between two questions, where the engine does not ask for more.
-        clock: A monotonic clock, in seconds.
+    What is waited for goes on after `timeout_s`. An engine may ask for longer pauses.
     """
 
     timeout_s: float
@@ -152,13 +138,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often to ask, and how long to pause.
+    """How often to ask, and how long to pause: `first_s` at first, then twice as long each time.
 
-    Attributes:
-        attempts: Maximum number of questions.
-        refused_attempts: The same where nobody listens at the address.
-        first_s: Seconds of the first pause; each further one is twice as long.
-        longest_s: Maximum seconds of a pause, where the engine does not ask for more.
+    Where nobody listens at the address, `refused_attempts` are made. An engine may ask for longer
+    pauses than `longest_s`.
     """
 
     attempts: int = 7
@@ -167,11 +150,7 @@ class Retry:
     longest_s: float = 16.0
 
     def pause_after(self, attempt: int, failure: Failure) -> float | None:
-        """Return the seconds to wait before a retry, or None to give up.
-
-        Args:
-            attempt: Which attempt failed, counted from 1.
-            failure: How it failed.
+        """Return the seconds to wait after an attempt, counted from 1, or None to give up.
 
         Example:
             >>> Retry().pause_after(2, Failure(may_pass=True))
@@ -185,10 +164,6 @@ class Retry:
 
 def ask(request: Callable[[], Flow[Result]], retry: Retry) -> Flow[Result]:
     """Return the engine's answer; ask again where none came. Only for what may happen twice.
-
-    Args:
-        request: Makes the flow of one attempt.
-        retry: How often and how fast.
 
     Raises:
         EngineError: The engine does not answer, or refuses.
@@ -215,19 +190,12 @@ def ask_or_none(request: Callable[[], Flow[Result]], retry: Retry) -> Flow[Resul
         raise
 
 
+@dataclass
 class Pages(Generic[Result]):
     """A list that the engine gives page by page, read no further than it is wanted.
 
-    It ends also where a page brings nothing new: a server may give the same one for ever.
-
-    Args:
-        request: Given what to go on after, makes the flow that returns a page.
-        retry: How often to ask for each page.
-        max_pages: Maximum number of pages.
-        optional: The engine need not have such a list: it is empty then.
-
-    Attributes:
-        more: Whether there may be another page.
+    It ends also where a page brings nothing new: a server may give the same one for ever. An
+    `optional` list is empty where the engine has none.
 
     Example:
         ```python
@@ -238,35 +206,22 @@ class Pages(Generic[Result]):
         ```
     """
 
-    def __init__(
-        self,
-        request: Callable[[str | None], Flow[ListPage[Result]]],
-        retry: Retry,
-        *,
-        max_pages: int | None = None,
-        optional: bool = False,
-    ) -> None:
-        self._request = request
-        self._retry = retry
-        self._left = max_pages
-        self._ask: Any = ask_or_none if optional else ask
-        self._after: str | None = None
-        self._seen: set[str] = set()
-        self.more = True
+    request: Callable[[str | None], Flow[ListPage[Result]]]
+    retry: Retry
+    max_pages: int | None = None
+    optional: bool = False
+    more: bool = field(default=True, init=False)
+    _after: str | None = field(default=None, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
 
     def following(self) -> Flow[list[Result]]:
-        """Return the new entries of the next page.
-
-        Raises:
-            EngineError: The engine does not answer, or refuses.
-        """
-        page = (
-            yield from self._ask(partial(self._request, self._after), self._retry)
-        ) or ListPage()
+        """Return the new entries of the next page."""
+        asked: Any = ask_or_none if self.optional else ask
+        page = (yield from asked(partial(self.request, self._after), self.retry)) or ListPage()
         fresh = {one.id: one for one in page.entries if one.id not in self._seen}
-        if self._left is not None:
-            self._left -= 1
+        if self.max_pages is not None:
+            self.max_pages -= 1
         self._seen |= fresh.keys()
         self._after = page.after
-        self.more = bool(fresh) and page.after is not None and self._left != 0
+        self.more = bool(fresh) and page.after is not None and self.max_pages != 0
         return list(fresh.values())

@@ -106,25 +106,14 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class EngineSilent:
-    """The engine did not respond; the request is retried.
-
-    Attributes:
-        job_id: Id of the awaited job, or None if there is none yet.
-    """
+    """The engine did not respond, perhaps about an awaited job; the request is retried."""
 
     job_id: str | None = None
 
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its engine reports it.
-
-    Attributes:
-        status: Its status.
-        base_model: The model that is fine-tuned, if reported.
-        metadata: Metadata of the job; empty if the engine stores none.
-        hint_s: Seconds after which the engine wants to be polled again.
-    """
+    """A job as its engine reports it; it asks to be polled again after `hint_s` seconds."""
 
     status: JobStatus
     base_model: str | None = None
@@ -139,18 +128,10 @@ class RemoteJob:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A request to create a job.
+    """A request to create a job, from the ids of its uploaded files.
 
-    Attributes:
-        model: The base model.
-        training_file: Id of the uploaded training file, once it is uploaded.
-        validation_file: Id of the uploaded validation file, if any.
-        method: The training method.
-        hyperparameters: Hyperparameters that the engine should not choose itself.
-        suffix: Suffix of the model's name.
-        seed: Seed of the training.
-        metadata: Metadata of the job, by which it is found again.
-        extra_body: Additional, engine-specific fields of the request.
+    It holds the hyperparameters that the engine should not choose itself, the metadata by which the
+    job is found again, and engine-specific fields of the request (`extra_body`).
     """
 
     model: str
@@ -166,14 +147,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A training file at an engine.
-
-    Attributes:
-        id: The engine's id of the file.
-        name: Name of the file.
-        size: Size in bytes.
-        usable: Whether a job can be created from it.
-    """
+    """A training file at an engine; `size` is in bytes."""
 
     id: str
     name: str | None = None
@@ -183,12 +157,7 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class ListPage(Generic[Listed]):
-    """A page of a list, newest first.
-
-    Attributes:
-        entries: The entries.
-        after: Cursor of the next page; None at the end.
-    """
+    """A page of a list, newest first; `after` is the cursor of the next page, None at the end."""
 
     entries: list[Listed] = field(default_factory=list)
     after: str | None = None

@@ -15,7 +15,6 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
@@ -41,19 +40,11 @@ from langchain_finetune.methods import METHODS, Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
-_RETRY_S = 1.0
-_ANSWER_S = 5.0
-_STOP_S = 20.0
 
 
 @dataclass(frozen=True)
 class EngineAddress:
-    """Address and key of an engine.
-
-    Attributes:
-        url: Its root, such as `http://127.0.0.1:8765`, for LangSmith's clients.
-        api_key: What requests must carry.
-    """
+    """Root of an engine, such as `http://127.0.0.1:8765`, for LangSmith's clients, and its key."""
 
     url: str
     api_key: SecretStr
@@ -84,11 +75,7 @@ def find_engine(home: Path | None = None) -> EngineAddress | None:
 
 
 def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
-    """Return the engine of a home; start it if it is not running.
-
-    Args:
-        home: The engine's home; default: `home_path()`.
-        timeout_s: How long to wait for it to answer.
+    """Return the engine of a home, by default `home_path()`; start it if it is not running.
 
     Raises:
         EngineUnreachableError: It can't be started; the message holds the last line of its log.
@@ -103,7 +90,7 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
         if status == _ANOTHER_ENGINE:
             # Another caller was quicker, or an engine is just ending: look again, then retry.
             process = None
-            time.sleep(_RETRY_S)
+            time.sleep(1.0)
         elif status is not None:
             raise EngineUnreachableError(f"The embedded engine can't be started: {_hint(home)}")
         if time.monotonic() > deadline:
@@ -114,11 +101,8 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
     return found
 
 
-def stop_engine(home: Path | None = None, *, timeout_s: float = _STOP_S) -> bool:
-    """Stop the engine of a home; a running job continues at the next start.
-
-    Returns:
-        Whether one ran.
+def stop_engine(home: Path | None = None, *, timeout_s: float = 20) -> bool:
+    """Stop the engine of a home, and return whether one ran; its job continues at the next start.
 
     Raises:
         EngineError: It did not stop in time.
@@ -142,20 +126,15 @@ def _find(home: Path) -> RunningEngine | None:
     running = RunningEngine.read(home)
     if running is None:
         return None
+    # Without the environment's proxies: the engine is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with _open(f"{running.url}/health") as answer:
+        with opener.open(f"{running.url}/health", timeout=5.0) as answer:
             health = json.load(answer)
     except (OSError, ValueError):
         return None
     # After a crash, another program (or the engine of another home) may have got the port.
     return running if isinstance(health, dict) and health.get("pid") == running.pid else None
-
-
-def _open(url: str) -> IO[bytes]:
-    # Without the environment's proxies: the engine is on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    answer: IO[bytes] = opener.open(url, timeout=_ANSWER_S)
-    return answer
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:

@@ -18,30 +18,11 @@ _HOST = "api.openai.com"
 SOURCE = "https://developers.openai.com/api/docs/deprecations"
 
 
-@dataclass(frozen=True)
-class Closing:
-    """The end of OpenAI's self-serve fine-tuning, step by step.
-
-    Attributes:
-        newcomers: Closed to organisations that never fine-tuned.
-        inactive: Closed to those that did not use a fine-tuned model in the 60 days before.
-        everyone: No new jobs at all.
-    """
-
-    newcomers: dt.date
-    inactive: dt.date
-    everyone: dt.date
-
-    def sentence(self) -> str:
-        """Return who is shut out since when."""
-        return (
-            f"OpenAI's fine-tuning is closed since {self.newcomers} to organisations that had "
-            f"never used it, since {self.inactive} to those that did not use a fine-tuned model "
-            f"in the last 60 days, and from {self.everyone} to all ({SOURCE})."
-        )
-
-
-CLOSING = Closing(dt.date(2026, 5, 7), dt.date(2026, 7, 2), dt.date(2027, 1, 6))
+CLOSING = (
+    "OpenAI's fine-tuning is closed since 2026-05-07 to organisations that had never used it, "
+    "since 2026-07-02 to those that did not use a fine-tuned model in the last 60 days, "
+    f"and from 2027-01-06 to all ({SOURCE})."
+)
 
 _AUTUMN_2026 = dt.date(2026, 10, 23)
 _JANUARY_2027 = dt.date(2027, 1, 14)
@@ -106,11 +87,11 @@ class _OpenAIEngine(OpenAICompatibleEngine):
             return found
         stops = shutdown_of(base)
         known = [retirement(base, stops, today, SOURCE)] if stops else []
-        return [*(found or known), CLOSING.sentence()]
+        return [*(found or known), CLOSING]
 
     def why_not_available(self) -> str:
         """Return since when OpenAI's fine-tuning is closed, if it is OpenAI's."""
-        return f" {CLOSING.sentence()}" if is_openai(self.base_url or "") else ""
+        return f" {CLOSING}" if is_openai(self.base_url or "") else ""
 
 
 ENGINE = _OpenAIEngine(

@@ -42,11 +42,8 @@ from langchain_finetune.engines.openai_errors import (
 )
 from langchain_finetune.errors import EngineError, JobSubmissionError, TrainingNotAvailableError
 
-_JOB = ("id", "status")
-_LIST = ("data",)
 _FILE = ("id",)
 _UNUSABLE = frozenset({"error", "deleted"})
-_NOT_AVAILABLE = "training_not_available"
 
 _POLL_TIMEOUT_S = 60.0
 """A question that is asked again anyway need not wait as long as an upload."""
@@ -61,11 +58,6 @@ def account_of(base_url: str, organization: str | None, project: str | None) -> 
     Nothing of the key goes in, not even a hash: a key is changed now and then, and the job must
     be found with the new one. Two accounts that share an address are told apart by the engine
     itself, which does not know the other's jobs.
-
-    Args:
-        base_url: The engine's address.
-        organization: OpenAI's organisation, where one is chosen (`OPENAI_ORG_ID`).
-        project: Its project, where one is chosen (`OPENAI_PROJECT_ID`).
     """
     account = orjson.dumps([base_url.rstrip("/"), organization, project])
     return hashlib.sha256(b"langchain-finetune account\n" + account).hexdigest()[:32]
@@ -99,7 +91,7 @@ class OpenAICompatibleEngine(Engine):
         return AsyncOpenAI(base_url=access.base_url, api_key=key, max_retries=0)
 
     def account(self, access: Access, client: Any) -> str:
-        """Return a hash of the address, the organisation and the project."""
+        """Return a hash of the address, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`."""
         return account_of(access.base_url, client.organization, client.project)
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
@@ -113,11 +105,12 @@ class OpenAICompatibleEngine(Engine):
 
     def upload(self, name: str, path: Path) -> Flow[str]:
         """Upload a training file; the async SDK reads it without blocking."""
-
-        def send(client: Any) -> Any:
-            return client.files.with_raw_response.create(file=(name, path), purpose="fine-tune")
-
-        file, _ = yield from self._object(send, _FILE)
+        file, _ = yield from self._object(
+            lambda client: client.files.with_raw_response.create(
+                file=(name, path), purpose="fine-tune"
+            ),
+            _FILE,
+        )
         return str(file.id)
 
     def file_is_usable(self, file_id: str) -> Flow[bool]:
@@ -161,12 +154,9 @@ class OpenAICompatibleEngine(Engine):
             "extra_body": request.extra_body or None,
         }
         body |= {name: value for name, value in optional.items() if value is not None}
+        made = self._record(lambda client: client.fine_tuning.jobs.with_raw_response.create(**body))
         try:
-            return (
-                yield from self._record(
-                    lambda client: client.fine_tuning.jobs.with_raw_response.create(**body)
-                )
-            )
+            return (yield from made)
         except EngineError as error:
             raise self.refusal(error) from error.__cause__
 
@@ -175,7 +165,7 @@ class OpenAICompatibleEngine(Engine):
         cause = error.__cause__
         if not isinstance(cause, APIStatusError):
             return error
-        if cause.code == _NOT_AVAILABLE:
+        if cause.code == "training_not_available":
             return TrainingNotAvailableError(
                 f"The engine at {self.base_url} lets this account make no fine-tuning jobs "
                 f"({cause.code}): {reason_of(cause)}{self.why_not_available()} What remains: "
@@ -218,12 +208,11 @@ class OpenAICompatibleEngine(Engine):
 
     def steer(self, job_id: str, verb: Steering) -> Flow[RemoteJob]:
         """Cancel, pause or resume a job."""
-
-        def send(client: Any) -> Any:
-            jobs = client.fine_tuning.jobs.with_raw_response
-            return getattr(jobs, verb)(job_id, timeout=_POLL_TIMEOUT_S)
-
-        return self._record(send)
+        return self._record(
+            lambda client: getattr(client.fine_tuning.jobs.with_raw_response, verb)(
+                job_id, timeout=_POLL_TIMEOUT_S
+            )
+        )
 
     def events(self, job_id: str, after: str | None) -> Flow[ListPage[JobEvent]]:
         """List a job's events, newest first."""
@@ -246,9 +235,8 @@ class OpenAICompatibleEngine(Engine):
     def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
         """Return the figures of the first result file that can be read."""
         for file_id in status.result_files:
-            read = partial(_read_file, file_id)
             try:
-                answer = yield Call(read, (OpenAIError,))
+                answer = yield Call(partial(_read_file, file_id), (OpenAIError,))
             except OpenAIError:
                 continue
             if rows := _table(answer.content):
@@ -270,7 +258,7 @@ class OpenAICompatibleEngine(Engine):
         return model
 
     def _record(self, request: Callable[[Any], Any], job_id: str | None = None) -> Flow[RemoteJob]:
-        return remote_job(*(yield from self._object(request, _JOB, job_id)))
+        return remote_job(*(yield from self._object(request, ("id", "status"), job_id)))
 
     def _page(
         self,
@@ -282,7 +270,8 @@ class OpenAICompatibleEngine(Engine):
         if after:
             conditions["after"] = after
         page, _ = yield from self._object(
-            lambda client: method(client)(limit=PAGE, timeout=_POLL_TIMEOUT_S, **conditions), _LIST
+            lambda client: method(client)(limit=PAGE, timeout=_POLL_TIMEOUT_S, **conditions),
+            ("data",),
         )
         more = getattr(page, "has_more", False) and page.data
         return ListPage([entry(one) for one in page.data], page.data[-1].id if more else None)
@@ -293,16 +282,7 @@ class OpenAICompatibleEngine(Engine):
         fields: tuple[str, ...] = (),
         wanted_id: str | None = None,
     ) -> Flow[tuple[Any, Mapping[str, str]]]:
-        """Return the SDK's object of an answer, and the answer's headers.
-
-        Args:
-            request: Given the SDK's client, returns the raw answer.
-            fields: What the object must have.
-            wanted_id: What the object must be.
-
-        Raises:
-            EngineError: No answer came, or a refusal.
-        """
+        """Return the object of an answer, if it has the fields and the id, and the headers."""
         try:
             answer = yield Call(request, (OpenAIError,))
             found = checked(answer, fields, self.base_url or "").parse()

@@ -30,7 +30,6 @@ _OUTCOME_UNKNOWN = frozenset({408, 409})
 _MISSING = frozenset({403, 404})
 _NO_MODEL = "model_not_found"
 _SPENT = frozenset({"insufficient_quota", "exceeded_quota", "billing_hard_limit_reached"})
-_LONGEST_HINT_S = 600.0
 
 
 class GarbledError(OpenAIError):
@@ -38,12 +37,7 @@ class GarbledError(OpenAIError):
 
 
 def checked(answer: Any, fields: tuple[str, ...], base_url: str) -> Any:
-    """Return a raw answer if the server speaks OpenAI's API.
-
-    Args:
-        answer: What a `with_raw_response` method of the SDK returned.
-        fields: What the object must have.
-        base_url: The engine's address, for messages.
+    """Return a raw answer of the SDK if the server speaks OpenAI's API and it has the fields.
 
     Raises:
         GarbledError: The answer is cut off, or belongs to another question.
@@ -81,7 +75,7 @@ def failure_of(error: OpenAIError) -> Failure:
             reason=reason,
         )
     if isinstance(error, APIConnectionError | GarbledError):
-        unreachable = isinstance(error, APIConnectionError) and isinstance(
+        unreachable = isinstance(
             error.__cause__,
             httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol,
         )
@@ -113,20 +107,14 @@ def hinted_s(headers: Mapping[str, str]) -> float:
                 continue
             seconds = email.utils.mktime_tz(date) - time.time()
         if math.isfinite(seconds):
-            return min(max(seconds, 0.0), _LONGEST_HINT_S)
+            return min(max(seconds, 0.0), 600.0)
     return 0.0
 
 
 def explained(
     error: OpenAIError, base_url: str, key_variable: str | None = KEY_VARIABLE
 ) -> EngineError:
-    """Return an error of the SDK as one of this package's, which says what to do.
-
-    Args:
-        error: What the SDK raised.
-        base_url: The engine's address.
-        key_variable: Where its key is.
-    """
+    """Return an error of the SDK as one of this package's, which says what to do."""
     kind, message = EngineError, f"The engine at {base_url} could not be used: {error}"
     if isinstance(error, APITimeoutError):
         kind, message = EngineUnreachableError, f"The engine at {base_url} did not answer in time."

@@ -19,22 +19,11 @@ from langchain_finetune.home import home_path
 
 Result = TypeVar("Result")
 ProgressCallback = Callable[[JobProgress], None]
-AsyncProgressCallback = Callable[[JobProgress], Awaitable[None]]
-
-_SILENT = "the engine does not answer, trying again"
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account at an engine, and the ledger of what was sent there.
-
-    Attributes:
-        engine: The engine.
-        base_url: Its address.
-        id: Names the account.
-        ledger: What was sent.
-        now: Seconds since 1970.
-    """
+    """An account at an engine, and the ledger of what was sent there; `id` names the account."""
 
     engine: Engine
     base_url: str
@@ -58,10 +47,7 @@ def is_for(engine: str, base_url: str) -> bool:
 class Connection:
     """An engine, and how to reach it.
 
-    Attributes:
-        engine: Its name.
-        base_url: Its address; None takes the engine's own.
-        api_key: Its key; None takes the environment's, such as `OPENAI_API_KEY`.
+    By default, the address is the engine's own, and the key that of the environment.
     """
 
     engine: str
@@ -71,12 +57,7 @@ class Connection:
     def run(
         self, flow: Callable[[Account], Flow[Result]], on_progress: ProgressCallback | None = None
     ) -> Result:
-        """Run a flow at the engine, blocking.
-
-        Args:
-            flow: Makes the flow for the account.
-            on_progress: Called with a job's progress.
-        """
+        """Run the flow that is made for the account, blocking."""
         engine, access = engine_of(self.engine), self.access()
         with engine.client(access) as client:
 
@@ -91,7 +72,7 @@ class Connection:
     async def arun(
         self,
         flow: Callable[[Account], Flow[Result]],
-        on_progress: AsyncProgressCallback | None = None,
+        on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         engine, access = engine_of(self.engine), await self.aaccess()
@@ -114,11 +95,7 @@ class Connection:
         return await asyncio.to_thread(self.access)
 
     def key_for(self, engine: str, base_url: str | None) -> SecretStr | None:
-        """Return the key for what is at an engine, if this is the connection to it.
-
-        Args:
-            engine: Name of that engine; the embedded one needs no key from here.
-            base_url: Its address; None is the engine's own.
+        """Return the key for what is at an engine and address, if this is the connection to it.
 
         Raises:
             FineTuningError: It is another engine.
@@ -163,5 +140,6 @@ def _account(engine: Engine, access: Access, client: Any) -> Account:
 
 def _progress(news: Any) -> JobProgress | None:
     if isinstance(news, EngineSilent):
-        return JobProgress(news.job_id, _SILENT) if news.job_id else None
+        told = "the engine does not answer, trying again"
+        return JobProgress(news.job_id, told) if news.job_id else None
     return news if isinstance(news, JobProgress) else None

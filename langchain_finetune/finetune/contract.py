@@ -14,12 +14,7 @@ from langchain_finetune.home import home_path
 
 
 class ContractWatch(BaseCallbackHandler):
-    """Warns once when a fine-tuned model is called with other tools than it was trained on.
-
-    Args:
-        contract: What the model was trained with.
-        model: The model's name, for the warning.
-    """
+    """Warns once when a fine-tuned model is called with other tools than it was trained on."""
 
     run_inline = True  # It only looks: no thread is needed for it.
 
@@ -79,7 +74,9 @@ def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedCont
     Returns:
         The contract, or None where this machine does not know it.
     """
-    for handler in _handlers(model):
+    callbacks = model.callbacks
+    known = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
+    for handler in known:
         if isinstance(handler, ContractWatch):
             return handler.contract
     sha256 = (model.metadata or {}).get("training_sha256")
@@ -109,19 +106,13 @@ def bound_as_trained(model: ChatOpenAI) -> Runnable[Any, Any]:
             f"It is not known here what {model.model_name} was trained with: its training files "
             "were made on another machine, or in another home."
         )
-    request: dict[str, Any] = {}
-    if contract.tools:
-        request["tools"] = contract.tools
-        if contract.parallel_tool_calls is not None:
-            request["parallel_tool_calls"] = contract.parallel_tool_calls
-    if contract.response_format is not None:
-        request["response_format"] = contract.response_format
-    return model.bind(**request) if request else model
-
-
-def _handlers(model: ChatOpenAI) -> list[Any]:
-    callbacks = model.callbacks
-    return list(callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ()))
+    request = {
+        "tools": contract.tools or None,
+        "parallel_tool_calls": contract.parallel_tool_calls if contract.tools else None,
+        "response_format": contract.response_format,
+    }
+    given = {name: value for name, value in request.items() if value is not None}
+    return model.bind(**given) if given else model
 
 
 def _by_name(tools: list[Any]) -> dict[str, Any]:

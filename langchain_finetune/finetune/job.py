@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
@@ -38,7 +38,6 @@ from langchain_finetune.finetune.wait import wait_for_job
 from langchain_finetune.home import home_path
 
 DAY_S = 24 * 3600.0
-Result = TypeVar("Result")
 
 
 class Job(BaseModel):
@@ -114,11 +113,11 @@ class Job(BaseModel):
 
     def status(self) -> JobStatus:
         """Return the current status."""
-        return self._run(partial(job_status, self.job_id))
+        return self._connection().run(partial(job_status, self.job_id))
 
     async def astatus(self) -> JobStatus:
         """Async version of `status`."""
-        return await self._arun(partial(job_status, self.job_id))
+        return await self._connection().arun(partial(job_status, self.job_id))
 
     def wait(
         self,
@@ -150,54 +149,54 @@ class Job(BaseModel):
 
     def cancel(self) -> JobStatus:
         """Cancel the job, unless it has already ended."""
-        return self._run(partial(steer, self.job_id, "cancel"))
+        return self._connection().run(partial(steer, self.job_id, "cancel"))
 
     async def acancel(self) -> JobStatus:
         """Async version of `cancel`."""
-        return await self._arun(partial(steer, self.job_id, "cancel"))
+        return await self._connection().arun(partial(steer, self.job_id, "cancel"))
 
     def pause(self) -> JobStatus:
         """Pause the job, if the engine supports it."""
-        return self._run(partial(steer, self.job_id, "pause"))
+        return self._connection().run(partial(steer, self.job_id, "pause"))
 
     async def apause(self) -> JobStatus:
         """Async version of `pause`."""
-        return await self._arun(partial(steer, self.job_id, "pause"))
+        return await self._connection().arun(partial(steer, self.job_id, "pause"))
 
     def resume(self) -> JobStatus:
         """Resume a paused job, if the engine supports it."""
-        return self._run(partial(steer, self.job_id, "resume"))
+        return self._connection().run(partial(steer, self.job_id, "resume"))
 
     async def aresume(self) -> JobStatus:
         """Async version of `resume`."""
-        return await self._arun(partial(steer, self.job_id, "resume"))
+        return await self._connection().arun(partial(steer, self.job_id, "resume"))
 
     def events(self) -> list[JobEvent]:
         """Return all events so far, oldest first."""
-        return self._run(partial(all_events, self.job_id))
+        return self._connection().run(partial(all_events, self.job_id))
 
     async def aevents(self) -> list[JobEvent]:
         """Async version of `events`."""
-        return await self._arun(partial(all_events, self.job_id))
+        return await self._connection().arun(partial(all_events, self.job_id))
 
     def metrics(self) -> list[dict[str, float]]:
         """Return the metrics of each step, such as `{"step": 1.0, "train_loss": 0.4}`.
 
         They are read from the result file, or from the events if there is none yet.
         """
-        return self._run(partial(job_metrics, self.job_id))
+        return self._connection().run(partial(job_metrics, self.job_id))
 
     async def ametrics(self) -> list[dict[str, float]]:
         """Async version of `metrics`."""
-        return await self._arun(partial(job_metrics, self.job_id))
+        return await self._connection().arun(partial(job_metrics, self.job_id))
 
     def checkpoints(self) -> list[JobCheckpoint]:
         """Return the checkpoints, by step; OpenAI keeps the last three."""
-        return self._run(partial(job_checkpoints, self.job_id))
+        return self._connection().run(partial(job_checkpoints, self.job_id))
 
     async def acheckpoints(self) -> list[JobCheckpoint]:
         """Async version of `checkpoints`."""
-        return await self._arun(partial(job_checkpoints, self.job_id))
+        return await self._connection().arun(partial(job_checkpoints, self.job_id))
 
     def model(
         self,
@@ -220,7 +219,7 @@ class Job(BaseModel):
             JobError: The job does not have this model (yet).
             ModelRetiredError: The model was deleted or shut down.
         """
-        name = self._run(
+        name = self._connection().run(
             partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
         )
         return self._chat(name, self._connection().access(), settings)
@@ -233,7 +232,7 @@ class Job(BaseModel):
         **settings: Any,
     ) -> ChatOpenAI:
         """Async version of `model`."""
-        name = await self._arun(
+        name = await self._connection().arun(
             partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
         )
         return self._chat(name, await self._connection().aaccess(), settings)
@@ -243,12 +242,8 @@ class Job(BaseModel):
         return partial(wait_for_job, self.job_id, Patience(timeout_s, first, longest))
 
     def _chat(self, name: str, access: Access, settings: dict[str, Any]) -> ChatOpenAI:
-        lineage = {
-            "job_id": self.job_id,
-            "base_model": self.base_model,
-            "training_sha256": self.training_sha256,
-            "training_examples": self.training_examples,
-        }
+        known = {"job_id", "base_model", "training_sha256", "training_examples"}
+        lineage = self.model_dump(include=known)
         metadata = {**(settings.pop("metadata", None) or {}), **lineage}
         contract = load_contract(self.training_sha256, home_path())
         if contract is not None:
@@ -256,12 +251,6 @@ class Job(BaseModel):
         made = engine_of(self.engine).chat_model(access, name, {**settings, "metadata": metadata})
         # Engines that are not OpenAI-compatible may have another chat model.
         return cast("ChatOpenAI", made)
-
-    def _run(self, flow: Callable[[Account], Flow[Result]]) -> Result:
-        return self._connection().run(flow)
-
-    async def _arun(self, flow: Callable[[Account], Flow[Result]]) -> Result:
-        return await self._connection().arun(flow)
 
     def _connection(self) -> Connection:
         return connection_to(self.engine, self.base_url, self._api_key)

@@ -17,16 +17,11 @@ from langchain_finetune.engines.jobs import (
 from langchain_finetune.errors import EngineError, FineTuningError, JobError, ModelRetiredError
 from langchain_finetune.finetune.connection import Account
 
-_LISTED_PAGES = 20
 _CLOCKS_DIFFER_S = 24 * 3600.0
 
 
 def remote_job(job_id: str, account: Account) -> Flow[RemoteJob]:
-    """Return a job as its engine keeps it.
-
-    Raises:
-        EngineError: The engine has none, does not answer, or refuses.
-    """
+    """Return a job as its engine keeps it."""
     return ask(partial(account.api.status, job_id), account.engine.pace.retry)
 
 
@@ -48,11 +43,7 @@ def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobS
 
 
 def all_events(job_id: str, account: Account) -> Flow[list[JobEvent]]:
-    """Return every event of a job, oldest first; none where the engine keeps none.
-
-    Raises:
-        EngineError: The engine does not answer, or refuses, or has no events at all.
-    """
+    """Return every event of a job, oldest first; none where the engine keeps none."""
     account.engine.require("events")
     return (yield from new_events(job_id, frozenset(), account, account.engine.pace.retry))
 
@@ -62,11 +53,7 @@ def new_events(
 ) -> Flow[list[JobEvent]]:
     """Return the events that are not known yet, oldest first.
 
-    Args:
-        job_id: The job.
-        known: Ids of events; behind a page with one of them, none is new.
-        account: Where the job is.
-        retry: How often to ask for each page.
+    Behind a page with an event that is known (by its id), none is new.
 
     Raises:
         EngineError: Not all pages came; what came alone would leave a gap.
@@ -87,15 +74,10 @@ def steer(job_id: str, verb: Steering, account: Account) -> Flow[JobStatus]:
     """Cancel, pause or resume a job, and return its state then.
 
     A job that has ended stays as it is.
-
-    Raises:
-        EngineError: The engine does not answer, refuses, or can't do that at all.
     """
     account.engine.require(verb)
     try:
-        return (
-            yield from ask(partial(account.api.steer, job_id, verb), account.engine.pace.retry)
-        ).status
+        job = yield from ask(partial(account.api.steer, job_id, verb), account.engine.pace.retry)
     except EngineError as error:
         # The answer to an earlier attempt may be lost, so the job may be there already.
         if not error.failure.invalid:
@@ -104,6 +86,7 @@ def steer(job_id: str, verb: Steering, account: Account) -> Flow[JobStatus]:
         if not status.ended:
             raise
         return status
+    return job.status
 
 
 def job_checkpoints(job_id: str, account: Account) -> Flow[list[JobCheckpoint]]:
@@ -135,19 +118,13 @@ def find_job(
 ) -> Flow[RemoteJob | None]:
     """Return the newest job with this metadata that can still give a model; else None.
 
-    Args:
-        metadata: What the job must carry.
-        account: Where to look.
-        since: The job is not older than this (seconds since 1970). With it the plain list is
-            read up to there; without it the engine is asked to look for the metadata, and what
-            it lists is looked through up to 2,000 jobs.
-        in_any_state: Return also one that failed, was cancelled, or whose model is gone.
+    With `since` (seconds since 1970), the job is not older, and the plain list is read up to there;
+    without it the engine is asked to look for the metadata, and what it lists is looked through up
+    to 2,000 jobs. With `in_any_state`, the job may have failed, or its model may be gone.
     """
     oldest = since - _CLOCKS_DIFFER_S if since is not None else None
     condition = metadata if since is None else None
-    pages = Pages(
-        partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=_LISTED_PAGES
-    )
+    pages = Pages(partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=20)
     while pages.more:
         for job in (yield from pages.following()):
             if oldest is not None and (job.status.created_at or oldest) < oldest:
@@ -194,12 +171,7 @@ def answering_model(
 ) -> Flow[str]:
     """Return the name by which a job's model answers, and deploy it where that takes a step.
 
-    Args:
-        job_id: The job.
-        base: What was fine-tuned.
-        checkpoint: Take the model that was kept at this step instead of the last.
-        deployment: How to deploy it.
-        account: Where the job is.
+    With `checkpoint`, it is the model that was kept at this step instead of the last.
 
     Raises:
         JobError: The job does not have this model (yet), or it cannot be deployed.
@@ -215,8 +187,7 @@ def answering_model(
             f"The model of job {job_id} answers at {account.engine.name} only once it is "
             f"deployed: give deployment={wanted.__name__}(...)."
         )
-    status = yield from job_status(job_id, account)
-    status = replace(status, fine_tuned_model=name)
+    status = replace((yield from job_status(job_id, account)), fine_tuned_model=name)
     return (yield from account.api.deploy(status, base, deployment))
 
 

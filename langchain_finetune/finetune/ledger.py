@@ -54,14 +54,10 @@ CREATE TABLE IF NOT EXISTS served (
 
 @dataclass(frozen=True)
 class Submission:
-    """An attempt to create a job.
+    """An attempt to create a job; times are in seconds since 1970.
 
-    Attributes:
-        submission: Names the attempt; it is in the job's metadata too.
-        fingerprint: What the job is made from.
-        begun_at: When, in seconds since 1970.
-        asked_at: When the engine was asked for the job; None where it was not yet.
-        job_id: The job; None where no answer came (yet).
+    Its id is in the job's metadata too. `asked_at` is None before the engine was asked for the job,
+    `job_id` where no answer came (yet).
     """
 
     submission: str
@@ -78,15 +74,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """A job that was requested from this machine.
+    """A job that was requested from this machine, at `begun_at` in seconds since 1970.
 
-    Attributes:
-        job_id: The job; None where no answer came, so that it is not known whether it was made.
-        engine: Kind of the engine, such as `local`.
-        base_url: Where the engine was; the embedded one may listen elsewhere now.
-        base_model: What is fine-tuned.
-        training_sha256: SHA-256 of the training file.
-        begun_at: When, in seconds since 1970.
+    Where no answer came (`job_id` is None) it is not known whether it was made. The embedded engine
+    may listen elsewhere now than at `base_url`.
     """
 
     job_id: str | None
@@ -99,11 +90,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of a home. Each method opens the file, so threads may share it.
-
-    Attributes:
-        home: The folder; created if missing.
-    """
+    """The ledger of a home. Each method opens the file, so threads may share it."""
 
     home: Path
 
@@ -153,11 +140,8 @@ class Ledger:
 
     def forget_unasked(self, submission: str) -> bool:
         """Delete an attempt if the job was not requested; return whether it was deleted."""
-        deleted = self._run(
-            "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1",
-            submission,
-        )
-        return bool(deleted)
+        statement = "DELETE FROM submissions WHERE submission = ? AND asked_at IS NULL RETURNING 1"
+        return bool(self._run(statement, submission))
 
     def submissions(self, fingerprint: str) -> list[Submission]:
         """Return the attempts for a fingerprint, newest first."""

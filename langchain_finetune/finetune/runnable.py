@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -21,7 +21,7 @@ from langchain_finetune.convert.estimate import Prices
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import EngineName, all_engines, engine_of
-from langchain_finetune.engines.base import Address, Deployment, Engine
+from langchain_finetune.engines.base import Address, Deployment
 from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
@@ -119,7 +119,17 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             )
         if engine.needs_base_url and self.base_url is None:
             raise ValueError(f"engine={self.engine!r} needs the base_url of your own resource.")
-        _check_deployment(engine, self.deployment)
+        kind = type(self.deployment)
+        if self.deployment is not None and kind is not engine.deployment:
+            wanted = next((each.name for each in all_engines() if each.deployment is kind), None)
+            raise ValueError(
+                f"deployment={kind.__name__} is for engine={wanted!r}, not {engine.name!r}."
+            )
+        if self.deployment is None and engine.deployment is not None:
+            raise ValueError(
+                f"At engine={engine.name!r} a model answers only once it is deployed: say how, "
+                f"deployment={engine.deployment.__name__}(...)."
+            )
         refused = sorted(set(engine.refused_in_suffix) & set(self.suffix or ""))
         if refused:
             raise ValueError(f"A suffix at engine={self.engine!r} must not hold {refused[0]!r}.")
@@ -300,27 +310,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         return self._bound(model)
 
     def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
-        if not self.bind_trained_tools:
-            return model
-        return bound_as_trained(model)  # type: ignore[return-value]  # has the same interface
+        # A bound model has the same interface.
+        return cast("ChatOpenAI", bound_as_trained(model)) if self.bind_trained_tools else model
 
     def _submit_options(self) -> dict[str, Any]:
         return {"reuse": self.reuse, "on_cancel": self.on_cancel}
 
     def _connection(self) -> Connection:
         return Connection(self.engine, self.base_url, self.api_key)
-
-
-def _check_deployment(engine: Engine, deployment: Deployment | None) -> None:
-    """Refuse a deployment that is for another engine, or that is missing."""
-    if deployment is not None and type(deployment) is not engine.deployment:
-        kind = type(deployment)
-        wanted = next((each.name for each in all_engines() if each.deployment is kind), None)
-        raise ValueError(
-            f"deployment={kind.__name__} is for engine={wanted!r}, not {engine.name!r}."
-        )
-    if deployment is None and engine.deployment is not None:
-        raise ValueError(
-            f"At engine={engine.name!r} a model answers only once it is deployed: say how, "
-            f"deployment={engine.deployment.__name__}(...)."
-        )

@@ -49,18 +49,12 @@ from langchain_finetune.finetune.training_files import (
 )
 from langchain_finetune.home import ensure_home, home_path
 
-_FILE_PAGES = 5
-
 
 def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
     """Return the id of the uploaded file, and whether it was uploaded just now.
 
     A file that the ledger knows is taken again, and one whose upload had no answer is looked for
-    by its name, which is its SHA-256, and its size. A file that is missed costs nothing but the
-    upload.
-
-    Raises:
-        EngineError: The engine can't be reached, or refuses.
+    by its name, which is its SHA-256, and its size. One that is missed costs only the upload.
     """
     ledger, retry = account.ledger, account.engine.pace.retry
     begun, file_id = yield Do(partial(ledger.upload, account.id, file.sha256))
@@ -102,7 +96,7 @@ def _upload(file: WrittenFile, account: Account) -> Flow[str]:
 
 
 def _find(file: WrittenFile, account: Account) -> Flow[str | None]:
-    pages = Pages(account.api.files, account.engine.pace.retry, max_pages=_FILE_PAGES)
+    pages = Pages(account.api.files, account.engine.pace.retry, max_pages=5)
     while pages.more:
         for uploaded in (yield from pages.following()):
             if uploaded.usable and (uploaded.name, uploaded.size) == (_name(file), file.size):
@@ -118,13 +112,9 @@ _UNKNOWN_OUTCOMES = 4
 
 
 def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
-    """Request a job until it is created or refused, or the outcome is unknown.
+    """Request a job of uploaded files until it is created or refused, or the outcome is unknown.
 
     The ledger says that the job is asked for while it may exist unknown to this process.
-
-    Args:
-        spec: What the job is made from; its files are uploaded, its metadata names the submission.
-        account: Where it is made.
 
     Raises:
         JobSubmissionError: It is refused, or it is not known whether it was made.
@@ -163,15 +153,10 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
 
 
 def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[RemoteJob]:
-    """Return the job that is made from `spec`: one that is there already, or a new one.
+    """Return the job that is made from `spec`: with `reuse` an existing one, or a new one.
 
     Only one process may run this for a fingerprint at a time. A job that failed, was cancelled,
     or whose model is gone does not count.
-
-    Args:
-        spec: What the job is made from.
-        account: Where it is made.
-        reuse: Whether a job that is there already will do.
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
@@ -217,7 +202,10 @@ def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[Rem
             break
     for attempt in attempts:
         if job is None and attempt.job_id is not None:
-            job = yield from _known_job(attempt.job_id, account)
+            status = partial(account.api.status, attempt.job_id)
+            known = yield from ask_or_none(status, account.engine.pace.retry)
+            if known is not None and (yield from is_usable(known, account)):
+                job = known
     if job is None and not unsure:
         # Another home may have had it made, or this home's ledger may be lost.
         job = yield from find_job(marks, account)
@@ -229,13 +217,6 @@ def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[Rem
         yield from _note(found, fingerprint, spec, account)
         yield Do(partial(account.ledger.settle, found, job.id))
     return job
-
-
-def _known_job(job_id: str, account: Account) -> Flow[RemoteJob | None]:
-    """Return a job by its id if it can still give a model; None where it can't."""
-    retry = account.engine.pace.retry
-    job = yield from ask_or_none(partial(account.api.status, job_id), retry)
-    return job if job is not None and (yield from is_usable(job, account)) else None
 
 
 def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) -> Flow[None]:
@@ -254,19 +235,13 @@ def _note(submission: str, fingerprint: str, spec: JobSpec, account: Account) ->
 
 
 def submit_spec(spec: JobSpec, connection: Connection, *, reuse: bool, on_cancel: str) -> Job:
-    """Create a job, or find the existing one.
+    """Create a job, or with `reuse` find the existing one.
 
-    Args:
-        spec: What the job is made from.
-        connection: Where.
-        reuse: Whether a job that is there will do.
-        on_cancel: Whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be.
+    `on_cancel` says whether Ctrl-C cancels (`cancel`) a job that is being made, or lets it be.
     """
     abandon = partial(connection.run, partial(_abandon, spec, time.time()))
-    with (
-        when_interrupted(abandon if on_cancel == "cancel" else None),
-        FileLock(_lock_path(spec)),
-    ):
+    cancel = abandon if on_cancel == "cancel" else None
+    with when_interrupted(cancel), FileLock(_lock_path(spec)):
         return connection.run(partial(_submit, spec, reuse))
 
 
@@ -275,10 +250,8 @@ async def asubmit_spec(
 ) -> Job:
     """Have a job made without blocking; as `submit_spec` otherwise."""
     abandon = partial(connection.arun, partial(_abandon, spec, time.time()))
-    async with (
-        when_cancelled(abandon if on_cancel == "cancel" else None),
-        AsyncFileLock(_lock_path(spec)),
-    ):
+    cancel = abandon if on_cancel == "cancel" else None
+    async with when_cancelled(cancel), AsyncFileLock(_lock_path(spec)):
         return await connection.arun(partial(_submit, spec, reuse))
 
 
@@ -319,10 +292,6 @@ def _lock_path(spec: JobSpec) -> Path:
     return folder / f"{spec.training.sha256[:16]}.lock"
 
 
-_CANCEL_S = 15.0
-"""A cancelled wait ends soon, also where the engine does not answer."""
-
-
 @contextmanager
 def when_interrupted(cancel: Callable[[], Any] | None) -> Iterator[None]:
     """Call `cancel` when Ctrl-C ends what is inside; the interrupt goes on."""
@@ -345,7 +314,8 @@ async def when_cancelled(cancel: Callable[[], Awaitable[Any]] | None) -> AsyncIt
     except asyncio.CancelledError as cancelled:
         if cancel is not None:
             try:
-                async with asyncio.timeout(_CANCEL_S):
+                # A cancelled wait ends soon, also where the engine does not answer.
+                async with asyncio.timeout(15.0):
                     await cancel()
             except (FineTuningError, TimeoutError) as error:
                 cancelled.add_note(_not_cancelled(error))

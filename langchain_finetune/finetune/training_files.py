@@ -30,22 +30,14 @@ EXAMPLES = "examples"
 """Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 _MANIFEST = "manifest.json"
-_NAMED_BY = 16
-"""Hex digits of the manifest's SHA-256 that name the folder of a set of files."""
 
 
 @dataclass(frozen=True)
 class Spooled:
-    """A set of training files on disk.
+    """A set of training files on disk; the validation and test files only if they were asked for.
 
-    Attributes:
-        folder: Where they are, with `manifest.json`, `sources.jsonl` (where each example comes
-            from), `report.json` and `report.html`.
-        training: The training file.
-        validation: The validation file, if one was asked for.
-        test: The test file, if one was asked for. It is not for the engine.
-        report: Report on the examples.
-        contract: What the training examples have in common.
+    In its folder are also `manifest.json`, `sources.jsonl` (where each example comes from),
+    `report.json` and `report.html`. The test file is not for the engine.
     """
 
     folder: Path
@@ -68,12 +60,6 @@ def spool(
     A set of files has a folder of its own, named after the SHA-256 of its manifest: the same chats
     and settings give the same files in the same place.
 
-    Args:
-        examples: What to write.
-        folder: Where the sets' folders go; it is made if it is not there, for its owner only.
-        target: What they are for.
-        budget: What the training may take.
-
     Raises:
         ConvertError: There are fewer than ten training examples, or none in a part that was asked
             for, or a file is larger than the engine takes. Nothing is left behind then.
@@ -82,19 +68,14 @@ def spool(
     folder.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         made = _write_set(examples, Path(fresh, "set"), target, budget)
-        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:_NAMED_BY]
+        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:16]
         return _placed(made, folder / name)
 
 
 def write_training_files(examples: Examples, folder: Path, *, target: Target) -> Spooled:
     """Write to a folder what `FineTune` would send, and what lies beside it: see `spool`.
 
-    A set of files that is there already is replaced by the new one.
-
-    Args:
-        examples: What to write.
-        folder: Where the files go; it is made if it is not there, for its owner only.
-        target: What they are for.
+    The folder is made, for its owner only; a set of files that is there already is replaced.
 
     Raises:
         ConvertError: As `spool`, or the folder holds something else. Nothing is changed then.
@@ -169,15 +150,15 @@ def _placed(made: Spooled, target: Path) -> Spooled:
         for name in names:
             (made.folder / name).replace(target / name)
 
-    def moved(file: WrittenFile | None) -> WrittenFile | None:
-        return file and replace(file, path=target / file.path.name)
+    def moved(file: WrittenFile) -> WrittenFile:
+        return replace(file, path=target / file.path.name)
 
     return replace(
         made,
         folder=target,
-        training=replace(made.training, path=target / made.training.path.name),
-        validation=moved(made.validation),
-        test=moved(made.test),
+        training=moved(made.training),
+        validation=made.validation and moved(made.validation),
+        test=made.test and moved(made.test),
     )
 
 
@@ -232,12 +213,7 @@ def _renamed(folder: Path, target: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec(NewJob):
-    """A job that can be asked for once its files are uploaded.
-
-    Attributes:
-        training: The spooled training file.
-        validation: The spooled validation file, if any.
-    """
+    """A job that can be asked for once its spooled files are uploaded."""
 
     training: WrittenFile
     validation: WrittenFile | None = None
@@ -252,9 +228,7 @@ class JobSpec(NewJob):
 def fingerprint_of(spec: JobSpec, account: str) -> str:
     """Return 64 hex digits that are equal for jobs of the same data, settings and account.
 
-    Args:
-        spec: What the job is made from; its metadata does not count.
-        account: Names the account that the job is made for.
+    The job's metadata does not count.
     """
     parts: dict[str, Any] = {
         "version": 1,

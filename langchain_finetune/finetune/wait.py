@@ -14,7 +14,6 @@ from langchain_finetune.errors import (
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.finetune.job_queries import new_events
 
-_GROWTH = 1.3
 _PAGES = Retry(attempts=3, first_s=0.5)
 _LAST_LOOKS = 10
 """How often an ended job's events are asked for before its model is returned without them."""
@@ -23,15 +22,9 @@ _LAST_LOOKS = 10
 def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobStatus]:
     """Wait until a job has ended, and report each event once, in order, also across restarts.
 
-    An unknown state means that the job goes on. An engine that fails to answer does not
-    end the wait; one that refuses the key does. The ledger remembers which events were
-    reported. One that was being reported when the process died is reported again, under the same
-    id.
-
-    Args:
-        job_id: The job.
-        patience: How to wait.
-        account: Where the job is.
+    An unknown state means that the job goes on. An engine that fails to answer does not end the
+    wait; one that refuses the key does. The ledger remembers which events were reported; one that
+    was being reported when the process died is reported again, under the same id.
 
     Raises:
         JobFailedError: The engine gave the job up.
@@ -58,17 +51,14 @@ def wait_for_job(job_id: str, patience: Patience, account: Account) -> Flow[JobS
                 job_id=job_id,
             )
         yield Sleep(min(max(pause, found.hint_s), left))
-        pause = min(pause * _GROWTH, patience.longest_s)
+        pause = min(pause * 1.3, patience.longest_s)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The result of one look at a job.
+    """The result of one look at a job: its state, None where no answer came, and its new events.
 
-    Attributes:
-        status: Its state; None where no answer came.
-        events: The new ones; None where not all came.
-        hint_s: When the server wants to be asked again.
+    The events are None where not all came. The server wants to be asked again after `hint_s`.
     """
 
     status: JobStatus | None

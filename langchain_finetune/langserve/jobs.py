@@ -23,13 +23,6 @@ class ServedJobs:
 
     Other jobs of the engine's account can't be reached. The ledger records which jobs belong to
     the route, across restarts and for all processes of a home.
-
-    Args:
-        chain: A chain that ends with `FineTune`.
-        route: Name of the route in the ledger.
-
-    Raises:
-        ValueError: The chain does not end with `FineTune`.
     """
 
     def __init__(self, chain: Runnable[Any, Any], route: str) -> None:
@@ -59,11 +52,7 @@ class ServedJobs:
         return await asyncio.shield(submission)
 
     async def find(self, job_id: str) -> Job:
-        """Return a job that was submitted through this route.
-
-        Raises:
-            HTTPException: There is no such job (404).
-        """
+        """Return a job that was submitted through this route; there is no other (404)."""
         await self._check(job_id)
         return await self._fine_tune.afrom_job_id(job_id)
 

@@ -10,9 +10,6 @@ def playground_model(model: type[BaseModel]) -> type[BaseModel]:
 
     The playground stays blank if a type is nullable. Nothing is lost: a null field can be
     omitted from a request.
-
-    Args:
-        model: Input model of a step.
     """
     bases = (_PlaygroundModel, model)
     return type(model.__name__, bases, {"__doc__": model.__doc__, "__module__": __name__})

@@ -82,13 +82,10 @@ def add_finetune_routes(
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body whose content type is not JSON, which LangServe would parse regardless.
+    """Refuse (415) a body whose content type is not JSON, which LangServe would parse regardless.
 
     Any website can make a browser send such a body without a preflight request, and so start a
     job. JSON requires a preflight.
-
-    Raises:
-        HTTPException: The content type is not JSON (415).
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and content_type != "application/json":

@@ -18,14 +18,10 @@ _LINEAGE = ("job_id", "base_model", "training_sha256", "training_examples")
 
 
 class ModelManifest(BaseModel):
-    """A model as it is sent.
+    """A model as it is sent, marked by its `kind`.
 
-    Attributes:
-        kind: Marks the object as a manifest.
-        model: Name of the model.
-        base_url: Address of the engine that serves it, without user name and password.
-        metadata: Its lineage: `job_id`, `base_model`, `training_sha256` and
-            `training_examples`; no other metadata is sent.
+    `base_url` is the engine's address without user name and password; of the metadata, only the
+    lineage is sent.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())

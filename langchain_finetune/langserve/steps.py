@@ -25,9 +25,6 @@ from langchain_finetune.langserve.playground_schema import playground_model
 from langchain_finetune.langserve.serializer import ModelManifest
 
 _STATUSES = ((LoadError, 400), (ConvertError, 400), (JobError, 409), (EngineUnreachableError, 503))
-_BAD_GATEWAY = 502
-_LOCAL_POLL_S = 1.0
-_POLL_S = 5.0
 
 
 class JobRequest(BaseModel):
@@ -51,14 +48,9 @@ class ChainRequest(JobRequest):
 
 
 class ServedStep(Runnable[Any, Any]):
-    """A step of a served chain, implemented by a coroutine function.
+    """A step of a served chain, implemented by a coroutine function; `name` is that in traces.
 
-    Args:
-        name: Name in traces.
-        answer: Returns the answer to a request.
-        request_type: Model that requests are validated with.
-        stream: Yields the answer in chunks; by default, the answer is one chunk.
-        output_type: Type of the answer, for its JSON schema.
+    `stream` yields the answer in chunks; by default, the answer is one chunk.
     """
 
     def __init__(
@@ -101,11 +93,7 @@ class ServedStep(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the answer.
-
-        Raises:
-            HTTPException: The step failed.
-        """
+        """Return the answer."""
         return await self._acall_with_config(self._call, input, config, **kwargs)
 
     async def astream(
@@ -114,11 +102,7 @@ class ServedStep(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        """Yield the answer in chunks.
-
-        Raises:
-            HTTPException: The step failed; `{"error": {"status", "message"}}` is yielded first.
-        """
+        """Yield the answer in chunks; a failure yields `{"error": {"status", "message"}}` first."""
 
         async def inputs() -> AsyncIterator[Any]:
             yield input
@@ -163,10 +147,7 @@ def served_steps(
 ) -> dict[str, ServedStep]:
     """Return the steps of a served chain by the names of their routes.
 
-    Args:
-        jobs: The chain's jobs.
-        query_type: Model of the queries that `submit` takes.
-        make_chain: Builds the chain around a finished model.
+    `submit` takes a query; `make_chain` builds the chain around a finished model.
     """
 
     async def submit(query: BaseModel, _: RunnableConfig) -> dict[str, Any]:
@@ -223,15 +204,11 @@ async def _stream_events(
             yield event
         if status.ended:
             return
-        await asyncio.sleep(_LOCAL_POLL_S if job.engine == "local" else _POLL_S)
+        await asyncio.sleep(1.0 if job.engine == "local" else 5.0)
 
 
 def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
-    """Return JSON input as a chain expects it: messages and prompts are built from their JSON.
-
-    Raises:
-        HTTPException: The chain does not accept this input (422).
-    """
+    """Return JSON input as a chain expects it, with messages and prompts, or refuse it (422)."""
     try:
         schema: Any = chain.get_input_schema()
         parsed = schema.model_validate(given)
@@ -248,7 +225,7 @@ def http_errors() -> Iterator[None]:
     try:
         yield
     except FineTuningError as error:
-        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), _BAD_GATEWAY)
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 502)
         raise HTTPException(status, str(error)) from error
 
 
