@@ -62,9 +62,10 @@ def find_base(name: str) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow, rarely needed
 
-    found = try_to_load_from_cache(name, "config.json")
-    folder = Path(found).parent if isinstance(found, str) else None
-    return _checked(folder) if folder and is_complete(folder) else None
+    config = try_to_load_from_cache(name, "config.json")
+    if isinstance(config, str) and is_complete(Path(config).parent):
+        return _checked(Path(config).parent)
+    return None
 
 
 def is_complete(folder: Path) -> bool:
