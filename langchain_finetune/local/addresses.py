@@ -15,12 +15,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Certificate:
-    """The engine's TLS certificate.
-
-    Attributes:
-        chain: PEM file of the certificate and its chain.
-        key: PEM file of its private key, without a password.
-    """
+    """The engine's TLS certificate and its private key, without a password, as PEM files."""
 
     chain: Path
     key: Path
@@ -58,13 +53,7 @@ def certificate_of(chain: Path | None, key: Path | None) -> Certificate | None:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address to listen on.
-
-    Attributes:
-        host: Host name or IP address.
-        port: Port; 0 picks a free one.
-        tls: TLS settings, or None for unencrypted connections.
-    """
+    """An address to listen on; port 0 picks a free one, and without `tls` it is unencrypted."""
 
     host: str
     port: int

@@ -4,14 +4,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """The engine refuses a request.
-
-    Args:
-        status: HTTP status, such as 404.
-        message: What is wrong, in one sentence.
-        code: OpenAI's machine-readable code, such as `model_not_found`.
-        param: The field of the request that is at fault.
-    """
+    """A refused request: HTTP status, OpenAI's machine-readable code, and the field at fault."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None
@@ -25,11 +18,5 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the JSON body of the response: `{"error": {message, type, param, code}}`."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"  # noqa: PLR2004
-        return {
-            "error": {
-                "message": self.message,
-                "type": kind,
-                "param": self.param,
-                "code": self.code,
-            }
-        }
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error}

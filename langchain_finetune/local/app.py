@@ -53,17 +53,10 @@ def create_app(
     chat: Callable[[Models, ServingSettings], Chat] = make_chat,
     serving: ServingSettings | None = None,
 ) -> FastAPI:
-    """Build the application of one engine.
+    """Build the application of one engine, whose home no other engine may use at the same time.
 
-    Args:
-        home: Folder of its state, which no other engine may use at the same time.
-        key: API key of requests, as `Authorization: Bearer` or `X-API-Key`, and to sign in to
-            the page.
-        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`.
-        limits: Maximum age and size of stored runs.
-        trainer: Command that trains; the path of the job's settings is appended.
-        chat: Creates the chat service for these models.
-        serving: Settings of the chat service.
+    The key is that of requests, and signs in to the page. The path of a job's settings is appended
+    to the command `trainer`.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_records(home / "engine.sqlite")
@@ -116,8 +109,7 @@ def create_app(
     app.include_router(create_models_router(models, chats), prefix="/v1")
     app.include_router(create_answers_router(chats, models.target), prefix="/v1")
     app.include_router(create_store_router(store))
-    parts = EngineParts(queue, journal, files, models, chats, home)
-    add_page(app, store, sessions, key, parts)
+    add_page(app, store, sessions, key, EngineParts(queue, journal, files, models, chats, home))
     return app
 
 

@@ -27,13 +27,9 @@ _CUSTOM_CODE_MESSAGE = (
 
 
 def resolve_base(name: str) -> Path | str:
-    """Find a base model by its name, in under three seconds.
+    """Return the folder of a base model, or its id if training has to download it from the Hub.
 
-    Args:
-        name: `nano`, a local folder, or a Hugging Face Hub id such as `Qwen/Qwen3-0.6B`.
-
-    Returns:
-        The model's folder, or its id if the training process has to download it from the Hub.
+    It takes less than three seconds.
 
     Raises:
         ApiError: The model does not exist or is not available: 400 or 404 with the code
@@ -62,7 +58,14 @@ def find_base(name: str) -> Path | None:
     with contextlib.suppress(RuntimeError):  # "~name" for an unknown user.
         if (folder := Path(name).expanduser()).is_dir():
             return _checked(folder.resolve())
-    return _cached(name) if _HUB_ID.fullmatch(name) else None
+    if not _HUB_ID.fullmatch(name):
+        return None
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow, rarely needed
+
+    config = try_to_load_from_cache(name, "config.json")
+    if isinstance(config, str) and is_complete(Path(config).parent):
+        return _checked(Path(config).parent)
+    return None
 
 
 def is_complete(folder: Path) -> bool:
@@ -80,9 +83,7 @@ def is_complete(folder: Path) -> bool:
 def _checked(folder: Path) -> Path:
     # With such a file, transformers would load another model, from the path in it.
     if (folder / "adapter_config.json").is_file():
-        raise _not_found(
-            400, "That folder contains only a LoRA adapter; merge it into its base model first."
-        )
+        raise _not_found(400, "That is only a LoRA adapter; merge it into its base model first.")
     if not is_complete(folder):
         raise _not_found(
             400,
@@ -109,14 +110,6 @@ def _settings(path: Path) -> dict[str, Any]:
         # Loading the model will report it.
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _cached(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow, rarely needed
-
-    found = try_to_load_from_cache(name, "config.json")
-    folder = Path(found).parent if isinstance(found, str) else None
-    return _checked(folder) if folder and is_complete(folder) else None
 
 
 def _check_hub(name: str) -> None:

@@ -15,12 +15,7 @@ TemplateTool = dict[str, Any]
 
 
 class RenderingError(ValueError):
-    """A message cannot be represented in a chat template.
-
-    Args:
-        message: Error message, which never quotes the chat.
-        index: Index of the chat's message.
-    """
+    """The message at `index` cannot be represented in a chat template; errors never quote it."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
@@ -44,12 +39,9 @@ class TemplateInput:
 
 
 def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) -> TemplateInput:
-    """Convert the messages and tools of a request or a training example.
+    """Convert the `messages` and `tools`, or legacy `functions`, of a request or an example.
 
-    Args:
-        body: Has `messages`, and optionally `tools` or the legacy `functions`.
-        keep_developer: Whether the template supports the role `developer`; otherwise it becomes
-            `system`.
+    The role `developer` becomes `system` unless the template supports it: `keep_developer`.
 
     Raises:
         RenderingError: A message has parts other than text, or arguments that are not a JSON
@@ -63,18 +55,14 @@ def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) 
     names: dict[str, str] = {}
     for index, message in enumerate(body["messages"]):
         role = message["role"]
-        content = _text(message, index)
-        if role == "assistant":
-            converted = {"role": role, "content": content}
-            if calls := _calls(message, index):
-                names |= {call["id"]: call["function"]["name"] for call in calls}
-                converted["tool_calls"] = calls
+        converted = {"role": role, "content": _text(message, index)}
+        if role == "assistant" and (calls := _calls(message, index)):
+            names |= {call["id"]: call["function"]["name"] for call in calls}
+            converted["tool_calls"] = calls
         elif role in {"tool", "function"}:
-            converted = _tool_result(message, content, names)
+            converted = _tool_result(message, converted["content"], names)
         elif role == "developer" and not keep_developer:
-            converted = {"role": "system", "content": content}
-        else:
-            converted = {"role": role, "content": content}
+            converted["role"] = "system"
         messages.append(converted)
     return TemplateInput(messages, _tools(body))
 
@@ -86,11 +74,6 @@ def supports_developer(chat_template: str | None) -> bool:
 
 def render(tokenizer: Any, given: TemplateInput, *, add_generation_prompt: bool) -> str:
     """Return the rendered chat, which is the input of the model.
-
-    Args:
-        tokenizer: A Hugging Face tokenizer with a chat template.
-        given: The conversation.
-        add_generation_prompt: Whether to append the start of an assistant message.
 
     Raises:
         jinja2.TemplateError: The template rejects the chat, for example because of two

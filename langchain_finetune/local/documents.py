@@ -91,13 +91,7 @@ def open_records(path: Path) -> Database:
 
 
 class Table(Generic[R]):
-    """Documents of one kind, in the order in which they were made.
-
-    Args:
-        database: Where they are kept.
-        name: Name of the table, one of those that the migrations make.
-        model: What a document is.
-    """
+    """Documents of one kind in a table of the migrations, in the order in which they were made."""
 
     def __init__(self, database: Database, name: str, model: type[R]) -> None:
         self._database = database

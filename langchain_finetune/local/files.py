@@ -32,12 +32,7 @@ class FileRecord(Record):
 
 
 class Files:
-    """The engine's files.
-
-    Args:
-        database: Database of the records.
-        folder: Folder of the contents; created if missing.
-    """
+    """The engine's files, in a folder that is created if missing."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -53,11 +48,7 @@ class Files:
                 fresh.unlink()
 
     async def upload(self, source: IO[bytes], filename: str) -> FileRecord:
-        """Store a training file.
-
-        Args:
-            source: Its content, which is read in a thread.
-            filename: The client's name of the file; never used as a path.
+        """Store a training file; the client's name of it is never used as a path.
 
         Raises:
             ApiError: 400 if it is empty.

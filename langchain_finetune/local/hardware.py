@@ -125,11 +125,7 @@ COPIES = 8
 
 
 def require_space(home: Path, base: Path | str) -> None:
-    """Refuse a training for which there is not enough disk space.
-
-    Args:
-        home: A folder on the disk.
-        base: The base model's folder, or its Hub id, whose size is unknown.
+    """Refuse a training for which the home's disk lacks space; a Hub model's size is unknown.
 
     Raises:
         ApiError: 400 with the code `insufficient_disk_space`.

@@ -108,13 +108,7 @@ def run_http_server(
 ) -> None:
     """Serve an application until SIGTERM or SIGINT; its address is in `engine.json`.
 
-    Args:
-        app: The application.
-        home: The engine's home.
-        log_file: File of the log; by default stderr.
-        loopback: Endpoint and socket for programs on this machine.
-        public: Endpoint and socket for other machines, if any.
-        on_start: Called with the loopback URL once the engine is ready.
+    `on_start` is called with the loopback URL once the engine is ready.
 
     Raises:
         EngineError: The application failed to start.

@@ -18,13 +18,10 @@ ADAPTER = "adapter"
 
 
 class FineTuned(Record):
-    """A fine-tuned model; `id` is its name.
+    """A fine-tuned model, whose `id` is its name, and the base of its first job.
 
-    Attributes:
-        job: Id of the job that trained it.
-        base: Name of the base of its first job, such as `nano`.
-        step: Step of a checkpoint; None for the job's model.
-        adapts: Base of its LoRA adapter; None if it was trained on a fine-tuned model.
+    `step` is set for checkpoints only. `adapts` is the base of its LoRA adapter; None if it was
+    trained on a fine-tuned model.
     """
 
     job: str
@@ -40,27 +37,14 @@ class FineTuned(Record):
 
 @dataclass(frozen=True)
 class Adapter:
-    """The LoRA adapter of a fine-tuned model.
-
-    Attributes:
-        folder: Its folder, in PEFT's format.
-        base: Name of its base model.
-    """
+    """The LoRA adapter of a fine-tuned model in PEFT's format, and the name of its base."""
 
     folder: Path
     base: str
 
 
 class Models:
-    """The engine's models by name.
-
-    Args:
-        database: Database of the fine-tuned models.
-        folder: Folder of their weights; created if missing.
-        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`.
-        resolve_base: Returns the folder or Hub id of a base model, or raises `ApiError`; may take
-            seconds.
-    """
+    """The engine's models by name; `resolve_base` may take seconds."""
 
     def __init__(
         self,
@@ -78,11 +62,7 @@ class Models:
         self._started_at = now()
 
     def sweep(self, jobs: Container[str]) -> None:
-        """Remove folders of models that an engine did not register before it was killed.
-
-        Args:
-            jobs: Ids of this engine's jobs; folders of other jobs are kept.
-        """
+        """Remove these jobs' models that a killed engine did not register; keep other folders."""
         known = {tuned.folder for tuned in self._table.all()}
         for folder in self._folder.iterdir():
             if folder.name not in known and folder.name.partition("-step-")[0] in jobs:
@@ -131,17 +111,7 @@ class Models:
         return Adapter(folder, tuned.adapts) if folder.is_dir() else None
 
     def keep(self, folder: Path, *, job: str, model: str, suffix: str | None) -> str:
-        """Register a trained model and return its name.
-
-        Args:
-            folder: Its folder, on the same disk, which is moved.
-            job: Id of the job.
-            model: Name of the model that was fine-tuned.
-            suffix: The user's suffix of the name.
-
-        Returns:
-            A name such as `ft:nano:local:my-bot:Ab3dEf9h`.
-        """
+        """Move a job's trained model here, from the same disk; return its name (`model_name`)."""
         base = self.base_of(model)
         name = model_name(base, suffix=suffix, job=job)
         of = self.target(model)
@@ -150,16 +120,7 @@ class Models:
         return self._register(folder, tuned)
 
     def keep_checkpoint(self, folder: Path, *, model: str, step: int) -> str:
-        """Register a checkpoint and return its name.
-
-        Args:
-            folder: Its folder, on the same disk, which is moved.
-            model: Name of the job's fine-tuned model.
-            step: Step of the checkpoint.
-
-        Returns:
-            A name such as `ft:nano:local:my-bot:Ab3dEf9h:ckpt-step-20`.
-        """
+        """Move a checkpoint here; return its name, which ends in `:ckpt-step-20` at step 20."""
         tuned = self._table.get(model)
         assert tuned
         name = f"{model}:ckpt-step-{step}"

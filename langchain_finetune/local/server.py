@@ -16,12 +16,7 @@ from filelock import FileLock, Timeout
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
-from langchain_finetune.local.addresses import (
-    LOOPBACK,
-    Certificate,
-    Endpoint,
-    choose_endpoints,
-)
+from langchain_finetune.local.addresses import LOOPBACK, Certificate, Endpoint, choose_endpoints
 
 ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
 """Other names of models, `a=b,c=d`; as `serve --alias`."""
@@ -67,27 +62,11 @@ def serve(
 ) -> None:
     """Run an engine until SIGTERM or SIGINT.
 
-    Args:
-        home: Folder of its state; by default `home_path()`.
-        host: Address to listen on. A public one requires a certificate or `insecure_public`;
-            programs on this machine then use a separate loopback address, without TLS.
-        port: Port to listen on; 0 picks the port of the previous run if it is free, so that
-            existing models keep their address, or any free one. The loopback address is in
-            `engine.json`, both addresses are in the log.
-        aliases: Aliases of models, such as `{"gpt-3.5-turbo": "nano"}`, in addition to
-            `$LANGCHAIN_FINETUNE_ALIASES` (`a=b,c=d`).
-        model_memory: Memory limit of loaded models, such as `4GB`; by default
-            `$LANGCHAIN_FINETUNE_MODEL_MEMORY`, or half of the available memory.
-        upstream: URL of a server that generates the answers; by default
-            `$LANGCHAIN_FINETUNE_UPSTREAM`, or the engine itself.
-        upstream_models: Names of models at the upstream by their names here, in addition to
-            `$LANGCHAIN_FINETUNE_UPSTREAM_MODELS` (`a=b,c=d`).
-        log_file: File of the log; by default stderr.
-        on_start: Called with the loopback URL once the engine is ready.
-        certificate: TLS certificate of the public address.
-        insecure_public: Listen publicly without TLS: others can read the key and chats in
-            transit.
-        **parts: Passed on to `create_app`, for tests.
+    A public host requires a certificate or `insecure_public`; programs on this machine then use a
+    separate loopback address, without TLS. Port 0 picks the port of the previous run if it is free,
+    so that existing models keep their address. Aliases and upstream models are in addition to those
+    of the environment. `on_start` is called with the loopback URL once the engine is ready; `parts`
+    are passed on to `create_app`, for tests.
 
     Raises:
         AnotherEngineError: Another engine is running on this home.
@@ -155,9 +134,7 @@ def parse_aliases(given: Iterable[str]) -> dict[str, str]:
         EngineError: An alias is malformed.
     """
     aliases = {}
-    for alias in given:
-        if not alias.strip():
-            continue
+    for alias in filter(str.strip, given):
         name, _, target = (part.strip() for part in alias.partition("="))
         if not name or not target:
             raise EngineError(f"An alias must have the form name=model, not {alias!r}.")

@@ -48,13 +48,7 @@ class PartRecord(Record):
 
 
 class Uploads:
-    """Uploads in parts.
-
-    Args:
-        database: Database of the records.
-        folder: Folder of the parts; created if missing.
-        files: Receives the completed files.
-    """
+    """Uploads in parts; `files` receives the completed ones."""
 
     def __init__(self, database: Database, folder: Path, files: Files) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -72,12 +72,7 @@ def session_token(headers: Headers) -> str | None:
 
 
 def csrf_error(scope: Scope, headers: Headers) -> str | None:
-    """Return why a browser's request is refused, or None if it is allowed.
-
-    Args:
-        scope: The request; `server` is the address that it was sent to.
-        headers: Its headers.
-    """
+    """Return why a browser's request is refused, or None if it is allowed."""
     host = headers.get("host", "")
     if not _is_served(host, scope, headers):
         # Prevents DNS rebinding: any name may resolve to this machine.

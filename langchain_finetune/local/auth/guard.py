@@ -41,14 +41,9 @@ Render = Callable[..., Response]
 class Guard:
     """ASGI middleware that refuses unauthorized and oversized requests.
 
-    The API requires the key. The page requires a session, which also gives its scripts access to
-    `/v1`; requests with a session are checked for their origin.
-
-    Args:
-        app: The wrapped application.
-        key: The key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith).
-        sessions: Sessions of the page.
-        render: Renders error pages.
+    The API requires the key, as `Authorization: Bearer` (OpenAI) or `X-API-Key` (LangSmith). The
+    page requires a session, which also gives its scripts access to `/v1`; requests with a session
+    are checked for their origin.
     """
 
     def __init__(
@@ -99,7 +94,8 @@ class Guard:
             return self._error(scope, ApiError(401, "The session has ended. Sign in again."))
         if headers.get("sec-fetch-site") == "cross-site":
             # A link on another site: browsers send the cookie only when this page redirects.
-            return self._render(Request(scope), "same_site_redirect.html", target=_target(scope))
+            target = URL(path=quote(scope["path"]), query=scope["query_string"].decode("latin-1"))
+            return self._render(Request(scope), "same_site_redirect.html", target=str(target))
         # Without the query, which may contain a filter with users' text.
         target = URL(csrf.SIGN_IN).include_query_params(next=scope["path"])
         return RedirectResponse(str(target), 303)
@@ -118,12 +114,7 @@ class Guard:
 
 
 def install_error_handlers(app: FastAPI, render: Render) -> None:
-    """Return all errors of an application in OpenAI's format, or as pages to browsers.
-
-    Args:
-        app: The application.
-        render: Renders the pages.
-    """
+    """Return all errors of an application in OpenAI's format, or as pages to browsers."""
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
@@ -182,12 +173,6 @@ def _error_response(request: Request, error: ApiError, render: Render) -> Respon
     if csrf.expects_page(request.url.path, request.headers):
         return render(request, "error.html", status=error.status, message=error.message)
     return JSONResponse(error.body(), error.status)
-
-
-def _target(scope: Scope) -> str:
-    """Return the requested path and query."""
-    query = scope["query_string"].decode("latin-1")
-    return str(URL(path=quote(scope["path"]), query=query))
 
 
 def _with_page_headers(send: Send) -> Send:

@@ -18,12 +18,9 @@ _MAX_KEPT = 200
 
 @dataclass
 class Session:
-    """A browser that is signed in.
+    """A browser that is signed in, with its cookie's value and the time of its last request.
 
-    Attributes:
-        token: Value of its cookie.
-        used_at: Time of its last request.
-        notices: Notices for its next page, as kind and text; they must not appear in URLs.
+    `notices` are for its next page, as kind and text; they must not appear in URLs.
     """
 
     token: str
@@ -32,11 +29,7 @@ class Session:
 
 
 class PageSessions:
-    """Sessions and tickets of an engine, only in memory. Thread-safe.
-
-    Args:
-        clock: A monotonic clock in seconds.
-    """
+    """Sessions and tickets of an engine, only in memory. Thread-safe; the clock is monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

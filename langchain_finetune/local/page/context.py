@@ -12,16 +12,7 @@ from langchain_finetune.local.serving.backend import Chat
 
 @dataclass(frozen=True)
 class EngineParts:
-    """Parts of an engine. All but `chats` must be used in the event loop's thread.
-
-    Attributes:
-        queue: Runs, cancels, pauses and resumes jobs.
-        journal: Records of the jobs.
-        files: Training files and results.
-        models: Base models and fine-tuned models.
-        chats: Answers chat completions.
-        home: Home of the engine.
-    """
+    """Parts of an engine. All but `chats` must be used in the event loop's thread."""
 
     queue: JobQueue
     journal: Journal

@@ -35,13 +35,7 @@ def set_vote(store: RunStore, run: Mapping[str, Any], vote: Vote) -> None:
 def set_correction(
     store: RunStore, run: Mapping[str, Any], answer: Mapping[str, Any] | None
 ) -> None:
-    """Correct a run's answer; None removes the correction.
-
-    Args:
-        store: Store of the feedback.
-        run: The run's row.
-        answer: A message in OpenAI's format.
-    """
+    """Correct a run's answer by a message in OpenAI's format; None removes the correction."""
     _set(store, run, CORRECTION_KEY, "correction", answer)
 
 
@@ -98,12 +92,9 @@ class CorrectionError(Exception):
 
 
 class CorrectionForm(BaseModel):
-    """The form that corrects an answer.
+    """The form that corrects an answer, or with `undo`, removes the correction.
 
-    Attributes:
-        text: Text of the correct answer.
-        calls: Its tool calls as JSON, such as `[{"name": "f", "arguments": {"x": 1}}]`, or "".
-        undo: Whether to remove the correction.
+    `calls` is JSON, such as `[{"name": "f", "arguments": {"x": 1}}]`, or "".
     """
 
     text: str = ""

@@ -44,11 +44,7 @@ _LATER = "to be made"
 
 
 class FormError(Exception):
-    """A form with mistakes.
-
-    Attributes:
-        errors: Sentences by the name of their field; an empty name is for the whole form.
-    """
+    """Mistakes in a form: sentences by their field; an empty name is for the whole form."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -57,13 +53,9 @@ class FormError(Exception):
 
 @dataclass(frozen=True)
 class JobForm:
-    """A form that can become a job, once its files are there.
+    """A form that can become a job; files that are still to be made have no id yet.
 
-    Attributes:
-        source: Whether examples come from a dataset or from a file.
-        source_id: Its id.
-        share: Part of the dataset, from 0 to 1, that validates.
-        request: The job; files that are still to be made have no id yet.
+    `share` is the part of the dataset, from 0 to 1, that validates.
     """
 
     source: Literal["dataset", "file"]
@@ -73,10 +65,7 @@ class JobForm:
 
 
 def read_job_form(given: Mapping[str, str]) -> JobForm:
-    """Read the fields of the form.
-
-    Args:
-        given: The fields as they were sent: `FIELDS`, and `token`.
+    """Read the form's `FIELDS` and `token`, as they were sent.
 
     Raises:
         FormError: A field is missing or wrong.

@@ -3,19 +3,13 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from langchain_finetune.local.jobs.schemas import ENDED, JobRecord, JobState
 from langchain_finetune.methods import Hyperparameters
 
-STATUS_WORDS: Mapping[JobState, str] = {
-    "validating_files": "checking files",
-    "queued": "queued",
-    "running": "running",
-    "paused": "paused",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "cancelled": "cancelled",
+STATUS_WORDS = {state: state for state in get_args(JobState)} | {
+    "validating_files": "checking files"
 }
 
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))

@@ -36,12 +36,7 @@ _CURVES = {"train_loss": "training", "valid_loss": "validation"}
 
 @dataclass(frozen=True)
 class Tick:
-    """A tick of an axis.
-
-    Attributes:
-        position: Percent from the left, or pixels from the top.
-        label: Its value.
-    """
+    """A tick of an axis, at a percentage from the left or at pixels from the top."""
 
     position: float
     label: str
@@ -49,16 +44,9 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve.
+    """A curve: an SVG polyline in a box of `WIDTH` x `HEIGHT`, its latest and its lowest value.
 
-    Attributes:
-        name: `training` or `validation`.
-        points: Points of an SVG polyline, in a box of `WIDTH` x `HEIGHT`.
-        dots: Points as percent from the left, pixels from the top, and a label; empty if there
-            are too many.
-        last: The latest value.
-        lowest: The lowest value.
-        lowest_step: The step of the lowest value.
+    `dots` are percent from the left, pixels from the top and a label; none if too many.
     """
 
     name: str
@@ -71,16 +59,10 @@ class Line:
 
 @dataclass(frozen=True)
 class LossPlot:
-    """Geometry of a plot.
+    """Geometry of a plot; ticks `across` are steps, those `down` are losses, from the bottom up.
 
-    Attributes:
-        lines: The curves; training first.
-        across: Ticks of the horizontal axis, the steps.
-        down: Ticks of the vertical axis, the loss, from the bottom up.
-        unit: Unit of the loss, and the type of the axis.
-        summary: Description of the plot for screen readers.
-        rows: Step, training loss and validation loss; "" if not measured.
-        thinned: Whether `rows` omits steps.
+    `summary` is for screen readers. `rows` are step, training and validation loss, "" if not
+    measured; `thinned` says whether steps are left out.
     """
 
     lines: list[Line]
@@ -93,11 +75,7 @@ class LossPlot:
 
 
 def loss_plot(metrics: Sequence[Mapping[str, Any]], method: Method) -> LossPlot | None:
-    """Return the plot of a job, or None if there are no values yet.
-
-    Args:
-        metrics: Metrics of the steps, as returned by `Journal.metrics`.
-        method: The training method.
+    """Return the plot of a job from `Journal.metrics`, or None if there are no values yet.
 
     Example:
         >>> loss_plot([{"step": 1, "train_loss": 2.0, "total_steps": 4}], "supervised").summary

@@ -34,14 +34,7 @@ class ShownPart:
 
 @dataclass(frozen=True)
 class ShownMessage:
-    """A message as the page shows it.
-
-    Attributes:
-        role: `user`, `assistant`, `system`, `tool`, ...
-        parts: Parts of its content.
-        calls: Its tool calls.
-        name: Name of its author, or "".
-    """
+    """A message as the page shows it; `name` is that of its author, or ""."""
 
     role: str
     parts: list[ShownPart]

@@ -35,14 +35,10 @@ _UNANSWERED = frozenset({"errored_run", "pending_run", "no_answer"})
 
 @dataclass(eq=False)
 class Column:
-    """A model and its conversation.
+    """A model and its conversation; the name of the model is empty if the column is unused.
 
-    Attributes:
-        model: Name of the model; empty if the column is unused.
-        messages: The conversation.
-        results: Results of the open tool calls as typed, in their order.
-        error: Why the model has not answered.
-        note: A remark on the last answer.
+    `results` are those of the open tool calls as typed, in their order; `error` says why the model
+    has not answered, `note` is a remark on the last answer.
     """
 
     model: str = ""
@@ -69,15 +65,9 @@ class Column:
 
 @dataclass
 class Playground:
-    """State of the playground.
+    """State of the playground, with `MAX_MODELS` columns; tools and settings are as typed.
 
-    Attributes:
-        columns: `MAX_MODELS` columns.
-        system: The system prompt.
-        tools: The tools as typed: a JSON list.
-        message: The next user message.
-        settings: `temperature`, `max_tokens` and `seed` as typed.
-        errors: Error messages by field; "" is the whole form.
+    `message` is the next user message; `errors` are by field, "" is the whole form.
     """
 
     columns: list[Column]
@@ -161,10 +151,7 @@ class Playground:
 
 
 def read_playground(form: Mapping[str, Sequence[str]]) -> Playground:
-    """Return the state that a form contains.
-
-    Args:
-        form: Values of each field.
+    """Return the state that a form contains, from the values of each field.
 
     Raises:
         ApiError: 400 if a conversation is malformed, which the page itself never sends.
@@ -192,12 +179,7 @@ def read_playground(form: Mapping[str, Sequence[str]]) -> Playground:
 
 
 def append_answer(column: Column, body: Mapping[str, Any]) -> None:
-    """Append a model's answer to its conversation.
-
-    Args:
-        column: The conversation.
-        body: The chat completion.
-    """
+    """Append the answer of a chat completion to a conversation."""
     choice = body["choices"][0]
     message = {name: choice["message"].get(name) for name in _KEPT_FIELDS}
     column.messages.append({name: value for name, value in message.items() if value is not None})
@@ -256,10 +238,6 @@ def _unix_lines(text: str) -> str:
 
 def playground_of_run(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
     """Return a playground with the request of a run, its last question not yet sent.
-
-    Args:
-        row: The run's row, with `inputs`, `outputs` and `extra` as JSON.
-        models: Names of the models.
 
     Raises:
         ApiError: 400 if the run does not contain a chat.

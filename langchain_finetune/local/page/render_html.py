@@ -33,15 +33,7 @@ _TEMPLATES.filters.update(FILTERS)
 def render_page(
     request: Request, template: str, *, section: str = "", status: int = 200, **values: Any
 ) -> Response:
-    """Return a page, with the pending notices of the session.
-
-    Args:
-        request: The request; its session, if any, is in `request.state.session`.
-        template: Name of a template that extends `base.html`.
-        section: The page's section in `NAVIGATION`.
-        status: HTTP status of the response.
-        **values: Variables of the template.
-    """
+    """Return a page of a template that extends `base.html`, with the pending notices."""
     session = session_of(request)
     notices: list[tuple[str, str]] = []
     if session is not None:
@@ -71,13 +63,7 @@ def redirect(
 ) -> Response:
     """Return a redirect after a form, so that reloading the page does not send the form again.
 
-    Args:
-        request: The request that sent the form.
-        path: Path of the next page.
-        notice: A notice for the next page.
-        failed: Whether the notice reports a failure.
-        to_referer: Whether to return to the form's own page, if it is known.
-        anchor: Id of an element of the next page.
+    The notice is for the next page: `path`, or the form's own page with `to_referer`.
     """
     if notice:
         add_notice(request, notice, failed=failed)

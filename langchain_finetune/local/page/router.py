@@ -33,15 +33,7 @@ class _Assets(StaticFiles):
 def add_page(
     app: FastAPI, store: RunStore, sessions: PageSessions, key: SecretStr, engine: EngineParts
 ) -> None:
-    """Add the page to an application; the guard requires a session for most of its routes.
-
-    Args:
-        app: The application.
-        store: Runs, feedback and datasets.
-        sessions: The sessions that the guard checks.
-        key: The key to sign in with.
-        engine: Parts of the engine.
-    """
+    """Add the page to an application; the guard requires a session for most of its routes."""
     assets = _Assets(packages=[("langchain_finetune.local.page", "static")])
     app.mount(STATIC.rstrip("/"), assets)
     router = APIRouter(include_in_schema=False)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
@@ -32,11 +31,8 @@ from langchain_finetune.sessions import (
 def run_examples(row: Mapping[str, Any], correction: Any = None) -> list[dict[str, Any]]:
     """Return an example, `{"inputs", "outputs", "source_run_id"}`, for each answer of a run.
 
-    The dataset loader reads them as the run loader reads the run itself.
-
-    Args:
-        row: The run's row.
-        correction: The corrected answer, as stored in feedback; None keeps the answer.
+    The dataset loader reads them as the run loader reads the run itself. A correction, as stored in
+    feedback, replaces the answer.
 
     Raises:
         UnreadableChatError: The run cannot become an example.
@@ -65,53 +61,31 @@ def _example(session: FineTuningSession) -> dict[str, Any]:
     return {"inputs": {"messages": sent, **settings}, "outputs": {"message": answer}}
 
 
-@dataclass
-class NewExamples:
-    """Examples from selected runs.
-
-    Attributes:
-        examples: The examples, one for each answer of a model.
-        skipped: Runs that cannot become examples, and why.
-    """
-
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[Skip] = field(default_factory=list)
-
-
-def examples_of(store: RunStore, run_ids: Iterable[str]) -> NewExamples:
-    """Return examples from runs.
+def examples_of(store: RunStore, run_ids: Iterable[str]) -> tuple[list[dict[str, Any]], list[Skip]]:
+    """Return examples from runs, one for each answer of a model, and the runs that have none.
 
     A run that is not a model call is represented by the last model call within it. If the answer
     was corrected, the example ends with the correction.
-
-    Args:
-        store: Store of the runs.
-        run_ids: Ids of the runs.
     """
-    new = NewExamples()
+    examples: list[dict[str, Any]] = []
+    skipped: list[Skip] = []
     for run_id in dict.fromkeys(run_ids):
         name = run_id
         try:
             run = store.runs.get(run_id).row
             name = f"{run['name']} ({run_id[-8:]})"
-            for example in readable(name, partial(_examples, store, run), new.skipped.append):
-                if example not in new.examples:
-                    new.examples.append(example)
+            for example in readable(name, partial(_examples, store, run), skipped.append):
+                if example not in examples:
+                    examples.append(example)
         except ApiError as error:
-            new.skipped.append(Skip(name, "unknown_run", str(error)))
-    return new
+            skipped.append(Skip(name, "unknown_run", str(error)))
+    return examples, skipped
 
 
 def add_examples(
     store: RunStore, examples: Iterable[dict[str, Any]], dataset: Mapping[str, Any]
 ) -> None:
-    """Add examples to a dataset, replacing earlier ones of the same runs.
-
-    Args:
-        store: Store of the dataset.
-        examples: The examples.
-        dataset: The dataset as returned by `Datasets.get`.
-    """
+    """Add examples to a dataset, replacing earlier ones of the same runs."""
     changes = []
     answers: Counter[str] = Counter()
     for example in examples:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import any_of
@@ -29,7 +29,7 @@ KINDS = {
 STATES = {"": "Any", "success": "Succeeded", "error": "Failed", "pending": "Pending"}
 
 _COLUMNS = ["inputs", "outputs", "extra", "feedback_stats"]
-_MODEL = "ls_model_name"
+_MODEL = '"ls_model_name"'
 """Metadata key of the model, set by LangChain's tracer and langsmith's wrappers."""
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000)]
@@ -38,20 +38,9 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_00
 class RunFilter(BaseModel):
     """Fields of the filter form; empty fields do not filter.
 
-    Attributes:
-        project: Id of a project.
-        kind: One of `KINDS`.
-        name: Part of the run's name.
-        model: Part of the name of its model; for a whole trace, of any model that it called.
-        status: One of `STATES`.
-        feedback_key: Key of feedback on the run, or on the root of its trace.
-        at_least: Minimum score of that feedback.
-        at_most: Maximum score of that feedback.
-        filter: A condition in LangSmith's filter language.
-        after: Cursor of the previous page.
+    Feedback is on the run, or on the root of its trace. `filter` is in LangSmith's filter language;
+    `after` is the cursor of the previous page.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     project: _Text = ""
     kind: _Text = TRACES
@@ -67,11 +56,7 @@ class RunFilter(BaseModel):
     @property
     def is_empty(self) -> bool:
         """Whether there are no conditions other than project and kind."""
-        return not any(
-            value
-            for name, value in self.model_dump().items()
-            if name not in {"project", "kind", "after"}
-        )
+        return not any(self.model_dump(exclude={"project", "kind", "after"}).values())
 
     def address(self, **changes: str) -> str:
         """Return the URL of the list with these fields, some of them changed."""
@@ -79,10 +64,7 @@ class RunFilter(BaseModel):
         return "/?" + urlencode({name: value for name, value in fields.items() if value})
 
     def query(self, project_ids: Sequence[str]) -> RunSearch:
-        """Return the query of the store.
-
-        Args:
-            project_ids: Ids of all projects.
+        """Return the query of the store, over all these projects unless one is chosen.
 
         Raises:
             FieldError: A field is invalid.
@@ -99,15 +81,18 @@ class RunFilter(BaseModel):
         if self.after:
             body["cursor"] = self.after
         if self.model:
-            model = (
-                f"and(eq(metadata_key, {_quoted(_MODEL)}), {_has('metadata_value', self.model)})"
-            )
+            model = _all([f"eq(metadata_key, {_MODEL})", _has("metadata_value", self.model)])
             # The model is in the metadata of model calls, not of a trace's root.
             body["filter" if self.kind == "llm" else "tree_filter"] = model
         if self.filter:
             # On its own, to attribute errors to the field.
             _query({**body, "filter": self.filter}, "filter")
-        conditions = [body.pop("filter", ""), *self._conditions(), self.filter]
+        conditions = [
+            body.pop("filter", ""),
+            _has("name", self.name) if self.name else "",
+            f"eq(status, {_quoted(self.status)})" if self.status else "",
+            self.filter,
+        ]
         feedback = self._feedback()
         queries = [_query({**body, "filter": _all([*conditions, feedback])})]
         if feedback:
@@ -115,17 +100,10 @@ class RunFilter(BaseModel):
             queries.append(_query({**body, "filter": _all(conditions), "trace_filter": feedback}))
         return dataclasses.replace(queries[0], where=any_of(each.where for each in queries))
 
-    def _conditions(self) -> Iterator[str]:
-        if self.name:
-            yield _has("name", self.name)
-        if self.status:
-            yield f"eq(status, {_quoted(self.status)})"
-
     def _feedback(self) -> str:
         """Return the condition on feedback; all parts must hold for the same feedback."""
-        conditions = (
-            [f"eq(feedback_key, {_quoted(self.feedback_key)})"] if self.feedback_key else []
-        )
+        key = self.feedback_key
+        conditions = [f"eq(feedback_key, {_quoted(key)})"] if key else []
         for name, comparator in (("at_least", "gte"), ("at_most", "lte")):
             if text := getattr(self, name):
                 conditions.append(f"{comparator}(feedback_score, {_number(text, name)})")

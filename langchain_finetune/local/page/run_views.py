@@ -24,22 +24,12 @@ RunRow = Mapping[str, Any]
 _MAX_TRACE_RUNS = 100
 """Maximum number of runs that are read from a trace."""
 
-_EMPTY_ANSWER = {
-    "error": None,
-    "status": "success",
-    "outputs": {"role": "assistant", "content": ""},
-}
-
 
 @dataclass(frozen=True)
 class RunChat:
-    """The chat of a run.
+    """The chat of a run: request, answers (one for each choice), and settings such as `tools`.
 
-    Attributes:
-        sent: Messages of the request.
-        answers: Messages of the response; several if several choices were requested.
-        settings: Other fields of the request, such as `tools`.
-        skipped: Why loaders skip the run; None if they can read it.
+    `skipped` says why loaders skip the run; None if they can read it.
     """
 
     sent: list[ShownMessage] = field(default_factory=list)
@@ -49,11 +39,7 @@ class RunChat:
 
 
 def run_of(row: RunRow) -> dict[str, Any]:
-    """Return a run's JSON in the format of the loaders.
-
-    Args:
-        row: The run's row, with `inputs`, `outputs` and `extra` as JSON.
-    """
+    """Return a run's JSON in the format of the loaders."""
     run = {name: row.get(name) for name in ("id", "trace_id", "run_type", "status", "error")}
     return run | {name: field_of(row, name) for name in ("inputs", "outputs", "extra")}
 
@@ -78,7 +64,8 @@ def run_chat(row: RunRow) -> RunChat:
 
 def with_empty_answer(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run that failed or is pending such that loaders can read its request."""
-    return {**run, **_EMPTY_ANSWER}
+    answer = {"role": "assistant", "content": ""}
+    return {**run, "error": None, "status": "success", "outputs": answer}
 
 
 def field_of(row: RunRow, name: str) -> Mapping[str, Any]:
@@ -134,16 +121,9 @@ class FeedbackTag:
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run in a list.
+    """A run in a list: models it called, summaries of question and answer, and tokens if known.
 
-    Attributes:
-        row: The run's row.
-        model: Names of the models that the run called.
-        question: Summary of the last user message, or of the inputs.
-        answer: Summary of the answer, or the error.
-        tokens: Total tokens of its model calls, or None if unknown.
-        tags: Summaries of its feedback.
-        vote: The vote on this page: `like`, `dislike` or "".
+    `tags` summarize its feedback; `vote` is that of this page: `like`, `dislike` or "".
     """
 
     row: RunRow
@@ -212,12 +192,7 @@ def model_of(row: RunRow) -> str:
 
 
 def feedback_tags(stats: Mapping[str, Any] | None, vote: str = "") -> list[FeedbackTag]:
-    """Return summaries of a run's feedback.
-
-    Args:
-        stats: The run's `feedback_stats`: counts and means by key.
-        vote: The vote on this page, which its buttons show.
-    """
+    """Return summaries of a run's `feedback_stats`, without the vote that its buttons show."""
     tags = []
     for key, stat in sorted((stats or {}).items()):
         if vote and key == SCORE_KEY and stat["n"] == 1:

@@ -14,10 +14,9 @@ _NONE = "-"
 
 
 def format_time(value: int | str | None) -> Markup:
-    """Return a time in UTC as HTML; the page's script converts it to local time.
+    """Return a time, microseconds since 1970 or ISO 8601, in UTC as HTML.
 
-    Args:
-        value: Microseconds since 1970, or ISO 8601.
+    The page's script converts it to local time.
     """
     moment = micros(value) if isinstance(value, str) else value
     if moment is None:

@@ -26,12 +26,7 @@ _IN_MEMORY = 2**20
 
 
 async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobRecord:
-    """Make the files of a job, and take it on.
-
-    Args:
-        engine: What trains.
-        store: Has the dataset.
-        form: The job.
+    """Make the files of a job from a form and its dataset, and start it.
 
     Raises:
         ApiError: Something can't be trained on; no file and no job was made.
@@ -87,13 +82,9 @@ async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobR
 
 
 def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes], list[bytes]]:
-    """Split lines into those to train on and those to validate with.
+    """Split lines, with the ids of their examples, into those to train on and to validate with.
 
     The ids decide: the same set is split the same way each time, whatever its order.
-
-    Args:
-        lines: Ids of examples, and their lines.
-        share: Part that validates, from 0 to 1.
 
     Raises:
         ApiError: 400 where one of the sides would be empty.

@@ -48,18 +48,18 @@ def create_datasets_router(store: RunStore) -> APIRouter:
             return redirect(request, "/", error, failed=True, to_referer=True)
         run_ids = [uuid_text(each, "run") or "" for each in run or []]
         target = store.datasets.get(uuid_text(dataset, "dataset") or "") if dataset else None
-        new = examples_of(store, run_ids)
-        if new.examples:
+        examples, skipped = examples_of(store, run_ids)
+        if examples:
             if target is None:
                 try:
                     target = store.datasets.create({"name": new_name.strip(), "data_type": "kv"})
                 except ApiError as invalid_name:
                     message = invalid_name.message
                     return redirect(request, "/", message, failed=True, to_referer=True)
-            add_examples(store, new.examples, target)
-            count = f"{len(new.examples)} example{'' if len(new.examples) == 1 else 's'}"
+            add_examples(store, examples, target)
+            count = f"{len(examples)} example{'' if len(examples) == 1 else 's'}"
             add_notice(request, f"Added {count} to the dataset {target['name']}.")
-        for skip in new.skipped:
+        for skip in skipped:
             reason = f"{skip.reason.rstrip('.')} ({skip.code})"
             add_notice(request, f"{skip.id} cannot become an example: {reason}.", failed=True)
         if target is None:

@@ -9,17 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.schemas import JobRecord
+from langchain_finetune.local.page import job_form
 from langchain_finetune.local.page.context import EngineParts
-from langchain_finetune.local.page.job_form import (
-    FIELDS,
-    HYPERPARAMETERS,
-    MOST_SHARE,
-    TOKEN_KEY,
-    FormError,
-    errors_of,
-    job_key,
-    read_job_form,
-)
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.training_data import start_job
 from langchain_finetune.local.store import RunStore
@@ -30,12 +21,7 @@ _PATH = "/ui/jobs/new"
 
 
 def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
-    """Return the page that starts jobs.
-
-    Args:
-        engine: What trains.
-        store: Its datasets can be trained on.
-    """
+    """Return the page that starts jobs."""
     router = APIRouter()
     one_at_a_time = asyncio.Lock()
 
@@ -55,18 +41,18 @@ def create_job_form_pages(engine: EngineParts, store: RunStore) -> APIRouter:
             # A second click waits here until the first has made the job, and then finds it.
             async with one_at_a_time:
                 job = _made_before(engine, given)
-                job = job or await start_job(engine, store, read_job_form(given))
-        except FormError as error:
+                job = job or await start_job(engine, store, job_form.read_job_form(given))
+        except job_form.FormError as error:
             return await _form(engine, store, request, given, error.errors)
         except ApiError as error:
-            return await _form(engine, store, request, given, errors_of(error, given))
+            return await _form(engine, store, request, given, job_form.errors_of(error, given))
         return redirect(request, f"/ui/jobs/{job.id}")
 
     return router
 
 
 def _made_before(engine: EngineParts, given: dict[str, str]) -> JobRecord | None:
-    metadata = {TOKEN_KEY: job_key(given)}
+    metadata = {job_form.TOKEN_KEY: job_form.job_key(given)}
     found = engine.journal.page(limit=1, after=None, metadata=metadata).records
     return found[0] if found else None
 
@@ -93,7 +79,7 @@ async def _form(
         limit=_MOST_CHOICES, after=None, purpose="fine-tune", ascending=False
     )
     names = [card["id"] for card in engine.models.cards()]
-    shown = dict.fromkeys((*FIELDS, "token"), "") | {"method": "supervised"} | values
+    shown = dict.fromkeys((*job_form.FIELDS, "token"), "") | {"method": "supervised"} | values
     shown["token"] = shown["token"] or secrets.token_urlsafe(16)
     if shown["model"] and shown["model"] not in names:
         # It is from the address, or from an earlier attempt.
@@ -110,7 +96,7 @@ async def _form(
         models=names,
         methods=METHODS.values(),
         hyperparameters=[
-            (name, Hyperparameters.model_fields[name].title) for name in HYPERPARAMETERS
+            (name, Hyperparameters.model_fields[name].title) for name in job_form.HYPERPARAMETERS
         ],
-        most_share=MOST_SHARE,
+        most_share=job_form.MOST_SHARE,
     )

@@ -8,17 +8,8 @@ from fastapi.responses import HTMLResponse
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.schemas import ENDED, JobRecord
+from langchain_finetune.local.page import job_views
 from langchain_finetune.local.page.context import EngineParts
-from langchain_finetune.local.page.job_views import (
-    STATUS_WORDS,
-    JobProgressView,
-    actions,
-    age,
-    progress,
-    results_csv,
-    settings,
-    time_left,
-)
 from langchain_finetune.local.page.loss_curve import HEIGHT, WIDTH, loss_plot
 from langchain_finetune.local.page.render_html import redirect, render_fragment, render_page
 
@@ -44,10 +35,10 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
             "jobs.html",
             section="Jobs",
             rows=[
-                (job, _latest_progress(engine, job), age(now() - job.created_at))
+                (job, _latest_progress(engine, job), job_views.age(now() - job.created_at))
                 for job in found.records
             ],
-            words=STATUS_WORDS,
+            words=job_views.STATUS_WORDS,
             older=found.records[-1].id if found.has_more else None,
             is_first=after is None,
         )
@@ -75,7 +66,7 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
     async def download_results(job_id: str, file_id: str) -> Response:
         if file_id not in journal.get(job_id).result_files:
             raise ApiError(404, "The job does not have this file.")
-        content = results_csv(files.path(file_id).read_bytes())
+        content = job_views.results_csv(files.path(file_id).read_bytes())
         headers = {"content-disposition": f'attachment; filename="{job_id}.csv"'}
         return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -94,16 +85,18 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
             journal.get(job_id)
             # The job may have ended since the page was rendered.
             return redirect(request, f"/ui/jobs/{job_id}", error.message, failed=True)
-        return redirect(request, f"/ui/jobs/{job_id}", f"The job is {STATUS_WORDS[job.status]}.")
+        return redirect(
+            request, f"/ui/jobs/{job_id}", f"The job is {job_views.STATUS_WORDS[job.status]}."
+        )
 
     return router
 
 
-def _latest_progress(engine: EngineParts, job: JobRecord) -> JobProgressView | None:
+def _latest_progress(engine: EngineParts, job: JobRecord) -> job_views.JobProgressView | None:
     if job.status in ENDED:
         return None
     latest = engine.journal.events(job.id, limit=_PROGRESS_EVENTS, after=None).records
-    return progress(event.data for event in latest)
+    return job_views.progress(event.data for event in latest)
 
 
 def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
@@ -113,11 +106,11 @@ def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
     left = job.estimated_finish and job.estimated_finish - now()
     return {
         "job": job,
-        "state": STATUS_WORDS[job.status],
+        "state": job_views.STATUS_WORDS[job.status],
         "live": job.status not in ENDED,
-        "progress": progress(reversed(metrics)) if job.status != "succeeded" else None,
-        "left": time_left(left) if left is not None and job.status == "running" else None,
-        "settings": settings(job),
+        "progress": job_views.progress(reversed(metrics)) if job.status != "succeeded" else None,
+        "left": job_views.time_left(left) if left is not None and job.status == "running" else None,
+        "settings": job_views.settings(job),
         "training_file": _file_view(engine, job.training_file),
         "validation_file": _file_view(engine, job.validation_file),
         "plot": loss_plot(metrics, job.method_type),
@@ -125,7 +118,7 @@ def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
         "events": events.records,
         "has_older": events.has_more,
         "checkpoints": journal.checkpoints(job.id, limit=_MAX_CHECKPOINTS, after=None).records,
-        "actions": actions(job),
+        "actions": job_views.actions(job),
         "models": {each.id for each in engine.models.fine_tuned()},
     }
 

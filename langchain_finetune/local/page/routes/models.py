@@ -1,15 +1,13 @@
 """Models: the list, how to use a model in an app, and deleting a model."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
 from langchain_finetune.home import KEY_VARIABLE
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.models import FineTuned
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_views import age
 from langchain_finetune.local.page.render_html import redirect, render_page
@@ -20,14 +18,9 @@ _PATH = "/ui/models"
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model in the list.
+    """A model in the list; its kind is `base`, `alias`, `fine-tuned` or `checkpoint`.
 
-    Attributes:
-        name: Name of the model.
-        kind: `base`, `alias`, `fine-tuned` or `checkpoint`.
-        of: The model that an alias stands for, or the base of a fine-tuned model.
-        job: Id of the job that trained it, if any.
-        age: Time since it was trained, if it was.
+    `of` is what an alias stands for, or the base of a fine-tuned model.
     """
 
     name: str
@@ -37,20 +30,12 @@ class ModelRow:
     age: str | None = None
 
 
-def model_rows(
-    cards: Iterable[Mapping[str, Any]], tuned: Iterable[FineTuned], now: int
-) -> list[ModelRow]:
-    """Return base models and aliases, then fine-tuned models, newest first.
-
-    Args:
-        cards: All models in OpenAI's format; `root` is what an alias stands for.
-        tuned: The fine-tuned models.
-        now: Seconds since 1970.
-    """
-    trained = {each.id: each for each in tuned}
+async def _rows(engine: EngineParts) -> list[ModelRow]:
+    """Return base models and aliases, then fine-tuned models, newest first."""
+    trained = {each.id: each for each in engine.models.fine_tuned()}
     bases = [
         ModelRow(card["id"], "alias" if "root" in card else "base", card.get("root"))
-        for card in cards
+        for card in await all_cards(engine.models, engine.chats)
         if card["id"] not in trained
     ]
     return bases + [
@@ -59,7 +44,7 @@ def model_rows(
             "fine-tuned" if each.step is None else "checkpoint",
             each.base,
             each.job,
-            age(now - each.created_at),
+            age(now() - each.created_at),
         )
         for each in sorted(trained.values(), key=lambda each: -each.created_at)
     ]
@@ -68,10 +53,6 @@ def model_rows(
 def create_models_pages(engine: EngineParts) -> APIRouter:
     """Return the pages of models."""
     router = APIRouter()
-    models = engine.models
-
-    async def find_rows() -> list[ModelRow]:
-        return model_rows(await all_cards(models, engine.chats), models.fine_tuned(), now())
 
     @router.get(_PATH)
     async def list_models(request: Request) -> Response:
@@ -79,7 +60,7 @@ def create_models_pages(engine: EngineParts) -> APIRouter:
             request,
             "models.html",
             section="Models",
-            rows=await find_rows(),
+            rows=await _rows(engine),
             base_url=f"{str(request.base_url).rstrip('/')}/v1",
             key_variable=KEY_VARIABLE,
             key_file=str(engine.home / "api_key"),
@@ -87,7 +68,7 @@ def create_models_pages(engine: EngineParts) -> APIRouter:
 
     @router.get(f"{_PATH}/delete")
     async def confirm_deletion(request: Request, name: str) -> Response:
-        row = next((row for row in await find_rows() if row.name == name), None)
+        row = next((row for row in await _rows(engine) if row.name == name), None)
         if row is None:
             raise ApiError(404, "This model does not exist.")
         if row.job is None:
@@ -96,7 +77,7 @@ def create_models_pages(engine: EngineParts) -> APIRouter:
 
     @router.post(f"{_PATH}/delete")
     async def delete(request: Request, name: Annotated[str, Form()]) -> Response:
-        models.delete(name)
+        engine.models.delete(name)
         await engine.chats.unload(name)
         return redirect(request, _PATH, f"The model {name} was deleted.")
 

@@ -34,12 +34,7 @@ _SETTINGS = {
 
 
 def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
-    """Return the pages of the playground.
-
-    Args:
-        engine: Engine of the models.
-        store: Store of runs that can be opened.
-    """
+    """Return the pages of the playground."""
     router = APIRouter()
 
     @router.get(_PATH)

@@ -13,12 +13,7 @@ from langchain_finetune.local.page.render_html import render_page, session_of
 
 
 def create_sign_in_router(sessions: PageSessions, key: SecretStr) -> APIRouter:
-    """Return the routes that start and end sessions.
-
-    Args:
-        sessions: The sessions.
-        key: The key to sign in with.
-    """
+    """Return the routes that start and end sessions."""
     router = APIRouter()
 
     @router.get(SIGN_IN)
