@@ -115,6 +115,6 @@ def _example_view(example: Mapping[str, Any]) -> dict[str, Any]:
         **example,
         "inputs": inputs,
         "outputs": outputs,
-        "messages": [read_message(each) for each in sent] if is_chat else [],
+        "messages": [read_message(each) for each in sent or ()] if is_chat else [],
         "answer": read_message(answer) if is_chat else None,
     }
