@@ -1,6 +1,7 @@
-"""What a training will take: tokens, money and time, with what was assumed."""
+"""What a training will take: tokens, money and time, with what was assumed; limits on it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.engines.base import Price
+from langchain_finetune.errors import BudgetError
 
 Prices = Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """USD per million trained tokens, by base model; takes the place of the known ones."""
@@ -141,3 +143,79 @@ def _epochs(target: Target, examples: int) -> tuple[int, str]:
     if target.model is None:
         return 1, "each once: no engine is known yet"
     return engine_of(target.engine or "openai").usual_epochs(target.model, examples)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a training; `max_tokens` counts those of all epochs. See `Convert`."""
+
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
+    prices: Prices | None = None
+
+    def limits(self) -> bool:
+        """Return whether there is a limit."""
+        return self.max_cost_usd is not None or self.max_tokens is not None
+
+    def check(self, made: Estimate) -> None:
+        """Check an estimate against the limits.
+
+        Raises:
+            BudgetError: It exceeds one, or the price is unknown.
+        """
+        if self.max_tokens is not None and made.trained_tokens > self.max_tokens:
+            raise BudgetError(
+                f"Training would use {_sum(made)}, more than max_tokens={self.max_tokens:,}. "
+                f"{_ADVICE} max_tokens."
+            )
+        if self.max_cost_usd is None:
+            return
+        if made.usd is None or made.price is None:
+            raise BudgetError(
+                f"The price of training {made.model} with this engine is unknown, so "
+                f"max_cost_usd={self.max_cost_usd:g} can't be checked; nothing was sent. Set the "
+                f"price: prices={{{made.model!r}: USD per million trained tokens}}."
+            )
+        if made.usd > self.max_cost_usd:
+            raise BudgetError(
+                f"Training would cost about ${made.usd:,.2f}, more than "
+                f"max_cost_usd={self.max_cost_usd:g}: {_sum(made)} at {made.price}. "
+                f"{_ADVICE} max_cost_usd."
+            )
+
+
+_ADVICE = "Nothing was sent. Select fewer chats, set fewer epochs, or raise"
+
+
+def within_budget(rows: Iterator[Row], budget: Budget, target: Target) -> Iterator[Row]:
+    """Yield the rows; after the last, check them against the limits.
+
+    The cost depends on engine and base, so `max_cost_usd` applies once they are known.
+
+    Raises:
+        BudgetError: The training rows exceed a limit.
+    """
+    examples = tokens = 0
+    is_estimated = False
+    for row in rows:
+        if row.part == "train":
+            examples += 1
+            tokens += tokens_of(row)
+            is_estimated = is_estimated or row.tokens is None
+        yield row
+    made = estimate(
+        target, examples, tokens, tokens_are_estimated=is_estimated, prices=budget.prices
+    )
+    if target.model is None:
+        budget = Budget(max_tokens=budget.max_tokens)
+    budget.check(made)
+
+
+def _sum(made: Estimate) -> str:
+    about = "about " if made.tokens_are_estimated else ""
+    how = " (estimated from bytes)" if made.tokens_are_estimated else ""
+    epochs = "epoch" if made.n_epochs == 1 else "epochs"
+    return (
+        f"{about}{made.trained_tokens:,} trained tokens: {made.tokens:,} tokens{how} in "
+        f"{made.examples:,} examples x {made.n_epochs} {epochs} ({made.epochs_basis})"
+    )

@@ -9,7 +9,6 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_finetune.checks import OPENAI, Profile
-from langchain_finetune.convert.budget import Budget, within_budget
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.duplicates import (
@@ -18,7 +17,7 @@ from langchain_finetune.convert.duplicates import (
     uncontaminated_rows,
     unique_rows,
 )
-from langchain_finetune.convert.estimate import Prices
+from langchain_finetune.convert.estimate import Budget, Prices, within_budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.redaction import Redact, redacted_rows

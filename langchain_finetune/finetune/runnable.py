@@ -15,9 +15,8 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, InstanceOf, SecretStr, WithJsonSchema, model_validator
 
-from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.contract import save_contract
-from langchain_finetune.convert.estimate import Prices
+from langchain_finetune.convert.estimate import Budget, Prices
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import EngineName, all_engines, engine_of

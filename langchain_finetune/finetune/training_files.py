@@ -1,8 +1,10 @@
-"""The training files on disk, and the job that is made from them, before anything is sent."""
+"""The training files on disk, their manifest, and the job that is made from them."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,18 +12,18 @@ from typing import Any
 import orjson
 
 from langchain_finetune.checks import OPENAI, Profile, check_size
-from langchain_finetune.convert.budget import Budget
 from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
+from langchain_finetune.convert.estimate import Budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
-from langchain_finetune.convert.manifest import left_out_lines, manifest, source_line
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.report.statistics import Tally
-from langchain_finetune.convert.rows import Target
+from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.split import PARTS
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.jobs import NewJob
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.sessions import Skip
 
 FINGERPRINT = "fingerprint"
 SUBMISSION = "submission"
@@ -30,6 +32,8 @@ EXAMPLES = "examples"
 """Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
 _MANIFEST = "manifest.json"
+_FORMAT = 1
+"""Version of the manifest; changes if older readers could not read it."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,54 @@ def _renamed(folder: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+def manifest(
+    examples: Examples, target: Target, files: Mapping[str, WrittenFile]
+) -> dict[str, Any]:
+    """Return the manifest of the files of one pass, as JSON data.
+
+    The same chats and settings give the same manifest, byte by byte: it contains no time. Functions
+    among the settings appear by name only.
+
+    `files` names them by content: `train`, `validation`, `test`, `sources`. The counts are those of
+    the last iteration of the examples.
+    """
+    kept = sum(file.examples for name, file in files.items() if name != "sources")
+    return {
+        "format": _FORMAT,
+        "package": f"langchain-finetune {version('langchain-finetune')}",
+        "query": examples.origin,
+        "convert": examples.settings,
+        "split": examples.settings.get("split"),
+        "target": {"engine": target.engine, "model": target.model},
+        "files": {
+            name: {
+                "name": file.path.name,
+                "lines": file.examples,
+                "bytes": file.size,
+                "sha256": file.sha256,
+            }
+            for name, file in files.items()
+        },
+        "kept": kept,
+        "left_out": examples.rejected_by_reason(),
+        "notes": dict(sorted(examples.notes.items())),
+    }
+
+
+def source_line(row: Row, number: int) -> bytes:
+    """Return the line of the sources file for an example; its file's lines count from 1."""
+    return _line({"part": row.part, "line": number, "id": row.id, **row.source})
+
+
+def left_out_lines(skips: Iterable[Skip]) -> Iterable[bytes]:
+    """Yield the lines of the sources file for the chats that were left out."""
+    return (_line({"part": None, "id": skip.id, "left_out": skip.code}) for skip in skips)
+
+
+def _line(fields: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
 @dataclass(frozen=True, kw_only=True)

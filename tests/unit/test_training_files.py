@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
 from langchain_finetune.checks import OPENAI
-from langchain_finetune.convert.budget import Budget
+from langchain_finetune.convert.estimate import Budget
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import ENGINES, engine_of
