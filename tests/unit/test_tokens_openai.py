@@ -44,12 +44,15 @@ TOOL = {
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    return fill_cache(tmp_path_factory.mktemp("tiktoken"))
+    """A filled cache, and the encodings in memory, which tests of other files must not find."""
+    return fill_cache(tmp_path_factory.mktemp("tiktoken")), {}
 
 
 @pytest.fixture
 def vocabulary(cache, monkeypatch):
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
+    folder, encodings = cache
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+    monkeypatch.setattr(registry, "ENCODINGS", encodings)
 
 
 @pytest.fixture
@@ -144,7 +147,9 @@ def test_special_tokens_in_text_are_text(vocabulary):
 @given(st.text(), st.text())
 def test_a_bound_is_never_less_than_the_count(cache, question, answer):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
+        folder, encodings = cache
+        patch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+        patch.setattr(registry, "ENCODINGS", encodings)
         exact = counter_of(Target("openai", MODEL), "offline")
     arguments = json.dumps({"seat": answer})
     call = {"id": "c", "type": "function", "function": {"name": "book", "arguments": arguments}}
