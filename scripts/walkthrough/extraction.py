@@ -47,7 +47,7 @@ _VERBS = frozenset(
     "wins finished".split()
 )
 _FEW_SHOT = 5
-HELD_OUT = "The sailor fixes nets."
+HELD_OUT = "The sailor mends nets."
 
 
 def triples(sentence: str) -> str:
