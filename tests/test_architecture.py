@@ -24,6 +24,7 @@ ROOMS = {
     "home": 1,
     "messages": 1,
     "recorder": 1,
+    "rollout": 1,
     "sessions": 2,
     "dialects": 3,
     "loaders": 4,
@@ -41,13 +42,16 @@ ROOMS = {
     "local.server": 9,
     "finetune": 9,
     "local.__main__": 10,
-    "langserve": 10,
-    "cli": 10,
-    "": 11,
+    "evaluation": 10,
+    "migration": 11,
+    "langserve": 12,
+    "cli": 12,
+    "": 13,
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
-    *("checks", "content", "dialects", "errors", "home", "messages", "methods", "sessions")
+    *("checks", "content", "dialects", "errors", "home", "messages", "methods", "rollout"),
+    "sessions",
 }
 
 
