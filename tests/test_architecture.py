@@ -20,6 +20,7 @@ ROOMS = {
     "content": 0,
     "errors": 0,
     "methods": 0,
+    "tolerant_json": 0,
     "checks": 1,
     "display": 1,
     "home": 1,
@@ -52,7 +53,7 @@ ROOMS = {
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
     *("checks", "content", "dialects", "display", "errors", "home", "messages", "methods"),
-    *("rollout", "sessions"),
+    *("rollout", "sessions", "tolerant_json"),
 }
 
 

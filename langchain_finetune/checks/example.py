@@ -78,6 +78,10 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
     return images
 
 
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and type(part.get("text")) is str
+
+
 def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) -> None:
     if role != "user":
         check.add("image_outside_user", "Images are allowed in user messages only.", index)
@@ -127,6 +131,9 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
         content = message.get("content")
         if isinstance(content, list):
             images += check_parts(index, role, content, check)
+            if role in check.rules.text_roles and content and all(map(_is_text, content)):
+                text = f"The text of a {role} message is a list of parts instead of a string."
+                check.add("text_in_parts", text, index, "warning")
         elif role != "assistant" and not isinstance(content, str):
             check.add("no_content", f"A {role} message must have content.", index)
         if role == "assistant":
