@@ -32,6 +32,8 @@ _GEMINI = {
     "text": "text",
     "functionCall": "functionCall",
     "function_call": "function_call",
+    "functionResponse": "functionResponse",
+    "function_response": "function_response",
     "inlineData": "inlineData",
     "inline_data": "inlineData",
     "fileData": "fileData",

@@ -1,7 +1,6 @@
 """`RunRecorder`: records the runs of an app in a file, without any service."""
 
 import base64
-import json
 import logging
 import os
 import threading
@@ -14,7 +13,6 @@ import orjson
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
 
 from langchain_finetune.errors import LoadError
 
@@ -95,8 +93,8 @@ class RunRecorder(BaseTracer):
         """Write a run that has ended."""
         if self._whole_traces or run.run_type in _LLM_TYPES:
             try:
-                self._write(_line(run_data(run)))
-            except (OSError, RecursionError, TypeError, ValueError) as error:
+                self._write(orjson.dumps(run_data(run), default=_jsonable, option=_OPTIONS))
+            except (OSError, TypeError, ValueError) as error:
                 self.lost += 1
                 _LOGGER.warning(
                     "Run %s was not recorded in %s: %s", run.id, self.path, type(error).__name__
@@ -121,15 +119,6 @@ class RunRecorder(BaseTracer):
             ended = stack.pop()
             self.order_map.pop(ended.id, None)
             stack += ended.child_runs
-
-
-def _line(data: Any) -> bytes:
-    try:
-        return orjson.dumps(data, default=_jsonable, option=_OPTIONS)
-    except orjson.JSONEncodeError:
-        # Half a character, such as of a cut emoji, is no UTF-8; as an escape it can be written.
-        plain = to_jsonable_python(data, fallback=_jsonable)
-        return json.dumps(plain, allow_nan=False).encode() + b"\n"
 
 
 _LLM_TYPES = frozenset({"llm", "chat_model"})

@@ -58,6 +58,9 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
     """Check a list of content parts, and return how many images are among them."""
     if not parts:
         check.add("no_content", "The list of content parts is empty.", index)
+    elif role in check.rules.text_roles and all(map(_is_text, parts)):
+        text = f"The text of a {role} message is a list of parts instead of a string."
+        check.add("text_in_parts", text, index, "warning")
     images = 0
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -131,9 +134,6 @@ def check_messages(messages: Sequence[Any], check: Check) -> bool:
         content = message.get("content")
         if isinstance(content, list):
             images += check_parts(index, role, content, check)
-            if role in check.rules.text_roles and content and all(map(_is_text, content)):
-                text = f"The text of a {role} message is a list of parts instead of a string."
-                check.add("text_in_parts", text, index, "warning")
         elif role != "assistant" and not isinstance(content, str):
             check.add("no_content", f"A {role} message must have content.", index)
         if role == "assistant":

@@ -159,7 +159,7 @@ def _tool_results(fields: Mapping[str, Any]) -> tuple[list[WireMessage], Mapping
 
 
 def _tool_result(block: Mapping[str, Any]) -> WireMessage:
-    kind = block["type"]
+    kind = kind_of(block)
     if block.get("providerExecuted"):
         raise UnreadableChatError(
             "builtin_tool_call", "Chat messages cannot represent the use of a provider's own tool."

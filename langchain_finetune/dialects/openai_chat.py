@@ -146,5 +146,3 @@ def _is_ai_sdk_openai(run: Mapping[str, Any], metadata: Mapping[str, Any]) -> bo
     name = str(run.get("name") or "")
     integration = str(metadata.get("ls_integration") or "")
     return integration.startswith("vercel-ai-sdk") and name.startswith(("openai", "azure"))
-
-

@@ -105,7 +105,7 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
         choices = entries(outputs.get("choices"))
         if len(choices) == len(finish):
             choices = [
-                {"finish_reason": reason, **mapping(choice)}
+                {**choice, "finish_reason": choice.get("finish_reason") or reason}
                 for choice, reason in zip(choices, finish, strict=True)
             ]
             outputs = {**outputs, "choices": choices}

@@ -150,9 +150,7 @@ class RequestSettings:
         ]
         return [*({"role": "system", "content": content} for content in new), *wire]
 
-    def add_to(
-        self, session: FineTuningSession, recorded: Mapping[str, Any] | None = None
-    ) -> None:
+    def add_to(self, session: FineTuningSession, recorded: Mapping[str, Any] | None = None) -> None:
         """Add the request's `SETTINGS` to a session.
 
         `recorded` is `ls_structured_output_format` of LangChain's tracer.
@@ -205,8 +203,9 @@ class RequestSettings:
 
 def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a place of settings, and the places within it."""
-    if place:
-        yield place
+    if not place:
+        return
+    yield place
     for name in _NESTED:
         yield from _places(mapping(place.get(name)))
     for provider in mapping(place.get("providerOptions")).values():

@@ -97,7 +97,7 @@ def _require_finished(run: Mapping[str, Any]) -> None:
         raise UnreadableChatError("errored_run", "The run ended with an error.")
     if not run.get("outputs"):
         status = str(run.get("status") or "").lower()
-        if status == "pending" or (not status and not run.get("end_time")):
+        if status == "pending" or (run.get("outputs") is None and not run.get("end_time")):
             raise UnreadableChatError("pending_run", "The run has no outputs yet.")
         raise UnreadableChatError("no_outputs", "The run's outputs are empty or hidden.")
 
@@ -114,16 +114,16 @@ def _require_shown(wire: list[WireMessage]) -> None:
 def _require_json(session: FineTuningSession) -> None:
     """Reject values that JSON cannot represent, such as objects.
 
-    Unpaired surrogates are left to `Convert`, which reports and fixes them.
+    Unpaired surrogates in messages are left to `Convert`, which reports and fixes them.
     """
     wire = wire_messages(session)
-    data = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
+    settings = {key: session[key] for key in SETTINGS if key in session}  # type: ignore[literal-required]
     empty = sum(message.get("content") is None for message in wire)
     try:
-        text = _json(data)
+        text = _json(wire, settings)
         if text.count(b"null") > empty:
             # orjson writes infinity, which runs not read from JSON may contain, as null.
-            json.dumps(data, allow_nan=False)
+            json.dumps([wire, settings], allow_nan=False)
     except (orjson.JSONEncodeError, RecursionError, ValueError) as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None
@@ -132,11 +132,13 @@ def _require_json(session: FineTuningSession) -> None:
         ) from error
 
 
-def _json(data: Any) -> bytes:
+def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:
     try:
-        return orjson.dumps(data, default=refuse_value)
-    except orjson.JSONEncodeError:
-        return orjson.dumps(without_surrogates(data), default=refuse_value)
+        return orjson.dumps([wire, settings], default=refuse_value)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, UnreadableChatError):
+            raise
+        return orjson.dumps([without_surrogates(wire), settings], default=refuse_value)
 
 
 def _source(run: Mapping[str, Any]) -> dict[str, str]:

@@ -211,19 +211,11 @@ def _json_rows(
             break
     if not head:
         raise LoadError(f"{path} is empty.")
-    if encoding := _other_encoding(head[0][1]):
-        raise LoadError(
-            f"{path} is {encoding} text: convert it to UTF-8, such as with "
-            f"iconv -f {encoding} -t UTF-8."
-        )
+    _require_utf8(path, head[0][1])
     if not any(text.lstrip().startswith((b"{", b"[")) for _, text in head):
         raise LoadError(f"{path} is not JSON Lines, JSON or Parquet.")
     if _begins_document(head[0][1]):
-        data = _parsed(b"".join(text for _, text in head) + stream.read())
-        if data is _NOT_UTF8:
-            raise LoadError(f"{path} is not UTF-8 text: convert it with iconv.")
-        if data is None:
-            raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
+        data = _document(path, b"".join(text for _, text in head) + stream.read())
         yield from enumerate(_unwrapped(data), 1)
         return
     for number, line in chain(head, lines):
@@ -240,6 +232,15 @@ def _begins_document(line: bytes) -> bool:
     (True, False)
     """
     return _parsed(line) is None and line.rstrip().endswith((b"{", b"[", b",", b":"))
+
+
+def _document(path: Path, text: bytes) -> Any:
+    data = _parsed(text)
+    if data is _NOT_UTF8:
+        raise LoadError(f"{path} is not UTF-8 text: convert it with iconv.")
+    if data is None:
+        raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
+    return data
 
 
 def _unwrapped(data: Any) -> list[Any]:
@@ -271,14 +272,19 @@ def _parsed(text: bytes) -> Any:
     return None
 
 
-def _other_encoding(text: bytes) -> str | None:
-    """Return the name of the encoding of text that begins as no UTF-8 does, or None."""
+def _require_utf8(path: Path, text: bytes) -> None:
+    """Name the encoding of text that begins as no UTF-8 does."""
+    encoding = ""
     if text.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        return "UTF-32"
+        encoding = "UTF-32"
     # Without a byte order mark, every second byte of ASCII is a zero.
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:2]:
-        return "UTF-16"
-    return None
+    elif text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:2]:
+        encoding = "UTF-16"
+    if encoding:
+        raise LoadError(
+            f"{path} is not JSON Lines, JSON or Parquet in UTF-8 but {encoding} text: convert it, "
+            f"such as with iconv -f {encoding} -t UTF-8."
+        )
 
 
 class _ZstdReader(io.RawIOBase):

@@ -163,8 +163,8 @@ def _sessions_of(
     if not is_wanted(run, loader.where, _id(run, row)):
         return
     for session in readable(_id(run, row), partial(read_run, run, loader.reasoning), skip):
-        if tools_are_unknown(run):
-            session["source"] = {**session.get("source", {}), "tools_unknown": "1"}
+        if tools_are_unknown(run) and "tools_unknown" not in session.get("source", {}):
+            notes["tools_unknown"] += 1
         mean = mean_score(run, loader.score) if loader.score else None
         if mean is not None:
             session["score"] = mean

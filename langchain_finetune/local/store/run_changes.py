@@ -21,9 +21,9 @@ from langchain_finetune.local.store.values import (
     iso,
     json_text,
     loads,
-    parsed,
     micros,
     now,
+    parsed,
     validated,
 )
 
