@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import (
+    ApiRecord,
     DownloadedFile,
     JobCheckpoint,
     JobEvent,
@@ -28,7 +29,6 @@ from langchain_finetune.engines.jobs import (
     ListPage,
     ModelEnd,
     NewJob,
-    Record,
     RecordKind,
     RemoteJob,
     UploadedFile,
@@ -359,7 +359,7 @@ class Engine(ABC):
 
     def records(
         self, kind: RecordKind, of: str | None, after: str | None
-    ) -> Flow[ListPage[Record]]:
+    ) -> Flow[ListPage[ApiRecord]]:
         """List objects as the engine's API gives them; `of` is the job, model or completion.
 
         Raises:
@@ -369,7 +369,7 @@ class Engine(ABC):
         missing = Failure(missing=True, reason="it has no such list")
         raise EngineError(f"Engine {self.name!r} does not list its {kind}.", failure=missing)
 
-    def file_record(self, file_id: str) -> Flow[Record]:
+    def file_record(self, file_id: str) -> Flow[ApiRecord]:
         """Return what the engine knows of an uploaded file."""
         raise NotImplementedError(file_id)
 

@@ -170,7 +170,7 @@ a model, and the messages of one."""
 
 
 @dataclass(frozen=True)
-class Record:
+class ApiRecord:
     """An object as the engine's API gives it, with fields that this package does not know."""
 
     id: str

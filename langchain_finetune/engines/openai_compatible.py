@@ -20,6 +20,7 @@ from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 from langchain_finetune.engines.base import Access, Engine, Steering
 from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
+    ApiRecord,
     DownloadedFile,
     JobCheckpoint,
     JobEvent,
@@ -27,7 +28,6 @@ from langchain_finetune.engines.jobs import (
     ListPage,
     ModelEnd,
     NewJob,
-    Record,
     RecordKind,
     RemoteJob,
     UploadedFile,
@@ -258,11 +258,11 @@ class OpenAICompatibleEngine(Engine):
 
     def records(
         self, kind: RecordKind, of: str | None, after: str | None
-    ) -> Flow[ListPage[Record]]:
+    ) -> Flow[ListPage[ApiRecord]]:
         """List objects with all fields that the server sent."""
         return self._page(partial(lister, kind, of), after, record)
 
-    def file_record(self, file_id: str) -> Flow[Record]:
+    def file_record(self, file_id: str) -> Flow[ApiRecord]:
         """Return what the engine knows of an uploaded file."""
         file, _ = yield from self._object(
             lambda client: client.files.with_raw_response.retrieve(

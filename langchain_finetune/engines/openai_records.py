@@ -18,10 +18,10 @@ from typing import Any, Self
 from openai import AsyncOpenAI
 
 from langchain_finetune.engines.jobs import (
+    ApiRecord,
     DownloadedFile,
     JobCheckpoint,
     JobEvent,
-    Record,
     RecordKind,
     UploadedFile,
     figures_of,
@@ -94,9 +94,9 @@ def lister(kind: RecordKind, of: str | None, client: Any) -> Callable[..., Any]:
             return partial(completions.messages.with_raw_response.list, of)
 
 
-def record(one: Any) -> Record:
+def record(one: Any) -> ApiRecord:
     """Return an object of the SDK with all fields that the server sent."""
-    return Record(str(one.id), one.to_dict())
+    return ApiRecord(str(one.id), one.to_dict())
 
 
 def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:

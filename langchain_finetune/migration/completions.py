@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from langchain_finetune.content import mapping
-from langchain_finetune.engines.jobs import Record
+from langchain_finetune.engines.jobs import ApiRecord
 from langchain_finetune.migration.archive import Archive, RescuedModel, hashed, private, to_disk
 
 NAME = "completions.jsonl"
@@ -35,7 +35,7 @@ class CompletionLines:
             self._open(max(fresh.values()))
         self.ids = self._had | fresh.keys()
 
-    def add(self, completion: Record, messages: list[Record]) -> None:
+    def add(self, completion: ApiRecord, messages: list[ApiRecord]) -> None:
         """Append a completion; another process would find it, were this one killed now."""
         line = {"completion": completion.fields, "messages": [each.fields for each in messages]}
         file = self._file or self._open(0)

@@ -16,7 +16,7 @@ from langchain_finetune.content import mapping
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import Engine, is_address
 from langchain_finetune.engines.flow import Flow, Pages
-from langchain_finetune.engines.jobs import Record, RecordKind
+from langchain_finetune.engines.jobs import ApiRecord, RecordKind
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.connection import Account, Connection
 
@@ -201,9 +201,9 @@ def read_listing(account: Account) -> Flow[Listing]:
 
 def every(
     kind: RecordKind, of: str | None, account: Account, *, optional: bool = False
-) -> Flow[list[Record]]:
+) -> Flow[list[ApiRecord]]:
     """Return all objects of a list; with `optional`, none if the engine has no such list."""
-    found: list[Record] = []
+    found: list[ApiRecord] = []
     pages = Pages(
         partial(account.api.records, kind, of), account.engine.pace.retry, optional=optional
     )
