@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.local.page.template_filters import indented_json
+from langchain_finetune.display.text import indented_json
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _TEXT = frozenset({"text", "input_text", "output_text"})
