@@ -59,7 +59,7 @@ def cases_needed(
         >>> cases_needed(0, 0.2, 0.3 - 0.2**2)  # 25% wins, 5% losses
         50
         >>> cases_needed(-0.05, 0, 0.1)  # 10% differ, at most 5 points of loss
-        280
+        290
     """
     gain = difference - bound
     if gain <= 0:
@@ -70,8 +70,8 @@ def cases_needed(
     # worst difference: a quadratic equation in sqrt(n).
     worst = (width + bound) * group
     cases = ((spread + sqrt(spread**2 + 4 * gain * worst)) / (2 * gain)) ** 2
-    if bound < 0:
-        cases = max(cases, group * no_loss_cases(-bound / width, confidence))
+    # So many are needed even if all cases have the same difference.
+    cases = max(cases, group * no_loss_cases(gain / (difference + width), confidence))
     return _rounded(cases)
 
 
@@ -115,20 +115,16 @@ class EvaluationPower(BaseModel):
 
     def __str__(self) -> str:
         where = "" if self.groups in {None, self.cases} else f" in {self.groups:,} conversations"
-        shown = (
+        gain = (
             "too few to show any gain"
             if self.gain is None
-            else f"enough to show a gain of about {100 * self.gain:.0f} points"
+            else f"enough to show a gain of {100 * self.gain:.0f} points"
         )
-        swap = "shows" if self.loss and self.loss <= MARGIN else "needs"
-        if swap == "needs":
-            rest = f"needs about {self.cases_for_swap:,} cases"
-        else:
-            rest = "can be shown too"
-        return (
-            f"{self.cases:,} cases{where}: {shown}; "
-            f"a swap without a loss of more than {100 * MARGIN:.0f} points {rest}."
-        )
+        swap = f"that a swap loses at most {100 * MARGIN:.0f} points"
+        if self.loss is not None and self.loss <= MARGIN:
+            return f"{self.cases:,} cases{where}: {gain}, and {swap}"
+        needed = f"about {self.cases_for_swap:,} cases"
+        return f"{self.cases:,} cases{where}: {gain}; to show {swap} takes {needed}"
 
 
 def power_of(cases: int, groups: int | None = None) -> EvaluationPower:
@@ -140,8 +136,9 @@ def power_of(cases: int, groups: int | None = None) -> EvaluationPower:
             alike: only the number of groups counts.
 
     Example:
-        >>> print(power_of(50))
-        50 cases: enough to show a gain of about 20 points; a swap without a loss of more than 5 points needs about 280 cases.
+        >>> power = power_of(50)
+        >>> power.gain, power.loss, power.cases_for_swap
+        (0.2, 0.13, 290)
     """
     independent = cases if groups is None else min(cases, groups)
     points = [step / 100 for step in range(1, 101)]
@@ -163,5 +160,5 @@ def _enough(cases: int, bound: float, difference: float) -> bool:
 
 
 def _rounded(cases: float) -> int:
-    size = 10 ** max(0, len(str(ceil(cases))) - 2)
+    size: int = 10 ** max(0, len(str(ceil(cases))) - 2)
     return ceil(ceil(cases) / size) * size

@@ -5,9 +5,9 @@ Higher scores are better. What counts as a score:
 - Repetitions are averaged per case first, so that they do not pass for more cases.
 - If the chain failed, the answer has the lowest score of each evaluator: 0, or the lowest one that
   is below. An app that fails is worse, and such a case is not left out.
-- If an evaluator failed or gave no score, that answer has none. A case without a score of both models is
-  left out and counted (`ScoreDifference.left_out`). If more than 5% of the cases have a score of
-  one model only, no rule of this evaluator passes: what is left might be the easier cases.
+- If an evaluator failed or gave no score, that answer has none. A case without a score of both
+  models is left out and counted (`ScoreDifference.left_out`). If more than 5% of the cases have a
+  score of one model only, no rule of this evaluator passes: those left might be the easier ones.
 - Scores lie between 0 and 1, unless one of them is outside: then between the lowest and the highest
   one, 0 and 1 included.
 """
@@ -42,6 +42,8 @@ CLEAR_GAIN = 0.1
 MAX_ONE_SIDED = 0.05
 """Most cases with a score of one model only, as a share, with which a rule can pass."""
 
+_WORST_FIRST: tuple[Verdict, ...] = ("fail", "too_few", "pass")
+
 _Kind = Literal["at_least", "better"]
 
 
@@ -73,8 +75,8 @@ def score_differences(
         confidence: Confidence of the two-sided intervals.
 
     Example:
-        >>> both = {"old": [ModelAnswer(scores={"right": 0})], "new": [ModelAnswer(scores={"right": 1})]}
-        >>> cases = [ComparedCase(id=f"{n}", group=f"{n}", **both) for n in range(5)]
+        >>> old, new = ([ModelAnswer(scores={"right": score})] for score in (0, 1))
+        >>> cases = [ComparedCase(id=n, group=n, old=old, new=new) for n in "12345"]
         >>> [found] = score_differences(cases)
         >>> found.evaluator, found.difference, found.wins, found.p_value, found.method
         ('right', 1.0, 5, 0.0625, 'exact McNemar')
@@ -123,13 +125,13 @@ def decide(
         FineTuningError: There is no such evaluator, or a bound or the confidence is impossible.
 
     Example:
-        >>> both = {"old": [ModelAnswer(scores={"right": 1})], "new": [ModelAnswer(scores={"right": 1})]}
-        >>> cases = [ComparedCase(id=f"{n}", group=f"{n}", **both) for n in range(12)]
+        >>> old = new = [ModelAnswer(scores={"right": 1})]
+        >>> cases = [ComparedCase(id=n, group=n, old=old, new=new) for n in "123456789abc"]
         >>> decision = decide(cases, at_least={"right": -0.05})
         >>> decision.verdict, decision.rules[0].cases_needed
-        ('too_few', 200)
+        ('too_few', 230)
     """
-    if not 0.5 <= confidence < 1:
+    if not 0.5 <= confidence < 1:  # noqa: PLR2004 - less is no confidence
         raise FineTuningError(f"confidence must be from 0.5 to less than 1, not {confidence}.")
     known = evaluators_of(cases, order)
     if not known:
@@ -151,10 +153,154 @@ def decide(
                 f"{kind}[{name!r}] must be between {-scores[name].width:g} and "
                 f"{scores[name].width:g}, the range of its scores, not {bound}."
             )
-    judged = [_Judged(kind, scores[name], bound) for kind, name, bound in rules]
-    gains = [rule for rule in judged if rule.kind == "better"]
-    corrected = dict(zip(map(id, gains), holm([rule.p_value for rule in gains]), strict=True))
-    outcomes = [rule.outcome(corrected.get(id(rule)), len(gains), confidence) for rule in judged]
+    p_values = {rule: _p_value(scores[rule[1]], rule[2]) for rule in rules}
+    gains = [rule for rule in rules if rule[0] == "better"]
+    p_values |= zip(gains, holm([p_values[rule] for rule in gains]), strict=True)
+    outcomes = [
+        _outcome(
+            *(kind, scores[name], bound, p_values[kind, name, bound], confidence),
+            corrected=kind == "better" and len(gains) > 1,
+        )
+        for kind, name, bound in rules
+    ]
     verdicts = {outcome.verdict for outcome in outcomes}
     verdict: Verdict = next(each for each in _WORST_FIRST if each in verdicts)
     return Decision(verdict=verdict, rules=outcomes, confidence=confidence)
+
+
+def _outcome(
+    kind: _Kind,
+    scores: _Scores,
+    bound: float,
+    p: float,
+    confidence: float,
+    *,
+    corrected: bool,
+) -> RuleOutcome:
+    def told(verdict: Verdict, reason: str, needed: int | None = None) -> RuleOutcome:
+        return RuleOutcome(
+            evaluator=scores.evaluator,
+            kind=kind,
+            bound=bound,
+            verdict=verdict,
+            cases_needed=needed,
+            reason=f"{scores.evaluator}: {reason}",
+        )
+
+    if not scores.pairs:
+        return told("too_few", "no case has a score of both models.")
+    sample, alpha = scores.sample(), 1 - confidence
+    where = f"{sample.cases:,} cases"
+    if len(sample.totals) < sample.cases:
+        where += f" of {len(sample.totals):,} conversations"
+    shown = (
+        f"p = {p:.2g} after Holm's correction"
+        if corrected
+        else f"at least {lower_bound(sample, confidence):+.3f} with a confidence of {confidence:g}"
+    )
+    seen = f"{sample.mean:+.3f} in {where}, {shown}; more than {bound:+.3f} is required."
+    if p_value(sample.reversed(), -bound) <= alpha:
+        return told("fail", f"{seen} It is significantly less.")
+    if scores.one_sided > MAX_ONE_SIDED * scores.cases:
+        return told(
+            "too_few",
+            f"{scores.one_sided:,} of {scores.cases:,} cases have a score of one model only, which "
+            f"is more than {MAX_ONE_SIDED:.0%}; score them again.",
+        )
+    if p <= alpha:
+        return told("pass", seen)
+    assumed, true, variance = _assumption(sample, bound, pass_fail=scores.pass_fail)
+    needed = cases_needed(
+        bound, true, variance, width=sample.width, group=sample.group, confidence=confidence
+    )
+    assert needed is not None  # What is assumed is above the bound.
+    if sample.cases >= needed:
+        return told("fail", f"{seen} About {needed:,} cases show it if {assumed}.", needed)
+    return told("too_few", f"{seen} About {needed:,} cases would show it if {assumed}.", needed)
+
+
+def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple[str, float, float]:
+    """Return what is assumed to be true, in words, the difference, and a case's variance."""
+    variance = sample.variance()
+    if bound < 0:
+        return "the models are equal", 0.0, variance
+    clear = bound + CLEAR_GAIN * sample.width
+    true = min(max(clear, sample.mean), sample.width)
+    if pass_fail:
+        # So many cases differ at least.
+        variance = max(variance, true * (1 - true))
+    return f"the gain is {true:+.3f}", true, variance
+
+
+def _p_value(scores: _Scores, bound: float) -> float:
+    return p_value(scores.sample(), bound) if scores.pairs else 1.0
+
+
+def _difference(scores: _Scores, confidence: float) -> ScoreDifference:
+    sample = scores.sample()
+    wins = sum(new > old for _, old, new in scores.pairs)
+    losses = sum(new < old for _, old, new in scores.pairs)
+    low, high = interval(sample, confidence)
+    exact = scores.pass_fail and len(sample.totals) == sample.cases
+    if exact:
+        two_sided = mcnemar(wins, losses, two_sided=True)
+    else:
+        two_sided = min(1.0, 2 * min(p_value(sample), p_value(sample.reversed())))
+    return ScoreDifference(
+        evaluator=scores.evaluator,
+        cases=sample.cases,
+        groups=len(sample.totals),
+        old=sum(old for _, old, _ in scores.pairs) / sample.cases,
+        new=sum(new for _, _, new in scores.pairs) / sample.cases,
+        difference=sample.mean,
+        low=low,
+        high=high,
+        confidence=confidence,
+        wins=wins,
+        losses=losses,
+        ties=sample.cases - wins - losses,
+        left_out=scores.cases - sample.cases,
+        old_errors=scores.errors[0],
+        new_errors=scores.errors[1],
+        p_value=two_sided,
+        method="exact McNemar" if exact else "paired bootstrap by group",
+    )
+
+
+def _scores(cases: Sequence[ComparedCase], evaluator: str) -> _Scores:
+    answers = [answer for case in cases for answer in (*case.old, *case.new)]
+    given = [score for answer in answers if (score := _score(answer, evaluator)) is not None]
+    lowest, highest = min([0.0, *given]), max([1.0, *given])
+    pairs, one_sided = [], 0
+    for case in cases:
+        old = _mean_score(case.old, evaluator, lowest)
+        new = _mean_score(case.new, evaluator, lowest)
+        if old is not None and new is not None:
+            pairs.append((case.group, old, new))
+        elif any(_score(answer, evaluator) is not None for answer in (*case.old, *case.new)):
+            one_sided += 1
+    return _Scores(
+        evaluator=evaluator,
+        pairs=pairs,
+        cases=len(cases),
+        one_sided=one_sided,
+        width=highest - lowest,
+        pass_fail=all(score in {0.0, 1.0} for _, *both in pairs for score in both),
+        errors=(_errors(case.old for case in cases), _errors(case.new for case in cases)),
+    )
+
+
+def _mean_score(answers: Sequence[ModelAnswer], evaluator: str, lowest: float) -> float | None:
+    """Return the mean over the repetitions; None if none of them has a score."""
+    scores = [lowest if each.error is not None else _score(each, evaluator) for each in answers]
+    given = [score for score in scores if score is not None]
+    return sum(given) / len(given) if given else None
+
+
+def _score(answer: ModelAnswer, evaluator: str) -> float | None:
+    score = answer.scores.get(evaluator)
+    return score if score is not None and isfinite(score) else None
+
+
+def _errors(answers: Iterable[Sequence[ModelAnswer]]) -> int:
+    return sum(answer.error is not None for each in answers for answer in each)
