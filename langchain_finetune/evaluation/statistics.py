@@ -40,7 +40,7 @@ _ERROR = 1e-8
 """Change of a probability that ends its refinement; its error is then far smaller."""
 
 _NEGLIGIBLE = 1e-14
-"""Part of the integrand's highest value that is left out."""
+"""Part of the integrand's highest value, and of the highest weight, that is left out."""
 
 _PRECISION = 1e-7
 """Of a bound, as a share of the greatest difference."""
@@ -62,7 +62,12 @@ def mcnemar(wins: int, losses: int, *, two_sided: bool = False) -> float:
         return min(1.0, 2 * mcnemar(max(wins, losses), min(wins, losses)))
     cases = wins + losses
     # Exact integers: floats of this size would overflow.
-    return sum(comb(cases, count) for count in range(wins, cases + 1)) / (1 << cases)
+    ways = comb(cases, wins)
+    total = ways
+    for count in range(wins, cases):
+        ways = ways * (cases - count) // (count + 1)
+        total += ways
+    return total / (1 << cases)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -211,7 +216,8 @@ def _probability_at_most_zero(weights: Mapping[float, int]) -> float:
         weights: Weights, and how many variables have each.
     """
     scale = max(map(abs, weights))
-    terms = [(weight / scale, count) for weight, count in weights.items() if weight]
+    shares = ((weight / scale, count) for weight, count in weights.items())
+    terms = [(share, count) for share, count in shares if abs(share) > _NEGLIGIBLE]
     if all(weight < 0 for weight, _ in terms):
         return 1.0
     if all(weight > 0 for weight, _ in terms):

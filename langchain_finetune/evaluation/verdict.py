@@ -39,6 +39,9 @@ from langchain_finetune.evaluation.statistics import (
 CLEAR_GAIN = 0.1
 """Gain above a bound of 0 or more, as a share of the range of scores, that enough cases show."""
 
+SMALLEST_MARGIN = 0.001
+"""Share of the range below which a margin is as good as none: a million cases would not show it."""
+
 MAX_ONE_SIDED = 0.05
 """Most cases with a score of one model only, as a share, with which a rule can pass."""
 
@@ -222,7 +225,7 @@ def _outcome(
 def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple[str, float, float]:
     """Return what is assumed to be true, in words, the difference, and a case's variance."""
     variance = sample.variance()
-    if bound < 0:
+    if bound <= -SMALLEST_MARGIN * sample.width:
         return "the models are equal", 0.0, variance
     clear = bound + CLEAR_GAIN * sample.width
     true = min(max(clear, sample.mean), sample.width)

@@ -56,7 +56,7 @@ def test_mcnemar_of_many_cases():
     assert mcnemar(5300, 4700) == pytest.approx(stats.binom.sf(5299, 10_000, 0.5), rel=1e-9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1]
@@ -196,7 +196,9 @@ def test_many_groups_have_the_interval_of_scipys_bootstrap():
     rng = np.random.default_rng(6)
     sizes = rng.integers(1, 8, 1000)
     quality = rng.normal(0.05, 0.3, 1000)
-    sums = np.array([np.clip(rng.normal(q, 0.2, n), -1, 1).sum() for q, n in zip(quality, sizes)])
+    sums = np.array(
+        [np.clip(rng.normal(q, 0.2, n), -1, 1).sum() for q, n in zip(quality, sizes, strict=True)]
+    )
     expected = stats.bootstrap(
         (sums, sizes),
         lambda total, cases, axis: total.sum(axis) / cases.sum(axis),
