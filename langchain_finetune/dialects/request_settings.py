@@ -146,11 +146,10 @@ def read_sampling(params: Mapping[str, Any]) -> dict[str, Any]:
     choice = params.get("tool_choice")
     if choice in ("auto", "none", "required"):
         found["tool_choice"] = choice
-    elif mapping(choice).get("type") == "function":
-        function = mapping(choice["function"]) if "function" in choice else choice
-        if isinstance(function.get("name"), str):
-            chosen = {"name": function["name"]}
-            found["tool_choice"] = {"type": "function", "function": chosen}
+    chosen = mapping(choice)
+    name = mapping(chosen.get("function") or chosen).get("name")
+    if chosen.get("type") == "function" and isinstance(name, str):
+        found["tool_choice"] = {"type": "function", "function": {"name": name}}
     return found
 
 

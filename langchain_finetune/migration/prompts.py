@@ -103,7 +103,7 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> Prompt:
     request |= sampling
     origin: Origin = "traffic" if "run_id" in source else "file"
     try:
-        seen = [exact_key(request).hex()]
+        seen: list[Any] = [exact_key(request).hex()]
         seen += [request.get(name) for name in ("response_format", "tool_choice")]
         key = hashlib.blake2b(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS), digest_size=8)
         size = len(orjson.dumps(request["messages"]))
