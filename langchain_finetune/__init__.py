@@ -66,14 +66,22 @@ if TYPE_CHECKING:
         RescuedModel,
         RescueManifest,
     )
+    from langchain_finetune.migration.estimate import RecordingEstimate
     from langchain_finetune.migration.inventory import Inventory
+    from langchain_finetune.migration.journal import AnswerUsage, RecordedAnswer
     from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.prices import InferencePrice
     from langchain_finetune.migration.progress import MigrationProgress
+    from langchain_finetune.migration.prompts import RecordedPrompt
+    from langchain_finetune.migration.record import arecord, record
+    from langchain_finetune.migration.recording import Recording, RecordingManifest
     from langchain_finetune.migration.rescue import arescue, rescue
+    from langchain_finetune.migration.sources import recent_runs
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
+    "AnswerUsage",
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
@@ -93,6 +101,7 @@ __all__ = [
     "FineTuningError",
     "FineTuningSession",
     "Hyperparameters",
+    "InferencePrice",
     "Inventory",
     "Job",
     "JobCancelledError",
@@ -117,6 +126,11 @@ __all__ = [
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "RecordedAnswer",
+    "RecordedPrompt",
+    "Recording",
+    "RecordingEstimate",
+    "RecordingManifest",
     "RescueManifest",
     "RescuedFile",
     "RescuedModel",
@@ -132,11 +146,14 @@ __all__ = [
     "TrainingNotAvailableError",
     "TunedModel",
     "WrittenFile",
+    "arecord",
     "arescue",
     "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "recent_runs",
+    "record",
     "rescue",
     "tensorboard_log",
     "trained_contract",
@@ -175,8 +192,15 @@ _EXPORTS = {
     "migration.archive": "MissingItem RescueManifest RescuedFile RescuedModel",
     "migration.inventory": "Inventory",
     "migration.listing": "ModelCalls TunedModel",
+    "migration.estimate": "RecordingEstimate",
+    "migration.journal": "AnswerUsage RecordedAnswer",
+    "migration.prices": "InferencePrice",
     "migration.progress": "MigrationProgress",
+    "migration.prompts": "RecordedPrompt",
+    "migration.record": "arecord record",
+    "migration.recording": "Recording RecordingManifest",
     "migration.rescue": "arescue rescue",
+    "migration.sources": "recent_runs",
     "recorder": "RunRecorder",
     "sessions": "FineTuningSession Sessions Skip",
 }

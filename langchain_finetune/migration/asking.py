@@ -9,10 +9,10 @@ from typing import Any
 
 from langchain_finetune.engines.flow import Retry
 from langchain_finetune.errors import BudgetError, FineTuningError
-from langchain_finetune.migration.journal import Journal, Key
+from langchain_finetune.migration.journal import AnswerJournal, Key
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
-from langchain_finetune.migration.prompts import Prompt
+from langchain_finetune.migration.prompts import RecordedPrompt
 from langchain_finetune.migration.rate_limits import RateLimits
 
 METADATA = "langchain_finetune_recording"
@@ -30,7 +30,7 @@ class AnswerTask:
         most_usd: The most that it can cost.
     """
 
-    prompt: Prompt
+    prompt: RecordedPrompt
     number: int
     tokens: int
     most_usd: float
@@ -42,13 +42,15 @@ class AnswerTask:
 
 
 def request_body(
-    model: str, prompt: Prompt, number: int, mark: str | None = None
+    model: str, prompt: RecordedPrompt, number: int, mark: str | None = None
 ) -> dict[str, Any]:
     """Return the body of a request; with `mark`, the server stores the completion under it.
 
     Example:
-        >>> prompt = Prompt(id="p", request={"messages": [], "temperature": 0.7, "top_p": 0.9},
-        ...                 origin="file", stratum="", answer_tokens=1)
+        >>> request = {"messages": [], "temperature": 0.7, "top_p": 0.9}
+        >>> prompt = RecordedPrompt(
+        ...     id="p", request=request, origin="file", stratum="", answer_tokens=1
+        ... )
         >>> request_body("m", prompt, 0)
         {'model': 'm', 'messages': [], 'temperature': 0, 'top_p': 0.9}
     """
@@ -84,7 +86,7 @@ class Asking:
     recording_id: str
     base_url: str
     key_variable: str | None
-    journal: Journal
+    journal: AnswerJournal
     tasks: deque[AnswerTask]
     price: InferencePrice | None
     max_cost_usd: float | None

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from langchain_finetune.convert.tokens.count import Count
 from langchain_finetune.convert.tokens.openai import openai_counter
 from langchain_finetune.migration.asking import AnswerTask
-from langchain_finetune.migration.journal import Journal
+from langchain_finetune.migration.journal import AnswerJournal
 from langchain_finetune.migration.prices import InferencePrice
-from langchain_finetune.migration.prompts import Prompt
+from langchain_finetune.migration.prompts import RecordedPrompt
 
 _BYTES_PER_TOKEN = 4
 _MORE = 1.1
@@ -53,11 +53,20 @@ class RecordingEstimate(BaseModel):
     def __str__(self) -> str:
         cost = "The price is not known."
         if self.usd is not None and self.at_most_usd is not None:
-            cost = f"About ${self.usd:,.2f}, at most ${self.at_most_usd:,.2f}: {self.price}."
+            cost = f"About {dollars(self.usd)}, at most {dollars(self.at_most_usd)}: {self.price}."
         return (
             f"{self.model}: {self.requests:,} answers to {self.prompts:,} prompts, about "
             f"{self.input_tokens:,} tokens of prompts and {self.output_tokens:,} of answers. {cost}"
         )
+
+
+def dollars(usd: float) -> str:
+    """Return an amount; small ones with two digits that count.
+
+    >>> dollars(1234.5), dollars(0.00123)
+    ('$1,234.50', '$0.0012')
+    """
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"  # noqa: PLR2004
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,9 @@ class _Size:
 
 def make_tasks(
     model: str,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[RecordedPrompt],
     answers: int,
-    journal: Journal,
+    journal: AnswerJournal,
     price: InferencePrice | None,
     *,
     ask_again: bool = False,
@@ -111,15 +120,15 @@ def make_tasks(
         output_tokens=said,
         tokens_are_estimated=not all(size.exact for size in sizes.values()),
         price=price,
-        usd=None if price is None else round(usd, 4),
-        at_most_usd=None if price is None else round(at_most, 4),
+        usd=None if price is None else round(usd, 6),
+        at_most_usd=None if price is None else round(at_most, 6),
         spent_usd=journal.usage.cost(price),
         unknown=len(journal.unknown),
     )
     return deque(tasks), estimate
 
 
-def _longest(prompt: Prompt, price: InferencePrice) -> int:
+def _longest(prompt: RecordedPrompt, price: InferencePrice) -> int:
     """Return the most tokens of an answer."""
     for name in ("max_completion_tokens", "max_tokens"):
         if isinstance(limit := prompt.request.get(name), int):
@@ -127,7 +136,7 @@ def _longest(prompt: Prompt, price: InferencePrice) -> int:
     return price.longest_answer
 
 
-def _sizes(model: str, prompts: Sequence[Prompt]) -> dict[str, _Size]:
+def _sizes(model: str, prompts: Sequence[RecordedPrompt]) -> dict[str, _Size]:
     counter = openai_counter(model, "offline")
     found = {}
     for prompt in prompts:

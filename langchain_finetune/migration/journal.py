@@ -99,7 +99,7 @@ class RecordedAnswer:
 
 
 @dataclass
-class Journal:
+class AnswerJournal:
     """The journal of answers. Each event is on the disk when `add` returns.
 
     Attributes:
@@ -144,7 +144,7 @@ class Journal:
         if len(whole) < len(content):
             self._file.truncate(len(whole))
         self._file.seek(0, os.SEEK_END)
-        sync_folder(self.path.parent)
+        folder_to_disk(self.path.parent)
 
     def close(self) -> None:
         """Close the file."""
@@ -198,7 +198,7 @@ class Journal:
                 raise ValueError("An unknown event.")
 
 
-def sync_folder(folder: Path) -> None:
+def folder_to_disk(folder: Path) -> None:
     """Put the names of a folder's files onto the disk."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)

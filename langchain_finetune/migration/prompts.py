@@ -34,7 +34,7 @@ _NAMED = 60
 """Longest description of tools in a stratum; longer ones end in a hash."""
 
 
-class Prompt(BaseModel):
+class RecordedPrompt(BaseModel):
     """A request that the model is asked again.
 
     Attributes:
@@ -68,7 +68,7 @@ class Prompt(BaseModel):
         return next(found, self.id)
 
 
-def make_prompt(session: ChatSession, source: Mapping[str, str]) -> Prompt:
+def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedPrompt:
     """Return the prompt of a chat: its messages before the answer at its end, tools and settings.
 
     Raises:
@@ -112,7 +112,7 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> Prompt:
         raise UnreadableChatError(
             "unreadable_value", "A value that JSON cannot represent."
         ) from error
-    return Prompt(
+    return RecordedPrompt(
         id=key.hexdigest(),
         request=request,
         origin=origin,
@@ -162,11 +162,13 @@ class PromptSelection:
         left_out: Chats that are not asked again, with the reason.
     """
 
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: list[RecordedPrompt] = field(default_factory=list)
     left_out: list[Skip] = field(default_factory=list)
 
 
-def read_prompts(sessions: Iterable[ChatSession], skip: Callable[[Skip], None]) -> Iterator[Prompt]:
+def read_prompts(
+    sessions: Iterable[ChatSession], skip: Callable[[Skip], None]
+) -> Iterator[RecordedPrompt]:
     """Yield the prompt of each session; pass those without one to `skip`.
 
     Raises:
@@ -174,7 +176,7 @@ def read_prompts(sessions: Iterable[ChatSession], skip: Callable[[Skip], None]) 
     """
     outcome = Outcome()
 
-    def made(session: ChatSession) -> Prompt:
+    def made(session: ChatSession) -> RecordedPrompt:
         source = {str(key): str(value) for key, value in (session.get("source") or {}).items()}  # type: ignore[attr-defined]
         return make_prompt(session, source)
 
@@ -187,14 +189,14 @@ def read_prompts(sessions: Iterable[ChatSession], skip: Callable[[Skip], None]) 
 
 
 def select_prompts(
-    prompts: Iterable[Prompt],
+    prompts: Iterable[RecordedPrompt],
     *,
     limit: int = 500,
     held_out: float = 0.2,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     skip: Callable[[Skip], None] = lambda _: None,
-) -> list[Prompt]:
+) -> list[RecordedPrompt]:
     """Return at most `limit` different prompts, drawn in proportion to their strata.
 
     Of equal prompts the first one counts. Which ones are drawn depends on the prompts and the seed
@@ -212,7 +214,7 @@ def select_prompts(
     seen: set[str] = set()
     counts: Counter[str] = Counter()
     used: Counter[bytes] = Counter()
-    best: dict[str, list[tuple[int, str, Prompt]]] = defaultdict(list)
+    best: dict[str, list[tuple[int, str, RecordedPrompt]]] = defaultdict(list)
     for prompt in prompts:
         if prompt.origin != "file":
             used[orjson.dumps(_sampling(prompt.request), option=orjson.OPT_SORT_KEYS)] += 1
@@ -227,7 +229,7 @@ def select_prompts(
             heapq.heappush(best[prompt.stratum], entry)
         else:
             _over(heapq.heappushpop(best[prompt.stratum], entry)[2], limit, skip)
-    chosen: list[Prompt] = []
+    chosen: list[RecordedPrompt] = []
     shares = _shares(counts, limit)
     for stratum in sorted(best):
         ranked = [prompt for *_, prompt in sorted(best[stratum], reverse=True)]
@@ -239,11 +241,11 @@ def select_prompts(
     return [_finished(prompt, usual, settings, held_out=prompt.id in away) for prompt in chosen]
 
 
-def _over(prompt: Prompt, limit: int, skip: Callable[[Skip], None]) -> None:
+def _over(prompt: RecordedPrompt, limit: int, skip: Callable[[Skip], None]) -> None:
     skip(Skip(_named(prompt), "over_limit", f"More than {limit} prompts were found."))
 
 
-def _named(prompt: Prompt) -> str:
+def _named(prompt: RecordedPrompt) -> str:
     names = ("run_id", "example_id", "line")
     return next((prompt.source[name] for name in names if name in prompt.source), prompt.id)
 
@@ -271,7 +273,7 @@ def _shares(counts: Mapping[str, int], limit: int) -> dict[str, int]:
     return shares
 
 
-def _held_out(prompts: list[Prompt], share: float, seed: int) -> set[str]:
+def _held_out(prompts: list[RecordedPrompt], share: float, seed: int) -> set[str]:
     """Return the ids of the prompts to hold out: whole conversations, at least one if possible."""
     groups: dict[str, list[str]] = defaultdict(list)
     for prompt in prompts:
@@ -295,8 +297,12 @@ def _sampling(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finished(
-    prompt: Prompt, usual: dict[str, Any], given: Mapping[str, Any] | None, *, held_out: bool
-) -> Prompt:
+    prompt: RecordedPrompt,
+    usual: dict[str, Any],
+    given: Mapping[str, Any] | None,
+    *,
+    held_out: bool,
+) -> RecordedPrompt:
     """Return a prompt with its settings and its part."""
     request, settings_from = prompt.request, prompt.settings_from
     if settings_from == "none" and usual:

@@ -22,7 +22,7 @@ from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorder import Recorder
 from langchain_finetune.migration.recording import Recording
 
-Tell = Callable[[Any], None]
+_Tell = Callable[[Any], None]
 
 
 def record(
@@ -177,7 +177,7 @@ async def arecord(
 
 def _teller(
     engine: Engine, client: Any, on_progress: Callable[[MigrationProgress], None] | None
-) -> Tell:
+) -> _Tell:
     lock = threading.Lock()
 
     def tell(news: Any) -> None:
@@ -190,7 +190,7 @@ def _teller(
     return tell
 
 
-def _work_in_threads(asking: Asking, client: Any, tell: Tell, concurrency: int) -> None:
+def _work_in_threads(asking: Asking, client: Any, tell: _Tell, concurrency: int) -> None:
     def run() -> None:
         try:
             run_flow(work(asking), client, tell, asking.sleep)

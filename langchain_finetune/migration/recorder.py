@@ -20,7 +20,7 @@ from langchain_finetune.engines.openai import is_openai, shutdown_of
 from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
-from langchain_finetune.migration.journal import Journal
+from langchain_finetune.migration.journal import AnswerJournal
 from langchain_finetune.migration.prices import InferencePrice, inference_price
 from langchain_finetune.migration.prompts import select_prompts
 from langchain_finetune.migration.recording import (
@@ -115,7 +115,7 @@ class Recorder:
             self.manifest.price = self.price or inference_price(
                 self.model, self.engine_name, address
             )
-            self.journal = Journal(self.out / ANSWERS)
+            self.journal = AnswerJournal(self.out / ANSWERS)
         except BaseException:
             self._lock.release()
             raise

@@ -24,9 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.loaders.files import RunFileChatLoader
-from langchain_finetune.migration.journal import AnswerUsage, Journal, RecordedAnswer, sync_folder
+from langchain_finetune.migration.journal import (
+    AnswerJournal,
+    AnswerUsage,
+    RecordedAnswer,
+    folder_to_disk,
+)
 from langchain_finetune.migration.prices import InferencePrice
-from langchain_finetune.migration.prompts import Prompt
+from langchain_finetune.migration.prompts import RecordedPrompt
 from langchain_finetune.sessions import Skip
 
 PROMPTS, ANSWERS, MANIFEST = "prompts.jsonl", "answers.jsonl", "manifest.json"
@@ -145,20 +150,20 @@ class Recording:
         """Return the loader of the training lines, or of the part that is never trained on."""
         return RunFileChatLoader(self.folder / (HELD_OUT if held_out else RECORDING))
 
-    def prompts(self) -> list[Prompt]:
+    def prompts(self) -> list[RecordedPrompt]:
         """Return the prompts."""
         return read_prompt_file(self.folder)
 
     def answers(self) -> dict[str, list[RecordedAnswer]]:
         """Return the answers of each prompt, the one at temperature 0 first."""
-        journal = Journal(self.folder / ANSWERS, writes=False)
+        journal = AnswerJournal(self.folder / ANSWERS, writes=False)
         found: dict[str, list[RecordedAnswer]] = {}
         for key in sorted(journal.answered):
             found.setdefault(key[0], []).append(journal.answered[key])
         return found
 
 
-def read_prompt_file(folder: Path) -> list[Prompt]:
+def read_prompt_file(folder: Path) -> list[RecordedPrompt]:
     """Return the prompts of a folder.
 
     Raises:
@@ -167,28 +172,32 @@ def read_prompt_file(folder: Path) -> list[Prompt]:
     path = folder / PROMPTS
     try:
         lines = path.read_bytes().splitlines()
-        return [Prompt.model_validate_json(line) for line in lines]
+        return [RecordedPrompt.model_validate_json(line) for line in lines]
     except (FileNotFoundError, ValidationError) as error:
         raise FineTuningError(
             f"{path} is missing or damaged: restore it, or record into another folder."
         ) from error
 
 
-def write_prompts(folder: Path, prompts: Iterable[Prompt], left_out: Iterable[Skip]) -> None:
+def write_prompts(
+    folder: Path, prompts: Iterable[RecordedPrompt], left_out: Iterable[Skip]
+) -> None:
     """Write what is asked, and what is not."""
     skipped = ({"id": each.id, "code": each.code, "reason": each.reason} for each in left_out)
     write_lines(folder / LEFT_OUT, skipped)
     write_lines(folder / PROMPTS, (prompt.model_dump() for prompt in prompts))
 
 
-def write_training_lines(folder: Path, prompts: list[Prompt], journal: Journal) -> None:
+def write_training_lines(
+    folder: Path, prompts: list[RecordedPrompt], journal: AnswerJournal
+) -> None:
     """Write the answers at temperature 0 as training lines; without those that were cut off."""
     for name, held_out in ((RECORDING, False), (HELD_OUT, True)):
         write_lines(folder / name, _training_lines(prompts, journal, held_out=held_out))
 
 
 def _training_lines(
-    prompts: list[Prompt], journal: Journal, *, held_out: bool
+    prompts: list[RecordedPrompt], journal: AnswerJournal, *, held_out: bool
 ) -> Iterator[dict[str, Any]]:
     for prompt in prompts:
         answer = journal.answered.get((prompt.id, 0))
@@ -197,7 +206,9 @@ def _training_lines(
             yield {**line, "messages": [*line["messages"], answer.message]}
 
 
-def counted(manifest: RecordingManifest, prompts: list[Prompt], journal: Journal) -> None:
+def counted(
+    manifest: RecordingManifest, prompts: list[RecordedPrompt], journal: AnswerJournal
+) -> None:
     """Bring the manifest's counts up to date."""
     wanted = len(prompts) * (1 + manifest.answers)
     answered = list(journal.answered.values())
@@ -239,4 +250,4 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    sync_folder(path.parent)
+    folder_to_disk(path.parent)

@@ -9,13 +9,16 @@ from typing import Any
 from langsmith import Client
 
 from langchain_finetune.content import mapping
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import FineTuningError, LoadError
 from langchain_finetune.loaders.base import sessions_of
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.migration.archive import MANIFEST, RescueManifest
 from langchain_finetune.migration.calls import tracing_client
-from langchain_finetune.migration.prompts import Prompt, read_prompts
+from langchain_finetune.migration.prompts import RecordedPrompt, read_prompts
 from langchain_finetune.sessions import Skip
+
+_RESCUED = ("completions.jsonl", "validation.jsonl", "training.jsonl")
 
 RUNS_PER_PROMPT = 20
 """Most runs that are read for each prompt that is wanted, newest first."""
@@ -68,20 +71,23 @@ def recent_runs(
 
 def prompts_from(
     sources: Iterable[Any], model: str, skip: Callable[[Skip], None]
-) -> Iterator[Prompt]:
+) -> Iterator[RecordedPrompt]:
     """Yield the prompts of all sources, those from traffic first.
 
-    A source is a path, as `RunFileChatLoader` takes it, or a loader or sessions. Runs in files
-    that name another model are skipped.
+    A source is the folder of a rescue, another path, as `RunFileChatLoader` takes it, a loader or
+    sessions. Runs in files that name another model are skipped.
 
     Raises:
-        LoadError: A source can't be read.
+        LoadError: A source can't be read, or a rescue does not have the model.
         ConvertError: A source is not one.
     """
-    from_files: list[Prompt] = []
+    from_files: list[RecordedPrompt] = []
     for source in sources:
         if isinstance(source, str | Path | os.PathLike):
-            source = RunFileChatLoader(source, where=_of_model(model, skip))  # noqa: PLW2901
+            paths = rescued_files(source, model)
+            if paths == []:
+                continue
+            source = RunFileChatLoader(paths or source, where=_of_model(model, skip))  # noqa: PLW2901
         sessions = sessions_of(source)
         for prompt in read_prompts(sessions, skip):
             if prompt.origin == "traffic":
@@ -91,6 +97,28 @@ def prompts_from(
         for skipped in sessions.skipped:
             skip(skipped)
     yield from from_files
+
+
+def rescued_files(folder: str | os.PathLike[str], model: str) -> list[Path] | None:
+    """Return a model's files with chats in the folder of a rescue; None if it is not one.
+
+    Raises:
+        LoadError: The rescue does not have the model.
+
+    Example:
+        >>> rescued_files("runs.jsonl", "ft:gpt-4o-mini:acme::abc") is None
+        True
+    """
+    path = Path(folder).expanduser()
+    if not (path / MANIFEST).is_file():
+        return None
+    try:
+        found = RescueManifest.read(path).models.get(model)
+    except FineTuningError:
+        return None  # The manifest of something else.
+    if found is None:
+        raise LoadError(f"The rescue in {path} does not have {model}: rescue it first.")
+    return [path / found.folder / name for name in _RESCUED if name in found.files]
 
 
 def _of_model(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str, Any]], bool]:
