@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from langchain_finetune.evaluation.result import ComparisonData, Decision
+from langchain_finetune.evaluation.report.comparison_report import ComparisonReport
+from langchain_finetune.evaluation.result import Decision
 from langchain_finetune.evaluation.verdict import decide
 
 
-class ComparisonResult(ComparisonData):
+class ComparisonResult(ComparisonReport):
     """The result of a comparison.
 
     Its attributes are those of `ComparisonData`.
