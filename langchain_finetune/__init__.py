@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
+        CompareError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        GateError,
+        GateWarning,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.evaluation.compare import Compare
+    from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
@@ -67,6 +73,9 @@ __all__ = [
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
+    "Compare",
+    "CompareError",
+    "ComparisonResult",
     "ConversionReport",
     "Convert",
     "ConvertError",
@@ -82,6 +91,9 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "Gate",
+    "GateError",
+    "GateWarning",
     "Hyperparameters",
     "Job",
     "JobCancelledError",
@@ -135,11 +147,15 @@ _EXPORTS = {
     "engines": "AzureDeployment NebiusDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
-        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
-        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
-        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "BaseModelError BudgetError CompareError ConvertError DeployError "
+        "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
+        "GateWarning JobCancelledError JobError JobFailedError JobSubmissionError "
+        "JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "TrainedContractWarning TrainingNotAvailableError"
     ),
+    "evaluation.compare": "Compare",
+    "evaluation.comparison": "ComparisonResult",
+    "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
     "finetune.job": "Job",

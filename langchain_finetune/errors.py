@@ -21,7 +21,8 @@ FineTuningError
     └── DeployError         its model could not be deployed
 ```
 
-`GateWarning` is issued when a gate lets the old model answer, `ModelRetirementWarning` when a model's retirement is announced.
+`GateWarning` is issued when a gate lets the old model answer, `ModelRetirementWarning` when a
+model's retirement is announced.
 
 A message says what failed, which object (by id) and what to do next. It never contains training
 text or keys.

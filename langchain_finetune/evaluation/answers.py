@@ -41,8 +41,8 @@ class AnswerView:
 def outputs_of(value: Any) -> dict[str, Any]:
     """Return what a chain returned as outputs of a LangSmith run, as JSON data.
 
-    A message becomes `{"content", "tool_calls"}`, a dict such as an agent's state stays one, with
-    its messages in OpenAI's form, and any other value is under `output`, as LangSmith has it.
+    A message becomes `{"role", "content", "tool_calls"}`. A dict such as an agent's state stays
+    one, with its messages in OpenAI's form. Any other value is under `output`, as LangSmith has it.
 
     Example:
         >>> outputs_of("42")
@@ -59,13 +59,16 @@ def answer_of(message: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> answer_of({"role": "assistant", "content": "Hi"})
-        {'content': 'Hi', 'tool_calls': []}
+        {'role': 'assistant', 'content': 'Hi', 'tool_calls': []}
     """
     content = joined_text(message.get("content"))
-    answer = {"content": "" if content is None else content, "tool_calls": []}
-    answer["tool_calls"] = [
-        {"name": call.name, "args": call.arguments} for call in _wire_calls([message])
-    ]
+    answer = {
+        "role": "assistant",
+        "content": "" if content is None else content,
+        "tool_calls": [
+            {"name": call.name, "args": call.arguments} for call in _wire_calls([message])
+        ],
+    }
     if message.get("refusal"):
         answer["refusal"] = message["refusal"]
     return answer

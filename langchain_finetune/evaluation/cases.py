@@ -34,7 +34,7 @@ _THREADS = (GROUP, "thread_id", "session_id", "conversation_id")
 
 
 def cases_of(rows: Iterable[Row], *, agent: bool) -> list[dict[str, Any]]:
-    """Return cases as a dataset holds them: `{"inputs", "outputs", "metadata"}`.
+    """Return cases as a dataset holds them: `{"inputs", "reference_outputs", "metadata"}`.
 
     Args:
         rows: The examples.
@@ -126,7 +126,7 @@ def _case(row: Row, *, agent: bool) -> dict[str, Any]:
         "recorded_answer": messages[cut:],
     }
     inputs = {"messages": messages[:cut], **settings}
-    return {"inputs": inputs, "outputs": reference, "metadata": metadata}
+    return {"inputs": inputs, "reference_outputs": reference, "metadata": metadata}
 
 
 def _whole_runs(rows: Sequence[Row]) -> list[Row]:

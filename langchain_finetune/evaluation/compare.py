@@ -12,13 +12,14 @@ from langchain_core.callbacks import (
     dispatch_custom_event,
 )
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import var_child_runnable_config
 from langsmith import Client, aevaluate, evaluate
 from langsmith.run_helpers import tracing_context
 from pydantic import ConfigDict, Field, InstanceOf
 
 from langchain_finetune.evaluation.case_datasets import experiment_client
 from langchain_finetune.evaluation.comparison import ComparisonResult
-from langchain_finetune.evaluation.plan import Plan, make_plan, result_of
+from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
 
 COMPARISON_EVENT = "comparison_progress"
@@ -167,7 +168,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             await asyncio.to_thread(entered.__exit__, None, None, None)
         return result
 
-    def _plan(self, given: dict[str, Any], client: Client) -> Plan:
+    def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
         app = AppChain(self.chain, self.tools, self.run_tools, self.inputs)
         return make_plan(
             given,
@@ -178,7 +179,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             repetitions=self.repetitions,
         )
 
-    def _experiment(self, plan: Plan, side: ModelSide) -> dict[str, Any]:
+    def _experiment(self, plan: ComparisonPlan, side: ModelSide) -> dict[str, Any]:
         return {
             "data": list(plan.examples.values()),
             "evaluators": plan.evaluators,
@@ -193,9 +194,12 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
 @contextmanager
 def _undisturbed(side: ModelSide) -> Iterator[None]:
     """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait."""
-    with tracing_context(parent=False):
-        try:
+    inherited = var_child_runnable_config.set(None)
+    try:
+        with tracing_context(parent=False):
             yield
-        except BaseException:
-            side.stopped.set()
-            raise
+    except BaseException:
+        side.stopped.set()
+        raise
+    finally:
+        var_child_runnable_config.reset(inherited)

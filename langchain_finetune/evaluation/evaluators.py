@@ -152,7 +152,7 @@ def default_evaluators(examples: Sequence[Example]) -> list[Any]:
         chosen += [arguments_match, tool_name_match]
     if any(mapping(each.inputs).get("response_format") for each in examples):
         chosen += [exact_match, valid_json]
-    texts = [each.text for each in references if each.text and not each.calls]
+    texts = [each.text for each in references if each.text]
     if texts:
         if all(len(text) <= _SHORT for text in texts):
             chosen.append(normalized_text)

@@ -38,7 +38,7 @@ from langchain_finetune.home import home_path
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """A comparison that can begin: its cases, both sides, the evaluators."""
 
     id: str
@@ -90,7 +90,7 @@ def make_plan(
     old: Any,
     evaluators: Sequence[Any] | None,
     repetitions: int,
-) -> Plan:
+) -> ComparisonPlan:
     """Read or make the dataset, and check that everything fits; no model is called.
 
     Raises:
@@ -120,7 +120,7 @@ def make_plan(
     sides = (ModelSide("old", old, app, kept), ModelSide("new", model, app, kept))
     for side in sides:
         side.check()
-    return Plan(
+    return ComparisonPlan(
         id=str(uuid.uuid4()),
         client=client,
         dataset=dataset,
@@ -174,7 +174,7 @@ def _refusals(
 
 
 def result_of(
-    plan: Plan, client: Client, rows: Sequence[Iterable[Any]], experiments: Sequence[Any]
+    plan: ComparisonPlan, client: Client, rows: Sequence[Iterable[Any]], experiments: Sequence[Any]
 ) -> ComparisonResult:
     """Link both experiments, and return the result of their rows.
 
@@ -272,12 +272,11 @@ def _number(result: Any) -> float | None:
     return float(score) if isinstance(score, bool | int | float) else None
 
 
-def _settle_scores(plan: Plan, answers: Sequence[Answers]) -> list[str]:
+def _settle_scores(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
     """Give each answer a score, or None, by each evaluator; return the keys, the primary first."""
     given = [each for side in answers for several in side.values() for each in several]
     seen = [key for each in given if not each["error"] for key in each["scores"]]
-    named = [key for each in plan.evaluators for key in each.feedback_keys]
-    keys = list(dict.fromkeys([*(key for key in named if key in set(seen)), *seen]))
+    keys = list(dict.fromkeys([*(key for each in plan.evaluators for key in each.keys), *seen]))
     for each in given:
         if each["error"]:
             each["scores"] = dict.fromkeys(keys, 0.0)
@@ -298,7 +297,7 @@ def _refuse_failures(answers: Sequence[Answers], old: ExperimentLink, new: Exper
     )
 
 
-def _notes(plan: Plan, answers: Sequence[Answers]) -> list[str]:
+def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
     notes = []
     for side, each in zip(plan.sides, answers, strict=True):
         given = [answer for several in each.values() for answer in several]

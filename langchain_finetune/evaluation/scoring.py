@@ -25,6 +25,7 @@ class WatchedEvaluator(RunEvaluator):
         self._inner: Any = (
             evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
+        self._keys: dict[str, None] = {}
 
     @property
     def feedback_keys(self) -> list[str]:
@@ -32,8 +33,11 @@ class WatchedEvaluator(RunEvaluator):
         return list(self._inner.feedback_keys)
 
     @property
-    def name(self) -> str:
-        """Its name, for an evaluator whose keys are not known."""
+    def keys(self) -> list[str]:
+        """Keys of the scores that it gave, or else would have given if it had not failed."""
+        return list(self._keys) or self.feedback_keys or [self._name()]
+
+    def _name(self) -> str:
         return str(getattr(self._inner, "_name", None) or type(self._inner).__name__)
 
     def evaluate_run(
@@ -49,7 +53,7 @@ class WatchedEvaluator(RunEvaluator):
             found = self._inner.evaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(_place_of(error)) from None
-        return found
+        return self._noted(found)
 
     async def aevaluate_run(
         self,
@@ -64,6 +68,13 @@ class WatchedEvaluator(RunEvaluator):
             found = await self._inner.aevaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(_place_of(error)) from None
+        return self._noted(found)
+
+    def _noted(self, found: Any) -> Any:
+        results = found["results"] if isinstance(found, dict) and "results" in found else [found]
+        for each in results:
+            key = each.get("key") if isinstance(each, dict) else each.key
+            self._keys[str(key)] = None
         return found
 
     def _no_answer(self) -> EvaluationResults:

@@ -26,8 +26,6 @@ from langchain_finetune.evaluation.chains import (
 )
 from langchain_finetune.evaluation.recording import Recording, ToolGuard, how_to_run, replayed
 
-Side = Literal["old", "new"]
-
 
 class AnswerFailedError(Exception):
     """A chain raised; the message is the name of the error's class, without any text."""
@@ -95,7 +93,7 @@ class ModelSide:
         stopped: Set to end the experiment: runs that have not begun fail at once.
     """
 
-    side: Side
+    side: Literal["old", "new"]
     model: Any
     app: AppChain
     examples: Mapping[str, Example]
