@@ -53,6 +53,16 @@ if TYPE_CHECKING:
     )
     from langchain_finetune.evaluation.compare import Compare
     from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.evaluators import (
+        answer_agreement,
+        arguments_match,
+        exact_match,
+        length_ratio,
+        normalized_text,
+        refusal_match,
+        tool_name_match,
+        valid_json,
+    )
     from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
@@ -144,14 +154,22 @@ __all__ = [
     "TrainingNotAvailableError",
     "TunedModel",
     "WrittenFile",
+    "answer_agreement",
     "arescue",
+    "arguments_match",
     "check_file",
     "convert_messages_for_finetuning",
+    "exact_match",
+    "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "normalized_text",
+    "refusal_match",
     "rescue",
     "tensorboard_log",
+    "tool_name_match",
     "trained_contract",
+    "valid_json",
 ]
 
 _EXPORTS = {
@@ -175,6 +193,10 @@ _EXPORTS = {
     ),
     "evaluation.compare": "Compare",
     "evaluation.comparison": "ComparisonResult",
+    "evaluation.evaluators": (
+        "answer_agreement arguments_match exact_match length_ratio normalized_text refusal_match "
+        "tool_name_match valid_json"
+    ),
     "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",

@@ -10,7 +10,7 @@ from langsmith import Client
 from langsmith.schemas import Dataset, Example
 from langsmith.utils import LangSmithConflictError, LangSmithNotFoundError
 
-from langchain_finetune.engines.local import ensure_engine
+from langchain_finetune.engines.local import ensure_engine, find_engine
 from langchain_finetune.errors import CompareError
 from langchain_finetune.evaluation.cases import content_hash
 from langchain_finetune.loaders.langsmith_client import reading
@@ -39,6 +39,14 @@ def experiment_client(client: Client | None) -> Iterator[Client]:
         own.flush()
     finally:
         own.cleanup()
+
+
+def engine_page(client: Client, comparison_id: str) -> str | None:
+    """Return the address of a comparison on the embedded engine's page, if it is there."""
+    engine = find_engine()
+    if engine is None or not client.api_url.startswith(engine.url):
+        return None
+    return f"{engine.url}/ui/comparisons/{comparison_id}"
 
 
 def read_cases(client: Client, name: str) -> tuple[Dataset, list[Example]]:
@@ -83,12 +91,13 @@ def ensure_cases(
 
 
 def _dataset(client: Client, name: str) -> Dataset:
+    known: Dataset
     try:
-        return client.read_dataset(dataset_name=name)
+        known = client.read_dataset(dataset_name=name)
     except LangSmithNotFoundError:
-        pass
-    try:
-        return client.create_dataset(name, description="Recorded answers of an app, as cases.")
-    except LangSmithConflictError:
-        # Another process was quicker.
-        return client.read_dataset(dataset_name=name)
+        try:
+            known = client.create_dataset(name, description="Recorded answers of an app, as cases.")
+        except LangSmithConflictError:
+            # Another process was quicker.
+            known = client.read_dataset(dataset_name=name)
+    return known

@@ -82,13 +82,15 @@ def built(chain: Callable[..., Any] | None, model: Any, *tools: Any) -> Runnable
         CompareError: What `chain` returned is no Runnable.
     """
     if chain is None or chat_model_of(model) is None:
-        return model
+        whole: Runnable[Any, Any] = model
+        return whole
     try:
-        return coerce_to_runnable(chain(model, *tools))
+        made: Runnable[Any, Any] = coerce_to_runnable(chain(model, *tools))
     except TypeError as error:
         raise CompareError(
             "chain failed to build your chain with the model; see the cause."
         ) from error
+    return made
 
 
 def bound_request(model: Any, inputs: Mapping[str, Any]) -> Runnable[Any, Any]:
@@ -128,11 +130,13 @@ def request_messages(inputs: Mapping[str, Any]) -> list[BaseMessage]:
 def chat_input(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a recorded chat as the input of a chain: `messages`, `input` and `system`."""
     rest = without_instructions(messages)
-    last = next((each for each in reversed(rest) if each.get("role") == "user"), {})
+    last: Mapping[str, Any] = next(
+        (each for each in reversed(rest) if each.get("role") == "user"), {}
+    )
     system = [text_of(each.get("content")) for each in messages[: len(messages) - len(rest)]]
     return {
         "messages": [wire_to_message(each) for each in rest],
-        "input": text_of(last.get("content")),
+        "input": text_of(asked[-1].get("content")) if asked else "",
         "system": "\n\n".join(system),
     }
 

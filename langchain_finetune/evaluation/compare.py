@@ -49,8 +49,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             tools, such as `lambda model, tools: create_agent(model, tools)`. None is the model
             itself on the recorded request, with its tools and response format.
         evaluators: Evaluators of LangSmith or openevals, as they are. Higher scores must be better.
-            The first one is the primary one. By default those of
-            `langchain_finetune.evaluation.evaluators` that fit the data.
+            The first one is the primary one. By default built-in
+            ones that fit the data, such as `arguments_match` and `tool_name_match`.
         old: The model that your app calls now, or your whole chain with it (any Runnable that is
             no chat model).
         tools: Tools of your app, for a chain of two parameters. They are not executed: they answer

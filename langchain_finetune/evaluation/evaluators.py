@@ -5,9 +5,9 @@ gave, and returns a score from 0 to 1. Of an agent, they look at the final answe
 
 ```python
 from langsmith import evaluate
-from langchain_finetune import evaluators
+from langchain_finetune import arguments_match, tool_name_match
 
-evaluate(my_chain, data="my-dataset", evaluators=[evaluators.arguments_match])
+evaluate(my_chain, data="my-dataset", evaluators=[arguments_match, tool_name_match])
 ```
 """
 
@@ -98,31 +98,31 @@ def normalized_text(outputs: dict[str, Any], reference_outputs: dict[str, Any]) 
     return _score("normalized_text", same)
 
 
-def refusal(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
+def refusal_match(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
     """Score 1 if the answer refuses where the reference does, and only there.
 
     A refusal is what the API marks as one, or English text that begins like one.
 
     Example:
-        >>> refusal({"output": "I'm sorry, but I can't."}, {"output": "42"})
-        {'key': 'refusal', 'score': 0}
+        >>> refusal_match({"output": "I'm sorry, but I can't."}, {"output": "42"})
+        {'key': 'refusal_match', 'score': 0}
     """
     same = _refuses(view(outputs)) == _refuses(view(reference_outputs))
-    return _score("refusal", same)
+    return _score("refusal_match", same)
 
 
-def length(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
+def length_ratio(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
     """Score the length of the text: 1 if it is that of the reference, 0.5 if twice or half as long.
 
     Example:
-        >>> length({"output": "12345"}, {"output": "1234567890"})
-        {'key': 'length', 'score': 0.5}
+        >>> length_ratio({"output": "12345"}, {"output": "1234567890"})
+        {'key': 'length_ratio', 'score': 0.5}
     """
     sizes = sorted(len(view(each).text) for each in (outputs, reference_outputs))
-    return {"key": "length", "score": sizes[0] / sizes[1] if sizes[1] else 1.0}
+    return {"key": "length_ratio", "score": sizes[0] / sizes[1] if sizes[1] else 1.0}
 
 
-def agreement(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
+def answer_agreement(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
     """Score how far the answer says the same as the recorded one: F1 of their words.
 
     With calls in either, it is 1 if these are equal, and 0 otherwise. It says nothing about
@@ -130,12 +130,12 @@ def agreement(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Sco
     """
     answer, reference = view(outputs), view(reference_outputs)
     if answer.calls or reference.calls:
-        return _score("agreement", answer.calls == reference.calls)
+        return _score("answer_agreement", answer.calls == reference.calls)
     ours, theirs = Counter(_words(answer.text)), Counter(_words(reference.text))
     if not ours and not theirs:
-        return {"key": "agreement", "score": 1.0}
+        return {"key": "answer_agreement", "score": 1.0}
     score = 2 * (ours & theirs).total() / (ours.total() + theirs.total())
-    return {"key": "agreement", "score": score}
+    return {"key": "answer_agreement", "score": score}
 
 
 _SHORT = 60
@@ -143,7 +143,7 @@ _SHORT = 60
 
 
 def default_evaluators(examples: Sequence[Example]) -> list[Any]:
-    """Return the evaluators that fit the data; `agreement` comes last. Empty without references."""
+    """Return the evaluators that fit the data, `answer_agreement` last; none without references."""
     references = [view(each.outputs) for each in examples if each.outputs]
     if not references:
         return []
@@ -156,8 +156,8 @@ def default_evaluators(examples: Sequence[Example]) -> list[Any]:
     if texts:
         if all(len(text) <= _SHORT for text in texts):
             chosen.append(normalized_text)
-        chosen += [refusal, length]
-    return [*chosen, agreement]
+        chosen += [refusal_match, length_ratio]
+    return [*chosen, answer_agreement]
 
 
 def _score(key: str, passed: bool) -> Score:  # noqa: FBT001 - it is what is scored

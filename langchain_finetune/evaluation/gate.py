@@ -4,6 +4,7 @@ import logging
 import warnings
 from typing import Any, Literal, cast
 
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, InstanceOf
 
@@ -90,10 +91,22 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         """Async version of `invoke`."""
         return await self._acall_with_config(self._agate, input, config, **kwargs)
 
-    def _gate(self, model: Runnable[Any, Any], config: RunnableConfig) -> Runnable[Any, Any]:
+    def _gate(
+        self,
+        model: Runnable[Any, Any],
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> Runnable[Any, Any]:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
         return self._chosen(model, self.compare.invoke(self._given(model), config))
 
-    async def _agate(self, model: Runnable[Any, Any], config: RunnableConfig) -> Runnable[Any, Any]:
+    async def _agate(
+        self,
+        model: Runnable[Any, Any],
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> Runnable[Any, Any]:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
         return self._chosen(model, await self.compare.ainvoke(self._given(model), config))
 
     def _given(self, model: Runnable[Any, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from langsmith.schemas import Dataset, Example
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import CompareError
-from langchain_finetune.evaluation.case_datasets import ensure_cases, read_cases
+from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
 from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
 from langchain_finetune.evaluation.chains import (
     built,
@@ -211,7 +211,7 @@ def result_of(
         for key, score in answer["scores"].items()
         if score is None
     )
-    url = f"{old.url},{new.id}" if old.url else None
+    url = f"{old.url},{new.id}" if old.url else engine_page(client, plan.id)
     return ComparisonResult(
         id=plan.id,
         old=plan.name_of(plan.sides[0]),

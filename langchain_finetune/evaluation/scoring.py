@@ -2,7 +2,7 @@
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
 from langsmith.schemas import Example, Run
@@ -53,7 +53,8 @@ class WatchedEvaluator(RunEvaluator):
             found = self._inner.evaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(_place_of(error)) from None
-        return self._noted(found)
+        self._note(found)
+        return cast("EvaluationResult | EvaluationResults", found)
 
     async def aevaluate_run(
         self,
@@ -68,14 +69,14 @@ class WatchedEvaluator(RunEvaluator):
             found = await self._inner.aevaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(_place_of(error)) from None
-        return self._noted(found)
+        self._note(found)
+        return cast("EvaluationResult | EvaluationResults", found)
 
-    def _noted(self, found: Any) -> Any:
+    def _note(self, found: Any) -> None:
         results = found["results"] if isinstance(found, dict) and "results" in found else [found]
         for each in results:
             key = each.get("key") if isinstance(each, dict) else each.key
             self._keys[str(key)] = None
-        return found
 
     def _no_answer(self) -> EvaluationResults:
         return EvaluationResults(

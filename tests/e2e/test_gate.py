@@ -1,1 +1,0 @@
-"""The gate in the chain: held-out cases, both outcomes, a real engine and training."""
