@@ -130,9 +130,7 @@ def request_messages(inputs: Mapping[str, Any]) -> list[BaseMessage]:
 def chat_input(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a recorded chat as the input of a chain: `messages`, `input` and `system`."""
     rest = without_instructions(messages)
-    last: Mapping[str, Any] = next(
-        (each for each in reversed(rest) if each.get("role") == "user"), {}
-    )
+    asked = [each for each in rest if each.get("role") == "user"]
     system = [text_of(each.get("content")) for each in messages[: len(messages) - len(rest)]]
     return {
         "messages": [wire_to_message(each) for each in rest],
