@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
+        CompareError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        GateError,
+        GateWarning,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -48,6 +51,19 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.evaluation.compare import Compare
+    from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.evaluators import (
+        answer_agreement,
+        arguments_match,
+        exact_match,
+        length_ratio,
+        normalized_text,
+        refusal_match,
+        tool_name_match,
+        valid_json,
+    )
+    from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
@@ -77,6 +93,9 @@ __all__ = [
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
+    "Compare",
+    "CompareError",
+    "ComparisonResult",
     "ConversionReport",
     "Convert",
     "ConvertError",
@@ -92,6 +111,9 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "Gate",
+    "GateError",
+    "GateWarning",
     "Hyperparameters",
     "Inventory",
     "Job",
@@ -132,14 +154,22 @@ __all__ = [
     "TrainingNotAvailableError",
     "TunedModel",
     "WrittenFile",
+    "answer_agreement",
     "arescue",
+    "arguments_match",
     "check_file",
     "convert_messages_for_finetuning",
+    "exact_match",
+    "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "normalized_text",
+    "refusal_match",
     "rescue",
     "tensorboard_log",
+    "tool_name_match",
     "trained_contract",
+    "valid_json",
 ]
 
 _EXPORTS = {
@@ -155,11 +185,19 @@ _EXPORTS = {
     "engines": "AzureDeployment NebiusDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
-        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
-        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
-        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "BaseModelError BudgetError CompareError ConvertError DeployError "
+        "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
+        "GateWarning JobCancelledError JobError JobFailedError JobSubmissionError "
+        "JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "TrainedContractWarning TrainingNotAvailableError"
     ),
+    "evaluation.compare": "Compare",
+    "evaluation.comparison": "ComparisonResult",
+    "evaluation.evaluators": (
+        "answer_agreement arguments_match exact_match length_ratio normalized_text refusal_match "
+        "tool_name_match valid_json"
+    ),
+    "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
     "finetune.job": "Job",
