@@ -113,7 +113,7 @@ def create_app(
     app.include_router(create_uploads_router(uploads), prefix="/v1")
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
-    app.include_router(create_aliases_router(models, chats), prefix="/v1")
+    app.include_router(create_aliases_router(models, chats, store), prefix="/v1")
     app.include_router(create_answers_router(chats, models.aliases.get, shadows), prefix="/v1")
     app.include_router(create_store_router(store))
     add_page(app, store, sessions, key, EngineParts(queue, journal, files, models, chats, home))

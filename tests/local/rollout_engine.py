@@ -53,12 +53,7 @@ class NamedChat:
         chunk = head | {"object": "chat.completion.chunk"}
         deltas = [{"role": "assistant", "content": ""}, *({"content": c} for c in text), {}]
         chunks = [
-            chunk
-            | {
-                "choices": [
-                    {"index": 0, "delta": d, "finish_reason": None if d else "stop"}
-                ]
-            }
+            chunk | {"choices": [{"index": 0, "delta": d, "finish_reason": None if d else "stop"}]}
             for d in deltas
         ]
         yield self._sent(body, whole, [*map(event, chunks), "data: [DONE]\n\n"])

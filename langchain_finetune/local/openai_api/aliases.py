@@ -11,9 +11,12 @@ from langchain_finetune.local.aliases import AliasChange, no_alias
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.serving.backend import Chat
+from langchain_finetune.local.store import RunStore
+from langchain_finetune.local.store.model_figures import ModelFigures
 from langchain_finetune.rollout.state import Rollout, RolloutMode, Share
 
 DEFAULT_SHARE = Decimal("0.1")
+_COMPARED = 4
 
 
 class AliasStep(BaseModel):
@@ -49,10 +52,11 @@ class AliasPage(BaseModel):
     data: list[AliasBody]
 
 
-class AliasHistory(AliasBody):
-    """An alias with its last changes, newest first."""
+class AliasDetails(AliasBody):
+    """An alias with its last changes, newest first, and figures of its models from traced runs."""
 
     history: list[AliasChange]
+    figures: list[ModelFigures]
 
 
 class AliasRemoved(BaseModel):
@@ -63,7 +67,7 @@ class AliasRemoved(BaseModel):
     deleted: Literal[True] = True
 
 
-def create_aliases_router(models: Models, chat: Chat) -> APIRouter:
+def create_aliases_router(models: Models, chat: Chat, store: RunStore) -> APIRouter:
     """Return the routes of aliases."""
     router = APIRouter(prefix="/aliases")
     aliases = models.aliases
@@ -74,11 +78,15 @@ def create_aliases_router(models: Models, chat: Chat) -> APIRouter:
 
     # A name may hold a slash, as that of a model.
     @router.get("/{name:path}")
-    async def retrieve(name: str) -> AliasHistory:
+    async def retrieve(name: str) -> AliasDetails:
         found = aliases.get(name)
         if found is None:
             raise no_alias(name)
-        return AliasHistory(**_fields(found), history=aliases.history(name).records)
+        return AliasDetails(
+            **_fields(found),
+            history=aliases.history(name).records,
+            figures=await figures_of(store, found),
+        )
 
     @router.post("/{name:path}")
     async def change(name: str, step: AliasStep) -> AliasBody:
@@ -90,6 +98,13 @@ def create_aliases_router(models: Models, chat: Chat) -> APIRouter:
         return AliasRemoved(id=name)
 
     return router
+
+
+async def figures_of(store: RunStore, rollout: Rollout) -> list[ModelFigures]:
+    """Return the figures of the models that an alias points at, and of those before."""
+    names = (rollout.candidate, rollout.target, *reversed(rollout.earlier))
+    models = [name for name in dict.fromkeys(names) if name is not None][:_COMPARED]
+    return await asyncio.to_thread(store.figures.of, rollout.name, models)
 
 
 async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> Rollout:
