@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, train
+from langchain_finetune.cli import check, doctor, engine, export, jobs, rollout, train
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -19,6 +19,11 @@ app.command()(check.check)
 app.command()(train.run)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)

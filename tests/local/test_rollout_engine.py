@@ -21,6 +21,7 @@ from langsmith import Client
 
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.rollout.state import Rollout
+from langchain_finetune.sessions import wire_messages
 from tests.local.conftest import running_engine, until
 
 # Its successor answers for a day only, by default.
@@ -363,7 +364,7 @@ def test_a_shadow_is_recorded_from_both(client, api, name, langsmith):
             assert run.metadata["rollout"] == name
             assert run.metadata["ls_model_name"] == run.outputs["model"] == model
             [chat] = read_run(run.model_dump(mode="json"))
-            assert f"{model} answers" in str(chat["messages"])
+            assert wire_messages(chat)[-1]["content"] == f"{model} answers"
         assert old.start_time <= old.end_time <= new.start_time <= new.end_time
 
 
