@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
     from langchain_finetune.methods import Hyperparameters
     from langchain_finetune.recorder import RunRecorder
+    from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "ModelRetirementWarning",
     "NebiusDeployment",
     "RichProgress",
+    "RolloutChatModel",
     "RunFileChatLoader",
     "RunQuery",
     "RunRecorder",
@@ -153,6 +155,7 @@ _EXPORTS = {
     "loaders.threads": "LangSmithThreadChatLoader",
     "methods": "Hyperparameters",
     "recorder": "RunRecorder",
+    "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",
 }
 """Public names by module, imported on first use: the embedded engine and its training processes

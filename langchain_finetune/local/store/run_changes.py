@@ -196,8 +196,8 @@ def _answering_model(outputs: Mapping[str, Any]) -> str | None:
         case {"model": str(model)}:
             return model
         case {"generations": [[{"message": {"kwargs": {"response_metadata": {**told}}}}, *_], *_]}:
-            model = told.get("model_name")
-            return model if isinstance(model, str) else None
+            name = told.get("model_name")
+            return name if isinstance(name, str) else None
     return None
 
 
