@@ -11,9 +11,9 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
 
@@ -149,10 +149,8 @@ class RolloutChatModel(BaseChatModel):
     def _either(
         self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]] = lambda m: m
     ) -> RolledOut:
-        # The name that the provider knows the model by; LangSmith shows it as well.
-        named = self.new._get_ls_params().get("ls_model_name")  # noqa: SLF001
         policy = RolloutPolicy(
-            rollout=self.rollout or named or "rollout",
+            rollout=self._rollout_name(),
             share=self.share,
             shadow=self.mode == "shadow",
             sticky_by=self.sticky_by,
@@ -161,11 +159,21 @@ class RolloutChatModel(BaseChatModel):
         )
         return RolledOut(old=made(self.old), new=made(self.new), policy=policy)
 
+    def _rollout_name(self) -> str:
+        # The name that the provider knows the model by; LangSmith shows it as well.
+        named = self.new._get_ls_params().get("ls_model_name")  # noqa: SLF001
+        return self.rollout or named or "rollout"
+
     @property
     def _llm_type(self) -> str:
         return "rollout"
 
-    # Whoever calls `generate` instead of `invoke` gets a run around that of the model.
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop, **kwargs)
+        params.setdefault("ls_model_name", kwargs.get("model") or self._rollout_name())
+        return params
+
+    # Whoever calls `generate`, or streams events of version 3, gets a run around the model's.
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -185,6 +193,35 @@ class RolloutChatModel(BaseChatModel):
     ) -> ChatResult:
         answer = await self.ainvoke(messages, _config_of(run_manager), **_with_stop(stop, kwargs))
         return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        given = _with_stop(stop, kwargs)
+        for chunk in self.stream(messages, _config_of(run_manager), **given):
+            yield ChatGenerationChunk(message=_as_chunk(chunk))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        given = _with_stop(stop, kwargs)
+        async for chunk in self.astream(messages, _config_of(run_manager), **given):
+            yield ChatGenerationChunk(message=_as_chunk(chunk))
+
+
+def _as_chunk(message: AIMessage) -> AIMessageChunk:
+    """Return what a model streams as a chunk; one that can't stream yields its whole message."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    return AIMessageChunk(**message.model_dump(exclude={"type"}))
 
 
 def _config_of(

@@ -72,10 +72,24 @@ class _Rollout:
 
 
 class TestUnit(_Rollout, ChatModelUnitTests):
-    pass
+    @pytest.mark.xfail(reason="the settings of requests are those of the two models")
+    def test_init_streaming(self):
+        super().test_init_streaming()
+
+    @pytest.mark.xfail(reason="the settings of requests are those of the two models")
+    def test_standard_params(self, model):
+        super().test_standard_params(model)
+
+    @pytest.mark.xfail(reason="a RunnableBinding holds one model")
+    def test_bind_tool_pydantic(self, model, my_adder_tool):
+        super().test_bind_tool_pydantic(model, my_adder_tool)
 
 
 class TestNano(_Rollout, ChatModelIntegrationTests):
+    @pytest.mark.xfail(reason="the settings of requests are those of the two models")
+    def test_stop_sequence(self, model):
+        super().test_stop_sequence(model)
+
     @pytest.mark.xfail(reason="nano writes JSON, but does not understand which keys are asked for")
     def test_json_mode(self, model):
         super().test_json_mode(model)
