@@ -60,6 +60,16 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
     from langchain_finetune.methods import Hyperparameters
+    from langchain_finetune.migration.archive import (
+        MissingItem,
+        RescuedFile,
+        RescuedModel,
+        RescueManifest,
+    )
+    from langchain_finetune.migration.inventory import Inventory
+    from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.progress import MigrationProgress
+    from langchain_finetune.migration.rescue import arescue, rescue
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
@@ -84,6 +94,7 @@ __all__ = [
     "FineTuningError",
     "FineTuningSession",
     "Hyperparameters",
+    "Inventory",
     "Job",
     "JobCancelledError",
     "JobCheckpoint",
@@ -101,9 +112,15 @@ __all__ = [
     "LossCurve",
     "MapSpeaker",
     "MetricsLogger",
+    "MigrationProgress",
+    "MissingItem",
+    "ModelCalls",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "RescueManifest",
+    "RescuedFile",
+    "RescuedModel",
     "RichProgress",
     "RolloutChatModel",
     "RunFileChatLoader",
@@ -115,11 +132,14 @@ __all__ = [
     "TrainedContract",
     "TrainedContractWarning",
     "TrainingNotAvailableError",
+    "TunedModel",
     "WrittenFile",
+    "arescue",
     "check_file",
     "convert_messages_for_finetuning",
     "map_ai_messages",
     "merge_chat_runs",
+    "rescue",
     "tensorboard_log",
     "trained_contract",
 ]
@@ -154,6 +174,11 @@ _EXPORTS = {
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
     "loaders.threads": "LangSmithThreadChatLoader",
     "methods": "Hyperparameters",
+    "migration.archive": "MissingItem RescueManifest RescuedFile RescuedModel",
+    "migration.inventory": "Inventory",
+    "migration.listing": "ModelCalls TunedModel",
+    "migration.progress": "MigrationProgress",
+    "migration.rescue": "arescue rescue",
     "recorder": "RunRecorder",
     "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",

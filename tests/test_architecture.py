@@ -21,6 +21,7 @@ ROOMS = {
     "errors": 0,
     "methods": 0,
     "checks": 1,
+    "display": 1,
     "home": 1,
     "messages": 1,
     "recorder": 1,
@@ -50,8 +51,8 @@ ROOMS = {
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
-    *("checks", "content", "dialects", "errors", "home", "messages", "methods", "rollout"),
-    "sessions",
+    *("checks", "content", "dialects", "display", "errors", "home", "messages", "methods"),
+    *("rollout", "sessions"),
 }
 
 

@@ -5,7 +5,16 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, rollout, train
+from langchain_finetune.cli import (
+    check,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    rollout,
+    train,
+)
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -18,6 +27,8 @@ app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
+app.command()(migration.inventory)
+app.command()(migration.rescue)
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)

@@ -60,6 +60,32 @@ class ComparedCase(_Data):
     new: list[ModelAnswer] = Field(default_factory=list)
 
 
+class RefusedCase(_Data):
+    """A case that was left out, such as one that the training saw.
+
+    Attributes:
+        id: Id of the dataset's example.
+        reason: Why, in a sentence without text of the case.
+    """
+
+    id: str
+    reason: str
+
+
+class ExperimentLink(_Data):
+    """A LangSmith experiment: the runs of one model over the dataset.
+
+    Attributes:
+        name: Its name, which is also that of its project.
+        id: Its id.
+        url: Where to look at it, if the server has such a page.
+    """
+
+    name: str
+    id: str
+    url: str | None = None
+
+
 class ScoreDifference(_Data):
     """What the cases show about one evaluator: new minus old, averaged per case first.
 
@@ -76,6 +102,9 @@ class ScoreDifference(_Data):
         wins: Cases in which the new model scores higher.
         losses: Cases in which it scores lower.
         ties: Other cases.
+        left_out: Cases without a score of both models: the evaluator failed, or gave none.
+        old_errors: Answers of the old model that failed; each has the lowest score.
+        new_errors: Those of the new model.
         p_value: Two-sided p-value of "no difference".
         method: Name of the test, such as `exact McNemar` or `paired bootstrap by group`.
     """
@@ -92,6 +121,9 @@ class ScoreDifference(_Data):
     wins: int = 0
     losses: int = 0
     ties: int = 0
+    left_out: int = 0
+    old_errors: int = 0
+    new_errors: int = 0
     p_value: float
     method: str
 
@@ -128,3 +160,42 @@ class Decision(_Data):
     verdict: Verdict
     rules: list[RuleOutcome]
     confidence: float = 0.95
+
+
+class ComparisonData(_Data):
+    """What a comparison of two models found; see `ComparisonResult` for its methods.
+
+    Attributes:
+        id: Id of the comparison, which is in the metadata of both experiments; on the server, that
+            of the comparative experiment that links them.
+        old: Name of the old model.
+        new: Name of the new model.
+        dataset: Name of the LangSmith dataset.
+        dataset_id: Its id.
+        old_experiment: The runs of the old model.
+        new_experiment: The runs of the new model.
+        url: Where to look at both experiments side by side, if the server has such a page.
+        repetitions: Answers of each model to each case.
+        cases: The cases with all answers, in the order of the dataset.
+        differences: What each evaluator shows; the first one is the primary evaluator.
+        refused: Cases that were left out.
+        failed_evaluations: Number of answers for which an evaluator failed, by evaluator.
+        notes: What else the reader should know, such as what could not be checked.
+        decision: The decision of the gate that asked for the comparison, if one did.
+    """
+
+    id: str
+    old: str
+    new: str
+    dataset: str
+    dataset_id: str
+    old_experiment: ExperimentLink
+    new_experiment: ExperimentLink
+    url: str | None = None
+    repetitions: int = 1
+    cases: list[ComparedCase] = Field(default_factory=list)
+    differences: list[ScoreDifference] = Field(default_factory=list)
+    refused: list[RefusedCase] = Field(default_factory=list)
+    failed_evaluations: dict[str, int] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    decision: Decision | None = None

@@ -2,44 +2,14 @@
 
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.report.figures import ReportFigures
+from langchain_finetune.display.text import dollars, short
 
 _MINUTE, _HOUR = 60, 3600
 
 
-def short(number: float) -> str:
-    """Return a number, with a unit if it is large.
-
-    Example:
-        >>> short(999), short(12_345), short(2_400_000)
-        ('999', '12.3k', '2.4M')
-    """
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if number >= limit:
-            return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"
-    return f"{number:,.0f}"
-
-
-def share(part: int, whole: int) -> str:
-    """Return a part as a percentage of the whole.
-
-    Example:
-        >>> share(1, 3), share(1, 1000), share(0, 0)
-        ('33%', '0.1%', '-')
-    """
-    if not whole:
-        return "-"
-    percent = 100 * part / whole
-    few = 0 < percent < 1 or 99 < percent < 100  # noqa: PLR2004
-    return f"{percent:.1f}%" if few else f"{percent:.0f}%"
-
-
 def money(made: Estimate) -> str:
     """Return the cost of a training."""
-    if made.usd is None:
-        return "unknown"
-    if made.usd == 0:
-        return "$0"
-    return "< $0.01" if made.usd < 0.01 else f"${made.usd:,.2f}"  # noqa: PLR2004
+    return dollars(made.usd)
 
 
 def duration(made: Estimate) -> str:

@@ -1,8 +1,7 @@
 """The report as an HTML page: one file, without scripts or external resources."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 
 from langchain_finetune.convert.report.distribution import Bar, Distribution
 from langchain_finetune.convert.report.figures import ReportFigures
@@ -12,11 +11,21 @@ from langchain_finetune.convert.report.formatting import (
     footnotes,
     money,
     noted,
-    share,
-    short,
     words,
 )
 from langchain_finetune.convert.report.outliers import Outlier
+from langchain_finetune.display.html import (
+    document,
+    footer,
+    header,
+    meter,
+    section,
+    stacked,
+    styled,
+    svg,
+    table,
+)
+from langchain_finetune.display.text import share, short
 
 _TOP, _FLOOR, _HEIGHT = 26, 168, 192
 _TICKS = 5
@@ -51,38 +60,7 @@ def histogram(values: Distribution, unit: str) -> str:
         f"median {values.median:,}</text>"
     )
     label = f"Histogram of {unit}: median {values.median:,}, highest {values.max:,}"
-    return _svg("".join(drawn), _HEIGHT, label)
-
-
-def stacked(parts: Iterable[tuple[str, int, str]], label: str) -> str:
-    """Return one bar divided into parts (name, count, CSS class), labelled for screen readers."""
-    parts = [part for part in parts if part[1]]
-    whole = sum(count for _, count, _ in parts)
-    drawn, place = [], 0.0
-    for name, count, kind in parts:
-        width = 100 * count / whole
-        drawn.append(
-            f'<rect class="{kind}" x="{place:.3f}%" y="0" width="{max(width - 0.25, 0.15):.3f}%" '
-            f'height="28" rx="3"><title>{escape(name)}: {count:,}</title></rect>'
-        )
-        if width > 6:  # noqa: PLR2004 - wide enough for text, except on narrow screens
-            text = "inside" if width > 14 else "inside small"  # noqa: PLR2004
-            drawn.append(
-                f'<text class="{text}" x="{place + width / 2:.3f}%" y="19" text-anchor="middle">'
-                f"{share(count, whole)}</text>"
-            )
-        place += width
-    return _svg("".join(drawn), 28, label)
-
-
-def meter(value: int, highest: int) -> str:
-    """Return a small bar for a table cell, next to its number."""
-    width = 100 * value / highest if highest else 0
-    return (
-        '<svg class="meter" width="100%" height="8" aria-hidden="true">'
-        '<rect class="track" width="100%" height="8" rx="4"/>'
-        f'<rect class="bar" width="{width:.2f}%" height="8" rx="4"/></svg>'
-    )
+    return svg("".join(drawn), _HEIGHT, label)
 
 
 def _grid(highest: int) -> str:
@@ -119,13 +97,6 @@ def _axis(values: Distribution) -> str:
     )
 
 
-def _svg(inside: str, height: int, label: str) -> str:
-    return (
-        f'<svg class="plot" role="img" aria-label="{escape(label)}" width="100%" '
-        f'height="{height}">{inside}</svg>'
-    )
-
-
 _TOOLS = 30
 _MEASURE = (
     "The score is that of an example's most unusual property, in standard deviations: the "
@@ -136,27 +107,17 @@ _MEASURE = (
 
 def page(report: ReportFigures) -> str:
     """Return the whole page."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(_title(report))}</title></head>"
-        f'<body style="margin:0">{sections(report)}</body></html>\n'
-    )
+    return document(_title(report), sections(report))
 
 
 def sections(report: ReportFigures) -> str:
     """Return the page's content with its style, which affects nothing around it."""
-    css = files("langchain_finetune.convert.report").joinpath("html.css").read_text("utf-8")
     shown = [_head, _outcome, _lengths, _contents, _estimates]
-    parts = [section(report) for section in shown]
+    parts = [show(report) for show in shown]
     if report.outliers:
         parts.append(_outliers(report.outliers))
-    notes = "".join(
-        f"<li>{escape(note)}</li>" for note in footnotes(report.estimates, report.tokens_counted)
-    )
-    foot = f"<footer><ul>{notes}</ul></footer>"
-    return f'<style>{css}</style><main class="lcft">{"".join(parts)}{foot}</main>'
+    notes = footnotes(report.estimates, report.tokens_counted)
+    return styled("".join([*parts, footer(map(escape, notes))]))
 
 
 def _title(report: ReportFigures) -> str:
@@ -181,15 +142,8 @@ def _head(report: ReportFigures) -> str:
         tiles.append(("Training cost", money(made), epochs))
         if made.seconds is not None:
             tiles.append(("Training time", duration(made), "an estimate"))
-    shown = "".join(
-        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
-        for name, value, note in tiles
-    )
     where = f"For training {report.model} with {_engine(report.engine)}." if report.model else ""
-    return (
-        f'<header><p class="over">Conversion report</p><h1>{escape(_title(report))}</h1>'
-        f'<p class="lead">{escape(where)}</p><dl class="tiles">{shown}</dl></header>'
-    )
+    return header("Conversion report", escape(_title(report)), escape(where), tiles)
 
 
 def _engine(name: str | None) -> str:
@@ -211,24 +165,24 @@ def _outcome(report: ReportFigures) -> str:
     noted_table = ""
     if notes := noted(report):
         rows_of_notes = [[escape(what), f"{count:,}"] for what, count in notes]
-        noted_table = "<h3>Notes</h3>" + _table(["what", "count"], rows_of_notes)
-    table = _table(["", "chats", "share"], rows)
-    return _section("Outcome of the chats", f"{plot}<div>{table}</div>{noted_table}")
+        noted_table = "<h3>Notes</h3>" + table(["what", "count"], rows_of_notes)
+    counted = table(["", "chats", "share"], rows)
+    return section("Outcome of the chats", f"{plot}<div>{counted}</div>{noted_table}")
 
 
 def _lengths(report: ReportFigures) -> str:
     tokens = "tokens" if report.tokens_counted == 1 else "tokens (estimated)"
     shown = _length("Tokens per example", tokens, report.tokens)
     shown += _length("Messages per example", "messages", report.messages)
-    return _section("Length of the examples", f'<div class="pair">{shown}</div>')
+    return section("Length of the examples", f'<div class="pair">{shown}</div>')
 
 
 def _length(title: str, unit: str, values: Distribution) -> str:
     names = ("min", "10%", "median", "90%", "99%", "max")
     fields = ("min", "p10", "median", "p90", "p99", "max")
-    head = _table(names, [[f"{getattr(values, name):,}" for name in fields]], kind="figures")
+    head = table(names, [[f"{getattr(values, name):,}" for name in fields]], kind="figures")
     bars = [[_span(bar), f"{bar.count:,}"] for bar in values.histogram]
-    rest = f"<summary>All bars as a table</summary>{_table([unit, 'examples'], bars)}"
+    rest = f"<summary>All bars as a table</summary>{table([unit, 'examples'], bars)}"
     plot = histogram(values, unit)
     return f"<div><h3>{title}</h3>{plot}{head}<details>{rest}</details></div>"
 
@@ -260,11 +214,11 @@ def _contents(report: ReportFigures) -> str:
     rest = len(report.tools) - _TOOLS
     more = f"<p>And {rest:,} more tools.</p>" if rest > 0 else ""
     none = "<p>No tools are offered or called.</p>"
-    offered = _table(["tool", "offered in", "calls", ""], tools, kind="metered") + more
-    written = _table(["script", "mostly", "at all", ""], scripts, kind="metered")
+    offered = table(["tool", "offered in", "calls", ""], tools, kind="metered") + more
+    written = table(["script", "mostly", "at all", ""], scripts, kind="metered")
     shown = f"<div><h3>Tools</h3>{offered if tools else none}</div>"
     shown += f"<div><h3>Scripts</h3>{written}</div>"
-    return _section("Tools and scripts", f'<div class="pair">{shown}</div>')
+    return section("Tools and scripts", f'<div class="pair">{shown}</div>')
 
 
 def _estimates(report: ReportFigures) -> str:
@@ -274,7 +228,7 @@ def _estimates(report: ReportFigures) -> str:
     ]
     headings = ["engine", "base", "cost", "time", "epochs", "trained tokens"]
     chosen = "chosen" if report.model else ""
-    return _section("Training estimates", _table(headings, rows, kind=f"wide {chosen}"))
+    return section("Training estimates", table(headings, rows, kind=f"wide {chosen}"))
 
 
 def _outliers(examples: Sequence[Outlier]) -> str:
@@ -288,19 +242,6 @@ def _outliers(examples: Sequence[Outlier]) -> str:
             f'<p class="fine">{each.part}, {each.tokens:,} tokens, {each.messages:,} messages</p>'
             f"{text}</div></li>"
         )
-    return _section(
+    return section(
         "Outliers to review first", f'<p>{_MEASURE}</p><ol class="outliers">{"".join(shown)}</ol>'
-    )
-
-
-def _section(title: str, inside: str) -> str:
-    return f"<section><h2>{title}</h2>{inside}</section>"
-
-
-def _table(headings: Iterable[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table class="{kind.strip()}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
     )

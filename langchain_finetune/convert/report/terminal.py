@@ -1,9 +1,6 @@
 """The report in a terminal."""
 
-from collections.abc import Iterable
-
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -13,9 +10,10 @@ from langchain_finetune.convert.report.formatting import (
     estimate_row,
     footnotes,
     noted,
-    share,
     words,
 )
+from langchain_finetune.display.terminal import make_table
+from langchain_finetune.display.text import share
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _TOOLS = 12
@@ -27,10 +25,10 @@ def tables(report: ReportFigures) -> Group:
     if report.tools:
         parts.append(_tools(report))
     headings = ("engine", "base", "cost>", "time>", "epochs>", "trained tokens>")
-    parts.append(_table("Training estimates", headings, map(estimate_row, report.estimates)))
+    parts.append(make_table("Training estimates", headings, map(estimate_row, report.estimates)))
     if report.outliers:
         rows = [(each.id, f"{each.score:.1f}", "; ".join(each.reasons)) for each in report.outliers]
-        parts.append(_table("Outliers to review first", ("chat", "deviations>", "why"), rows))
+        parts.append(make_table("Outliers to review first", ("chat", "deviations>", "why"), rows))
     notes = footnotes(report.estimates, report.tokens_counted)
     parts.extend(Text(note, style="dim") for note in notes)
     return Group(*parts)
@@ -49,7 +47,9 @@ def _counts(report: ReportFigures) -> Table:
     rows.append(("  that call a tool", report.calls_to_learn, ""))
     for script, count in report.scripts.items():
         rows.append((f"mostly in {script} script", count, share(count, report.kept)))
-    return _table("Conversion", ("", "count>", "share>"), ((n, f"{c:,}", s) for n, c, s in rows))
+    return make_table(
+        "Conversion", ("", "count>", "share>"), ((n, f"{c:,}", s) for n, c, s in rows)
+    )
 
 
 def _distributions(report: ReportFigures) -> Table:
@@ -58,7 +58,7 @@ def _distributions(report: ReportFigures) -> Table:
         figures = [getattr(distribution, key) for key in ("min", "median", "p90", "p99", "max")]
         rows.append((name, _sparkline(distribution), *(f"{figure:,}" for figure in figures)))
     headings = ("per example", "distribution", "min>", "median>", "90%>", "99%>", "max>")
-    return _table("Length", headings, rows)
+    return make_table("Length", headings, rows)
 
 
 def _tools(report: ReportFigures) -> Table:
@@ -69,22 +69,7 @@ def _tools(report: ReportFigures) -> Table:
     rest = len(report.tools) - _TOOLS
     if rest > 0:
         rows.append((f"{rest} more", "", ""))
-    return _table("Tools", ("tool", "offered in>", "calls>"), rows)
-
-
-def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in headings:
-        table.add_column(heading.rstrip(">"), justify="right" if ">" in heading else "left")
-    for row in rows:
-        # Brackets are not markup.
-        table.add_row(*(escape(_printable(cell)) for cell in row))
-    return table
-
-
-def _printable(text: str) -> str:
-    """Return a text without control characters, since names are untrusted."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return make_table("Tools", ("tool", "offered in>", "calls>"), rows)
 
 
 def _sparkline(distribution: Distribution) -> str:

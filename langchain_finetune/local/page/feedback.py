@@ -13,9 +13,9 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BaseModel
 
 from langchain_finetune.content import mapping
+from langchain_finetune.display.messages import ShownMessage, read_message
+from langchain_finetune.display.text import indented_json
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.messages import ShownMessage, read_message
-from langchain_finetune.local.page.template_filters import indented_json
 from langchain_finetune.local.store import RunStore
 
 SCORE_KEY = "user_score"

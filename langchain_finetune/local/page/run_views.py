@@ -11,9 +11,9 @@ import orjson
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
+from langchain_finetune.display.messages import ShownMessage, read_message
+from langchain_finetune.display.text import indented_json
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
-from langchain_finetune.local.page.messages import ShownMessage, read_message
-from langchain_finetune.local.page.template_filters import indented_json
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
 from langchain_finetune.local.store.run_serialization import FoundRun

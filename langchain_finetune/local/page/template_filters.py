@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from langchain_finetune.display.text import format_duration, indented_json, shorten
 from langchain_finetune.local.store.values import EPOCH, micros
 
 _NONE = "-"
@@ -27,6 +28,16 @@ def format_time(value: int | str | None) -> Markup:
     )
 
 
+def format_score(score: float | None, *, sign: bool = False) -> str:
+    """Return a score, or a difference of two with its sign.
+
+    Example:
+        >>> format_score(0.5), format_score(-0.25, sign=True), format_score(None)
+        ('0.500', '-0.250', '-')
+    """
+    return _NONE if score is None else f"{round(score, 3) + 0.0:{'+' if sign else ''}.3f}"
+
+
 def format_number(value: float | None) -> str:
     """Return a number with thousands separators.
 
@@ -37,43 +48,11 @@ def format_number(value: float | None) -> str:
     return _NONE if value is None else f"{value:,}"
 
 
-def format_duration(seconds: float | None) -> str:
-    """Return a duration in a suitable unit.
-
-    Example:
-        >>> format_duration(0.0421), format_duration(3.21), format_duration(75.4)
-        ('42 ms', '3.2 s', '1 min 15 s')
-    """
-    if seconds is None:
-        return _NONE
-    if seconds < 0.9995:  # noqa: PLR2004 - would round to 1000 ms
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:  # noqa: PLR2004 - would round to 60.0 s
-        return f"{seconds:.1f} s"
-    return "{} min {} s".format(*divmod(round(seconds), 60))
-
-
-def shorten(text: str, max_length: int = 160) -> str:
-    """Return the beginning of a text, on one line.
-
-    Example:
-        >>> shorten("one two   three", 8)
-        'one two…'
-    """
-    line = " ".join(text[: 4 * max_length].split())
-    if len(line) <= max_length and len(text) <= 4 * max_length:
-        return line
-    return line[: max_length - 1].rstrip() + "…"
-
-
-def indented_json(value: Any) -> str:
-    """Return a value as indented JSON."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     "time": format_time,
     "number": format_number,
+    "score": format_score,
+    "signed": partial(format_score, sign=True),
     "seconds": format_duration,
     "shortened": shorten,
     # A JSON string is also a Python literal.

@@ -1,4 +1,4 @@
-"""Projects: what LangSmith's API calls sessions, the folders of runs, and their comparisons."""
+"""Projects: what LangSmith's API calls sessions, the folders of runs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
 from langchain_finetune.local.store.values import (
@@ -36,16 +36,6 @@ class _NewProject(ClientBody):
     description: str | None = None
     extra: dict[str, Any] | None = None
     reference_dataset_id: Id | None = None
-
-
-class _NewComparison(ClientBody):
-    id: Id = Field(default_factory=new_uuid)
-    name: Any = None
-    description: Any = None
-    created_at: ClientTime = Field(default_factory=now)
-    reference_dataset_id: Id
-    extra: Any = None
-    experiment_ids: list[Id] = Field(min_length=1)
 
 
 class ProjectStore(NamedResource):
@@ -96,45 +86,6 @@ class ProjectStore(NamedResource):
             self._database.run("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._database.run("DELETE FROM projects WHERE id = ?", (project_id,))
         self._database.give_back()
-
-    def compare(self, body: Any) -> dict[str, Any]:
-        """Make a comparison of experiments, which pairwise feedback belongs to.
-
-        LangSmith calls it a comparative experiment:
-        `{id?, name?, experiment_ids, reference_dataset_id, description?, extra?}`.
-        """
-        asked = validated(_NewComparison, body)
-        projects = [self.get(each) for each in asked.experiment_ids]
-        record = {
-            "id": asked.id,
-            "tenant_id": TENANT_ID,
-            "name": asked.name,
-            "description": asked.description,
-            "created_at": iso(asked.created_at),
-            "modified_at": iso(now()),
-            "reference_dataset_id": asked.reference_dataset_id,
-            "extra": asked.extra,
-            "experiments_info": [{"id": each["id"], "name": each["name"]} for each in projects],
-        }
-        row = {
-            "id": asked.id,
-            "dataset_id": asked.reference_dataset_id,
-            "created_at": asked.created_at,
-            "body": dumps(record, "comparison"),
-        }
-        with self._database.transaction():
-            if self._database.row("SELECT 1 FROM comparisons WHERE id = ?", (asked.id,)):
-                raise ApiError(409, "There is a comparison of this id already.", param="id")
-            self._database.put("comparisons", row)
-        return record
-
-    def comparisons(
-        self, dataset_id: str, *, limit: int = 100, offset: int = 0
-    ) -> list[dict[str, Any]]:
-        """Return the comparisons of a dataset's experiments, newest first."""
-        where, order = Where("dataset_id = ?", (dataset_id,)), "created_at DESC, id"
-        rows = self._database.listed("body FROM comparisons", [where], order, limit, offset)
-        return [orjson.loads(row["body"]) for row in rows]
 
     def _id_of(self, name: str) -> str | None:
         row = self._database.row("SELECT id FROM projects WHERE name = ?", (name,))

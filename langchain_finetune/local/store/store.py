@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from langchain_finetune.local.store.attachments import Attachments
+from langchain_finetune.local.store.comparisons import Comparisons
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import ExampleStore
@@ -48,6 +49,7 @@ class RunStore:
         self.threads = Threads(self._database)
         self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)
+        self.comparisons = Comparisons(self._database, self.projects)
         self.versions = Versions(self._database)
         self.examples = ExampleStore(self._database, self.datasets, self.attachments, self.versions)
         folder = path.parent / EXPORTS_FOLDER

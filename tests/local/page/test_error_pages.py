@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from langchain_finetune.display.text import format_duration
 from langchain_finetune.local.auth.guard import install_error_handlers
 from langchain_finetune.local.page.render_html import render_page
-from langchain_finetune.local.page.template_filters import format_duration
 from support.runs import run
 
 

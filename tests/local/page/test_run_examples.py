@@ -12,7 +12,7 @@ from langchain_finetune.content import UnreadableChatError
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
-from langchain_finetune.local.page.messages import read_message
+from langchain_finetune.display.messages import read_message
 from langchain_finetune.local.page.run_examples import as_chat_example, run_examples
 from langchain_finetune.local.page.run_views import run_chat
 from langchain_finetune.local.store.example_formats import openai_line

@@ -7,8 +7,8 @@ import orjson
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from langchain_finetune.content import mapping
+from langchain_finetune.display.messages import read_message
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.render_html import add_notice, redirect, render_page
 from langchain_finetune.local.page.run_examples import add_examples, examples_of
 from langchain_finetune.local.store import RunStore

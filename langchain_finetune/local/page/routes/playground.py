@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from langchain_finetune.display.messages import read_message
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.context import EngineParts
-from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.playground import (
     MAX_MODELS,
     Column,

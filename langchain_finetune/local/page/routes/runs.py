@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from langchain_finetune.display.messages import read_message
 from langchain_finetune.local.page import run_views
 from langchain_finetune.local.page.feedback import (
     CORRECTION_KEY,
@@ -16,7 +17,6 @@ from langchain_finetune.local.page.feedback import (
     set_correction,
     set_vote,
 )
-from langchain_finetune.local.page.messages import read_message
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.run_filter import KINDS, STATES, FieldError, RunFilter
 from langchain_finetune.local.store import RunStore

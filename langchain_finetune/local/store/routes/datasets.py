@@ -94,12 +94,12 @@ def create_datasets_router(store: RunStore) -> APIRouter:
 
     @router.post("/comparative")
     def compare_experiments(body: Json) -> Response:
-        return answer(store.projects.compare(body))
+        return answer(store.comparisons.create(body))
 
     @router.get("/{dataset_id}/comparative")
     def list_comparisons(dataset_id: Id, page: Annotated[PageQuery, Query()]) -> Response:
         found = datasets.get(dataset_id)
-        return answer(store.projects.comparisons(found["id"], **vars(page)))
+        return answer(store.comparisons.all(found["id"], **vars(page)))
 
     return router
 

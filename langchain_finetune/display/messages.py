@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.local.page.template_filters import indented_json
+from langchain_finetune.display.text import indented_json
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _TEXT = frozenset({"text", "input_text", "output_text"})
@@ -75,6 +75,44 @@ def read_message(raw: Any) -> ShownMessage:
     if reasoning and isinstance(reasoning, str):
         parts = [ShownPart("reasoning", reasoning), *parts]
     return ShownMessage(role, parts, _calls(fields), str(fields.get("name") or ""))
+
+
+def read_values(value: Any) -> list[ShownMessage]:
+    """Return inputs or outputs of a run: the messages of a chat, or one text without a role.
+
+    Example:
+        >>> [each.role for each in read_values({"messages": [{"role": "user", "content": "Hi"}]})]
+        ['user']
+        >>> [read_values(each)[0].text for each in ({"answer": "42"}, "42")]
+        ['42', '42']
+    """
+    found = value
+    while isinstance(found, Mapping) and len(found) == 1:
+        [found] = found.values()
+    fields = mapping(found)
+    names = ("messages", "message", "input", "output")
+    inner = next((fields[name] for name in names if _is_chat(fields.get(name))), None)
+    for chat in (value, found, inner):
+        if _is_chat(chat):
+            return [read_message(each) for each in (chat if isinstance(chat, list) else [chat])]
+    if found is None or found in ("", {}, []):
+        return [ShownMessage("", [], [])]
+    if isinstance(found, str):
+        return [ShownMessage("", [ShownPart("text", found)], [])]
+    return [ShownMessage("", [ShownPart("other", indented_json(value))], [])]
+
+
+def _is_chat(value: Any) -> bool:
+    messages = value if isinstance(value, list) else [value]
+    return bool(messages) and all(map(_is_message, messages))
+
+
+def _is_message(value: Any) -> bool:
+    fields = mapping(value)
+    if fields.get("lc") is not None:
+        return isinstance(fields.get("kwargs"), Mapping)
+    kind, content = fields.get("role", fields.get("type")), {"content", "data", "tool_calls"}
+    return isinstance(kind, str) and not content.isdisjoint(fields)
 
 
 def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
