@@ -5,7 +5,16 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, migration, train
+from langchain_finetune.cli import (
+    check,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    rollout,
+    train,
+)
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -21,6 +30,11 @@ app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel
 app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)
