@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
+        CompareError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        GateError,
+        GateWarning,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -48,6 +51,19 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.evaluation.compare import Compare
+    from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.evaluators import (
+        answer_agreement,
+        arguments_match,
+        exact_match,
+        length_ratio,
+        normalized_text,
+        refusal_match,
+        tool_name_match,
+        valid_json,
+    )
+    from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
@@ -74,10 +90,11 @@ if TYPE_CHECKING:
     from langchain_finetune.migration.progress import MigrationProgress
     from langchain_finetune.migration.prompts import RecordedPrompt
     from langchain_finetune.migration.record import arecord, record
-    from langchain_finetune.migration.recording import Recording, RecordingManifest
+    from langchain_finetune.migration.recording import ModelRecording, RecordingManifest
     from langchain_finetune.migration.rescue import arescue, rescue
     from langchain_finetune.migration.sources import recent_runs
     from langchain_finetune.recorder import RunRecorder
+    from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -85,6 +102,9 @@ __all__ = [
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
+    "Compare",
+    "CompareError",
+    "ComparisonResult",
     "ConversionReport",
     "Convert",
     "ConvertError",
@@ -100,6 +120,9 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "Gate",
+    "GateError",
+    "GateWarning",
     "Hyperparameters",
     "InferencePrice",
     "Inventory",
@@ -123,18 +146,19 @@ __all__ = [
     "MigrationProgress",
     "MissingItem",
     "ModelCalls",
+    "ModelRecording",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
     "RecordedAnswer",
     "RecordedPrompt",
-    "Recording",
     "RecordingEstimate",
     "RecordingManifest",
     "RescueManifest",
     "RescuedFile",
     "RescuedModel",
     "RichProgress",
+    "RolloutChatModel",
     "RunFileChatLoader",
     "RunQuery",
     "RunRecorder",
@@ -146,17 +170,25 @@ __all__ = [
     "TrainingNotAvailableError",
     "TunedModel",
     "WrittenFile",
+    "answer_agreement",
     "arecord",
     "arescue",
+    "arguments_match",
     "check_file",
     "convert_messages_for_finetuning",
+    "exact_match",
+    "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "normalized_text",
     "recent_runs",
     "record",
+    "refusal_match",
     "rescue",
     "tensorboard_log",
+    "tool_name_match",
     "trained_contract",
+    "valid_json",
 ]
 
 _EXPORTS = {
@@ -172,11 +204,19 @@ _EXPORTS = {
     "engines": "AzureDeployment NebiusDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
-        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
-        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
-        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "BaseModelError BudgetError CompareError ConvertError DeployError "
+        "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
+        "GateWarning JobCancelledError JobError JobFailedError JobSubmissionError "
+        "JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "TrainedContractWarning TrainingNotAvailableError"
     ),
+    "evaluation.compare": "Compare",
+    "evaluation.comparison": "ComparisonResult",
+    "evaluation.evaluators": (
+        "answer_agreement arguments_match exact_match length_ratio normalized_text refusal_match "
+        "tool_name_match valid_json"
+    ),
+    "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
     "finetune.job": "Job",
@@ -198,10 +238,11 @@ _EXPORTS = {
     "migration.progress": "MigrationProgress",
     "migration.prompts": "RecordedPrompt",
     "migration.record": "arecord record",
-    "migration.recording": "Recording RecordingManifest",
+    "migration.recording": "ModelRecording RecordingManifest",
     "migration.rescue": "arescue rescue",
     "migration.sources": "recent_runs",
     "recorder": "RunRecorder",
+    "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",
 }
 """Public names by module, imported on first use: the embedded engine and its training processes

@@ -5,7 +5,17 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, migration, record, train
+from langchain_finetune.cli import (
+    check,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    record,
+    rollout,
+    train,
+)
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -22,6 +32,11 @@ app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(record.record)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)

@@ -15,7 +15,7 @@ from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
-from langchain_finetune.migration.recording import MANIFEST, RECORDING, Recording
+from langchain_finetune.migration.recording import MANIFEST, RECORDING, ModelRecording
 from langchain_finetune.migration.sources import recent_runs
 
 
@@ -139,7 +139,7 @@ def _shown(*, quiet: bool) -> Iterator[tuple[Callable[[MigrationProgress], None]
         progress.stop()
 
 
-def _report(made: Recording) -> None:
+def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     cost = "" if found.usd is None else f" for ${found.usd:.2f}"

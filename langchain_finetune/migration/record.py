@@ -20,7 +20,7 @@ from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorder import Recorder
-from langchain_finetune.migration.recording import Recording
+from langchain_finetune.migration.recording import ModelRecording
 
 _Tell = Callable[[Any], None]
 
@@ -47,7 +47,7 @@ def record(
     settle_s: float = 60.0,
     timeout_s: float = 300.0,
     on_progress: Callable[[MigrationProgress], None] | None = None,
-) -> Recording:
+) -> ModelRecording:
     """Record what a model answers: each prompt once at temperature 0, and `answers` times more.
 
     Killed at any moment, the same call goes on where it was. No answer is paid for twice: before a
@@ -149,7 +149,7 @@ async def arecord(
     settle_s: float = 60.0,
     timeout_s: float = 300.0,
     on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None,
-) -> Recording:
+) -> ModelRecording:
     """Record what a model answers, without blocking the event loop; see `record`.
 
     If it is cancelled, requests that are on their way are cut off; their answers are looked up by

@@ -26,7 +26,7 @@ from langchain_finetune.migration.prompts import select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
     MANIFEST,
-    Recording,
+    ModelRecording,
     RecordingManifest,
     counted,
     hashes,
@@ -235,9 +235,9 @@ class Recorder:
         finally:
             self._lock.release()
 
-    def result(self) -> Recording:
+    def result(self) -> ModelRecording:
         """Return the recording, as it is on the disk."""
-        return Recording(self.out, self.manifest)
+        return ModelRecording(self.out, self.manifest)
 
     def _save(self) -> None:
         with self._writing:

@@ -113,7 +113,7 @@ class RecordingManifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Recording:
+class ModelRecording:
     """A recording on disk: the answers of a model, to train on and to compare with.
 
     Attributes:
@@ -122,7 +122,7 @@ class Recording:
 
     Example:
         ```python
-        recording = Recording.read("recorded")
+        recording = ModelRecording.read("recorded")
         examples = (recording.loader() | Convert()).invoke({})
         for prompt in recording.prompts():
             print(prompt.id, recording.answers().get(prompt.id))

@@ -23,7 +23,7 @@ from langchain_finetune import (
     EngineUnreachableError,
     FineTuningError,
     InferencePrice,
-    Recording,
+    ModelRecording,
     arecord,
     record,
     rescue,
@@ -278,7 +278,7 @@ def test_a_model_that_is_gone_stops_it(account, model, ask):
     del account.models[model]
     with pytest.raises(EngineError, match=f"has no model '{model}'"):
         ask(answers=1)
-    assert Recording.read(recording.folder).manifest.outcomes["answered"] == 20
+    assert ModelRecording.read(recording.folder).manifest.outcomes["answered"] == 20
     assert len(account.paid) == 20
 
 
@@ -294,7 +294,7 @@ def test_a_server_that_is_down_stops_it(account, quick, model, prompts, tmp_path
     settings = {"out": tmp_path / "out", "api_key": KEY, "confirm": lambda _: True, "engine": quick}
     with pytest.raises(EngineUnreachableError):
         record(model, [prompts], base_url=down, **settings)
-    assert Recording.read(tmp_path / "out").manifest.outcomes["missing"] == 40
+    assert ModelRecording.read(tmp_path / "out").manifest.outcomes["missing"] == 40
     with (
         pytest.raises(FineTuningError, match="holds the recording of"),
         openai_account(account) as url,
@@ -378,7 +378,7 @@ def test_the_limit_is_not_exceeded_and_a_higher_one_goes_on(account, ask, tmp_pa
     limits = {"confirm": None, "price": PRICE, "answers": 0}
     with pytest.raises(BudgetError, match=r"Stopped before max_cost_usd=0\.0025 is exceeded"):
         ask(max_cost_usd=0.0025, **limits)
-    recording = Recording.read(tmp_path / "out")
+    recording = ModelRecording.read(tmp_path / "out")
     # Each costs 0.00037, and one more could cost up to 0.0007.
     assert 5 <= recording.manifest.outcomes["answered"] <= 6
     assert 0.0018 <= recording.manifest.usd <= 0.0025
@@ -432,7 +432,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_paid_for_twice(
                     ended = kill_at(process, chance) if kills < wanted else process.wait(120) == 0
                 kills += not ended
                 assert len(account.paid) <= 40 * folders
-            check_recording(account, Recording.read(out), 1)
+            check_recording(account, ModelRecording.read(out), 1)
     assert len(account.paid) == 40 * folders
 
 
@@ -469,7 +469,7 @@ def test_a_line_that_was_cut_off_is_asked_for_again_without_being_paid_for(accou
     last = journal.read_bytes().splitlines(keepends=True)[-1]
     with journal.open("r+b") as file:
         file.truncate(journal.stat().st_size - len(last) // 2)
-    assert Recording.read(recording.folder).answers()
+    assert ModelRecording.read(recording.folder).answers()
     check_recording(account, ask(answers=0), 0)
     assert len(account.paid) == 20
 
@@ -503,6 +503,6 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     assert done.json["outcomes"]["missing"] == 0
     assert done.json["origins"]["file"] > 0
     assert KEY not in done.out + done.err
-    check_recording(account, Recording.read(tmp_path / "out"), 1)
+    check_recording(account, ModelRecording.read(tmp_path / "out"), 1)
     told = run("record", model, *options, "--yes")
     assert "The training lines are in" in told.out
