@@ -135,7 +135,7 @@ def test_models_are_listed_rescued_and_recorded(names, monkeypatch, capsys):
         assert len(run("inventory")["inventory"].models) == 6
         assert set(run("rescue")["found"].models) == set(account.names)
         assert "The training lines are in recorded" in run_sh("record_command")
-        assert run("record")["recording"].complete
+        assert run("record_answers")["recording"].complete
         assert all(body["model"] == account.names[-1] for body in account.paid)
 
 
