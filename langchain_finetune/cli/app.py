@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, train
+from langchain_finetune.cli import check, compare, doctor, engine, export, jobs, train
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
+app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(engine.models)
 app.command()(export.export)
