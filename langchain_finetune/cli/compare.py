@@ -20,12 +20,12 @@ from langchain_finetune.evaluation.case_files import file_cases
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.evaluators import (
-    agreement,
+    answer_agreement,
     arguments_match,
     exact_match,
-    length,
+    length_ratio,
     normalized_text,
-    refusal,
+    refusal_match,
     tool_name_match,
     valid_json,
 )
@@ -42,14 +42,14 @@ _EVALUATORS = {
         valid_json,
         exact_match,
         normalized_text,
-        refusal,
-        length,
-        agreement,
+        refusal_match,
+        length_ratio,
+        answer_agreement,
     )
 }
 
 _TEXTS = {"outputs", "comments"}
-_NO_TEXTS = {
+_NO_TEXTS: dict[str, Any] = {
     "__all__": {
         "inputs": True,
         "reference": True,
