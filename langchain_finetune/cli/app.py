@@ -13,6 +13,7 @@ from langchain_finetune.cli import (
     export,
     jobs,
     migration,
+    rollout,
     train,
 )
 from langchain_finetune.errors import FineTuningError
@@ -31,6 +32,11 @@ app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel
 app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)
