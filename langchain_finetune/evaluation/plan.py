@@ -215,7 +215,7 @@ def result_of(
         for key, score in answer["scores"].items()
         if score is None
     )
-    url = f"{old.url},{new.id}" if old.url else engine_page(client, plan.id)
+    url = engine_page(client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
     return ComparisonResult(
         id=plan.id,
         old=plan.name_of(plan.sides[0]),
