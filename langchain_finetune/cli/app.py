@@ -7,6 +7,7 @@ from rich.console import Console
 
 from langchain_finetune.cli import (
     check,
+    compare,
     doctor,
     engine,
     export,
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
+app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(migration.inventory)
 app.command()(migration.rescue)
@@ -50,5 +52,6 @@ def main() -> None:
         app()
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        console.print(f"Error: {error}", soft_wrap=True)
         sys.exit(getattr(error, "exit_code", 1))
