@@ -5,7 +5,17 @@ import sys
 import typer
 from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, train
+from langchain_finetune.cli import (
+    check,
+    compare,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    rollout,
+    train,
+)
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -17,8 +27,16 @@ app = typer.Typer(
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
+app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
+app.command()(migration.inventory)
+app.command()(migration.rescue)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)
@@ -32,5 +50,6 @@ def main() -> None:
         app()
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        console.print(f"Error: {error}", soft_wrap=True)
         sys.exit(getattr(error, "exit_code", 1))
