@@ -196,6 +196,8 @@ def _outcome(
     where = f"{sample.cases:,} cases"
     if len(sample.totals) < sample.cases:
         where += f" of {len(sample.totals):,} conversations"
+    if sample.cases < scores.cases:
+        where += f" ({scores.cases - sample.cases:,} without both scores left out)"
     shown = (
         f"p = {p:.2g} after Holm's correction"
         if corrected
