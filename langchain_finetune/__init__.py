@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        InvalidArgumentError,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -83,6 +84,7 @@ __all__ = [
     "FineTuningError",
     "FineTuningSession",
     "Hyperparameters",
+    "InvalidArgumentError",
     "Job",
     "JobCancelledError",
     "JobCheckpoint",
@@ -136,9 +138,9 @@ _EXPORTS = {
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
         "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
-        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
-        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "EngineError EngineUnreachableError FineTuningError InvalidArgumentError "
+        "JobCancelledError JobError JobFailedError JobSubmissionError JobTimeoutError LoadError "
+        "ModelRetiredError ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
     ),
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",

@@ -42,6 +42,15 @@ def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobS
     return found
 
 
+def newest_jobs(limit: int, account: Account) -> Flow[list[RemoteJob]]:
+    """Return the account's jobs, newest first, up to a number."""
+    found: list[RemoteJob] = []
+    pages = Pages(partial(account.api.jobs, None), account.engine.pace.retry)
+    while pages.more and len(found) < limit:
+        found += yield from pages.following()
+    return found[:limit]
+
+
 def all_events(job_id: str, account: Account) -> Flow[list[JobEvent]]:
     """Return every event of a job, oldest first; none where the engine keeps none."""
     account.engine.require("events")
