@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
+        CompareError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        GateError,
+        GateWarning,
         InvalidArgumentError,
         JobCancelledError,
         JobError,
@@ -49,6 +52,19 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.evaluation.compare import Compare
+    from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.evaluators import (
+        answer_agreement,
+        arguments_match,
+        exact_match,
+        length_ratio,
+        normalized_text,
+        refusal_match,
+        tool_name_match,
+        valid_json,
+    )
+    from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
@@ -61,6 +77,16 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
     from langchain_finetune.methods import Hyperparameters
+    from langchain_finetune.migration.archive import (
+        MissingItem,
+        RescuedFile,
+        RescuedModel,
+        RescueManifest,
+    )
+    from langchain_finetune.migration.inventory import Inventory
+    from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.progress import MigrationProgress
+    from langchain_finetune.migration.rescue import arescue, rescue
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -68,6 +94,9 @@ __all__ = [
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
+    "Compare",
+    "CompareError",
+    "ComparisonResult",
     "ConversionReport",
     "Convert",
     "ConvertError",
@@ -83,8 +112,12 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "Gate",
+    "GateError",
+    "GateWarning",
     "Hyperparameters",
     "InvalidArgumentError",
+    "Inventory",
     "Job",
     "JobCancelledError",
     "JobCheckpoint",
@@ -102,9 +135,15 @@ __all__ = [
     "LossCurve",
     "MapSpeaker",
     "MetricsLogger",
+    "MigrationProgress",
+    "MissingItem",
+    "ModelCalls",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "RescueManifest",
+    "RescuedFile",
+    "RescuedModel",
     "RichProgress",
     "RunFileChatLoader",
     "RunQuery",
@@ -115,13 +154,24 @@ __all__ = [
     "TrainedContract",
     "TrainedContractWarning",
     "TrainingNotAvailableError",
+    "TunedModel",
     "WrittenFile",
+    "answer_agreement",
+    "arescue",
+    "arguments_match",
     "check_file",
     "convert_messages_for_finetuning",
+    "exact_match",
+    "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "normalized_text",
+    "refusal_match",
+    "rescue",
     "tensorboard_log",
+    "tool_name_match",
     "trained_contract",
+    "valid_json",
 ]
 
 _EXPORTS = {
@@ -137,11 +187,19 @@ _EXPORTS = {
     "engines": "AzureDeployment NebiusDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
-        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError InvalidArgumentError "
-        "JobCancelledError JobError JobFailedError JobSubmissionError JobTimeoutError LoadError "
-        "ModelRetiredError ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "BaseModelError BudgetError CompareError ConvertError DeployError "
+        "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
+        "GateWarning InvalidArgumentError JobCancelledError JobError JobFailedError "
+        "JobSubmissionError JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "TrainedContractWarning TrainingNotAvailableError"
     ),
+    "evaluation.compare": "Compare",
+    "evaluation.comparison": "ComparisonResult",
+    "evaluation.evaluators": (
+        "answer_agreement arguments_match exact_match length_ratio normalized_text refusal_match "
+        "tool_name_match valid_json"
+    ),
+    "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
     "finetune.job": "Job",
@@ -154,6 +212,11 @@ _EXPORTS = {
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
     "loaders.threads": "LangSmithThreadChatLoader",
     "methods": "Hyperparameters",
+    "migration.archive": "MissingItem RescueManifest RescuedFile RescuedModel",
+    "migration.inventory": "Inventory",
+    "migration.listing": "ModelCalls TunedModel",
+    "migration.progress": "MigrationProgress",
+    "migration.rescue": "arescue rescue",
     "recorder": "RunRecorder",
     "sessions": "FineTuningSession Sessions Skip",
 }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, train
+from langchain_finetune.cli import check, doctor, engine, export, jobs, migration, train
 from langchain_finetune.cli.output import print_line
 from langchain_finetune.errors import FineTuningError
 
@@ -20,6 +20,8 @@ app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
+app.command()(migration.inventory)
+app.command()(migration.rescue)
 app.command()(engine.models)
 app.command()(export.export)
 app.command()(engine.page)

@@ -87,8 +87,8 @@ def list_jobs(
     _ask_for_statuses(jobs, base_url, statuses, errors)
     rows = [_row(job, statuses) for job in jobs]
     print_rows(rows, as_json=as_json, none="There are no jobs on this machine.")
-    for error in errors:
-        print_note(str(error))
+    for each in errors:
+        print_note(str(each))
 
 
 def _own_jobs(limit: int) -> list[RemoteJob]:

@@ -77,6 +77,44 @@ def read_message(raw: Any) -> ShownMessage:
     return ShownMessage(role, parts, _calls(fields), str(fields.get("name") or ""))
 
 
+def read_values(value: Any) -> list[ShownMessage]:
+    """Return inputs or outputs of a run: the messages of a chat, or one text without a role.
+
+    Example:
+        >>> [each.role for each in read_values({"messages": [{"role": "user", "content": "Hi"}]})]
+        ['user']
+        >>> [read_values(each)[0].text for each in ({"answer": "42"}, "42")]
+        ['42', '42']
+    """
+    found = value
+    while isinstance(found, Mapping) and len(found) == 1:
+        [found] = found.values()
+    fields = mapping(found)
+    names = ("messages", "message", "input", "output")
+    inner = next((fields[name] for name in names if _is_chat(fields.get(name))), None)
+    for chat in (value, found, inner):
+        if _is_chat(chat):
+            return [read_message(each) for each in (chat if isinstance(chat, list) else [chat])]
+    if found is None or found in ("", {}, []):
+        return [ShownMessage("", [], [])]
+    if isinstance(found, str):
+        return [ShownMessage("", [ShownPart("text", found)], [])]
+    return [ShownMessage("", [ShownPart("other", indented_json(value))], [])]
+
+
+def _is_chat(value: Any) -> bool:
+    messages = value if isinstance(value, list) else [value]
+    return bool(messages) and all(map(_is_message, messages))
+
+
+def _is_message(value: Any) -> bool:
+    fields = mapping(value)
+    if fields.get("lc") is not None:
+        return isinstance(fields.get("kwargs"), Mapping)
+    kind, content = fields.get("role", fields.get("type")), {"content", "data", "tool_calls"}
+    return isinstance(kind, str) and not content.isdisjoint(fields)
+
+
 def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
     """Return an item of the Responses API that is not a message, or None for anything else."""
     kind = raw.get("type")

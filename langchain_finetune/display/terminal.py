@@ -8,9 +8,9 @@ from rich.text import Text
 
 def make_table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """Return a table; columns whose heading ends in `>` are aligned to the right."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    table = Table(title=plain(title), title_justify="left", title_style="bold")
     for heading in headings:
-        table.add_column(Text(heading.rstrip(">")), justify="right" if ">" in heading else "left")
+        table.add_column(plain(heading.rstrip(">")), justify="right" if ">" in heading else "left")
     for row in rows:
         table.add_row(*map(plain, row))
     return table

@@ -1,6 +1,7 @@
 """Where progress is shown: a bar in a terminal, one line in a notebook, lines in a log."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -89,8 +90,7 @@ class _NotebookLine:
         self._handle: Any = None
 
     def show(self, state: ProgressState) -> None:
-        from IPython.display import display  # noqa: PLC0415 - only notebooks have it
-
+        display = import_module("IPython.display").display  # Only notebooks have it.
         data = {"text/plain": plain(str(state)).plain}
         if self._handle is None:
             self._handle = display(data, raw=True, display_id=True)

@@ -78,6 +78,16 @@ def spool(
         return _placed(made, folder / name)
 
 
+def spooled_set(folder: Path, training_sha256: str) -> Path | None:
+    """Return the newest folder in a spool whose training file has this SHA-256, or None."""
+    found = [
+        path
+        for path in folder.glob(f"*/{_MANIFEST}")
+        if orjson.loads(path.read_bytes())["files"]["train"]["sha256"] == training_sha256
+    ]
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
+
+
 def write_training_files(
     examples: Examples, folder: Path, *, target: Target, tell: TellConversion | None = None
 ) -> Spooled:

@@ -5,13 +5,14 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import termios
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID
 
 import pytest
 
@@ -78,20 +79,38 @@ class Terminal:
 
 @contextmanager
 def silent_server():
-    """A server that takes each request and never answers."""
-    taken = []
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+    """A server that has the project `app`, and never answers what runs it has."""
+    over = threading.Event()
+    asked = threading.Event()
 
-        def take():
-            with suppress(OSError):
-                while True:
-                    taken.append(listener.accept()[0])
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self):
+            project = {"id": str(UUID(int=1)), "tenant_id": str(UUID(int=2)), "name": "app"}
+            project["start_time"] = "2026-01-01T00:00:00"
+            body = json.dumps([project] if "/sessions" in self.path else {}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
 
-        threading.Thread(target=take, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-    for connection in taken:
-        connection.close()
+        def do_POST(self):
+            asked.set()
+            over.wait()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
@@ -137,14 +156,15 @@ def test_something_moves_at_once_and_the_counts_have_a_rate(terminal, tmp_path):
 @pytest.mark.parametrize("command", ["prepare", "run"])
 def test_ctrl_c_ends_it_within_a_second_while_a_server_is_silent(terminal, tmp_path, command):
     more = {"prepare": ("--out", tmp_path / "set"), "run": ("--model", "nano")}[command]
-    with silent_server() as url:
+    with silent_server() as (url, asked):
         running = terminal(
             command, "--project", "app", *more, LANGSMITH_ENDPOINT=url, LANGSMITH_API_KEY="k"
         )
         running.read("Reading and converting")
+        assert asked.wait(30)
         time.sleep(0.3)
-        # A second, and what a machine with busy cores adds.
-        assert running.interrupt() < 2
+        # A second, and what a machine with busy cores adds; else it waits for the answer.
+        assert running.interrupt() < 4
         assert running.process.returncode in {1, 130}
 
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from tests.support.fault_proxy import AFTER, BEFORE, FaultProxy
-from tests.support.servers import served
+from support.fault_proxy import AFTER, BEFORE, FaultProxy
+from support.servers import served
 
 KEY = "sk-the-key-of-the-account-that-no-file-may-hold"
 BASES = {

@@ -69,9 +69,9 @@ def test_commands_print_in_one_way_only():
     for path in Path(cli.__file__).parent.glob("*.py"):
         if path.name in {"output.py", "start.py"}:
             continue
-        names = {
-            node.id if isinstance(node, ast.Name) else node.attr
+        calls = {
+            ast.unparse(node.func)
             for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Name | ast.Attribute)
+            if isinstance(node, ast.Call)
         }
-        assert not names & {"Console", "echo", "secho", "print"}, path
+        assert not calls & {"Console", "typer.echo", "typer.secho", "print"}, path

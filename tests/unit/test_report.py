@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 from collections import Counter
-from html.parser import HTMLParser
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -17,6 +16,7 @@ from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
 from support.chats import chats, tool
+from support.html_page import Page
 
 EXAMPLES = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(600))
 
@@ -128,32 +128,6 @@ def test_a_terminal_shows_tables(report):
     for said in ("examples kept", "gpt-4.1-mini", "find_order", "never", "run-00200", "2026-11"):
         assert said in text
     assert "median" in rendered(report, 60)
-
-
-class Page(HTMLParser):
-    """What a page is made of; its tags must nest."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags = Counter()
-        self.attributes = []
-        self.open = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += attrs
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_the_page_stands_alone_and_is_readable_without_plots(report):
