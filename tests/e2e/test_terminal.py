@@ -86,7 +86,7 @@ def silent_server():
     class Silent(BaseHTTPRequestHandler):
         def do_GET(self):
             project = {"id": str(UUID(int=1)), "tenant_id": str(UUID(int=2)), "name": "app"}
-            project["start_time"] = "2026-01-01T00:00:00"
+            project |= {"start_time": "2026-01-01T00:00:00", "reference_dataset_id": None}
             body = json.dumps([project] if "/sessions" in self.path else {}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
