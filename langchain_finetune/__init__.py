@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from langchain_finetune.migration.progress import MigrationProgress
     from langchain_finetune.migration.rescue import arescue, rescue
     from langchain_finetune.recorder import RunRecorder
+    from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
@@ -145,6 +146,7 @@ __all__ = [
     "RescuedFile",
     "RescuedModel",
     "RichProgress",
+    "RolloutChatModel",
     "RunFileChatLoader",
     "RunQuery",
     "RunRecorder",
@@ -218,6 +220,7 @@ _EXPORTS = {
     "migration.progress": "MigrationProgress",
     "migration.rescue": "arescue rescue",
     "recorder": "RunRecorder",
+    "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",
 }
 """Public names by module, imported on first use: the embedded engine and its training processes

@@ -26,7 +26,7 @@ ROOMS = {
     "home": 1,
     "messages": 1,
     "recorder": 1,
-    "rollout": 1,
+    "rollout": 2,
     "sessions": 2,
     "dialects": 3,
     "loaders": 4,

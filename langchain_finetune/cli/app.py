@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, migration, train
+from langchain_finetune.cli import (
+    check,
+    compare,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    rollout,
+    train,
+)
 from langchain_finetune.cli.output import print_line
 from langchain_finetune.errors import FineTuningError
 
@@ -19,10 +29,16 @@ app = typer.Typer(
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
+app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)

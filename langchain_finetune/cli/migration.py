@@ -109,16 +109,14 @@ def _is_called(model: TunedModel) -> bool:
 
 def _row(model: TunedModel, days: int) -> dict[str, str | int | None]:
     calls = model.calls or ModelCalls()
-    count = f"{calls.count}{'+' if calls.at_least else ''}" if model.calls else None
+    count = f"{calls.count}{'+' if calls.at_least else ''}" if model.calls else ""
     return {
         "days left": model.days_left,
         "shutdown": str(model.shutdown_date) if model.shutdown_date else None,
         "status": model.status,
         "model": model.name,
-        "method": model.method,
-        f"calls in {days} days": count,
-        "last call": f"{calls.last_at:%Y-%m-%d %H:%M}" if calls.last_at else None,
-        "projects": ", ".join(calls.projects),
+        f"calls in {days} days": ": ".join(filter(None, [count, ", ".join(calls.projects)])),
+        "last call": f"{calls.last_at:%Y-%m-%d}" if calls.last_at else None,
     }
 
 

@@ -33,7 +33,12 @@ def experiment_client(client: Client | None) -> Iterator[Client]:
         own = Client()
     else:
         engine = ensure_engine()
-        own = Client(api_url=engine.url, api_key=engine.api_key.get_secret_value())
+        own = Client(
+            api_url=engine.url,
+            api_key=engine.api_key.get_secret_value(),
+            # The engine's page knows what LangSmith's own links mean.
+            web_url=f"{engine.url}/ui/langsmith",
+        )
     try:
         yield own
         own.flush()

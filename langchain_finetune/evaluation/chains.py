@@ -49,7 +49,8 @@ def takes_tools(chain: Callable[..., Any] | None) -> bool:
 def chat_model_of(model: Any) -> Any:
     """Return the language model inside of bindings, retries and fallbacks, or None."""
     while model is not None and not isinstance(model, BaseLanguageModel):
-        model = getattr(model, "bound", None) or getattr(model, "runnable", None)
+        inner = (getattr(model, name, None) for name in ("bound", "runnable", "default"))
+        model = next((each for each in inner if isinstance(each, Runnable)), None)
     return model
 
 
@@ -66,6 +67,12 @@ def model_name(model: Any) -> str:
 def metadata_of(model: Any) -> Mapping[str, Any]:
     """Return the metadata of a chat model, such as that of `FineTune`."""
     return mapping(getattr(chat_model_of(model), "metadata", None))
+
+
+def takes_messages(chain: Any) -> bool:
+    """Return whether a chain begins with a model, so that it is given messages."""
+    first = chain.first if isinstance(chain, RunnableSequence) else chain
+    return chat_model_of(first) is not None
 
 
 def is_agent(chain: Any) -> bool:

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import (
@@ -63,6 +66,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             example's `metadata`.
         repetitions: Answers of each model to each case; scores are averaged.
         max_concurrency: Most cases that are answered at the same time.
+        prices: USD per million input tokens, and per million output tokens, by the model's name,
+            such as `{"gpt-4.1": (2, 8)}`; then the result tells the cost of the answers.
         client: LangSmith's client, if experiments should be somewhere else.
 
     Example:
@@ -89,6 +94,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     inputs: Callable[[dict[str, Any]], Any] | None = None
     repetitions: int = Field(default=1, ge=1)
     max_concurrency: int = Field(default=4, ge=1)
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     client: InstanceOf[Client] | None = Field(default=None, repr=False)
 
     def invoke(
@@ -136,8 +142,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 def report(count: Any = count) -> None:
                     dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
-                with _undisturbed(side):
-                    found.append(evaluate(side.answer(report), **self._experiment(plan, side)))
+                run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
+                with ThreadPoolExecutor(1) as thread, _undisturbed(side):
+                    # In a thread, so that an interrupt is seen here before all cases are answered.
+                    found.append(thread.submit(copy_context().run, run).result())
             return result_of(plan, client, [list(each) for each in found], found)
 
     async def _acompare(
@@ -177,6 +185,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             old=self.old,
             evaluators=self.evaluators,
             repetitions=self.repetitions,
+            prices=self.prices,
         )
 
     def _experiment(self, plan: ComparisonPlan, side: ModelSide) -> dict[str, Any]:

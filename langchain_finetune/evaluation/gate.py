@@ -59,8 +59,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     otherwise: Literal["old", "raise"] = "old"
 
-    def __init__(self, compare: Compare, **settings: Any) -> None:
-        super().__init__(compare=compare, **settings)
+    def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
+        super().__init__(compare=compare, data=data, **settings)
 
     def invoke(
         self,

@@ -1,15 +1,13 @@
 """The test cases that were held out from the training of a model, found by the model alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.rows import Row
 from langchain_finetune.errors import CompareError
+from langchain_finetune.evaluation.case_files import part_cases
 from langchain_finetune.finetune.training_files import spooled_set
 
 
@@ -39,18 +37,4 @@ def held_out_cases(metadata: Mapping[str, Any], name: str, home: Path) -> Exampl
     contract = load_contract(str(sha256), home)
     response_format = contract.response_format if contract else None
 
-    def rows(*_: object) -> Iterator[Row]:
-        with (
-            (folder / "sources.jsonl").open("rb") as sources,
-            (folder / "test.jsonl").open("rb") as lines,
-        ):
-            found = (each for line in sources if (each := orjson.loads(line))["part"] == "test")
-            # Lines and sources of a part are written in the same order.
-            for line, source in zip(lines, found, strict=True):
-                ids = {key: str(source[key]) for key in source.keys() - {"part", "line", "id"}}
-                row = Row(source["id"], ids, line=line)
-                row.part = "test"
-                row.response_format = response_format
-                yield row
-
-    return Examples([], rows, settings={"part": "test"})
+    return part_cases(folder / "test.jsonl", response_format=response_format)

@@ -90,6 +90,7 @@ def make_plan(
     old: Any,
     evaluators: Sequence[Any] | None,
     repetitions: int,
+    prices: Mapping[str, tuple[float, float]],
 ) -> ComparisonPlan:
     """Read or make the dataset, and check that everything fits; no model is called.
 
@@ -117,7 +118,10 @@ def make_plan(
             "Give Compare evaluators=[...]: the cases have no reference outputs that built-in ones "
             "could compare with."
         )
-    sides = (ModelSide("old", old, app, kept), ModelSide("new", model, app, kept))
+    sides = (
+        ModelSide("old", old, app, kept, prices.get(model_name(old))),
+        ModelSide("new", model, app, kept, prices.get(model_name(model))),
+    )
     for side in sides:
         side.check()
     return ComparisonPlan(
@@ -211,7 +215,7 @@ def result_of(
         for key, score in answer["scores"].items()
         if score is None
     )
-    url = f"{old.url},{new.id}" if old.url else engine_page(client, plan.id)
+    url = engine_page(client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
     return ComparisonResult(
         id=plan.id,
         old=plan.name_of(plan.sides[0]),
@@ -256,6 +260,7 @@ def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
                 "latency_s": facts.latency_s,
                 "input_tokens": facts.input_tokens,
                 "output_tokens": facts.output_tokens,
+                "cost_usd": facts.cost_usd,
                 "scores": {each.key: _number(each) for each in results},
                 "comments": {
                     **{each.key: each.comment for each in results if each.comment},

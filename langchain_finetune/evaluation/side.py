@@ -1,5 +1,6 @@
 """One side of a comparison: a model in the chain, as the target of a LangSmith experiment."""
 
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from langchain_finetune.evaluation.chains import (
     chat_model_of,
     check_variables,
     request_messages,
+    takes_messages,
     takes_tools,
 )
 from langchain_finetune.evaluation.recording import Recording, ToolGuard, how_to_run, replayed
@@ -40,6 +42,7 @@ class RunFacts:
     latency_s: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
     unseen_calls: int = 0
 
 
@@ -59,11 +62,10 @@ class AppChain:
     run_tools: bool = False
     inputs: Callable[[dict[str, Any]], Any] | None = None
 
-    def given(self, example: Example, model: Any) -> Any:
+    def given(self, example: Example, chain: Any) -> Any:
         """Return what a chain is given for a case."""
         inputs = dict(mapping(example.inputs))
-        alone = self.chain is None and chat_model_of(model) is not None
-        if alone and self.inputs is None:
+        if self.inputs is None and takes_messages(chain):
             return request_messages(inputs)
         case = chat_input(inputs["messages"]) if FORMAT in mapping(example.metadata) else inputs
         if self.inputs is not None:
@@ -89,6 +91,7 @@ class ModelSide:
         model: The model, or a whole chain.
         app: The chain.
         examples: The cases by id.
+        price: USD per million input tokens, and output tokens, if known.
         facts: What is known about each run, by its id.
         stopped: Set to end the experiment: runs that have not begun fail at once.
     """
@@ -97,6 +100,7 @@ class ModelSide:
     model: Any
     app: AppChain
     examples: Mapping[str, Example]
+    price: tuple[float, float] | None = None
     facts: dict[str, RunFacts] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -108,7 +112,7 @@ class ModelSide:
         """
         example = next(iter(self.examples.values()))
         chain = self.app.for_case(example, self.model, Recording([]))
-        check_variables(chain, self.app.given(example, self.model))
+        check_variables(chain, self.app.given(example, chain))
 
     def answer(self, report: Callable[[], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """Return the function that answers a case; `report` is called after each."""
@@ -159,10 +163,11 @@ class _CaseRun:
         self._usage = UsageMetadataCallbackHandler()
         self.facts = side.facts.setdefault(str(tree.id), RunFacts())
         self.chain = side.app.for_case(example, side.model, self._recording)
-        self.given = side.app.given(example, side.model)
+        self.given = side.app.given(example, self.chain)
         guards = [] if side.app.run_tools else [self._guard]
         # Callbacks are given, so that those of the comparison's own run are not inherited.
         self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
+        self._price = side.price
         self._began = time.perf_counter()
 
     def failed(self, error: Exception) -> AnswerFailedError:
@@ -188,6 +193,9 @@ class _CaseRun:
         if usage := list(self._usage.usage_metadata.values()):
             facts.input_tokens = sum(each["input_tokens"] for each in usage)
             facts.output_tokens = sum(each["output_tokens"] for each in usage)
+            if self._price is not None:
+                tokens = (facts.input_tokens, facts.output_tokens)
+                facts.cost_usd = sum(map(math.prod, zip(tokens, self._price, strict=True))) / 1e6
 
 
 def check_tools(app: AppChain) -> None:

@@ -1,6 +1,9 @@
 """Comparisons: LangSmith's own client and evaluators, a real run store, models over HTTP."""
 
+import asyncio
 import json
+import os
+import signal
 
 import pytest
 from langchain.agents import create_agent
@@ -25,6 +28,7 @@ from support.model_server import call, text
 from support.rule_server import RuleServer
 from support.servers import served
 from support.store import store_client
+from tests.local.conftest import until
 
 RUN = []
 
@@ -179,8 +183,6 @@ class Progress(BaseCallbackHandler):
 
 async def run(compare, given, how, config=None):
     if how == "sync":
-        import asyncio
-
         return await asyncio.to_thread(compare.invoke, given, config)
     return await compare.ainvoke(given, config)
 
@@ -435,6 +437,83 @@ def test_the_chain_gets_the_messages_without_the_system_prompt(client, model, se
     compare.invoke({"model": model("speaks"), "data": chats(1, tools=False)})
     roles = [each["role"] for each in server.requests[0]["messages"]]
     assert roles == ["system", "user"]
+
+
+def test_a_chain_that_begins_with_the_model_gets_the_whole_request(client, model, server):
+    server.requests.clear()
+    compare = Compare(
+        chain=lambda model: model.bind(stop=["!"]) | StrOutputParser(),
+        old=model("speaks"),
+        client=client,
+        prices={"speaks": (2.0, 8.0)},
+    )
+    result = compare.invoke({"model": model("speaks_wrong"), "data": chats(5, tools=False)})
+    assert [each["role"] for each in server.requests[0]["messages"]] == ["system", "user"]
+    assert server.requests[0]["stop"] == ["!"]
+    assert result.cases[0].old[0].cost_usd == pytest.approx(5 * 10 / 1e6)
+    assert result.cases[0].new[0].cost_usd is None
+
+
+def test_chats_of_a_dataset_are_for_the_model_alone(client, model, server):
+    dataset = client.create_dataset("plain chats")
+    sent = [{"role": "user", "content": "What's 2*7?"}]
+    said = {"role": "assistant", "content": "It is 14."}
+    old_form = {"type": "human", "data": {"content": "What's 2*7?"}}
+    client.create_examples(
+        dataset_id=dataset.id,
+        examples=[
+            {"inputs": {"messages": sent}, "reference_outputs": {"message": said}},
+            {"inputs": {"input": [old_form]}, "reference_outputs": {"output": said}},
+            {"inputs": {"input": "What's 2*7?"}, "reference_outputs": {"output": "It is 14."}},
+        ],
+    )
+    result = Compare(old=model("speaks"), client=client).invoke(
+        {"model": model("speaks_wrong"), "data": "plain chats"}
+    )
+    [text] = [each for each in result.differences if each.evaluator == "normalized_text"]
+    assert (text.old, text.new) == (1.0, 0.0)
+    with pytest.raises(CompareError, match=r"inputs are question. Give Compare your chain"):
+        Compare(old=model("speaks"), client=client).invoke(
+            {"model": model("speaks"), "data": questions(client, "sums")}
+        )
+
+
+class Interrupts(BaseCallbackHandler):
+    """Interrupts the main thread at the first answer, as Ctrl-C does."""
+
+    def on_custom_event(self, name, data, **_):
+        if data["done"] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_ends_it(client, model, server):
+    server.requests.clear()
+    server.pause_s = 0.05
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=1
+    )
+    data = questions(client, "many sums", 40)
+    with pytest.raises(KeyboardInterrupt):
+        compare.invoke({"model": model("speaks"), "data": data}, {"callbacks": [Interrupts()]})
+    server.pause_s = 0.0
+    assert len(server.requests) < 5
+
+
+async def test_a_cancelled_wait_ends_it(client, model, server):
+    server.requests.clear()
+    server.pause_s = 0.05
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=1
+    )
+    given = {"model": model("speaks"), "data": questions(client, "many sums", 40)}
+    task = asyncio.create_task(compare.ainvoke(given))
+    await asyncio.to_thread(until, lambda: server.requests)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.5)
+    server.pause_s = 0.0
+    assert len(server.requests) < 5
 
 
 def test_the_old_side_can_be_a_whole_chain(client, model):

@@ -24,6 +24,7 @@ from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
 from support.docs import PAGES, ROOT, blocks, run, run_sh
+from support.openai_account import KEY, OpenAIAccount, openai_account
 from support.servers import served
 from walkthrough.calculator import PROMPT, Calculator
 
@@ -122,6 +123,17 @@ def test_a_script_of_the_openai_sdk_goes_on_working(names, engine, monkeypatch, 
     Path("train.jsonl").write_text(f"{json.dumps(line)}\n" * 12)
     run("openai_sdk")
     assert capsys.readouterr().out == "cancelled\n"
+
+
+def test_models_are_listed_and_rescued(names, monkeypatch, capsys):
+    account = OpenAIAccount(models=2)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with openai_account(account) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert account.names[0][:12] in run_sh("inventory_command")
+        assert "2 models are in rescued" in run_sh("rescue_command")
+        assert len(run("inventory")["inventory"].models) == 6
+        assert set(run("rescue")["found"].models) == set(account.names)
 
 
 @pytest.mark.train
