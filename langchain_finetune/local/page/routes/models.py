@@ -87,7 +87,8 @@ async def _rows(engine: EngineParts, store: RunStore) -> list[ModelRow]:
 
 def _told(rollout: Rollout) -> str:
     if rollout.mode == "canary":
-        return f"{rollout.candidate} answers {float(rollout.share):.4g} of {rollout.name} now."
+        share = f"{float(rollout.share) * 100:.4g}%"
+        return f"{rollout.candidate} answers {share} of {rollout.name} now."
     if rollout.mode == "shadow":
         return f"{rollout.candidate} is asked beside {rollout.target} for {rollout.name} now."
     return f"{rollout.target} answers {rollout.name} now."
