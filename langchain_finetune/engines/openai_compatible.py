@@ -292,7 +292,7 @@ class OpenAICompatibleEngine(Engine):
         del base
         dates = (date_of(fields.get("shutdown_date")) for fields in listed)
         stops = next((date for date in dates if date), None)
-        return ModelEnd(stops, f"the model list at {self.base_url}") if stops else None
+        return ModelEnd(stops, "the engine's list of models") if stops else None
 
     def check_model(self, name: str) -> Flow[None]:
         """Look at a model."""

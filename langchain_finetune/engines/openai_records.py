@@ -96,7 +96,7 @@ def lister(kind: RecordKind, of: str | None, client: Any) -> Callable[..., Any]:
 
 def record(one: Any) -> ApiRecord:
     """Return an object of the SDK with all fields that the server sent."""
-    return ApiRecord(str(one.id), one.to_dict())
+    return ApiRecord(str(one.id), one.to_dict(warnings=False))
 
 
 def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:

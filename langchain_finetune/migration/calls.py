@@ -112,7 +112,9 @@ def _projects(
     if names:
         return found, []
     with reading(client, "list of projects"):
-        listed = list(islice(client.list_projects(reference_free=True), MOST_PROJECTS + 1))
+        # Experiments are projects too. The embedded engine's list has no condition for that.
+        apps = (one for one in client.list_projects() if one.reference_dataset_id is None)
+        listed = list(islice(apps, MOST_PROJECTS + 1))
     for project in listed[:MOST_PROJECTS]:
         last = project.last_run_start_time
         if last is None or in_utc(last) >= since:

@@ -16,6 +16,7 @@ from langchain_finetune.migration.listing import (
     account_at,
     every,
     names_of,
+    public_address,
     read_listing,
     steps_of,
 )
@@ -124,7 +125,7 @@ def _inventory(
     )
     return Inventory(
         engine=account.engine.name,
-        base_url=account.base_url,
+        base_url=public_address(account),
         taken_at=now,
         days=days,
         models=tuple(models),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -177,6 +178,12 @@ def account_at(engine: str, base_url: str | None, api_key: SecretStr | str | Non
     if base_url is not None and not is_address(base_url):
         raise FineTuningError("The base URL must be one such as https://api.openai.com/v1.")
     return Connection(engine, base_url, SecretStr(api_key) if isinstance(api_key, str) else api_key)
+
+
+def public_address(account: Account) -> str:
+    """Return the address of an account without a user and password."""
+    parts = urlsplit(account.base_url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 from pydantic import SecretStr
@@ -29,6 +28,7 @@ from langchain_finetune.migration.listing import (
     account_at,
     every,
     names_of,
+    public_address,
     read_listing,
     steps_of,
     text,
@@ -99,7 +99,7 @@ async def arescue(
 
 
 def _rescue(wanted: tuple[str, ...], archive: Archive, account: Account) -> Flow[RescueManifest]:
-    yield Do(partial(archive.begin, account.engine.name, _address(account.base_url)))
+    yield Do(partial(archive.begin, account.engine.name, public_address(account)))
     yield Tell(MigrationProgress("rescue", "listing models and jobs"))
     listing = yield from read_listing(account)
     today = dt.datetime.fromtimestamp(account.now(), dt.UTC).date()
@@ -115,12 +115,6 @@ def _rescue(wanted: tuple[str, ...], archive: Archive, account: Account) -> Flow
 
 def _told(model: str, done: int, total: int, what: str) -> Tell:
     return Tell(MigrationProgress("rescue", f"{model}: {what}", done, total))
-
-
-def _address(base_url: str) -> str:
-    """Return an address without a user and password."""
-    parts = urlsplit(base_url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _chosen(wanted: tuple[str, ...], models: list[TunedModel]) -> Iterator[TunedModel]:

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from langsmith import Client
 
 from support.experiments import chat_case, compared, question
 
@@ -198,3 +199,39 @@ def test_what_there_is_not(visitor, made):
     assert (
         visitor.get("/ui/comparisons?offset=10000").text.count("No comparisons on this page") == 1
     )
+
+
+def test_langsmiths_own_links_lead_here(visitor, engine, module_langsmith, made):
+    name, path, example_ids = made
+    app = f"{engine.url}/ui/langsmith"
+    with_links = Client(
+        api_url=engine.url, api_key=engine.key, web_url=app, auto_batch_tracing=False
+    )
+    dataset = with_links.read_dataset(dataset_name=name)
+    comparison = visitor.get(path)
+    ids = [
+        each["href"].removeprefix("/?project=")
+        for each in comparison.all("a")
+        if each["href"].startswith("/?project=")
+    ]
+    old, new = (with_links.read_project(project_id=each) for each in ids)
+    base = old.url.partition("/projects/p/")[0]
+    compare = f"{base}/datasets/{dataset.id}/compare?selectedSessions="
+    assert name in visitor.get(f"{compare}{old.id},{new.id}".removeprefix(engine.url)).text
+    assert "Experiments" in visitor.get(f"{compare}{old.id},{new.id}".removeprefix(engine.url)).text
+    for url, heading in (
+        (f"{compare}{old.id}", "Runs"),
+        # A link that led to the form of signing in, which drops the query.
+        (compare, name),
+        (new.url, "Runs"),
+        (dataset.url, name),
+    ):
+        page = visitor.get(url.removeprefix(engine.url))
+        assert (page.status, f"{heading} · langchain-finetune" in page.text) == (200, True), url
+    case = visitor.get(f"{path}/cases/{example_ids[0]}")
+    run = next(each["href"] for each in case.all("a") if "/ui/runs/" in each["href"])
+    # As `client.get_run_url` makes it.
+    url = f"{old.url}/r/{run.removeprefix('/ui/runs/')}?poll=true"
+    assert visitor.get(url.removeprefix(engine.url)).all("form", action=f"{run}/vote")
+    assert visitor.get("/ui/langsmith/o/x/datasets/x/compare").status == 400
+    with_links.cleanup()
