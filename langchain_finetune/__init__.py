@@ -31,12 +31,16 @@ if TYPE_CHECKING:
     from langchain_finetune.errors import (
         BaseModelError,
         BudgetError,
+        CompareError,
         ConvertError,
         DeployError,
         EngineAuthenticationError,
         EngineError,
         EngineUnreachableError,
         FineTuningError,
+        GateError,
+        GateWarning,
+        InvalidArgumentError,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -48,6 +52,19 @@ if TYPE_CHECKING:
         TrainedContractWarning,
         TrainingNotAvailableError,
     )
+    from langchain_finetune.evaluation.compare import Compare
+    from langchain_finetune.evaluation.comparison import ComparisonResult
+    from langchain_finetune.evaluation.evaluators import (
+        answer_agreement,
+        arguments_match,
+        exact_match,
+        length_ratio,
+        normalized_text,
+        refusal_match,
+        tool_name_match,
+        valid_json,
+    )
+    from langchain_finetune.evaluation.gate import Gate
     from langchain_finetune.finetune.callbacks import MetricsLogger, RichProgress, tensorboard_log
     from langchain_finetune.finetune.contract import trained_contract
     from langchain_finetune.finetune.job import Job
@@ -60,13 +77,35 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
     from langchain_finetune.loaders.threads import LangSmithThreadChatLoader
     from langchain_finetune.methods import Hyperparameters
+    from langchain_finetune.migration.archive import (
+        MissingItem,
+        RescuedFile,
+        RescuedModel,
+        RescueManifest,
+    )
+    from langchain_finetune.migration.estimate import RecordingEstimate
+    from langchain_finetune.migration.inventory import Inventory
+    from langchain_finetune.migration.journal import AnswerUsage, RecordedAnswer
+    from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.prices import InferencePrice
+    from langchain_finetune.migration.progress import MigrationProgress
+    from langchain_finetune.migration.prompts import RecordedPrompt
+    from langchain_finetune.migration.record import arecord, record
+    from langchain_finetune.migration.recording import ModelRecording, RecordingManifest
+    from langchain_finetune.migration.rescue import arescue, rescue
+    from langchain_finetune.migration.sources import recent_runs
     from langchain_finetune.recorder import RunRecorder
+    from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
+    "AnswerUsage",
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
+    "Compare",
+    "CompareError",
+    "ComparisonResult",
     "ConversionReport",
     "Convert",
     "ConvertError",
@@ -82,7 +121,13 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "Gate",
+    "GateError",
+    "GateWarning",
     "Hyperparameters",
+    "InferencePrice",
+    "InvalidArgumentError",
+    "Inventory",
     "Job",
     "JobCancelledError",
     "JobCheckpoint",
@@ -100,10 +145,22 @@ __all__ = [
     "LossCurve",
     "MapSpeaker",
     "MetricsLogger",
+    "MigrationProgress",
+    "MissingItem",
+    "ModelCalls",
+    "ModelRecording",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "RecordedAnswer",
+    "RecordedPrompt",
+    "RecordingEstimate",
+    "RecordingManifest",
+    "RescueManifest",
+    "RescuedFile",
+    "RescuedModel",
     "RichProgress",
+    "RolloutChatModel",
     "RunFileChatLoader",
     "RunQuery",
     "RunRecorder",
@@ -113,13 +170,27 @@ __all__ = [
     "TrainedContract",
     "TrainedContractWarning",
     "TrainingNotAvailableError",
+    "TunedModel",
     "WrittenFile",
+    "answer_agreement",
+    "arecord",
+    "arescue",
+    "arguments_match",
     "check_file",
     "convert_messages_for_finetuning",
+    "exact_match",
+    "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "normalized_text",
+    "recent_runs",
+    "record",
+    "refusal_match",
+    "rescue",
     "tensorboard_log",
+    "tool_name_match",
     "trained_contract",
+    "valid_json",
 ]
 
 _EXPORTS = {
@@ -135,11 +206,19 @@ _EXPORTS = {
     "engines": "AzureDeployment NebiusDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
-        "BaseModelError BudgetError ConvertError DeployError EngineAuthenticationError "
-        "EngineError EngineUnreachableError FineTuningError JobCancelledError JobError "
-        "JobFailedError JobSubmissionError JobTimeoutError LoadError ModelRetiredError "
-        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
+        "BaseModelError BudgetError CompareError ConvertError DeployError "
+        "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
+        "GateWarning InvalidArgumentError JobCancelledError JobError JobFailedError "
+        "JobSubmissionError JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "TrainedContractWarning TrainingNotAvailableError"
     ),
+    "evaluation.compare": "Compare",
+    "evaluation.comparison": "ComparisonResult",
+    "evaluation.evaluators": (
+        "answer_agreement arguments_match exact_match length_ratio normalized_text refusal_match "
+        "tool_name_match valid_json"
+    ),
+    "evaluation.gate": "Gate",
     "finetune.callbacks": "MetricsLogger RichProgress tensorboard_log",
     "finetune.contract": "trained_contract",
     "finetune.job": "Job",
@@ -152,7 +231,20 @@ _EXPORTS = {
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",
     "loaders.threads": "LangSmithThreadChatLoader",
     "methods": "Hyperparameters",
+    "migration.archive": "MissingItem RescueManifest RescuedFile RescuedModel",
+    "migration.inventory": "Inventory",
+    "migration.listing": "ModelCalls TunedModel",
+    "migration.estimate": "RecordingEstimate",
+    "migration.journal": "AnswerUsage RecordedAnswer",
+    "migration.prices": "InferencePrice",
+    "migration.progress": "MigrationProgress",
+    "migration.prompts": "RecordedPrompt",
+    "migration.record": "arecord record",
+    "migration.recording": "ModelRecording RecordingManifest",
+    "migration.rescue": "arescue rescue",
+    "migration.sources": "recent_runs",
     "recorder": "RunRecorder",
+    "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",
 }
 """Public names by module, imported on first use: the embedded engine and its training processes

@@ -2,6 +2,7 @@
 
 ```text
 FineTuningError
+├── InvalidArgumentError    an argument of a step is misspelt or not valid; also a ValueError
 ├── LoadError               a source of chats cannot be read
 ├── ConvertError            the chats cannot be converted to a training set
 │   └── BudgetError         training would exceed the budget
@@ -11,6 +12,8 @@ FineTuningError
 │   ├── BaseModelError      the engine does not have the base model
 │   └── JobSubmissionError  no job was created, or it is unknown (`outcome_unknown`)
 │       └── TrainingNotAvailableError   fine-tuning is not available to this account
+├── CompareError            two models cannot be compared with this chain or data
+├── GateError               a model did not pass its gate (has `result`)
 └── JobError                a job did not produce a usable model (has `job_id`)
     ├── JobFailedError      (has the engine's `code`)
     ├── JobCancelledError
@@ -19,7 +22,8 @@ FineTuningError
     └── DeployError         its model could not be deployed
 ```
 
-`ModelRetirementWarning` is issued when a model's retirement is announced.
+`GateWarning` is issued when a gate lets the old model answer, `ModelRetirementWarning` when a
+model's retirement is announced.
 
 A message says what failed, which object (by id) and what to do next. It never contains training
 text or keys.
@@ -34,6 +38,10 @@ from langchain_core.exceptions import LangChainException
 
 class FineTuningError(LangChainException):
     """Base class of all errors of this package; also a `LangChainException`."""
+
+
+class InvalidArgumentError(FineTuningError, ValueError):
+    """An argument of a step is misspelt, missing or not valid; also a `ValueError`."""
 
 
 class LoadError(FineTuningError):
@@ -178,6 +186,26 @@ class JobTimeoutError(JobError):
 
 class ModelRetiredError(JobError):
     """The job's model was deleted or shut down; running the same chain again trains a new one."""
+
+
+class CompareError(FineTuningError):
+    """Two models cannot be compared: the chain, the data or an evaluator does not fit."""
+
+
+class GateError(FineTuningError):
+    """A model did not pass its gate, or there were too few cases to know.
+
+    Attributes:
+        result: The comparison (`ComparisonResult`), with its `decision`.
+    """
+
+    def __init__(self, message: str, *, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class GateWarning(UserWarning):
+    """A model did not pass its gate, so the old one is used."""
 
 
 class ModelRetirementWarning(UserWarning):

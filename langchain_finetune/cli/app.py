@@ -1,11 +1,24 @@
 """The command-line application: all commands."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from langchain_finetune.cli import check, doctor, engine, export, jobs, train
+from langchain_finetune.cli import (
+    check,
+    compare,
+    doctor,
+    engine,
+    export,
+    jobs,
+    migration,
+    record,
+    rollout,
+    train,
+)
+from langchain_finetune.cli.output import print_line
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -17,8 +30,17 @@ app = typer.Typer(
 app.command()(train.prepare)
 app.command()(check.check)
 app.command()(train.run)
+app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
+app.command()(migration.inventory)
+app.command()(migration.rescue)
+app.command()(record.record)
 app.command()(engine.models)
+app.command()(rollout.promote)
+app.command()(rollout.rollback)
+app.command()(rollout.canary)
+app.command()(rollout.shadow)
+app.command()(rollout.aliases)
 app.command()(export.export)
 app.command()(engine.page)
 app.command()(engine.serve)
@@ -26,11 +48,30 @@ app.command()(engine.stop)
 app.command()(doctor.doctor)
 
 
-def main() -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        print_line(f"langchain-finetune {version('langchain-finetune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune a model of your own on the real chats of your LangChain app."""
+
+
+def run() -> None:
     """Run the command line; errors of this package are printed without a traceback."""
     try:
         app()
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"Error: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 1))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.content import UnreadableChatError, entries, kind_of, mapping
 from langchain_finetune.dialects.answers import read_answers
 from langchain_finetune.dialects.messages import read_messages
 from langchain_finetune.dialects.request_settings import RequestSettings
@@ -96,7 +96,9 @@ def _contents(contents: Any) -> list[Any]:
         parts = mapping(content).get("parts")
         if parts is not None:
             role = "user" if content.get("role") in ("function", "tool") else content.get("role")
-            found.append({"role": role or "user", "content": parts})
+            only = mapping(parts[0]) if isinstance(parts, list) and len(parts) == 1 else {}
+            text = only.get("text") if kind_of(only) == "text" else None
+            found.append({"role": role or "user", "content": text or parts})
         elif found and found[-1].get("loose"):
             found[-1]["content"].append(content)
         else:

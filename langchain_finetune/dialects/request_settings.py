@@ -17,6 +17,7 @@ from typing import Any
 
 from langchain_finetune.content import INSTRUCTIONS, UnreadableChatError, entries, mapping
 from langchain_finetune.dialects.response_formats import response_format
+from langchain_finetune.dialects.sampling import read_sampling
 from langchain_finetune.dialects.tool_definitions import read_tools, unsupported_tools
 from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import FineTuningSession
@@ -263,7 +264,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 def add_settings(
     session: FineTuningSession, params: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
 ) -> None:
-    """Add a request's `SETTINGS` to a session, from the fields of any provider's request.
+    """Add a request's `SETTINGS` and `sampling` to a session, from any provider's request.
 
     `recorded` is `ls_structured_output_format` of LangChain's tracer.
 
@@ -284,3 +285,5 @@ def add_settings(
     form = response_format(params, recorded)
     if form is not None:
         session["response_format"] = form
+    if sampling := read_sampling(params):
+        session["sampling"] = sampling

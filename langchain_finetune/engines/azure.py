@@ -7,10 +7,15 @@ then the deployment's name; it costs by the hour while it exists), "Fine-tuning 
 "Customize a model" (UTF-8 with a byte order mark, 512 MB). Two answers in a row failed there as an
 invalid schema (github.com/microsoft-foundry/fine-tuning, issue 23), which no page says: a warning.
 Prices depend on the region and the type of training: they are for the user to give.
+
+The dates are those of Microsoft's "Model retirement schedule" of 2026-07-07
+(github.com/MicrosoftDocs/azure-ai-docs, articles/foundry/openai); the API's list of models has
+dates of its own, `deprecation.inference` (Models - List, API version 2024-10-21).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +26,39 @@ from langchain_finetune.checks.profiles import KEYS, UNPROVEN, Profile
 from langchain_finetune.engines.base import Deployment
 from langchain_finetune.engines.deployment import PATIENCE, ask_until_ready
 from langchain_finetune.engines.flow import Call, Flow, Patience
-from langchain_finetune.engines.jobs import JobStatus
+from langchain_finetune.engines.jobs import JobStatus, ModelEnd
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
 from langchain_finetune.errors import DeployError
 
 _API_VERSION = "2024-10-21"
+RETIREMENT_SOURCE = "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/model-retirements"
+RETIREMENTS_AS_OF = "2026-07"
+
+
+@dataclass(frozen=True)
+class AzureDates:
+    """When a base retires, its training (existing customers, not before), and its fine-tunes."""
+
+    base: dt.date
+    training: dt.date
+    deployment: dt.date
+
+
+_GPT_41 = AzureDates(dt.date(2026, 10, 14), dt.date(2027, 4, 14), dt.date(2027, 10, 14))
+_GPT_4O = AzureDates(dt.date(2026, 10, 1), dt.date(2027, 4, 1), dt.date(2027, 10, 1))
+
+RETIREMENTS = {
+    "gpt-4.1-2025-04-14": _GPT_41,
+    "gpt-4.1-mini-2025-04-14": _GPT_41,
+    "gpt-4.1-nano-2025-04-14": _GPT_41,
+    "gpt-4o-2024-08-06": _GPT_4O,
+    "gpt-4o-mini-2024-07-18": _GPT_4O,
+    "o4-mini-2025-04-16": AzureDates(
+        dt.date(2026, 10, 16), dt.date(2027, 4, 16), dt.date(2027, 10, 16)
+    ),
+}
+"""The bases that can be fine-tuned on Azure, and their last days."""
+
 _FAILED = frozenset({"failed", "canceled", "deleting", "disabled"})
 
 
@@ -83,6 +116,21 @@ class AzureDeployment(Deployment):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _AzureEngine(OpenAICompatibleEngine):
+    def model_end(self, base: str, *listed: Mapping[str, Any]) -> ModelEnd | None:
+        """Return the date of the model itself in the list of models, else the dated data here.
+
+        On Azure a fine-tuned model outlives its base, so the base's date does not count.
+        """
+        own = listed[0] if listed else {}
+        told = own.get("shutdown_date") or _day(own.get("deprecation"))
+        known = RETIREMENTS.get(base)
+        found = super().model_end(base, {"shutdown_date": told})
+        if known is None:
+            return found
+        source = f"{RETIREMENT_SOURCE}, {RETIREMENTS_AS_OF}"
+        end = found or ModelEnd(known.deployment, source)
+        return replace(end, training_stops=known.training)
+
     def deploy(
         self,
         status: JobStatus,
@@ -119,6 +167,14 @@ class _AzureEngine(OpenAICompatibleEngine):
         what = f"Azure's deployment {deployment.name!r}"
         yield from ask_until_ready(ask, _state, status.job_id, what, patience)
         return deployment.name
+
+
+def _day(deprecation: Any) -> str | None:
+    """Return the day until which a model answers, from the list of models."""
+    try:
+        return dt.datetime.fromtimestamp(deprecation["inference"], dt.UTC).date().isoformat()
+    except (TypeError, KeyError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _state(answer: Any) -> tuple[bool, str | None]:

@@ -18,18 +18,23 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import (
+    ApiRecord,
+    DownloadedFile,
     JobCheckpoint,
     JobEvent,
     JobStatus,
     ListPage,
+    ModelEnd,
     NewJob,
+    RecordKind,
     RemoteJob,
     UploadedFile,
 )
-from langchain_finetune.errors import EngineAuthenticationError, EngineError
+from langchain_finetune.errors import EngineAuthenticationError, EngineError, Failure
 from langchain_finetune.methods import LineKind
 
 Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints"]
@@ -126,7 +131,7 @@ class Pace:
     model_appears_s: float = 900.0
 
 
-class Deployment(BaseModel):
+class Deployment(CheckedArguments):
     """How a fine-tuned model is deployed, at an engine that requires it.
 
     Each field is an option of the command line, `--<engine>-<field>`; `name` is `--deployment`. A
@@ -350,6 +355,38 @@ class Engine(ABC):
             deployment: An instance of `self.deployment`.
         """
         raise NotImplementedError(status, base, deployment)
+
+    # What an account has.
+
+    def records(
+        self, kind: RecordKind, of: str | None, after: str | None
+    ) -> Flow[ListPage[ApiRecord]]:
+        """List objects as the engine's API gives them; `of` is the job, model or completion.
+
+        Raises:
+            EngineError: The engine has no such list (`failure.missing`), or refuses.
+        """
+        del of, after
+        missing = Failure(missing=True, reason="it has no such list")
+        raise EngineError(f"Engine {self.name!r} does not list its {kind}.", failure=missing)
+
+    def file_record(self, file_id: str) -> Flow[ApiRecord]:
+        """Return what the engine knows of an uploaded file."""
+        raise NotImplementedError(file_id)
+
+    def download(self, file_id: str, path: Path) -> Flow[DownloadedFile]:
+        """Write an uploaded file's content to a path, readable only by its owner."""
+        raise NotImplementedError(file_id, path)
+
+    def model_end(self, base: str, *listed: Mapping[str, Any]) -> ModelEnd | None:
+        """Return when a fine-tuned model stops, or None if nothing is announced.
+
+        Args:
+            base: Its base.
+            listed: What the list of models says of the model and of its base.
+        """
+        del base, listed
+        return None
 
     @abstractmethod
     def chat_model(self, access: Access, name: str, settings: dict[str, Any]) -> Any:

@@ -1,8 +1,9 @@
 """Jobs as every engine reports them: status, events, checkpoints and files."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from langchain_finetune.methods import Method
 
@@ -161,6 +162,42 @@ class ListPage(Generic[Listed]):
 
     entries: list[Listed] = field(default_factory=list)
     after: str | None = None
+
+
+RecordKind = Literal["models", "jobs", "events", "checkpoints", "completions", "messages"]
+"""What an account has: models and jobs; events and checkpoints of a job; stored chat completions of
+a model, and the messages of one."""
+
+
+@dataclass(frozen=True)
+class ApiRecord:
+    """An object as the engine's API gives it, with fields that this package does not know."""
+
+    id: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """A file on this machine: SHA-256 in hex, and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ModelEnd:
+    """The last days of a model, with the source of the dates.
+
+    Attributes:
+        stops: When it stops answering.
+        source: Where that is said.
+        training_stops: When its base can no longer be trained, if known.
+    """
+
+    stops: dt.date
+    source: str
+    training_stops: dt.date | None = None
 
 
 def figures_of(row: Mapping[Any, Any]) -> dict[str, float]:

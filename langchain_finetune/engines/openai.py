@@ -6,22 +6,26 @@ https://developers.openai.com/api/docs/deprecations. Both hold at OpenAI's own a
 
 import datetime as dt
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_finetune.engines.base import is_address
 from langchain_finetune.engines.flow import Flow
+from langchain_finetune.engines.jobs import ModelEnd
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, retirement
 from langchain_finetune.errors import FineTuningError
 
 _HOST = "api.openai.com"
 SOURCE = "https://developers.openai.com/api/docs/deprecations"
-
+TRAINING_STOPS = dt.date(2027, 1, 6)
+"""From then on OpenAI takes no job of anybody."""
 
 CLOSING = (
     "OpenAI's fine-tuning is closed since 2026-05-07 to organisations that had never used it, "
     "since 2026-07-02 to those that did not use a fine-tuned model in the last 60 days, "
-    f"and from 2027-01-06 to all ({SOURCE})."
+    f"and from {TRAINING_STOPS} to all ({SOURCE})."
 )
 
 _AUTUMN_2026 = dt.date(2026, 10, 23)
@@ -88,6 +92,17 @@ class _OpenAIEngine(OpenAICompatibleEngine):
         stops = shutdown_of(base)
         known = [retirement(base, stops, today, SOURCE)] if stops else []
         return [*(found or known), CLOSING]
+
+    def model_end(self, base: str, *listed: Mapping[str, Any]) -> ModelEnd | None:
+        """Return the date that the engine reports, else the dated data here if it is OpenAI's."""
+        told = super().model_end(base, *listed)
+        if not is_openai(self.base_url or ""):
+            return told
+        stops = shutdown_of(base)
+        found = told or (ModelEnd(stops, SOURCE) if stops else None)
+        if found is None:
+            return None
+        return replace(found, training_stops=min(found.stops, TRAINING_STOPS))
 
     def why_not_available(self) -> str:
         """Return since when OpenAI's fine-tuning is closed, if it is OpenAI's."""

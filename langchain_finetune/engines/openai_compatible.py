@@ -4,34 +4,33 @@ Requests go through the SDK's raw form: the headers of an answer say when to ask
 broken body is an answer that did not come, not an error of the SDK.
 """
 
-import base64
-import binascii
-import csv
 import datetime as dt
 import hashlib
-import io
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
+from httpx2 import HTTPError
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 
 from langchain_finetune.engines.base import Access, Engine, Steering
 from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
+    ApiRecord,
+    DownloadedFile,
     JobCheckpoint,
     JobEvent,
     JobStatus,
     ListPage,
+    ModelEnd,
     NewJob,
+    RecordKind,
     RemoteJob,
     UploadedFile,
-    figures_of,
 )
 from langchain_finetune.engines.openai_errors import (
     GarbledError,
@@ -40,10 +39,23 @@ from langchain_finetune.engines.openai_errors import (
     hinted_s,
     reason_of,
 )
-from langchain_finetune.errors import EngineError, JobSubmissionError, TrainingNotAvailableError
+from langchain_finetune.engines.openai_records import (
+    checkpoint,
+    download,
+    event,
+    lister,
+    metrics_table,
+    record,
+    uploaded_file,
+)
+from langchain_finetune.errors import (
+    EngineError,
+    Failure,
+    JobSubmissionError,
+    TrainingNotAvailableError,
+)
 
 _FILE = ("id",)
-_UNUSABLE = frozenset({"error", "deleted"})
 
 _POLL_TIMEOUT_S = 60.0
 """A question that is asked again anyway need not wait as long as an upload."""
@@ -98,10 +110,11 @@ class OpenAICompatibleEngine(Engine):
         """Return a sentence if the engine reports a date when the base shuts down."""
         try:
             model = yield from ask_or_none(partial(self._model, base), Retry(attempts=2))
-            date = dt.date.fromisoformat(str(getattr(model, "shutdown_date", None))[:10])
-        except (EngineError, ValueError):
+        except EngineError:
             return []  # An engine that does not list its models is no obstacle.
-        return [retirement(base, date, today, f"the model list at {self.base_url}")]
+        date = date_of(getattr(model, "shutdown_date", None))
+        source = f"the model list at {self.base_url}"
+        return [retirement(base, date, today, source)] if date else []
 
     def upload(self, name: str, path: Path) -> Flow[str]:
         """Upload a training file; the async SDK reads it without blocking."""
@@ -121,12 +134,12 @@ class OpenAICompatibleEngine(Engine):
             ),
             _FILE,
         )
-        return _file(file).usable
+        return uploaded_file(file).usable
 
     def files(self, after: str | None) -> Flow[ListPage[UploadedFile]]:
         """List the training files, newest first."""
         return self._page(
-            lambda client: client.files.with_raw_response.list, after, _file,
+            lambda client: client.files.with_raw_response.list, after, uploaded_file,
             purpose="fine-tune", order="desc",
         )  # fmt: skip
 
@@ -219,7 +232,7 @@ class OpenAICompatibleEngine(Engine):
         return self._page(
             lambda client: partial(client.fine_tuning.jobs.with_raw_response.list_events, job_id),
             after,
-            _event,
+            event,
         )
 
     def checkpoints(self, job_id: str, after: str | None) -> Flow[ListPage[JobCheckpoint]]:
@@ -229,7 +242,7 @@ class OpenAICompatibleEngine(Engine):
                 client.fine_tuning.jobs.checkpoints.with_raw_response.list, job_id
             ),
             after,
-            _checkpoint,
+            checkpoint,
         )
 
     def metrics(self, status: JobStatus) -> Flow[list[dict[str, float]]]:
@@ -239,9 +252,47 @@ class OpenAICompatibleEngine(Engine):
                 answer = yield Call(partial(_read_file, file_id), (OpenAIError,))
             except OpenAIError:
                 continue
-            if rows := _table(answer.content):
+            if rows := metrics_table(answer.content):
                 return rows
         return []
+
+    def records(
+        self, kind: RecordKind, of: str | None, after: str | None
+    ) -> Flow[ListPage[ApiRecord]]:
+        """List objects with all fields that the server sent."""
+        return self._page(partial(lister, kind, of), after, record)
+
+    def file_record(self, file_id: str) -> Flow[ApiRecord]:
+        """Return what the engine knows of an uploaded file."""
+        file, _ = yield from self._object(
+            lambda client: client.files.with_raw_response.retrieve(
+                file_id, timeout=_POLL_TIMEOUT_S
+            ),
+            _FILE,
+        )
+        return record(file)
+
+    def download(self, file_id: str, path: Path) -> Flow[DownloadedFile]:
+        """Write an uploaded file's content to a path."""
+        try:
+            written: DownloadedFile = yield Call(
+                partial(download, file_id, path, _POLL_TIMEOUT_S), (OpenAIError, HTTPError)
+            )
+        except OpenAIError as error:
+            raise explained(error, self.base_url or "", self.key_variable) from error
+        except HTTPError as error:  # While it was read: the SDK passes these on as they are.
+            raise EngineError(
+                f"The file {file_id} came incomplete from {self.base_url}.",
+                failure=Failure(may_pass=True, reason="the connection was cut"),
+            ) from error
+        return written
+
+    def model_end(self, base: str, *listed: Mapping[str, Any]) -> ModelEnd | None:
+        """Return the date in the list of models: the model's own, else its base's."""
+        del base
+        dates = (date_of(fields.get("shutdown_date")) for fields in listed)
+        stops = next((date for date in dates if date), None)
+        return ModelEnd(stops, "the engine's list of models") if stops else None
 
     def check_model(self, name: str) -> Flow[None]:
         """Look at a model."""
@@ -293,6 +344,19 @@ class OpenAICompatibleEngine(Engine):
         return found, answer.headers
 
 
+def date_of(value: Any) -> dt.date | None:
+    """Return a date that a server gave as text, or None.
+
+    Example:
+        >>> date_of("2027-01-14"), date_of("soon")
+        (datetime.date(2027, 1, 14), None)
+    """
+    try:
+        return dt.date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
 def retirement(base: str, date: dt.date, today: dt.date, source: str) -> str:
     """Return a sentence on when a base shuts down, with its source."""
     tense = "was shut down" if date <= today else "will be shut down"
@@ -325,45 +389,5 @@ def remote_job(job: Any, headers: Mapping[str, str] | None = None) -> RemoteJob:
     )
 
 
-def _event(event: Any) -> JobEvent:
-    data = getattr(event, "data", None)
-    return JobEvent(
-        id=event.id,
-        created_at=getattr(event, "created_at", None) or 0,
-        level=getattr(event, "level", None) or "info",
-        type=getattr(event, "type", None) or "message",
-        message=getattr(event, "message", None) or "",
-        data=data if isinstance(data, dict) else {},
-    )
-
-
-def _checkpoint(checkpoint: Any) -> JobCheckpoint:
-    figures = getattr(checkpoint, "metrics", None)
-    metrics = figures.to_dict() if figures else {}
-    return JobCheckpoint(
-        id=checkpoint.id,
-        step=checkpoint.step_number,
-        model=getattr(checkpoint, "fine_tuned_model_checkpoint", None) or "",
-        metrics={name: value for name, value in metrics.items() if value is not None},
-    )
-
-
-def _file(file: Any) -> UploadedFile:
-    return UploadedFile(
-        id=str(file.id),
-        name=getattr(file, "filename", None),
-        size=getattr(file, "bytes", None),
-        usable=getattr(file, "status", None) not in _UNUSABLE,
-    )
-
-
 def _read_file(file_id: str, client: Any) -> Any:
     return client.files.with_raw_response.content(file_id, timeout=_POLL_TIMEOUT_S)
-
-
-def _table(content: bytes) -> list[dict[str, float]]:
-    """Read a result file: CSV, which only OpenAI encodes as base64."""
-    with suppress(binascii.Error):
-        content = base64.b64decode(content, validate=True)
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace")))
-    return [figures_of(row) for row in rows]

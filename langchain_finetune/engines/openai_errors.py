@@ -2,6 +2,7 @@
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,10 @@ _OUTCOME_UNKNOWN = frozenset({408, 409})
 _MISSING = frozenset({403, 404})
 _NO_MODEL = "model_not_found"
 _SPENT = frozenset({"insufficient_quota", "exceeded_quota", "billing_hard_limit_reached"})
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class GarbledError(OpenAIError):
@@ -71,7 +76,7 @@ def failure_of(error: OpenAIError) -> Failure:
             invalid=status == httpx2.codes.BAD_REQUEST,
             missing=status in _MISSING,
             model_missing=status == httpx2.codes.NOT_FOUND and code == _NO_MODEL,
-            hint_s=hinted_s(error.response.headers),
+            hint_s=hinted_s(error.response.headers) or limited_s(status, error.response.headers),
             reason=reason,
         )
     if isinstance(error, APIConnectionError | GarbledError):
@@ -109,6 +114,26 @@ def hinted_s(headers: Mapping[str, str]) -> float:
         if math.isfinite(seconds):
             return min(max(seconds, 0.0), 600.0)
     return 0.0
+
+
+def limited_s(status: int, headers: Mapping[str, str]) -> float:
+    """Return the seconds until a rate limit is lifted, after a 429; 0 where none is named.
+
+    Read from `x-ratelimit-reset-requests` and `-tokens`, such as `6m0s` or `20ms`: the later one of
+    those limits whose `x-ratelimit-remaining-*` is 0, else the earlier one; at most ten minutes.
+
+    Example:
+        >>> limited_s(429, {"x-ratelimit-reset-requests": "1m0.5s"})
+        60.5
+    """
+    found = {"0": [], "": []}  # type: dict[str, list[float]]
+    for what in ("requests", "tokens") if status == httpx2.codes.TOO_MANY_REQUESTS else ():
+        text = headers.get(f"x-ratelimit-reset-{what}", "")
+        if parts := _DURATION.findall(text):
+            spent = headers.get(f"x-ratelimit-remaining-{what}") == "0"
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+            found["0" if spent else ""].append(min(seconds, 600.0))
+    return max(found["0"], default=min(found[""], default=0.0))
 
 
 def explained(

@@ -102,6 +102,9 @@ class ScoreDifference(_Data):
         wins: Cases in which the new model scores higher.
         losses: Cases in which it scores lower.
         ties: Other cases.
+        left_out: Cases without a score of both models: the evaluator failed, or gave none.
+        old_errors: Answers of the old model that failed; each has the lowest score.
+        new_errors: Those of the new model.
         p_value: Two-sided p-value of "no difference".
         method: Name of the test, such as `exact McNemar` or `paired bootstrap by group`.
     """
@@ -118,6 +121,9 @@ class ScoreDifference(_Data):
     wins: int = 0
     losses: int = 0
     ties: int = 0
+    left_out: int = 0
+    old_errors: int = 0
+    new_errors: int = 0
     p_value: float
     method: str
 

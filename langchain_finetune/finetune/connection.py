@@ -18,7 +18,8 @@ from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.home import home_path
 
 Result = TypeVar("Result")
-ProgressCallback = Callable[[JobProgress], None]
+ProgressCallback = Callable[[Any], None]
+"""Is given what a flow tells: a `JobProgress`, where it is about a job."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Connection:
     async def arun(
         self,
         flow: Callable[[Account], Flow[Result]],
-        on_progress: Callable[[JobProgress], Awaitable[None]] | None = None,
+        on_progress: Callable[[Any], Awaitable[None]] | None = None,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         engine, access = engine_of(self.engine), await self.aaccess()
@@ -138,8 +139,9 @@ def _account(engine: Engine, access: Access, client: Any) -> Account:
     return Account(engine, access.base_url.rstrip("/"), account_id, Ledger(home_path()))
 
 
-def _progress(news: Any) -> JobProgress | None:
+def _progress(news: Any) -> Any:
+    """Return what the caller hears of a flow's news: a `JobProgress`, or the flow's own kind."""
     if isinstance(news, EngineSilent):
         told = "the engine does not answer, trying again"
         return JobProgress(news.job_id, told) if news.job_id else None
-    return news if isinstance(news, JobProgress) else None
+    return news

@@ -42,6 +42,24 @@ def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobS
     return found
 
 
+def newest_jobs(limit: int, account: Account) -> Flow[list[RemoteJob]]:
+    """Return the account's jobs, newest first, up to a number."""
+    found: list[RemoteJob] = []
+    pages = Pages(partial(account.api.jobs, None), account.engine.pace.retry)
+    while pages.more and len(found) < limit:
+        found += yield from pages.following()
+    return found[:limit]
+
+
+def job_of_model(name: str, job_ids: Iterable[str], account: Account) -> Flow[str | None]:
+    """Return the first of these jobs that made a model, or None; each is asked for once."""
+    for job_id in job_ids:
+        job = yield from ask_or_none(partial(account.api.status, job_id), Retry(attempts=1))
+        if job is not None and job.status.fine_tuned_model == name:
+            return job_id
+    return None
+
+
 def all_events(job_id: str, account: Account) -> Flow[list[JobEvent]]:
     """Return every event of a job, oldest first; none where the engine keeps none."""
     account.engine.require("events")

@@ -22,11 +22,13 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.openai_api.aliases import create_aliases_router
 from langchain_finetune.local.openai_api.answers import create_answers_router
 from langchain_finetune.local.openai_api.files import create_files_router
 from langchain_finetune.local.openai_api.jobs import create_jobs_router
 from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import ErrorBody, describe
+from langchain_finetune.local.openai_api.shadows import Shadows
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.render_html import render_page
@@ -66,7 +68,9 @@ def create_app(
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)
-    chats = chat(models, serving or ServingSettings())
+    serving = serving or ServingSettings()
+    chats = chat(models, serving)
+    shadows = Shadows(store.runs.apply, in_turn=serving.upstream is None)
     sessions = PageSessions()
 
     @asynccontextmanager
@@ -75,9 +79,11 @@ def create_app(
         queue.start()
         warming = asyncio.create_task(chats.warm())
         warming.add_done_callback(_log_if_failed)
+        shadowing = asyncio.create_task(shadows.run())
         yield
-        warming.cancel()
-        await asyncio.gather(warming, return_exceptions=True)
+        for task in (warming, shadowing):
+            task.cancel()
+        await asyncio.gather(warming, shadowing, return_exceptions=True)
         await queue.stop()
         await chats.close()
         store.close()
@@ -107,7 +113,8 @@ def create_app(
     app.include_router(create_uploads_router(uploads), prefix="/v1")
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
-    app.include_router(create_answers_router(chats, models.target), prefix="/v1")
+    app.include_router(create_aliases_router(models, chats, store), prefix="/v1")
+    app.include_router(create_answers_router(chats, models.aliases.get, shadows), prefix="/v1")
     app.include_router(create_store_router(store))
     add_page(app, store, sessions, key, EngineParts(queue, journal, files, models, chats, home))
     return app

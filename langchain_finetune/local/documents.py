@@ -5,7 +5,7 @@ interleave: what a handler reads and then writes is one step.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, all_of
 
-_INDEXES = {
+_INDEXES: dict[str, str | None] = {
     "files": None,
     "uploads": None,
     "models": None,
@@ -25,10 +25,20 @@ _INDEXES = {
 }
 """The tables, and the field of a document that each is often asked for."""
 
+_ALIAS_INDEXES = {"aliases": None, "alias_changes": "$.alias"}
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+
+def _make_first_tables(connection: sqlite3.Connection) -> None:
     # Files of version 0.1.0 have them already, and no number of their version.
-    for name, field in _INDEXES.items():
+    _make_tables(connection, _INDEXES)
+
+
+def _make_alias_tables(connection: sqlite3.Connection) -> None:
+    _make_tables(connection, _ALIAS_INDEXES)
+
+
+def _make_tables(connection: sqlite3.Connection, indexes: Mapping[str, str | None]) -> None:
+    for name, field in indexes.items():
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {name} "
             "(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, body TEXT NOT NULL)"
@@ -39,7 +49,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
             )
 
 
-MIGRATIONS = (_make_tables,)
+MIGRATIONS = (_make_first_tables, _make_alias_tables)
 """How `engine.sqlite` of each version becomes one of the next; only ever appended to."""
 
 

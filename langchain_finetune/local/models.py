@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.local.aliases import Aliases
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import NANO
 from langchain_finetune.local.documents import Record, Table
@@ -44,7 +45,11 @@ class Adapter:
 
 
 class Models:
-    """The engine's models by name; `resolve_base` may take seconds."""
+    """The engine's models by name; `resolve_base` may take seconds.
+
+    Attributes:
+        aliases: Other names, which may also be those of models.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Models:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._table = Table(database, "models", FineTuned)
-        self._aliases = dict(aliases)
+        self.aliases = Aliases(database, aliases)
         self._resolve_base = resolve_base
         self._started_at = now()
 
@@ -70,7 +75,7 @@ class Models:
 
     def target(self, name: str) -> str:
         """Return the model that an alias stands for, or the name itself."""
-        return self._aliases.get(name, name)
+        return self.aliases.target(name)
 
     def base_of(self, name: str) -> str:
         """Return the base for a new model's name: for a fine-tuned model, its first base."""
@@ -81,15 +86,14 @@ class Models:
         return Path(name).name if name.startswith(("/", "~", ".")) else name
 
     def resolve(self, name: str) -> Path | str:
-        """Return the folder or Hub id of a model that can be fine-tuned; may take seconds.
+        """Return the folder or Hub id of a model, not of an alias; may take seconds.
 
         Raises:
             ApiError: 404 with the code `model_not_found` if it does not exist.
         """
-        target = self.target(name)
         try:
-            tuned = self._table.get(target)
-            return self._folder / tuned.folder if tuned else self._resolve_base(target)
+            tuned = self._table.get(name)
+            return self._folder / tuned.folder if tuned else self._resolve_base(name)
         except (OSError, ValueError):
             # Not a valid name: too long, or with characters that are invalid in paths or UTF-8.
             raise _unknown(name) from None
@@ -136,12 +140,21 @@ class Models:
         """Delete a fine-tuned model and its weights.
 
         Raises:
-            ApiError: 404 if it does not exist; 403 for a base or an alias.
+            ApiError: 404 if it does not exist; 403 for a base or an alias; 409 if an alias points
+                at it.
         """
         tuned = self._table.get(name)
         if tuned is None:
             self.card(name)
             raise ApiError(403, "Only fine-tuned models can be deleted.", param="model")
+        if aliases := self.aliases.of(name):
+            raise ApiError(
+                409,
+                f"The model {name!r} answers, or is tried, for {', '.join(map(repr, aliases))}:"
+                " promote another model there, roll back, or remove the alias.",
+                code="model_in_use",
+                param="model",
+            )
         self._table.remove(name)
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
 
@@ -151,14 +164,13 @@ class Models:
 
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's format; `root` is what an alias stands for."""
-        return [
-            _card(NANO, self._started_at),
-            *(
-                _card(name, self._started_at) | {"root": target}
-                for name, target in self._aliases.items()
-            ),
-            *(_card(tuned.id, tuned.created_at) for tuned in self.fine_tuned()),
-        ]
+        cards = {NANO: _card(NANO, self._started_at)}
+        for name, (rollout, created_at) in self.aliases.all().items():
+            cards[name] = _card(name, created_at) | {"root": rollout.target}
+        for tuned in self.fine_tuned():
+            # An alias may have the name of a model, for which it then stands.
+            cards.setdefault(tuned.id, _card(tuned.id, tuned.created_at))
+        return list(cards.values())
 
     def card(self, name: str) -> dict[str, Any]:
         """Return a model in OpenAI's format.

@@ -10,6 +10,7 @@ from openai import OpenAI
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.openai_api.answers import create_answers_router
+from langchain_finetune.local.openai_api.shadows import Shadows
 from langchain_finetune.local.serving import ChatService
 from tests.local.conftest import until
 
@@ -21,7 +22,9 @@ class ChatServer:
         self.models = models
         self.service = ChatService(self.models.get, memory=memory)
         app = FastAPI()
-        app.include_router(create_answers_router(self.service, str), prefix="/v1")
+        shadows = Shadows(lambda _: None, in_turn=True)
+        router = create_answers_router(self.service, lambda _: None, shadows)
+        app.include_router(router, prefix="/v1")
 
         @app.exception_handler(ApiError)
         async def refuse(_, error):

@@ -122,8 +122,8 @@ def test_a_migration_that_is_killed_leaves_the_old_home(home, name, open_file):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"in the middle\n"
         os.kill(process.pid, signal.SIGKILL)
-    open_file(home / name).close()
     assert dumped(home / name) == before
+    open_file(home / name).close()
 
 
 def dumped(path):

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 import random
 import time
 from contextlib import ExitStack, contextmanager
@@ -16,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from tests.support.fault_proxy import AFTER, BEFORE, FaultProxy
-from tests.support.servers import served
+from support.fault_proxy import AFTER, BEFORE, FaultProxy
+from support.servers import served
 
 KEY = "sk-the-key-of-the-account-that-no-file-may-hold"
 BASES = {
@@ -79,10 +80,12 @@ class OpenAIAccount:
         models: Number of fine-tuned models.
         most: Longest page of any list.
         stored: Whether the server lists stored chat completions.
-        limit: Requests per window, and the window's seconds: the next one gets 429, `retry-after`.
+        limit: Requests per window, and the window's seconds: the next one gets 429.
+        retry_after: Whether a 429 has `retry-after`; `x-ratelimit-reset-requests` it has always.
         pause: Seconds before each answer.
 
     Attributes:
+        authorization: The header that each request must have.
         requests: `(method, path with query)` of each request with a valid key.
         refused: Number of requests without it.
         impatient: Requests that came before the time that a 429 had given.
@@ -90,16 +93,20 @@ class OpenAIAccount:
         jobs: Jobs by id, newest first; those of the fine-tuned models and some that failed.
         gone: Ids of files that were deleted.
         contents: Bytes by file id, or a function that yields them in parts.
+        refuse: Function that returns the refusal of a request for an answer, or None.
         completions: Stored chat completions by id, and their messages in `prompts`.
     """
 
-    def __init__(self, models=20, *, most=7, stored=True, limit=None, pause=0.0):
-        self.most, self.stored, self.limit, self.pause = most, stored, limit, pause
+    def __init__(self, models=20, *, most=7, stored=True, limit=None, retry_after=True, pause=0.0):
+        self.most, self.stored, self.pause = most, stored, pause
+        self.limit, self.retry_after = limit, retry_after
+        self.authorization = f"Bearer {KEY}"
         self.requests, self.refused, self.impatient, self.paid = [], 0, 0, []
         self.window, self.wait_until = (0.0, 0), 0.0
         self.models, self.jobs, self.events, self.checkpoints = {}, {}, {}, {}
         self.files, self.contents, self.gone = {}, {}, set()
         self.completions, self.prompts = {}, {}
+        self.refuse = lambda _body: None
         for base, shutdown in BASES.items():
             self._add_model(base, 1_700_000_000, shutdown, owner="system")
         for number in range(models):
@@ -142,7 +149,7 @@ class OpenAIAccount:
         del self.files[file_id]
         self.gone.add(file_id)
 
-    def store(self, model, prompt, answer, created, tools=None):
+    def store(self, model, prompt, answer, created, tools=None, metadata=None):
         """Store a chat completion, as a request with `store=true` does."""
         completion_id = f"chatcmpl-{len(self.completions):05}"
         self.completions[completion_id] = {
@@ -153,7 +160,7 @@ class OpenAIAccount:
             "tools": tools,
             "tool_choice": None,
             "response_format": None,
-            "metadata": {"shop": "tea"},
+            "metadata": metadata or {"shop": "tea"},
             "input_user": None,
         }
         self.prompts[completion_id] = [
@@ -277,7 +284,7 @@ class OpenAIAccount:
 
     async def _guard(self, request, proceed):
         await asyncio.sleep(self.pause)
-        if request.headers.get("authorization") != f"Bearer {KEY}":
+        if request.headers.get("authorization") != self.authorization:
             self.refused += 1
             return refusal(401, "Incorrect API key provided.", "invalid_api_key")
         query = f"?{request.url.query}" if request.url.query else ""
@@ -285,7 +292,7 @@ class OpenAIAccount:
         headers = {}
         if self.limit:
             headers = self._limits()
-            if "retry-after" in headers:
+            if time.monotonic() < self.wait_until:
                 return refusal(429, "Rate limit reached.", "rate_limit_exceeded", headers)
         answer = await proceed(request)
         answer.headers.update({"x-request-id": f"req_{len(self.requests)}", **headers})
@@ -306,12 +313,13 @@ class OpenAIAccount:
             "x-ratelimit-limit-tokens": "200000",
             "x-ratelimit-remaining-requests": str(max(most - used - 1, 0)),
             "x-ratelimit-remaining-tokens": "199000",
-            "x-ratelimit-reset-requests": f"{round(rest * 1000)}ms",
+            "x-ratelimit-reset-requests": f"{math.ceil(rest * 1000)}ms",
             "x-ratelimit-reset-tokens": "6ms",
         }
         if used >= most:
             self.wait_until = now + rest
-            headers["retry-after"] = f"{rest:.3f}"
+            if self.retry_after:
+                headers["retry-after"] = f"{rest + 0.001:.3f}"
         return headers
 
     def _page(self, entries, request):
@@ -367,6 +375,10 @@ class OpenAIAccount:
         found = list(self.completions.values())
         if "model" in asked:
             found = [each for each in found if each["model"] == asked["model"]]
+        for key, value in asked.items():
+            if key.startswith("metadata["):
+                name = key[len("metadata[") : -1]
+                found = [each for each in found if each["metadata"].get(name) == value]
         return self._page(found[::-1] if asked.get("order") == "desc" else found, request)
 
     def _messages(self, completion: str, request: Request):
@@ -378,12 +390,15 @@ class OpenAIAccount:
         body = await request.json()
         if body["model"] not in self.models:
             return self._model(body["model"])
+        if refused := self.refuse(body):
+            return refused
         asked_before = self.paid.count(body)
         self.paid.append(body)
         answers = [answer_to(body, asked_before, choice) for choice in range(body.get("n") or 1)]
         if body.get("store"):
             tools = body.get("tools")
-            self.store(body["model"], body["messages"], answers[0], int(time.time()), tools)
+            noted = body.get("metadata")
+            self.store(body["model"], body["messages"], answers[0], int(time.time()), tools, noted)
         completion_id = f"chatcmpl-paid-{len(self.paid)}"
         return completion(completion_id, body["model"], answers, body["messages"], int(time.time()))
 

@@ -160,6 +160,7 @@ _OPENAI_JSON = (
     "/v1/fine_tuning/",
     "/v1/uploads",
     "/v1/models",
+    "/v1/aliases",
 )
 
 _UNAUTHORIZED = ApiError(

@@ -14,6 +14,7 @@ from langchain_finetune.local.page.template_filters import FILTERS
 NAVIGATION = (
     ("Runs", "/"),
     ("Datasets", "/ui/datasets"),
+    ("Comparisons", "/ui/comparisons"),
     ("Jobs", "/ui/jobs"),
     ("Models", "/ui/models"),
     ("Playground", "/ui/playground"),

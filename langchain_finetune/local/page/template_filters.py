@@ -28,6 +28,16 @@ def format_time(value: int | str | None) -> Markup:
     )
 
 
+def format_score(score: float | None, *, sign: bool = False) -> str:
+    """Return a score, or a difference of two with its sign.
+
+    Example:
+        >>> format_score(0.5), format_score(-0.25, sign=True), format_score(None)
+        ('0.500', '-0.250', '-')
+    """
+    return _NONE if score is None else f"{round(score, 3) + 0.0:{'+' if sign else ''}.3f}"
+
+
 def format_number(value: float | None) -> str:
     """Return a number with thousands separators.
 
@@ -41,6 +51,8 @@ def format_number(value: float | None) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "time": format_time,
     "number": format_number,
+    "score": format_score,
+    "signed": partial(format_score, sign=True),
     "seconds": format_duration,
     "shortened": shorten,
     # A JSON string is also a Python literal.

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.values import (
@@ -86,32 +86,37 @@ class Comparisons(Resource):
         where = [] if dataset_id is None else [Where("dataset_id = ?", (dataset_id,))]
         return self._listed(where, limit, offset)
 
-    def answers(self, project_ids: Sequence[str], example_id: str | None = None) -> list[Any]:
+    def answers(
+        self, project_ids: Sequence[str], example_ids: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         """Return rows of the experiments' answers: the roots of traces, oldest first.
 
-        With an example, only the answers to it, and whole rows.
+        Of the answers to some examples, also inputs, outputs and errors.
         """
-        columns = "*" if example_id else "id, project_id, reference_example_id, status"
-        only = "" if example_id is None else "AND r.reference_example_id = ? "
-        projects: Where = one_of("r.project_id", project_ids)
+        columns = "id, project_id, trace_id, reference_example_id, status, start_time, end_time"
+        where: list[Where] = [Where(_IS_ANSWER), one_of("project_id", project_ids)]
+        if example_ids is not None:
+            columns += ", run_type, name, error, inputs, outputs"
+            where.append(one_of("reference_example_id", example_ids))
+        asked = all_of(where)
         return self._database.search(
-            f"SELECT {columns} FROM runs AS r WHERE {_ANSWERS} AND {projects.sql} {only}"  # noqa: S608
-            "ORDER BY r.start_time, r.id",
-            (*projects.values, *([example_id] if example_id else [])),
+            f"SELECT {columns} FROM runs AS r WHERE {asked.sql} "  # noqa: S608 constants and "?"
+            "ORDER BY start_time, id",
+            asked.values,
         )
 
     def scores(self, comparison_id: str, project_ids: Sequence[str]) -> list[CaseScore]:
         """Return the mean scores of the experiments' answers; other comparisons' don't count."""
         projects: Where = one_of("r.project_id", project_ids)
-        other = "coalesce(json_extract(f.body, '$.comparative_experiment_id'), ?)"
         rows = self._database.search(
             "SELECT r.project_id, r.reference_example_id AS example_id, f.key, "  # noqa: S608
             "avg(f.score) AS score FROM runs AS r JOIN feedback AS f ON f.run_id = r.id "
-            f"WHERE {_ANSWERS} AND {projects.sql} AND f.score IS NOT NULL AND {other} = ? "
+            f"WHERE {_IS_ANSWER} AND {projects.sql} AND f.score IS NOT NULL "
+            "AND coalesce(json_extract(f.body, '$.comparative_experiment_id'), ?) = ? "
             "GROUP BY r.project_id, r.reference_example_id, f.key",
             (*projects.values, comparison_id, comparison_id),
         )
         return [CaseScore(**row) for row in rows]
 
 
-_ANSWERS = "r.posted AND r.parent_run_id IS NULL AND r.reference_example_id IS NOT NULL"
+_IS_ANSWER = "r.posted AND r.parent_run_id IS NULL AND r.reference_example_id IS NOT NULL"

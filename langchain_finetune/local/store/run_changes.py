@@ -132,10 +132,11 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
     found = extra.get("metadata")
     metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     thread = next((metadata[key] for key in _THREAD_KEYS if metadata.get(key)), None)
-    prompt = completion = total = None
+    prompt = completion = total = model = None
     if row.get("run_type") == "llm":
         outputs = orjson.loads(row.get("outputs") or "{}")
         prompt, completion, total = _token_counts(metadata, outputs)
+        model = _answering_model(outputs)
     status = "error" if row.get("error") else "success" if row.get("end_time") else "pending"
     return {
         "status": status,
@@ -145,6 +146,7 @@ def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": total,
+        "model": model,
     }
 
 
@@ -183,6 +185,20 @@ def first_token_time(events: list[Any]) -> int | None:
     for event in events:
         if isinstance(event, dict) and event.get("name") == "new_token":
             return micros(event.get("time"))
+    return None
+
+
+def _answering_model(outputs: Mapping[str, Any]) -> str | None:
+    """Return the name of the model that an answer gives; None if it gives none.
+
+    LangChain's tracer leaves it in the message's `response_metadata`, `wrap_openai` in the body.
+    """
+    match outputs:
+        case {"model": str(model)}:
+            return model
+        case {"generations": [[{"message": {"kwargs": {"response_metadata": {**told}}}}, *_], *_]}:
+            name = told.get("model_name")
+            return name if isinstance(name, str) else None
     return None
 
 

@@ -110,12 +110,25 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     # Files of version 0.1.0 have most of them already, and no number of their version.
     run_script(connection, SCHEMA)
     for table, column, kind in _LATER_COLUMNS:
-        known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if column not in known:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+        _add_column(connection, table, column, kind)
 
 
-MIGRATIONS = (_make_tables,)
+def _add_model(connection: sqlite3.Connection) -> None:
+    # The model that answered an llm run; unknown of the runs of earlier versions.
+    _add_column(connection, "runs", "model", "TEXT")
+    connection.execute(
+        "CREATE INDEX IF NOT EXISTS runs_by_model ON runs (model, start_time)"
+        " WHERE model IS NOT NULL"
+    )
+
+
+def _add_column(connection: sqlite3.Connection, table: str, column: str, kind: str) -> None:
+    known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+    if column not in known:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
+MIGRATIONS = (_make_tables, _add_model)
 """How `runs.sqlite` of each version becomes one of the next; only ever appended to."""
 
 

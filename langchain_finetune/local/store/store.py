@@ -10,6 +10,7 @@ from langchain_finetune.local.store.datasets import Datasets
 from langchain_finetune.local.store.examples import ExampleStore
 from langchain_finetune.local.store.exports import Exports
 from langchain_finetune.local.store.feedback import Feedback, FeedbackConfigs, FeedbackTokens
+from langchain_finetune.local.store.model_figures import FiguresByModel
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
@@ -44,6 +45,7 @@ class RunStore:
             self.attachments,
             self.retention.make_room,
         )
+        self.figures = FiguresByModel(self._database)
         self.threads = Threads(self._database)
         self.queues = Queues(self._database)
         self.datasets = Datasets(self._database)

@@ -139,6 +139,14 @@ def langsmith(engine):
     client.cleanup()
 
 
+@pytest.fixture(scope="module")
+def module_langsmith(engine):
+    """The client for what the tests of a module share."""
+    client = Client(api_url=engine.url, api_key=engine.key, auto_batch_tracing=False)
+    yield client
+    client.cleanup()
+
+
 @pytest.fixture
 def project():
     """A project of this test's own: the engine is shared."""

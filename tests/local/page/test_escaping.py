@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from support.experiments import compared
 from support.runs import constructor
 
 ATTACKS = [
@@ -96,6 +97,20 @@ def test_datasets_and_notices(visitor, trace, langsmith, own_runs, attack):
     assert_inert(visitor.get(f"/ui/datasets/{dataset.id}"), attack)
     assert_inert(visitor.get("/ui/datasets"), name, attack)
     assert_inert(visitor.get(own_runs()), name)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_comparisons(visitor, langsmith, attack):
+    name = f"{attack} {uuid.uuid4().hex[:6]}"
+    cases = [(1, 0), (1, None)]
+    comparison, example_ids = compared(langsmith, name, cases, attack=attack)
+    path = f"/ui/comparisons/{comparison.id}"
+    assert_inert(visitor.get("/ui/comparisons"), name)
+    assert_inert(visitor.get(path), name, f"correct{attack}", f"pass{attack}")
+    assert_inert(visitor.get(path, evaluator=attack, outcome=attack))
+    for example_id in example_ids:
+        case = visitor.get(f"{path}/cases/{example_id}")
+        assert_inert(case, f"old answer {example_ids.index(example_id)}{attack}", f"{attack} 1")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

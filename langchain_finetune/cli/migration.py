@@ -1,0 +1,135 @@
+"""`inventory` and `rescue`: what an account has of fine-tuned models, before they go dark."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from langchain_finetune.cli.options import EngineChoice
+from langchain_finetune.cli.output import (
+    AsJson,
+    console,
+    print_json,
+    print_line,
+    print_note,
+    print_rows,
+)
+from langchain_finetune.display.terminal import plain
+from langchain_finetune.errors import EngineError
+from langchain_finetune.migration.archive import MANIFEST, RescueManifest
+from langchain_finetune.migration.inventory import Inventory
+from langchain_finetune.migration.listing import ModelCalls, TunedModel
+from langchain_finetune.migration.progress import MigrationProgress
+from langchain_finetune.migration.rescue import rescue as rescue_models
+
+EngineOfAccount = Annotated[EngineChoice, typer.Option(help="Engine of the account.")]
+AddressOfAccount = Annotated[
+    str | None, typer.Option(help="Base URL of the engine that the key in the environment is for.")
+]
+
+
+def inventory(
+    engine: EngineOfAccount = "openai",
+    base_url: AddressOfAccount = None,
+    project: Annotated[
+        list[str] | None,
+        typer.Option(help="Project whose runs are counted; by default all. Repeatable."),
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="Count the calls of so many days.")] = 30,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """List an account's fine-tuned models: days left, and who still calls them."""
+    with shown(quiet=as_json) as show:
+        found = Inventory.fetch(
+            engine=engine, base_url=base_url, project=project, days=days, on_progress=show
+        )
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    called = [one for one in found.models if one.checkpoint_of is None or _is_called(one)]
+    rows = [_row(model, days) for model in called]
+    print_rows(rows, as_json=False, none="The account has no fine-tuned models.")
+    if left_out := len(found.models) - len(called):
+        print_line(f"{left_out} models of checkpoints that nobody called: --json lists them.")
+    _note(found.notes)
+
+
+def rescue(
+    *,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Model, or id of its job; by default all."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    engine: EngineOfAccount = "openai",
+    base_url: AddressOfAccount = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch jobs, files and stored chat completions of fine-tuned models. Only reads.
+
+    Run it again to go on after an error, or to add newer chat completions. Exits with 1 if the
+    engine did not answer for something.
+    """
+    with shown(quiet=as_json) as show:
+        found = rescue_models(models, out=out, engine=engine, base_url=base_url, on_progress=show)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _report(found, out)
+    if found.failed:
+        raise EngineError(
+            f"The engine did not answer for {len(found.failed)} of the files and lists. "
+            "Run the same again: what is complete is not fetched again."
+        )
+
+
+@contextmanager
+def shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
+    """Yield a function that shows progress on standard error: a line that changes, or a log."""
+    out = console(err=True, quiet=quiet)
+    if out.is_terminal and not quiet:
+        with out.status("") as status:
+            yield lambda progress: status.update(plain(str(progress)))
+        return
+    logged: set[int] = set()
+
+    def log(progress: MigrationProgress) -> None:
+        if progress.done not in logged:  # One line for each model.
+            logged.add(progress.done)
+            out.print(plain(str(progress)), soft_wrap=True)
+
+    yield log
+
+
+def _is_called(model: TunedModel) -> bool:
+    return model.calls is not None and model.calls.count > 0
+
+
+def _row(model: TunedModel, days: int) -> dict[str, str | int | None]:
+    calls = model.calls or ModelCalls()
+    count = f"{calls.count}{'+' if calls.at_least else ''}" if model.calls else ""
+    return {
+        "days left": model.days_left,
+        "shutdown": str(model.shutdown_date) if model.shutdown_date else None,
+        "status": model.status,
+        "model": model.name,
+        f"calls in {days} days": ": ".join(filter(None, [count, ", ".join(calls.projects)])),
+        "last call": f"{calls.last_at:%Y-%m-%d}" if calls.last_at else None,
+    }
+
+
+def _report(found: RescueManifest, out: Path) -> None:
+    for name, model in found.models.items():
+        print_line(f"{name}: {len(model.files)} files, {model.completions} chat completions")
+        for item in model.missing:
+            what = f"{item.what} {item.id or ''}".strip()
+            print_line(f"  {item.state} since {item.since:%Y-%m-%d %H:%M}: {what} ({item.reason})")
+    print_line(f"{len(found.models)} models are in {out}; {out / MANIFEST} lists what is there.")
+    _note(found.notes)
+
+
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        print_note(note)

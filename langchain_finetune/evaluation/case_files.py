@@ -1,0 +1,73 @@
+"""Cases from files: a part of a set of training files, or whatever else the file loader reads."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.rows import Row
+from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.convert.split import PARTS
+from langchain_finetune.errors import LoadError
+from langchain_finetune.loaders.files import RunFileChatLoader
+
+_SOURCES = "sources.jsonl"
+
+
+def file_cases(path: Path) -> Examples:
+    """Return the examples of a file.
+
+    Beside a part of a set of training files, such as `prepare`'s `test.jsonl`, is `sources.jsonl`:
+    it says which conversation each line comes from. Other files are loaded and converted.
+
+    Args:
+        path: A file of training lines, or any that `RunFileChatLoader` reads.
+
+    Raises:
+        LoadError: When reading: a file is missing, or is none of these.
+    """
+    if path.suffix == ".jsonl" and path.stem in PARTS and path.with_name(_SOURCES).exists():
+        return part_cases(path)
+    return Convert().invoke(RunFileChatLoader(path).invoke({}))
+
+
+def part_cases(path: Path, *, response_format: Any = None) -> Examples:
+    """Return the examples of a part of a set of training files, with their sources.
+
+    Args:
+        path: The part's file, such as `set/test.jsonl`.
+        response_format: Response format of the requests, which a training file has no field for.
+
+    Raises:
+        LoadError: When reading: the set is not complete.
+    """
+
+    def rows(*_: object) -> Iterator[Row]:
+        sources = path.with_name(_SOURCES)
+        try:
+            with sources.open("rb") as described, path.open("rb") as lines:
+                found = (
+                    source
+                    for each in described
+                    if (source := orjson.loads(each))["part"] == path.stem
+                )
+                # Lines and sources of a part are written in the same order.
+                for line, source in zip_longest(lines, found):
+                    if line is None or source is None:
+                        raise LoadError(f"{sources} does not describe the lines of {path}.")
+                    yield _row(path.stem, line, source, response_format)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LoadError(f"{path} can't be read with {sources}: {error}.") from error
+
+    return Examples([], rows, settings={"part": path.stem})
+
+
+def _row(part: Any, line: bytes, source: dict[str, Any], response_format: Any) -> Row:
+    ids = {key: str(source[key]) for key in source.keys() - {"part", "line", "id"}}
+    row = Row(source["id"], ids, line=line)
+    row.part = part
+    row.response_format = response_format
+    return row

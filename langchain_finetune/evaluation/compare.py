@@ -1,0 +1,214 @@
+"""`Compare`: two models answer the same cases, as two LangSmith experiments."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import var_child_runnable_config
+from langsmith import Client, aevaluate, evaluate
+from langsmith.run_helpers import tracing_context
+from pydantic import ConfigDict, Field, InstanceOf
+
+from langchain_finetune.evaluation.case_datasets import experiment_client
+from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
+from langchain_finetune.evaluation.side import AppChain, ModelSide
+
+COMPARISON_EVENT = "comparison_progress"
+"""Name of the LangChain custom event that reports a comparison's progress.
+
+Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
+"""
+
+
+class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
+    """Compare two models in your chain: both answer the same cases, and evaluators score them.
+
+    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`,
+    best `examples.part("test")`, or the name of a LangSmith dataset. Each model's answers are a
+    LangSmith experiment over one dataset, linked as a pairwise comparison: on LangSmith if
+    `LANGSMITH_API_KEY` is set, or else in the run store of the embedded engine, which is started
+    when needed. Cases that the training file of the new model contains are left out.
+
+    A request that fails is tried again as the chat model does it (`max_retries`). An error that
+    remains is an outcome: the answer counts as 0 for each evaluator.
+
+    Progress is reported as LangChain custom events named `comparison_progress`.
+
+    Args:
+        chain: Your chain, its model left open: a function of the model, such as
+            `lambda model: prompt | model.bind_tools(tools) | parser`, or of the model and the
+            tools, such as `lambda model, tools: create_agent(model, tools)`. None is the model
+            itself on the recorded request, with its tools and response format.
+        evaluators: Evaluators of LangSmith or openevals, as they are. Higher scores must be better.
+            The first one is the primary one. By default built-in
+            ones that fit the data, such as `arguments_match` and `tool_name_match`.
+        old: The model that your app calls now, or your whole chain with it (any Runnable that is
+            no chat model).
+        tools: Tools of your app, for a chain of two parameters. They are not executed: they answer
+            from the recording of each case, and a call that was not recorded gets an error.
+        run_tools: Execute tools.
+        inputs: A function from a case to the chain's input. By default, examples of `Convert`
+            become `{"messages": [...], "input": "the user's last text"}`, without the leading
+            system messages, and the inputs of a dataset's example stay as they are. The function
+            is given the same dict, with the text of the system messages as `system`, and the
+            example's `metadata`.
+        repetitions: Answers of each model to each case; scores are averaged.
+        max_concurrency: Most cases that are answered at the same time.
+        prices: USD per million input tokens, and per million output tokens, by the model's name,
+            such as `{"gpt-4.1": (2, 8)}`; then the result tells the cost of the answers.
+        client: LangSmith's client, if experiments should be somewhere else.
+
+    Example:
+        ```python
+        compare = Compare(
+            chain=lambda model: prompt | model | StrOutputParser(),
+            evaluators=[correct],
+            old=ChatOpenAI(model="gpt-4.1"),
+        )
+        result = compare.invoke({"model": tuned, "data": examples.part("test")})
+        print(result)
+        ```
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    chain: Callable[..., Any] | None = None
+    evaluators: list[Any] | None = None
+    old: InstanceOf[Runnable[Any, Any]]
+    tools: list[Any] = Field(default_factory=list)
+    run_tools: bool = False
+    inputs: Callable[[dict[str, Any]], Any] | None = None
+    repetitions: int = Field(default=1, ge=1)
+    max_concurrency: int = Field(default=4, ge=1)
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    client: InstanceOf[Client] | None = Field(default=None, repr=False)
+
+    def invoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - defined by Runnable
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> ComparisonResult:
+        """Compare the new model with the old one.
+
+        Args:
+            input: `{"model": ..., "data": ...}`.
+            config: LangChain's run configuration; its callbacks receive the progress.
+            kwargs: Unused; accepted for Runnable compatibility.
+
+        Raises:
+            CompareError: The chain, the data or the evaluators don't fit, or training saw all
+                cases; no model was called. Or all answers of both models failed.
+            LoadError: LangSmith can't be reached, or has no such dataset.
+        """
+        return self._call_with_config(self._compare, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: dict[str, Any],  # noqa: A002 - defined by Runnable
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> ComparisonResult:
+        """Async version of `invoke`."""
+        return await self._acall_with_config(self._acompare, input, config, **kwargs)
+
+    def _compare(
+        self,
+        given: dict[str, Any],
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> ComparisonResult:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
+        with experiment_client(self.client) as client:
+            plan = self._plan(given, client)
+            found = []
+            for side in plan.sides:
+                count = plan.counter(side)
+
+                def report(count: Any = count) -> None:
+                    dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
+
+                run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
+                with ThreadPoolExecutor(1) as thread, _undisturbed(side):
+                    # In a thread, so that an interrupt is seen here before all cases are answered.
+                    found.append(thread.submit(copy_context().run, run).result())
+            return result_of(plan, client, [list(each) for each in found], found)
+
+    async def _acompare(
+        self,
+        given: dict[str, Any],
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> ComparisonResult:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
+        entered = experiment_client(self.client)
+        client = await asyncio.to_thread(entered.__enter__)
+        try:
+            plan = await asyncio.to_thread(self._plan, given, client)
+            found = []
+            for side in plan.sides:
+                count = plan.counter(side)
+
+                async def report(count: Any = count) -> None:
+                    await adispatch_custom_event(COMPARISON_EVENT, count(), config=config)
+
+                with _undisturbed(side):
+                    found.append(
+                        await aevaluate(side.aanswer(report), **self._experiment(plan, side))
+                    )
+            rows = [[row async for row in each] for each in found]
+            result = await asyncio.to_thread(result_of, plan, client, rows, found)
+        finally:
+            await asyncio.to_thread(entered.__exit__, None, None, None)
+        return result
+
+    def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
+        app = AppChain(self.chain, self.tools, self.run_tools, self.inputs)
+        return make_plan(
+            given,
+            client,
+            app=app,
+            old=self.old,
+            evaluators=self.evaluators,
+            repetitions=self.repetitions,
+            prices=self.prices,
+        )
+
+    def _experiment(self, plan: ComparisonPlan, side: ModelSide) -> dict[str, Any]:
+        return {
+            "data": list(plan.examples.values()),
+            "evaluators": plan.evaluators,
+            "metadata": plan.metadata_of(side),
+            "experiment_prefix": f"{plan.name_of(side)} ({side.side})",
+            "max_concurrency": self.max_concurrency,
+            "num_repetitions": self.repetitions,
+            "client": plan.client,
+        }
+
+
+@contextmanager
+def _undisturbed(side: ModelSide) -> Iterator[None]:
+    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait."""
+    inherited = var_child_runnable_config.set(None)
+    try:
+        with tracing_context(parent=False):
+            yield
+    except BaseException:
+        side.stopped.set()
+        raise
+    finally:
+        var_child_runnable_config.reset(inherited)

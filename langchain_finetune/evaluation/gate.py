@@ -1,0 +1,159 @@
+"""`Gate`: lets a new model pass if a comparison shows that it is good enough."""
+
+import logging
+import warnings
+from typing import Any, Literal, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict, Field, InstanceOf
+
+from langchain_finetune.errors import CompareError, GateError, GateWarning
+from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name
+from langchain_finetune.evaluation.compare import Compare
+from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.held_out import held_out_cases
+from langchain_finetune.home import home_path
+
+_log = logging.getLogger(__name__)
+
+
+class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
+    """Compare a new model with the old one, and return the one that may answer.
+
+    Input: a chat model, such as what `FineTune` returns. It is returned if each rule is shown, with
+    the verdict in its metadata under `gate`: numbers and names, no texts. Otherwise the old model
+    is returned with a `GateWarning`, or a `GateError` is raised. Too few cases never pass.
+
+    Args:
+        compare: How to compare.
+        data: The cases, as for `Compare`. By default those that were held out from the training of
+            the model, `Convert(split=Split(test=...))`, if it was trained from this machine.
+        at_least: By evaluator, the difference that must be exceeded: `{"correct": -0.02}` means not
+            worse by more than 0.02. Without any rule, the primary evaluator must not be worse by
+            more than 0.05.
+        better: By evaluator, the gain that must be exceeded, mostly 0.
+        confidence: One-sided confidence with which each rule must be shown.
+        otherwise: What to do if the new model does not pass: return the `old` one, or `raise`.
+
+    Example:
+        ```python
+        model = (
+            loader
+            | Convert(split=Split(test=0.2))
+            | FineTune(model="nano", engine="local")
+            | Gate(compare, at_least={"correct": -0.02})
+        ).invoke({})
+        model.metadata["gate"]["verdict"]  # "pass", if it is the new one
+        ```
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    compare: InstanceOf[Compare]
+    data: Any = None
+    at_least: dict[str, float] = Field(default_factory=dict)
+    better: dict[str, float] = Field(default_factory=dict)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    otherwise: Literal["old", "raise"] = "old"
+
+    def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
+        super().__init__(compare=compare, data=data, **settings)
+
+    def invoke(
+        self,
+        input: Runnable[Any, Any],  # noqa: A002 - defined by Runnable
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Runnable[Any, Any]:
+        """Return the new model if it passes.
+
+        Args:
+            input: The new chat model.
+            config: LangChain's run configuration; its callbacks receive the progress.
+            kwargs: Unused; accepted for Runnable compatibility.
+
+        Raises:
+            GateError: It does not pass, and `otherwise` is `raise`; its `result` is the comparison.
+            CompareError: The models can't be compared; see `Compare`.
+            LoadError: LangSmith can't be reached.
+        """
+        return self._call_with_config(self._gate, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: Runnable[Any, Any],  # noqa: A002 - defined by Runnable
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Runnable[Any, Any]:
+        """Async version of `invoke`."""
+        return await self._acall_with_config(self._agate, input, config, **kwargs)
+
+    def _gate(
+        self,
+        model: Runnable[Any, Any],
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> Runnable[Any, Any]:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
+        return self._chosen(model, self.compare.invoke(self._given(model), config))
+
+    async def _agate(
+        self,
+        model: Runnable[Any, Any],
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+    ) -> Runnable[Any, Any]:
+        del run_manager  # LangChain passes the config only to functions that take this, too.
+        return self._chosen(model, await self.compare.ainvoke(self._given(model), config))
+
+    def _given(self, model: Runnable[Any, Any]) -> dict[str, Any]:
+        if chat_model_of(model) is None:
+            raise CompareError(
+                f"Gate takes a chat model, such as FineTune returns, not {type(model).__name__}."
+            )
+        data = self.data
+        if data is None:
+            data = held_out_cases(metadata_of(model), model_name(model), home_path())
+        return {"model": model, "data": data}
+
+    def _chosen(self, model: Runnable[Any, Any], result: ComparisonResult) -> Runnable[Any, Any]:
+        decision = result.decide(
+            at_least=self.at_least, better=self.better, confidence=self.confidence
+        )
+        result = result.model_copy(update={"decision": decision})
+        reasons = " ".join(rule.reason for rule in decision.rules)
+        told = f"{result.new} against {result.old}: {decision.verdict}. {reasons}"
+        _log.info("Gate: %s", told)
+        if decision.verdict == "pass":
+            return _with_verdict(model, result)
+        if self.otherwise == "raise":
+            raise GateError(f"The gate did not let the new model pass. {told}", result=result)
+        warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=2)
+        return self.compare.old
+
+
+def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:
+    """Return a copy of a model with the verdict in its metadata, also inside of bindings."""
+    assert result.decision is not None
+    inner = chat_model_of(model)
+    if model is not inner:
+        field = "bound" if getattr(model, "bound", None) is not None else "runnable"
+        wrapped = _with_verdict(getattr(model, field), result)
+        return cast("Runnable[Any, Any]", model.model_copy(update={field: wrapped}))
+    differences = ("evaluator", "cases", "old", "new", "difference", "low", "high", "p_value")
+    gate = {
+        "verdict": result.decision.verdict,
+        "confidence": result.decision.confidence,
+        "old_model": result.old,
+        "comparison_id": result.id,
+        "dataset": result.dataset,
+        "experiment": result.new_experiment.name,
+        "old_experiment": result.old_experiment.name,
+        "differences": [each.model_dump(include=set(differences)) for each in result.differences],
+        "rules": [rule.model_dump() for rule in result.decision.rules],
+    }
+    metadata = {**(model.metadata or {}), "gate": gate}
+    return cast("Runnable[Any, Any]", model.model_copy(update={"metadata": metadata}))

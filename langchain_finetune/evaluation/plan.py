@@ -1,0 +1,322 @@
+"""What a comparison does, decided before a model is called; and its result, from the runs."""
+
+import re
+import threading
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langsmith import Client
+from langsmith.schemas import Dataset, Example
+
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.errors import CompareError
+from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
+from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
+from langchain_finetune.evaluation.chains import (
+    built,
+    is_agent,
+    metadata_of,
+    model_name,
+    takes_tools,
+)
+from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.evaluators import default_evaluators
+from langchain_finetune.evaluation.result import (
+    ComparedCase,
+    ExperimentLink,
+    ModelAnswer,
+    RefusedCase,
+)
+from langchain_finetune.evaluation.scoring import WatchedEvaluator
+from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
+from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
+from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.home import home_path
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """A comparison that can begin: its cases, both sides, the evaluators."""
+
+    id: str
+    client: Client
+    dataset: Dataset
+    examples: dict[str, Example]
+    sides: tuple[ModelSide, ModelSide]
+    evaluators: list[WatchedEvaluator]
+    repetitions: int
+    refused: list[RefusedCase]
+    notes: list[str] = field(default_factory=list)
+
+    def name_of(self, side: ModelSide) -> str:
+        """Return the name of a side's model."""
+        return model_name(side.model)
+
+    def metadata_of(self, side: ModelSide) -> dict[str, Any]:
+        """Return the metadata of a side's experiment."""
+        marks = {"model": self.name_of(side), "side": side.side, "comparison_id": self.id}
+        lineage = ("job_id", "base_model", "training_sha256")
+        known = metadata_of(side.model)
+        return {**marks, **{name: known[name] for name in lineage if known.get(name)}}
+
+    def counter(self, side: ModelSide) -> Callable[[], dict[str, Any]]:
+        """Return a function that counts an answer, and returns the data of its event."""
+        lock, done = threading.Lock(), 0
+        total = len(self.examples) * self.repetitions
+
+        def count() -> dict[str, Any]:
+            nonlocal done
+            with lock:
+                done += 1
+                return {
+                    "comparison_id": self.id,
+                    "side": side.side,
+                    "model": self.name_of(side),
+                    "done": done,
+                    "total": total,
+                }
+
+        return count
+
+
+def make_plan(
+    given: Mapping[str, Any],
+    client: Client,
+    *,
+    app: AppChain,
+    old: Any,
+    evaluators: Sequence[Any] | None,
+    repetitions: int,
+    prices: Mapping[str, tuple[float, float]],
+) -> ComparisonPlan:
+    """Read or make the dataset, and check that everything fits; no model is called.
+
+    Raises:
+        CompareError: Something does not fit, or training saw all cases.
+        LoadError: LangSmith can't be reached, or has no such dataset.
+    """
+    if not isinstance(given, Mapping) or not {"model", "data"} <= given.keys():
+        raise CompareError('Compare takes {"model": a chat model, "data": cases}.')
+    model, data = given["model"], given["data"]
+    check_tools(app)
+    agent = takes_tools(app.chain) or (app.chain is not None and is_agent(built(app.chain, model)))
+    dataset, examples = _dataset(client, data, agent=agent)
+    refused, notes = _refusals(examples, model, agent=agent)
+    out = {each.id for each in refused}
+    kept = {str(each.id): each for each in examples if str(each.id) not in out}
+    if not kept:
+        raise CompareError(
+            f"All {len(examples)} cases are in the training file of {model_name(model)}, so they "
+            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
+        )
+    chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
+    if not chosen:
+        raise CompareError(
+            "Give Compare evaluators=[...]: the cases have no reference outputs that built-in ones "
+            "could compare with."
+        )
+    sides = (
+        ModelSide("old", old, app, kept, prices.get(model_name(old))),
+        ModelSide("new", model, app, kept, prices.get(model_name(model))),
+    )
+    for side in sides:
+        side.check()
+    return ComparisonPlan(
+        id=str(uuid.uuid4()),
+        client=client,
+        dataset=dataset,
+        examples=kept,
+        sides=sides,
+        evaluators=[WatchedEvaluator(each) for each in chosen],
+        repetitions=repetitions,
+        refused=refused,
+        notes=notes,
+    )
+
+
+def _dataset(client: Client, data: Any, *, agent: bool) -> tuple[Dataset, list[Example]]:
+    if isinstance(data, str):
+        return read_cases(client, data)
+    if not isinstance(data, Examples):
+        raise CompareError(
+            "data must be examples that Convert made, such as examples.part('test'), or the name "
+            f"of a LangSmith dataset, not a {type(data).__name__}."
+        )
+    if data.split.asks_for("test"):
+        data = data.part("test")
+    cases = cases_of(data.rows(), agent=agent)
+    if not cases:
+        raise CompareError("There are no cases: the examples are empty.")
+    return ensure_cases(client, cases)
+
+
+def _refusals(
+    examples: Sequence[Example], model: Any, *, agent: bool
+) -> tuple[list[RefusedCase], list[str]]:
+    """Return the cases that training saw, and what could not be checked."""
+    metadata = metadata_of(model)
+    name = model_name(model)
+    file = training_file(metadata, home_path())
+    if file is None:
+        known = "is not on this machine" if metadata.get("training_sha256") else "is not known"
+        told = f"The training file of {name} {known}: whether training saw the cases is unchecked."
+        return [], [told]
+    lines = {str(each.id): training_line(each) for each in examples}
+    chats = {name: line for name, line in lines.items() if line is not None}
+    notes = []
+    if unread := len(lines) - len(chats):
+        notes.append(f"{unread} cases are no chats: whether training saw them is unchecked.")
+    if not near_can_be_found():
+        notes.append(
+            "Only exact repetitions of training examples were left out: near ones need rensa, "
+            "pip install 'langchain-finetune[dedup]'."
+        )
+    return seen_cases(chats, file, agent=agent), notes
+
+
+def result_of(
+    plan: ComparisonPlan, client: Client, rows: Sequence[Iterable[Any]], experiments: Sequence[Any]
+) -> ComparisonResult:
+    """Link both experiments, and return the result of their rows.
+
+    Raises:
+        CompareError: All answers of both models failed.
+    """
+    old, new = (_link(each, plan.dataset) for each in experiments)
+    client.create_comparative_experiment(
+        f"{plan.name_of(plan.sides[0])} and {plan.name_of(plan.sides[1])} {plan.id[:8]}",
+        [old.id, new.id],
+        reference_dataset=plan.dataset.id,
+        metadata={"comparison_id": plan.id},
+        id=plan.id,
+    )
+    answers = [_answers(side, each) for side, each in zip(plan.sides, rows, strict=True)]
+    _refuse_failures(answers, old, new)
+    keys = _settle_scores(plan, answers)
+    cases = [
+        ComparedCase(
+            id=name,
+            group=group_of(example),
+            inputs=example.inputs,
+            reference=example.outputs,
+            old=[ModelAnswer(**each) for each in answers[0].get(name, ())],
+            new=[ModelAnswer(**each) for each in answers[1].get(name, ())],
+        )
+        for name, example in plan.examples.items()
+    ]
+    failed = Counter(
+        key
+        for side in answers
+        for each in side.values()
+        for answer in each
+        for key, score in answer["scores"].items()
+        if score is None
+    )
+    url = engine_page(client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
+    return ComparisonResult(
+        id=plan.id,
+        old=plan.name_of(plan.sides[0]),
+        new=plan.name_of(plan.sides[1]),
+        dataset=plan.dataset.name,
+        dataset_id=str(plan.dataset.id),
+        old_experiment=old,
+        new_experiment=new,
+        url=url,
+        repetitions=plan.repetitions,
+        cases=cases,
+        differences=score_differences(cases, order=keys),
+        refused=plan.refused,
+        failed_evaluations=dict(failed),
+        notes=[*plan.notes, *_notes(plan, answers)],
+    )
+
+
+Answers = dict[str, list[dict[str, Any]]]
+"""Fields of `ModelAnswer`, by case."""
+
+
+def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
+    name, found = experiment.experiment_name, str(experiment.experiment_id)
+    base = re.split("/(?:datasets|projects/p)/", experiment.url or "")[0]
+    # The client doesn't know the address of a page on this machine.
+    known = base and not base.startswith("http://localhost")
+    url = f"{base}/datasets/{dataset.id}/compare?selectedSessions={found}" if known else None
+    return ExperimentLink(name=name, id=found, url=url)
+
+
+def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
+    found: Answers = defaultdict(list)
+    for row in rows:
+        run, facts = row["run"], side.facts[str(row["run"].id)]
+        results = row["evaluation_results"]["results"]
+        found[str(row["example"].id)].append(
+            {
+                "outputs": None if facts.error else run.outputs,
+                "error": facts.error,
+                "run_id": str(run.id),
+                "latency_s": facts.latency_s,
+                "input_tokens": facts.input_tokens,
+                "output_tokens": facts.output_tokens,
+                "cost_usd": facts.cost_usd,
+                "scores": {each.key: _number(each) for each in results},
+                "comments": {
+                    **{each.key: each.comment for each in results if each.comment},
+                    **({"error": facts.hint} if facts.hint else {}),
+                },
+                "unseen_calls": facts.unseen_calls,
+            }
+        )
+    return found
+
+
+def _number(result: Any) -> float | None:
+    score = result.score if result.score is not None else result.value
+    return float(score) if isinstance(score, bool | int | float) else None
+
+
+def _settle_scores(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
+    """Give each answer a score, or None, by each evaluator; return the keys, the primary first."""
+    given = [each for side in answers for several in side.values() for each in several]
+    seen = [key for each in given if not each["error"] for key in each["scores"]]
+    keys = list(dict.fromkeys([*(key for each in plan.evaluators for key in each.keys), *seen]))
+    for each in given:
+        if each["error"]:
+            each["scores"] = dict.fromkeys(keys, 0.0)
+        else:
+            each["scores"] = {key: each["scores"].get(key) for key in keys}
+    return keys
+
+
+def _refuse_failures(answers: Sequence[Answers], old: ExperimentLink, new: ExperimentLink) -> None:
+    given = [each for side in answers for several in side.values() for each in several]
+    if any(not each["error"] for each in given):
+        return
+    errors = Counter(each["error"] for each in given)
+    hint = next((each["comments"]["error"] for each in given if "error" in each["comments"]), "")
+    raise CompareError(
+        f"All {len(given)} answers of both models failed ({', '.join(errors)}). {hint} "
+        f"The runs of the experiments {old.name!r} and {new.name!r} show the errors."
+    )
+
+
+def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
+    notes = []
+    for side, each in zip(plan.sides, answers, strict=True):
+        given = [answer for several in each.values() for answer in several]
+        if errors := Counter(answer["error"] for answer in given if answer["error"]):
+            named = ", ".join(f"{count} {name}" for name, count in errors.most_common())
+            notes.append(
+                f"{plan.name_of(side)} ({side.side}): {errors.total()} of {len(given)} answers "
+                f"failed and count as 0: {named}."
+            )
+        if unseen := sum(answer["unseen_calls"] for answer in given):
+            notes.append(
+                f"{plan.name_of(side)} ({side.side}): {unseen} tool calls were not in the "
+                "recording, and got an error as their result."
+            )
+        hints = {answer["comments"]["error"] for answer in given if "error" in answer["comments"]}
+        notes += sorted(hints)
+    return list(dict.fromkeys(notes))

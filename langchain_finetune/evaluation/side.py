@@ -1,0 +1,212 @@
+"""One side of a comparison: a model in the chain, as the target of a LangSmith experiment."""
+
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.runnables import Runnable, RunnableConfig
+from langsmith.run_helpers import get_current_run_tree
+from langsmith.schemas import Example
+
+from langchain_finetune.content import entries, mapping
+from langchain_finetune.errors import CompareError
+from langchain_finetune.evaluation.answers import outputs_of
+from langchain_finetune.evaluation.cases import FORMAT, RECORDED
+from langchain_finetune.evaluation.chains import (
+    bound_request,
+    built,
+    chat_input,
+    chat_model_of,
+    check_variables,
+    request_messages,
+    takes_messages,
+    takes_tools,
+)
+from langchain_finetune.evaluation.recording import Recording, ToolGuard, how_to_run, replayed
+
+
+class AnswerFailedError(Exception):
+    """A chain raised; the message is the name of the error's class, without any text."""
+
+
+@dataclass
+class RunFacts:
+    """What is known about a run besides its outputs and scores."""
+
+    error: str | None = None
+    hint: str | None = None
+    latency_s: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    unseen_calls: int = 0
+
+
+@dataclass(frozen=True)
+class AppChain:
+    """The app's chain with its model left open, and how a case is put into it.
+
+    Attributes:
+        chain: A function of the model, or of the model and the tools; None for the model alone.
+        tools: The tools that the chain is given.
+        run_tools: Whether tools are executed.
+        inputs: A function from the case to the chain's input.
+    """
+
+    chain: Callable[..., Any] | None = None
+    tools: Sequence[Any] = ()
+    run_tools: bool = False
+    inputs: Callable[[dict[str, Any]], Any] | None = None
+
+    def given(self, example: Example, chain: Any) -> Any:
+        """Return what a chain is given for a case."""
+        inputs = dict(mapping(example.inputs))
+        if self.inputs is None and takes_messages(chain):
+            return request_messages(inputs)
+        case = chat_input(inputs["messages"]) if FORMAT in mapping(example.metadata) else inputs
+        if self.inputs is not None:
+            return self.inputs({**case, "metadata": dict(mapping(example.metadata))})
+        return {key: value for key, value in case.items() if key != "system"}
+
+    def for_case(self, example: Example, model: Any, recording: Recording) -> Runnable[Any, Any]:
+        """Return the chain of a model for a case."""
+        if self.chain is None and chat_model_of(model) is not None:
+            return bound_request(model, mapping(example.inputs))
+        if takes_tools(self.chain):
+            tools = list(self.tools) if self.run_tools else replayed(self.tools, recording)
+            return built(self.chain, model, tools)
+        return built(self.chain, model)
+
+
+@dataclass
+class ModelSide:
+    """A model in the chain, as the target of an experiment: `answer`, or `aanswer`.
+
+    Attributes:
+        side: Which of the two.
+        model: The model, or a whole chain.
+        app: The chain.
+        examples: The cases by id.
+        price: USD per million input tokens, and output tokens, if known.
+        facts: What is known about each run, by its id.
+        stopped: Set to end the experiment: runs that have not begun fail at once.
+    """
+
+    side: Literal["old", "new"]
+    model: Any
+    app: AppChain
+    examples: Mapping[str, Example]
+    price: tuple[float, float] | None = None
+    facts: dict[str, RunFacts] = field(default_factory=dict)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Build the chain for the first case, and check its input.
+
+        Raises:
+            CompareError: The chain can't be built, or its prompt misses a variable.
+        """
+        example = next(iter(self.examples.values()))
+        chain = self.app.for_case(example, self.model, Recording([]))
+        check_variables(chain, self.app.given(example, chain))
+
+    def answer(self, report: Callable[[], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Return the function that answers a case; `report` is called after each."""
+
+        def target(inputs: dict[str, Any]) -> dict[str, Any]:
+            del inputs  # The run knows its case.
+            run = _CaseRun(self)
+            try:
+                value = run.chain.invoke(run.given, run.config)
+            except Exception as error:  # noqa: BLE001 - raised again without its texts
+                raise run.failed(error) from None
+            finally:
+                report()
+            return run.finished(value)
+
+        return target
+
+    def aanswer(
+        self, report: Callable[[], Awaitable[None]]
+    ) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
+        """Async version of `answer`."""
+
+        async def target(inputs: dict[str, Any]) -> dict[str, Any]:
+            del inputs  # The run knows its case.
+            run = _CaseRun(self)
+            try:
+                value = await run.chain.ainvoke(run.given, run.config)
+            except Exception as error:  # noqa: BLE001 - raised again without its texts
+                raise run.failed(error) from None
+            finally:
+                await report()
+            return run.finished(value)
+
+        return target
+
+
+class _CaseRun:
+    """One run of the chain over one case."""
+
+    def __init__(self, side: ModelSide) -> None:
+        tree = get_current_run_tree()
+        assert tree is not None, "an experiment's target is traced"
+        if side.stopped.is_set():
+            raise AnswerFailedError("Stopped")
+        example = side.examples[str(tree.reference_example_id)]
+        self._recording = Recording(entries(mapping(example.metadata).get(RECORDED)))
+        self._guard = ToolGuard()
+        self._usage = UsageMetadataCallbackHandler()
+        self.facts = side.facts.setdefault(str(tree.id), RunFacts())
+        self.chain = side.app.for_case(example, side.model, self._recording)
+        self.given = side.app.given(example, self.chain)
+        guards = [] if side.app.run_tools else [self._guard]
+        # Callbacks are given, so that those of the comparison's own run are not inherited.
+        self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
+        self._price = side.price
+        self._began = time.perf_counter()
+
+    def failed(self, error: Exception) -> AnswerFailedError:
+        """Return the run's error: only its class, since the message may contain texts."""
+        self._end(type(error).__name__)
+        return AnswerFailedError(self.facts.error)
+
+    def finished(self, value: Any) -> dict[str, Any]:
+        """Return the run's outputs."""
+        self._end("ToolNotRunError" if self._guard.stopped else None)
+        if self._guard.stopped:
+            # The chain caught it, and went on without the tool.
+            raise AnswerFailedError(self.facts.error)
+        return outputs_of(value)
+
+    def _end(self, error: str | None) -> None:
+        facts = self.facts
+        facts.latency_s = time.perf_counter() - self._began
+        facts.error = error
+        if self._guard.stopped:
+            facts.hint = how_to_run(self._guard.stopped[0])
+        facts.unseen_calls = self._recording.unseen
+        if usage := list(self._usage.usage_metadata.values()):
+            facts.input_tokens = sum(each["input_tokens"] for each in usage)
+            facts.output_tokens = sum(each["output_tokens"] for each in usage)
+            if self._price is not None:
+                tokens = (facts.input_tokens, facts.output_tokens)
+                facts.cost_usd = sum(map(math.prod, zip(tokens, self._price, strict=True))) / 1e6
+
+
+def check_tools(app: AppChain) -> None:
+    """Check that tools and chain fit.
+
+    Raises:
+        CompareError: There are tools but nothing to put them into, or the other way round.
+    """
+    if takes_tools(app.chain) and not app.tools:
+        raise CompareError("chain takes tools: give Compare tools=[...], those of your app.")
+    if app.tools and not takes_tools(app.chain):
+        raise CompareError(
+            "tools are for a chain of two parameters: chain=lambda model, tools: ..."
+        )

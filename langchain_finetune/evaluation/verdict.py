@@ -1,0 +1,314 @@
+"""What the cases show about each evaluator, and whether a new model passes. Pure.
+
+Higher scores are better. What counts as a score:
+
+- Repetitions are averaged per case first, so that they do not pass for more cases.
+- If the chain failed, the answer has the lowest score of each evaluator: 0, or the lowest one that
+  is below. An app that fails is worse, and such a case is not left out.
+- If an evaluator failed or gave no score, that answer has none. A case without a score of both
+  models is left out and counted (`ScoreDifference.left_out`). If more than 5% of the cases have a
+  score of one model only, no rule of this evaluator passes: those left might be the easier ones.
+- Scores lie between 0 and 1, unless one of them is outside: then between the lowest and the highest
+  one, 0 and 1 included.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+from langchain_finetune.convert.power import MARGIN, cases_needed
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.evaluation.result import (
+    ComparedCase,
+    Decision,
+    ModelAnswer,
+    RuleOutcome,
+    ScoreDifference,
+    Verdict,
+)
+from langchain_finetune.evaluation.statistics import (
+    PairedSample,
+    holm,
+    interval,
+    lower_bound,
+    mcnemar,
+    p_value,
+)
+
+CLEAR_GAIN = 0.1
+"""Gain above a bound of 0 or more, as a share of the range of scores, that enough cases show."""
+
+SMALLEST_MARGIN = 0.001
+"""Share of the range below which a margin is as good as none: a million cases would not show it."""
+
+MAX_ONE_SIDED = 0.05
+"""Most cases with a score of one model only, as a share, with which a rule can pass."""
+
+_WORST_FIRST: tuple[Verdict, ...] = ("fail", "too_few", "pass")
+
+_Kind = Literal["at_least", "better"]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of an evaluator, by case: group, old and new."""
+
+    evaluator: str
+    pairs: list[tuple[str, float, float]]
+    cases: int
+    one_sided: int
+    width: float
+    pass_fail: bool
+    errors: tuple[int, int]
+
+    def sample(self) -> PairedSample:
+        return PairedSample.of(((group, new - old) for group, old, new in self.pairs), self.width)
+
+
+def score_differences(
+    cases: Sequence[ComparedCase], *, order: Sequence[str] = (), confidence: float = 0.95
+) -> list[ScoreDifference]:
+    """Return what the cases show about each evaluator that scored both models.
+
+    Args:
+        cases: The cases, with the answers of both models and their scores.
+        order: Evaluators that come first, the primary one at the head; others follow in the order
+            in which they appear.
+        confidence: Confidence of the two-sided intervals.
+
+    Example:
+        >>> old, new = ([ModelAnswer(scores={"right": score})] for score in (0, 1))
+        >>> cases = [ComparedCase(id=n, group=n, old=old, new=new) for n in "12345"]
+        >>> [found] = score_differences(cases)
+        >>> found.evaluator, found.difference, found.wins, found.p_value, found.method
+        ('right', 1.0, 5, 0.0625, 'exact McNemar')
+    """
+    found = (_scores(cases, name) for name in evaluators_of(cases, order))
+    return [_difference(scores, confidence) for scores in found if scores.pairs]
+
+
+def evaluators_of(cases: Iterable[ComparedCase], order: Sequence[str] = ()) -> list[str]:
+    """Return the keys of all evaluators that gave a score or failed, those of `order` first."""
+    seen = dict.fromkeys(
+        key for case in cases for answer in (*case.old, *case.new) for key in answer.scores
+    )
+    return [key for key in dict.fromkeys([*order, *seen]) if key in seen]
+
+
+def decide(
+    cases: Sequence[ComparedCase],
+    *,
+    at_least: Mapping[str, float] | None = None,
+    better: Mapping[str, float] | None = None,
+    confidence: float = 0.95,
+    order: Sequence[str] = (),
+) -> Decision:
+    """Decide whether the new model passes: only if each rule is shown.
+
+    A rule is shown if the one-sided lower bound of the difference is above the rule's bound. It
+    fails if the difference is significantly below the bound, or if there were enough cases to show
+    it and they did not. Otherwise the cases are too few; the outcome says how many are needed.
+
+    Several `at_least` need no correction: a model passes only if all are shown, so it passes
+    wrongly at most as often as one of them is wrong (Berger, "Multiparameter hypothesis testing and
+    acceptance sampling", Technometrics 24, 1982: the intersection-union test). Several `better` are
+    claims that are reported one by one, so they are corrected by Holm's method.
+
+    Args:
+        cases: The cases, with the answers of both models and their scores.
+        at_least: By evaluator, the difference that must be exceeded, mostly below 0: -0.02 is "not
+            worse by more than 0.02". Without any rule, the primary evaluator must not be worse by
+            more than 5% of its range.
+        better: By evaluator, the gain that must be exceeded, mostly 0.
+        confidence: One-sided confidence of each rule that is shown.
+        order: As in `score_differences`.
+
+    Raises:
+        FineTuningError: There is no such evaluator, or a bound or the confidence is impossible.
+
+    Example:
+        >>> old = new = [ModelAnswer(scores={"right": 1})]
+        >>> cases = [ComparedCase(id=n, group=n, old=old, new=new) for n in "123456789abc"]
+        >>> decision = decide(cases, at_least={"right": -0.05})
+        >>> decision.verdict, decision.rules[0].cases_needed
+        ('too_few', 230)
+    """
+    if not 0.5 <= confidence < 1:  # noqa: PLR2004 - less is no confidence
+        raise FineTuningError(f"confidence must be from 0.5 to less than 1, not {confidence}.")
+    known = evaluators_of(cases, order)
+    if not known:
+        raise FineTuningError("No evaluator gave a score, so there is nothing to decide by.")
+    scores = {name: _scores(cases, name) for name in known}
+    if not at_least and not better:
+        at_least = {known[0]: -MARGIN * scores[known[0]].width}
+    rules: list[tuple[_Kind, str, float]] = [
+        *(("at_least", name, bound) for name, bound in (at_least or {}).items()),
+        *(("better", name, bound) for name, bound in (better or {}).items()),
+    ]
+    for kind, name, bound in rules:
+        if name not in scores:
+            raise FineTuningError(
+                f"{kind} names the evaluator {name!r}, but there is only {', '.join(known)}."
+            )
+        if not (isfinite(bound) and abs(bound) < scores[name].width):
+            raise FineTuningError(
+                f"{kind}[{name!r}] must be between {-scores[name].width:g} and "
+                f"{scores[name].width:g}, the range of its scores, not {bound}."
+            )
+    p_values = {rule: _p_value(scores[rule[1]], rule[2]) for rule in rules}
+    gains = [rule for rule in rules if rule[0] == "better"]
+    p_values |= zip(gains, holm([p_values[rule] for rule in gains]), strict=True)
+    outcomes = [
+        _outcome(
+            *(kind, scores[name], bound, p_values[kind, name, bound], confidence),
+            tests=len(gains) if kind == "better" else 1,
+        )
+        for kind, name, bound in rules
+    ]
+    verdicts = {outcome.verdict for outcome in outcomes}
+    verdict: Verdict = next(each for each in _WORST_FIRST if each in verdicts)
+    return Decision(verdict=verdict, rules=outcomes, confidence=confidence)
+
+
+def _outcome(
+    kind: _Kind,
+    scores: _Scores,
+    bound: float,
+    p: float,
+    confidence: float,
+    *,
+    tests: int,
+) -> RuleOutcome:
+    def told(verdict: Verdict, reason: str, needed: int | None = None) -> RuleOutcome:
+        return RuleOutcome(
+            evaluator=scores.evaluator,
+            kind=kind,
+            bound=bound,
+            verdict=verdict,
+            cases_needed=needed,
+            reason=f"{scores.evaluator}: {reason}",
+        )
+
+    if not scores.pairs:
+        return told("too_few", "no case has a score of both models.")
+    sample, alpha = scores.sample(), 1 - confidence
+    where = f"{sample.cases:,} cases"
+    if len(sample.totals) < sample.cases:
+        where += f" of {len(sample.totals):,} conversations"
+    if sample.cases < scores.cases:
+        where += f" ({scores.cases - sample.cases:,} without both scores left out)"
+    shown = (
+        f"p = {p:.2g} after Holm's correction"
+        if tests > 1
+        else f"at least {lower_bound(sample, confidence):+.3f} with a confidence of {confidence:g}"
+    )
+    seen = f"{sample.mean:+.3f} in {where}, {shown}; more than {bound:+.3f} is required."
+    if p_value(sample.reversed(), -bound) <= alpha:
+        return told("fail", f"{seen} It is significantly less.")
+    if scores.one_sided > MAX_ONE_SIDED * scores.cases:
+        return told(
+            "too_few",
+            f"{scores.one_sided:,} of {scores.cases:,} cases have a score of one model only, which "
+            f"is more than {MAX_ONE_SIDED:.0%}; score them again.",
+        )
+    if p <= alpha:
+        return told("pass", seen)
+    assumed, true, variance = _assumption(sample, bound, pass_fail=scores.pass_fail)
+    needed = cases_needed(
+        *(bound, true, variance),
+        width=sample.width,
+        group=sample.group,
+        confidence=1 - alpha / tests,
+    )
+    assert needed is not None  # What is assumed is above the bound.
+    if sample.cases >= needed:
+        return told("fail", f"{seen} About {needed:,} cases show it if {assumed}.", needed)
+    return told("too_few", f"{seen} About {needed:,} cases would show it if {assumed}.", needed)
+
+
+def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple[str, float, float]:
+    """Return what is assumed to be true, in words, the difference, and a case's variance."""
+    variance = sample.variance()
+    if bound <= -SMALLEST_MARGIN * sample.width:
+        return "the models are equal", 0.0, variance
+    clear = bound + CLEAR_GAIN * sample.width
+    true = min(max(clear, sample.mean), sample.width)
+    if pass_fail:
+        # So many cases differ at least.
+        variance = max(variance, true * (1 - true))
+    return f"the gain is {true:+.3f}", true, variance
+
+
+def _p_value(scores: _Scores, bound: float) -> float:
+    return p_value(scores.sample(), bound) if scores.pairs else 1.0
+
+
+def _difference(scores: _Scores, confidence: float) -> ScoreDifference:
+    sample = scores.sample()
+    wins = sum(new > old for _, old, new in scores.pairs)
+    losses = sum(new < old for _, old, new in scores.pairs)
+    low, high = interval(sample, confidence)
+    exact = scores.pass_fail and len(sample.totals) == sample.cases
+    if exact:
+        two_sided = mcnemar(wins, losses, two_sided=True)
+    else:
+        two_sided = min(1.0, 2 * min(p_value(sample), p_value(sample.reversed())))
+    return ScoreDifference(
+        evaluator=scores.evaluator,
+        cases=sample.cases,
+        groups=len(sample.totals),
+        old=sum(old for _, old, _ in scores.pairs) / sample.cases,
+        new=sum(new for _, _, new in scores.pairs) / sample.cases,
+        difference=sample.mean,
+        low=low,
+        high=high,
+        confidence=confidence,
+        wins=wins,
+        losses=losses,
+        ties=sample.cases - wins - losses,
+        left_out=scores.cases - sample.cases,
+        old_errors=scores.errors[0],
+        new_errors=scores.errors[1],
+        p_value=two_sided,
+        method="exact McNemar" if exact else "paired bootstrap by group",
+    )
+
+
+def _scores(cases: Sequence[ComparedCase], evaluator: str) -> _Scores:
+    answers = [answer for case in cases for answer in (*case.old, *case.new)]
+    given = [score for answer in answers if (score := _score(answer, evaluator)) is not None]
+    lowest, highest = min([0.0, *given]), max([1.0, *given])
+    pairs, one_sided = [], 0
+    for case in cases:
+        old = _mean_score(case.old, evaluator, lowest)
+        new = _mean_score(case.new, evaluator, lowest)
+        if old is not None and new is not None:
+            pairs.append((case.group, old, new))
+        elif any(_score(answer, evaluator) is not None for answer in (*case.old, *case.new)):
+            one_sided += 1
+    return _Scores(
+        evaluator=evaluator,
+        pairs=pairs,
+        cases=len(cases),
+        one_sided=one_sided,
+        width=highest - lowest,
+        pass_fail=all(score in {0.0, 1.0} for _, *both in pairs for score in both),
+        errors=(_errors(case.old for case in cases), _errors(case.new for case in cases)),
+    )
+
+
+def _mean_score(answers: Sequence[ModelAnswer], evaluator: str, lowest: float) -> float | None:
+    """Return the mean over the repetitions; None if none of them has a score."""
+    scores = [lowest if each.error is not None else _score(each, evaluator) for each in answers]
+    given = [score for score in scores if score is not None]
+    return sum(given) / len(given) if given else None
+
+
+def _score(answer: ModelAnswer, evaluator: str) -> float | None:
+    score = answer.scores.get(evaluator)
+    return score if score is not None and isfinite(score) else None
+
+
+def _errors(answers: Iterable[Sequence[ModelAnswer]]) -> int:
+    return sum(answer.error is not None for each in answers for answer in each)

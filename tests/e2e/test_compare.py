@@ -1,0 +1,582 @@
+"""Comparisons: LangSmith's own client and evaluators, a real run store, models over HTTP."""
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_openai import ChatOpenAI
+from langsmith import tracing_context
+from langsmith.evaluation import EvaluationResult, EvaluationResults
+from openevals.exact import exact_match
+from openevals.json import create_json_match_evaluator
+from openevals.llm import create_llm_as_judge
+from openevals.trajectory import create_trajectory_match_evaluator
+
+from langchain_finetune import Compare, CompareError, Convert
+from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.loaders.langsmith_client import request_json
+from support.model_server import call, text
+from support.rule_server import RuleServer
+from support.servers import served
+from support.store import store_client
+from tests.local.conftest import until
+
+RUN = []
+
+
+@tool
+def calculator(expression: str) -> str:
+    """Calculate a product."""
+    RUN.append(expression)
+    left, right = expression.split("*")
+    return str(int(left) * int(right))
+
+
+TOOLS = [convert_to_openai_tool(calculator)]
+PROMPT = ChatPromptTemplate.from_messages([("system", "Calculate."), ("placeholder", "{messages}")])
+
+
+def number_of(body):
+    """The number that a request is about: the user asks "What's 3*7?"."""
+    [asked] = [each["content"] for each in body["messages"] if each["role"] == "user"]
+    return int(asked.split()[1].split("*")[0])
+
+
+def right(body):
+    """Call the calculator, then say its result."""
+    last = body["messages"][-1]
+    if last["role"] == "tool":
+        return text(f"It is {last['content']}.")
+    return call("calculator", json.dumps({"expression": f"{number_of(body)}*7"}))
+
+
+def often_wrong(body):
+    """As `right`, but it calculates something else for small numbers."""
+    if body["messages"][-1]["role"] != "tool" and number_of(body) < 4:
+        return call("calculator", '{"expression": "1*1"}')
+    return right(body)
+
+
+def speaks(body):
+    return text(f"It is {7 * number_of(body)}.")
+
+
+def speaks_wrong(body):
+    return text("It is 0." if number_of(body) < 4 else f"It is {7 * number_of(body)}.")
+
+
+def broken(body):
+    return 400 if number_of(body) < 4 else speaks(body)
+
+
+def judge(body):
+    """OpenAI's structured output: 1 for each answer that mentions a 7."""
+    schema = body["response_format"]["json_schema"]["schema"]
+    values = {"score": "is 0" not in str(body["messages"]), "reasoning": "It says so."}
+    return text(json.dumps({name: values[name] for name in schema["properties"]}))
+
+
+@pytest.fixture(scope="module")
+def server():
+    return RuleServer(
+        right=right,
+        often_wrong=often_wrong,
+        speaks=speaks,
+        speaks_wrong=speaks_wrong,
+        broken=broken,
+        judge=judge,
+    )
+
+
+@pytest.fixture(scope="module")
+def model(server):
+    """Return a chat model by name."""
+    with served(server.app) as url:
+        yield lambda name, **settings: ChatOpenAI(
+            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
+        )
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    RUN.clear()
+
+
+def chats(count=12, *, tools=True):
+    """Recorded sessions, with an agent's two requests each, or one with plain text."""
+    sessions = []
+    for number in range(count):
+        asked = [SystemMessage("Calculate."), HumanMessage(f"What's {number}*7?")]
+        source = {"thread_id": f"t{number}"}
+        said = AIMessage(f"It is {7 * number}.")
+        if not tools:
+            sessions.append({"messages": [*asked, said], "source": {"run_id": f"r{number}"}})
+            continue
+        arguments = {"expression": f"{number}*7"}
+        called = AIMessage("", tool_calls=[{"name": "calculator", "args": arguments, "id": "c"}])
+        result = ToolMessage(str(7 * number), tool_call_id="c")
+        for step, messages in enumerate([[called], [called, result, said]]):
+            sessions.append(
+                {
+                    "messages": asked + messages,
+                    "tools": TOOLS,
+                    "source": {**source, "run_id": f"r{number}-{step}"},
+                }
+            )
+    return Convert(duplicates="drop_exact").invoke(sessions)
+
+
+def questions(client, name, count=8):
+    """A dataset as users make them."""
+    if not client.has_dataset(dataset_name=name):
+        dataset = client.create_dataset(name)
+        client.create_examples(
+            dataset_id=dataset.id,
+            examples=[
+                {
+                    "inputs": {"question": f"What's {number}*7?"},
+                    "reference_outputs": {"output": f"It is {7 * number}."},
+                    "metadata": {"thread_id": f"t{number // 2}"},
+                }
+                for number in range(count)
+            ],
+        )
+    return name
+
+
+def spoken(model):
+    return ChatPromptTemplate.from_template("{question}") | model | StrOutputParser()
+
+
+def runs_of(client, project_id):
+    return request_json(client, "POST", "/runs/query", body={"session": [str(project_id)]})["runs"]
+
+
+def correct(outputs, reference_outputs):
+    return outputs["output"] == reference_outputs["output"]
+
+
+class Progress(BaseCallbackHandler):
+    def __init__(self):
+        self.told = []
+
+    def on_custom_event(self, name, data, **_):
+        if name == "comparison_progress":
+            self.told.append((data["side"], data["done"], data["total"]))
+
+
+async def run(compare, given, how, config=None):
+    if how == "sync":
+        return await asyncio.to_thread(compare.invoke, given, config)
+    return await compare.ainvoke(given, config)
+
+
+HOW = pytest.mark.parametrize("how", ["sync", "async"])
+
+
+@HOW
+async def test_two_experiments_over_one_dataset(client, model, how):
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, repetitions=2
+    )
+    given = {"model": model("speaks_wrong"), "data": questions(client, "sums")}
+    progress = Progress()
+    result = await run(compare, given, how, {"callbacks": [progress]})
+
+    assert (result.old, result.new, result.dataset) == ("speaks", "speaks_wrong", "sums")
+    [difference] = result.differences
+    assert (difference.evaluator, difference.old, difference.new) == ("correct", 1.0, 5 / 8)
+    assert (difference.wins, difference.losses, difference.ties) == (0, 3, 5)
+    assert difference.groups == 4
+    assert [len(case.old) for case in result.cases] == [2] * 8
+    assert [case.group for case in result.cases][:3] == ["t0", "t0", "t1"]
+    assert result.cases[1].inputs == {"question": "What's 1*7?"}
+    first = result.cases[1].new[0]
+    assert first.outputs == {"output": "It is 0."}
+    assert (first.input_tokens, first.output_tokens, first.scores) == (5, 5, {"correct": 0.0})
+    assert first.latency_s > 0
+    assert [each for each in progress.told if each[0] == "old"][-1] == ("old", 16, 16)
+    assert len(progress.told) == 32
+
+    projects = [
+        client.read_project(project_id=each.id)
+        for each in (result.old_experiment, result.new_experiment)
+    ]
+    assert [each.name for each in projects] == [
+        result.old_experiment.name,
+        result.new_experiment.name,
+    ]
+    for project, side in zip(projects, ("old", "new"), strict=True):
+        assert project.metadata["side"] == side
+        assert project.metadata["comparison_id"] == result.id
+        assert str(project.reference_dataset_id) == result.dataset_id
+        runs = [each for each in runs_of(client, project.id) if each["parent_run_id"] is None]
+        assert len(runs) == 16
+        scores = list(client.list_feedback(run_ids=[each["id"] for each in runs]))
+        assert {each.key for each in scores} == {"correct"}
+        assert len(scores) == 16
+    assert projects[0].metadata["dataset_version"] == projects[1].metadata["dataset_version"]
+    linked = client.request_with_retries("GET", f"/datasets/{result.dataset_id}/comparative").json()
+    [one] = [each for each in linked if each["id"] == result.id]
+    assert [each["id"] for each in one["experiments_info"]] == [str(each.id) for each in projects]
+
+
+@HOW
+async def test_a_replayed_agent(client, model, how):
+    compare = Compare(
+        chain=lambda model, tools: create_agent(model, tools, system_prompt="Calculate."),
+        tools=[calculator],
+        evaluators=[create_trajectory_match_evaluator(trajectory_match_mode="strict")],
+        old=model("right"),
+        client=client,
+    )
+    result = await run(compare, {"model": model("often_wrong"), "data": chats()}, how)
+    assert RUN == []
+    assert len(result.cases) == 12
+    [difference] = result.differences
+    assert (difference.evaluator, difference.old) == ("trajectory_strict_match", 1.0)
+    assert difference.losses == 4
+    assert sum(case.new[0].unseen_calls for case in result.cases) == 4
+    assert sum(case.old[0].unseen_calls for case in result.cases) == 0
+    [note] = [each for each in result.notes if "recording" in each]
+    assert note.startswith("often_wrong (new): 4 tool calls were not in the recording")
+    failed = result.cases[1].new[0].outputs["messages"]
+    assert failed[-1]["content"] == "It is The tool returned no result.."
+    # Both see the same tools as the app does.
+    assert [each.group for each in result.cases] == [f"t{number}" for number in range(12)]
+
+
+def test_the_model_sees_the_tools_of_the_app(client, model, server):
+    server.requests.clear()
+    compare = Compare(
+        chain=lambda model, tools: create_agent(model=model, tools=tools),
+        tools=[calculator],
+        old=model("right"),
+        client=client,
+    )
+    compare.invoke({"model": model("right"), "data": chats(2)})
+    assert all(body["tools"] == TOOLS for body in server.requests)
+    assert [each["role"] for each in server.requests[0]["messages"]] == ["user"]
+
+
+@HOW
+async def test_the_model_alone_gets_the_recorded_requests(client, model, server, how):
+    server.requests.clear()
+    compare = Compare(old=model("right"), client=client)
+    result = await run(compare, {"model": model("often_wrong"), "data": chats()}, how)
+    assert len(result.cases) == 24
+    keys = [each.evaluator for each in result.differences]
+    assert keys[:2] == ["arguments_match", "tool_name_match"]
+    assert keys[-1] == "answer_agreement"
+    assert result.differences[0].losses == 4
+    assert all(body["tools"] == TOOLS for body in server.requests)
+    assert server.requests[0]["messages"][0] == {"role": "system", "content": "Calculate."}
+    assert "Worst regressions" in str(result)
+
+
+def test_the_same_cases_are_the_same_dataset(client, model):
+    compare = Compare(old=model("right"), client=client)
+    first, second = (compare.invoke({"model": model("right"), "data": chats(3)}) for _ in range(2))
+    assert first.dataset_id == second.dataset_id
+    assert [case.id for case in first.cases] == [case.id for case in second.cases]
+    other = compare.invoke({"model": model("right"), "data": chats(4)})
+    assert other.dataset_id != first.dataset_id
+    # By its name, it is used as it is.
+    named = compare.invoke({"model": model("right"), "data": first.dataset})
+    assert [case.group for case in named.cases] == [case.group for case in first.cases]
+
+
+def test_a_dataset_that_was_left_half_made_is_completed(client, model):
+    compare = Compare(old=model("right"), client=client)
+    data = chats(5)
+    first = compare.invoke({"model": model("right"), "data": data})
+    client.delete_example(first.cases[3].id)
+    again = compare.invoke({"model": model("right"), "data": data})
+    assert [case.id for case in again.cases] == [case.id for case in first.cases]
+
+
+def test_tools_of_the_chains_own_are_never_executed(client, model):
+    compare = Compare(
+        chain=lambda model: create_agent(model, [calculator]), old=model("right"), client=client
+    )
+    with pytest.raises(CompareError, match=r"holds the tool 'calculator' itself.*run_tools=True"):
+        compare.invoke({"model": model("right"), "data": chats(3)})
+    assert RUN == []
+
+
+def test_tools_are_executed_if_asked_for(client, model):
+    compare = Compare(
+        chain=lambda model: create_agent(model, [calculator]),
+        old=model("right"),
+        run_tools=True,
+        client=client,
+    )
+    result = compare.invoke({"model": model("often_wrong"), "data": chats(6)})
+    assert len(RUN) == 12
+    assert result.differences[0].losses == 4
+
+
+@HOW
+async def test_an_answer_that_fails_counts_as_0(client, model, how):
+    compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+    given = {"model": model("broken"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    failed = [case.new[0] for case in result.cases if case.new[0].error]
+    assert [each.error for each in failed] == ["OpenAIInvalidRequestError"] * 4
+    assert [each.scores for each in failed] == [{"correct": 0.0}] * 4
+    assert (result.differences[0].cases, result.differences[0].new) == (8, 0.5)
+    assert any("4 of 8 answers failed" in note for note in result.notes)
+
+
+def test_if_all_answers_fail_there_is_no_result(client, model):
+    compare = Compare(chain=spoken, evaluators=[correct], old=model("unknown"), client=client)
+    with pytest.raises(CompareError, match=r"All 16 answers .* failed \(OpenAIAPIError"):
+        compare.invoke({"model": model("unknown"), "data": questions(client, "sums")})
+
+
+def fails(outputs, reference_outputs):
+    """An evaluator with a key of its own, which fails on half of the answers."""
+    if int(reference_outputs["output"].split()[-1].rstrip(".")) % 2:
+        raise ValueError("It is a secret.")
+    return {"key": "fails", "score": 1}
+
+
+def several(run, example):
+    return EvaluationResults(
+        results=[
+            EvaluationResult(key="words", score=len(run.outputs["output"].split())),
+            EvaluationResult(key="ends", score=run.outputs["output"].endswith(".")),
+            EvaluationResult(key="colour", value="blue"),
+        ]
+    )
+
+
+@HOW
+async def test_evaluators_of_all_kinds(client, model, how, caplog):
+    judges = create_llm_as_judge(
+        prompt="Is it right? {outputs}", judge=model("judge"), feedback_key="judged"
+    )
+    compare = Compare(
+        chain=spoken,
+        evaluators=[judges, fails, several, exact_match],
+        old=model("speaks"),
+        client=client,
+    )
+    given = {"model": model("speaks_wrong"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    scores = result.cases[3].new[0].scores
+    assert scores == {
+        "judged": 0.0,
+        "fails": None,
+        "words": 3.0,
+        "ends": 1.0,
+        "colour": None,
+        "exact_match": 0.0,
+    }
+    assert result.cases[3].new[0].comments["judged"] == "It says so."
+    assert result.failed_evaluations == {"fails": 8, "colour": 16}
+    assert result.differences[0].evaluator == "judged"
+    assert (result.differences[0].old, result.differences[0].new) == (7 / 8, 4 / 8)
+    assert "secret" not in caplog.text
+    told = [case.new[0].comments.get("fails", "") for case in result.cases]
+    assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
+
+
+def test_json_match_of_openevals(client, model):
+    """The reference's keys, each with a score of its own."""
+    questions(client, "sums")
+    compare = Compare(
+        chain=spoken,
+        evaluators=[create_json_match_evaluator(aggregator="all")],
+        old=model("speaks"),
+        client=client,
+    )
+    result = compare.invoke({"model": model("speaks_wrong"), "data": "sums"})
+    [difference] = result.differences
+    assert (difference.evaluator, difference.losses) == ("json_match:all", 3)
+
+
+def test_a_missing_variable_is_named(client, model, server):
+    server.requests.clear()
+    compare = Compare(chain=spoken, old=model("speaks"), client=client)
+    with pytest.raises(CompareError, match=r"needs 'question'; a case has 'input', 'messages'"):
+        compare.invoke({"model": model("speaks"), "data": chats(3, tools=False)})
+    assert server.requests == []
+    mapped = Compare(
+        chain=spoken,
+        inputs=lambda case: {"question": case["input"], "how": case["system"]},
+        old=model("speaks"),
+        client=client,
+    )
+    result = mapped.invoke({"model": model("speaks_wrong"), "data": chats(6, tools=False)})
+    [exact] = [each for each in result.differences if each.evaluator == "normalized_text"]
+    assert exact.losses == 3
+
+
+def test_the_chain_gets_the_messages_without_the_system_prompt(client, model, server):
+    server.requests.clear()
+    compare = Compare(
+        chain=lambda model: PROMPT | model | StrOutputParser(), old=model("speaks"), client=client
+    )
+    compare.invoke({"model": model("speaks"), "data": chats(1, tools=False)})
+    roles = [each["role"] for each in server.requests[0]["messages"]]
+    assert roles == ["system", "user"]
+
+
+def test_a_chain_that_begins_with_the_model_gets_the_whole_request(client, model, server):
+    server.requests.clear()
+    compare = Compare(
+        chain=lambda model: model.bind(stop=["!"]) | StrOutputParser(),
+        old=model("speaks"),
+        client=client,
+        prices={"speaks": (2.0, 8.0)},
+    )
+    result = compare.invoke({"model": model("speaks_wrong"), "data": chats(5, tools=False)})
+    assert [each["role"] for each in server.requests[0]["messages"]] == ["system", "user"]
+    assert server.requests[0]["stop"] == ["!"]
+    assert result.cases[0].old[0].cost_usd == pytest.approx(5 * 10 / 1e6)
+    assert result.cases[0].new[0].cost_usd is None
+
+
+def test_chats_of_a_dataset_are_for_the_model_alone(client, model, server):
+    dataset = client.create_dataset("plain chats")
+    sent = [{"role": "user", "content": "What's 2*7?"}]
+    said = {"role": "assistant", "content": "It is 14."}
+    old_form = {"type": "human", "data": {"content": "What's 2*7?"}}
+    client.create_examples(
+        dataset_id=dataset.id,
+        examples=[
+            {"inputs": {"messages": sent}, "reference_outputs": {"message": said}},
+            {"inputs": {"input": [old_form]}, "reference_outputs": {"output": said}},
+            {"inputs": {"input": "What's 2*7?"}, "reference_outputs": {"output": "It is 14."}},
+        ],
+    )
+    result = Compare(old=model("speaks"), client=client).invoke(
+        {"model": model("speaks_wrong"), "data": "plain chats"}
+    )
+    [text] = [each for each in result.differences if each.evaluator == "normalized_text"]
+    assert (text.old, text.new) == (1.0, 0.0)
+    with pytest.raises(CompareError, match=r"inputs are question. Give Compare your chain"):
+        Compare(old=model("speaks"), client=client).invoke(
+            {"model": model("speaks"), "data": questions(client, "sums")}
+        )
+
+
+class Interrupts(BaseCallbackHandler):
+    """Interrupts the main thread at the first answer, as Ctrl-C does."""
+
+    def on_custom_event(self, name, data, **_):
+        if data["done"] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_ends_it(client, model, server):
+    server.requests.clear()
+    server.pause_s = 0.05
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=1
+    )
+    data = questions(client, "many sums", 40)
+    with pytest.raises(KeyboardInterrupt):
+        compare.invoke({"model": model("speaks"), "data": data}, {"callbacks": [Interrupts()]})
+    server.pause_s = 0.0
+    assert len(server.requests) < 5
+
+
+async def test_a_cancelled_wait_ends_it(client, model, server):
+    server.requests.clear()
+    server.pause_s = 0.05
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=1
+    )
+    given = {"model": model("speaks"), "data": questions(client, "many sums", 40)}
+    task = asyncio.create_task(compare.ainvoke(given))
+    await asyncio.to_thread(until, lambda: server.requests)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.5)
+    server.pause_s = 0.0
+    assert len(server.requests) < 5
+
+
+def test_the_old_side_can_be_a_whole_chain(client, model):
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=spoken(model("speaks")), client=client
+    )
+    result = compare.invoke({"model": model("speaks_wrong"), "data": questions(client, "sums")})
+    assert (result.old, result.differences[0].old) == ("RunnableSequence", 1.0)
+
+
+def test_no_more_at_once_than_asked(client, model, server):
+    server.most_at_once, server.pause_s = 0, 0.05
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=2
+    )
+    compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    server.pause_s = 0.0
+    assert server.most_at_once == 2
+
+
+@HOW
+async def test_the_callers_trace_stays_its_own(client, model, how, tmp_path):
+    """A traced caller: its trace holds the comparison, and not the experiments' runs."""
+    compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+    given = {"model": model("speaks"), "data": questions(client, "sums")}
+    with store_client(tmp_path / "own.db") as own:
+        with tracing_context(enabled=True, client=own, project_name="caller"):
+            result = await run(compare, given, how)
+        own.flush()
+        project = own.read_project(project_name="caller").id
+        names = [each["name"] for each in runs_of(own, project)]
+    assert names == ["Compare"]
+    runs = runs_of(client, result.new_experiment.id)
+    roots = {each["id"] for each in runs if each["parent_run_id"] is None}
+    traces = [each["trace_id"] for each in runs if each["run_type"] == "llm"]
+    assert len(traces) == len(roots) == 8
+    assert set(traces) == roots
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": None}, "Compare takes"),
+        ({"model": None, "data": [1]}, "data must be examples"),
+    ],
+)
+def test_what_is_not_a_comparison(client, model, given, told):
+    compare = Compare(old=model("right"), client=client)
+    with pytest.raises(CompareError, match=told):
+        compare.invoke(given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"chain": lambda model, tools: model}, r"give Compare tools"),
+        ({"tools": [calculator]}, "tools are for a chain of two parameters"),
+        ({"chain": lambda model, tools, more: model}, "not of 3 parameters"),
+        ({"chain": lambda model: 7}, "chain failed to build"),
+        ({"chain": lambda model: model, "evaluators": []}, "Give Compare evaluators"),
+    ],
+)
+def test_what_does_not_fit(client, model, settings, told):
+    compare = Compare(old=model("right"), client=client, **settings)
+    with pytest.raises(CompareError, match=told):
+        compare.invoke({"model": model("right"), "data": chats(2)})

@@ -1,0 +1,313 @@
+"""The gate, on the cases that were held out from a training; and cases that training saw."""
+
+import json
+import logging
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_openai import ChatOpenAI
+from langsmith import Client
+
+from langchain_finetune import (
+    Compare,
+    CompareError,
+    Convert,
+    FineTune,
+    Gate,
+    GateError,
+    GateWarning,
+    Split,
+)
+from langchain_finetune.engines.local import ensure_engine, stop_engine
+from langchain_finetune.home import HOME_VARIABLE
+from support.model_server import text
+from support.rule_server import RuleServer
+from support.servers import served
+from support.store import store_client
+
+COUNT = 120
+
+
+def asked_number(body):
+    return int(body["messages"][-1]["content"].split()[1].split("*")[0])
+
+
+def good(body):
+    return text(f"It is {7 * asked_number(body)}.")
+
+
+def bad(body):
+    return text("I don't know.") if asked_number(body) % 2 else good(body)
+
+
+@pytest.fixture(scope="module")
+def server():
+    return RuleServer(good=good, as_good=good, bad=bad)
+
+
+@pytest.fixture(scope="module")
+def model(server):
+    with served(server.app) as url:
+        yield lambda name, **settings: ChatOpenAI(
+            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
+        )
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def sessions(count=COUNT, start=0):
+    return [
+        {
+            "messages": [
+                HumanMessage(f"What's {number}*7?"),
+                AIMessage(f"It is {7 * number}."),
+            ],
+            "source": {"run_id": f"r{number}", "thread_id": f"t{number // 2}"},
+        }
+        for number in range(start, start + count)
+    ]
+
+
+def converted(**split):
+    return Convert(split=Split(**(split or {"test": 0.4}))).invoke(sessions())
+
+
+def trained_on(examples):
+    """The metadata of a model that was trained on examples; its files are in the spool."""
+    spec = FineTune(model="gpt-4.1-mini", engine="openai").spec_of(examples)
+    return {"job_id": "ftjob-1", **spec.metadata}
+
+
+def compare_with(model, client, **settings):
+    return Compare(
+        chain=lambda model: (
+            ChatPromptTemplate.from_messages([("placeholder", "{messages}")])
+            | model
+            | StrOutputParser()
+        ),
+        old=model("good"),
+        client=client,
+        **settings,
+    )
+
+
+def correct(outputs, reference_outputs):
+    return outputs["output"] == reference_outputs["content"]
+
+
+async def run(gate, model, how):
+    if how == "sync":
+        return gate.invoke(model)
+    return await gate.ainvoke(model)
+
+
+HOW = pytest.mark.parametrize("how", ["sync", "async"])
+
+
+@HOW
+async def test_a_model_that_is_as_good_passes(client, model, how, caplog):
+    examples = converted()
+    held_out = list(examples.part("test").rows())
+    tuned = model("as_good", metadata=trained_on(examples))
+    gate = Gate(
+        compare_with(model, client, evaluators=[correct]),
+        at_least={"correct": -0.1},
+        confidence=0.9,
+    )
+    with caplog.at_level(logging.INFO, "langchain_finetune"):
+        passed = await run(gate, tuned, how)
+    assert passed.model_name == "as_good"
+    assert passed.invoke("What's 3*7?").content == "It is 21."
+    told = passed.metadata["gate"]
+    assert told["verdict"] == "pass"
+    assert told["differences"][0]["cases"] == len(held_out)
+    assert passed.metadata["job_id"] == "ftjob-1"
+    assert "gate" not in tuned.metadata
+    # Numbers and names, no texts.
+    assert "What" not in json.dumps(told)
+    [line] = [each.message for each in caplog.records if each.name.endswith("gate")]
+    assert line.startswith("Gate: as_good against good: pass. correct: ")
+    project = client.read_project(project_name=told["experiment"])
+    assert project.metadata["job_id"] == "ftjob-1"
+    groups = {
+        example.metadata["group"] for example in client.list_examples(dataset_name=told["dataset"])
+    }
+    assert groups == {row.source["thread_id"] for row in held_out}
+
+
+@HOW
+async def test_a_worse_one_leaves_the_old(client, model, how):
+    tuned = model("bad", metadata=trained_on(converted()))
+    gate = Gate(compare_with(model, client, evaluators=[correct]), at_least={"correct": -0.1})
+    with pytest.warns(GateWarning, match=r"The old model stays. bad against good: fail"):
+        assert await run(gate, tuned, how) is gate.compare.old
+
+
+def test_or_it_raises(client, model):
+    tuned = model("bad", metadata=trained_on(converted()))
+    gate = Gate(compare_with(model, client), at_least={"normalized_text": -0.1}, otherwise="raise")
+    with pytest.raises(GateError, match="bad against good: fail") as raised:
+        gate.invoke(tuned)
+    result = raised.value.result
+    assert result.decision.verdict == "fail"
+    assert result.differences[0].losses > 10
+
+
+def test_too_few_cases_never_pass(client, model):
+    data = Convert().invoke(sessions(20))
+    gate = Gate(compare_with(model, client), data, otherwise="raise")
+    with pytest.raises(GateError, match=r"too_few.*About \d+ cases would show it") as raised:
+        gate.invoke(model("as_good"))
+    assert raised.value.result.decision.rules[0].cases_needed > 20
+
+
+def test_its_data_can_be_given(client, model):
+    gate = Gate(
+        compare_with(model, client),
+        data=Convert().invoke(sessions(80)),
+        at_least={"answer_agreement": -0.1},
+    )
+    assert gate.invoke(model("as_good")).metadata["gate"]["verdict"] == "pass"
+
+
+def test_a_bound_model_keeps_its_binding(client, model):
+    gate = Gate(
+        compare_with(model, client),
+        data=Convert().invoke(sessions(80)),
+        at_least={"answer_agreement": -0.1},
+    )
+    passed = gate.invoke(model("as_good").bind(stop=["!"]))
+    assert passed.kwargs == {"stop": ["!"]}
+    assert passed.bound.metadata["gate"]["verdict"] == "pass"
+
+
+def test_what_gates_can_not_do(client, model):
+    gate = Gate(compare_with(model, client))
+    with pytest.raises(CompareError, match="is not on this machine"):
+        gate.invoke(model("as_good", metadata={"training_sha256": "0" * 64}))
+    examples = Convert().invoke(sessions())
+    with pytest.raises(CompareError, match="Nothing was held out from the training of as_good"):
+        gate.invoke(model("as_good", metadata=trained_on(examples)))
+    with pytest.raises(CompareError, match="Gate takes a chat model"):
+        gate.invoke(StrOutputParser())
+
+
+def test_cases_that_training_saw_are_left_out(client, model):
+    examples = converted()
+    tuned = model("as_good", metadata=trained_on(examples))
+    training = {row.id for row in examples.part("train").rows()}
+    mixed = Convert().invoke(sessions(COUNT + 10))
+    result = compare_with(model, client).invoke({"model": tuned, "data": mixed})
+    assert len(result.refused) == len(training)
+    assert len(result.cases) == COUNT + 10 - len(training)
+    assert all("The training file contains it (line " in each.reason for each in result.refused)
+    asked = {case.inputs["messages"][0]["content"] for case in result.cases}
+    assert not asked & {f"What's {name.removeprefix('r')}*7?" for name in training}
+
+
+LONG = "Please tell me in a few words what the weather will be like in Paris tomorrow morning at "
+
+
+def test_so_are_near_ones_and_those_with_another_answer(client, model):
+    def chat(asked, said, name):
+        return {"messages": [HumanMessage(asked), AIMessage(said)], "source": {"run_id": name}}
+
+    learned = [chat(f"{LONG}{n} in district {n}", "It rains.", f"l{n}") for n in range(10)]
+    trained = Convert(duplicates="keep").invoke(learned)
+    tuned = model("as_good", metadata=trained_on(trained))
+    data = [
+        chat(f"{LONG}3 in  district 3 ", "It rains!", "near"),
+        chat(f"{LONG}3 in district 3", "It snows, and there will be a lot of wind.", "answer"),
+        *sessions(3),
+    ]
+    result = compare_with(model, client).invoke({"model": tuned, "data": Convert().invoke(data)})
+    reasons = sorted(each.reason for each in result.refused)
+    assert reasons == [
+        "The training file contains nearly the same (line 4).",
+        "The training file contains the same request (line 4).",
+    ]
+    assert len(result.cases) == 3
+
+
+def test_if_training_saw_all_there_is_nothing_to_compare(client, model, server):
+    server.requests.clear()
+    examples = Convert().invoke(sessions(20))
+    tuned = model("as_good", metadata=trained_on(examples))
+    with pytest.raises(CompareError, match=r"All 20 cases are in the training file of as_good"):
+        compare_with(model, client).invoke({"model": tuned, "data": examples})
+    assert server.requests == []
+
+
+def test_datasets_of_chats_are_checked_too(client, model):
+    examples = Convert().invoke(sessions(20))
+    tuned = model("as_good", metadata=trained_on(examples))
+    dataset = client.create_dataset("chats")
+    chats = [
+        {
+            "inputs": {"messages": [{"role": "user", "content": f"What's {number}*7?"}]},
+            "reference_outputs": {
+                "message": {"role": "assistant", "content": f"It is {7 * number}."}
+            },
+        }
+        for number in range(15, 25)
+    ]
+    other = [{"inputs": {"messages": "What's 3*7?"}, "reference_outputs": {"answer": "21"}}]
+    client.create_examples(dataset_id=dataset.id, examples=[*chats, *other])
+    compare = Compare(
+        chain=lambda model: (lambda inputs: inputs["messages"]) | model,
+        old=model("good"),
+        client=client,
+    )
+    result = compare.invoke({"model": tuned, "data": "chats"})
+    assert (len(result.refused), len(result.cases)) == (5, 6)
+    assert "1 cases are no chats: whether training saw them is unchecked." in result.notes
+
+
+def test_what_is_unknown_is_said(client, model):
+    data = Convert().invoke(sessions(3))
+    compare = compare_with(model, client)
+    result = compare.invoke({"model": model("as_good"), "data": data})
+    assert any("The training file of as_good is not known" in note for note in result.notes)
+    elsewhere = model("as_good", metadata={"training_sha256": "0" * 64})
+    result = compare.invoke({"model": elsewhere, "data": data})
+    assert any("is not on this machine" in note for note in result.notes)
+
+
+@HOW
+async def test_without_a_key_the_engine_keeps_the_experiments(model, how, monkeypatch, home):
+    for name in ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    compare = compare_with(model, None)
+    given = {"model": model("bad"), "data": Convert().invoke(sessions(4))}
+    try:
+        result = compare.invoke(given) if how == "sync" else await compare.ainvoke(given)
+        engine = ensure_engine(home)
+        assert result.url == f"{engine.url}/ui/comparisons/{result.id}"
+        client = Client(api_url=engine.url, api_key=engine.api_key.get_secret_value())
+        project = client.read_project(project_id=result.new_experiment.id)
+        assert project.metadata["model"] == "bad"
+        client.cleanup()
+    finally:
+        stop_engine(home, timeout_s=60)
+
+
+def test_with_a_key_it_is_langsmith(client, model, monkeypatch, home):
+    monkeypatch.setenv("LANGSMITH_API_KEY", "any")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
+    result = compare_with(model, None).invoke(
+        {"model": model("as_good"), "data": Convert().invoke(sessions(4))}
+    )
+    assert client.read_project(project_id=result.new_experiment.id).metadata["model"] == "as_good"
+    assert not home.exists()
