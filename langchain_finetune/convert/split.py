@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Self, get_args
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row
 from langchain_finetune.errors import ConvertError, raised_by
 
@@ -22,7 +23,7 @@ _IDS: dict[str, tuple[str, ...]] = {
 """Ids in a chat's source that name its group; the first one present counts."""
 
 
-class Split(BaseModel):
+class Split(CheckedArguments):
     """Hold out some conversations from training, for validation and testing.
 
     Whole groups go into one part, so that no conversation is both trained on and tested with. The
@@ -30,6 +31,10 @@ class Split(BaseModel):
     or reordered, and a chat of the test part stays there when the validation share changes. Only
     identical chats in groups of several parts form a group of their own; see
     `uncontaminated_rows`.
+
+    How many cases the test part gives, and what so many can show, is in the report
+    (`ConversionReport.evaluation`). To compare two models takes about 100 cases for a gain, and 300
+    to show that nothing is lost.
 
     Args:
         validation: Expected share of the groups for validation, 0 to less than 1. These examples
@@ -86,7 +91,7 @@ def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[
         if group is None:
             outcome.counts["split_by_request"] += 1
             group = _request(row.example)
-        row.part = split.part_of(group)
+        row.group, row.part = group, split.part_of(group)
         yield row
 
 
