@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
@@ -79,13 +78,14 @@ def record(
     sources: list[Any] = list(file or ())
     if project and not (out / MANIFEST).exists():
         sources.insert(0, recent_runs(model, project, days=days, limit=limit))
-    with _shown(quiet=as_json) as (show, console):
+    with _shown(quiet=as_json) as show:
 
         def confirm(estimate: RecordingEstimate) -> bool:
-            console.print(str(estimate), markup=False, highlight=False, soft_wrap=True)
-            if estimate.unknown:
+            if not as_json:
+                print_line(str(estimate), err=True)
+            if estimate.unknown and not as_json:
                 told = f"{estimate.unknown} answers may have been paid for and were not received."
-                console.print(told, highlight=False)
+                print_line(told, err=True)
             return yes or typer.confirm("Ask for these answers?", err=True)
 
         made = record_answers(
@@ -114,16 +114,15 @@ def record(
 
 
 @contextmanager
-def _shown(*, quiet: bool) -> Iterator[tuple[Callable[[MigrationProgress], None], Console]]:
-    """Yield a function that shows progress as a bar on standard error, and the console."""
-    console = Console(stderr=True, quiet=quiet)
+def _shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
+    """Yield a function that shows progress as a bar on standard error."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console, transient=True)
+    progress = Progress(*columns, console=console(err=True, quiet=quiet), transient=True)
     bar = None
 
     def show(news: MigrationProgress) -> None:
@@ -134,7 +133,7 @@ def _shown(*, quiet: bool) -> Iterator[tuple[Callable[[MigrationProgress], None]
         progress.update(bar, description=news.message, completed=news.done)
 
     try:
-        yield show, console
+        yield show
     finally:
         progress.stop()
 
@@ -143,7 +142,7 @@ def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     cost = "" if found.usd is None else f" for ${found.usd:.2f}"
-    typer.echo(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
+    print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
-        typer.echo(f"  {count} refused: {code}")
-    typer.echo(f"The training lines are in {made.folder / RECORDING}.")
+        print_line(f"  {count} refused: {code}")
+    print_line(f"The training lines are in {made.folder / RECORDING}.")
