@@ -82,15 +82,23 @@ if TYPE_CHECKING:
         RescuedModel,
         RescueManifest,
     )
+    from langchain_finetune.migration.estimate import RecordingEstimate
     from langchain_finetune.migration.inventory import Inventory
+    from langchain_finetune.migration.journal import AnswerUsage, RecordedAnswer
     from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.prices import InferencePrice
     from langchain_finetune.migration.progress import MigrationProgress
+    from langchain_finetune.migration.prompts import RecordedPrompt
+    from langchain_finetune.migration.record import arecord, record
+    from langchain_finetune.migration.recording import ModelRecording, RecordingManifest
     from langchain_finetune.migration.rescue import arescue, rescue
+    from langchain_finetune.migration.sources import recent_runs
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.rollout.chat_model import RolloutChatModel
     from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 __all__ = [
+    "AnswerUsage",
     "AzureDeployment",
     "BaseModelError",
     "BudgetError",
@@ -116,6 +124,7 @@ __all__ = [
     "GateError",
     "GateWarning",
     "Hyperparameters",
+    "InferencePrice",
     "Inventory",
     "Job",
     "JobCancelledError",
@@ -137,9 +146,14 @@ __all__ = [
     "MigrationProgress",
     "MissingItem",
     "ModelCalls",
+    "ModelRecording",
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "RecordedAnswer",
+    "RecordedPrompt",
+    "RecordingEstimate",
+    "RecordingManifest",
     "RescueManifest",
     "RescuedFile",
     "RescuedModel",
@@ -157,6 +171,7 @@ __all__ = [
     "TunedModel",
     "WrittenFile",
     "answer_agreement",
+    "arecord",
     "arescue",
     "arguments_match",
     "check_file",
@@ -166,6 +181,8 @@ __all__ = [
     "map_ai_messages",
     "merge_chat_runs",
     "normalized_text",
+    "recent_runs",
+    "record",
     "refusal_match",
     "rescue",
     "tensorboard_log",
@@ -215,8 +232,15 @@ _EXPORTS = {
     "migration.archive": "MissingItem RescueManifest RescuedFile RescuedModel",
     "migration.inventory": "Inventory",
     "migration.listing": "ModelCalls TunedModel",
+    "migration.estimate": "RecordingEstimate",
+    "migration.journal": "AnswerUsage RecordedAnswer",
+    "migration.prices": "InferencePrice",
     "migration.progress": "MigrationProgress",
+    "migration.prompts": "RecordedPrompt",
+    "migration.record": "arecord record",
+    "migration.recording": "ModelRecording RecordingManifest",
     "migration.rescue": "arescue rescue",
+    "migration.sources": "recent_runs",
     "recorder": "RunRecorder",
     "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",

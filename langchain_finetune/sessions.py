@@ -33,6 +33,9 @@ class FineTuningSession(ChatSession, total=False):
     """As the request set it; missing if it did not."""
     response_format: dict[str, Any]
     """The response format that the request set."""
+    sampling: Mapping[str, Any]
+    """Other settings of the request, such as `temperature`, by the names of OpenAI's chat API.
+    Training files have no fields for them; `record` sends them again."""
     rejected: Mapping[str, Any]
     """A worse answer to the same input, in wire form: the one that a correction or a reference
     replaced."""

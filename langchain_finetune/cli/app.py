@@ -13,6 +13,7 @@ from langchain_finetune.cli import (
     export,
     jobs,
     migration,
+    record,
     rollout,
     train,
 )
@@ -31,6 +32,7 @@ app.command()(compare.compare)
 app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
 app.command()(migration.inventory)
 app.command()(migration.rescue)
+app.command()(record.record)
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)

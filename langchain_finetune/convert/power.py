@@ -122,9 +122,9 @@ class EvaluationPower(BaseModel):
         )
         swap = f"that a swap loses at most {100 * MARGIN:.0f} points"
         if self.loss is not None and self.loss <= MARGIN:
-            return f"{self.cases:,} cases{where}: {gain}, and {swap}"
+            return f"{self.cases:,} cases{where}, {gain}, and {swap}"
         needed = f"about {self.cases_for_swap:,} cases"
-        return f"{self.cases:,} cases{where}: {gain}; to show {swap} takes {needed}"
+        return f"{self.cases:,} cases{where}, {gain}; to show {swap} takes {needed}"
 
 
 def power_of(cases: int, groups: int | None = None) -> EvaluationPower:

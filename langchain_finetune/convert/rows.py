@@ -38,6 +38,7 @@ class Row:
     Attributes:
         key: Equal for exact duplicates, once computed; see `row_key`.
         part: Train, validation or test.
+        group: Name of the group that a split keeps together, such as its thread.
         tokens: Number of tokens, once counted.
         target_tokens: Number of tokens that are trained on.
         response_format: The response format of the request; a training file has no field for it.
@@ -51,6 +52,7 @@ class Row:
         "_example",
         "_line",
         "fit_for",
+        "group",
         "id",
         "key",
         "number",
@@ -79,6 +81,7 @@ class Row:
         self.number = number
         self.key: bytes | None = None
         self.part: Part = "train"
+        self.group: str | None = None
         self.tokens: int | None = None
         self.target_tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
@@ -102,7 +105,7 @@ class Row:
     def changed(self, example: Example) -> "Row":
         """Return the row with another example; its tokens must be counted again."""
         row = Row(self.id, self.source, example=example, number=self.number)
-        row.part = self.part
+        row.part, row.group = self.part, self.group
         row.response_format = self.response_format
         return row
 

@@ -31,6 +31,10 @@ class Split(BaseModel):
     identical chats in groups of several parts form a group of their own; see
     `uncontaminated_rows`.
 
+    How many cases the test part gives, and what so many can show, is in the report
+    (`ConversionReport.evaluation`). To compare two models takes about 100 cases for a gain, and 300
+    to show that nothing is lost.
+
     Args:
         validation: Expected share of the groups for validation, 0 to less than 1. These examples
             are uploaded next to the training file.
@@ -86,7 +90,7 @@ def split_rows(rows: Iterator[Row], split: Split, outcome: Outcome) -> Iterator[
         if group is None:
             outcome.counts["split_by_request"] += 1
             group = _request(row.example)
-        row.part = split.part_of(group)
+        row.group, row.part = group, split.part_of(group)
         yield row
 
 

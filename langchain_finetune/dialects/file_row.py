@@ -3,7 +3,8 @@
 Sources: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
 `feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
 OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
-lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`).
+lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`),
+and of stored chat completions (the object, and the list of its messages).
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from langchain_finetune.content import mapping
+from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.completions import read_chats
 from langchain_finetune.dialects.messages import ReasoningPolicy
@@ -23,7 +24,30 @@ _FORMS = ({"messages"}, {"input", "preferred_output"}, {"prompt", "completion"})
 
 def is_training_line(row: Mapping[str, Any]) -> bool:
     """Return whether a row is a line of a training file instead of a run."""
-    return "inputs" not in row and any(row.keys() >= form for form in _FORMS)
+    if "inputs" in row or is_stored_completion(row):
+        return False
+    return any(row.keys() >= form for form in _FORMS)
+
+
+def is_stored_completion(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is a chat completion that OpenAI stored, with its messages."""
+    return isinstance(row.get("completion"), Mapping) and "messages" in row
+
+
+def _run_of_completion(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run of `{"completion": ..., "messages": [...]}`, as OpenAI's API gives them."""
+    completion = row["completion"]
+    messages = [
+        {**message, "content": message.get("content_parts") or message.get("content")}
+        for message in map(mapping, entries(row["messages"]))
+    ]
+    return {
+        "id": completion.get("id"),
+        "run_type": "llm",
+        "inputs": {**completion, "messages": messages},
+        "outputs": {"choices": completion.get("choices")},
+        "extra": {},
+    }
 
 
 def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -39,6 +63,8 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         >>> run_of_row({"run_id": "r-1", "inputs": '{"messages": []}', "outputs": None}, "a:1")
         {'id': 'r-1', 'run_id': 'r-1', 'inputs': {'messages': []}, 'outputs': None}
     """
+    if is_stored_completion(row):
+        return _run_of_completion(row)
     if "inputs" not in row:
         if "attributes" in row:
             return dict(row)  # A span of OpenTelemetry, with ids of its own.

@@ -4,6 +4,7 @@ Sources: the API references of OpenAI (chat, Responses), Anthropic and Amazon Be
 `langchain_core.utils.function_calling`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,15 @@ from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.sessions import FineTuningSession
 
 _CLASS = re.compile(r"<class '(?:.*\.)?(\w+)'>")
+_SAMPLING: dict[str, Any] = {
+    **dict.fromkeys(("temperature", "top_p", "presence_penalty", "frequency_penalty"), int | float),
+    **dict.fromkeys(("max_output_tokens", "max_completion_tokens", "max_tokens"), int),
+    "logit_bias": Mapping,
+    "reasoning_effort": str,
+    "stop": str | list,
+    "verbosity": str,
+}
+_RENAMED = {"max_output_tokens": "max_completion_tokens"}
 _NESTED = ("properties", "enum", "const", "$ref", "$defs", "allOf", "oneOf")
 
 
@@ -93,7 +103,7 @@ def _is_nested(schema: Any) -> bool:
 def add_settings(
     session: FineTuningSession, params: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
 ) -> None:
-    """Add a request's `SETTINGS` to a session, from the fields of any provider's request.
+    """Add a request's `SETTINGS` and `sampling` to a session, from any provider's request.
 
     `recorded` is `ls_structured_output_format` of LangChain's tracer.
 
@@ -115,6 +125,43 @@ def add_settings(
     form = _response_format(params, recorded or {})
     if form is not None:
         session["response_format"] = form
+    if sampling := read_sampling(params):
+        session["sampling"] = sampling
+
+
+def read_sampling(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a request that change how it is answered, in the chat API's names.
+
+    Names are those of OpenAI's chat and Responses APIs; values of another type are left out.
+
+    Example:
+        >>> read_sampling({"temperature": 0.2, "max_output_tokens": 50, "top_p": None, "n": 3})
+        {'temperature': 0.2, 'max_completion_tokens': 50}
+    """
+    found = {
+        _RENAMED.get(name, name): params[name]
+        for name, types in _SAMPLING.items()
+        if isinstance(params.get(name), types) and _is_plain(params[name])
+    }
+    choice = params.get("tool_choice")
+    if choice in ("auto", "none", "required"):
+        found["tool_choice"] = choice
+    chosen = mapping(choice)
+    name = mapping(chosen.get("function") or chosen).get("name")
+    if chosen.get("type") == "function" and isinstance(name, str):
+        found["tool_choice"] = {"type": "function", "function": {"name": name}}
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a finite number, text, or a list or dict of these."""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) for name in value) and _is_plain(list(value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def read_tool(tool: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ The bound of a mean difference is a *paired bootstrap by group with the worst ca
 - One group is added in which each case has the worst possible difference. Without it, any bootstrap
   of few or equal differences is far too sure: of 12 cases that do not differ it learns that no case
   ever does. The bound is Gaffke's ("Three test statistics for a nonparametric one-sided hypothesis
-  on the mean of a nonnegative variable", Mathematical Methods of Statistics 14, 2005); see also
+  on the mean of a nonnegative variable", Mathematical Methods of Statistics 14, 2005). That it
+  holds for all bounded scores and numbers of cases is a conjecture, proven in special cases: see
   Learned-Miller and Thomas, "A new confidence interval for the mean of a bounded random variable"
-  (arXiv:1905.06208, 2019), who found no distribution of bounded scores for which it is too sure.
+  (arXiv:1905.06208, 2019).
 
 So this one bound includes the exact tests that are usual. For pass or fail of independent cases it
 is above 0 if and only if McNemar's exact one-sided test rejects. If the differences have two values
@@ -41,6 +42,9 @@ _ERROR = 1e-8
 
 _NEGLIGIBLE = 1e-14
 """Part of the integrand's highest value, and of the highest weight, that is left out."""
+
+_UNSEEN = 0.05
+"""Probability of the greatest loss that remains unseen, for the size of the added group."""
 
 _PRECISION = 1e-7
 """Of a bound, as a share of the greatest difference."""
@@ -142,11 +146,24 @@ class PairedSample:
 
     @cached_property
     def group(self) -> float:
-        """Mean number of cases in the group of a case, which is the size of the added group.
+        """Number of cases in the added group; that of each group if all have the same.
 
-        `cases / group` is Kish's effective number of groups ("Survey Sampling", 1965).
+        If no case differs, the bound is then the greatest loss that groups of these sizes hide: of
+        all ways in which whole groups are lost with probabilities of their own, but none of them
+        was, that which loses most cases. Mostly the largest groups are lost, since a model that
+        fails in long conversations only is not rare.
         """
-        return sum(cases**2 for _, cases in self.totals) / self.cases
+        sizes = sorted((cases for _, cases in self.totals), reverse=True)
+        logs = log(_UNSEEN)
+        for count, size in enumerate(sizes, 1):
+            # Lost with the probability 1 - level / size each, which maximises the mean loss; all
+            # of them are spared with the probability _UNSEEN.
+            logs += log(size)
+            level = exp(logs / count)
+            if count == len(sizes) or level >= sizes[count]:
+                break
+        hidden = (sum(sizes[:count]) - count * level) / self.cases
+        return self.cases * log(1 - hidden) / log(_UNSEEN)
 
     def variance(self, mean: float | None = None) -> float:
         """Return the variance of a case's difference, about its mean or another.

@@ -40,7 +40,8 @@ class RunFileChatLoader(SessionLoader):
     - JSON Lines, one run per line, as written by `RunRecorder`, the `langsmith` CLI or your own
       script; and JSON: one run, a list, or `{"runs": [...]}`;
     - Parquet, as written by LangSmith's bulk export (needs the extra `files`);
-    - JSON Lines of OpenAI's training formats: supervised, preference, prompt and completion.
+    - JSON Lines of OpenAI's training formats: supervised, preference, prompt and completion;
+    - JSON Lines of stored chat completions, as `rescue` writes them.
 
     JSON may be compressed with gzip or zstd (the latter needs the extra `files`). JSON Lines and
     Parquet are streamed, so memory stays flat; JSON documents are read completely.

@@ -125,7 +125,7 @@ def test_a_script_of_the_openai_sdk_goes_on_working(names, engine, monkeypatch, 
     assert capsys.readouterr().out == "cancelled\n"
 
 
-def test_models_are_listed_and_rescued(names, monkeypatch, capsys):
+def test_models_are_listed_rescued_and_recorded(names, monkeypatch, capsys):
     account = OpenAIAccount(models=2)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with openai_account(account) as url:
@@ -134,6 +134,9 @@ def test_models_are_listed_and_rescued(names, monkeypatch, capsys):
         assert "2 models are in rescued" in run_sh("rescue_command")
         assert len(run("inventory")["inventory"].models) == 6
         assert set(run("rescue")["found"].models) == set(account.names)
+        assert "The training lines are in recorded" in run_sh("record_command")
+        assert run("record_answers")["recording"].complete
+        assert all(body["model"] == account.names[-1] for body in account.paid)
 
 
 @pytest.mark.train

@@ -93,6 +93,7 @@ class OpenAIAccount:
         jobs: Jobs by id, newest first; those of the fine-tuned models and some that failed.
         gone: Ids of files that were deleted.
         contents: Bytes by file id, or a function that yields them in parts.
+        refuse: Function that returns the refusal of a request for an answer, or None.
         completions: Stored chat completions by id, and their messages in `prompts`.
     """
 
@@ -105,6 +106,7 @@ class OpenAIAccount:
         self.models, self.jobs, self.events, self.checkpoints = {}, {}, {}, {}
         self.files, self.contents, self.gone = {}, {}, set()
         self.completions, self.prompts = {}, {}
+        self.refuse = lambda _body: None
         for base, shutdown in BASES.items():
             self._add_model(base, 1_700_000_000, shutdown, owner="system")
         for number in range(models):
@@ -147,7 +149,7 @@ class OpenAIAccount:
         del self.files[file_id]
         self.gone.add(file_id)
 
-    def store(self, model, prompt, answer, created, tools=None):
+    def store(self, model, prompt, answer, created, tools=None, metadata=None):
         """Store a chat completion, as a request with `store=true` does."""
         completion_id = f"chatcmpl-{len(self.completions):05}"
         self.completions[completion_id] = {
@@ -158,7 +160,7 @@ class OpenAIAccount:
             "tools": tools,
             "tool_choice": None,
             "response_format": None,
-            "metadata": {"shop": "tea"},
+            "metadata": metadata or {"shop": "tea"},
             "input_user": None,
         }
         self.prompts[completion_id] = [
@@ -373,6 +375,10 @@ class OpenAIAccount:
         found = list(self.completions.values())
         if "model" in asked:
             found = [each for each in found if each["model"] == asked["model"]]
+        for key, value in asked.items():
+            if key.startswith("metadata["):
+                name = key[len("metadata[") : -1]
+                found = [each for each in found if each["metadata"].get(name) == value]
         return self._page(found[::-1] if asked.get("order") == "desc" else found, request)
 
     def _messages(self, completion: str, request: Request):
@@ -384,12 +390,15 @@ class OpenAIAccount:
         body = await request.json()
         if body["model"] not in self.models:
             return self._model(body["model"])
+        if refused := self.refuse(body):
+            return refused
         asked_before = self.paid.count(body)
         self.paid.append(body)
         answers = [answer_to(body, asked_before, choice) for choice in range(body.get("n") or 1)]
         if body.get("store"):
             tools = body.get("tools")
-            self.store(body["model"], body["messages"], answers[0], int(time.time()), tools)
+            noted = body.get("metadata")
+            self.store(body["model"], body["messages"], answers[0], int(time.time()), tools, noted)
         completion_id = f"chatcmpl-paid-{len(self.paid)}"
         return completion(completion_id, body["model"], answers, body["messages"], int(time.time()))
 

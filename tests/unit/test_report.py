@@ -11,6 +11,7 @@ from rich.console import Console
 
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
 from langchain_finetune.checks import Findings
+from langchain_finetune.convert.power import power_of
 from langchain_finetune.convert.report.conversion_report import make_report
 from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
@@ -45,6 +46,35 @@ def test_it_agrees_with_the_examples(report):
     assert report.messages.total == sum(lengths)
     assert report.messages.median == lengths[-(-len(lengths) // 2) - 1]
     assert sum(bar.count for bar in report.tokens.histogram) == len(examples)
+
+
+def test_it_says_what_the_test_part_can_show(report):
+    threads = {row.group for row in EXAMPLES.part("test").rows()}
+    assert None not in threads
+    assert report.evaluation.cases == report.parts["test"]
+    assert report.evaluation.groups == len(threads)
+    assert report.evaluation == power_of(report.parts["test"], len(threads))
+    said = f"The test part has {report.evaluation}."
+    assert said in report.to_html()
+    assert said in " ".join(rendered(report, 400).split())
+
+
+def test_turns_of_a_thread_are_one_conversation():
+    split = Split(test=0.5)
+    sessions = [
+        {**chat, "source": {"thread_id": f"t-{n // 10}"}} for n, chat in enumerate(chats(200))
+    ]
+    found = Convert(split=split).invoke(sessions).report()
+    threads = [f"t-{n}" for n in range(20) if split.part_of(f"thread_id:t-{n}") == "test"]
+    assert found.evaluation.groups == len(threads)
+    assert found.evaluation.cases > 5 * len(threads)
+    assert found.evaluation.gain == power_of(len(threads)).gain
+
+
+def test_without_a_test_part_it_says_nothing():
+    report = Convert().invoke(chats(20)).report()
+    assert report.evaluation is None
+    assert "test part" not in rendered(report) + report.to_html()
 
 
 def test_it_is_json_and_back(report):

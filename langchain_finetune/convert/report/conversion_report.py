@@ -9,9 +9,10 @@ from rich.console import Group
 from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Prices, estimate, known_targets
 from langchain_finetune.convert.jsonl import JsonlWriter
+from langchain_finetune.convert.power import power_of
 from langchain_finetune.convert.report.figures import FindingCounts, ReportFigures, ToolUse
 from langchain_finetune.convert.report.html import page, sections
-from langchain_finetune.convert.report.statistics import Tally
+from langchain_finetune.convert.report.statistics import MAX_GROUPS, Tally
 from langchain_finetune.convert.report.terminal import tables
 from langchain_finetune.convert.rows import Target
 
@@ -56,6 +57,7 @@ def make_report(
     prices: Prices | None = None,
 ) -> ConversionReport:
     """Return the report of a pass over the rows; for the counts, see `ReportFigures`."""
+    held_out, groups = tally.parts["test"], len(tally.test_groups)
     names = Counter(dict.fromkeys(tally.offered, 0))
     names.update(tally.called)
     return ConversionReport(
@@ -64,6 +66,7 @@ def make_report(
         sessions=sessions,
         kept=tally.examples,
         parts={part: tally.parts[part] for part in ("train", "validation", "test")},
+        evaluation=power_of(held_out, _known(groups)) if held_out else None,
         skipped=_by_count(skipped),
         notes=dict(sorted(notes.items())),
         tokens=tally.tokens.distribution(),
@@ -98,6 +101,10 @@ def make_report(
         ],
         outliers=tally.outliers(),
     )
+
+
+def _known(groups: int) -> int | None:
+    return groups if 0 < groups < MAX_GROUPS else None
 
 
 def _by_count(counts: Counter[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.convert.estimate import Estimate
+from langchain_finetune.convert.power import EvaluationPower
 from langchain_finetune.convert.report.distribution import Distribution
 from langchain_finetune.convert.report.outliers import Outlier
 
@@ -42,6 +43,7 @@ class ReportFigures(BaseModel):
         sessions: Number of chats in the input, including those that the loader skipped.
         kept: Number of examples.
         parts: Number of examples by part: train, validation and test.
+        evaluation: What the test part can show in a comparison; None without such a part.
         skipped: Number of chats without an example by reason, most frequent first.
         notes: Other counts by code; see `Examples.notes`.
         tokens: Tokens per example.
@@ -68,6 +70,7 @@ class ReportFigures(BaseModel):
     sessions: int
     kept: int
     parts: dict[str, int]
+    evaluation: EvaluationPower | None = None
     skipped: dict[str, int]
     notes: dict[str, int]
     tokens: Distribution

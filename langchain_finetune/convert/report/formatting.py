@@ -42,6 +42,11 @@ def noted(report: ReportFigures) -> list[tuple[str, int]]:
     return rows + [(f"warning: {words(code)}", count) for code, count in found]
 
 
+def shown_by_test(report: ReportFigures) -> list[str]:
+    """Return a sentence about what the test part can show, if there is one."""
+    return [f"The test part has {report.evaluation}."] if report.evaluation else []
+
+
 def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:
     """Return explanations of the figures."""
     notes = []

@@ -11,6 +11,7 @@ from langchain_finetune.convert.report.formatting import (
     footnotes,
     money,
     noted,
+    shown_by_test,
     words,
 )
 from langchain_finetune.convert.report.outliers import Outlier
@@ -167,7 +168,8 @@ def _outcome(report: ReportFigures) -> str:
         rows_of_notes = [[escape(what), f"{count:,}"] for what, count in notes]
         noted_table = "<h3>Notes</h3>" + table(["what", "count"], rows_of_notes)
     counted = table(["", "chats", "share"], rows)
-    return section("Outcome of the chats", f"{plot}<div>{counted}</div>{noted_table}")
+    can_show = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown_by_test(report))
+    return section("Outcome of the chats", f"{plot}<div>{counted}</div>{can_show}{noted_table}")
 
 
 def _lengths(report: ReportFigures) -> str:

@@ -63,6 +63,9 @@ def _script(letter: str) -> str | None:
 MAX_NAMES = 1000
 """Most tools that are counted by name."""
 
+MAX_GROUPS = 10_000
+"""Most groups of the test part that are counted; no more are ever needed."""
+
 OTHER_TOOLS = "(other tools)"
 
 _EXCERPT = 600
@@ -76,6 +79,7 @@ class Tally:
         text: Keep the beginnings of the outliers' texts.
 
     Attributes:
+        test_groups: Hashes of the groups in the test part, up to `MAX_GROUPS`.
         counted: Number of examples whose tokens were counted, not estimated.
         target_tokens: Number of counted tokens that are trained on.
         targets: Number of assistant messages that are trained on.
@@ -92,6 +96,7 @@ class Tally:
         self._outliers = OutlierFinder()
         self.parts: Counter[str] = Counter()
         self.part_tokens: Counter[str] = Counter()
+        self.test_groups: set[int] = set()
         self.counted = 0
         self.target_tokens = 0
         self.tokens = DistributionCount()
@@ -122,6 +127,8 @@ class Tally:
         number = self.examples
         self.parts[row.part] += 1
         self.part_tokens[row.part] += tokens
+        if row.part == "test" and row.group is not None and len(self.test_groups) < MAX_GROUPS:
+            self.test_groups.add(hash(row.group))
         self.counted += row.tokens is not None
         self.target_tokens += row.target_tokens or 0
         self.tokens.add(tokens)

@@ -1,0 +1,265 @@
+"""The flow of a worker that asks for answers, each once.
+
+What is about to be asked is in the journal before the request is sent, and the outcome before the
+next one. Where an outcome is not known (the process died, the connection broke, the server failed)
+the answer is looked up among the chat completions that the server stored, by the id that the
+request carried as metadata. Only if it is not there after `settle_s` seconds is it asked for again.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from openai import APIStatusError, OpenAIError
+
+from langchain_finetune.content import mapping
+from langchain_finetune.engines.flow import Call, Do, Flow, Sleep, Tell
+from langchain_finetune.engines.jobs import EngineSilent
+from langchain_finetune.engines.openai_errors import checked, explained, failure_of
+from langchain_finetune.errors import EngineError
+from langchain_finetune.migration.asking import METADATA, AnswerTask, Asking, request_body
+
+_LOOKUP_TIMEOUT_S = 60.0
+_BUSY_ATTEMPTS = 30
+"""Most refusals with 429 of one request in a row; with the server's own pauses, many minutes."""
+
+_NOT_LISTED = frozenset({400, 403, 404, 405, 422, 501})
+_OURS = frozenset({"store", "metadata"})
+_GATEWAY = frozenset({408, 409, 502, 504, 524})
+"""Statuses with which a proxy says that it has no answer from the server, which may have one."""
+
+
+def can_store(asking: Asking) -> Flow[None]:
+    """Find out whether the server finds stored completions by metadata, which costs nothing.
+
+    Raises:
+        EngineError: It can't be reached, or does not accept the key.
+    """
+    try:
+        if (yield from _listed(asking, f"{asking.recording_id}.none")):
+            asking.no_store()  # It ignores the condition.
+    except EngineError as error:
+        if isinstance(error.__cause__, APIStatusError) and (
+            error.__cause__.status_code in _NOT_LISTED
+        ):
+            asking.no_store()
+            return
+        raise
+
+
+def work(asking: Asking) -> Flow[None]:
+    """Ask for one answer after the other, until none is left or something stops all workers.
+
+    Raises:
+        FineTuningError: Nothing more can be asked for.
+    """
+    while (task := (yield Do(asking.next))) is not None:
+        if isinstance(task, float):
+            yield Sleep(task)
+            continue
+        yield from _answer(asking, task)
+        yield Tell(asking.progress())
+
+
+def _answer(asking: Asking, task: AnswerTask) -> Flow[None]:
+    """Ask for one answer until its outcome is known."""
+    course = _Course(asking, task, asking.journal.open.get(task.key), asking.done)
+    while not asking.stopped:
+        if course.asked_at is not None and (yield from course.look_up()):
+            return
+        if course.exhausted:
+            reason = f"No answer after {course.attempts} attempts."
+            yield Do(partial(asking.failed, task, "no_answer", reason, may_pass=True))
+            return
+        if (pause := asking.wait_s(task)) > 0:
+            yield Sleep(pause)
+            continue
+        yield Do(partial(asking.asked, task))
+        try:
+            yield from _ask_once(asking, task)
+        except EngineError as error:
+            if (yield from course.refused(error)):
+                return
+        else:
+            return
+
+
+@dataclass
+class _Course:
+    """How it went so far with one answer.
+
+    Attributes:
+        asked_at: When it was asked for, if the outcome of that is not known.
+        done_before: How many answers were settled when this one's turn came.
+        attempts: Requests that failed in a way that may pass.
+        busy: Refusals because of the rate limit.
+        exhausted: It is not asked for again.
+    """
+
+    asking: Asking
+    task: AnswerTask
+    asked_at: float | None
+    done_before: int
+    attempts: int = 0
+    busy: int = 0
+    exhausted: bool = False
+
+    def look_up(self) -> Flow[bool]:
+        """Find out what came of a request; return whether that settles the task."""
+        asking, task = self.asking, self.task
+        assert self.asked_at is not None
+        found = yield from _look_up(asking, task, self.asked_at)
+        if found is not None:
+            yield Do(partial(asking.answered, task, found, None))
+            return True
+        if not asking.stores and not asking.costs_nothing:
+            yield Do(partial(asking.unknown, task))
+            return True
+        yield Do(partial(asking.free, task))
+        self.asked_at = None
+        return False
+
+    def refused(self, error: EngineError) -> Flow[bool]:
+        """Wait after a request without an answer; return whether the task is settled.
+
+        Raises:
+            EngineError: The server does not answer any request, or refuses all.
+        """
+        asking, failure = self.asking, error.failure
+        cause = error.__cause__
+        status = cause.status_code if isinstance(cause, APIStatusError) else None
+        if isinstance(cause, APIStatusError):
+            asking.told(cause.response.headers)
+        if failure.outcome_unknown and (asking.stores or status is None or status in _GATEWAY):
+            self.asked_at = time.time()
+        else:
+            yield Do(partial(asking.free, self.task))
+        if not failure.may_pass:
+            return (yield from _settled(asking, self.task, error, status))
+        if status == 429:  # noqa: PLR2004 - too many requests
+            self.busy += 1
+            if self.busy >= _BUSY_ATTEMPTS:
+                raise error
+            asking.pause(failure.hint_s or min(2.0**self.busy * asking.retry.first_s, 60.0))
+            return False
+        self.attempts += 1
+        wait = asking.retry.pause_after(self.attempts, failure)
+        # Without any other answer in the meantime it is the server, not the prompt.
+        if wait is None and asking.done == self.done_before:
+            raise error
+        self.exhausted = wait is None
+        yield Tell(EngineSilent())
+        yield Sleep(wait or 0.0)
+        return False
+
+
+def _ask_once(asking: Asking, task: AnswerTask) -> Flow[None]:
+    """Send a request and write its answer down.
+
+    Raises:
+        EngineError: There is no answer; its cause is the SDK's error.
+    """
+    mark = _mark(asking, task) if asking.stores else None
+    body = request_body(asking.model, task.prompt, task.number, mark)
+    messages = body.pop("messages")
+    model = body.pop("model")
+
+    def request(client: Any) -> Any:
+        # As extra fields: the SDK's types know not each of them.
+        return client.chat.completions.with_raw_response.create(
+            messages=messages, model=model, extra_body=body, timeout=asking.timeout_s
+        )
+
+    begun = time.monotonic()
+    try:
+        answer = yield Call(request, (OpenAIError,))
+        checked(answer, ("choices",), asking.base_url)
+    except OpenAIError as error:
+        raise explained(error, asking.base_url, asking.key_variable) from error
+    seconds = round(time.monotonic() - begun, 3)
+    asking.told(answer.headers)
+    yield Do(partial(asking.answered, task, answer.http_response.json(), seconds))
+
+
+def _settled(
+    asking: Asking, task: AnswerTask, error: EngineError, status: int | None
+) -> Flow[bool]:
+    """Return whether a refusal settles the task; False if it shall be asked for again.
+
+    Raises:
+        EngineError: The refusal holds for each prompt.
+    """
+    cause = error.__cause__
+    if error.failure.model_missing:
+        raise EngineError(
+            f"{asking.base_url} has no model {asking.model!r}, or not any more: no more answers "
+            "can be recorded. Those that were are kept.",
+            failure=error.failure,
+        ) from error
+    if status not in {400, 413, 422} or not isinstance(cause, APIStatusError):
+        raise error
+    if asking.stores and str(cause.param).partition(".")[0] in _OURS:
+        asking.no_store()
+        return False
+    code = str(cause.code or f"http_{status}")
+    yield Do(partial(asking.failed, task, code, error.failure.reason, may_pass=False))
+    return True
+
+
+def _mark(asking: Asking, task: AnswerTask) -> str:
+    return f"{asking.recording_id}.{task.prompt.id}.{task.number}"
+
+
+def _look_up(asking: Asking, task: AnswerTask, asked_at: float) -> Flow[dict[str, Any] | None]:
+    """Return the stored completion of a request whose outcome is not known, or None.
+
+    Raises:
+        EngineError: The server can't be asked; the next run looks again.
+    """
+    mark = _mark(asking, task)
+    pause = asking.retry.first_s
+    # A clock that was set back must not make this wait for ever.
+    until = min(asked_at, time.time()) + asking.settle_s
+    while asking.stores:
+        late = time.time() >= until
+        for entry in (yield from _listed(asking, mark)):
+            if mapping(entry.get("metadata")).get(METADATA) == mark and entry.get("choices"):
+                return dict(entry)
+        if late:
+            return None
+        yield Sleep(min(pause, max(until - time.time(), 0.01)))
+        pause = min(2 * pause, asking.retry.longest_s)
+        if asking.stopped:
+            raise EngineError("Stopped while an answer was looked up.")
+    return None
+
+
+def _listed(asking: Asking, mark: str) -> Flow[list[Mapping[str, Any]]]:
+    """Return the stored completions that carry a mark.
+
+    Raises:
+        EngineError: The server can't be asked.
+    """
+    attempts = 0
+    while True:
+        try:
+            answer = yield Call(
+                lambda client: client.chat.completions.with_raw_response.list(
+                    metadata={METADATA: mark}, limit=20, timeout=_LOOKUP_TIMEOUT_S
+                ),
+                (OpenAIError,),
+            )
+            checked(answer, ("data",), asking.base_url)
+        except OpenAIError as error:
+            failure = failure_of(error)
+            attempts += 1
+            wait = asking.retry.pause_after(attempts, failure)
+            if wait is None:
+                raise explained(error, asking.base_url, asking.key_variable) from error
+            yield Tell(EngineSilent())
+            yield Sleep(wait)
+        else:
+            found = answer.http_response.json()["data"]
+            return [mapping(entry) for entry in found] if isinstance(found, list) else []

@@ -1,0 +1,220 @@
+"""What the workers of a recording share: what is still to be asked for, limits, and the journal."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_finetune.engines.flow import Retry
+from langchain_finetune.errors import BudgetError, FineTuningError
+from langchain_finetune.migration.journal import AnswerJournal, Key
+from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.migration.progress import MigrationProgress
+from langchain_finetune.migration.prompts import RecordedPrompt
+from langchain_finetune.migration.rate_limits import RateLimits
+
+METADATA = "langchain_finetune_recording"
+"""Name of the metadata by which a stored completion is found."""
+
+
+@dataclass(frozen=True)
+class AnswerTask:
+    """An answer to ask for.
+
+    Attributes:
+        prompt: The prompt.
+        number: 0 at temperature 0; from 1 those at the app's own temperature.
+        tokens: About how many tokens prompt and answer have, for the limits.
+        most_usd: The most that it can cost.
+    """
+
+    prompt: RecordedPrompt
+    number: int
+    tokens: int
+    most_usd: float
+
+    @property
+    def key(self) -> Key:
+        """Its key in the journal."""
+        return self.prompt.id, self.number
+
+
+def request_body(
+    model: str, prompt: RecordedPrompt, number: int, mark: str | None = None
+) -> dict[str, Any]:
+    """Return the body of a request; with `mark`, the server stores the completion under it.
+
+    Example:
+        >>> request = {"messages": [], "temperature": 0.7, "top_p": 0.9}
+        >>> prompt = RecordedPrompt(
+        ...     id="p", request=request, origin="file", stratum="", answer_tokens=1
+        ... )
+        >>> request_body("m", prompt, 0)
+        {'model': 'm', 'messages': [], 'temperature': 0, 'top_p': 0.9}
+    """
+    body = {"model": model, **prompt.request}
+    if number == 0:
+        body["temperature"] = 0
+    if mark is not None:
+        body |= {"store": True, "metadata": {METADATA: mark}}
+    return body
+
+
+@dataclass
+class Asking:
+    """What the workers of a recording share; each method may be called from any thread.
+
+    Attributes:
+        model: The model.
+        recording_id: Id of the recording.
+        base_url: Address of the server, for messages.
+        key_variable: Where its key comes from, for messages.
+        journal: The journal.
+        tasks: What is still to be asked for.
+        price: The price, if known.
+        max_cost_usd: Most that all answers together may cost.
+        stores: Whether the server lists the completions that it stores.
+        retry: Retries.
+        settle_s: How long a stored completion may take until it is listed.
+        timeout_s: Most seconds of a request.
+        saved: Called from time to time, to write the manifest.
+    """
+
+    model: str
+    recording_id: str
+    base_url: str
+    key_variable: str | None
+    journal: AnswerJournal
+    tasks: deque[AnswerTask]
+    price: InferencePrice | None
+    max_cost_usd: float | None
+    stores: bool
+    retry: Retry
+    settle_s: float
+    timeout_s: float
+    saved: Callable[[], None]
+    limits: RateLimits = field(default_factory=RateLimits)
+    error: FineTuningError | OSError | None = None
+    lost_usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._busy: dict[Key, AnswerTask] = {}
+        self._saved_at = 0.0
+        self._total = len(self.tasks)
+        self.done = 0
+
+    # Called by the drivers.
+
+    def stop(self, error: FineTuningError | OSError | None = None) -> None:
+        """Ask for nothing more; requests that are on their way are waited for."""
+        with self._lock:
+            self.error = self.error or error
+        self._stopped.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not longer than until `stop`."""
+        self._stopped.wait(seconds)
+
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether answers are known to be free."""
+        return self.price is not None and self.price.input_usd == self.price.output_usd == 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is asked for."""
+        return self._stopped.is_set()
+
+    # Decisions and notes.
+
+    def next(self) -> AnswerTask | float | None:
+        """Return the next task, the seconds to wait for it, or None at the end."""
+        with self._lock:
+            if self._stopped.is_set() or not self.tasks:
+                return None
+            task = self.tasks[0]
+            if self.max_cost_usd is not None:
+                spent = self.journal.usage.cost(self.price) or 0.0
+                held = sum(each.most_usd for each in self._busy.values())
+                if spent + self.lost_usd + held + task.most_usd > self.max_cost_usd:
+                    if self._busy:
+                        return 0.05
+                    raise BudgetError(
+                        f"Stopped before max_cost_usd={self.max_cost_usd:g} is exceeded: "
+                        f"${spent:.2f} are spent, and the next answer can cost up to "
+                        f"${task.most_usd:.2f}. {len(self.tasks)} answers are missing: raise it, "
+                        "and run the same again to go on."
+                    )
+            wait = self.limits.wait_s(task.tokens, time.monotonic())
+            if wait > 0:
+                return wait
+            self._busy[task.key] = self.tasks.popleft()
+            return task
+
+    def wait_s(self, task: AnswerTask) -> float:
+        """Return the seconds to wait before a task is asked for (again)."""
+        with self._lock:
+            return self.limits.wait_s(task.tokens, time.monotonic())
+
+    def asked(self, task: AnswerTask) -> None:
+        """Write down that a request is about to be sent."""
+        self.journal.add("asked", task.key, at=time.time())
+        with self._lock:
+            self.limits.sent(task.tokens)
+
+    def told(self, headers: Mapping[str, str]) -> None:
+        """Take note of a response's headers."""
+        with self._lock:
+            self.limits.told(headers, time.monotonic(), max(len(self._busy) - 1, 0))
+
+    def pause(self, seconds: float) -> None:
+        """Let no worker send anything for some seconds."""
+        with self._lock:
+            self.limits.pause(seconds, time.monotonic())
+
+    def free(self, task: AnswerTask) -> None:
+        """Write down that a request was not carried out."""
+        self.journal.add("free", task.key)
+
+    def answered(self, task: AnswerTask, completion: Any, seconds: float | None) -> None:
+        """Write down an answer."""
+        self.journal.add("answered", task.key, completion=completion, seconds=seconds)
+        self._finish(task)
+
+    def failed(self, task: AnswerTask, code: str, reason: str, *, may_pass: bool) -> None:
+        """Write down that an answer will not come."""
+        fields = {"code": code, "reason": reason[:300], "may_pass": may_pass}
+        self.journal.add("failed", task.key, **fields)
+        self._finish(task)
+
+    def unknown(self, task: AnswerTask) -> None:
+        """Write down that an answer may have been paid for and can't be had."""
+        self.journal.add("unknown", task.key)
+        with self._lock:
+            self.lost_usd += task.most_usd
+        self._finish(task)
+
+    def no_store(self) -> None:
+        """Take note that the server does not take the fields by which it stores completions."""
+        self.stores = False
+
+    def progress(self) -> MigrationProgress:
+        """Return how far the recording is."""
+        with self._lock:
+            usd = self.journal.usage.cost(self.price)
+            cost = "" if usd is None else f", ${usd:.2f}"
+            return MigrationProgress(
+                "record", f"{self.model}{cost}", done=self.done, total=self._total
+            )
+
+    def _finish(self, task: AnswerTask) -> None:
+        with self._lock:
+            self._busy.pop(task.key, None)
+            self.done += 1
+            if time.monotonic() - self._saved_at > 1.0:
+                self.saved()
+                self._saved_at = time.monotonic()

@@ -1,0 +1,246 @@
+"""A recording that is being made: what the sync and the async `record` share."""
+
+import datetime as dt
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import Access, Engine, same_address
+from langchain_finetune.engines.openai import is_openai, shutdown_of
+from langchain_finetune.errors import BudgetError, FineTuningError
+from langchain_finetune.migration.asking import Asking
+from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
+from langchain_finetune.migration.journal import AnswerJournal
+from langchain_finetune.migration.prices import InferencePrice, inference_price
+from langchain_finetune.migration.prompts import select_prompts
+from langchain_finetune.migration.recording import (
+    ANSWERS,
+    MANIFEST,
+    ModelRecording,
+    RecordingManifest,
+    counted,
+    hashes,
+    read_prompt_file,
+    write_private,
+    write_prompts,
+    write_training_lines,
+)
+from langchain_finetune.migration.sources import prompts_from
+from langchain_finetune.sessions import Skip
+
+
+@dataclass
+class Recorder:
+    """One call of `record`: its arguments, and the folder that it writes to.
+
+    `open`, `ask_for` and `close` may block, and may be called from different threads.
+    """
+
+    model: str
+    sources: Iterable[Any] | None
+    out: Path
+    answers: int
+    limit: int
+    held_out: float
+    seed: int
+    settings: Mapping[str, Any] | None
+    engine_name: str
+    base_url: str | None
+    api_key: SecretStr | str | None
+    price: InferencePrice | None
+    max_cost_usd: float | None
+    confirm: Callable[[RecordingEstimate], bool] | None
+    concurrency: int
+    ask_again: bool
+    store: bool
+    settle_s: float
+    timeout_s: float
+
+    def __post_init__(self) -> None:
+        bounds = {"answers": 0, "limit": 1, "concurrency": 1}
+        for name, least in bounds.items():
+            if getattr(self, name) < least:
+                raise FineTuningError(f"{name} must be at least {least}.")
+        if not 0 <= self.held_out < 1:
+            raise FineTuningError("held_out must be at least 0 and less than 1.")
+        # Opened in one thread and closed in another by the async twin.
+        self._lock = FileLock(self.out / ".lock", timeout=0, mode=0o600, thread_local=False)
+        self._writing = threading.Lock()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine."""
+        return engine_of(self.engine_name)
+
+    @cached_property
+    def access(self) -> Access:
+        """Address and key; may start the embedded engine."""
+        key = self.api_key
+        return self.engine.access(self.base_url, SecretStr(key) if isinstance(key, str) else key)
+
+    def open(self) -> None:
+        """Lock the folder, and read its prompts and answers; or select the prompts.
+
+        Raises:
+            FineTuningError: Another process records there, it has another recording, or there are
+                no prompts.
+            LoadError: A source can't be read.
+        """
+        address = self.access.base_url
+        try:
+            self.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+        except FileExistsError as error:
+            raise FineTuningError(f"{self.out} is not a folder: choose another one.") from error
+        except Timeout as error:
+            raise FineTuningError(f"Another process is recording into {self.out}.") from error
+        try:
+            if (self.out / MANIFEST).exists():
+                self.manifest = RecordingManifest.read(self.out)
+                self._check(self.manifest, address)
+                self.prompts = read_prompt_file(self.out)
+            else:
+                self._select(address)
+            self.manifest.answers = self.answers
+            self.manifest.price = self.price or inference_price(
+                self.model, self.engine_name, address
+            )
+            self.journal = AnswerJournal(self.out / ANSWERS)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _check(self, manifest: RecordingManifest, address: str) -> None:
+        moved = self.engine.takes_base_url and not same_address(manifest.base_url, address)
+        if manifest.model != self.model or manifest.engine != self.engine_name or moved:
+            raise FineTuningError(
+                f"{self.out} holds the recording of {manifest.model} at {manifest.base_url}: "
+                f"choose another folder for {self.model} at {address}."
+            )
+
+    def _select(self, address: str) -> None:
+        if self.sources is None:
+            raise FineTuningError(f"{self.out} has no recording yet: give the sources of prompts.")
+        left_out: list[Skip] = []
+        self.prompts = select_prompts(
+            prompts_from(self.sources, self.model, left_out.append),
+            limit=self.limit,
+            held_out=self.held_out,
+            seed=self.seed,
+            settings=self.settings,
+            skip=left_out.append,
+        )
+        reasons = Counter(skip.code for skip in left_out).most_common()
+        if not self.prompts:
+            told = (
+                ", ".join(f"{count} {code}" for code, count in reasons) or "the sources are empty"
+            )
+            raise FineTuningError(f"There are no prompts to ask {self.model} again ({told}).")
+        write_prompts(self.out, self.prompts, left_out)
+        stops = shutdown_of(self.model) if is_openai(address) else None
+        now = dt.datetime.now(dt.UTC)
+        self.manifest = RecordingManifest(
+            id=uuid.uuid4().hex[:16],
+            model=self.model,
+            engine=self.engine_name,
+            base_url=address,
+            version=version("langchain-finetune"),
+            started_at=now,
+            updated_at=now,
+            shutdown_date=None if stops is None else stops.isoformat(),
+            answers=self.answers,
+            prompts=len(self.prompts),
+            held_out=sum(prompt.held_out for prompt in self.prompts),
+            origins=dict(Counter(prompt.origin for prompt in self.prompts)),
+            strata=dict(Counter(prompt.stratum for prompt in self.prompts).most_common()),
+            left_out=dict(reasons),
+        )
+        # The last file: only with it has the recording begun.
+        self._save()
+
+    def ask_for(self) -> Asking:
+        """Return what is to be asked for, without having asked whether it may be."""
+        price = self.manifest.price
+        tasks, self.estimate = make_tasks(
+            self.model, self.prompts, self.answers, self.journal, price, ask_again=self.ask_again
+        )
+        lost = {*self.journal.unknown} - {task.key for task in tasks}
+        each = max((task.most_usd for task in tasks), default=0.0)
+        return Asking(
+            model=self.model,
+            recording_id=self.manifest.id,
+            base_url=self.access.base_url,
+            key_variable=self.engine.key_variable,
+            journal=self.journal,
+            tasks=tasks,
+            price=price,
+            max_cost_usd=self.max_cost_usd,
+            stores=self.store,
+            retry=self.engine.pace.retry,
+            settle_s=self.settle_s,
+            timeout_s=self.timeout_s,
+            saved=self._save,
+            lost_usd=len(lost) * each,
+        )
+
+    def check_cost(self) -> None:
+        """Check the cost against the limit, and have it confirmed.
+
+        Raises:
+            BudgetError: It is too high, not known, or not confirmed.
+        """
+        made, limit = self.estimate, self.max_cost_usd
+        if made.price is not None and made.price.input_usd == made.price.output_usd == 0:
+            return
+        if limit is None and self.confirm is None:
+            raise BudgetError(
+                f"Nothing was sent. {made} Give max_cost_usd, or confirm, a function that is given "
+                "the estimate."
+            )
+        if limit is not None:
+            if made.usd is None:
+                raise BudgetError(
+                    f"The price of {self.model} is not known here, so max_cost_usd={limit:g} "
+                    "can't be checked; nothing was sent. Give it: "
+                    "price=InferencePrice(input_usd=..., output_usd=...)."
+                )
+            if made.usd + (made.spent_usd or 0.0) > limit:
+                raise BudgetError(
+                    f"Nothing was sent: it would exceed max_cost_usd={limit:g}. {made} Lower limit "
+                    "or answers for a new folder, or raise max_cost_usd."
+                )
+        if self.confirm is not None and not self.confirm(made):
+            raise BudgetError(f"Not confirmed; nothing was sent. {made}")
+
+    def close(self) -> None:
+        """Write the training lines and the manifest, and unlock the folder."""
+        try:
+            self.journal.close()
+            write_training_lines(self.out, self.prompts, self.journal)
+            counted(self.manifest, self.prompts, self.journal)
+            done = not self.manifest.outcomes["missing"]
+            self.manifest.finished_at = self.manifest.updated_at if done else None
+            self.manifest.files = hashes(self.out)
+            self._save()
+        finally:
+            self._lock.release()
+
+    def result(self) -> ModelRecording:
+        """Return the recording, as it is on the disk."""
+        return ModelRecording(self.out, self.manifest)
+
+    def _save(self) -> None:
+        with self._writing:
+            if hasattr(self, "journal"):
+                counted(self.manifest, self.prompts, self.journal)
+            write_private(self.out / MANIFEST, self.manifest.model_dump_json(indent=2).encode())
