@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         FineTuningError,
         GateError,
         GateWarning,
+        InvalidArgumentError,
         JobCancelledError,
         JobError,
         JobFailedError,
@@ -125,6 +126,7 @@ __all__ = [
     "GateWarning",
     "Hyperparameters",
     "InferencePrice",
+    "InvalidArgumentError",
     "Inventory",
     "Job",
     "JobCancelledError",
@@ -206,8 +208,8 @@ _EXPORTS = {
     "errors": (
         "BaseModelError BudgetError CompareError ConvertError DeployError "
         "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
-        "GateWarning JobCancelledError JobError JobFailedError JobSubmissionError "
-        "JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
+        "GateWarning InvalidArgumentError JobCancelledError JobError JobFailedError "
+        "JobSubmissionError JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
         "TrainedContractWarning TrainingNotAvailableError"
     ),
     "evaluation.compare": "Compare",

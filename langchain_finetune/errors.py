@@ -2,6 +2,7 @@
 
 ```text
 FineTuningError
+├── InvalidArgumentError    an argument of a step is misspelt or not valid; also a ValueError
 ├── LoadError               a source of chats cannot be read
 ├── ConvertError            the chats cannot be converted to a training set
 │   └── BudgetError         training would exceed the budget
@@ -37,6 +38,10 @@ from langchain_core.exceptions import LangChainException
 
 class FineTuningError(LangChainException):
     """Base class of all errors of this package; also a `LangChainException`."""
+
+
+class InvalidArgumentError(FineTuningError, ValueError):
+    """An argument of a step is misspelt, missing or not valid; also a `ValueError`."""
 
 
 class LoadError(FineTuningError):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
+
+from langchain_finetune.arguments import CheckedArguments
 
 Auto = Literal["auto"]
 
@@ -31,7 +32,7 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _ALWAYS_SHOWN = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
 
 
-class Hyperparameters(BaseModel):
+class Hyperparameters(CheckedArguments):
     """Hyperparameters of fine-tuning; `auto` leaves the choice to the engine.
 
     They are named as in OpenAI's API, where null means `auto`, too. As a document the model holds

@@ -65,6 +65,21 @@ class Skip:
     reason: str
 
 
+def summary(skips: Iterable[Skip]) -> str:
+    """Return how many chats were skipped for each reason, most frequent first, in words.
+
+    Example:
+        >>> summary([Skip("r-1", "errored_run", "The run failed.")] * 2)
+        '2 errored_run (The run failed.)'
+    """
+    counts: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for skip in skips:
+        counts[skip.code] += 1
+        reasons.setdefault(skip.code, skip.reason)
+    return ", ".join(f"{n} {code} ({reasons[code]})" for code, n in counts.most_common())
+
+
 @dataclass(slots=True)
 class EncodedChat:
     """A chat that is known to be valid for training, as its line of a supervised file.
@@ -146,11 +161,10 @@ class Sessions:
         yield from chats
         lost = [skip for skip in self.skipped if skip.code != FOLDED]
         if lost:
-            counts = Counter(skip.code for skip in lost).most_common()
-            reasons = ", ".join(f"{count} {code}" for code, count in counts)
             ids = ", ".join(skip.id for skip in lost[:_FIRST])
             more = ", ..." if len(lost) > _FIRST else ""
-            text = f"{len(lost)} chats were skipped ({reasons}): {ids}{more}."
+            were = "chat was" if len(lost) == 1 else "chats were"
+            text = f"{len(lost)} {were} skipped: {summary(lost)}. Their ids: {ids}{more}."
             raise LoadError(text, skipped=lost)
 
     def skipped_by_reason(self) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """The command-line application: all commands."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from langchain_finetune.cli import (
     check,
@@ -17,6 +18,7 @@ from langchain_finetune.cli import (
     rollout,
     train,
 )
+from langchain_finetune.cli.output import print_line
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -46,12 +48,30 @@ app.command()(engine.stop)
 app.command()(doctor.doctor)
 
 
-def main() -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        print_line(f"langchain-finetune {version('langchain-finetune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune a model of your own on the real chats of your LangChain app."""
+
+
+def run() -> None:
     """Run the command line; errors of this package are printed without a traceback."""
     try:
         app()
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-        console.print(f"Error: {error}", soft_wrap=True)
+        print_line(f"Error: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 1))

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from langchain_finetune.cli.options import EngineChoice
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, print_json, print_line
 from langchain_finetune.convert.check_file import FileCheck, check_file
+from langchain_finetune.display.text import counted
 from langchain_finetune.methods import LineKind
 
 
@@ -31,13 +32,14 @@ def check(
 
 def _print(result: FileCheck) -> None:
     for finding in result.findings:
-        typer.echo(f"{result.path}: {finding.severity}: {finding}")
+        print_line(f"{result.path}: {finding.severity}: {finding}")
     errors = result.findings.errors.total()
     warnings = result.findings.warnings.total()
     more = errors + warnings - len(result.findings)
-    typer.echo(
-        f"{result.path}: {result.examples} examples, {result.rejected} with errors; "
-        f"{errors} errors, {warnings} warnings{f' ({more} not listed)' if more else ''}."
+    print_line(
+        f"{result.path}: {counted(result.examples, 'example')}, {result.rejected:,} with errors; "
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+        f"{f' ({more:,} not listed)' if more else ''}."
     )
 
 

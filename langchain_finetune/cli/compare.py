@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from langchain_finetune.cli.app_objects import app_object
 from langchain_finetune.cli.comparison_progress import ComparisonProgress
 from langchain_finetune.cli.model_options import ModelOptions, model_options
 from langchain_finetune.cli.options import build, with_options
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, console, print_drawn, print_json
 from langchain_finetune.evaluation.case_files import file_cases
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
@@ -123,8 +122,10 @@ def compare(
     cases: Any = dataset if data is None else file_cases(data)
     # LangSmith's `evaluate` has a bar without a total, and prints to standard output.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    console = Console(stderr=True, quiet=as_json)
-    with ComparisonProgress(console) as progress, redirect_stdout(sys.stderr):
+    with (
+        ComparisonProgress(console(err=True, quiet=as_json)) as progress,
+        redirect_stdout(sys.stderr),
+    ):
         given = {"model": models.new(), "data": cases}
         result = step.invoke(given, {"callbacks": [progress]})
     try:
@@ -153,7 +154,7 @@ def _print(result: ComparisonResult, *, texts: bool, as_json: bool) -> None:
     if as_json:
         print_json(result.model_dump(mode="json", exclude=None if texts else {"cases": _NO_TEXTS}))
     else:
-        Console().print(tables(result, texts=texts))
+        print_drawn(tables(result, texts=texts))
 
 
 def _bounds(rules: Sequence[str] | None, option: str) -> dict[str, float]:

@@ -9,10 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, print_aligned, print_json
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import EngineError, FineTuningError, LoadError
@@ -26,7 +24,7 @@ _EXTRAS = {
     "langserve": ("langserve", "sse-starlette"),
 }
 _MIN_FREE_GB = 3
-_MARKS = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
+_MARKS = {"good": "ok", "note": "--", "bad": "!!"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,7 @@ def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for finding in findings:
-            table.add_row(_MARKS[finding.state], finding.what, finding.detail)
-        Console().print(table)
+        print_aligned([(_MARKS[each.state], each.what, each.detail) for each in findings])
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, cast
 import typer
 from openai import OpenAI, OpenAIError
 
-from langchain_finetune.cli.output import AsJson, print_json, print_rows
+from langchain_finetune.cli.output import AsJson, print_json, print_line, print_rows
 from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.home import KEY_VARIABLE, home_path
-from langchain_finetune.local.addresses import LOOPBACK, certificate_of, url_of
+from langchain_finetune.local.addresses import LOOPBACK, certificate_of
 from langchain_finetune.local.server import parse_aliases
 from langchain_finetune.local.server import serve as serve_engine
 
@@ -72,21 +72,19 @@ def serve(
         upstream_models=parse_aliases(upstream_model or ()),
     )
 
-    def print_address(url: str) -> None:
-        key_file = str(home / "api_key")
-        print_json({"base_url": f"{url}/v1", "langsmith": url, "api_key_file": key_file})
+    def announce(url: str) -> None:
+        key_file = home / "api_key"
+        if as_json:
+            print_json({"base_url": f"{url}/v1", "langsmith": url, "api_key_file": str(key_file)})
+            return
+        print_line(
+            f"Serving at {url}: the web page at /, OpenAI's API at /v1, LangSmith's API at /.\n"
+            f"The key is in {key_file} (or {KEY_VARIABLE}). Press Ctrl-C to stop.",
+            err=True,
+        )
 
-    if as_json:
-        run(on_start=print_address)
-        return
-    is_known = port and not (certificate or insecure_public)
-    where = url_of(host, port) if is_known else "the address in the log"
-    typer.echo(
-        f"Serving at {where}: the web page at /, OpenAI's API at /v1, LangSmith's API at /.\n"
-        f"The key is in {home / 'api_key'} (or {KEY_VARIABLE}). Press Ctrl-C to stop.",
-        err=True,
-    )
-    run()
+    # Only once it serves: it may fail to start, and the port may be chosen then.
+    run(on_start=announce)
 
 
 def page(
@@ -109,9 +107,9 @@ def page(
         print_json({"url": link, "expires_in": ticket["expires_in"], "opened": opened})
         return
     if open_browser and not opened:
-        typer.echo("Could not open a browser. Open this link in one:", err=True)
-    typer.echo(link)
-    typer.echo(f"The link works once, within {ticket['expires_in'] // 60} minutes.", err=True)
+        print_line("Could not open a browser. Open this link in one:", err=True)
+    print_line(link)
+    print_line(f"The link works once, within {ticket['expires_in'] // 60} minutes.", err=True)
 
 
 def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
@@ -120,7 +118,7 @@ def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     if as_json:
         print_json({"stopped": stopped})
     else:
-        typer.echo("Stopped." if stopped else "No engine is running on this home.")
+        print_line("Stopped." if stopped else "No engine is running on this home.")
 
 
 def models(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option

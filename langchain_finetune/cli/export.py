@@ -10,7 +10,8 @@ from langsmith import Client
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 from requests.exceptions import RequestException
 
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, print_json, print_line
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import home_path
@@ -66,7 +67,7 @@ def export(
     if as_json:
         print_json({"folder": str(folder), "runs": job["exported_runs"]})
     else:
-        typer.echo(f"{job['exported_runs']} runs exported to {folder}.")
+        print_line(f"{counted(job['exported_runs'], 'run')} exported to {folder}.")
 
 
 def _request(

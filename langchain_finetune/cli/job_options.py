@@ -17,7 +17,7 @@ from langchain_finetune.engines.base import Address, Deployment, Engine, same_ad
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.connection import Connection, is_for
 from langchain_finetune.finetune.job import Job
-from langchain_finetune.finetune.ledger import Entry, Ledger
+from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.finetune.submit import job_of_id
 from langchain_finetune.home import home_path
 
@@ -41,7 +41,7 @@ def selected_job(
     """Return the job that the options specify."""
     entries = (entry for entry in Ledger(home_path()).entries() if entry.job_id == job_id)
     if engine is None and (entry := next(entries, None)):
-        connection = connection_of(entry, base_url)
+        connection = connection_of(entry.engine, entry.base_url, base_url)
     else:
         connection = chosen_connection(engine or ("openai" if base_url else "local"), base_url)
     job = connection.run(partial(job_of_id, job_id))
@@ -65,13 +65,12 @@ def chosen_connection(engine: str, base_url: str | None, prefix: str = "--") -> 
     return Connection(engine, base_url and build(partial(_ADDRESS.validate_python, base_url)))
 
 
-def connection_of(entry: Entry, base_url: str | None) -> Connection:
-    """Return the connection to a job's engine.
+def connection_of(engine: str, address: str, base_url: str | None) -> Connection:
+    """Return the connection to the engine of a job, at the address that the ledger has.
 
     Raises:
         FineTuningError: The key may be for another address, or the engine no longer exists.
     """
-    engine, address = entry.engine, entry.base_url
     kind = engine_of(engine)
     if not kind.takes_base_url:
         return Connection(engine)

@@ -2,31 +2,60 @@
 
 import datetime as dt
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from langchain_finetune.cli.job_options import AddressOption, connection_of, selected_job
+from langchain_finetune.cli.model import print_model
 from langchain_finetune.cli.options import EngineChoice, with_options
-from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
+from langchain_finetune.cli.output import (
+    AsJson,
+    console,
+    print_json,
+    print_line,
+    print_note,
+    print_result,
+    print_rows,
+)
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import same_address
-from langchain_finetune.engines.jobs import JobEvent, JobStatus
-from langchain_finetune.engines.local import find_engine
-from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.finetune.callbacks import PROGRESS_EVENT, RichProgress
+from langchain_finetune.engines.jobs import JobStatus, RemoteJob
+from langchain_finetune.engines.local import find_engine, stored_jobs
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.callbacks import RichProgress
+from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.job import DAY_S, Job
-from langchain_finetune.finetune.job_queries import statuses_of
+from langchain_finetune.finetune.job_queries import newest_jobs, statuses_of
 from langchain_finetune.finetune.ledger import Entry, Ledger
 from langchain_finetune.home import home_path
 
 _LOCAL = ""
+_UNKNOWN = JobStatus("", "unknown")
 
 Statuses = dict[tuple[str, str], JobStatus | None]
 """Statuses by the engine's address and the job's id; None for a job that no longer exists."""
+
+
+@dataclass(frozen=True)
+class ListedJob:
+    """A job of the list: as the ledger has it, or only its engine."""
+
+    job_id: str | None
+    engine: str
+    address: str
+    base_model: str | None
+    begun_at: float
+
+    @classmethod
+    def of(cls, entry: Entry) -> "ListedJob":
+        """Return the job of an entry of the ledger."""
+        # The embedded engine's address may change when it restarts.
+        address = _LOCAL if entry.engine == "local" else entry.base_url
+        return cls(entry.job_id, entry.engine, address, entry.base_model, entry.begun_at)
 
 
 def list_jobs(
@@ -35,66 +64,91 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """List the jobs that were submitted from this machine, newest first."""
-    entries = [
-        entry
+    """List this machine's jobs, newest first: those that it submitted, and its own engine's."""
+    jobs = [
+        ListedJob.of(entry)
         for entry in Ledger(home_path()).entries()
         if engine in {None, entry.engine}
         and (base_url is None or same_address(entry.base_url, base_url))
-    ][:limit]
-    statuses, errors = _statuses(entries, base_url)
-    rows = [_row(entry, statuses) for entry in entries]
-    print_rows(rows, as_json=as_json, none="No jobs were submitted from this machine.")
-    for error in errors:
-        Console(stderr=True).print(f"Note: {error}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _statuses(entries: list[Entry], base_url: str | None) -> tuple[Statuses, list[FineTuningError]]:
-    """Return the statuses of jobs, and the errors of engines that did not respond."""
-    accounts: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        accounts[_account(entry)].append(entry)
+    ]
     statuses: Statuses = {}
     errors: list[FineTuningError] = []
-    for (_, address), jobs in accounts.items():
-        ids = [entry.job_id for entry in jobs if entry.job_id]
+    if engine in {None, "local"} and base_url is None:
         try:
-            if address == _LOCAL and find_engine(home_path()) is None:
-                raise EngineError(
-                    "The embedded engine is not running, so the status of its jobs is unknown; "
-                    "`jobs show` starts it."
-                )
-            known = connection_of(jobs[0], base_url).run(partial(statuses_of, ids))
+            own = _own_jobs(limit)
+        except FineTuningError as error:
+            errors.append(error)
+            statuses |= {(_LOCAL, job.job_id or ""): _UNKNOWN for job in jobs}
+        else:
+            known = {job.job_id for job in jobs if job.engine == "local"}
+            jobs += [_listed(record) for record in own if record.id not in known]
+            statuses |= {(_LOCAL, record.id): record.status for record in own}
+    jobs = sorted(jobs, key=lambda job: job.begun_at, reverse=True)[:limit]
+    _ask_for_statuses(jobs, base_url, statuses, errors)
+    rows = [_row(job, statuses) for job in jobs]
+    print_rows(rows, as_json=as_json, none="There are no jobs on this machine.")
+    for each in errors:
+        print_note(str(each))
+
+
+def _own_jobs(limit: int) -> list[RemoteJob]:
+    """Return the embedded engine's newest jobs, and all if it is stopped; it is not started."""
+    home = home_path()
+    if find_engine(home) is None:
+        found = stored_jobs(home)
+        if waiting := sum(not record.status.ended for record in found):
+            print_note(
+                f"The embedded engine is stopped; {counted(waiting, 'unfinished job')} of it will "
+                "go on when it is started, such as by `jobs show`."
+            )
+        return found
+    return Connection("local").run(partial(newest_jobs, limit))
+
+
+def _listed(record: RemoteJob) -> ListedJob:
+    begun_at = float(record.status.created_at or 0)
+    return ListedJob(record.id, "local", _LOCAL, record.base_model, begun_at)
+
+
+def _ask_for_statuses(
+    jobs: list[ListedJob],
+    base_url: str | None,
+    statuses: Statuses,
+    errors: list[FineTuningError],
+) -> None:
+    """Add the missing statuses, and the errors of engines that did not respond."""
+    accounts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for job in jobs:
+        if job.job_id and (job.address, job.job_id) not in statuses:
+            accounts[job.engine, job.address].append(job.job_id)
+    for (engine, address), ids in accounts.items():
+        if address == _LOCAL and find_engine(home_path()) is None:
+            # The stopped engine's file has all of its jobs.
+            statuses |= {(address, job_id): None for job_id in ids}
+            continue
+        try:
+            connection = connection_of(engine, address, base_url)
+            known = connection.run(partial(statuses_of, ids))
         except FineTuningError as error:
             errors.append(error)
         else:
             statuses |= {(address, job_id): status for job_id, status in known.items()}
-    return statuses, errors
 
 
-def _account(entry: Entry) -> tuple[str, str]:
-    # The embedded engine's address may change when it restarts.
-    return entry.engine, _LOCAL if entry.engine == "local" else entry.base_url
-
-
-def _row(entry: Entry, statuses: Statuses) -> dict[str, Any]:
-    address, job_id = _account(entry)[1], entry.job_id or ""
-    status = statuses.get((address, job_id))
-    if entry.job_id is None:
+def _row(job: ListedJob, statuses: Statuses) -> dict[str, Any]:
+    status = statuses.get((job.address, job.job_id or ""), _UNKNOWN)
+    if job.job_id is None:
         state = "may have been created: run the same chain again"
-    elif status is not None:
-        state = status.status
     else:
-        state = "deleted" if (address, job_id) in statuses else "unknown"
-    begun = dt.datetime.fromtimestamp(entry.begun_at, dt.UTC)
+        state = status.status if status is not None else "deleted"
     return {
-        "job_id": entry.job_id,
+        "job_id": job.job_id,
         "status": state,
         "fine_tuned_model": status and status.fine_tuned_model,
-        "base_model": entry.base_model,
-        "engine": entry.engine,
-        "base_url": address or None,
-        "begun_at": begun.isoformat(timespec="seconds"),
+        "base_model": job.base_model,
+        "engine": job.engine,
+        "base_url": job.address or None,
+        "begun_at": _time(job.begun_at),
     }
 
 
@@ -125,13 +179,30 @@ def show(*, job: Job, as_json: AsJson = False) -> None:
             }
         )
         return
-    print_result({**job.model_dump(), **asdict(status)}, as_json=False)
+    shown = {
+        "job": job.job_id,
+        "status": status.status,
+        "error": status.error_message,
+        "model": status.fine_tuned_model,
+        "base model": job.base_model,
+        "engine": job.engine,
+        "address": job.base_url,
+        "examples": job.training_examples,
+        "trained tokens": status.trained_tokens,
+        "created": _time(status.created_at),
+        "finished": _time(status.finished_at),
+    }
+    print_result(shown, as_json=False)
+    print_line("")
     messages = [event for event in events if event.type != "metrics"]
-    print_rows([_event(event) for event in messages[-_EVENTS:]], as_json=False, none="No events.")
+    rows = [{"at": _time(each.created_at), "event": each.message} for each in messages[-_EVENTS:]]
+    print_rows(rows, as_json=False, none="No events.")
+    print_line("")
     if metrics:
-        typer.echo(f"Metrics of {len(metrics)} steps; the last: {_format_metrics(metrics[-1])}.")
+        steps = counted(len(metrics), "step")
+        print_line(f"Metrics of {steps}; the last: {_format_metrics(metrics[-1])}.")
     for checkpoint in checkpoints:
-        typer.echo(f"Checkpoint at step {checkpoint.step}: {checkpoint.model}")
+        print_line(f"Checkpoint at step {checkpoint.step}: {checkpoint.model}")
 
 
 @app.command()
@@ -145,41 +216,58 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show a job's progress until it has ended. Exits with 1 if it did not produce a model."""
-    with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
+    with RichProgress(console(err=True, quiet=as_json)) as progress:
         try:
-            status = job.wait(
-                timeout_s=timeout,
-                on_progress=lambda update: progress.on_custom_event(PROGRESS_EVENT, asdict(update)),
-            )
+            status = job.wait(timeout_s=timeout, on_progress=progress.show_job)
         except KeyboardInterrupt:
             raise FineTuningError(f"Stopped watching; job {job.job_id} continues.") from None
-    print_result(asdict(status), as_json=as_json)
+    if as_json:
+        print_json(asdict(status))
+    else:
+        print_model(job, status.fine_tuned_model)
 
 
 @app.command()
 @with_options(selected_job, into="job")
 def cancel(*, job: Job, as_json: AsJson = False) -> None:
-    """Cancel a job, unless it has already ended."""
-    print_result(asdict(job.cancel()), as_json=as_json)
+    """Cancel a job. Exits with 1 if it has already ended otherwise."""
+    _print_steered(job.cancel(), "cancelled", as_json=as_json)
 
 
 @app.command()
 @with_options(selected_job, into="job")
 def pause(*, job: Job, as_json: AsJson = False) -> None:
-    """Pause a job, if the engine supports it."""
-    print_result(asdict(job.pause()), as_json=as_json)
+    """Pause a job, if the engine supports it. Exits with 1 if it has already ended."""
+    _print_steered(job.pause(), "paused", as_json=as_json)
 
 
 @app.command()
 @with_options(selected_job, into="job")
 def resume(*, job: Job, as_json: AsJson = False) -> None:
-    """Resume a paused job, if the engine supports it."""
-    print_result(asdict(job.resume()), as_json=as_json)
+    """Resume a paused job, if the engine supports it. Exits with 1 if it has already ended."""
+    _print_steered(job.resume(), "resumed", as_json=as_json)
 
 
-def _event(event: JobEvent) -> dict[str, str]:
-    when = dt.datetime.fromtimestamp(event.created_at, dt.UTC)
-    return {"at": when.isoformat(timespec="seconds"), "level": event.level, "event": event.message}
+def _print_steered(status: JobStatus, wanted: str, *, as_json: bool) -> None:
+    """Print the state of a job; fail if it had ended before.
+
+    Raises:
+        FineTuningError: It had.
+    """
+    if status.ended and status.status != wanted:
+        raise FineTuningError(
+            f"Job {status.job_id} was not {wanted}: it has ended already ({status.status})."
+        )
+    if as_json:
+        print_json(asdict(status))
+    else:
+        print_line(f"Job {status.job_id}: {status.status}.")
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
 
 
 def _format_metrics(step: dict[str, float]) -> str:

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from langchain_finetune.cli.options import EngineChoice
-from langchain_finetune.cli.output import AsJson, print_json, print_rows
+from langchain_finetune.cli.output import (
+    AsJson,
+    console,
+    print_json,
+    print_line,
+    print_note,
+    print_rows,
+)
+from langchain_finetune.display.terminal import plain
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.archive import MANIFEST, RescueManifest
 from langchain_finetune.migration.inventory import Inventory
@@ -46,7 +52,7 @@ def inventory(
     rows = [_row(model, days) for model in called]
     print_rows(rows, as_json=False, none="The account has no fine-tuned models.")
     if left_out := len(found.models) - len(called):
-        typer.echo(f"{left_out} models of checkpoints that nobody called: --json lists them.")
+        print_line(f"{left_out} models of checkpoints that nobody called: --json lists them.")
     _note(found.notes)
 
 
@@ -82,17 +88,17 @@ def rescue(
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
     """Yield a function that shows progress on standard error: a line that changes, or a log."""
-    console = Console(stderr=True, quiet=quiet, highlight=False)
-    if console.is_terminal and not quiet:
-        with console.status("") as status:
-            yield lambda progress: status.update(escape(str(progress)))
+    out = console(err=True, quiet=quiet)
+    if out.is_terminal and not quiet:
+        with out.status("") as status:
+            yield lambda progress: status.update(plain(str(progress)))
         return
     logged: set[int] = set()
 
     def log(progress: MigrationProgress) -> None:
         if progress.done not in logged:  # One line for each model.
             logged.add(progress.done)
-            console.print(str(progress), markup=False, soft_wrap=True)
+            out.print(plain(str(progress)), soft_wrap=True)
 
     yield log
 
@@ -116,14 +122,14 @@ def _row(model: TunedModel, days: int) -> dict[str, str | int | None]:
 
 def _report(found: RescueManifest, out: Path) -> None:
     for name, model in found.models.items():
-        typer.echo(f"{name}: {len(model.files)} files, {model.completions} chat completions")
+        print_line(f"{name}: {len(model.files)} files, {model.completions} chat completions")
         for item in model.missing:
             what = f"{item.what} {item.id or ''}".strip()
-            typer.echo(f"  {item.state} since {item.since:%Y-%m-%d %H:%M}: {what} ({item.reason})")
-    typer.echo(f"{len(found.models)} models are in {out}; {out / MANIFEST} lists what is there.")
+            print_line(f"  {item.state} since {item.since:%Y-%m-%d %H:%M}: {what} ({item.reason})")
+    print_line(f"{len(found.models)} models are in {out}; {out / MANIFEST} lists what is there.")
     _note(found.notes)
 
 
 def _note(notes: Iterable[str]) -> None:
     for note in notes:
-        Console(stderr=True).print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+        print_note(note)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 import typer
 from pydantic import ValidationError
 
+from langchain_finetune.arguments import explain
 from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong
 from langchain_finetune.engines import ENGINES
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import InvalidArgumentError, LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
 from langchain_finetune.loaders.files import RunFileChatLoader
@@ -32,7 +33,8 @@ else:
 _BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below", "=": "value"}
 _CONDITION = re.compile(r"(?P<key>.+?)(?P<operator>>=|<=|>|<|=)(?P<value>.+)")
 
-_option = partial(typer.Option, rich_help_panel="Selection of chats")
+_option = partial(typer.Option, rich_help_panel="Source of chats")
+_condition = partial(typer.Option, rich_help_panel="Conditions on the runs of a project")
 
 
 def chat_loader(
@@ -48,24 +50,25 @@ def chat_loader(
     query: Annotated[
         Path | None, _option(help="JSON file of a RunQuery; other options override it.")
     ] = None,
-    run_name: Annotated[list[str] | None, _option(help="Name of the runs.")] = None,
-    asked_model: Annotated[list[str] | None, _option(help="Model that the app called.")] = None,
-    tag: Annotated[list[str] | None, _option(help="Tag of the runs.")] = None,
+    run_name: Annotated[list[str] | None, _condition(help="Name of the runs.")] = None,
+    asked_model: Annotated[list[str] | None, _condition(help="Model that the app called.")] = None,
+    tag: Annotated[list[str] | None, _condition(help="Tag of the runs.")] = None,
     metadata: Annotated[
-        list[str] | None, _option(help="Metadata of the runs, as key=value.")
+        list[str] | None, _condition(help="Metadata of the runs, as key=value.")
     ] = None,
     feedback: Annotated[
         list[str] | None,
-        _option(help="Feedback, such as 'user_score>0'; also >=, <, <=, =."),
+        _condition(help="Feedback, such as 'user_score>0'; also >=, <, <=, =."),
     ] = None,
-    since: Annotated[str | None, _option(help="Only runs started at or after this time.")] = None,
-    until: Annotated[str | None, _option(help="Only runs started before this time.")] = None,
-    filter: Annotated[str | None, _option(help="LangSmith filter of the runs.")] = None,  # noqa: A002
-    trace_filter: Annotated[str | None, _option(help="LangSmith filter of the root runs.")] = None,
-    sample: Annotated[float | None, _option(help="Fraction of the traces to sample.")] = None,
-    limit: Annotated[int | None, _option(min=1, help="Maximum number of runs.")] = None,
+    since: Annotated[str | None, _condition(help="Only runs from this time on.")] = None,
+    until: Annotated[str | None, _condition(help="Only runs started before this time.")] = None,
+    filter: Annotated[str | None, _condition(help="LangSmith filter of the runs.")] = None,  # noqa: A002
+    trace_filter: Annotated[str | None, _condition(help="Filter of the root runs.")] = None,
+    sample: Annotated[float | None, _condition(help="Fraction of the traces to sample.")] = None,
+    limit: Annotated[int | None, _condition(min=1, help="Maximum number of runs.")] = None,
     last_calls: Annotated[
-        bool, _option("--last-calls", help="Skip calls that a later call repeats.")
+        bool,
+        _option("--last-calls", help="Skip calls that a later call of an agent repeats."),
     ] = False,
 ) -> SessionLoader:
     """Return the loader that the options describe."""
@@ -87,16 +90,18 @@ def chat_loader(
     sources = [source for source in (dataset, file, project or query) if source]
     if len(sources) != 1:
         raise typer.BadParameter("Use one of --project (or --query), --dataset and --file.")
-    if (dataset or file) and (given or last_calls):
+    if (dataset or file) and given:
         raise typer.BadParameter(
             "Conditions apply only to runs of a project, not to datasets or files."
         )
+    calls: Literal["all", "last"] = "last" if last_calls else "all"
     if dataset:
+        if last_calls:
+            raise typer.BadParameter("--last-calls applies only to runs, not to datasets.")
         return LangSmithDatasetChatLoader(dataset_name=dataset)
     if file:
-        return RunFileChatLoader(file)
-    merged = updated(_query_of(query), given)
-    return LangSmithRunChatLoader(query=merged, calls="last" if last_calls else "all")
+        return RunFileChatLoader(file, calls=calls)
+    return LangSmithRunChatLoader(query=updated(_query_of(query), given), calls=calls)
 
 
 def _query_of(path: Path | None) -> RunQuery:
@@ -105,9 +110,7 @@ def _query_of(path: Path | None) -> RunQuery:
     try:
         return RunQuery.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise LoadError(f"{path} is not a valid RunQuery: {field}: {first['msg']}.") from error
+        raise LoadError(f"{path} is not a valid RunQuery: {explain(error, RunQuery)}") from error
 
 
 def _pairs(texts: list[str] | None) -> dict[str, str]:
@@ -131,7 +134,7 @@ def _feedback_condition(text: str) -> FeedbackCondition:
         return FeedbackCondition(
             key=found["key"].strip(), **{_BOUNDS[found["operator"]]: found["value"].strip()}
         )
-    except ValidationError as error:
+    except InvalidArgumentError as error:
         raise typer.BadParameter(f"--feedback {text!r} does not compare with a number.") from error
 
 
@@ -237,8 +240,7 @@ def build(kind: Callable[..., Made], **settings: Any) -> Made:
     """Return a pydantic model that is built from options; refuse options that are invalid."""
     try:
         return kind(**settings)
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(str(error)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(f"{field}: {message}" if field else message) from None
+        raise typer.BadParameter(explain(error)) from None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from openai import OpenAI, OpenAIError
 
-from langchain_finetune.cli.output import AsJson, print_json, print_result, print_rows
+from langchain_finetune.cli.output import AsJson, print_json, print_line, print_result, print_rows
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.home import home_path
@@ -80,7 +80,7 @@ def aliases(
         ("Models", [_figures(each) for each in alias["figures"]]),
         ("History, newest first", [_change(each) for each in alias["history"]]),
     ):
-        typer.echo(f"\n{title}:")
+        print_line(f"\n{title}:")
         print_rows(rows, as_json=False, none="Nothing yet.")
 
 

@@ -1,13 +1,16 @@
 """`prepare` and `run`: create training files, and fine-tuned models."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
+from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
+from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
+from langchain_finetune.cli.model import print_model
 from langchain_finetune.cli.options import (
     EngineChoice,
     build,
@@ -15,17 +18,25 @@ from langchain_finetune.cli.options import (
     convert_options,
     with_options,
 )
-from langchain_finetune.cli.output import AsJson, print_json, print_result
+from langchain_finetune.cli.output import (
+    AsJson,
+    console,
+    print_drawn,
+    print_json,
+    print_line,
+    print_note,
+)
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.callbacks import RichProgress
-from langchain_finetune.finetune.job import DAY_S
+from langchain_finetune.finetune.job import DAY_S, Job
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
-from langchain_finetune.methods import MAX_EPOCHS, Hyperparameters, LineKind
+from langchain_finetune.methods import Hyperparameters, LineKind
+from langchain_finetune.sessions import summary
 
 
 @with_options(chat_loader, into="loader")
@@ -50,22 +61,26 @@ def prepare(
     """Load and convert chats, and write training files and a report. Nothing is uploaded."""
     convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
-    made = write_training_files((loader | convert).invoke({}), out, target=target)
+    with RichProgress(console(err=True, quiet=as_json)) as progress:
+        examples = (loader | convert).invoke({})
+        made = write_training_files(examples, out, target=target, tell=progress.show_conversion)
     if as_json:
         report = made.report.model_dump(mode="json")
         print_json({"folder": str(made.folder), "files": _files(made), "report": report})
     else:
-        Console().print(made.report)
-        typer.echo(f"The files are in {made.folder}; see report.html for details.")
+        print_drawn(made.report)
+        print_line(f"The files are in {made.folder}; see report.html for details.")
 
 
 @with_options(chat_loader, into="loader")
 @with_options(convert_options, into="settings")
+@with_options(hyperparameter_options, into="hyperparameters")
 @with_options(engine_options, into="chosen")
 def run(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
+    hyperparameters: Hyperparameters,
     chosen: EngineOptions,
     model: Annotated[
         str, typer.Option(help="Base model: nano, a folder, a Hub id or a hosted model.")
@@ -83,12 +98,6 @@ def run(
     ] = "supervised",
     suffix: Annotated[str | None, typer.Option(help="Suffix of the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MAX_EPOCHS, help=Hyperparameters.model_fields["n_epochs"].description
-        ),
-    ] = None,
     max_cost_usd: Annotated[
         float | None, typer.Option(min=0.0, help="Refuse to train if it would cost more.")
     ] = None,
@@ -111,7 +120,7 @@ def run(
     ] = "keep",
     as_json: AsJson = False,
 ) -> None:
-    """Load and convert chats, fine-tune a model, and print its name."""
+    """Load and convert chats, fine-tune a model, and print its name; with --json, the rest, too."""
     examples = (loader | build(Convert, **settings, method=method)).invoke({})
     step = build(
         FineTune,
@@ -122,7 +131,7 @@ def run(
         deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         seed=seed,
-        hyperparameters=Hyperparameters(n_epochs=epochs or "auto"),
+        hyperparameters=hyperparameters,
         max_cost_usd=max_cost_usd,
         max_tokens=max_tokens,
         prices=None if price is None else {model: price},
@@ -131,19 +140,23 @@ def run(
         on_cancel=on_cancel,
     )
     # Progress goes to standard error; standard output contains only the result.
-    with RichProgress(Console(stderr=True, quiet=as_json)) as progress:
+    patience = takes_its_time_to_end() if on_cancel == "cancel" else nullcontext()
+    with patience, RichProgress(console(err=True, quiet=as_json)) as progress:
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})
         except KeyboardInterrupt as interrupt:
             raise FineTuningError(_interrupted(interrupt, progress.job_id, on_cancel)) from None
-    result = {
-        # Only OpenAI-compatible chat models have these.
-        "model": getattr(chat, "model_name", None),
-        "base_url": getattr(chat, "openai_api_base", None),
-        "rejected": examples.rejected_by_reason(),
-        **(chat.metadata or {}),
-    }
-    print_result(result, as_json=as_json)
+    # Only OpenAI-compatible chat models have these.
+    name, address = (getattr(chat, each, None) for each in ("model_name", "openai_api_base"))
+    lineage = chat.metadata or {}
+    if as_json:
+        rejected = examples.rejected_by_reason()
+        print_json({"model": name, "base_url": address, "rejected": rejected, **lineage})
+        return
+    if examples.rejected:
+        print_note(f"These chats were left out: {summary(examples.rejected)}.")
+    job = Job(job_id=lineage["job_id"], engine=engine, base_url=base_url, base_model=model)
+    print_model(job, name)
 
 
 def _files(made: Spooled) -> dict[str, dict[str, Any]]:

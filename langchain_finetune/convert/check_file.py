@@ -1,13 +1,18 @@
 """Checks of existing training files against an engine's rules."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_finetune.checks import CHECKS, Findings, check_lines, check_size, errors_of
+from langchain_finetune.checks.file import parse_line
 from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
+
+_FIRST_LINE = 2**24
+"""Most bytes of the first line, by which a file of another kind is known."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def check_file(
         method: Format of the lines: `supervised` chats, `preference` pairs or `completion`.
 
     Raises:
-        ConvertError: The rules or the method are unknown, or the file can't be read.
+        ConvertError: The rules or the method are unknown, or the file can't be read, or holds
+            something else, such as runs.
 
     Example:
         ```python
@@ -68,6 +74,8 @@ def check_file(
     try:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as lines:
+            _require_training_file(path, lines.readline(_FIRST_LINE))
+            lines.seek(0)
             for _, found in check_lines(lines, profile, method):
                 examples += 1
                 rejected += bool(errors_of(found))
@@ -78,3 +86,29 @@ def check_file(
     for finding in check_size(examples, size, profile):
         findings.add(finding)
     return FileCheck(Path(path), rules, examples, rejected, size, findings)
+
+
+def _require_training_file(path: str | os.PathLike[str], line: bytes) -> None:
+    """Refuse a file of another kind in one sentence, in place of an error for each line.
+
+    Raises:
+        ConvertError: Its first line is not one of a training file.
+    """
+    advice = f"`langchain-finetune prepare --file {path} --out FOLDER` makes examples of runs."
+    if line.startswith((b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        raise ConvertError(f"{path} is a Parquet or compressed file, not JSON lines; {advice}")
+    try:
+        first = parse_line(line)
+    except ValueError:
+        return
+    if isinstance(first, list):
+        raise ConvertError(f"{path} is one JSON list; a training file has one example per line.")
+    if not isinstance(first, Mapping):
+        return
+    if "inputs" in first or {"run_type", "runs", "resourceSpans"} & first.keys():
+        raise ConvertError(f"{path} holds runs, not training examples; {advice}")
+    if "part" in first and "id" in first:
+        raise ConvertError(
+            f"{path} says where examples come from; the examples are in the files beside it, such "
+            "as train.jsonl."
+        )

@@ -161,11 +161,10 @@ class Examples:
             prices: USD per million trained tokens, by base.
         """
         rejected = self.rejected
-        left_out_before = len(rejected) - len(self.outcome.rejected)
         return make_report(
             tally,
             target,
-            sessions=self.outcome.sessions + left_out_before,
+            sessions=self.chats_read,
             skipped=Counter(skip.code for skip in rejected),
             notes=self.notes,
             findings=self.findings,
@@ -182,6 +181,12 @@ class Examples:
         """Chats that the last iteration left out; the loader's skips come first."""
         skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
         return [*skipped, *self.outcome.rejected]
+
+    @property
+    def chats_read(self) -> int:
+        """Number of chats that the last iteration has read, including those that were left out."""
+        skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
+        return len(skipped) + self.outcome.sessions
 
     @property
     def notes(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from langchain_core.chat_sessions import ChatSession
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.convert.check_rows import checked_rows, strict_rows
 from langchain_finetune.convert.completion import completion_rows
@@ -33,7 +34,7 @@ from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
 
-class Convert(RunnableSerializable[Iterable[ChatSession], Examples]):
+class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Examples]):
     """Convert sessions to training examples: check each, keep the valid ones, count the others.
 
     Input: the sessions of a loader of this package, or any iterable of `ChatSession`. Any

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Self, get_args
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.rows import Example, Outcome, Part, Row
 from langchain_finetune.errors import ConvertError, raised_by
 
@@ -22,7 +23,7 @@ _IDS: dict[str, tuple[str, ...]] = {
 """Ids in a chat's source that name its group; the first one present counts."""
 
 
-class Split(BaseModel):
+class Split(CheckedArguments):
     """Hold out some conversations from training, for validation and testing.
 
     Whole groups go into one part, so that no conversation is both trained on and tested with. The

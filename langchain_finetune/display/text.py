@@ -17,6 +17,16 @@ def short(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "error"), counted(1200, "example")
+        ('1 error', '1,200 examples')
+    """
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def share(part: float, whole: float) -> str:
     """Return a part as a percentage of the whole.
 

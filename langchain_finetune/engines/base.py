@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.checks import OPENAI, Profile
 from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import (
@@ -130,7 +131,7 @@ class Pace:
     model_appears_s: float = 900.0
 
 
-class Deployment(BaseModel):
+class Deployment(CheckedArguments):
     """How a fine-tuned model is deployed, at an engine that requires it.
 
     Each field is an option of the command line, `--<engine>-<field>`; `name` is `--deployment`. A

@@ -8,13 +8,16 @@ import datetime as dt
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
@@ -22,7 +25,8 @@ from pydantic import SecretStr
 from langchain_finetune.checks import LOCAL
 from langchain_finetune.engines.base import Access, Pace, Price, Speed
 from langchain_finetune.engines.flow import Flow, Retry, finished
-from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
+from langchain_finetune.engines.jobs import ENDED, RemoteJob
+from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, remote_job
 from langchain_finetune.errors import (
     EngineAuthenticationError,
     EngineError,
@@ -119,6 +123,35 @@ def stop_engine(home: Path | None = None, *, timeout_s: float = 20) -> bool:
             raise EngineError(f"The engine (process {running.pid}) does not stop; kill it.")
         time.sleep(_POLL_S)
     return True
+
+
+def stored_jobs(home: Path) -> list[RemoteJob]:
+    """Return the jobs of a home whose engine is stopped, newest first.
+
+    One that was running is `queued`: it goes on when the engine is started again.
+
+    Raises:
+        EngineError: The engine's file can't be read.
+    """
+    path = home.absolute() / "engine.sqlite"
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            rows = database.execute("SELECT body FROM jobs ORDER BY seq DESC").fetchall()
+        return [_stored_job(json.loads(body)) for (body,) in rows]
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise EngineError(f"The engine's jobs in {path} can't be read: {error}.") from error
+
+
+def _stored_job(body: dict[str, object]) -> RemoteJob:
+    error = body.get("error")
+    fields = {
+        **body,
+        "status": body["status"] if body["status"] in {*ENDED, "paused"} else "queued",
+        "error": SimpleNamespace(**error) if isinstance(error, dict) else None,
+    }
+    return remote_job(SimpleNamespace(**fields))
 
 
 def _find(home: Path) -> RunningEngine | None:

@@ -1,10 +1,15 @@
-"""A job's progress in the terminal."""
+"""Callbacks that show or log the progress of conversions and jobs."""
 
+from dataclasses import replace
 from typing import Any, Protocol, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from langchain_finetune.convert.progress import ConversionProgress
+from langchain_finetune.display.text import counted
+from langchain_finetune.engines.jobs import JobProgress
+from langchain_finetune.finetune.progress_display import ProgressState, display_on
 
 PROGRESS_EVENT = "fine_tuning_progress"
 """Name of the LangChain custom event that reports a job's progress.
@@ -13,12 +18,22 @@ Its data: that of `JobProgress`, with `job_id`, `status`, `event_id`; `data` hol
 `{"step": 10, "total_steps": 100, "train_loss": 0.4}`.
 """
 
+CONVERSION_EVENT = "conversion_progress"
+"""Name of the LangChain custom event that reports how far reading and converting chats is.
+
+Its data: that of `ConversionProgress`.
+"""
+
+_LINE_S = 10.0
+"""Seconds between two lines about a conversion where lines stay."""
+
 
 class RichProgress(BaseCallbackHandler):
-    """Show the progress of fine-tuning: the state, a bar of steps, and the loss.
+    """Show the progress: chats read and examples made, then the job's state, steps and loss.
 
-    Give it as a callback, and close it with `with`. In a terminal or a notebook it is a bar that
-    moves; elsewhere, such as in a log, a line for each change of state and each tenth of the way.
+    Give it as a callback, and close it with `with`. In a terminal it is a bar that moves, in a
+    notebook a line that changes. Elsewhere, such as in a log, it writes a line for each change of
+    state, each tenth of the steps, and every ten seconds of a conversion.
 
     Args:
         console: Where to write; standard output by default.
@@ -37,62 +52,69 @@ class RichProgress(BaseCallbackHandler):
     def __init__(self, console: Console | None = None) -> None:
         self.losses: list[tuple[int, float]] = []
         self.job_id: str | None = None
-        self._console = console or Console()
-        self._written: tuple[str, int] | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-        )
-        self._task = self._bar.add_task("Fine-tuning", total=None, loss="")
+        self._display = display_on(console or Console())
+        self._job = ProgressState("")
+        self._status = ""
+        self._tenth = -1
+        self._next_line_s = _LINE_S
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar.live.is_started:
-            self._bar.stop()
+        self._display.close()
 
     def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
-        """Show one event of a job; others are ignored."""
-        if name != PROGRESS_EVENT:
-            return
-        self.job_id = data["job_id"]
-        figures = data["data"]
-        if "step" in figures and "train_loss" in figures:
-            self.losses.append((figures["step"], figures["train_loss"]))
-        if self._console.is_terminal or self._console.is_jupyter:
-            self._move_bar(data, figures)
-        else:
-            self._write_line(data, figures)
+        """Show one event of a conversion or a job; others are ignored."""
+        if name == CONVERSION_EVENT:
+            self.show_conversion(ConversionProgress(**data))
+        elif name == PROGRESS_EVENT:
+            self.show_job(JobProgress(**data))
 
-    def _move_bar(self, data: dict[str, Any], figures: dict[str, Any]) -> None:
-        # Only now: an error before the job stands alone in the terminal.
-        self._bar.start()
-        shown: dict[str, Any] = {"description": f"{data['job_id']}: {data['status']}"}
-        if "total_steps" in figures:
-            shown["total"] = figures["total_steps"]
-        if "step" in figures:
-            shown["completed"] = figures["step"]
-        if "step" in figures and "train_loss" in figures:
-            shown["loss"] = f"loss {figures['train_loss']:.4f}"
-        self._bar.update(self._task, **shown)
+    def show_conversion(self, progress: ConversionProgress) -> None:
+        """Show how far a conversion is."""
+        what = "Converted" if progress.ended else "Reading and converting:"
+        figures = counted(progress.examples, "example")
+        if progress.chats:
+            figures += f" ({progress.rate:,.0f} chats/s)"
+        state = ProgressState(f"{what} {counted(progress.chats, 'chat')}", figures=figures)
+        if progress.ended or progress.seconds >= self._next_line_s:
+            self._next_line_s = progress.seconds + _LINE_S
+            state = replace(state, news=str(state))
+        self._display.show(state)
 
-    def _write_line(self, data: dict[str, Any], figures: dict[str, Any]) -> None:
-        step, total = figures.get("step", 0), figures.get("total_steps", 0)
-        line = (data["status"], step * 10 // total if total else -1)
-        if line == self._written:
-            return
-        self._written = line
-        words = [f"{data['job_id']}: {data['status']}"]
+    def show_job(self, progress: JobProgress) -> None:
+        """Show one event of a job."""
+        self.job_id = progress.job_id
+        figures = progress.data
+        step, total = figures.get("step"), figures.get("total_steps")
+        loss = figures.get("train_loss")
+        if step is not None and loss is not None:
+            self.losses.append((step, loss))
+        # An event without figures leaves those that were shown.
+        self._job = ProgressState(
+            f"{progress.job_id}: {progress.status}",
+            done=self._job.done if step is None else step,
+            total=self._job.total if total is None else total,
+            figures=self._job.figures if loss is None else f"loss {loss:.4f}",
+            news=self._news(progress, step, total, loss),
+        )
+        self._display.show(self._job)
+
+    def _news(
+        self, progress: JobProgress, step: int | None, total: int | None, loss: float | None
+    ) -> str:
+        """Return a line for a change of the state, and for each tenth of the steps."""
+        tenth = (step or 0) * 10 // total if total else -1
+        if progress.status == self._status and tenth <= self._tenth:
+            return ""
+        self._status, self._tenth = progress.status, max(tenth, self._tenth)
+        words = [f"{progress.job_id}: {progress.status}"]
         if total:
-            words.append(f"step {step} of {total}")
-        if "train_loss" in figures:
-            words.append(f"loss {figures['train_loss']:.4f}")
-        self._console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)
+            words.append(f"step {step or 0} of {total}")
+        if loss is not None:
+            words.append(f"loss {loss:.4f}")
+        return ", ".join(words)
 
 
 _COUNTERS = frozenset({"step", "total_steps"})

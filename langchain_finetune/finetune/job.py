@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any, cast
 
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.engines import EngineName, engine_of
 from langchain_finetune.engines.base import Access, Address, Deployment
@@ -40,7 +41,7 @@ from langchain_finetune.home import home_path
 DAY_S = 24 * 3600.0
 
 
-class Job(BaseModel):
+class Job(CheckedArguments):
     """A fine-tuning job. It can be saved as JSON and used in another process.
 
     It contains no key. The key of the embedded engine is found automatically. `OPENAI_API_KEY` is

@@ -42,6 +42,15 @@ def statuses_of(job_ids: Iterable[str], account: Account) -> Flow[dict[str, JobS
     return found
 
 
+def newest_jobs(limit: int, account: Account) -> Flow[list[RemoteJob]]:
+    """Return the account's jobs, newest first, up to a number."""
+    found: list[RemoteJob] = []
+    pages = Pages(partial(account.api.jobs, None), account.engine.pace.retry)
+    while pages.more and len(found) < limit:
+        found += yield from pages.following()
+    return found[:limit]
+
+
 def job_of_model(name: str, job_ids: Iterable[str], account: Account) -> Flow[str | None]:
     """Return the first of these jobs that made a model, or None; each is asked for once."""
     for job_id in job_ids:

@@ -15,15 +15,17 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, InstanceOf, SecretStr, WithJsonSchema, model_validator
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.contract import save_contract
 from langchain_finetune.convert.estimate import Budget, Prices
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.progress import ConversionProgress, TellConversion
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import EngineName, all_engines, engine_of
 from langchain_finetune.engines.base import Address, Deployment
 from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
+from langchain_finetune.finetune.callbacks import CONVERSION_EVENT, PROGRESS_EVENT
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.contract import bound_as_trained
 from langchain_finetune.finetune.job import DAY_S, Job
@@ -39,7 +41,7 @@ from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign, method_of
 
 
-class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
+class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
     """Fine-tune a model on training examples and return a `ChatOpenAI` bound to it.
 
     It combines `submit`, `Job.wait` and `Job.model`. Each job is created only once: running the
@@ -141,6 +143,9 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             ConvertError: The examples are not a training set for this engine.
             BudgetError: Training would exceed the budget.
         """
+        return self._spec_of(examples)
+
+    def _spec_of(self, examples: Examples, tell: TellConversion | None = None) -> JobSpec:
         if not isinstance(examples, Examples):
             raise ConvertError(
                 f"FineTune takes what Convert returns, not {type(examples).__name__}: "
@@ -160,6 +165,7 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
                 n_epochs=None if epochs == "auto" else epochs,
             ),
             budget=Budget(self.max_cost_usd, self.max_tokens, self.prices),
+            tell=tell,
         )
         training = spooled.training
         save_contract(spooled.contract, training.sha256, home_path())
@@ -243,14 +249,11 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
             JobSubmissionError: The engine refused, or it is unknown whether the job was created.
             EngineError: The engine is unreachable, or refused the key or the base.
         """
-        job = submit_spec(self.spec_of(examples), self._connection(), **self._submit_options())
-        return self.attach(job)
+        return self._submitted(self.spec_of(examples))
 
     async def asubmit(self, examples: Examples) -> Job:
         """Async version of `submit`."""
-        spec = await asyncio.to_thread(self.spec_of, examples)
-        job = await asubmit_spec(spec, self._connection(), **self._submit_options())
-        return await asyncio.to_thread(self.attach, job)
+        return await self._asubmitted(await asyncio.to_thread(self.spec_of, examples))
 
     def attach(self, job: Job) -> Job:
         """Return a job, for example one that was read from JSON, with this step's key.
@@ -285,7 +288,10 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         def report(progress: JobProgress) -> None:
             dispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        job = self.submit(examples)
+        def report_conversion(progress: ConversionProgress) -> None:
+            dispatch_custom_event(CONVERSION_EVENT, asdict(progress), config=config)
+
+        job = self._submitted(self._spec_of(examples, report_conversion))
         with when_interrupted(job.cancel if self.on_cancel == "cancel" else None):
             job.wait(timeout_s=self.timeout_s, on_progress=report)
         model = job.model(deployment=self.deployment, **self.chat_settings)
@@ -302,7 +308,15 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
         async def report(progress: JobProgress) -> None:
             await adispatch_custom_event(PROGRESS_EVENT, asdict(progress), config=config)
 
-        job = await self.asubmit(examples)
+        loop = asyncio.get_running_loop()
+
+        def report_conversion(progress: ConversionProgress) -> None:
+            # The examples are made in a thread; the callbacks belong to the event loop.
+            told = adispatch_custom_event(CONVERSION_EVENT, asdict(progress), config=config)
+            asyncio.run_coroutine_threadsafe(told, loop).result()
+
+        spec = await asyncio.to_thread(self._spec_of, examples, report_conversion)
+        job = await self._asubmitted(spec)
         async with when_cancelled(job.acancel if self.on_cancel == "cancel" else None):
             await job.wait_async(timeout_s=self.timeout_s, on_progress=report)
         model = await job.amodel(deployment=self.deployment, **self.chat_settings)
@@ -311,6 +325,14 @@ class FineTune(RunnableSerializable[Examples, ChatOpenAI]):
     def _bound(self, model: ChatOpenAI) -> ChatOpenAI:
         # A bound model has the same interface.
         return cast("ChatOpenAI", bound_as_trained(model)) if self.bind_trained_tools else model
+
+    def _submitted(self, spec: JobSpec) -> Job:
+        job = submit_spec(spec, self._connection(), **self._submit_options())
+        return self.attach(job)
+
+    async def _asubmitted(self, spec: JobSpec) -> Job:
+        job = await asubmit_spec(spec, self._connection(), **self._submit_options())
+        return await asyncio.to_thread(self.attach, job)
 
     def _submit_options(self) -> dict[str, Any]:
         return {"reuse": self.reuse, "on_cancel": self.on_cancel}

@@ -16,6 +16,7 @@ from langchain_finetune.convert.contract import ContractBuilder, TrainedContract
 from langchain_finetune.convert.estimate import Budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
+from langchain_finetune.convert.progress import TellConversion, observed
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Row, Target
@@ -23,7 +24,7 @@ from langchain_finetune.convert.split import PARTS
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.jobs import NewJob
 from langchain_finetune.errors import ConvertError
-from langchain_finetune.sessions import Skip
+from langchain_finetune.sessions import Skip, summary
 
 FINGERPRINT = "fingerprint"
 SUBMISSION = "submission"
@@ -58,6 +59,7 @@ def spool(
     *,
     target: Target,
     budget: Budget = Budget(),  # noqa: B008 - it is frozen
+    tell: TellConversion | None = None,
 ) -> Spooled:
     """Write the examples to disk in one pass: a file for each part, and a report.
 
@@ -71,7 +73,7 @@ def spool(
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
-        made = _write_set(examples, Path(fresh, "set"), target, budget)
+        made = _write_set(examples, Path(fresh, "set"), target, budget, tell)
         name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:16]
         return _placed(made, folder / name)
 
@@ -86,7 +88,9 @@ def spooled_set(folder: Path, training_sha256: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
 
 
-def write_training_files(examples: Examples, folder: Path, *, target: Target) -> Spooled:
+def write_training_files(
+    examples: Examples, folder: Path, *, target: Target, tell: TellConversion | None = None
+) -> Spooled:
     """Write to a folder what `FineTune` would send, and what lies beside it: see `spool`.
 
     The folder is made, for its owner only; a set of files that is there already is replaced.
@@ -104,10 +108,13 @@ def write_training_files(examples: Examples, folder: Path, *, target: Target) ->
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as fresh:
-        return _placed(_write_set(examples, Path(fresh, "set"), target, Budget()), folder)
+        made = _write_set(examples, Path(fresh, "set"), target, Budget(), tell)
+        return _placed(made, folder)
 
 
-def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget) -> Spooled:
+def _write_set(
+    examples: Examples, folder: Path, target: Target, budget: Budget, tell: TellConversion | None
+) -> Spooled:
     """Write all files of a set to a new folder."""
     folder.mkdir(mode=0o700)
     tally = Tally()
@@ -117,7 +124,7 @@ def _write_set(examples: Examples, folder: Path, target: Target, budget: Budget)
             name: stack.enter_context(JsonlWriter(folder / f"{name}.jsonl"))
             for name in (*PARTS, "sources")
         }
-        for row in tally.passing(examples.rows(target)):
+        for row in tally.passing(observed(examples.rows(target), examples, tell)):
             writers[row.part].write(row.line)
             if row.part == "train":
                 contract.add(row)
@@ -190,14 +197,13 @@ def _check_sizes(files: dict[str, WrittenFile], rules: Profile) -> None:
 def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profile) -> None:
     training = files["train"].examples
     kept = {part: files[part].examples for part in PARTS if part != "train"}
-    counts = examples.rejected_by_reason()
-    left_out = ", ".join(f"{count} {code}" for code, count in counts.items())
     if training < rules.min_examples:
         found = f"{training} training examples" if training else "no training example"
         parts = [f"The selection gives {found}; at least {rules.min_examples} are needed."]
         for part, count in kept.items():
             if count:
                 parts.append(f"{count} more were kept for {part} (Convert's split).")
+        left_out = summary(examples.rejected)
         parts.append(f"Left out: {left_out}." if left_out else "Nothing was left out.")
         parts.append("Select more chats.")
         raise ConvertError(" ".join(parts))

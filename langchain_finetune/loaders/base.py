@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.errors import ConvertError, LoadError, raised_by
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
@@ -20,7 +21,7 @@ Overrides = dict[str, Any] | BaseModel | None
 """Settings for one call: a `RunQuery`, or some of its fields."""
 
 
-class SessionLoader(BaseChatLoader, RunnableSerializable[Overrides, Sessions]):
+class SessionLoader(BaseChatLoader, CheckedArguments, RunnableSerializable[Overrides, Sessions]):
     """Base of this package's loaders: a `BaseChatLoader` that composes with `|`.
 
     `invoke` reads nothing yet: it returns `Sessions`, which are read when they are iterated. So a

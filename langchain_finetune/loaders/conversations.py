@@ -55,6 +55,58 @@ class Folder:
         return False
 
 
+class OrderlessFolder:
+    """Detects calls that another call of the trace contains, for calls in any order.
+
+    All calls are learned first, and then asked for in a second pass. It keeps one number for each
+    message of a trace, however many calls repeat it.
+
+    Example:
+        >>> from langchain_finetune.messages import WireMessages
+        >>> chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> more = [{"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye!"}]
+        >>> calls = [{"messages": WireMessages(chat)}, {"messages": WireMessages(chat + more)}]
+        >>> folder = OrderlessFolder()
+        >>> for call in calls:
+        ...     folder.learn("trace", call)
+        >>> [folder.folds("trace", call) for call in calls]
+        [True, False]
+    """
+
+    def __init__(self) -> None:
+        self._continued: set[int] = set()
+        self._kept: set[int] = set()
+
+    def learn(self, trace_id: str, session: FineTuningSession) -> None:
+        """Note what a call contains.
+
+        Raises:
+            UnreadableChatError: A message cannot be represented in the wire form.
+        """
+        self._continued.update(_numbers(trace_id, session)[:-1])
+
+    def folds(self, trace_id: str, session: FineTuningSession) -> bool:
+        """Return whether another call contains a call, or an equal one was asked for before.
+
+        Raises:
+            UnreadableChatError: A message cannot be represented in the wire form.
+        """
+        whole = _numbers(trace_id, session)[-1]
+        if whole in self._continued or whole in self._kept:
+            return True
+        self._kept.add(whole)
+        return False
+
+
+def _numbers(trace_id: str, session: FineTuningSession) -> list[int]:
+    """Return a number of 64 bits for each prefix of a trace's chat."""
+    trace = trace_id.encode()
+    return [
+        int.from_bytes(hashlib.blake2b(trace + each, digest_size=8).digest())
+        for each in fingerprints(session, wire_messages(session))
+    ]
+
+
 def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -> list[bytes]:
     """Return a fingerprint of each prefix of a chat, with the settings: of one message, two, ..."""
     given = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}

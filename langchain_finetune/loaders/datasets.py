@@ -9,19 +9,17 @@ from uuid import UUID
 
 from langsmith import Client
 from langsmith.schemas import Example
-from pydantic import ValidationError
 
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.dialects.corrections import answered
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import InvalidArgumentError, LoadError
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.loaders.conversations import fingerprints
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.query import RunQuery
-from langchain_finetune.loaders.query_loader import first_fault
 from langchain_finetune.loaders.run_reader import RunReader, find_projects
 from langchain_finetune.loaders.run_requests import IDS_PER_REQUEST, Run, RunRequest
 from langchain_finetune.messages import UnreadableChatError
@@ -112,8 +110,8 @@ class LangSmithDatasetChatLoader(SessionLoader):
             kept = {key: kept[key] for key in kept if key not in {"dataset_name", "dataset_id"}}
         try:
             return type(self)(**{**kept, **overrides}, client=self.client)
-        except ValidationError as error:
-            raise LoadError(f"The loader's setting is invalid{first_fault(error)}.") from error
+        except InvalidArgumentError as error:
+            raise LoadError(f"The loader's setting is invalid: {error}") from error
 
     def _examples_and_runs(self) -> Iterator[tuple[Example, Run | None]]:
         """Yield each example, with its source run if requested."""

@@ -5,9 +5,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from langsmith import Client
+from langsmith.utils import LangSmithError
+from requests.exceptions import RequestException
 
+from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.langsmith_client import request_json
 from langchain_finetune.loaders.query import FeedbackCondition
 from langchain_finetune.loaders.run_requests import Run, batches
@@ -75,6 +79,30 @@ def fetch_references(client: Client, roots: Iterable[Run]) -> dict[str, Rating]:
         for trace_id, example_id in examples.items()
         if (reference := outputs.get(example_id))
     }
+
+
+def require_known_keys(
+    client: Client, project_ids: Iterable[UUID], conditions: Sequence[FeedbackCondition]
+) -> None:
+    """Explain that no run was found, where a key is one that no run of the projects has.
+
+    A server that does not say which keys there are is no error: nothing is known then.
+
+    Raises:
+        LoadError: It is; the message names the keys that exist.
+    """
+    body = {"session": [str(each) for each in project_ids]}
+    if not (body["session"] and conditions):
+        return
+    try:
+        stats = request_json(client, "POST", "/runs/stats", body=body).get("feedback_stats")
+    except (LangSmithError, RequestException):
+        return
+    known = sorted(stats or {})
+    for key in (each.key for each in conditions):
+        if key not in known:
+            there = f"it has feedback of {', '.join(map(repr, known))}" if known else "it has none"
+            raise LoadError(f"No run of the project has feedback of {key!r}; {there}.")
 
 
 def merged(references: Mapping[str, Rating], feedback: Mapping[str, Rating]) -> dict[str, Rating]:

@@ -4,8 +4,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+from langchain_finetune.arguments import suggestion
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
     is_training_line,
@@ -25,9 +26,10 @@ from langchain_finetune.loaders.base import (
     count_reasoning,
     is_wanted,
 )
+from langchain_finetune.loaders.conversations import OrderlessFolder
 from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, read_rows
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
+from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -57,6 +59,8 @@ class RunFileChatLoader(SessionLoader):
         where: Function of a run's JSON that returns whether to load it; by default all.
         score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
             itself (its `feedback_stats`); feedback on the root is not in the run's row.
+        calls: `all` loads every call. `last` skips calls that another call of the same trace
+            contains in its history, as `folded`; the files are read twice for it.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
@@ -73,6 +77,7 @@ class RunFileChatLoader(SessionLoader):
     path: Paths
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
+    calls: Literal["all", "last"] = "all"
     reasoning: ReasoningPolicy = "drop"
 
     def __init__(self, path: Paths, **fields: Any) -> None:
@@ -112,19 +117,58 @@ class RunFileChatLoader(SessionLoader):
         notes: Counter[str],
         encoded: Encode | None,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        unknown = set(overrides) - {"path", "where", "score", "reasoning"}
+        unknown = set(overrides) - {"path", "where", "score", "calls", "reasoning"}
         if unknown:
-            raise LoadError(f"RunFileChatLoader has no setting {min(unknown)!r}.")
+            name = min(unknown)
+            near = suggestion(name, type(self).model_fields)
+            raise LoadError(f"RunFileChatLoader has no setting {name!r}; {near}")
         loader = self.model_copy(update=overrides)
-        if (loader.where, loader.score, loader.reasoning) != (None, None, "drop"):
+        plain = (loader.where, loader.score, loader.calls, loader.reasoning)
+        if plain != (None, None, "all", "drop"):
             encoded = None  # The fast path has no run to pass on.
-        path = loader.path
-        for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
-            for row in read_rows(file, encoded):
-                if isinstance(row, EncodedChat):
-                    yield row
-                else:
-                    yield from count_reasoning(_sessions_of(row, loader, skip, notes), notes)
+        if loader.calls == "all":
+            yield from _chats(loader, skip, notes, encoded)
+            return
+        folder = OrderlessFolder()
+        for session in _chats(loader, lambda _: None, Counter(), None):
+            if trace_id := _trace_of(session):
+                _readable_or_none(partial(folder.learn, trace_id, session))
+        for session in _chats(loader, skip, notes, None):
+            trace_id = _trace_of(session)
+            if trace_id and _readable_or_none(partial(folder.folds, trace_id, session)):
+                source = session.get("source", {})
+                reason = "Another call of the trace contains all of it."
+                skip(Skip(str(source.get("run_id", "")), FOLDED, reason))
+            else:
+                yield session
+
+
+def _chats(
+    loader: RunFileChatLoader,
+    skip: Callable[[Skip], None],
+    notes: Counter[str],
+    encoded: Encode | None,
+) -> Iterator[Any]:
+    """Yield the chats of one file after another."""
+    path = loader.path
+    for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
+        for row in read_rows(file, encoded):
+            if isinstance(row, EncodedChat):
+                yield row
+            else:
+                yield from count_reasoning(_sessions_of(row, loader, skip, notes), notes)
+
+
+def _trace_of(session: FineTuningSession) -> str | None:
+    return session.get("source", {}).get("trace_id")
+
+
+def _readable_or_none(ask: Callable[[], bool | None]) -> bool | None:
+    """Return an answer, or None for a chat that `Convert` will reject as unreadable."""
+    try:
+        return ask()
+    except UnreadableChatError:
+        return None
 
 
 def _sessions_of(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.loaders.filter_language import all_of, compare, metadata, one_of, same_row
 
 _T = TypeVar("_T")
@@ -29,7 +30,7 @@ Several = Annotated[tuple[_T, ...], BeforeValidator(_several)]
 """One value or several."""
 
 
-class FeedbackCondition(BaseModel):
+class FeedbackCondition(CheckedArguments):
     """A condition on feedback of users or evaluators, met by a single feedback.
 
     Attributes:
@@ -92,7 +93,7 @@ class FeedbackCondition(BaseModel):
         return same_row(compare("eq", "feedback_key", self.key), parts)
 
 
-class RunQuery(BaseModel):
+class RunQuery(CheckedArguments):
     """Which `llm` runs of LangSmith to read; every condition must be met.
 
     Attributes:
@@ -146,7 +147,7 @@ class RunQuery(BaseModel):
     run_name: Several[str] = ()
     model: Several[str] = ()
     tags: Several[str] = ()
-    metadata: dict[str, str | bool | int | float] = {}
+    metadata: dict[str, str | bool | int | float] = Field(default_factory=dict)
     feedback: Several[FeedbackCondition] = ()
     use_reference: bool = False
     start_time: Time | None = None

@@ -1,6 +1,6 @@
 """Base of the loaders with a query, whose conditions are also their arguments."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from langchain_core.runnables import (
     ConfigurableField,
@@ -12,6 +12,7 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields, ma
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from langchain_finetune.arguments import explain, suggestion
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import Overrides, SessionLoader
 from langchain_finetune.loaders.query import RunQuery
@@ -26,6 +27,8 @@ class QueryLoader(SessionLoader):
     Attributes:
         query: The query.
     """
+
+    further_arguments: ClassVar[tuple[str, ...]] = tuple(RunQuery.model_fields)
 
     query: RunQuery = RunQuery()
 
@@ -56,8 +59,10 @@ class QueryLoader(SessionLoader):
         settings = type(self).model_fields.keys() | RunQuery.model_fields.keys()
         unknown = sorted(kwargs.keys() - settings)
         if unknown:
-            known = ", ".join(sorted(settings))
-            raise ValueError(f"{type(self).__name__} has no setting {unknown[0]!r}, only {known}.")
+            raise ValueError(
+                f"{type(self).__name__} has no setting {unknown[0]!r}; "
+                f"{suggestion(unknown[0], settings)}"
+            )
         return ConfigurableQueryLoader(default=self, fields=kwargs)
 
 
@@ -117,15 +122,7 @@ def updated(query: RunQuery, changes: dict[str, Any]) -> RunQuery:
     try:
         return RunQuery.model_validate({**query.model_dump(exclude_none=True), **changes})
     except ValidationError as error:
-        raise LoadError(f"The run query is invalid{first_fault(error)}.") from error
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the place and the message of an error's first fault, such as ` at 'limit': ...`."""
-    fault = error.errors()[0]
-    place = ".".join(map(str, fault["loc"]))
-    at = f" at {place!r}" if place else ""
-    return f"{at}: {fault['msg'].removeprefix('Value error, ')}"
+        raise LoadError(f"The run query is invalid: {explain(error, RunQuery)}") from error
 
 
 class _LikeQuery:

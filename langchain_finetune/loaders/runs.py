@@ -19,7 +19,7 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import Folder
-from langchain_finetune.loaders.feedback import UNRATED, Rating
+from langchain_finetune.loaders.feedback import UNRATED, Rating, require_known_keys
 from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
@@ -104,7 +104,8 @@ class LangSmithRunChatLoader(QueryLoader):
         """Yield one session for each answer of a run; runs without a finished chat are skipped.
 
         Raises:
-            LoadError: LangSmith can't be reached, rejects the key, or has no such project.
+            LoadError: LangSmith can't be reached, rejects the key, or has no such project, or no
+                run because none has feedback of a key.
         """
         folder = Folder() if self.calls == "last" else None
         for run_id, run, rating in self._found(overrides):
@@ -168,7 +169,9 @@ class LangSmithRunChatLoader(QueryLoader):
         missing = dict.fromkeys(map(str, query.run_ids or ()))
         used: set[str] = set()
         compared = any(each.comparative_experiment for each in query.feedback)
+        found_any = False
         for page in self._pages(query):
+            found_any = found_any or bool(page.runs)
             for run in page.runs:
                 missing.pop(str(run["id"]), None)
             for run, rating in page.rated(
@@ -178,6 +181,8 @@ class LangSmithRunChatLoader(QueryLoader):
                     yield str(run["id"]), run, rating
         for run_id in missing:
             yield run_id, None, UNRATED
+        if not found_any and self.client is not None and query.feedback:
+            require_known_keys(self.client, find_projects(self.client, query).ids, query.feedback)
 
     def _is_wanted(self, run: Run) -> bool:
         return is_wanted(run, self.where)

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.loaders.base import composable, sessions_of
 from langchain_finetune.sessions import Sessions, changed
 
@@ -68,7 +69,7 @@ def map_ai_messages(chat_sessions: Iterable[ChatSession], sender: str) -> Sessio
     )
 
 
-class MapSpeaker(RunnableSerializable[Iterable[ChatSession], Sessions]):
+class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Sessions]):
     """Make one speaker of a chat the assistant, and merge consecutive messages of each speaker.
 
     Any `BaseChatLoader` can be piped into it. Nothing is read before the result is iterated.

@@ -15,6 +15,7 @@ from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import join_calls
+from langchain_finetune.loaders.feedback import require_known_keys
 from langchain_finetune.loaders.filter_language import all_of, compare, in_thread
 from langchain_finetune.loaders.langsmith_client import (
     reading,
@@ -174,7 +175,9 @@ class LangSmithThreadChatLoader(QueryLoader):
         ids = self.thread_ids or find_thread_ids(self.client, query, projects)
         drawn = islice(filter(query.draws, ids), query.limit)
         reader = RunReader(self.client, query=query)
+        found_any = False
         while some := list(islice(drawn, _BATCH)):
+            found_any = True
             sources: list[PrefetchSource[list[RunPage]]] = [
                 partial(_fetch, reader, query, projects, thread_id) for thread_id in some
             ]
@@ -183,6 +186,8 @@ class LangSmithThreadChatLoader(QueryLoader):
                 some, in_order(sources, workers=self.concurrency), strict=True
             ):
                 yield from self._conversations(thread_id, pages, skip)
+        if not found_any:
+            require_known_keys(self.client, projects.ids, query.feedback)
 
     def _conversations(
         self, thread_id: str, pages: list[RunPage], skip: Callable[[Skip], None]

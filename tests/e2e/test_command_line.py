@@ -8,6 +8,9 @@ import httpx2
 import pytest
 
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.local.documents import open_records
+from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.schemas import JobRecord
 from support.command_line import runs_command, write_chats
 from support.warm_process import run_warm
 
@@ -87,11 +90,29 @@ def test_an_engine_that_is_down_is_not_started_for_a_list(here, tmp_path, monkey
         base_model="nano", training_sha256="0",
     )  # fmt: skip
     ledger.settle("s", "ftjob-1")
+    [row] = here("jobs", "list", "--json").json
+    assert (row["job_id"], row["status"], row["base_url"]) == ("ftjob-1", "deleted", None)
+    journal = Journal(open_records(tmp_path / "engine.sqlite"))
+    for job_id, status in (("ftjob-1", "succeeded"), ("ftjob-2", "running")):
+        journal.save(
+            JobRecord(
+                id=job_id,
+                created_at=1,
+                model="nano",
+                status=status,
+                training_file="file-1",
+                hyperparameters={},
+                requested={},
+                method={"type": "supervised"},
+                seed=1,
+                fine_tuned_model="ft:nano:local:two:1" if status == "succeeded" else None,
+            )
+        )
     listed = here("jobs", "list", "--json")
-    assert listed.code == 0
-    [row] = listed.json
-    assert (row["job_id"], row["status"], row["base_url"]) == ("ftjob-1", "unknown", None)
-    assert "The embedded engine is not running" in listed.err
+    told = {row["job_id"]: (row["status"], row["fine_tuned_model"]) for row in listed.json}
+    assert told == {"ftjob-1": ("succeeded", "ft:nano:local:two:1"), "ftjob-2": ("queued", None)}
+    assert "The embedded engine is stopped; 1 unfinished job of it will go on" in listed.err
+    assert "ft:nano:local:two:1" in here("jobs", "list").out
     stopped = here("stop", "--json")
     assert stopped.json == {"stopped": False}
 

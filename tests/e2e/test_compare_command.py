@@ -103,7 +103,7 @@ def test_equal_models_pass_if_the_cases_are_enough(command):
     assert ran.code == 0
     assert "right against right: pass" in ran.out
     # What decides is told, also where nobody asked for it.
-    assert "exact_match, at least -0.05: pass." in ran.out
+    assert "Pass: exact_match: +0.000 in 70 cases" in ran.out
     assert "the default decides: --at-least exact_match=-0.05." in ran.out
     assert "new: right, 70 of 70 answers" in ran.err
     assert "old: right, 7 of 70 answers" in ran.err
@@ -120,7 +120,7 @@ def test_a_worse_model_fails_and_too_few_cases_are_neither(command):
     assert "right against right: too few cases" in ran.out
     ran = command("right", "wrong", *chats(40), *rules[:2], "--better", "exact_match=0")
     assert ran.code == 0
-    assert "exact_match, better by more than +0: pass." in ran.out
+    assert "Pass: exact_match: +1.000 in 40 cases" in ran.out
 
 
 def test_the_apps_own_chain_and_evaluators(command, folder, models):

@@ -24,9 +24,13 @@ from langchain_finetune import Convert, EngineAuthenticationError, Job, LangSmit
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
+from support.command_line import write_chats
 from support.docs import PAGES, ROOT, blocks, run, run_sh
+from support.model_server import text
 from support.openai_account import KEY, OpenAIAccount, openai_account
+from support.rule_server import RuleServer
 from support.servers import served
+from support.settings import forget_langsmith_settings
 from walkthrough.calculator import PROMPT, Calculator
 
 TEXT = {page: page.read_text() for page in PAGES}
@@ -138,6 +142,27 @@ def test_models_are_listed_rescued_and_recorded(names, monkeypatch, capsys):
         assert "The training lines are in recorded" in run_sh("record_command")
         assert run("record_answers")["recording"].complete
         assert all(body["model"] == account.names[-1] for body in account.paid)
+
+
+def test_two_models_are_compared(names, monkeypatch):
+    forget_langsmith_settings(monkeypatch)
+    Path("my_app.py").write_text(
+        "from langchain_core.output_parsers import StrOutputParser\n"
+        "from langchain_core.prompts import ChatPromptTemplate\n\n"
+        "def chain(model):\n"
+        "    return ChatPromptTemplate([('user', '{input}')]) | model | StrOutputParser()\n\n"
+        "def correct(outputs, reference_outputs):\n"
+        "    return outputs['output'] == reference_outputs['content']\n"
+    )
+    write_chats(Path("chats.jsonl"), 70)
+    Path("set").mkdir()
+    Path("chats.jsonl").rename("set/test.jsonl")
+    yes = {name: lambda _: text("Yes") for name in ("gpt-4.1", "ft:gpt-4.1-mini:acme::abc123")}
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    with served(RuleServer(**yes).app) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+        assert "against gpt-4.1: pass" in run_sh("compare_command")
+    assert "<h1>" in Path("report.html").read_text()
 
 
 @pytest.mark.train

@@ -50,7 +50,7 @@ def job(command, engine, chats):
 
 
 def test_a_home_without_jobs_has_none(command):
-    assert command("jobs", "list").out == "No jobs were submitted from this machine.\n"
+    assert command("jobs", "list").out == "There are no jobs on this machine.\n"
     assert command("jobs", "list", "--json").json == []
 
 
@@ -189,6 +189,7 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stderr.readline().startswith("Converted 12 chats, 12 examples")
         assert process.stderr.readline().startswith("ftjob-")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=240)

@@ -172,7 +172,9 @@ def test_a_strict_loader_names_what_was_left_out(langsmith, tmp_path):
     loader = LangSmithRunChatLoader(project_name="app", client=langsmith, strict=True)
     sessions = loader.invoke({})
     found = []
-    with pytest.raises(LoadError, match=r"1 chats were skipped \(1 errored_run\): ") as caught:
+    with pytest.raises(
+        LoadError, match=r"1 chat was skipped: 1 errored_run \(The .*\. Their ids: "
+    ) as caught:
         found.extend(sessions)
     assert sessions.skipped[0].id in str(caught.value)
     assert len(list(loader.invoke({"error": False}))) == 5

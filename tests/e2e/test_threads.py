@@ -5,7 +5,6 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
-from pydantic import ValidationError
 
 from langchain_finetune import (
     Convert,
@@ -13,6 +12,7 @@ from langchain_finetune import (
     LangSmithThreadChatLoader,
     LoadError,
 )
+from langchain_finetune.errors import InvalidArgumentError
 from support.store import NOON, SECOND, chat, record, say
 
 V2_RUNS, V2_THREADS = "/api/v2/runs/query", "/api/v2/threads/query"
@@ -150,5 +150,5 @@ def test_a_thread_that_is_not_there_is_told(filled):
     sessions = loader.invoke({})
     assert list(sessions) == []
     assert [(skip.id, skip.code) for skip in sessions.skipped] == [("nope", "unknown_thread")]
-    with pytest.raises(ValidationError, match="thread_ids"):
+    with pytest.raises(InvalidArgumentError, match="thread_ids"):
         LangSmithThreadChatLoader(project_name="talks", client=filled, thread_ids=[])

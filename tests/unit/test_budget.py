@@ -2,12 +2,12 @@
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import ValidationError
 
 from langchain_finetune import BudgetError, Convert, FineTune
 from langchain_finetune.convert.estimate import estimate, price_of
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import engine_of
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 
 
@@ -156,7 +156,7 @@ def test_counted_tokens_count_before_bytes():
     "settings", [{"max_cost_usd": -1}, {"max_tokens": -1}, {"prices": {"m": -1}}]
 )
 def test_limits_are_not_negative(settings):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         FineTune(model="m", **settings)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         Convert(**settings)

@@ -70,5 +70,5 @@ def test_a_wrong_condition_or_file_is_one_sentence(tmp_path):
         chat_loader(project=["a"], since="yesterday")
     broken = tmp_path / "query.json"
     broken.write_text('{"projekt": "a"}')
-    with pytest.raises(LoadError, match=r"query\.json is not a valid RunQuery: projekt"):
+    with pytest.raises(LoadError, match=r"query\.json is not .* argument 'projekt'; did you mean"):
         chat_loader(query=broken)

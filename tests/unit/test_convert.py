@@ -9,9 +9,9 @@ from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tracers.base import BaseTracer
 from langsmith.client import _dumps_json
-from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip, Split
+from langchain_finetune.errors import InvalidArgumentError
 
 GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
 UNANSWERED = {"messages": [HumanMessage("Anybody there?")]}
@@ -116,7 +116,7 @@ def test_what_is_no_source_of_chats_is_refused(source):
 
 
 def test_unknown_fields_are_refused():
-    with pytest.raises(ValidationError, match="extra"):
+    with pytest.raises(InvalidArgumentError, match="did you mean 'method'"):
         Convert(methd="supervised")
 
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError, LoadError, Sessions, Skip
 from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FOLDED
 from support.broken import ANSWER, RESULT, TOOL, USER, call, calling, picture, shown
@@ -102,7 +102,7 @@ def test_whose_rules_count(rules, engine, kept):
 
 
 def test_rules_that_are_not_there():
-    with pytest.raises(ValidationError, match="rules"):
+    with pytest.raises(InvalidArgumentError, match="rules"):
         Convert(rules="bedrock")
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError
 from langchain_finetune.convert.duplicates import DuplicateIndex, rows_a_band, unique_rows
 from langchain_finetune.convert.fingerprints import exact_key, shingles_of, signature
 from langchain_finetune.convert.rows import Outcome, Row
+from langchain_finetune.errors import InvalidArgumentError
 
 WORDS = [f"word{number}" for number in range(500)]
 PROMPT = " ".join(WORDS)
@@ -218,5 +218,5 @@ def test_convert_keeps_duplicates_unless_told_otherwise():
 
 @pytest.mark.parametrize("field", [{"duplicates": "drop"}, {"near_threshold": 0.2}])
 def test_settings_that_make_no_sense(field):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         Convert(**field)

@@ -14,7 +14,6 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
-from pydantic import ValidationError
 
 from langchain_finetune import (
     Convert,
@@ -34,7 +33,7 @@ from langchain_finetune.engines.base import Access, Engine, Pace, Speed
 from langchain_finetune.engines.flow import Call, Retry
 from langchain_finetune.engines.jobs import JobEvent, JobStatus, ListPage, NewJob, RemoteJob
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
-from langchain_finetune.errors import Failure
+from langchain_finetune.errors import Failure, InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from support.command_line import write_chats
 from support.jobs import chats, quick_flows
@@ -366,16 +365,16 @@ def test_keys_and_addresses_are_the_engines_own(engines, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "not for others")
     with pytest.raises(EngineAuthenticationError, match="set ACME_API_KEY"):
         FineTune(**ACME).submit(examples())
-    with pytest.raises(ValidationError, match="finds its address and key by itself"):
+    with pytest.raises(InvalidArgumentError, match="finds its address and key by itself"):
         FineTune(**LOOP, base_url="http://127.0.0.1:1/v1")
 
 
 def test_a_name_that_no_engine_has_is_refused_with_those_that_there_are():
-    with pytest.raises(ValidationError, match="no engine 'acme'; there are openai, azure, "):
+    with pytest.raises(InvalidArgumentError, match="no engine 'acme'; there are openai, azure, "):
         FineTune(**ACME)
-    with pytest.raises(ValidationError, match="no engine 'acme'"):
+    with pytest.raises(InvalidArgumentError, match="no engine 'acme'"):
         Job(job_id="j", engine="acme", base_model="m")
-    with pytest.raises(ValidationError, match="no engine 'acme'"):
+    with pytest.raises(InvalidArgumentError, match="no engine 'acme'"):
         Convert(rules="acme")
     with pytest.raises(FineTuningError, match="no engine 'acme'"):
         engine_of("acme")
@@ -394,7 +393,7 @@ def test_rules_prices_limits_and_lines_are_the_engines(engines, tmp_path):
     report = examples().report(engine="acme", model="acme-7b")
     assert report.estimates[0].price.source == "Acme's price list"
     assert ("loop", "tiny") in {(each.engine, each.model) for each in report.estimates}
-    with pytest.raises(ValidationError, match="A suffix at engine='acme' must not hold '/'"):
+    with pytest.raises(InvalidArgumentError, match="A suffix at engine='acme' must not hold '/'"):
         FineTune(**ACME, suffix="a/b")
     with pytest.raises(FineTuningError, match="trains on supervised lines, not on preference"):
         FineTune(**ACME).submit(Convert(method="preference").invoke([]))

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from openai import NotFoundError
-from pydantic import ValidationError
 
 from langchain_finetune import (
     AzureDeployment,
@@ -17,6 +16,7 @@ from langchain_finetune import (
     TrainedContractWarning,
     trained_contract,
 )
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from support.deploy_hosts import host_beside
 from support.jobs import chats, quick_flows
@@ -103,7 +103,7 @@ def test_nebius_trains_and_serves_a_custom_model(url, host, engine):
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings, said):
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(InvalidArgumentError, match=said):
         azure("http://127.0.0.1:1", **settings)
 
 

@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from langchain_core.messages import AIMessage, HumanMessage
 from langsmith import Client
-from pydantic import ValidationError
 
 from langchain_finetune import (
     Convert,
@@ -19,6 +18,7 @@ from langchain_finetune import (
     LangSmithRunChatLoader,
     LoadError,
 )
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine, read_key
 from support.servers import served
 
@@ -47,7 +47,7 @@ from support.servers import served
     ],
 )
 def test_wrong_settings_are_refused(settings):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         FineTune(**settings)
 
 
@@ -76,7 +76,7 @@ def test_only_examples_are_trained_on(given):
 
 
 def test_an_error_about_settings_shows_no_key():
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(InvalidArgumentError) as caught:
         FineTune(model="nano", engine="local", api_key="sk-secret")
     assert "sk-secret" not in str(caught.value)
     headers = {"default_headers": {"X-Key": "sk-secret"}}

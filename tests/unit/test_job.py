@@ -21,6 +21,7 @@ from langchain_finetune import (
     JobError,
     ModelRetiredError,
 )
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.home import HOME_VARIABLE
 from support.jobs import chats, quick_flows
 from support.light_engine import LightEngine, app_of
@@ -62,8 +63,9 @@ class Hears(BaseCallbackHandler):
         self.then = then
 
     def on_custom_event(self, name, data, **_):
-        self.progress.append(data)
-        self.then(data)
+        if name == PROGRESS_EVENT:
+            self.progress.append(data)
+            self.then(data)
 
 
 def test_a_job_goes_through_json_into_another_process(step, examples, engine, url, monkeypatch):

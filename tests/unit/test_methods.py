@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from langchain_finetune import Convert, FineTune
 from langchain_finetune.checks import CHECKS, LOCAL
 from langchain_finetune.engines import engine_of
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import LIMITS, CreateJob
@@ -119,7 +120,7 @@ def test_null_is_auto_and_only_what_was_given_is_shown():
     ],
 )
 def test_limits(wrong):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         Hyperparameters(**wrong)
 
 

@@ -5,9 +5,9 @@ import itertools
 import uuid
 
 import pytest
-from pydantic import ValidationError
 
 from langchain_finetune import FeedbackCondition, RunQuery
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.loaders.run_requests import (
     RunRequest,
     choose_api,
@@ -106,7 +106,7 @@ def test_conditions_on_the_trace_become_its_filter(conditions, text):
     ],
 )
 def test_what_makes_no_sense_is_refused(conditions):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         RunQuery(**conditions)
 
 

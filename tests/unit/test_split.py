@@ -4,9 +4,9 @@ import random
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import ValidationError
 
 from langchain_finetune import Convert, ConvertError, Split
+from langchain_finetune.errors import InvalidArgumentError
 
 
 def chat(number, **source):
@@ -112,7 +112,7 @@ def test_a_function_must_name_the_group(name):
     ],
 )
 def test_wrong_settings_are_refused(settings):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         Split(**settings)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import ValidationError
 
 from langchain_finetune import Convert
 from langchain_finetune.convert.supervised import weighted
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.messages import WireMessages
 
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -104,12 +104,12 @@ def test_the_last_answer_is_that_of_the_example():
 
 @pytest.mark.parametrize("settings", [{"targets": "first"}, {"targets": 1}, {"method": "dpo"}])
 def test_unknown_settings_are_refused(settings):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         Convert(**settings)
 
 
 @pytest.mark.parametrize("method", ["preference", "completion"])
 def test_targets_are_of_supervised_lines(method):
     for name, setting in (("targets", "last"), ("fix", True)):
-        with pytest.raises(ValidationError, match=f"{name} belongs to method='supervised'"):
+        with pytest.raises(InvalidArgumentError, match=f"{name} belongs to method='supervised'"):
             Convert(method=method, **{name: setting})
