@@ -119,6 +119,17 @@ def test_the_quickstart_runs(names):
     assert names["model"].metadata["job_id"] == names["tuned"].metadata["job_id"]
 
 
+@pytest.mark.train
+def test_a_model_is_rolled_out_and_back(names, engine, tuned):
+    shown = run_sh("rollout_commands", MODEL=tuned.model_name)
+    assert "History, newest first" in shown
+    address = {"base_url": engine.base_url, "api_key": engine.api_key}
+    assert run("rollout_thread", address)["answer"].response_metadata["model_name"] == "nano"
+    sides = {"old": FakeListChatModel(responses=["8"]), "new": FakeListChatModel(responses=["9"])}
+    answer = run("rollout_model", sides)["answer"]
+    assert answer.response_metadata["rollout"]["side"] == {"8": "old", "9": "new"}[answer.content]
+
+
 def test_a_script_of_the_openai_sdk_goes_on_working(names, engine, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_BASE_URL", engine.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", engine.api_key.get_secret_value())
