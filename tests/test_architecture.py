@@ -22,6 +22,7 @@ ROOMS = {
     "extras": -1,
     "content": 0,
     "methods": 0,
+    "tolerant_json": 0,
     "checks": 1,
     "display": 1,
     "home": 1,
@@ -54,7 +55,7 @@ ROOMS = {
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
     *("arguments", "checks", "content", "dialects", "display", "errors", "extras", "home"),
-    *("messages", "methods", "rollout", "sessions"),
+    *("messages", "methods", "rollout", "sessions", "tolerant_json"),
 }
 
 

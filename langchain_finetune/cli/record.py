@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
@@ -78,7 +80,8 @@ def record(
     sources: list[Any] = list(file or ())
     if project and not (out / MANIFEST).exists():
         sources.insert(0, recent_runs(model, project, days=days, limit=limit))
-    with _shown(quiet=as_json) as show:
+    # What was asked for is paid for, so the first Ctrl-C waits for it.
+    with takes_its_time_to_end(), _shown(quiet=as_json) as show:
 
         def confirm(estimate: RecordingEstimate) -> bool:
             if not as_json:
@@ -88,25 +91,30 @@ def record(
                 print_line(told, err=True)
             return yes or typer.confirm("Ask for these answers?", err=True)
 
-        made = record_answers(
-            model,
-            sources or None,
-            out=out,
-            answers=answers,
-            limit=limit,
-            held_out=held_out,
-            seed=seed,
-            settings=None if temperature is None else {"temperature": temperature},
-            engine=engine,
-            base_url=base_url,
-            price=price and InferencePrice(input_usd=price[0], output_usd=price[1]),
-            max_cost_usd=max_cost_usd,
-            confirm=confirm,
-            concurrency=concurrency,
-            ask_again=ask_again,
-            store=store,
-            on_progress=show,
-        )
+        try:
+            made = record_answers(
+                model,
+                sources or None,
+                out=out,
+                answers=answers,
+                limit=limit,
+                held_out=held_out,
+                seed=seed,
+                settings=None if temperature is None else {"temperature": temperature},
+                engine=engine,
+                base_url=base_url,
+                price=price and InferencePrice(input_usd=price[0], output_usd=price[1]),
+                max_cost_usd=max_cost_usd,
+                confirm=confirm,
+                concurrency=concurrency,
+                ask_again=ask_again,
+                store=store,
+                on_progress=show,
+            )
+        except KeyboardInterrupt:
+            raise FineTuningError(
+                f"Stopped. The answers so far are in {out}: run the same again to go on."
+            ) from None
     if as_json:
         print_json({"folder": str(made.folder), **made.manifest.model_dump(mode="json")})
     else:

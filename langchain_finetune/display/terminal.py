@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -10,7 +11,9 @@ def make_table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]
     """Return a table; columns whose heading ends in `>` are aligned to the right."""
     table = Table(title=plain(title), title_justify="left", title_style="bold")
     for heading in headings:
-        table.add_column(plain(heading.rstrip(">")), justify="right" if ">" in heading else "left")
+        justify: JustifyMethod = "right" if ">" in heading else "left"
+        # Ids are not cut off.
+        table.add_column(plain(heading.rstrip(">")), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row))
     return table

@@ -103,7 +103,7 @@ def test_equal_models_pass_if_the_cases_are_enough(command):
     assert ran.code == 0
     assert "right against right: pass" in ran.out
     # What decides is told, also where nobody asked for it.
-    assert "exact_match, at least -0.05: pass." in ran.out
+    assert "Pass: exact_match: +0.000 in 70 cases" in ran.out
     assert "the default decides: --at-least exact_match=-0.05." in ran.out
     assert "new: right, 70 of 70 answers" in ran.err
     assert "old: right, 7 of 70 answers" in ran.err
@@ -120,7 +120,7 @@ def test_a_worse_model_fails_and_too_few_cases_are_neither(command):
     assert "right against right: too few cases" in ran.out
     ran = command("right", "wrong", *chats(40), *rules[:2], "--better", "exact_match=0")
     assert ran.code == 0
-    assert "exact_match, better by more than +0: pass." in ran.out
+    assert "Pass: exact_match: +1.000 in 40 cases" in ran.out
 
 
 def test_the_apps_own_chain_and_evaluators(command, folder, models):
@@ -233,7 +233,7 @@ def test_cases_that_training_saw_are_left_out(command, folder, monkeypatch, mode
         (("--dataset", "x", "--chain", "no_module:x"), "can't be imported (ModuleNotFoundError"),
         (("--dataset", "x", "--chain", "broken:x"), "can't be imported (ZeroDivisionError"),
         (("--dataset", "x", "--chain", "json:nothing"), "json has no nothing."),
-        (("--dataset", "x", "--chain", "json:__name__"), "chain: Input should be callable"),
+        (("--dataset", "x", "--chain", "json:__name__"), "chain should be callable."),
         (("--dataset", "x", "--old-engine", "azure"), "azure requires --old-base-url."),
         (("--dataset", "x", "--old-engine", "local", "--old-base-url", "http://x"), "not accept"),
         (("--dataset", "x", "--base-url", "x"), "An address is needed"),

@@ -15,6 +15,7 @@ import typer
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
 from transformers import AutoTokenizer
 
 import docs_hook
@@ -23,9 +24,13 @@ from langchain_finetune import Convert, EngineAuthenticationError, Job, LangSmit
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
+from support.command_line import write_chats
 from support.docs import PAGES, ROOT, blocks, run, run_sh
+from support.model_server import text
 from support.openai_account import KEY, OpenAIAccount, openai_account
+from support.rule_server import RuleServer
 from support.servers import served
+from support.settings import forget_langsmith_settings
 from walkthrough.calculator import PROMPT, Calculator
 
 TEXT = {page: page.read_text() for page in PAGES}
@@ -114,6 +119,17 @@ def test_the_quickstart_runs(names):
     assert names["model"].metadata["job_id"] == names["tuned"].metadata["job_id"]
 
 
+@pytest.mark.train
+def test_a_model_is_rolled_out_and_back(names, engine, tuned):
+    shown = run_sh("rollout_commands", MODEL=tuned.model_name)
+    assert "History, newest first" in shown
+    address = {"base_url": engine.base_url, "api_key": engine.api_key}
+    assert run("rollout_thread", address)["answer"].response_metadata["model_name"] == "nano"
+    sides = {"old": FakeListChatModel(responses=["8"]), "new": FakeListChatModel(responses=["9"])}
+    answer = run("rollout_model", sides)["answer"]
+    assert answer.response_metadata["rollout"]["side"] == {"8": "old", "9": "new"}[answer.content]
+
+
 def test_a_script_of_the_openai_sdk_goes_on_working(names, engine, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_BASE_URL", engine.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", engine.api_key.get_secret_value())
@@ -137,6 +153,27 @@ def test_models_are_listed_rescued_and_recorded(names, monkeypatch, capsys):
         assert "The training lines are in recorded" in run_sh("record_command")
         assert run("record_answers")["recording"].complete
         assert all(body["model"] == account.names[-1] for body in account.paid)
+
+
+def test_two_models_are_compared(names, monkeypatch):
+    forget_langsmith_settings(monkeypatch)
+    Path("my_app.py").write_text(
+        "from langchain_core.output_parsers import StrOutputParser\n"
+        "from langchain_core.prompts import ChatPromptTemplate\n\n"
+        "def chain(model):\n"
+        "    return ChatPromptTemplate([('user', '{input}')]) | model | StrOutputParser()\n\n"
+        "def correct(outputs, reference_outputs):\n"
+        "    return outputs['output'] == reference_outputs['content']\n"
+    )
+    write_chats(Path("chats.jsonl"), 70)
+    Path("set").mkdir()
+    Path("chats.jsonl").rename("set/test.jsonl")
+    yes = {name: lambda _: text("Yes") for name in ("gpt-4.1", "ft:gpt-4.1-mini:acme::abc123")}
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    with served(RuleServer(**yes).app) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+        assert "against gpt-4.1: pass" in run_sh("compare_command")
+    assert "<h1>" in Path("report.html").read_text()
 
 
 @pytest.mark.train
@@ -219,6 +256,20 @@ def test_the_examples_of_split_and_report_run(names, capsys):
     assert "<h1>" in Path("report.html").read_text()
     run("budget", names)
     assert names["fine_tune"].prices == {"my-base": 4.0}
+
+
+def test_models_are_compared(names, liked, engine, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_BASE_URL", engine.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", engine.api_key.get_secret_value())
+    names |= {"loader": liked, "tuned": ChatOpenAI(model="nano", max_tokens=20)}
+    run("compare", names, **{"gpt-4.1": "gpt-3.5-turbo"})
+    assert capsys.readouterr().out.splitlines()[-1] in {"pass", "fail", "too_few"}
+    assert {case.inputs["messages"][0]["role"] for case in names["result"].cases} == {"system"}
+    names |= {"tools": [Calculator], "old_model": names["tuned"]}
+    run("compare an agent", names)
+    assert names["result"].differences
+    run("compare evaluators", names)
+    assert names["polite"](AIMessage("Please").model_dump())
 
 
 def test_short_examples_run():

@@ -77,7 +77,7 @@ def comparison(**changes):
             bound=-0.02,
             verdict="too_few",
             cases_needed=300,
-            reason="60 cases show at most a loss of 0.200; about 300 are needed.",
+            reason="correct: 60 cases show at most a loss of 0.200; about 300 are needed.",
         )
     ]
     return ComparisonData(
@@ -89,12 +89,13 @@ def comparison(**changes):
             "dataset_id": "d",
             "old_experiment": ExperimentLink(name="old-1", id="1", url="https://s.example/1?a&b"),
             "new_experiment": ExperimentLink(name="new-1", id="2"),
+            "url": "https://s.example/both",
             "cases": cases,
             "differences": [
                 difference(),
                 difference(
                     "judge", old=0.8, new=0.8, difference=0.0, low=-0.0001, high=0.03, wins=0,
-                    losses=0, ties=60, method="paired bootstrap by group",
+                    losses=0, ties=58, left_out=2, method="paired bootstrap by group",
                 ),
             ],
             "refused": [

@@ -83,7 +83,7 @@ def test_the_terminal_shows_all_of_it(data):
         "60 cases of 30 conversations in the dataset teas, 1 answer of each model to each case.",
         "correct │ 0.950 │ 0.850 │ -0.100 │ -0.200 to +0.010 │ 3 / 9 / 48 │ too few cases",
         "95% interval",
-        "correct, at least -0.02: too few cases. 60 cases show at most a loss of 0.200;",
+        "Too few cases: correct: 60 cases show at most a loss of 0.200; about 300 are needed.",
         "$0.40 │ $0.11",
         "1 of 60 (2%)",
         "failed: TimeoutError",
@@ -91,8 +91,9 @@ def test_the_terminal_shows_all_of_it(data):
         "old answer 10",
         "judge: judged new answer 10",
         "7 │ Training saw it. │ seen-0, seen-1, seen-2, seen-3, seen-4 and 2 more",
-        "https://s.example/1?a&b",
-        "new-1",
+        "Experiments: old-1 and new-1.",
+        "Both answers to each case: https://s.example/both",
+        "judge: 2 cases without a score of both models left out.",
         "exact McNemar: correct.",
         "judge failed for 1 answer, without a score.",
         "Prices of 2026-11.",
@@ -139,7 +140,8 @@ def test_the_page_stands_alone(data):
     assert "src" not in names
     assert not [name for name in names if name.startswith("on")]
     assert [value for name, value in page.attributes if name == "href"] == [
-        "https://s.example/1?a&b"
+        "https://s.example/1?a&b",
+        "https://s.example/both",
     ]
     assert names.count("aria-label") + names.count("aria-hidden") == page.tags["svg"]
     assert page.tags["article"] == 10
@@ -200,6 +202,8 @@ def test_the_result_is_printed_and_shown_and_written(data, tmp_path):
     result = ComparisonResult.model_validate(data.model_dump())
     assert "old answer 10" in str(result)
     assert "\x1b" not in str(result)
+    told = "ComparisonResult(old='gpt-4.1', new='nano:ft-1', cases=60, verdict='too_few')"
+    assert repr(result) == told
     assert result._repr_html_() == html.sections(data)
     path = tmp_path / "report.html"
     assert path.write_text("old") == 3

@@ -49,12 +49,9 @@ def difference_table(data: ComparisonData) -> tuple[list[str], list[list[str]]]:
 
 
 def reasons(data: ComparisonData) -> list[str]:
-    """Return the reasons of the decision, one sentence for each rule."""
-    return [
-        f"{rule.evaluator}, {'at least' if rule.kind == 'at_least' else 'better by more than'} "
-        f"{rule.bound:+g}: {VERDICTS[rule.verdict]}. {rule.reason}"
-        for rule in (data.decision.rules if data.decision else ())
-    ]
+    """Return the outcome of each rule with its reason, which names the evaluator."""
+    rules = data.decision.rules if data.decision else []
+    return [f"{VERDICTS[rule.verdict].capitalize()}: {rule.reason}" for rule in rules]
 
 
 def footnotes(data: ComparisonData) -> list[str]:
@@ -69,6 +66,10 @@ def footnotes(data: ComparisonData) -> list[str]:
     for each in data.differences:
         methods[each.method].append(each.evaluator)
     notes += [f"{method}: {', '.join(names)}." for method, names in methods.items()]
+    for each in data.differences:
+        if each.left_out:
+            cases = counted(each.left_out, "case")
+            notes.append(f"{each.evaluator}: {cases} without a score of both models left out.")
     for evaluator, count in data.failed_evaluations.items():
         notes.append(f"{evaluator} failed for {counted(count, 'answer')}, without a score.")
     return [*notes, *data.notes]

@@ -52,11 +52,10 @@ def tables(data: ComparisonData, *, texts: bool = True) -> Group:
     if data.refused:
         left_out = [[f"{len(ids):,}", why, _some(ids)] for why, ids in refusals(data).items()]
         parts.append(make_table("Cases left out", ("cases>", "why", "ids"), left_out))
-    for side, link in (("old", data.old_experiment), ("new", data.new_experiment)):
-        parts.append(plain(f"Experiment of the {side} model: {link.url or link.name}", "dim"))
+    names = f"{data.old_experiment.name} and {data.new_experiment.name}"
+    parts += [plain(note, "dim") for note in [*footnotes(data), f"Experiments: {names}."]]
     if data.url:
-        parts.append(plain(f"Side by side: {data.url}", "dim"))
-    parts += [plain(note, "dim") for note in footnotes(data)]
+        parts.append(plain(f"Both answers to each case: {data.url}"))
     return Group(*parts)
 
 
