@@ -320,7 +320,7 @@ def shadowed(langsmith, name, number):
         roots = [run for run in runs if run.parent_run_id is None]
         return runs if len(roots) >= number else None
 
-    runs = until(found)
+    runs = until(found, 10)
     assert len(runs) == 3 * number
     traces = []
     for root in sorted((run for run in runs if not run.parent_run_id), key=lambda r: r.start_time):

@@ -50,7 +50,7 @@ def create_answers_router(
         asked = body | {"model": model}
         response = WhileConnected(shadows.answering(answer(asked)), model)
         if rollout.mode == "shadow":
-            response.then = shadows.begun(rollout, answer, asked)
+            response.shadow = shadows.begun(rollout, answer, asked)
         return response
 
     @router.post("/chat/completions", responses=_answered("chat:ChatCompletion"))
@@ -92,14 +92,15 @@ class WhileConnected(Response):
     Its context is entered and left in one task, which is cancelled when the client goes away; what
     it raises before anything is sent reaches the application's error handlers.
 
-    `then`, if set, gets all that was sent, and is told when the whole answer was.
+    Attributes:
+        shadow: Gets a copy of what is sent, if set.
     """
 
     def __init__(self, answer: AbstractAsyncContextManager[Response], model: object) -> None:
         super().__init__()
         self._answer = answer
         self._model = model
-        self.then: StartedShadow | None = None
+        self.shadow: StartedShadow | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
@@ -118,9 +119,7 @@ class WhileConnected(Response):
         async with self._answer as response:
             if isinstance(self._model, str):
                 response.headers[MODEL_HEADER] = quote(self._model, safe=":/")
-            await response(scope, _never, self.then.copying(send) if self.then else send)
-        if self.then:
-            self.then.submit()
+            await response(scope, _never, self.shadow.copying(send) if self.shadow else send)
 
 
 async def _has_left(receive: Receive) -> None:

@@ -67,18 +67,23 @@ class StartedShadow:
         self._content = bytearray()
 
     def copying(self, send: Send) -> Send:
-        """Return a `send` that keeps a copy of what it has sent."""
+        """Return a `send` that keeps a copy of what it has sent.
+
+        With the last part the shadow is submitted. What follows may not be carried out: the client
+        may leave as soon as it has that part.
+        """
 
         async def send_and_copy(message: Message) -> None:
             await send(message)
             self._status = message.get("status", self._status)
             if len(self._content) <= MAX_COPIED_BYTES:
                 self._content += message.get("body", b"")
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self._submit()
 
         return send_and_copy
 
-    def submit(self) -> None:
-        """Take note that the whole answer was sent."""
+    def _submit(self) -> None:
         self.ended = now()
         if self._status == 200 and len(self._content) <= MAX_COPIED_BYTES:  # noqa: PLR2004 - OK
             self._then(self)

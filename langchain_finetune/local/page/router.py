@@ -46,7 +46,7 @@ def add_page(
     router.include_router(create_langsmith_links(store))
     router.include_router(create_job_form_pages(engine, store))
     router.include_router(create_jobs_pages(engine))
-    router.include_router(create_models_pages(engine))
+    router.include_router(create_models_pages(engine, store))
     router.include_router(create_playground_pages(engine, store))
 
     @router.get("/ui")

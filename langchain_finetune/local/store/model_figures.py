@@ -1,10 +1,10 @@
 """How the models that answer for an alias do: runs, failures, latency and feedback of each."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.values import now
+from langchain_finetune.rollout.state import Rollout
 
 DAYS = 30
 """Runs of how many days count."""
@@ -12,6 +12,7 @@ DAYS = 30
 MOST_RUNS = 5000
 """Most runs of a model that are looked at, the newest."""
 
+_COMPARED = 4
 _DAY = 24 * 3600 * 10**6
 
 # A run belongs to an alias that was asked for: LangChain and LangSmith's wrappers leave the name
@@ -65,11 +66,16 @@ class FiguresByModel:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, alias: str, models: Iterable[str]) -> list[ModelFigures]:
-        """Return the figures of models that were asked for by an alias, of those with runs."""
+    def of(self, rollout: Rollout) -> list[ModelFigures]:
+        """Return the figures of the models that an alias points at, and pointed at before.
+
+        Models without runs are left out; the candidate comes first.
+        """
+        names = (rollout.candidate, rollout.target, *reversed(rollout.earlier))
+        models = [name for name in dict.fromkeys(names) if name is not None]
         found = []
-        for model in models:
-            asked = (model, now() - DAYS * _DAY, alias, MOST_RUNS)
+        for model in models[:_COMPARED]:
+            asked = (model, now() - DAYS * _DAY, rollout.name, MOST_RUNS)
             [counted] = self._database.search(_COUNTS, asked)
             if counted["runs"]:
                 means = [FeedbackMean(**row) for row in self._database.search(_FEEDBACK, asked)]
