@@ -251,7 +251,10 @@ def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
 def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
     found: Answers = defaultdict(list)
     for row in rows:
-        run, facts = row["run"], side.facts[str(row["run"].id)]
+        run = row["run"]
+        facts = side.facts[str(run.id)]
+        if run.error and facts.error is None:
+            facts.error = "OutputError"  # What the chain returned can't be stored.
         results = row["evaluation_results"]["results"]
         found[str(row["example"].id)].append(
             {
