@@ -162,7 +162,7 @@ def decide(
     outcomes = [
         _outcome(
             *(kind, scores[name], bound, p_values[kind, name, bound], confidence),
-            corrected=kind == "better" and len(gains) > 1,
+            tests=len(gains) if kind == "better" else 1,
         )
         for kind, name, bound in rules
     ]
@@ -178,7 +178,7 @@ def _outcome(
     p: float,
     confidence: float,
     *,
-    corrected: bool,
+    tests: int,
 ) -> RuleOutcome:
     def told(verdict: Verdict, reason: str, needed: int | None = None) -> RuleOutcome:
         return RuleOutcome(
@@ -196,9 +196,11 @@ def _outcome(
     where = f"{sample.cases:,} cases"
     if len(sample.totals) < sample.cases:
         where += f" of {len(sample.totals):,} conversations"
+    if sample.cases < scores.cases:
+        where += f" ({scores.cases - sample.cases:,} without both scores left out)"
     shown = (
         f"p = {p:.2g} after Holm's correction"
-        if corrected
+        if tests > 1
         else f"at least {lower_bound(sample, confidence):+.3f} with a confidence of {confidence:g}"
     )
     seen = f"{sample.mean:+.3f} in {where}, {shown}; more than {bound:+.3f} is required."
@@ -214,7 +216,10 @@ def _outcome(
         return told("pass", seen)
     assumed, true, variance = _assumption(sample, bound, pass_fail=scores.pass_fail)
     needed = cases_needed(
-        bound, true, variance, width=sample.width, group=sample.group, confidence=confidence
+        *(bound, true, variance),
+        width=sample.width,
+        group=sample.group,
+        confidence=1 - alpha / tests,
     )
     assert needed is not None  # What is assumed is above the bound.
     if sample.cases >= needed:
