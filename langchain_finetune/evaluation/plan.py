@@ -35,6 +35,7 @@ from langchain_finetune.evaluation.scoring import WatchedEvaluator
 from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
 
@@ -182,7 +183,7 @@ def _refusals(
     if not near_can_be_found():
         notes.append(
             "Only exact repetitions of training examples were left out: near ones need rensa, "
-            "pip install 'langchain-finetune[dedup]'."
+            f"{install_command('dedup')}."
         )
     return seen_cases(chats, file, agent=agent), notes
 
