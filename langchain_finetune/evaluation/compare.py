@@ -36,11 +36,12 @@ Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
 class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     """Compare two models in your chain: both answer the same cases, and evaluators score them.
 
-    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`,
-    best `examples.part("test")`, or the name of a LangSmith dataset. Each model's answers are a
-    LangSmith experiment over one dataset, linked as a pairwise comparison: on LangSmith if
-    `LANGSMITH_API_KEY` is set, or else in the run store of the embedded engine, which is started
-    when needed. Cases that the training file of the new model contains are left out.
+    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`, best
+    `examples.part("test")` (of split ones, that part is taken), or the name of a LangSmith dataset.
+    Each model's answers are a LangSmith experiment over one dataset, linked as a pairwise
+    comparison: on LangSmith if `LANGSMITH_API_KEY` is set, or else in the run store of the embedded
+    engine, which is started when needed. Cases that the training file of the new model contains are
+    left out.
 
     A request that fails is tried again as the chat model does it (`max_retries`). An error that
     remains is an outcome: the answer counts as 0 for each evaluator.
