@@ -152,4 +152,8 @@ def _report(made: ModelRecording) -> None:
     typer.echo(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
         typer.echo(f"  {count} refused: {code}")
+    if found.outcomes.get("unknown"):
+        typer.echo(
+            "  unknown: may have been paid for, but not received; --ask-again asks for them."
+        )
     typer.echo(f"The training lines are in {made.folder / RECORDING}.")
