@@ -19,8 +19,10 @@ MAX_LINES = 400
 ROOMS = {
     "errors": -2,
     "arguments": -1,
+    "extras": -1,
     "content": 0,
     "methods": 0,
+    "tolerant_json": 0,
     "checks": 1,
     "display": 1,
     "home": 1,
@@ -52,9 +54,8 @@ ROOMS = {
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
-    *("arguments", "checks", "content", "dialects", "display", "errors", "home", "messages"),
-    "methods",
-    *("rollout", "sessions"),
+    *("arguments", "checks", "content", "dialects", "display", "errors", "extras", "home"),
+    *("messages", "methods", "rollout", "sessions", "tolerant_json"),
 }
 
 

@@ -177,6 +177,10 @@ def test_a_set_of_training_files_gives_groups(command, folder, monkeypatch):
     path.with_name("sources.jsonl").write_text(lines[1])
     ran = command("right", "right", "--data", path)
     assert "sources.jsonl does not describe the lines of set/test.jsonl" in ran.error
+    for damaged in ("{", "[]", "7", "{}"):
+        path.with_name("sources.jsonl").write_text(damaged)
+        ran = command("right", "right", "--data", path)
+        assert "set/test.jsonl can't be read with set/sources.jsonl" in ran.error
 
 
 def test_a_dataset_of_the_engine(command, folder):
@@ -233,7 +237,7 @@ def test_cases_that_training_saw_are_left_out(command, folder, monkeypatch, mode
         (("--dataset", "x", "--chain", "no_module:x"), "can't be imported (ModuleNotFoundError"),
         (("--dataset", "x", "--chain", "broken:x"), "can't be imported (ZeroDivisionError"),
         (("--dataset", "x", "--chain", "json:nothing"), "json has no nothing."),
-        (("--dataset", "x", "--chain", "json:__name__"), "chain: Input should be callable"),
+        (("--dataset", "x", "--chain", "json:__name__"), "chain should be callable."),
         (("--dataset", "x", "--old-engine", "azure"), "azure requires --old-base-url."),
         (("--dataset", "x", "--old-engine", "local", "--old-base-url", "http://x"), "not accept"),
         (("--dataset", "x", "--base-url", "x"), "An address is needed"),
