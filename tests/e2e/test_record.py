@@ -363,10 +363,10 @@ def test_one_process_records_into_a_folder(ask):
 
 def test_cost_is_told_and_limited_before_anything_is_asked(account, ask):
     told = []
-    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
-        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match=r"price of .* is not known here"):
         ask(confirm=None, max_cost_usd=1)
+    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
+        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match="would exceed max_cost_usd=1e-06"):
         ask(confirm=None, max_cost_usd=1e-6, price=PRICE)
     assert account.paid == []
