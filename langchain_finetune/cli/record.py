@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
@@ -80,13 +80,15 @@ def record(
     sources: list[Any] = list(file or ())
     if project and not (out / MANIFEST).exists():
         sources.insert(0, recent_runs(model, project, days=days, limit=limit))
-    with _shown(quiet=as_json) as (show, console):
+    # What was asked for is paid for, so the first Ctrl-C waits for it.
+    with takes_its_time_to_end(), _shown(quiet=as_json) as show:
 
         def confirm(estimate: RecordingEstimate) -> bool:
-            console.print(str(estimate), markup=False, highlight=False, soft_wrap=True)
-            if estimate.unknown:
+            if not as_json:
+                print_line(str(estimate), err=True)
+            if estimate.unknown and not as_json:
                 told = f"{estimate.unknown} answers may have been paid for and were not received."
-                console.print(told, highlight=False)
+                print_line(told, err=True)
             return yes or typer.confirm("Ask for these answers?", err=True)
 
         try:
@@ -120,16 +122,15 @@ def record(
 
 
 @contextmanager
-def _shown(*, quiet: bool) -> Iterator[tuple[Callable[[MigrationProgress], None], Console]]:
-    """Yield a function that shows progress as a bar on standard error, and the console."""
-    console = Console(stderr=True, quiet=quiet)
+def _shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
+    """Yield a function that shows progress as a bar on standard error."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console, transient=True)
+    progress = Progress(*columns, console=console(err=True, quiet=quiet), transient=True)
     bar = None
 
     def show(news: MigrationProgress) -> None:
@@ -140,7 +141,7 @@ def _shown(*, quiet: bool) -> Iterator[tuple[Callable[[MigrationProgress], None]
         progress.update(bar, description=news.message, completed=news.done)
 
     try:
-        yield show, console
+        yield show
     finally:
         progress.stop()
 
@@ -149,7 +150,7 @@ def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     cost = "" if found.usd is None else f" for ${found.usd:.2f}"
-    typer.echo(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
+    print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
-        typer.echo(f"  {count} refused: {code}")
-    typer.echo(f"The training lines are in {made.folder / RECORDING}.")
+        print_line(f"  {count} refused: {code}")
+    print_line(f"The training lines are in {made.folder / RECORDING}.")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -115,7 +115,9 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 cases; no model was called. Or all answers of both models failed.
             LoadError: LangSmith can't be reached, or has no such dataset.
         """
-        return self._call_with_config(self._compare, input, config, **kwargs)
+        run: Any = self._compare
+        traced: Any = self._call_with_config(run, input, config, **kwargs)
+        return cast("ComparisonResult", traced.result)
 
     async def ainvoke(
         self,
@@ -124,14 +126,16 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         **kwargs: Any,
     ) -> ComparisonResult:
         """Async version of `invoke`."""
-        return await self._acall_with_config(self._acompare, input, config, **kwargs)
+        run: Any = self._acompare
+        traced: Any = await self._acall_with_config(run, input, config, **kwargs)
+        return cast("ComparisonResult", traced.result)
 
     def _compare(
         self,
         given: dict[str, Any],
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> ComparisonResult:
+    ) -> "_Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
             plan = self._plan(given, client)
@@ -146,14 +150,14 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 with ThreadPoolExecutor(1) as thread, _undisturbed(side):
                     # In a thread, so that an interrupt is seen here before all cases are answered.
                     found.append(thread.submit(copy_context().run, run).result())
-            return result_of(plan, client, [list(each) for each in found], found)
+            return _Traced(result_of(plan, client, [list(each) for each in found], found))
 
     async def _acompare(
         self,
         given: dict[str, Any],
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> ComparisonResult:
+    ) -> "_Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         entered = experiment_client(self.client)
         client = await asyncio.to_thread(entered.__enter__)
@@ -174,7 +178,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             result = await asyncio.to_thread(result_of, plan, client, rows, found)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
-        return result
+        return _Traced(result)
 
     def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
         app = AppChain(self.chain, self.tools, self.run_tools, self.inputs)
@@ -198,6 +202,19 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             "num_repetitions": self.repetitions,
             "client": plan.client,
         }
+
+
+class _Traced:
+    """A result as the comparison's own run is traced: without the texts, which its repr leaves out.
+
+    They are in the experiments; the caller may trace to another place.
+    """
+
+    def __init__(self, result: ComparisonResult) -> None:
+        self.result = result
+
+    def __repr__(self) -> str:
+        return repr(self.result)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from langchain_finetune.evaluation.scoring import WatchedEvaluator
 from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
 
 
@@ -172,7 +173,7 @@ def _refusals(
     if not near_can_be_found():
         notes.append(
             "Only exact repetitions of training examples were left out: near ones need rensa, "
-            "pip install 'langchain-finetune[dedup]'."
+            f"{install_command('dedup')}."
         )
     return seen_cases(chats, file, agent=agent), notes
 
@@ -250,7 +251,10 @@ def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
 def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
     found: Answers = defaultdict(list)
     for row in rows:
-        run, facts = row["run"], side.facts[str(row["run"].id)]
+        run = row["run"]
+        facts = side.facts[str(run.id)]
+        if run.error and facts.error is None:
+            facts.error = "OutputError"  # What the chain returned can't be stored.
         results = row["evaluation_results"]["results"]
         found[str(row["example"].id)].append(
             {

@@ -418,6 +418,13 @@ def test_a_missing_variable_is_named(client, model, server):
     with pytest.raises(CompareError, match=r"needs 'question'; a case has 'input', 'messages'"):
         compare.invoke({"model": model("speaks"), "data": chats(3, tools=False)})
     assert server.requests == []
+    failing = Compare(
+        chain=spoken, inputs=lambda case: case["nothing"], old=model("speaks"), client=client
+    )
+    with pytest.raises(CompareError, match=r"Your function `inputs` failed") as raised:
+        failing.invoke({"model": model("speaks"), "data": chats(3, tools=False)})
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert server.requests == []
     mapped = Compare(
         chain=spoken,
         inputs=lambda case: {"question": case["input"], "how": case["system"]},
@@ -476,6 +483,18 @@ def test_chats_of_a_dataset_are_for_the_model_alone(client, model, server):
         Compare(old=model("speaks"), client=client).invoke(
             {"model": model("speaks"), "data": questions(client, "sums")}
         )
+
+
+def test_a_chain_is_built_once(client, model):
+    made = []
+
+    def chain(model):
+        made.append(model)
+        return spoken(model)
+
+    compare = Compare(chain=chain, evaluators=[correct], old=model("speaks"), client=client)
+    compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    assert len(made) == 3  # Once for each model, and to see whether it is an agent.
 
 
 class Interrupts(BaseCallbackHandler):
@@ -544,8 +563,11 @@ async def test_the_callers_trace_stays_its_own(client, model, how, tmp_path):
             result = await run(compare, given, how)
         own.flush()
         project = own.read_project(project_name="caller").id
-        names = [each["name"] for each in runs_of(own, project)]
-    assert names == ["Compare"]
+        own_runs = runs_of(own, project)
+    assert [each["name"] for each in own_runs] == ["Compare"]
+    # The texts are in the experiments only.
+    assert "It is" not in str(own_runs)
+    assert "cases=8" in str(own_runs[0]["outputs"])
     runs = runs_of(client, result.new_experiment.id)
     roots = {each["id"] for each in runs if each["parent_run_id"] is None}
     traces = [each["trace_id"] for each in runs if each["run_type"] == "llm"]
