@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 from pydantic import ConfigDict, Field, InstanceOf
 
 from langchain_finetune.errors import CompareError, GateError, GateWarning
-from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name
+from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
@@ -138,9 +138,9 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:
     """Return a copy of a model with the verdict in its metadata, also inside of bindings."""
     assert result.decision is not None
-    inner = chat_model_of(model)
-    if model is not inner:
-        field = "bound" if getattr(model, "bound", None) is not None else "runnable"
+    if model is not chat_model_of(model):
+        field = wrapped_in(model)
+        assert field is not None, "the gate was given a model"
         wrapped = _with_verdict(getattr(model, field), result)
         return cast("Runnable[Any, Any]", model.model_copy(update={field: wrapped}))
     differences = ("evaluator", "cases", "old", "new", "difference", "low", "high", "p_value")

@@ -188,9 +188,10 @@ def test_a_bound_model_keeps_its_binding(client, model):
         data=Convert().invoke(sessions(80)),
         at_least={"answer_agreement": -0.1},
     )
-    passed = gate.invoke(model("as_good").bind(stop=["!"]))
-    assert passed.kwargs == {"stop": ["!"]}
-    assert passed.bound.metadata["gate"]["verdict"] == "pass"
+    passed = gate.invoke(model("as_good").bind(stop=["!"]).with_fallbacks([model("good")]))
+    assert passed.runnable.kwargs == {"stop": ["!"]}
+    assert passed.runnable.bound.metadata["gate"]["verdict"] == "pass"
+    assert passed.invoke("What's 3*7?").content == "It is 21."
 
 
 def test_what_gates_can_not_do(client, model):
