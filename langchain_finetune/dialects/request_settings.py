@@ -85,9 +85,11 @@ _NOTED = frozenset({"context_management"})
 """Settings of the provider that change what the model sees only in very long chats."""
 
 _LIKE_SETTING = re.compile(
-    "system|instruct|preamble|developer|persona|prompt|tool|function|example|document|context"
-    "|history|schema|format|messages|contents|conversation"
+    "(^|_)(sys(tem)?(prompt)?|instruct(ions?)?|preamble|developer|persona|prompts?|tools?|functions?|examples?"
+    "|doc(ument)?s?|knowledge|contexts?|history|schemas?|format|messages?|contents?|input|conversation)(_|$)"
 )
+"""Names whose text or tools the model may have seen."""
+
 _MAX_NAMES = 200
 _MAX_DEPTH = 20
 _ABOUT = re.compile(
