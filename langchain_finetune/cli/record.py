@@ -153,4 +153,8 @@ def _report(made: ModelRecording) -> None:
     print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
         print_line(f"  {count} refused: {code}")
+    if found.outcomes.get("unknown"):
+        print_line(
+            "  unknown: may have been paid for, but not received; --ask-again asks for them."
+        )
     print_line(f"The training lines are in {made.folder / RECORDING}.")

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from langsmith import Client
@@ -89,7 +89,11 @@ def ensure_cases(
             {"id": each, **case} for each, case in zip(ids, cases, strict=True) if each not in known
         ]
         for start in range(0, len(missing), _BATCH):
-            client.create_examples(dataset_id=dataset.id, examples=missing[start : start + _BATCH])
+            # Another process may be sending the same ones.
+            with suppress(LangSmithConflictError):
+                client.create_examples(
+                    dataset_id=dataset.id, examples=missing[start : start + _BATCH]
+                )
         if missing:
             known = {each.id: each for each in client.list_examples(dataset_id=dataset.id)}
     if lost := [each for each in ids if each not in known]:

@@ -24,6 +24,7 @@ from langchain_finetune.evaluation.case_datasets import experiment_client
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
+from langchain_finetune.loaders.langsmith_client import reading
 
 COMPARISON_EVENT = "comparison_progress"
 """Name of the LangChain custom event that reports a comparison's progress.
@@ -35,11 +36,12 @@ Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
 class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     """Compare two models in your chain: both answer the same cases, and evaluators score them.
 
-    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`,
-    best `examples.part("test")`, or the name of a LangSmith dataset. Each model's answers are a
-    LangSmith experiment over one dataset, linked as a pairwise comparison: on LangSmith if
-    `LANGSMITH_API_KEY` is set, or else in the run store of the embedded engine, which is started
-    when needed. Cases that the training file of the new model contains are left out.
+    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`, best
+    `examples.part("test")` (of split ones, that part is taken), or the name of a LangSmith dataset.
+    Each model's answers are a LangSmith experiment over one dataset, linked as a pairwise
+    comparison: on LangSmith if `LANGSMITH_API_KEY` is set, or else in the run store of the embedded
+    engine, which is started when needed. Cases that the training file of the new model contains are
+    left out.
 
     A request that fails is tried again as the chat model does it (`max_retries`). An error that
     remains is an outcome: the answer counts as 0 for each evaluator.
@@ -59,6 +61,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         tools: Tools of your app, for a chain of two parameters. They are not executed: they answer
             from the recording of each case, and a call that was not recorded gets an error.
         run_tools: Execute tools.
+        agent: Whether the chain calls its tools itself, with several requests: then a case begins
+            with the user's last message, and its whole run is compared. By default, that is known
+            of graphs of LangGraph, and assumed of whatever takes tools, except of sequences
+            (`prompt | model | parser`) and models.
         inputs: A function from a case to the chain's input. By default, examples of `Convert`
             become `{"messages": [...], "input": "the user's last text"}`, without the leading
             system messages, and the inputs of a dataset's example stay as they are. The function
@@ -91,6 +97,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     old: InstanceOf[Runnable[Any, Any]]
     tools: list[Any] = Field(default_factory=list)
     run_tools: bool = False
+    agent: bool | None = None
     inputs: Callable[[dict[str, Any]], Any] | None = None
     repetitions: int = Field(default=1, ge=1)
     max_concurrency: int = Field(default=4, ge=1)
@@ -147,7 +154,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
-                with ThreadPoolExecutor(1) as thread, _undisturbed(side):
+                with ThreadPoolExecutor(1) as thread, _undisturbed(plan, side):
                     # In a thread, so that an interrupt is seen here before all cases are answered.
                     found.append(thread.submit(copy_context().run, run).result())
             return _Traced(result_of(plan, client, [list(each) for each in found], found))
@@ -170,7 +177,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 async def report(count: Any = count) -> None:
                     await adispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
-                with _undisturbed(side):
+                with _undisturbed(plan, side):
                     found.append(
                         await aevaluate(side.aanswer(report), **self._experiment(plan, side))
                     )
@@ -181,7 +188,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         return _Traced(result)
 
     def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
-        app = AppChain(self.chain, self.tools, self.run_tools, self.inputs)
+        app = AppChain(self.chain, self.tools, self.run_tools, self.inputs, self.agent)
         return make_plan(
             given,
             client,
@@ -218,11 +225,16 @@ class _Traced:
 
 
 @contextmanager
-def _undisturbed(side: ModelSide) -> Iterator[None]:
-    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait."""
+def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
+    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait.
+
+    Raises:
+        LoadError: LangSmith can't be reached, or refuses the experiment.
+    """
     inherited = var_child_runnable_config.set(None)
     try:
-        with tracing_context(parent=False):
+        what = f"experiment of {plan.name_of(side)}"
+        with reading(plan.client, what), tracing_context(parent=False):
             yield
     except BaseException:
         side.stopped.set()

@@ -56,12 +56,14 @@ class AppChain:
         tools: The tools that the chain is given.
         run_tools: Whether tools are executed.
         inputs: A function from the case to the chain's input.
+        agent: Whether the chain calls its tools itself; None if that is to be seen from it.
     """
 
     chain: Callable[..., Any] | None = None
     tools: Sequence[Any] = ()
     run_tools: bool = False
     inputs: Callable[[dict[str, Any]], Any] | None = None
+    agent: bool | None = None
 
     def given(self, example: Example, chain: Any) -> Any:
         """Return what a chain is given for a case."""

@@ -51,7 +51,8 @@ _SECANTS, _MAX_STEPS = 12, 60
 """Steps by the secant for a bound, and all steps; the rest halve what is left."""
 
 _UNSEEN = 0.05
-"""Probability of the greatest loss that remains unseen, for the size of the added group."""
+"""Probability of the greatest loss that remains unseen, for the size of the added group; the same
+for each confidence, so that a sample has one p-value."""
 
 _PRECISION = 1e-7
 """Of a bound, as a share of the greatest difference or of its standard error."""
@@ -172,14 +173,14 @@ class PairedSample:
         hidden = (sum(sizes[:count]) - count * level) / self.cases
         return self.cases * log(1 - hidden) / log(_UNSEEN)
 
-    def variance(self, mean: float | None = None) -> float:
-        """Return the variance of a case's difference, about its mean or another.
+    @cached_property
+    def variance(self) -> float:
+        """Variance of a case's difference.
 
         Within groups, differences add up as they do in the data. One group at the greatest
         difference is added, so that equal differences have a variance as well.
         """
-        about = self.mean if mean is None else mean
-        squares = sum((total - about * cases) ** 2 for total, cases in self.totals)
+        squares = sum((total - self.mean * cases) ** 2 for total, cases in self.totals)
         return (squares + (self.width * self.group) ** 2) / (self.cases + self.group)
 
     def reversed(self) -> "PairedSample":
@@ -213,7 +214,7 @@ def lower_bound(sample: PairedSample, confidence: float = 0.95) -> float:
     # As a normal quantile, the p-value is nearly a line, so a secant finds the bound in few steps.
     wanted = _quantile(1 - confidence)
     low, high = -sample.width, sample.mean
-    guess = high + wanted * sqrt(sample.variance() / sample.cases)
+    guess = high + wanted * sqrt(sample.variance / sample.cases)
     point = before = slope = 0.0
     for count in range(_MAX_STEPS):
         last, point = point, guess

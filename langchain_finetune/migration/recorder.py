@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -56,7 +56,7 @@ class Recorder:
     settings: Mapping[str, Any] | None
     engine_name: str
     base_url: str | None
-    api_key: SecretStr | str | None
+    api_key: SecretStr | str | None = field(repr=False)
     price: InferencePrice | None
     max_cost_usd: float | None
     confirm: Callable[[RecordingEstimate], bool] | None
@@ -113,9 +113,8 @@ class Recorder:
             else:
                 self._select(address)
             self.manifest.answers = self.answers
-            self.manifest.price = self.price or inference_price(
-                self.model, self.engine_name, address
-            )
+            known = inference_price(self.model, self.engine_name, address)
+            self.manifest.price = self.price or known or self.manifest.price
             self.journal = AnswerJournal(self.out / ANSWERS)
         except BaseException:
             self._lock.release()
@@ -232,8 +231,10 @@ class Recorder:
                 self.manifest.stored = self.asking.proven
             write_training_lines(self.out, self.prompts, self.journal)
             counted(self.manifest, self.prompts, self.journal)
-            done = not self.manifest.outcomes["missing"]
-            self.manifest.finished_at = self.manifest.updated_at if done else None
+            if self.manifest.outcomes["missing"]:
+                self.manifest.finished_at = None
+            elif self.manifest.finished_at is None or (self.asking and self.asking.done):
+                self.manifest.finished_at = self.manifest.updated_at
             self.manifest.files = hashes(self.out)
             self._save()
         finally:

@@ -21,13 +21,13 @@ from openevals.json import create_json_match_evaluator
 from openevals.llm import create_llm_as_judge
 from openevals.trajectory import create_trajectory_match_evaluator
 
-from langchain_finetune import Compare, CompareError, Convert
+from langchain_finetune import Compare, CompareError, Convert, LoadError
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import call, text
 from support.rule_server import RuleServer
 from support.servers import served
-from support.store import store_client
+from support.store import Gate, store_client
 from tests.local.conftest import until
 
 RUN = []
@@ -260,6 +260,49 @@ async def test_a_replayed_agent(client, model, how):
     assert failed[-1]["content"] == "It is The tool returned no result.."
     # Both see the same tools as the app does.
     assert [each.group for each in result.cases] == [f"t{number}" for number in range(12)]
+
+
+def last_text(state):
+    return state["messages"][-1].content
+
+
+@pytest.mark.parametrize(
+    ("settings", "cases"),
+    [
+        ({"chain": lambda model, tools: PROMPT | model.bind_tools(tools)}, 6),
+        ({"chain": lambda model, tools: model.bind_tools(tools)}, 6),
+        ({"chain": lambda model, tools: create_agent(model, tools) | last_text}, 3),
+        ({"chain": lambda model, tools: PROMPT | model.bind_tools(tools), "agent": True}, 3),
+    ],
+)
+def test_one_request_or_a_whole_run(client, model, settings, cases):
+    """A sequence that takes tools makes one request; an agent in a sequence goes on."""
+    compare = Compare(old=model("right"), tools=[calculator], client=client, **settings)
+    result = compare.invoke({"model": model("right"), "data": chats(3)})
+    assert len(result.cases) == cases
+    if cases == 6:
+        assert result.differences[0].new == 1.0
+
+
+def test_experiments_that_can_not_be_linked_are_still_compared(model, tmp_path):
+    gate = Gate(None)
+    with store_client(tmp_path / "runs.db", gate) as client:
+        compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+        with gate.without({"/datasets/comparative"}):
+            result = compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    assert len(result.cases) == 8
+    [note] = [each for each in result.notes if "not linked" in each]
+    assert note.startswith("The two experiments are not linked: LangSmith at http://127.0.0.1")
+
+
+@HOW
+async def test_a_server_that_refuses_is_named(model, tmp_path, how):
+    gate = Gate(None)
+    with store_client(tmp_path / "runs.db", gate) as client:
+        compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+        data = questions(client, "sums")
+        with gate.without({"/sessions"}), pytest.raises(LoadError, match="experiment of speaks"):
+            await run(compare, {"model": model("speaks"), "data": data}, how)
 
 
 def test_the_model_sees_the_tools_of_the_app(client, model, server):

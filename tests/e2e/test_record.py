@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import os
 import random
 import resource
@@ -25,7 +26,9 @@ from langchain_finetune import (
     EngineUnreachableError,
     FineTuningError,
     InferencePrice,
+    Inventory,
     ModelRecording,
+    RunFileChatLoader,
     arecord,
     recent_runs,
     record,
@@ -156,20 +159,27 @@ def test_each_prompt_is_asked_once_and_then_nothing_is_left_to_pay_for(account, 
     assert recording.manifest.finished_at
     again = ask(answers=2, confirm=lambda _: pytest.fail("Nothing is left to confirm."))
     assert again.manifest.outcomes == recording.manifest.outcomes
+    assert again.manifest.finished_at == recording.manifest.finished_at
     ask(answers=3)
     assert len(account.paid) == 80
 
 
 def test_what_was_recorded_is_training_data(ask):
     recording = ask(answers=0)
-    examples = Convert().invoke(recording.loader().invoke({}))
+    loader = RunFileChatLoader(recording.folder / "recording.jsonl")
+    examples = Convert().invoke(loader.invoke({}))
     assert len(list(examples)) == 16
     assert examples.rejected == []
     lines = lines_of(recording.folder / "recording.jsonl")
     assert list(examples) == lines
     assert {"tool_calls" in line["messages"][-1] for line in lines} == {True, False}
     assert any(line.get("tools") == TOOLS for line in lines)
-    assert len(list(recording.loader(held_out=True).lazy_load())) == 4
+    sessions = recording.sessions()
+    assert list(Convert().invoke(sessions)) == lines
+    assert {each["source"].keys() >= {"line", "prompt_id"} for each in sessions} == {True}
+    held_out = Convert().invoke(recording.sessions(held_out=True))
+    assert list(held_out) == lines_of(recording.folder / "held_out.jsonl")
+    assert len(list(held_out)) == 4
 
 
 async def test_the_async_twin_records_the_same(account, model, url, prompts, tmp_path, ask):
@@ -353,10 +363,10 @@ def test_one_process_records_into_a_folder(ask):
 
 def test_cost_is_told_and_limited_before_anything_is_asked(account, ask):
     told = []
-    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
-        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match=r"price of .* is not known here"):
         ask(confirm=None, max_cost_usd=1)
+    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
+        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match="would exceed max_cost_usd=1e-06"):
         ask(confirm=None, max_cost_usd=1e-6, price=PRICE)
     assert account.paid == []
@@ -580,7 +590,45 @@ def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path)
 # From end to end.
 
 
-def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
+def test_twenty_models_from_end_to_end_through_faults(tmp_path, caplog, quick):
+    """Inventory, rescue and record; some files are gone, some models too; the key is nowhere."""
+    caplog.set_level(logging.DEBUG)
+    account = OpenAIAccount(models=20)
+    account.limit = (40, 0.2)
+    out = tmp_path / "home"
+    with openai_account(account, share=0.05, seed=2) as url:
+        access = {"base_url": url, "api_key": KEY, "engine": quick}
+        begun = time.monotonic()
+        inventory = Inventory.fetch(**access)
+        rescued = rescue(account.names, out=out / "rescued", **access)
+        gone = []
+        for name in account.names:
+            try:
+                recording = record(
+                    name, [out / "rescued"], out=out / name.replace(":", "-"), limit=8, answers=1,
+                    confirm=lambda _: True, settle_s=0.5, **access,
+                )  # fmt: skip
+            except FineTuningError as error:
+                gone.append(str(error))
+                continue
+            check_recording(account, recording, 1)
+        took = time.monotonic() - begun
+    assert {model.name for model in inventory.models} >= set(account.names)
+    assert len(rescued.models) == 20
+    assert len(gone) == 4
+    assert all("has no model" in told for told in gone)
+    assert took < 120
+    assert KEY not in caplog.text
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 200
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_recent_runs_of_the_model_are_prompts(
+    account, ask, model, url, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("LANGSMITH_API_KEY", "any")
     with store_client(tmp_path / "runs.sqlite") as client:
         for number, (name, temperature) in enumerate([(model, 0.4), (model, 0.4), ("gpt-5", 1)]):
             params = {"model": name, "temperature": temperature, "_type": "openai-chat"}
@@ -589,10 +637,18 @@ def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
         client.flush()
         runs = recent_runs(model, "app", days=10_000, client=client)
         recording = ask([runs], answers=1)
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
+        command = runs_command(monkeypatch, capsys)(
+            "record", model, "--project", "app", "--days", 10_000, "--out", tmp_path / "command",
+            "--base-url", url, "--yes", "--json",
+        )  # fmt: skip
     assert recording.manifest.origins == {"traffic": 2}
-    assert Counter(body["temperature"] for body in account.paid) == {0: 2, 0.4: 2}
+    assert Counter(body["temperature"] for body in account.paid) == {0: 4, 0.4: 4}
     asked = {body["messages"][0]["content"] for body in account.paid}
     assert asked == {"What is 0?", "What is 1?"}
+    assert command.code == 0, command.err
+    again = ModelRecording.read(tmp_path / "command")
+    assert again.prompts() == recording.prompts()
 
 
 def test_rescued_files_are_prompts_and_the_command_line_records_them(
@@ -613,5 +669,8 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     assert done.json["origins"]["file"] > 0
     assert KEY not in done.out + done.err
     check_recording(account, ModelRecording.read(tmp_path / "out"), 1)
+    usd = done.json["usd"]
+    assert ModelRecording.read(tmp_path / "out").manifest.usd == usd > 0
     told = run("record", model, *options, "--yes")
+    assert f"for ${usd:.2f}" in told.out
     assert "The training lines are in" in told.out

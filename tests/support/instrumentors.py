@@ -99,7 +99,12 @@ def litellm(outputs, messages=WIRE_SENT, call_type="completion", **parameters):
             "call_type": call_type,
             "model": "gpt-4.1",
             "prompt_tokens": 9,
+            "status": "success",
             "custom_llm_provider": "openai",
+            "response": outputs,
+            "error_information": {"error_message": ""},
+            "hidden_params": {"litellm_model_name": "gpt-4.1"},
+            "model_map_information": {"model_map_key": "gpt-4.1", "model_map_value": {"key": "g"}},
             "messages": messages,
             "model_parameters": parameters,
             "standard_built_in_tools_params": {"web_search_options": None, "file_search": None},
@@ -453,13 +458,38 @@ RUNS_OF_APPS = {
         ),
         CALLING,
     ),
+    "pydantic-ai, result": (
+        pydantic_ai(
+            [
+                *OTEL_SENT,
+                {
+                    "role": "assistant",
+                    "parts": [{**OTEL_CALL, "arguments": '{"beds": 2}'}],
+                    "finish_reason": "tool_call",
+                },
+                {
+                    "role": "user",
+                    "parts": [{"type": "tool_call_response", "id": "call_5", "result": "Room 7"}],
+                },
+            ],
+            [OTEL_TOLD],
+            gen_ai__tool__definitions=json.dumps([FLAT_TOOL]),
+            model_request_parameters=json.dumps(
+                {"function_tools": [{**FUNCTION, "strict": True}], "native_tools": []}
+            ),
+        ),
+        {
+            "messages": [*WIRE_SENT, ASKED_COMPACT, FOUND, TOLD],
+            "tools": [{**TOOL, "function": {**FUNCTION, "strict": True}}],
+        },
+    ),
     "pydantic-ai, instructions": (
         pydantic_ai(
             OTEL_SENT,
             [OTEL_TOLD],
             gen_ai__system_instructions=json.dumps([{"type": "text", "content": "Be brief."}]),
             model_request_parameters=json.dumps(
-                {"function_tools": [{**FUNCTION, "parameters_json_schema": SCHEMA}]}
+                {"function_tools": [{**FUNCTION, "parameters_json_schema": SCHEMA, "strict": None}]}
             ),
         ),
         {
