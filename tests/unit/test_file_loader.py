@@ -253,7 +253,7 @@ async def test_sync_and_async_give_the_same(written):
 def test_zstd_and_parquet_need_the_extra(written, monkeypatch):
     for module, data in (("zstandard", zstd(jsonl(run()))), ("pyarrow", b"PAR1")):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-        with pytest.raises(LoadError, match=r"langchain-finetune\[files\]"):
+        with pytest.raises(LoadError, match=r"pip install .*\[files\]'"):
             lines(written(data))
 
 
