@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
 from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
@@ -88,25 +89,30 @@ def record(
                 console.print(told, highlight=False)
             return yes or typer.confirm("Ask for these answers?", err=True)
 
-        made = record_answers(
-            model,
-            sources or None,
-            out=out,
-            answers=answers,
-            limit=limit,
-            held_out=held_out,
-            seed=seed,
-            settings=None if temperature is None else {"temperature": temperature},
-            engine=engine,
-            base_url=base_url,
-            price=price and InferencePrice(input_usd=price[0], output_usd=price[1]),
-            max_cost_usd=max_cost_usd,
-            confirm=confirm,
-            concurrency=concurrency,
-            ask_again=ask_again,
-            store=store,
-            on_progress=show,
-        )
+        try:
+            made = record_answers(
+                model,
+                sources or None,
+                out=out,
+                answers=answers,
+                limit=limit,
+                held_out=held_out,
+                seed=seed,
+                settings=None if temperature is None else {"temperature": temperature},
+                engine=engine,
+                base_url=base_url,
+                price=price and InferencePrice(input_usd=price[0], output_usd=price[1]),
+                max_cost_usd=max_cost_usd,
+                confirm=confirm,
+                concurrency=concurrency,
+                ask_again=ask_again,
+                store=store,
+                on_progress=show,
+            )
+        except KeyboardInterrupt:
+            raise FineTuningError(
+                f"Stopped. The answers so far are in {out}: run the same again to go on."
+            ) from None
     if as_json:
         print_json({"folder": str(made.folder), **made.manifest.model_dump(mode="json")})
     else:

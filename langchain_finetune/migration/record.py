@@ -44,7 +44,7 @@ def record(
     concurrency: int = 16,
     ask_again: bool = False,
     store: bool = True,
-    settle_s: float = 60.0,
+    settle_s: float = 120.0,
     timeout_s: float = 300.0,
     on_progress: Callable[[MigrationProgress], None] | None = None,
 ) -> ModelRecording:
@@ -146,7 +146,7 @@ async def arecord(
     concurrency: int = 16,
     ask_again: bool = False,
     store: bool = True,
-    settle_s: float = 60.0,
+    settle_s: float = 120.0,
     timeout_s: float = 300.0,
     on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None,
 ) -> ModelRecording:

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import random
+import resource
 import select
+import signal
 import stat
 import threading
 import time
@@ -25,6 +27,7 @@ from langchain_finetune import (
     InferencePrice,
     ModelRecording,
     arecord,
+    recent_runs,
     record,
     rescue,
 )
@@ -44,6 +47,8 @@ from tests.support.openai_account import (
     training_line,
 )
 from tests.support.servers import free_port
+from tests.support.store import record as record_run
+from tests.support.store import store_client
 from tests.support.warm_process import WarmProcess
 
 KILLS = int(os.environ.get("RECORD_KILLS", "25"))
@@ -483,7 +488,78 @@ def test_a_damaged_journal_is_told_of(ask):
         ask(answers=0)
 
 
+async def test_cancelled_it_goes_on_and_nothing_is_paid_for_twice(
+    account, quick, model, url, prompts, tmp_path
+):
+    account.pause = 0.02
+    some = asyncio.Event()
+
+    async def hear(progress):
+        if progress.done >= 6:
+            some.set()
+
+    settings = {"out": tmp_path / "out", "base_url": url, "api_key": KEY, "engine": quick}
+    settings |= {"confirm": lambda _: True, "concurrency": 4, "settle_s": 1.0}
+    task = asyncio.create_task(arecord(model, [prompts], on_progress=hear, **settings))
+    await asyncio.wait_for(some.wait(), 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stopped = ModelRecording.read(tmp_path / "out")
+    assert 6 <= stopped.manifest.outcomes["answered"] < 40
+    check_recording(account, await arecord(model, **settings), 1)
+
+
+def test_ctrl_c_finishes_what_is_on_its_way(account, ask, tmp_path):
+    account.pause = 0.02
+
+    def interrupt(progress):
+        if progress.done == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(on_progress=interrupt)
+    stopped = ModelRecording.read(tmp_path / "out")
+    assert len(events(stopped.folder, "answered")) == len(account.paid) < 40
+    assert len(lines_of(stopped.folder / "recording.jsonl")) > 0
+    check_recording(account, ask(), 1)
+
+
+def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path):
+    """The journal may not grow any more: the request that could not be written down isn't sent."""
+    recording = ask(answers=0)
+    journal = tmp_path / "out" / "answers.jsonl"
+    before = journal.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Half a line has room.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            ask(answers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.read_bytes() == before
+    assert len(account.paid) == 20
+    assert recording.complete
+    check_recording(account, ask(answers=1), 1)
+
+
 # From end to end.
+
+
+def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
+    with store_client(tmp_path / "runs.sqlite") as client:
+        for number, (name, temperature) in enumerate([(model, 0.4), (model, 0.4), ("gpt-5", 1)]):
+            params = {"model": name, "temperature": temperature, "_type": "openai-chat"}
+            extra = {"invocation_params": params, "metadata": {"ls_model_name": name}}
+            record_run(client, f"What is {number}?", "A number.", extra=extra)
+        client.flush()
+        runs = recent_runs(model, "app", days=10_000, client=client)
+        recording = ask([runs], answers=1)
+    assert recording.manifest.origins == {"traffic": 2}
+    assert Counter(body["temperature"] for body in account.paid) == {0: 2, 0.4: 2}
+    asked = {body["messages"][0]["content"] for body in account.paid}
+    assert asked == {"What is 0?", "What is 1?"}
 
 
 def test_rescued_files_are_prompts_and_the_command_line_records_them(
