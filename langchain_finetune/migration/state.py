@@ -1,0 +1,90 @@
+"""What a migration has done so far: the file `migration.json` in its folder."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.migration.recording import write_private
+
+STATE, COMPARISON, REPORT = "migration.json", "comparison.json", "report.html"
+RESCUED, RECORDED = "rescued", "recorded"
+
+StepName = Literal["rescue", "record", "train", "compare", "swap"]
+"""The steps of a migration, in their order."""
+
+
+class StepRecord(BaseModel):
+    """A step that was done.
+
+    Attributes:
+        done_at: When it ended.
+        summary: What came of it, in a sentence.
+        facts: What later steps and reports need: names, ids and counts, no training text.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    done_at: dt.datetime
+    summary: str
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class MigrationState(BaseModel):
+    """The state of a migration.
+
+    Attributes:
+        model: The model that goes dark.
+        engine: Name of its engine.
+        base_url: Address of its engine, if it was given.
+        target_engine: Name of the engine of the new model.
+        target_base: Base of the new model.
+        steps: The steps that were done.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    engine: str
+    base_url: str | None = None
+    target_engine: str
+    target_base: str
+    steps: dict[StepName, StepRecord] = Field(default_factory=dict)
+
+    @classmethod
+    def opened(cls, folder: Path, wanted: Self) -> Self:
+        """Return the state of a folder; that which is wanted if it has none.
+
+        Raises:
+            FineTuningError: The folder holds another migration, or its state is damaged.
+        """
+        path = folder / STATE
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return wanted
+        except (ValidationError, NotADirectoryError) as error:
+            raise FineTuningError(
+                f"{path} is damaged or of another version: migrate into another folder."
+            ) from error
+        same = {"steps"}
+        if found.model_dump(exclude=same) != wanted.model_dump(exclude=same):
+            raise FineTuningError(
+                f"{folder} holds the migration of {found.model} at {found.engine} to "
+                f"{found.target_base} at {found.target_engine}: choose another folder for this one."
+            )
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write the state; it is on the disk when this returns."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(folder / STATE, self.model_dump_json(indent=2).encode())
+
+    def done(self, step: StepName, folder: Path, summary: str, **facts: Any) -> StepRecord:
+        """Note that a step was done."""
+        record = StepRecord(done_at=dt.datetime.now(dt.UTC), summary=summary, facts=facts)
+        self.steps[step] = record
+        self.save(folder)
+        return record
