@@ -1,7 +1,9 @@
 """The content of a message in the form of OpenAI's chat API, converted from any provider's blocks.
 
 Sources: `langchain_openai` (`_format_message_content`), `langchain_core`
-(`convert_to_openai_data_block`), and the API references of OpenAI (chat, Responses) and Anthropic.
+(`convert_to_openai_data_block`), the API references of OpenAI (chat, Responses), Anthropic and
+Gemini, `@langchain/google-genai` and `@langchain/google` (`convertGeminiPartToContentBlock`), and
+LangSmith's wrappers of Gemini's SDK and the AI SDK (`convertMessageToTracedFormat`).
 """
 
 import json
@@ -11,10 +13,34 @@ from typing import Any
 INSTRUCTIONS = frozenset({"system", "developer"})
 """Roles of instructions."""
 
-_TEXT = frozenset({"text", "input_text", "output_text"})
+_TEXT = frozenset({"text", "input_text", "output_text", "text-plain"})
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
-_CALLS = frozenset({"tool_use", "tool_call", "function_call", "invalid_tool_call"})
+_CALLS = frozenset(
+    {
+        *("tool_use", "tool_call", "function_call", "invalid_tool_call", "input_json_delta"),
+        *("tool-call", "functionCall"),
+    }
+)
+_UNSEEN = frozenset({"tool-approval-request", "tool-approval-response", "cachePoint"})
+"""Blocks for the app or the provider's cache, which the model does not see."""
+
 _BUILT_IN = ("_call", "_call_output", "_tool_result", "_tool_use", "_approval_request")
+_CODE = frozenset(
+    {"executableCode", "codeExecutionResult", "executable_code", "code_execution_result"}
+)
+_GEMINI = {
+    "text": "text",
+    "functionCall": "functionCall",
+    "function_call": "function_call",
+    "functionResponse": "functionResponse",
+    "function_response": "function_response",
+    "inlineData": "inlineData",
+    "inline_data": "inlineData",
+    "fileData": "fileData",
+    "file_data": "fileData",
+    **{key: key for key in _CODE},
+}
+"""Kinds of Gemini's parts, which have no type, by the key that they have."""
 
 
 class UnreadableChatError(ValueError):
@@ -58,13 +84,20 @@ def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | N
         part = {"type": "text", "text": block} if isinstance(block, str) else mapping(block)
         if part.get("type") == "non_standard":
             part = mapping(part.get("value"))
-        kind = part.get("type")
-        if answer and kind in _REASONING:
+        kind = kind_of(part)
+        if answer and (kind in _REASONING or (kind == "text" and part.get("thought") is True)):
             if reasoning is not None:
                 reasoning.append(reasoning_text(part))
-        elif not (answer and kind in _CALLS):
+        elif kind not in _UNSEEN and not (answer and kind in _CALLS):
             parts.append(_part(kind, part))
     return parts
+
+
+def kind_of(part: Mapping[str, Any]) -> Any:
+    """Return the type of a block; one of Gemini's is named by the key that it has."""
+    if part.get("type") is not None:
+        return part["type"]
+    return next((kind for key, kind in _GEMINI.items() if part.get(key) is not None), None)
 
 
 def join_text(message: dict[str, Any]) -> None:
@@ -97,19 +130,49 @@ def content_calls(content: Any) -> list[dict[str, Any]]:
         >>> content_calls([{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 2}}])
         [{'id': '1', 'type': 'function', 'function': {'name': 'f', 'arguments': '{"x": 2}'}}]
     """
-    calls = []
+    calls: list[dict[str, Any]] = []
     for block in content if isinstance(content, list) else ():
         part = mapping(block)
-        kind = part.get("type")
-        if kind == "function_call":
+        kind = kind_of(part)
+        nested = mapping(part.get("functionCall") or part.get("function_call"))
+        if kind in ("functionCall", "function_call") and nested:
+            given = nested.get("args", nested.get("arguments"))
+            calls.append(wire_call(nested.get("id"), nested.get("name"), given or {}))
+        elif kind == "function_call":
             calls.append(wire_call(part.get("call_id"), part.get("name"), part.get("arguments")))
         elif kind == "tool_use":
             # While streaming, `input` is empty and the text is in `partial_json`.
             given = part.get("partial_json") or part.get("input")
             calls.append(wire_call(part.get("id"), part.get("name"), given))
-        elif kind in _CALLS:
+        elif kind == "input_json_delta" and calls:
+            # LangChain.js keeps the streamed text of the call before it as a block.
+            function = calls[-1]["function"]
+            before = function["arguments"] if function["arguments"] != "{}" else ""
+            function["arguments"] = before + str(part.get("input") or "")
+        elif kind == "tool-call":
+            if part.get("providerExecuted"):
+                raise _built_in()
+            given = part.get("input", part.get("args"))
+            text = given if isinstance(given, str) else compact_json(given or {})
+            calls.append(wire_call(part.get("toolCallId"), part.get("toolName"), text))
+        elif kind in _CALLS and kind != "input_json_delta":
             calls.append(wire_call(part.get("id"), part.get("name"), part.get("args")))
     return calls
+
+
+def compact_json(value: Any) -> str:
+    """Return JSON without spaces, as JavaScript writes it.
+
+    Raises:
+        UnreadableChatError: JSON cannot represent the value.
+    """
+    return json.dumps(
+        value,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=refuse_value,
+    )
 
 
 def wire_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
@@ -161,40 +224,84 @@ def _part(kind: Any, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": part["text"]}
     if kind == "image":
         return _image(part)
+    if kind == "image_url" and isinstance(part.get("image_url"), str):
+        return _image_url(part["image_url"], part.get("detail"))
     if kind == "input_image" and part.get("image_url"):
-        image = {"url": part["image_url"], "detail": part.get("detail")}
-        return {"type": "image_url", "image_url": _without_none(image)}
+        return _image_url(part["image_url"], part.get("detail"))
     if kind in {"file", "input_file"}:
         return _file(part)
+    if kind in {"media", "inlineData", "fileData"}:
+        source = mapping(part.get(kind) or part.get("inline_data") or part.get("file_data")) or part
+        return _media(source)
     if kind == "audio" and part.get("mime_type") and _data(part):
-        sound = {"data": _data(part), "format": str(part["mime_type"]).split("/")[-1]}
-        return {"type": "input_audio", "input_audio": sound}
+        return _sound(part["mime_type"], _data(part))
     if kind in {"image_url", "input_audio", "refusal"} and part.get(str(kind)):
         return {key: value for key, value in part.items() if key != "index"}
-    if str(kind).endswith(_BUILT_IN) or str(kind).startswith(("server_tool", "mcp_")):
-        raise UnreadableChatError(
-            "builtin_tool_call", "Chat messages cannot represent the use of a provider's own tool."
-        )
+    if (
+        str(kind).endswith(_BUILT_IN)
+        or str(kind).startswith(("server_tool", "mcp_", "source"))
+        or kind in _CODE
+    ):
+        raise _built_in()
     raise UnreadableChatError(
         "unsupported_content", "A content part of a type that OpenAI's chat API does not support."
     )
+
+
+def _built_in() -> UnreadableChatError:
+    return UnreadableChatError(
+        "builtin_tool_call", "Chat messages cannot represent the use of a provider's own tool."
+    )
+
+
+def _image_url(url: Any, detail: Any = None) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": _without_none({"url": url, "detail": detail})}
+
+
+def _sound(mime_type: Any, data: Any) -> dict[str, Any]:
+    kind = str(mime_type).split("/")[-1].removeprefix("x-")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
+
+
+def _media(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data of Gemini's API (`mimeType`, `data` or `fileUri`) as an OpenAI part."""
+    kind = str(source.get("mimeType") or source.get("mime_type") or "")
+    url = str(source.get("fileUri") or source.get("file_uri") or "")
+    if kind.startswith("image/") and url.startswith(("http://", "https://", "data:")):
+        return _image_url(url)
+    if not kind or not isinstance(source.get("data"), str):
+        raise UnreadableChatError("unsupported_content", "A file without data.")
+    return _file({"file": {"file_data": f"data:{kind};base64,{source['data']}"}})
 
 
 def _image(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return an image block of LangChain or Anthropic as OpenAI's `image_url`."""
     source = mapping(part.get("source")) or part
     data = _data(source)
-    kind = source.get("mime_type") or source.get("media_type")
+    kind = source.get("mime_type") or source.get("media_type") or source.get("mimeType")
     url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
     if not url:
         raise UnreadableChatError("unsupported_content", "An image without data or URL.")
-    return {"type": "image_url", "image_url": {"url": url}}
+    return _image_url(url)
 
 
 def _file(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a file part of OpenAI (chat, Responses) or LangChain as one of OpenAI's chat API."""
     file = mapping(part.get("file"))
-    if not file:
+    if file:
+        # The AI SDK's tracer writes images and sounds as files: their data says what they are.
+        data = str(file.get("file_data") or "")
+        head, _, encoded = data.partition(";base64,")
+        is_url = data.startswith(("http://", "https://"))
+        if data.startswith("data:image/") or (is_url and not data.lower().endswith(".pdf")):
+            return _image_url(data)
+        if is_url:
+            raise UnreadableChatError("unsupported_content", "A file without data or id.")
+        if data.startswith("data:audio/") and encoded:
+            kind = head.removeprefix("data:")
+            return _sound("audio/mp3" if kind == "audio/mpeg" else kind, encoded)
+        file = _without_none(dict(file))
+    else:
         known = ("file_data", "file_id", "filename")
         named = {**part, **mapping(part.get("metadata")), **mapping(part.get("extras"))}
         file = _without_none({key: named.get(key) for key in known})

@@ -14,6 +14,9 @@ from langchain_finetune.messages import WireMessage, WireMessages, message_to_wi
 SETTINGS = ("tools", "functions", "parallel_tool_calls", "response_format")
 """Fields of a request, other than its messages, that change how the model should answer."""
 
+UNKNOWN_FORMAT = {"type": "unknown"}
+"""The response format of a request whose schema is not in the trace."""
+
 _FIRST = 5
 """How many of the skipped chats an error names."""
 
@@ -32,7 +35,7 @@ class FineTuningSession(ChatSession, total=False):
     parallel_tool_calls: bool
     """As the request set it; missing if it did not."""
     response_format: dict[str, Any]
-    """The response format that the request set."""
+    """The response format that the request set; `{"type": "unknown"}` if the trace lacks it."""
     sampling: Mapping[str, Any]
     """Other settings of the request, such as `temperature`, by the names of OpenAI's chat API.
     Training files have no fields for them; `record` sends them again."""

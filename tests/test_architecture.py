@@ -21,6 +21,7 @@ ROOMS = {
     "arguments": -1,
     "content": 0,
     "methods": 0,
+    "tolerant_json": 0,
     "checks": 1,
     "display": 1,
     "home": 1,
@@ -54,7 +55,7 @@ ROOMS = {
 LOCAL_MAY_IMPORT = {
     *("arguments", "checks", "content", "dialects", "display", "errors", "home", "messages"),
     "methods",
-    *("rollout", "sessions"),
+    *("rollout", "sessions", "tolerant_json"),
 }
 
 

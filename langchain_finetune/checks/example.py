@@ -58,6 +58,9 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
     """Check a list of content parts, and return how many images are among them."""
     if not parts:
         check.add("no_content", "The list of content parts is empty.", index)
+    elif role in check.rules.text_roles and all(map(_is_text, parts)):
+        text = f"The text of a {role} message is a list of parts instead of a string."
+        check.add("text_in_parts", text, index, "warning")
     images = 0
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -76,6 +79,10 @@ def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:
             images += 1
             _check_image(index, role, part["image_url"], check)
     return images
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and type(part.get("text")) is str
 
 
 def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) -> None:

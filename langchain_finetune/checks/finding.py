@@ -117,6 +117,7 @@ FIXES_BY_CODE: Mapping[str, str] = {
     "no_content": "An empty instruction is removed.",
     "no_final_answer": "Messages after the last answer are removed.",
     "parallel_without_tools": "It is removed.",
+    "text_in_parts": "The parts are joined to one string.",
     "tool_not_offered": (
         "Spaces around the name are removed, or the turn becomes context (weight 0)."
     ),
@@ -125,7 +126,10 @@ FIXES_BY_CODE: Mapping[str, str] = {
     "untyped_tool": '"type": "function" is added.',
     "weight_outside_assistant": "It is removed.",
 }
-"""What `Convert(fix=True)` does about an error of each code."""
+"""What `Convert(fix=True)` does about a finding of each code."""
+
+FIXED_WARNINGS = frozenset({"text_in_parts"})
+"""Codes of warnings that are fixed, too: the fix changes nothing that the model sees."""
 
 
 class Validator(Protocol):
@@ -174,5 +178,6 @@ class Check:
         """Add a finding; a rule that this provider does not enforce is a warning."""
         if code in self.rules.warnings:
             severity = "warning"
-        fix = FIXES_BY_CODE.get(code) if severity == "error" else None
+        fixes = severity == "error" or code in FIXED_WARNINGS
+        fix = FIXES_BY_CODE.get(code) if fixes else None
         self.found.append(Finding(code, message, index, severity, fix))

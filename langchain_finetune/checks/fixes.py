@@ -10,27 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_finetune.checks.example import check_example, errors_of, is_target
-from langchain_finetune.checks.finding import FIXES_BY_CODE, Finding
+from langchain_finetune.checks.finding import FIXED_WARNINGS, FIXES_BY_CODE, Finding
 from langchain_finetune.checks.profiles import Profile
-
-
-def without_surrogates(value: Any) -> Any:
-    r"""Return a value without surrogates in its texts.
-
-    Surrogate pairs are joined; an unpaired surrogate becomes U+FFFD.
-
-    Example:
-        >>> without_surrogates("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
-        True
-    """
-    if isinstance(value, str):
-        # Text without surrogates stays as it is.
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_surrogates(inner) for inner in value]
-    return value
+from langchain_finetune.tolerant_json import without_surrogates
 
 
 def arguments_without_surrogates(text: str) -> str:
@@ -54,12 +36,13 @@ _MAX_ROUNDS = 100
 def fix_example(
     example: EditedLine, findings: list[Finding], rules: Profile
 ) -> tuple[EditedLine, list[Finding], list[Finding]]:
-    """Return a new example without the errors that are safe to fix, those, and other findings."""
+    """Return a new example without what is safe to fix, those findings, and others."""
     done: list[Finding] = []
     for _ in range(_MAX_ROUNDS):
         errors = errors_of(findings)
-        if not errors or any(error.code not in _FIXES for error in errors):
+        if any(error.code not in _FIXES for error in errors):
             break  # One error without a fix is enough to reject the example.
+        errors = errors or [finding for finding in findings if finding.code in FIXED_WARNINGS]
         try:
             tried = ((_copied(example), error) for error in errors)
             step = next((each for each in tried if _FIXES[each[1].code](*each)), None)
@@ -205,6 +188,12 @@ def _as_system(example: EditedLine, error: Finding) -> bool:
     return True
 
 
+def _join_parts(example: EditedLine, error: Finding) -> bool:
+    message = _message(example, error)
+    message["content"] = "".join(part["text"] for part in message["content"])
+    return True
+
+
 def _replace_surrogates(example: EditedLine, _: Finding) -> bool:
     for message in example["messages"]:
         for function in _functions(message) if isinstance(message, dict) else ():
@@ -231,6 +220,7 @@ _FIXES: Mapping[str, FixFunction] = {
     "no_content": _drop_empty_message,
     "no_final_answer": _trim_end,
     "parallel_without_tools": _drop_key("parallel_tool_calls"),
+    "text_in_parts": _join_parts,
     "tool_not_offered": lambda *given: _trim_names(*given) or _as_history(*given),
     "unknown_role": _as_system,
     "untyped_call": _add_types,

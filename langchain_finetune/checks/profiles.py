@@ -59,6 +59,8 @@ class Profile:
         max_example_bytes: Most bytes of one line. No provider names one; it is far above what
             a context can hold, and spares a reader's memory.
         text_answer_last: The last message must be text, no call.
+        text_roles: Roles whose text should be one string. OpenAI's chat API takes a list of parts;
+            its file check was reported to refuse one (community.openai.com, topic 965584, 2024).
         warnings: Codes of rules that this provider is not known to enforce.
         within_openai: A chat of plain text in which OpenAI's rules find nothing meets these, too.
     """
@@ -77,6 +79,7 @@ class Profile:
     max_file_bytes: int = 512 * MB
     max_example_bytes: int = 160 * MB
     text_answer_last: bool = False
+    text_roles: frozenset[str] = frozenset({"assistant", "tool"})
     warnings: frozenset[str] = frozenset()
     within_openai: bool = False
 
@@ -115,6 +118,7 @@ LOCAL = Profile(
     max_images=0,
     special_tokens=CHATML_TOKENS,
     max_example_bytes=16 * MB,
+    text_roles=frozenset(),
     warnings=UNPROVEN | OPEN_MODELS,
     within_openai=True,
 )

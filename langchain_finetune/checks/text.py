@@ -1,6 +1,5 @@
 """Checks of all text of an example: valid Unicode, no control tokens, a limited size."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -91,19 +90,3 @@ def _has_surrogate(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON with unpaired surrogates, which Python accepts and orjson does not.
-
-    Raises:
-        ValueError: The text is not valid JSON; NaN and Infinity are not.
-    """
-    try:
-        return json.loads(text, parse_constant=_reject_constant)
-    except RecursionError:
-        raise ValueError("The JSON is nested too deeply.") from None
-
-
-def _reject_constant(constant: str) -> Any:
-    raise ValueError(constant)

@@ -19,7 +19,8 @@ from langchain_finetune.checks.finding import (
 )
 from langchain_finetune.checks.profiles import Profile
 from langchain_finetune.checks.schema_cost import is_costly, takes_too_long
-from langchain_finetune.checks.text import SURROGATE, parse_json
+from langchain_finetune.checks.text import SURROGATE
+from langchain_finetune.tolerant_json import parse_json
 
 _UNREADABLE = Toolbox({}, known=False)
 _UNUSABLE = (

@@ -132,9 +132,9 @@ def compare(
         result = _decided(result, rules, confidence)
     finally:
         # Also after a rule for an unknown evaluator: the answers were paid for.
+        _print(result, texts=texts, as_json=as_json)
         if html is not None:
             result.to_html(html)
-        _print(result, texts=texts, as_json=as_json)
     assert result.decision is not None
     raise typer.Exit(EXIT_CODES[result.decision.verdict])
 

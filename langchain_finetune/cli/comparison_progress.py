@@ -1,5 +1,6 @@
 """A comparison's progress in the terminal."""
 
+import threading
 from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from langchain_finetune.display.terminal import printable
 from langchain_finetune.evaluation.compare import COMPARISON_EVENT
 
 
@@ -22,7 +24,9 @@ class ComparisonProgress(BaseCallbackHandler):
             console=console,
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
-        self._tenths: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        # Cases are answered in several threads.
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -35,14 +39,20 @@ class ComparisonProgress(BaseCallbackHandler):
         """Show one event of a comparison; others are ignored."""
         if name != COMPARISON_EVENT:
             return
-        side, done, total = data["side"], data["done"], data["total"]
-        told = f"{side}: {data['model']}"
+        with self._lock:
+            self._show(data["side"], printable(data["model"]), data["done"], data["total"])
+
+    def _show(self, side: str, model: str, done: int, total: int) -> None:
+        before = self._done.get(side, 0)
+        if done <= before:
+            return
+        self._done[side] = done
+        told = f"{side}: {model}"
         if self._console.is_terminal:
             self._bar.start()
             if side not in self._tasks:
                 self._tasks[side] = self._bar.add_task(told, total=total)
             self._bar.update(self._tasks[side], completed=done)
-        elif (tenth := 10 * done // total) > self._tenths.get(side, 0):
-            self._tenths[side] = tenth
+        elif 10 * done // total > 10 * before // total:
             line = f"{told}, {done} of {total} answers"
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from langchain_finetune.arguments import explain
 from langchain_finetune.convert.duplicates import Duplicates
 from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.too_long import TooLong
+from langchain_finetune.convert.truncated import Truncated
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.errors import InvalidArgumentError, LoadError
 from langchain_finetune.loaders.base import SessionLoader
@@ -156,6 +157,9 @@ def convert_options(
     strict: Annotated[
         bool, _convert_option("--strict", help="Fail if a chat is skipped or rejected.")
     ] = False,
+    truncated: Annotated[
+        Truncated, _convert_option(help="Handle answers that were cut off.")
+    ] = "reject",
     secrets: Annotated[
         SecretAction, _convert_option(help="Handle API keys and other secrets.")
     ] = "report",
@@ -191,6 +195,7 @@ def convert_options(
         "rules": rules,
         "fix": fix,
         "strict": strict,
+        "truncated": truncated,
         "secrets": secrets,
         "duplicates": duplicates,
         "too_long": too_long,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from langchain_core.chat_sessions import ChatSession
 
 from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_of
+from langchain_finetune.checks.finding import FIXED_WARNINGS
 from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row, line_of
 from langchain_finetune.errors import ConvertError
@@ -43,7 +44,8 @@ def checked_rows(
             continue
         kept = row
         done: list[Finding] = []
-        if fix and method == "supervised" and errors_of(findings):
+        fixable = errors_of(findings) or any(each.code in FIXED_WARNINGS for each in findings)
+        if fix and method == "supervised" and fixable:
             example, done, left = fix_example(row.example, findings, rules)
             # An example that stays invalid is reported as it was.
             if errors_of(left):

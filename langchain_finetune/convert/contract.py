@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from langchain_finetune.content import INSTRUCTIONS
 from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.rows import Row
+from langchain_finetune.sessions import UNKNOWN_FORMAT
 
 _DISTINCT = 256
 """Most distinct values that are counted; later ones count only if they repeat these."""
@@ -28,7 +29,9 @@ class TrainedContract(BaseModel):
         tool_lists: Fingerprints of all lists of tools, see `fingerprint`.
         system_prompt: Text of the first system or developer message of most examples.
         system_prompts: Number of different ones, counting none as one.
-        response_format: The response format of most requests.
+        response_format: The response format of most requests, as far as it is known.
+        unknown_formats: Number of examples whose request set a response format that is not in the
+            trace, such as a class of which the trace has only the name.
         parallel_tool_calls: The value in most requests; None if it was not set.
 
     Example:
@@ -45,6 +48,7 @@ class TrainedContract(BaseModel):
     system_prompt: str | None = Field(default=None, repr=False)
     system_prompts: int = 0
     response_format: dict[str, Any] | None = None
+    unknown_formats: int = 0
     parallel_tool_calls: bool | None = None
 
 
@@ -64,6 +68,7 @@ class ContractBuilder:
         self._prompts = _MostCommon()
         self._formats = _MostCommon()
         self._parallel = _MostCommon()
+        self._unknown_formats = 0
 
     def add(self, row: Row) -> None:
         """Count an example."""
@@ -77,7 +82,10 @@ class ContractBuilder:
             or [{"type": "function", "function": function} for function in functions]
         )
         self._prompts.add(_system_prompt(request.get("messages")))
-        self._formats.add(row.response_format)
+        if row.response_format == UNKNOWN_FORMAT:
+            self._unknown_formats += 1
+        else:
+            self._formats.add(row.response_format)
         self._parallel.add(request.get("parallel_tool_calls"))
 
     def contract(self) -> TrainedContract:
@@ -89,6 +97,7 @@ class ContractBuilder:
             system_prompt=self._prompts.most_common(),
             system_prompts=len(self._prompts.counts),
             response_format=self._formats.most_common(),
+            unknown_formats=self._unknown_formats,
             parallel_tool_calls=self._parallel.most_common(),
         )
 

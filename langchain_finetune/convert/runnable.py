@@ -29,6 +29,7 @@ from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
+from langchain_finetune.convert.truncated import Truncated, whole_rows
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
@@ -72,6 +73,9 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         max_example_tokens: Most tokens of an example; by default the model's own limit.
         too_long: `reject` examples over the limit, or `drop_oldest`: leave out whole turns from
             the beginning, but never the prompt or the last turn.
+        truncated: `reject` answers that were cut off by the token limit or a filter, which would
+            teach the model to stop in the middle, or `keep` and report them. The loaders write
+            what the run says of it into the chat's `source["finish_reason"]`.
         redact: Function that returns a text without private data, such as one made by
             `langsmith.anonymizer.create_anonymizer`. It is applied to messages, tool results, the
             strings in the arguments of calls, and texts in tools; see `change_texts`.
@@ -106,6 +110,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
     rules: EngineName | None = None
     fix: bool = False
     strict: bool = False
+    truncated: Truncated = "reject"
     redact: Redact | None = None
     secrets: SecretAction = "report"
     duplicates: Duplicates = "keep"
@@ -174,7 +179,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
         near = self.near_threshold if self.contamination == "near" else None
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
-        rows = self._made_rows(sessions, outcome)
+        rows = whole_rows(self._made_rows(sessions, outcome), outcome, self.truncated)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
         rows = secret_rows(rows, outcome, self.secrets)

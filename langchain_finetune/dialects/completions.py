@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.dialects.messages import mark_cut_off
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
@@ -17,7 +18,11 @@ from langchain_finetune.sessions import FineTuningSession
 def is_completion(run: Mapping[str, Any]) -> bool:
     """Return whether a run is one of a plain language model."""
     inputs = mapping(run.get("inputs"))
-    return "prompts" in inputs or ("prompt" in inputs and "messages" not in inputs)
+    prompt = inputs.get("prompt")
+    # The AI SDK's prompt is a list of messages.
+    is_text = isinstance(prompt, str) or isinstance(next(iter(entries(prompt)), ""), str)
+    has_prompt = "prompt" in inputs and is_text
+    return "prompts" in inputs or (has_prompt and "messages" not in inputs)
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
@@ -45,4 +50,6 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
                 # A chat traced as one text: the messages that were sent are unknown.
                 raise UnreadableChatError("no_chat", "The run has no prompt and completion.")
             wire = [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
+            for holder in (generation, generation.get("generation_info")):
+                mark_cut_off(wire[-1], holder)
             yield {"messages": WireMessages(wire), "source": {"kind": "completion"}}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.dialects.messages import read_messages, settle_reasoning
+from langchain_finetune.dialects.messages import read_messages, settled
 from langchain_finetune.messages import UnreadableChatError, WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 
@@ -32,6 +32,11 @@ def answered(session: FineTuningSession, answer: WireMessage) -> FineTuningSessi
     changed = session.copy()
     changed["messages"] = WireMessages([*request, answer])
     changed["rejected"] = rejected
+    if "finish_reason" in changed.get("source", {}):
+        # It was the old answer that is incomplete.
+        changed["source"] = {
+            key: value for key, value in changed["source"].items() if key != "finish_reason"
+        }
     return changed
 
 
@@ -45,7 +50,7 @@ def _answer(correction: Any) -> WireMessage:
         if "role" not in correction and "type" not in correction:
             correction = {"role": "assistant", **correction}
         wire = read_messages([correction])
-        settle_reasoning(wire, keep=False)
+        settled(wire, keep=False)
         answer = wire[-1]
         if answer["role"] == "assistant" and (len(answer) > 2 or answer["content"]):  # noqa: PLR2004 - more than role and content
             return answer

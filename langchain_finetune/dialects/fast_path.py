@@ -30,7 +30,7 @@ from langchain_finetune.dialects.fast_path_types import (
     TracedRun,
     decode,
 )
-from langchain_finetune.dialects.request_settings import read_tool
+from langchain_finetune.dialects.tool_definitions import read_tools as definitions
 from langchain_finetune.dialects.untrusted import unescaped
 from langchain_finetune.messages import WireMessage, same_json
 from langchain_finetune.sessions import EncodedChat
@@ -43,6 +43,7 @@ _ROLES = {
     "SystemMessage": "system",
     "ToolMessage": "tool",
 }
+_NAMED = ("openai-chat", "azure-openai-chat")
 _ESCAPES = ('"lc"', "__lc_escaped__")
 _ANY_CHAT = {"messages": [{"role": "assistant", "content": "Hello"}]}
 _TOOLS_KEPT = 32
@@ -107,7 +108,9 @@ def _example(run: TracedRun) -> dict[str, Any]:
     if options is not None and _uses_options(options, params):
         raise _NotCommonError
     tools = _tools(params.tools)
-    wire = _wire([*messages, answer], tools.fits)
+    wire = _wire([*messages, answer], tools.fits, named=params.kind in _NAMED)
+    # No API returns a name: agents add theirs to what the tracer writes.
+    wire[-1].pop("name", None)
     if answer.kwargs.tool_call_chunks:
         _keep_written(wire[-1], answer.kwargs, tools.fits)
     model = params.model or params.model_name or ""
@@ -134,9 +137,11 @@ def _uses_options(options: Options, params: Params) -> bool:
 
 
 def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third of the time
-    messages: list[TracedMessage | Answer], fits: ArgumentChecks
+    messages: list[TracedMessage | Answer], fits: ArgumentChecks, *, named: bool
 ) -> list[WireMessage]:
     """Return the messages in wire form, if the results of calls follow them.
+
+    `named` says whether the API is known to take names of messages.
 
     Raises:
         KeyError: A tool is not offered, or its schema is not checked here.
@@ -163,7 +168,7 @@ def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third 
         made: WireMessage = {"role": role, "content": content}
         wire.append(made)
         if speaker := fields.name:
-            if not _MESSAGE_NAME(speaker):
+            if not named or not _MESSAGE_NAME(speaker):
                 raise _NotCommonError
             made["name"] = speaker
         if role == "assistant":
@@ -176,7 +181,8 @@ def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third 
                     call_id, name, args = call.id, call.name, call.args
                     text = "".join(_texts(args, 0))
                     if (
-                        "lc" in args
+                        not call_id
+                        or "lc" in args
                         or "\\" in call_id
                         or ("\\" in text and "\\u00" in text)
                         or (text.find("{", 1) > 0 and any(mark in text for mark in _ESCAPES))
@@ -235,7 +241,7 @@ def _encoded_tools(data: bytes) -> _Tools | None:
         tools = unescaped(orjson.loads(data), _DEPTH)
         if not tools:
             return _Tools(None, {})
-        example = {**_ANY_CHAT, "tools": [read_tool(tool) for tool in tools]}
+        example = {**_ANY_CHAT, "tools": definitions(tools)}
         text = orjson.dumps(example["tools"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

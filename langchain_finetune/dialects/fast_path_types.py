@@ -43,6 +43,25 @@ class _Additional(Struct, gc=False, forbid_unknown_fields=True):
     refusal: None = None
 
 
+_Whole = Literal[
+    "stop", "STOP", "tool_calls", "function_call", "end_turn", "tool_use", "stop_sequence"
+]
+
+
+class _Finish(_Data, gc=False, kw_only=True):
+    """Fields that say why a model stopped, see `finish_reasons`: the message must be whole."""
+
+    finish_reason: _Whole | None = None
+    stop_reason: _Whole | None = None
+    status: Literal["completed"] | None = None
+    camel_finish_reason: None = msgspec.field(default=None, name="finishReason")
+    camel_stop_reason: None = msgspec.field(default=None, name="stopReason")
+    done_reason: None = None
+    finish_reasons: None = None
+    incomplete_details: None = None
+    camel_details: None = msgspec.field(default=None, name="incompleteDetails")
+
+
 class TracedCall(_Data, gc=False, kw_only=True):
     """A tool call as LangChain parsed it, with `args` of few levels."""
 
@@ -56,6 +75,7 @@ class TracedFields(_Data, gc=False, kw_only=True):
 
     content: str
     additional_kwargs: _Additional | None = None
+    response_metadata: _Finish | None = None
     name: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[TracedCall, ...] = ()
@@ -83,7 +103,7 @@ class CallText(_Data, gc=False):
     args: str | None = None
 
 
-class _Metadata(_Data, gc=False):
+class _Metadata(_Finish, gc=False, kw_only=True):
     object: None = None  # `response` for the Responses API.
 
 
@@ -111,15 +131,16 @@ class Answer(Struct, gc=False):
 
 class _Generation(_Data, gc=False, kw_only=True):
     message: Answer
+    generation_info: _Finish | None = None
+    camel_info: _Missing = msgspec.field(default=UNSET, name="generationInfo")
 
 
 class _Outputs(_Data, gc=False, kw_only=True):
     generations: tuple[tuple[_Generation]]
 
 
-class _Inputs(_Data, gc=False, kw_only=True):
+class _Inputs(Struct, gc=False, forbid_unknown_fields=True):
     messages: tuple[Annotated[list[TracedMessage], Meta(min_length=1)]]
-    prompts: _Missing = UNSET
 
 
 class _ToolChoice(_Data, gc=False):
@@ -138,8 +159,51 @@ class _NoFormat(_Data, gc=False):
     text_format: None = None
 
 
-class Params(_NoFormat, gc=False):
-    """The request's fields other than its messages."""
+class _Nothing(Struct, gc=False, forbid_unknown_fields=True):
+    """An object without content."""
+
+
+class _Harmless(_NoFormat, gc=False):
+    """Usual settings that no example contains, see `request_settings`; they may be anything."""
+
+    azure_deployment: Raw = ABSENT
+    default_request_timeout: Raw = ABSENT
+    deployment_name: Raw = ABSENT
+    frequency_penalty: Raw = ABSENT
+    include: Raw = ABSENT
+    logit_bias: Raw = ABSENT
+    logprobs: Raw = ABSENT
+    ls_structured_output_format: Raw = ABSENT
+    max_completion_tokens: Raw = ABSENT
+    max_output_tokens: Raw = ABSENT
+    max_retries: Raw = ABSENT
+    max_tokens: Raw = ABSENT
+    model_kwargs: _Nothing | None = None
+    n: Raw = ABSENT
+    presence_penalty: Raw = ABSENT
+    reasoning: Raw = ABSENT
+    reasoning_effort: Raw = ABSENT
+    request_timeout: Raw = ABSENT
+    seed: Raw = ABSENT
+    service_tier: Raw = ABSENT
+    stop: Raw = ABSENT
+    store: Raw = ABSENT
+    stream: Raw = ABSENT
+    stream_options: Raw = ABSENT
+    stream_usage: Raw = ABSENT
+    streaming: Raw = ABSENT
+    temperature: Raw = ABSENT
+    timeout: Raw = ABSENT
+    top_k: Raw = ABSENT
+    top_logprobs: Raw = ABSENT
+    top_p: Raw = ABSENT
+    truncation: Raw = ABSENT
+    user: Raw = ABSENT
+    verbosity: Raw = ABSENT
+
+
+class Params(_Harmless, gc=False, forbid_unknown_fields=True):
+    """The request's fields other than its messages; `read_run` must read it if it has others."""
 
     kind: str | None = msgspec.field(default=None, name="_type")
     model: str | None = None
@@ -149,7 +213,7 @@ class Params(_NoFormat, gc=False):
     tools: Raw = ABSENT
 
 
-class Options(_NoFormat, gc=False):
+class Options(_Harmless, gc=False, forbid_unknown_fields=True):
     """Defaults of `Params`; they must not be used."""
 
     kind: None = msgspec.field(default=None, name="_type")

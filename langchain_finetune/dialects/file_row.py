@@ -10,14 +10,13 @@ and of stored chat completions (the object, and the list of its messages).
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.dialects.chat_example import read_example
+from langchain_finetune.dialects.chat_example import read_line
 from langchain_finetune.dialects.completions import read_chats
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
+from langchain_finetune.tolerant_json import loads
 
 _FORMS = ({"messages"}, {"input", "preferred_output"}, {"prompt", "completion"})
 
@@ -74,8 +73,8 @@ def run_of_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     for field in ("inputs", "outputs", "extra", "feedback_stats"):
         if isinstance(text := run.get(field), str | bytes):
             try:
-                run[field] = orjson.loads(text) if text else None
-            except orjson.JSONDecodeError as error:
+                run[field] = loads(text) if text else None
+            except ValueError as error:
                 raise UnreadableChatError(
                     "unreadable_json", f"The run's {field} are not valid JSON."
                 ) from error
@@ -123,15 +122,15 @@ def read_training_line(
             raise UnreadableChatError("no_answer", "The line contains no question with an answer.")
         # The line has in one list what a dataset's example has in two.
         inputs = {**row, "messages": messages[:-1]}
-        [session] = read_example(inputs, {"message": messages[-1]}, reasoning)
+        session = read_line(inputs, messages[-1], reasoning)
     elif "prompt" in row:
         [session] = read_chats(
             {"inputs": row, "outputs": {"choices": [{"text": row["completion"]}]}}
         )
     else:
         [[preferred], [rejected]] = row["preferred_output"], row["non_preferred_output"]
-        [session] = read_example(row["input"], {"message": preferred}, reasoning)
-        [worse] = read_example(row["input"], {"message": rejected}, reasoning)
+        session = read_line(row["input"], preferred, reasoning)
+        worse = read_line(row["input"], rejected, reasoning)
         session["rejected"] = wire_messages(worse)[-1]
     session["source"] = {**session.get("source", {}), "line": place}
     return [session]

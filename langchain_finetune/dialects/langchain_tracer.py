@@ -13,12 +13,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, entries, mapping
-from langchain_finetune.dialects.messages import read_messages
-from langchain_finetune.dialects.request_settings import add_settings, unsupported_format
+from langchain_finetune.dialects.messages import mark_cut_off, read_messages
+from langchain_finetune.dialects.openai_chat import is_reasoning_model
+from langchain_finetune.dialects.request_settings import RequestSettings
 from langchain_finetune.messages import WireMessage, WireMessages
-from langchain_finetune.sessions import FineTuningSession
+from langchain_finetune.sessions import UNKNOWN_FORMAT, FineTuningSession
 
 _O_SERIES = re.compile(r"o\d")
+_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
+"""A name that OpenAI's chat API accepts."""
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
@@ -30,12 +33,12 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     extra = mapping(run.get("extra"))
     options = mapping(extra.get("options"))
     params = {**options, **mapping(extra.get("invocation_params"))}
-    if params.get("previous_response_id"):
-        raise UnreadableChatError(
-            "hidden_history", "Earlier turns are stored only at the provider."
-        )
+    inputs = mapping(run.get("inputs"))
+    metadata = mapping(extra.get("metadata"))
+    settings = RequestSettings(inputs, {"invocation_params": params})
+    settings.require_hidden_nothing()
     recorded = mapping(options.get("ls_structured_output_format"))
-    sent = _rows(mapping(run.get("inputs")).get("messages"), "messages")
+    sent = _rows(inputs.get("messages"), "messages")
     answered = _rows(mapping(run.get("outputs")).get("generations"), "generations")
     if len(sent) != len(answered):
         raise UnreadableChatError(
@@ -46,14 +49,17 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
             answer = mapping(mapping(generation).get("message"))
             if not answer:
                 raise UnreadableChatError("no_chat", "The run's answer is not a chat message.")
-            api = _api(params, answer)
+            api = _api(params, metadata, messages, answer)
             streamed = "Chunk" in str(entries(answer.get("id"))[-1:])
-            if api == "responses" and streamed and isinstance(params.get("response_format"), str):
-                raise unsupported_format()  # The run lacks the schema of the class.
-            wire = _sent(messages, api, params)
+            wire = settings.with_system(_sent(messages, api, params, metadata))
             wire += read_messages([answer], joined=True)
+            for key in ("generation_info", "generationInfo"):
+                mark_cut_off(wire[-1], mapping(generation).get(key))
             session: FineTuningSession = {"messages": WireMessages(wire)}
-            add_settings(session, params, recorded)
+            settings.add_to(session, recorded)
+            if api == "responses" and streamed and isinstance(params.get("response_format"), str):
+                session["response_format"] = UNKNOWN_FORMAT  # The SDK sends another schema.
+            settings.require_read(session, wire)
             yield session
 
 
@@ -67,29 +73,61 @@ def _rows(batch: Any, name: str) -> list[list[Any]]:
     return rows
 
 
-def _api(params: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
-    """Return the API that the request went to: chat, responses, anthropic or other."""
+_BY_TYPE = {
+    "anthropic-chat": "anthropic",
+    "openai-chat": "chat",
+    "azure-openai-chat": "chat",
+}
+"""The API of an integration for Python."""
+
+_BY_PROVIDER = {"anthropic": "anthropic", "openai": "chat", "azure": "chat"}
+"""The API of an integration for JavaScript, whose parameters have no `_type`."""
+
+_NAMELESS = ("google", "amazon_bedrock", "mistral", "ollama", "cohere")
+"""Other providers to which no names of messages are sent."""
+
+
+def _from_js(messages: list[Any]) -> bool:
+    """Return whether LangChain.js wrote messages: only it names its classes like this."""
+    return any(entries(mapping(raw).get("id"))[:1] == ["langchain_core"] for raw in messages)
+
+
+def _api(
+    params: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    messages: list[Any],
+    answer: Mapping[str, Any],
+) -> str:
+    """Return the API that the request went to: chat, responses, anthropic, nameless or other."""
     fields = mapping(answer.get("kwargs"))
-    metadata = mapping(fields.get("response_metadata"))
-    if metadata.get("object") == "response" or str(fields.get("id")).startswith("resp_"):
+    answered = mapping(fields.get("response_metadata"))
+    if answered.get("object") == "response" or str(fields.get("id")).startswith("resp_"):
         return "responses"
-    kind = str(params.get("_type"))
-    if kind == "anthropic-chat":
-        return "anthropic"
-    return "chat" if kind in {"openai-chat", "azure-openai-chat"} else "other"
+    provider = str(metadata.get("ls_provider") or "")
+    found = _BY_TYPE.get(str(params.get("_type")))
+    if found is None and "_type" not in params and _from_js(messages):
+        found = _BY_PROVIDER.get(provider)
+    return found or ("nameless" if provider.startswith(_NAMELESS) else "other")
 
 
-def _sent(messages: list[Any], api: str, params: Mapping[str, Any]) -> list[WireMessage]:
+def _sent(
+    messages: list[Any], api: str, params: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> list[WireMessage]:
     """Return the messages as they were sent, in the chat API's format."""
-    # Only LangChain.js names its classes like this; its runs have the arguments as text, too.
-    from_js = any(entries(mapping(raw).get("id"))[:1] == ["langchain_core"] for raw in messages)
+    # The runs of LangChain.js have the arguments as text, too.
+    from_js = _from_js(messages)
     wire = read_messages(messages, joined=api != "chat", as_written=api == "responses" or from_js)
     for message in wire:
-        if api in {"responses", "anthropic"} and message["role"] != "function":
+        if api in {"responses", "anthropic", "nameless"} and message["role"] != "function":
             message.pop("name", None)  # These APIs have no names.
+        elif message["role"] == "assistant" and not _NAME.fullmatch(str(message.get("name", "x"))):
+            # The chat API refuses such a name of an agent, so it was not sent.
+            del message["name"]
     model = str(params.get("model") or params.get("model_name"))
-    if api == "chat" and params.get("_type") == "openai-chat" and _O_SERIES.match(model):
-        for message in wire:
-            if message["role"] == "system":
-                message["role"] = "developer"
+    as_developer = api == "chat" and params.get("_type") == "openai-chat" and _O_SERIES.match(model)
+    if from_js and metadata.get("ls_provider") in _BY_PROVIDER and api != "anthropic":
+        as_developer = is_reasoning_model(model)
+    for message in wire:
+        if as_developer and message["role"] == "system":
+            message["role"] = "developer"
     return wire

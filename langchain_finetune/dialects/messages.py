@@ -8,33 +8,44 @@ from typing import Any, Literal
 
 from langchain_finetune.content import (
     UnreadableChatError,
+    compact_json,
     content_calls,
     entries,
     join_text,
+    kind_of,
     mapping,
     reasoning_text,
     wire_call,
     wire_content,
 )
+from langchain_finetune.dialects.finish_reasons import cut_off
 from langchain_finetune.messages import WireMessage, fields_to_wire
 
-_ROLES = {"human": "user", "ai": "assistant"}
-"""LangChain's names of roles, which hand-written traces use."""
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
+"""LangChain's names of roles, which hand-written traces use, and Gemini's."""
 
 _KEPT = ("name", "tool_call_id", "function_call", "refusal", "weight")
 ReasoningPolicy = Literal["drop", "keep"]
 """How to handle a model's reasoning: drop it, or keep it as `reasoning_content`."""
 
 _REASONING = "reasoning_parts"
-"""Key of the texts of a message's reasoning until `settle_reasoning`."""
+"""Key of the texts of a message's reasoning until `settled`."""
+
+_CUT_OFF = "cut_off"
+"""Key of the reason why a message is incomplete until `settled`."""
+
+_RESULTS = frozenset(
+    {"tool_result", "tool-result", "tool-error", "function_response", "functionResponse"}
+)
+"""Blocks with a tool's result: Anthropic's, the AI SDK's and Gemini's."""
 
 
 def read_messages(
     raws: Iterable[Any], *, joined: bool = False, as_written: bool = True
 ) -> list[WireMessage]:
-    """Return stored messages in wire form, with their reasoning; call `settle_reasoning` next.
+    """Return stored messages in wire form, with their reasoning; call `settled` next.
 
-    Tool results in a user message (Anthropic) become messages of the role `tool`.
+    Tool results within a message (Anthropic, AI SDK, Gemini) become messages of the role `tool`.
 
     Each message has one of these formats; for `joined` and `as_written` see `fields_to_wire`:
     `{"lc": 1, "type": "constructor", "id": [..., "AIMessage"], "kwargs": {...}}` (tracer),
@@ -54,9 +65,11 @@ def read_messages(
     for raw in raws:
         kind, fields = _kind_and_fields(raw)
         results, rest = _tool_results(fields)
-        wire += results
-        if results and not rest["content"]:
-            continue
+        after = kind is None and str(rest.get("role")) in _ANSWERING
+        if not after:
+            wire += results
+            if results and not rest["content"]:
+                continue
         reasoning: list[str] = []
         if kind is None:
             message = _provider_message(rest, joined=joined, reasoning=reasoning)
@@ -66,8 +79,15 @@ def read_messages(
             )
         if reasoning:
             message[_REASONING] = reasoning
+        if message["role"] == "assistant":
+            mark_cut_off(message, fields.get("response_metadata"), fields.get("additional_kwargs"))
         wire.append(message)
+        if after:
+            wire += results
     return wire
+
+
+_ANSWERING = frozenset({"assistant", "ai", "model"})
 
 
 def add_reasoning(message: WireMessage, texts: list[str]) -> None:
@@ -76,19 +96,36 @@ def add_reasoning(message: WireMessage, texts: list[str]) -> None:
         message[_REASONING] = [*message.get(_REASONING, ()), *texts]
 
 
-def settle_reasoning(wire: list[WireMessage], *, keep: bool) -> int:
-    """Keep the messages' reasoning as `reasoning_content`, or drop it; count the dropped parts.
+def mark_cut_off(message: WireMessage, *holders: Any) -> None:
+    """Note in a message that it is incomplete, if one of the objects has a reason for that."""
+    if reason := cut_off(*holders):
+        message[_CUT_OFF] = reason
 
-    Encrypted ones are always dropped.
+
+def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
+    """Remove the notes on messages, and return those that belong into the source of the chat.
+
+    The messages' reasoning is kept as `reasoning_content`, or dropped and counted as
+    `dropped_reasoning`; encrypted ones are always dropped. `finish_reason` says why the last
+    message is incomplete. Earlier messages that are incomplete were seen, but are not learnt:
+    they get `weight: 0`.
     """
     dropped = 0
+    source = {}
     for message in wire:
         texts = message.pop(_REASONING, [])
         kept = [text for text in texts if text] if keep else []
         if kept:
             message["reasoning_content"] = "\n\n".join(kept)
         dropped += len(texts) - len(kept)
-    return dropped
+        if reason := message.pop(_CUT_OFF, None):
+            if message is wire[-1]:
+                source["finish_reason"] = reason
+            else:
+                message.setdefault("weight", 0)
+    if dropped:
+        source["dropped_reasoning"] = str(dropped)
+    return source
 
 
 def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
@@ -112,21 +149,45 @@ def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:
 
 
 def _tool_results(fields: Mapping[str, Any]) -> tuple[list[WireMessage], Mapping[str, Any]]:
-    """Return the tool results in a user message of Anthropic, and the rest of the message."""
+    """Return the tool results within a message, and the rest of the message."""
     blocks = entries(fields.get("content"))
-    found = [block for block in blocks if mapping(block).get("type") == "tool_result"]
-    results: list[WireMessage] = [
-        {
-            "role": "tool",
-            "content": wire_content(block.get("content")),
-            "tool_call_id": block.get("tool_use_id"),
-        }
-        for block in found
-    ]
-    if results:
-        rest = [block for block in blocks if mapping(block).get("type") != "tool_result"]
-        return results, {**fields, "content": rest}
-    return [], fields
+    found = [block for block in map(mapping, blocks) if kind_of(block) in _RESULTS]
+    if not found:
+        return [], fields
+    rest = [block for block in blocks if kind_of(mapping(block)) not in _RESULTS]
+    return [_tool_result(block) for block in found], {**fields, "content": rest}
+
+
+def _tool_result(block: Mapping[str, Any]) -> WireMessage:
+    kind = kind_of(block)
+    if block.get("providerExecuted"):
+        raise UnreadableChatError(
+            "builtin_tool_call", "Chat messages cannot represent the use of a provider's own tool."
+        )
+    if kind == "tool_result":
+        content = wire_content(block.get("content"))
+        return {"role": "tool", "content": content, "tool_call_id": block.get("tool_use_id")}
+    if kind in ("function_response", "functionResponse"):
+        given = mapping(block.get("function_response") or block.get("functionResponse"))
+        text = compact_json(given.get("response"))
+        result = {"role": "tool", "content": text, "tool_call_id": given.get("id")}
+        return result | ({"name": given["name"]} if given.get("name") else {})
+    content = _ai_sdk_output(block)
+    return {"role": "tool", "content": content, "tool_call_id": block.get("toolCallId")}
+
+
+def _ai_sdk_output(block: Mapping[str, Any]) -> str:
+    """Return a result as the AI SDK sends it: text as it is, anything else as JSON."""
+    output = block.get("output", block.get("result", block.get("error")))
+    typed = mapping(output)
+    match typed.get("type"):
+        case "text" | "error-text" if isinstance(typed.get("value"), str):
+            return str(typed["value"])
+        case "json" | "error-json" | "content":
+            return compact_json(typed.get("value"))
+        case "execution-denied":
+            return str(typed.get("reason") or "Tool execution denied.")
+    return output if isinstance(output, str) else compact_json(output)
 
 
 def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[str]) -> WireMessage:
@@ -148,11 +209,19 @@ def _provider_message(raw: Mapping[str, Any], *, joined: bool, reasoning: list[s
         if joined:
             join_text(wire)
         calls = [_read_call(call) for call in raw.get("tool_calls") or content_calls(content)]
+        calls = calls or _ai_sdk_calls(raw)
+        mark_cut_off(wire, raw)
         if calls:
             wire["content"] = wire["content"] or None
             wire["tool_calls"] = calls
     wire.update({key: raw[key] for key in _KEPT if raw.get(key) is not None})
     return wire
+
+
+def _ai_sdk_calls(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the calls of a result of AI SDK 4, which are next to its text."""
+    blocks = [{"type": "tool-call", **mapping(call)} for call in entries(raw.get("toolCalls"))]
+    return content_calls(blocks)
 
 
 def _read_call(call: Any) -> dict[str, Any]:

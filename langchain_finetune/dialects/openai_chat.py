@@ -1,19 +1,39 @@
-"""The chats of an `llm` run in OpenAI's format, as `wrap_openai` and `@traceable` write it.
+"""The chats of an `llm` run in the format of a provider's messages.
 
-Formats: `inputs = {"messages": [...], "tools": [...], ...}`; `outputs` is one of
-`{"choices": [{"message": ...}]}` (OpenAI), `{"role", "content", ...}` (`wrap_anthropic`, and
-openai-agents), `{"message": ...}`, `{"messages": [...]}`, `{"output": message or text}`,
-`{"output": ["assistant", text]}` (`@traceable`, as LangSmith documents it).
+So write LangSmith's wrappers of OpenAI, Anthropic and Gemini, its tracers of openai-agents, the
+AI SDK and Google ADK, LiteLLM, and `@traceable`. Formats of the request:
+`inputs = {"messages": [...], "tools": [...], ...}`, `{"prompt": [...]}` (AI SDK),
+`{"contents": ...}` (Gemini). The answer has one of the forms of `read_answers`; the other fields
+of the request stand in one of the places of `RequestSettings`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.content import UnreadableChatError, entries, kind_of, mapping
+from langchain_finetune.dialects.answers import read_answers
 from langchain_finetune.dialects.messages import read_messages
-from langchain_finetune.dialects.request_settings import add_settings
+from langchain_finetune.dialects.request_settings import RequestSettings
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
+
+_SENT = ("messages", "input", "prompt", "contents")
+_REASONING_MODEL = re.compile(r"o\d|gpt-5(?!-chat)")
+"""OpenAI's models to which LangChain.js and the AI SDK send `developer` instead of `system`."""
+
+
+def is_reasoning_model(model: Any) -> bool:
+    """Return whether OpenAI's integrations in JavaScript send it `developer` messages.
+
+    Source: `isReasoningModel` of `@langchain/openai` 1.5, `getOpenAILanguageModelCapabilities` of
+    `@ai-sdk/openai`.
+
+    Example:
+        >>> [is_reasoning_model(name) for name in ("o3-mini", "gpt-5.1", "gpt-5-chat-latest")]
+        [True, True, False]
+    """
+    return isinstance(model, str) and bool(_REASONING_MODEL.match(model))
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
@@ -23,50 +43,108 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
         UnreadableChatError: The run has no chat that the wire form can represent.
     """
     inputs = mapping(run.get("inputs"))
-    sent = _sent(inputs)
+    outputs = mapping(run.get("outputs"))
     extra = mapping(run.get("extra"))
-    params = {**mapping(extra.get("invocation_params")), **inputs}
+    metadata = mapping(extra.get("metadata"))
+    sent, consumed = _sent(inputs)
+    settings = RequestSettings(inputs, extra, consumed)
+    settings.require_hidden_nothing()
+    _require_whole(inputs, outputs, settings, metadata)
     # Anthropic's content is a list of blocks; OpenAI's chat format has text and calls.
-    provider = mapping(extra.get("metadata")).get("ls_provider")
-    for answer in _answers(mapping(run.get("outputs")), sent):
-        wire = read_messages(sent, joined=provider == "anthropic")
-        wire += read_messages([answer], joined=True)
-        session: FineTuningSession = {"messages": WireMessages(wire)}
-        add_settings(session, params)
+    joined = metadata.get("ls_provider") == "anthropic" or "ai_sdk_method" in metadata
+    wire = settings.with_system(read_messages(sent, joined=joined))
+    if _is_ai_sdk_openai(run, metadata):
+        model = metadata.get("ls_model_name")
+        for message in wire:
+            if message["role"] == "system" and is_reasoning_model(model):
+                message["role"] = "developer"
+    for answer in read_answers(outputs, wire):
+        whole = [*map(dict, wire), *answer]
+        session: FineTuningSession = {"messages": WireMessages(whole)}
+        settings.add_to(session)
+        settings.require_read(session, whole)
+        if metadata.get("ls_integration") == "openai-agents-sdk" and "tools" not in session:
+            # Its spans of the chat API never contain the tools.
+            session["source"] = {**session.get("source", {}), "tools_unknown": "1"}
         yield session
 
 
-def _sent(inputs: Mapping[str, Any]) -> list[Any]:
-    """Return the messages of a request as they are stored."""
-    sent = inputs.get("messages") or inputs.get("input")
-    if isinstance(sent, list) and len(sent) == 1:
-        batch = entries(sent[0])
-        sent = batch if batch and isinstance(batch[0], Mapping) else sent
-    if not sent and "role" in inputs:
-        sent = [inputs]  # openai-agents writes a single message like this.
-    if not isinstance(sent, list) or not sent:
-        raise UnreadableChatError("no_chat", "The run's inputs contain no list of messages.")
-    if inputs.get("system"):
-        return [{"role": "system", "content": inputs["system"]}, *sent]
-    return sent
+def _sent(inputs: Mapping[str, Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """Return the messages of a request as they are stored, and which inputs they are."""
+    if not inputs:
+        raise UnreadableChatError("no_chat", "The run's inputs are empty or hidden.")
+    for key in _SENT:
+        sent = inputs.get(key)
+        if key == "contents" and sent:
+            return _contents(sent), (key,)
+        if isinstance(sent, list) and sent and (key != "prompt" or _are_messages(sent)):
+            batch = entries(sent[0]) if len(sent) == 1 else []
+            return batch if batch and isinstance(batch[0], Mapping) else sent, (key,)
+    if "role" in inputs:
+        return [inputs], tuple(inputs)  # openai-agents writes a single message like this.
+    raise UnreadableChatError("no_chat", "The run's inputs contain no list of messages.")
 
 
-def _answers(outputs: Mapping[str, Any], sent: list[Any]) -> list[Any]:
-    """Return the answers, one message each."""
-    if choices := entries(outputs.get("choices")):
-        return [mapping(choice).get("message") for choice in choices]
-    if "role" in outputs:
-        return [outputs]
-    answer = outputs.get("message") or outputs.get("messages") or outputs.get("output")
-    if isinstance(answer, str):
-        return [{"role": "assistant", "content": answer}]
-    if isinstance(answer, Mapping):
-        return [answer]
-    answers = entries(answer)
-    if len(answers) == 2 and all(isinstance(part, str) for part in answers):  # noqa: PLR2004
-        return [answers]  # Role and content.
-    if answers[: len(sent)] == sent:
-        answers = answers[len(sent) :]
-    if len(answers) != 1:
-        raise UnreadableChatError("no_answer", "The run's outputs contain no single answer.")
-    return answers
+def _are_messages(value: list[Any]) -> bool:
+    return all(isinstance(each, Mapping) and "role" in each for each in value)
+
+
+def _contents(contents: Any) -> list[Any]:
+    """Return the contents of a request of Gemini's API as messages."""
+    found = []
+    for content in contents if isinstance(contents, list) else [contents]:
+        parts = mapping(content).get("parts")
+        if parts is not None:
+            role = "user" if content.get("role") in ("function", "tool") else content.get("role")
+            only = mapping(parts[0]) if isinstance(parts, list) and len(parts) == 1 else {}
+            text = only.get("text") if kind_of(only) == "text" else None
+            found.append({"role": role or "user", "content": text or parts})
+        elif found and found[-1].get("loose"):
+            found[-1]["content"].append(content)
+        else:
+            # Parts without a role are one message of the user.
+            found.append({"role": "user", "content": [content], "loose": True})
+    return found
+
+
+def _require_whole(
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    settings: RequestSettings,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Reject runs in which the tracer is known to leave out a part of the chat.
+
+    Raises:
+        UnreadableChatError: A part is missing.
+    """
+    if inputs.get("call_type") in ("anthropic_messages", "aanthropic_messages"):
+        # LiteLLM leaves `system` out of what it records of this API.
+        raise UnreadableChatError(
+            "incomplete_trace", "LiteLLM records no instructions of Anthropic's Messages API."
+        )
+    if metadata.get("ls_provider") != "google" or "messages" not in inputs:
+        return
+    empty = [
+        message
+        for message in map(mapping, entries(inputs["messages"]))
+        if "content" in message and not message["content"] and not message.get("tool_calls")
+    ]
+    # Of `types.Content` objects the wrapper records only text and images.
+    streamed_calls = "role" not in outputs and settings.params.get("tools")
+    if empty or streamed_calls:
+        raise UnreadableChatError(
+            "incomplete_trace", "LangSmith's Gemini wrapper left out calls or results."
+        )
+    thinking = mapping(settings.params.get("thinking_config"))
+    if "role" in outputs and thinking.get("include_thoughts"):
+        raise UnreadableChatError(
+            "incomplete_trace", "LangSmith's Gemini wrapper joins thoughts and answer."
+        )
+
+
+def _is_ai_sdk_openai(run: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Return whether the AI SDK's provider of OpenAI sent the request; its name is the run's."""
+    name = str(run.get("name") or "")
+    integration = str(metadata.get("ls_integration") or "")
+    return integration.startswith("vercel-ai-sdk") and name.startswith(("openai", "azure"))

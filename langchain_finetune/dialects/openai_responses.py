@@ -1,8 +1,9 @@
 """The chat of an `llm` run of OpenAI's Responses API, converted to the chat API's format.
 
-Format (`wrap_openai`, openai-agents): `inputs = {"input": text or items, "instructions": text,
-"tools": [flat], ...}`, `outputs = {"output": items, ...}`; openai-agents has the request's fields
-in `extra.invocation_params`, as repeated by the response.
+Format (`wrap_openai`, openai-agents, LiteLLM): `inputs = {"input": text or items,
+"instructions": text, "tools": [flat], ...}`, `outputs = {"output": items, ...}`; openai-agents has
+the request's fields in `extra.invocation_params`, as repeated by the response, and LiteLLM has its
+input as `messages`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,19 +17,29 @@ from langchain_finetune.content import (
     wire_call,
     wire_content,
 )
-from langchain_finetune.dialects.messages import add_reasoning, read_messages
-from langchain_finetune.dialects.request_settings import add_settings
+from langchain_finetune.dialects.messages import add_reasoning, mark_cut_off, read_messages
+from langchain_finetune.dialects.request_settings import RequestSettings
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
 _ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
-_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
+_MESSAGE_TYPES = frozenset({"ai", "AIMessage", "AIMessageChunk", "constructor"})
+_ELSEWHERE = ("previous_response_id", "conversation")
 """Fields that refer to turns or texts stored only at the provider."""
 
 
-def is_output(value: Any) -> bool:
-    """Return whether a value is a list of the API's items, which have a type."""
-    return isinstance(value, list) and all("type" in mapping(item) for item in value)
+def is_responses(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
+    """Return whether inputs and outputs are those of the API: a list of items with a type."""
+    items = outputs.get("output")
+    if not isinstance(items, list) or not all(map(_is_item, items)):
+        return False
+    return "input" in inputs or outputs.get("object") == "response"
+
+
+def _is_item(value: Any) -> bool:
+    item = mapping(value)
+    # LangChain's messages have types, too.
+    return "type" in item and "data" not in item and item["type"] not in _MESSAGE_TYPES
 
 
 def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
@@ -41,26 +52,34 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     outputs = mapping(run.get("outputs"))
     extra = mapping(run.get("extra"))
     metadata = mapping(extra.get("metadata"))
-    if any(inputs.get(key) or metadata.get(key) for key in _ELSEWHERE):
+    repeated = dict(mapping(extra.get("invocation_params")))
+    if repeated.get("parallel_tool_calls") is True:
+        # The response has it whether the request set it or not.
+        del repeated["parallel_tool_calls"]
+    consumed = ("input",) if inputs.get("input") else ("messages",)  # The latter is LiteLLM's.
+    settings = RequestSettings(
+        inputs, {**extra, "invocation_params": repeated}, (*consumed, *_ELSEWHERE, "prompt")
+    )
+    settings.require_hidden_nothing()
+    prompt = mapping(inputs.get("prompt")) or metadata.get("prompt")
+    if prompt or any(inputs.get(key) or metadata.get(key) for key in _ELSEWHERE):
         raise UnreadableChatError(
             "hidden_history", "Earlier turns are stored only at the provider."
         )
     if outputs.get("status") == "failed":
         raise UnreadableChatError("errored_run", "The run ended with an error.")
-    given = inputs.get("input")
+    given = inputs.get(consumed[0])
     items = [{"role": "user", "content": given}] if isinstance(given, str) else entries(given)
     if not items:
         raise UnreadableChatError("no_chat", "The run has no input.")
-    wire = _read_items(items)
-    if inputs.get("instructions"):
-        wire.insert(0, {"role": "system", "content": wire_content(inputs["instructions"])})
-    wire.append(_answer(_read_items(entries(outputs.get("output")))))
+    wire = settings.with_system(_read_items(items))
+    answer = _answer(_read_items(entries(outputs.get("output"))))
+    # openai-agents writes the response's other fields into the metadata.
+    mark_cut_off(answer, outputs, metadata)
+    wire.append(answer)
     session: FineTuningSession = {"messages": WireMessages(wire)}
-    repeated = dict(mapping(extra.get("invocation_params")))
-    if repeated.get("parallel_tool_calls") is True:
-        # The response has it whether the request set it or not.
-        del repeated["parallel_tool_calls"]
-    add_settings(session, {**repeated, **inputs})
+    settings.add_to(session)
+    settings.require_read(session, wire)
     yield session
 
 

@@ -1,103 +1,264 @@
-"""Settings of a request, other than its messages: tools, and the response format.
+"""The settings of a request other than its messages, wherever an instrumentor writes them.
 
-Sources: the API references of OpenAI (chat, Responses), Anthropic and Amazon Bedrock, and
-`langchain_core.utils.function_calling`.
+All dialects read instructions, tools and the response format from here, so that each place is
+known to all of them. What looks like a setting and is not read is never ignored: see
+`RequestSettings.require_read`.
+
+Places, in order of precedence: the run's inputs (LangSmith's wrappers), `inputs.config` (Gemini's
+wrappers), `inputs.model_parameters` (LiteLLM), `inputs.mode` (AI SDK 4), `inputs.kwargs` and
+`inputs.extra_body` (`@traceable`, OpenAI's SDK), `extra.invocation_params` (LangChain's tracer,
+openai-agents, AI SDK 7, Google ADK), its `model_config`, `toolConfig` (Bedrock) and
+`generationConfig` (Gemini), and `metadata.ls_invocation_params`.
 """
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.content import INSTRUCTIONS, UnreadableChatError, entries, mapping
+from langchain_finetune.dialects.response_formats import response_format
+from langchain_finetune.dialects.sampling import read_sampling
+from langchain_finetune.dialects.tool_definitions import read_tools, unsupported_tools
+from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import FineTuningSession
 
-_CLASS = re.compile(r"<class '(?:.*\.)?(\w+)'>")
-_SAMPLING: dict[str, Any] = {
-    **dict.fromkeys(("temperature", "top_p", "presence_penalty", "frequency_penalty"), int | float),
-    **dict.fromkeys(("max_output_tokens", "max_completion_tokens", "max_tokens"), int),
-    "logit_bias": Mapping,
-    "reasoning_effort": str,
-    "stop": str | list,
-    "verbosity": str,
-}
-_RENAMED = {"max_output_tokens": "max_completion_tokens"}
-_NESTED = ("properties", "enum", "const", "$ref", "$defs", "allOf", "oneOf")
+_NESTED = (
+    *("config", "model_parameters", "mode", "kwargs", "extra_body"),
+    *("generation_config", "generationConfig", "model_config", "model_kwargs"),
+    *("tool_config", "toolConfig", "additionalModelRequestFields"),
+)
+"""Objects within a place that are places, too."""
+
+_SYSTEM = (
+    *("system", "system_instruction", "system_instructions", "instructions"),
+    *("system_prompt", "system_message", "developer_message"),
+)
+"""Names of instructions that are not among the messages."""
+
+_HIDDEN = ("previous_response_id", "cached_content")
+"""Fields that refer to turns or texts stored only at the provider."""
+
+_READ = frozenset(
+    {
+        *_SYSTEM,
+        *("tools", "functions", "parallel_tool_calls", "tool_choice"),
+        *("disable_parallel_tool_use", "mcp_servers", "web_search_options"),
+        *("response_format", "text", "text_format", "output_format", "output_config", "format"),
+        *("response_schema", "response_json_schema", "response_mime_type"),
+        *_HIDDEN,
+        *("config", "model_parameters", "mode", "kwargs", "extra_body"),
+        *("generation_config", "model_config", "model_kwargs", "tool_config"),
+        *("additional_model_request_fields", "provider_options"),
+    }
+)
+_HARMLESS = frozenset(
+    {
+        # Sampling and limits: they choose among the answers of a model.
+        *("temperature", "top_p", "top_k", "min_p", "n", "candidate_count", "seed", "logit_bias"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "stop", "stop_sequences"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "logprobs"),
+        *("top_logprobs", "response_logprobs", "max_tool_calls", "truncation", "num_predict"),
+        *("reasoning", "reasoning_effort", "thinking", "thinking_config", "verbosity", "effort"),
+        *("modalities", "response_modalities", "prediction", "safety_settings", "media_resolution"),
+        # The choice of the model, and how it is reached.
+        *("model", "model_name", "model_id", "model_group", "engine", "deployment_name", "type"),
+        *("azure_deployment", "service_tier", "user", "metadata", "store", "include", "streaming"),
+        *("stream", "stream_options", "stream_usage", "timeout", "request_timeout", "max_retries"),
+        *("default_request_timeout", "headers", "extra_headers", "extra_query", "default_headers"),
+        *("http_options", "abort_signal", "betas", "inference_config", "background"),
+        *("safety_identifier", "container", "guardrail_config"),
+        *("prompt_cache_key", "prompt_cache_retention", "cache_control", "labels", "api_version"),
+        *("base_url", "api_base", "use_responses_api", "inference_geo", "responses", "keep_alive"),
+        *("include_raw_chunks", "output_version"),
+        # How a tool is called, not which there are.
+        *("function_call", "function_calling_config", "automatic_function_calling", "active_tools"),
+        *("tools_context", "runtime_context", "experimental_context", "tool_resources"),
+        *("ls_structured_output_format", "system_fingerprint"),
+    }
+)
+"""Settings that are no part of what the model sees, or of a training example."""
+
+_NOTED = frozenset({"context_management"})
+"""Settings of the provider that change what the model sees only in very long chats."""
+
+_LIKE_SETTING = re.compile(
+    "system|instruct|preamble|developer|persona|prompt|tool|function|example|document|context"
+    "|history|schema|format|messages|contents|conversation"
+)
+_MAX_NAMES = 200
+_MAX_DEPTH = 20
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+_ABOUT = re.compile(
+    ".*_(ids?|name|version|hash|url|count|cost|tokens|details|metadata|key|type)|ls_.*|_.*"
+)
+"""Names of facts about a request."""
 
 
-def strict_schema(schema: Any) -> Any:
-    """Return a JSON schema made strict as by the openai SDK.
+class RequestSettings:
+    """The settings of a request, under the names of OpenAI's chat API.
 
-    Every property is required, no others are allowed, and a default of null is removed.
+    Args:
+        inputs: The run's inputs.
+        extra: The run's `extra`.
+        consumed: Keys of the inputs that the dialect reads itself.
 
-    Raises:
-        UnreadableChatError: It has a reference next to other keys, which the SDK would resolve.
+    Attributes:
+        params: The settings by their names in snake case; the first place that sets one counts.
 
     Example:
-        >>> strict_schema({"type": "object", "properties": {"a": {"type": "string"}}})[
-        ...     "additionalProperties"
-        ... ]
-        False
+        >>> settings = RequestSettings({"config": {"systemInstruction": "Be brief."}}, {})
+        >>> settings.system
+        ['Be brief.']
     """
-    if not isinstance(schema, Mapping):
-        return schema
-    if ("$ref" in schema and len(schema) > 1) or "allOf" in schema:
-        raise UnreadableChatError(
-            "unsupported_response_format", "The schema's references were resolved when it was sent."
-        )
-    strict = dict(schema)
-    if strict.get("type") == "object":
-        strict.setdefault("additionalProperties", False)
-    if isinstance(strict.get("properties"), Mapping):
-        strict["required"] = list(strict["properties"])
-    for key in ("$defs", "definitions", "properties"):
-        if isinstance(strict.get(key), Mapping):
-            strict[key] = {name: strict_schema(part) for name, part in strict[key].items()}
-    if isinstance(strict.get("items"), Mapping):
-        strict["items"] = strict_schema(strict["items"])
-    if isinstance(strict.get("anyOf"), list):
-        strict["anyOf"] = [strict_schema(part) for part in strict["anyOf"]]
-    if "default" in strict and strict["default"] is None:
-        del strict["default"]
-    return strict
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        consumed: tuple[str, ...] = ("messages",),
+    ) -> None:
+        params = mapping(extra.get("invocation_params"))
+        recorded = mapping(mapping(extra.get("metadata")).get("ls_invocation_params"))
+        self._inputs = inputs
+        self._consumed = consumed
+        self._places = [*_places(inputs), *_places(params), *_places(recorded)]
+        self.params: dict[str, Any] = {}
+        for place in self._places:
+            for key, value in place.items():
+                name = _snake(key)
+                if value not in _EMPTY and not (place is inputs and key in consumed):
+                    self.params.setdefault(name, value)
+
+    @property
+    def system(self) -> list[Any]:
+        """Instructions outside of the messages, each once, as text or as blocks of text."""
+        found: list[Any] = []
+        for name in _SYSTEM:
+            for content in _instructions(self.params.get(name)):
+                if content not in found:
+                    found.append(content)
+        return found
+
+    def with_system(self, wire: list[WireMessage]) -> list[WireMessage]:
+        """Return messages with the instructions that are outside of them at the beginning."""
+        told = [message["content"] for message in wire if message["role"] in INSTRUCTIONS]
+        texts = [text for text in told if isinstance(text, str)]
+        new = [
+            content
+            for content in self.system
+            if content not in told
+            and not (isinstance(content, str) and any(content in text for text in texts))
+        ]
+        return [*({"role": "system", "content": content} for content in new), *wire]
+
+    def add_to(self, session: FineTuningSession, recorded: Mapping[str, Any] | None = None) -> None:
+        """Add the request's `SETTINGS` to a session.
+
+        `recorded` is `ls_structured_output_format` of LangChain's tracer.
+
+        Raises:
+            UnreadableChatError: A setting cannot be represented in the wire form.
+        """
+        add_settings(session, self.params, recorded)
+
+    def require_hidden_nothing(self) -> None:
+        """Reject a request that refers to turns or texts stored only at the provider.
+
+        Raises:
+            UnreadableChatError: It does.
+        """
+        if any(self.params.get(name) for name in _HIDDEN):
+            raise UnreadableChatError(
+                "hidden_history", "Earlier turns are stored only at the provider."
+            )
+
+    def require_read(self, session: FineTuningSession, wire: list[WireMessage]) -> None:
+        """Note settings that no reader uses in the session's source, as `unread_settings`.
+
+        Raises:
+            UnreadableChatError: One may contain text or tools that the model saw.
+        """
+        names = set()
+        for place, key, value in self._unread():
+            name = _snake(key)
+            if name not in _NOTED and _LIKE_SETTING.search(name) and _holds_more(value, wire):
+                named = f"`{key}` " if re.fullmatch(r"\w{1,40}", key) else ""
+                raise UnreadableChatError(
+                    "unread_setting", f"The request's field {named}may contain text or tools."
+                )
+            if place is not self._inputs:
+                names.add(name)
+        if names:
+            source = session.get("source", {})
+            session["source"] = {**source, "unread_settings": ", ".join(sorted(names))[:_MAX_NAMES]}
+
+    def _unread(self) -> Iterator[tuple[Mapping[str, Any], str, Any]]:
+        for place in self._places:
+            for key, value in place.items():
+                name = _snake(key)
+                known = name in _READ or name in _HARMLESS or _ABOUT.fullmatch(name)
+                consumed = place is self._inputs and key in self._consumed
+                if not known and not consumed and value not in _EMPTY:
+                    yield place, str(key), value
 
 
-def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the response format that was sent for a pydantic class.
-
-    The tracer writes the class's schema with references resolved and without the titles of its
-    fields. If no field is itself a class, pydantic's rule for titles restores what was sent; or
-    else the result is None. (A custom title of a field is not in the run; pydantic's is used.)
-
-    The class is given as the tracer writes it, such as `<class 'app.Answer'>`, with LangChain's
-    `ls_structured_output_format`: `{"schema": ..., "kwargs": {"method": ...}}`.
-    """
-    found = _CLASS.fullmatch(class_repr)
-    schema = mapping(recorded.get("schema"))
-    fields = schema.get("properties")
-    if not found or not isinstance(fields, Mapping) or any(map(_is_nested, fields.values())):
-        return None
-    # Pydantic's order is alphabetical.
-    titled = {
-        name: dict(sorted({**field, "title": name.title().replace("_", " ").strip()}.items()))
-        for name, field in fields.items()
-    }
-    sent = {key: value for key, value in schema.items() if key != "description" or value}
-    strict = strict_schema(dict(sorted({**sent, "properties": titled}.items())))
-    named = {"schema": strict, "name": found[1], "strict": True}
-    return {"type": "json_schema", "json_schema": named}
+def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a place of settings, and the places within it."""
+    if not place:
+        return
+    yield place
+    for name in _NESTED:
+        yield from _places(mapping(place.get(name)))
+    for provider in mapping(place.get("providerOptions")).values():
+        yield from _places(mapping(provider))
 
 
-def _is_nested(schema: Any) -> bool:
-    """Return whether a field's schema may have been a reference, whose name is lost."""
-    if isinstance(schema, list):
-        return any(map(_is_nested, schema))
-    if not isinstance(schema, Mapping):
-        return not isinstance(schema, bool)
-    if any(key in schema for key in _NESTED):
-        return True
-    inner = ("items", "anyOf", "additionalProperties", "prefixItems")
-    return any(_is_nested(schema[key]) for key in inner if key in schema)
+def _snake(key: Any) -> str:
+    """Return a name in snake case: `systemInstruction` is `system_instruction`."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(key)).lower()
+
+
+def _instructions(value: Any) -> Iterator[Any]:
+    """Yield the instructions of any provider's form: text, blocks, parts, messages."""
+    if isinstance(value, str):
+        if value:
+            yield value
+    elif isinstance(value, Mapping):
+        # Gemini's `Content`, or a message.
+        inner = value.get("parts", value.get("content", value.get("text")))
+        if inner is None:
+            raise _unread_instructions()
+        yield from _instructions(inner)
+    elif isinstance(value, list):
+        texts = [each if isinstance(each, str) else mapping(each).get("text") for each in value]
+        if value and all(isinstance(text, str) for text in texts):
+            parts = [{"type": "text", "text": text} for text in texts]
+            yield texts[0] if len(parts) == 1 else parts
+        else:
+            for each in value:
+                yield from _instructions(each)
+    elif value is not None:
+        raise _unread_instructions()
+
+
+def _unread_instructions() -> UnreadableChatError:
+    return UnreadableChatError("unread_setting", "The instructions have an unknown format.")
+
+
+def _holds_more(value: Any, wire: list[WireMessage]) -> bool:
+    """Return whether a value contains a text that no message contains."""
+    known = list(_texts(wire))
+    return any(not any(text in other for other in known) for text in _texts(value))
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        if value.strip():
+            yield value
+    elif depth < _MAX_DEPTH:
+        inner = value.values() if isinstance(value, Mapping) else entries(value)
+        for each in inner:
+            yield from _texts(each, depth + 1)
 
 
 def add_settings(
@@ -110,11 +271,10 @@ def add_settings(
     Raises:
         UnreadableChatError: A setting cannot be represented in the wire form.
     """
-    tools = params.get("tools")
-    if tools:
-        if not isinstance(tools, list):
-            raise _unsupported_tools()
-        session["tools"] = [read_tool(tool) for tool in tools]
+    if params.get("mcp_servers") or params.get("web_search_options"):
+        raise unsupported_tools()
+    if params.get("tools"):
+        session["tools"] = read_tools(params["tools"])
     if functions := entries(params.get("functions")):
         session["functions"] = functions
     parallel = params.get("parallel_tool_calls")
@@ -122,116 +282,8 @@ def add_settings(
         parallel = False  # Anthropic's name for it.
     if isinstance(parallel, bool):
         session["parallel_tool_calls"] = parallel
-    form = _response_format(params, recorded or {})
+    form = response_format(params, recorded)
     if form is not None:
         session["response_format"] = form
     if sampling := read_sampling(params):
         session["sampling"] = sampling
-
-
-def read_sampling(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a request that change how it is answered, in the chat API's names.
-
-    Names are those of OpenAI's chat and Responses APIs; values of another type are left out.
-
-    Example:
-        >>> read_sampling({"temperature": 0.2, "max_output_tokens": 50, "top_p": None, "n": 3})
-        {'temperature': 0.2, 'max_completion_tokens': 50}
-    """
-    found = {
-        _RENAMED.get(name, name): params[name]
-        for name, types in _SAMPLING.items()
-        if isinstance(params.get(name), types) and _is_plain(params[name])
-    }
-    choice = params.get("tool_choice")
-    if choice in ("auto", "none", "required"):
-        found["tool_choice"] = choice
-    chosen = mapping(choice)
-    name = mapping(chosen.get("function") or chosen).get("name")
-    if chosen.get("type") == "function" and isinstance(name, str):
-        found["tool_choice"] = {"type": "function", "function": {"name": name}}
-    return found
-
-
-def _is_plain(value: Any) -> bool:
-    """Return whether a value is a finite number, text, or a list or dict of these."""
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) for name in value) and _is_plain(list(value.values()))
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def read_tool(tool: Any) -> dict[str, Any]:
-    """Return a tool in OpenAI's chat format; its schema keeps its order.
-
-    It may have OpenAI's flat format (Responses), Anthropic's `{name, description, input_schema}` or
-    Bedrock's `{"toolSpec": ...}`.
-
-    Raises:
-        UnreadableChatError: It is another type of tool, such as one that the provider runs.
-
-    Example:
-        >>> read_tool({"name": "f", "input_schema": {"type": "object"}})
-        {'type': 'function', 'function': {'name': 'f', 'parameters': {'type': 'object'}}}
-    """
-    tool = mapping(tool)
-    kind = tool.get("type")
-    if kind == "function" and isinstance(tool.get("function"), Mapping):
-        return dict(tool)
-    spec = mapping(tool.get("toolSpec"))
-    if spec:
-        schema = mapping(spec.get("inputSchema")).get("json")
-        tool = {**spec, "inputSchema": schema}
-    names = {"input_schema": "parameters", "inputSchema": "parameters"}
-    known = ("name", "description", "parameters", "input_schema", "inputSchema", "strict")
-    # In Anthropic's API the app's own tools have the type `custom`, or none.
-    own = kind == "function" or (kind in {None, "custom"} and names.keys() & tool.keys())
-    if not own or not isinstance(tool.get("name"), str):
-        raise _unsupported_tools()
-    function = {names.get(key, key): value for key, value in tool.items() if key in known}
-    return {"type": "function", "function": function}
-
-
-def _unsupported_tools() -> UnreadableChatError:
-    return UnreadableChatError(
-        "unsupported_tools", "The run has tools that OpenAI's chat format cannot represent."
-    )
-
-
-def _response_format(
-    params: Mapping[str, Any], recorded: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Return the response format that the request set, in the chat API's form."""
-    if params.get("output_format") or mapping(params.get("output_config")).get("format"):
-        raise unsupported_format()  # Anthropic's schema has no name.
-    form = params.get("response_format")
-    text_format = params.get("text_format")
-    if isinstance(text_format, Mapping) and isinstance(text_format.get("title"), str):
-        # langsmith writes the schema of the class given to `responses.parse`.
-        schema = strict_schema(text_format)
-        named = {"name": text_format["title"], "schema": schema, "strict": True}
-        return {"type": "json_schema", "json_schema": named}
-    if text_format is not None:
-        raise unsupported_format()
-    flat = mapping(mapping(params.get("text")).get("format"))
-    if flat.get("type") == "json_schema":
-        named = {key: value for key, value in flat.items() if key != "type"}
-        return {"type": "json_schema", "json_schema": named}
-    if flat.get("type") == "json_object":
-        return dict(flat)
-    if isinstance(form, str):
-        # For a class the tracer writes its repr: `<class 'app.Answer'>`.
-        form = pydantic_format(form, recorded)
-        if form is None:
-            raise unsupported_format()
-    return dict(form) if isinstance(form, Mapping) else None
-
-
-def unsupported_format() -> UnreadableChatError:
-    """Return the error for a response format that the run does not contain."""
-    return UnreadableChatError(
-        "unsupported_response_format", "The run does not contain the schema that was sent."
-    )

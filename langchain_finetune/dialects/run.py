@@ -14,9 +14,12 @@ from langchain_finetune.dialects import (
     openai_responses,
     otel,
 )
-from langchain_finetune.dialects.messages import ReasoningPolicy, settle_reasoning
+from langchain_finetune.dialects.call_ids import complete_ids
+from langchain_finetune.dialects.messages import ReasoningPolicy, settled
 from langchain_finetune.dialects.untrusted import plain, thread_of
+from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import SETTINGS, FineTuningSession, wire_messages
+from langchain_finetune.tolerant_json import without_surrogates
 
 _RUN_TYPES = frozenset({"chain", "embedding", "parser", "prompt", "retriever", "tool"})
 """LangSmith's other run types."""
@@ -28,7 +31,7 @@ def read_run(
     """Return the chats of a run or an OpenTelemetry span: one for each of the model's answers.
 
     `source["dropped_reasoning"]` counts dropped parts of reasoning; encrypted ones are always
-    dropped.
+    dropped. `source["finish_reason"]` says why an answer is incomplete, if it is.
 
     Raises:
         UnreadableChatError: The run has no finished chat that the wire form can represent.
@@ -40,20 +43,35 @@ def read_run(
     request = {key: extra.get(key) for key in ("invocation_params", "options")}
     fields = plain({"inputs": run.get("inputs"), "outputs": run["outputs"], "extra": request})
     fields["extra"]["metadata"] = extra.get("metadata")
-    sessions = list(_read(fields))
+    fields["name"] = run.get("name")
+    sessions = read_io(fields, reasoning)
+    for session in sessions:
+        session["source"] = {**_source(run), **session.get("source", {})}
+    return sessions
+
+
+def read_io(run: Mapping[str, Any], reasoning: ReasoningPolicy) -> list[FineTuningSession]:
+    """Return the chats of inputs, outputs and `extra`, without escapes, of a run or an example.
+
+    Raises:
+        UnreadableChatError: They contain no finished chat that the wire form can represent.
+    """
+    sessions = list(_read(run))
     if not sessions:
         raise UnreadableChatError("no_answer", "The run contains no answer.")
     for number, session in enumerate(sessions):
         wire = wire_messages(session)
         if wire[-1]["role"] != "assistant":
             raise UnreadableChatError("no_answer", "The answer is not an assistant message.")
-        dropped = settle_reasoning(wire, keep=reasoning == "keep")
-        source = {**_source(run), **session.get("source", {})}
+        # No API returns a name: agents add theirs to what the tracer writes.
+        wire[-1].pop("name", None)
+        source = {**session.get("source", {}), **settled(wire, keep=reasoning == "keep")}
+        complete_ids(wire)
         if len(sessions) > 1:
             source["answer"] = str(number)
-        if dropped:
-            source["dropped_reasoning"] = str(dropped)
-        session["source"] = source
+        if source:
+            session["source"] = source
+        _require_shown(wire)
         _require_json(session)
     return sessions
 
@@ -64,7 +82,7 @@ def _read(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
         return completions.read_chats(run)
     if "generations" in outputs:
         return langchain_tracer.read_chats(run)
-    if "input" in inputs and openai_responses.is_output(outputs.get("output")):
+    if openai_responses.is_responses(inputs, outputs):
         return openai_responses.read_chats(run)
     return openai_chat.read_chats(run)
 
@@ -78,25 +96,49 @@ def _require_finished(run: Mapping[str, Any]) -> None:
     if run.get("error") or str(run.get("status", "")).lower() == "error":
         raise UnreadableChatError("errored_run", "The run ended with an error.")
     if not run.get("outputs"):
-        raise UnreadableChatError("pending_run", "The run has no outputs yet.")
+        status = str(run.get("status") or "").lower()
+        if status == "pending" or (run.get("outputs") is None and not run.get("end_time")):
+            raise UnreadableChatError("pending_run", "The run has no outputs yet.")
+        raise UnreadableChatError("no_outputs", "The run's outputs are empty or hidden.")
+
+
+_HIDDEN = frozenset({"redacted-by-litellm", "__REDACTED__", "[REDACTED]"})
+"""Placeholders of LiteLLM, OpenInference and others for text that is not recorded."""
+
+
+def _require_shown(wire: list[WireMessage]) -> None:
+    if any(isinstance(text := each.get("content"), str) and text in _HIDDEN for each in wire):
+        raise UnreadableChatError("hidden_content", "The tracer did not record the text.")
 
 
 def _require_json(session: FineTuningSession) -> None:
-    """Reject values that JSON cannot represent, such as unpaired surrogates or objects."""
+    """Reject values that JSON cannot represent, such as objects.
+
+    Unpaired surrogates in messages are left to `Convert`, which reports and fixes them.
+    """
     wire = wire_messages(session)
-    data = [wire, {key: session[key] for key in SETTINGS if key in session}]  # type: ignore[literal-required]
+    settings = {key: session[key] for key in SETTINGS if key in session}  # type: ignore[literal-required]
     empty = sum(message.get("content") is None for message in wire)
     try:
-        text = orjson.dumps(data, default=refuse_value)
+        text = _json(wire, settings)
         if text.count(b"null") > empty:
             # orjson writes infinity, which runs not read from JSON may contain, as null.
-            json.dumps(data, allow_nan=False)
-    except (orjson.JSONEncodeError, ValueError) as error:
+            json.dumps([wire, settings], allow_nan=False)
+    except (orjson.JSONEncodeError, RecursionError, ValueError) as error:
         if isinstance(error.__cause__, UnreadableChatError):
             raise error.__cause__ from None
         raise UnreadableChatError(
             "unreadable_value", "A value that JSON cannot represent."
         ) from error
+
+
+def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps([wire, settings], default=refuse_value)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, UnreadableChatError):
+            raise
+        return orjson.dumps([without_surrogates(wire), settings], default=refuse_value)
 
 
 def _source(run: Mapping[str, Any]) -> dict[str, str]:

@@ -88,7 +88,7 @@ class SessionLoader(BaseChatLoader, CheckedArguments, RunnableSerializable[Overr
     def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
         changes = {**settings, **as_changes(overrides)}
         sessions: Sessions = Sessions(
-            lambda skip: count_reasoning(self.read_sessions(changes, skip), sessions.notes),
+            lambda skip: count_notes(self.read_sessions(changes, skip), sessions.notes),
             strict=self.strict,
             origin=self.origin(changes),
         )
@@ -110,13 +110,20 @@ class SessionLoader(BaseChatLoader, CheckedArguments, RunnableSerializable[Overr
         return origin
 
 
-def count_reasoning(
+def count_notes(
     sessions: Iterator[FineTuningSession], notes: Counter[str]
 ) -> Iterator[FineTuningSession]:
-    """Yield the sessions; `notes` counts the dropped parts of reasoning."""
+    """Yield the sessions; `notes` counts what their sources say of them.
+
+    `dropped_reasoning` counts parts, `tools_unknown` and `unread_settings` count chats.
+    """
     for session in sessions:
-        if dropped := session.get("source", {}).get("dropped_reasoning"):
+        source = session.get("source", {})
+        if dropped := source.get("dropped_reasoning"):
             notes["dropped_reasoning"] += int(dropped)
+        for note in ("tools_unknown", "unread_settings"):
+            if note in source:
+                notes[note] += 1
         yield session
 
 

@@ -121,6 +121,7 @@ def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -
 def _comparable(message: WireMessage) -> dict[str, Any]:
     """Return a message without what differs between an answer and its repetition as history."""
     plain = {key: value for key, value in message.items() if value not in (None, "", [])}
+    plain.pop("weight", None)
     if message.get("role") == "assistant":
         # Agents add their name to answers in the history.
         plain.pop("name", None)
@@ -141,7 +142,11 @@ def _comparable_call(call: Mapping[str, Any]) -> list[Any]:
 
 
 def _encoded(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        # An unpaired surrogate.
+        return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
 def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
@@ -184,9 +189,9 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
     old, new = wire_messages(known), wire_messages(call)
     before, after = fingerprints(known, old), fingerprints(call, new)
     if after[-1] in before:
-        return known
+        return _with_cut_answer(known, call)
     if before[-1] in after:
-        return call
+        return _with_cut_answer(call, known)
     start = _instructions(old)
     fresh = new[start:]
     alike = start == _instructions(new) and before[:start] == after[:start]
@@ -198,10 +203,28 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
     if not alike or not same_settings or regenerated or has_history or waits:
         return None
     whole = call.copy()
-    whole["messages"] = WireMessages([*old, *fresh])
+    whole["messages"] = WireMessages([*_not_learnt(known), *fresh])
     if dropped := _dropped_reasoning(known) + _dropped_reasoning(call):
         whole["source"] = {**call.get("source", {}), "dropped_reasoning": str(dropped)}
     return whole
+
+
+def _not_learnt(session: FineTuningSession) -> list[WireMessage]:
+    """Return a session's messages; an answer that was cut off is seen, but not learnt."""
+    *sent, answer = wire_messages(session)
+    if "finish_reason" in session.get("source", {}):
+        answer = {**answer, "weight": 0}
+    return [*sent, answer]
+
+
+def _with_cut_answer(whole: FineTuningSession, part: FineTuningSession) -> FineTuningSession:
+    """Return a session that contains another one, whose answer may have been cut off."""
+    if "finish_reason" not in part.get("source", {}):
+        return whole
+    end = len(wire_messages(part))
+    changed = whole.copy()
+    changed["messages"] = WireMessages([*_not_learnt(part), *wire_messages(whole)[end:]])
+    return changed
 
 
 def _dropped_reasoning(session: FineTuningSession) -> int:

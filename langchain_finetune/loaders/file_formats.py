@@ -15,10 +15,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
+from langchain_finetune.dialects.otel import spans_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.sessions import EncodedChat
+from langchain_finetune.tolerant_json import loads
 
 _NAMES = tuple(
     kind + compression
@@ -138,11 +138,12 @@ Encode = Callable[[bytes], EncodedChat | None]
 class FileRow:
     """One value of a file, None for a line that is not valid JSON, and its `path:number`.
 
-    Lines, rows and items are counted from 1.
+    Lines, rows and items are counted from 1. `fault` is `not_utf8` for a line in another encoding.
     """
 
     place: str
     data: Any
+    fault: str = ""
 
 
 def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | EncodedChat]:
@@ -161,6 +162,9 @@ def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | E
         for count, data in _numbered(path, encoded):
             if isinstance(data, EncodedChat):
                 yield data
+                continue
+            if data is _NOT_UTF8:
+                yield FileRow(f"{path}:{count}", None, "not_utf8")
                 continue
             for value in _unwrapped(data):
                 yield FileRow(f"{path}:{count}", value)
@@ -207,12 +211,11 @@ def _json_rows(
             break
     if not head:
         raise LoadError(f"{path} is empty.")
+    _require_utf8(path, head[0][1])
     if not any(text.lstrip().startswith((b"{", b"[")) for _, text in head):
         raise LoadError(f"{path} is not JSON Lines, JSON or Parquet.")
     if _begins_document(head[0][1]):
-        data = _parsed(b"".join(text for _, text in head) + stream.read())
-        if data is None:
-            raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
+        data = _document(path, b"".join(text for _, text in head) + stream.read())
         yield from enumerate(_unwrapped(data), 1)
         return
     for number, line in chain(head, lines):
@@ -231,18 +234,57 @@ def _begins_document(line: bytes) -> bool:
     return _parsed(line) is None and line.rstrip().endswith((b"{", b"[", b",", b":"))
 
 
+def _document(path: Path, text: bytes) -> Any:
+    data = _parsed(text)
+    if data is _NOT_UTF8:
+        raise LoadError(f"{path} is not UTF-8 text: convert it with iconv.")
+    if data is None:
+        raise LoadError(f"{path} is not valid JSON (truncated?). Download it again.")
+    return data
+
+
 def _unwrapped(data: Any) -> list[Any]:
-    """Return the rows of a list or of a response of LangSmith's API, or the value as one row."""
+    """Return the rows of a list, of a response of LangSmith's API or of a request of OTLP.
+
+    Any other value is one row.
+    """
     if isinstance(data, dict) and "inputs" not in data and isinstance(data.get("runs"), list):
         data = data["runs"]
-    return data if isinstance(data, list) else [data]
+    values = data if isinstance(data, list) else [data]
+    if not any(isinstance(value, dict) and "resourceSpans" in value for value in values):
+        return values
+    return [span for value in values for span in spans_of(value)]
+
+
+_NOT_UTF8 = object()
+"""Stands for text in another encoding."""
 
 
 def _parsed(text: bytes) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+        return loads(text)
+    except ValueError:
+        pass
+    try:
+        text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return _NOT_UTF8
+    return None
+
+
+def _require_utf8(path: Path, text: bytes) -> None:
+    """Name the encoding of text that begins as no UTF-8 does."""
+    encoding = ""
+    if text.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        encoding = "UTF-32"
+    # Without a byte order mark, every second byte of ASCII is a zero.
+    elif text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:2]:
+        encoding = "UTF-16"
+    if encoding:
+        raise LoadError(
+            f"{path} is not JSON Lines, JSON or Parquet in UTF-8 but {encoding} text: convert it, "
+            f"such as with iconv -f {encoding} -t UTF-8."
+        )
 
 
 class _ZstdReader(io.RawIOBase):

@@ -16,6 +16,7 @@ from langchain_finetune.dialects.file_row import (
     tools_are_unknown,
 )
 from langchain_finetune.dialects.messages import ReasoningPolicy
+from langchain_finetune.dialects.otel import run_type
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
@@ -23,7 +24,7 @@ from langchain_finetune.loaders.base import (
     Overrides,
     SessionLoader,
     as_changes,
-    count_reasoning,
+    count_notes,
     is_wanted,
 )
 from langchain_finetune.loaders.conversations import OrderlessFolder
@@ -41,6 +42,8 @@ class RunFileChatLoader(SessionLoader):
 
     - JSON Lines, one run per line, as written by `RunRecorder`, the `langsmith` CLI or your own
       script; and JSON: one run, a list, or `{"runs": [...]}`;
+    - OpenTelemetry's spans of model calls, one per line, or requests of OTLP in JSON, as written by
+      the collector's file exporter;
     - Parquet, as written by LangSmith's bulk export (needs the extra `files`);
     - JSON Lines of OpenAI's training formats: supervised, preference, prompt and completion;
     - JSON Lines of stored chat completions, as `rescue` writes them.
@@ -49,9 +52,10 @@ class RunFileChatLoader(SessionLoader):
     Parquet are streamed, so memory stays flat; JSON documents are read completely.
 
     A row that can't be read is skipped; its id is `path:line`. Runs of other types than `llm` are
-    not chats; they are counted in `Sessions.notes["not_an_llm_run"]`. A file without the field
-    `extra`, such as the CLI's, lacks the tools of a run; `Sessions.notes["tools_unknown"]` counts
-    such chats.
+    not chats; they are counted in `Sessions.notes["not_an_llm_run"]`, as are spans of tools and
+    agents. A file without the field `extra`, such as the CLI's, lacks the tools of a run;
+    `Sessions.notes["tools_unknown"]` counts such chats. `unread_settings` counts chats of
+    requests with settings that are unknown here; `source["unread_settings"]` has their names.
 
     Args:
         path: A file, a pattern such as `runs/**/*.jsonl`, a folder (also with subfolders `year=`,
@@ -156,7 +160,7 @@ def _chats(
             if isinstance(row, EncodedChat):
                 yield row
             else:
-                yield from count_reasoning(_sessions_of(row, loader, skip, notes), notes)
+                yield from count_notes(_sessions_of(row, loader, skip, notes), notes)
 
 
 def _trace_of(session: FineTuningSession) -> str | None:
@@ -171,18 +175,27 @@ def _readable_or_none(ask: Callable[[], bool | None]) -> bool | None:
         return None
 
 
+_FAULTS = {
+    "": "The line is not a JSON object.",
+    "not_utf8": "The line is not UTF-8 text.",
+}
+"""What is wrong with a line, by the fault of its row."""
+
+
 def _sessions_of(
     row: FileRow, loader: RunFileChatLoader, skip: Callable[[Skip], None], notes: Counter[str]
 ) -> Iterator[FineTuningSession]:
     data = row.data
     if not isinstance(data, Mapping):
-        skip(Skip(row.place, "broken_line", "The line is not a JSON object."))
+        skip(Skip(row.place, row.fault or "broken_line", _FAULTS[row.fault]))
         return
     if is_training_line(data):
         read = partial(read_training_line, data, row.place, loader.reasoning)
         yield from readable(row.place, read, skip)
         return
-    if str(data.get("run_type") or "llm").lower() != "llm":
+    is_llm = str(data.get("run_type") or "llm").lower() == "llm"
+    is_span = "attributes" in data and "inputs" not in data
+    if not is_llm or (is_span and run_type(data) != "llm"):
         # A trace has many of them: a skip for each would take too much memory.
         notes["not_an_llm_run"] += 1
         return
@@ -195,7 +208,7 @@ def _sessions_of(
     if not is_wanted(run, loader.where, _id(run, row)):
         return
     for session in readable(_id(run, row), partial(read_run, run, loader.reasoning), skip):
-        if tools_are_unknown(run):
+        if tools_are_unknown(run) and "tools_unknown" not in session.get("source", {}):
             notes["tools_unknown"] += 1
         mean = mean_score(run, loader.score) if loader.score else None
         if mean is not None:

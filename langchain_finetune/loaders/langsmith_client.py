@@ -22,6 +22,7 @@ from tenacity.stop import stop_when_event_set
 from tenacity.wait import wait_exponential
 
 from langchain_finetune.errors import LoadError
+from langchain_finetune.tolerant_json import loads
 
 ATTEMPTS = 5
 """Most attempts of a request if the server is busy; the client itself retries, too."""
@@ -73,9 +74,8 @@ def request_json(
         reraise=True,
     ):
         with attempt:
-            return orjson.loads(
-                client.request_with_retries(method, path, request_kwargs=sending).content
-            )
+            # A run with half a character must not cost its page.
+            return loads(client.request_with_retries(method, path, request_kwargs=sending).content)
     raise AssertionError("unreachable")
 
 

@@ -20,6 +20,7 @@ from langchain_finetune.engines.jobs import EngineSilent
 from langchain_finetune.engines.openai_errors import checked, explained, failure_of
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.asking import METADATA, AnswerTask, Asking, request_body
+from langchain_finetune.migration.journal import Key
 
 _LOOKUP_TIMEOUT_S = 60.0
 _BUSY_ATTEMPTS = 30
@@ -27,8 +28,11 @@ _BUSY_ATTEMPTS = 30
 
 _NOT_LISTED = frozenset({400, 403, 404, 405, 422, 501})
 _OURS = frozenset({"store", "metadata"})
-_GATEWAY = frozenset({408, 409, 502, 504, 524})
+_GATEWAY = frozenset({408, 409, 502, 504, *range(520, 528)})
 """Statuses with which a proxy says that it has no answer from the server, which may have one."""
+
+_MOST_PILOTS = 3
+"""Requests at the beginning whose outcome is not known; after these, the server is at fault."""
 
 
 def can_store(asking: Asking) -> Flow[None]:
@@ -40,6 +44,7 @@ def can_store(asking: Asking) -> Flow[None]:
     try:
         if (yield from _listed(asking, f"{asking.recording_id}.none")):
             asking.no_store()  # It ignores the condition.
+        yield from _prove(asking)
     except EngineError as error:
         if isinstance(error.__cause__, APIStatusError) and (
             error.__cause__.status_code in _NOT_LISTED
@@ -60,6 +65,8 @@ def work(asking: Asking) -> Flow[None]:
             yield Sleep(task)
             continue
         yield from _answer(asking, task)
+        yield from _prove(asking)
+        asking.piloted()
         yield Tell(asking.progress())
 
 
@@ -69,6 +76,7 @@ def _answer(asking: Asking, task: AnswerTask) -> Flow[None]:
     while not asking.stopped:
         if course.asked_at is not None and (yield from course.look_up()):
             return
+        stored = asking.stores
         if course.exhausted:
             reason = f"No answer after {course.attempts} attempts."
             yield Do(partial(asking.failed, task, "no_answer", reason, may_pass=True))
@@ -76,9 +84,9 @@ def _answer(asking: Asking, task: AnswerTask) -> Flow[None]:
         if (pause := asking.wait_s(task)) > 0:
             yield Sleep(pause)
             continue
-        yield Do(partial(asking.asked, task))
+        yield Do(partial(asking.asked, task, stored=stored))
         try:
-            yield from _ask_once(asking, task)
+            yield from _ask_once(asking, task, stored=stored)
         except EngineError as error:
             if (yield from course.refused(error)):
                 return
@@ -92,10 +100,12 @@ class _Course:
 
     Attributes:
         asked_at: When it was asked for, if the outcome of that is not known.
+        settle_s: How long it is looked for from then on.
         done_before: How many answers were settled when this one's turn came.
         attempts: Requests that failed in a way that may pass.
         busy: Refusals because of the rate limit.
         exhausted: It is not asked for again.
+        refused_itself: The server answered the last request with an error of its own.
     """
 
     asking: Asking
@@ -105,16 +115,27 @@ class _Course:
     attempts: int = 0
     busy: int = 0
     exhausted: bool = False
+    refused_itself: bool = False
+
+    def __post_init__(self) -> None:
+        self.settle_s = self.asking.settle_s
 
     def look_up(self) -> Flow[bool]:
         """Find out what came of a request; return whether that settles the task."""
         asking, task = self.asking, self.task
         assert self.asked_at is not None
-        found = yield from _look_up(asking, task, self.asked_at)
+        stored = asking.stores and task.key in asking.journal.stored
+        found = None
+        if stored:
+            found = yield from _look_up(asking, task.key, self.asked_at, self.settle_s)
         if found is not None:
+            asking.proven = True
             yield Do(partial(asking.answered, task, found, None))
             return True
-        if not asking.stores and not asking.costs_nothing:
+        if stored and asking.must_prove and asking.put_back(task):
+            return True
+        known = asking.costs_nothing or self.refused_itself or (stored and asking.proven)
+        if not known:
             yield Do(partial(asking.unknown, task))
             return True
         yield Do(partial(asking.free, task))
@@ -132,8 +153,14 @@ class _Course:
         status = cause.status_code if isinstance(cause, APIStatusError) else None
         if isinstance(cause, APIStatusError):
             asking.told(cause.response.headers)
-        if failure.outcome_unknown and (asking.stores or status is None or status in _GATEWAY):
+        # The server itself says that it failed: one look is enough.
+        self.refused_itself = status is not None and status not in _GATEWAY
+        if failure.outcome_unknown and (asking.stores or not self.refused_itself):
             self.asked_at = time.time()
+            self.settle_s = 0.0 if self.refused_itself else asking.settle_s
+            asking.lost_pilots += asking.must_prove and not self.refused_itself
+            if asking.lost_pilots > _MOST_PILOTS:
+                raise error
         else:
             yield Do(partial(asking.free, self.task))
         if not failure.may_pass:
@@ -155,13 +182,13 @@ class _Course:
         return False
 
 
-def _ask_once(asking: Asking, task: AnswerTask) -> Flow[None]:
+def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
     """Send a request and write its answer down.
 
     Raises:
         EngineError: There is no answer; its cause is the SDK's error.
     """
-    mark = _mark(asking, task) if asking.stores else None
+    mark = _mark(asking, task.key) if stored else None
     body = request_body(asking.model, task.prompt, task.number, mark)
     messages = body.pop("messages")
     model = body.pop("model")
@@ -208,20 +235,33 @@ def _settled(
     return True
 
 
-def _mark(asking: Asking, task: AnswerTask) -> str:
-    return f"{asking.recording_id}.{task.prompt.id}.{task.number}"
+def _prove(asking: Asking) -> Flow[None]:
+    """Find out by an answer that was received whether the server lists what it stores."""
+    key = asking.example() if asking.must_prove else None
+    if key is None:
+        return
+    found = yield from _look_up(asking, key, time.time(), asking.settle_s)
+    asking.proven = found is not None
+    if found is None:
+        asking.no_store()
 
 
-def _look_up(asking: Asking, task: AnswerTask, asked_at: float) -> Flow[dict[str, Any] | None]:
-    """Return the stored completion of a request whose outcome is not known, or None.
+def _mark(asking: Asking, key: Key) -> str:
+    return f"{asking.recording_id}.{key[0]}.{key[1]}"
+
+
+def _look_up(
+    asking: Asking, key: Key, asked_at: float, settle_s: float
+) -> Flow[dict[str, Any] | None]:
+    """Return the stored completion of a request, or None if it isn't there in time.
 
     Raises:
         EngineError: The server can't be asked; the next run looks again.
     """
-    mark = _mark(asking, task)
+    mark = _mark(asking, key)
     pause = asking.retry.first_s
     # A clock that was set back must not make this wait for ever.
-    until = min(asked_at, time.time()) + asking.settle_s
+    until = min(asked_at, time.time()) + settle_s
     while asking.stores:
         late = time.time() >= until
         for entry in (yield from _listed(asking, mark)):

@@ -18,6 +18,8 @@ from langchain_finetune.migration.rate_limits import RateLimits
 METADATA = "langchain_finetune_recording"
 """Name of the metadata by which a stored completion is found."""
 
+_LOOK_S = 0.1
+
 
 @dataclass(frozen=True)
 class AnswerTask:
@@ -75,7 +77,7 @@ class Asking:
         tasks: What is still to be asked for.
         price: The price, if known.
         max_cost_usd: Most that all answers together may cost.
-        stores: Whether the server lists the completions that it stores.
+        stores: Whether the server lists the completions that it stores; `proven` once it did.
         retry: Retries.
         settle_s: How long a stored completion may take until it is listed.
         timeout_s: Most seconds of a request.
@@ -98,6 +100,7 @@ class Asking:
     limits: RateLimits = field(default_factory=RateLimits)
     error: FineTuningError | OSError | None = None
     lost_usd: float = 0.0
+    proven: bool = False
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -105,7 +108,9 @@ class Asking:
         self._busy: dict[Key, AnswerTask] = {}
         self._saved_at = 0.0
         self._total = len(self.tasks)
+        self._pilot = False
         self.done = 0
+        self.lost_pilots = 0
 
     # Called by the drivers.
 
@@ -137,12 +142,14 @@ class Asking:
             if self._stopped.is_set() or not self.tasks:
                 return None
             task = self.tasks[0]
+            if self.must_prove and (self._busy or self._pilot):
+                return _LOOK_S
             if self.max_cost_usd is not None:
                 spent = self.journal.usage.cost(self.price) or 0.0
                 held = sum(each.most_usd for each in self._busy.values())
                 if spent + self.lost_usd + held + task.most_usd > self.max_cost_usd:
                     if self._busy:
-                        return 0.05
+                        return _LOOK_S
                     raise BudgetError(
                         f"Stopped before max_cost_usd={self.max_cost_usd:g} is exceeded: "
                         f"${spent:.2f} are spent, and the next answer can cost up to "
@@ -153,16 +160,31 @@ class Asking:
             if wait > 0:
                 return wait
             self._busy[task.key] = self.tasks.popleft()
+            self._pilot = self.must_prove
             return task
+
+    @property
+    def must_prove(self) -> bool:
+        """Whether it is still to be seen if the server lists what it stores.
+
+        An account may be set so that nothing is stored, whatever the request says. Until one answer
+        was found there, a single worker asks: nothing can be said of what is not found.
+        """
+        return self.stores and not self.proven
+
+    def piloted(self) -> None:
+        """Take note that a worker is done with an answer and what it shows."""
+        with self._lock:
+            self._pilot = False
 
     def wait_s(self, task: AnswerTask) -> float:
         """Return the seconds to wait before a task is asked for (again)."""
         with self._lock:
             return self.limits.wait_s(task.tokens, time.monotonic())
 
-    def asked(self, task: AnswerTask) -> None:
+    def asked(self, task: AnswerTask, *, stored: bool) -> None:
         """Write down that a request is about to be sent."""
-        self.journal.add("asked", task.key, at=time.time())
+        self.journal.add("asked", task.key, at=time.time(), stored=stored)
         with self._lock:
             self.limits.sent(task.tokens)
 
@@ -198,8 +220,22 @@ class Asking:
             self.lost_usd += task.most_usd
         self._finish(task)
 
+    def example(self) -> Key | None:
+        """Return the newest answer that was received and that the server was asked to store."""
+        both = (key for key in reversed([*self.journal.stored]) if key in self.journal.answered)
+        return next(both, None)
+
+    def put_back(self, task: AnswerTask) -> bool:
+        """Return a task to the end of the queue, if there are others that were not asked for."""
+        with self._lock:
+            if all(each.key in self.journal.open for each in self.tasks):
+                return False
+            del self._busy[task.key]
+            self.tasks.append(task)
+            return True
+
     def no_store(self) -> None:
-        """Take note that the server does not take the fields by which it stores completions."""
+        """Take note that the server stores no completions, or does not list them."""
         self.stores = False
 
     def progress(self) -> MigrationProgress:

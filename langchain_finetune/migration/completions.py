@@ -5,6 +5,7 @@ file of their own, which becomes a part of `completions.jsonl` when the list was
 process that dies keeps each completion that it had fetched.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,13 +34,17 @@ class CompletionLines:
         self._file: FileIO | None = None
         if fresh:  # What a process left behind; a line that was cut off is none.
             self._open(max(fresh.values()))
+        else:
+            self._new.unlink(missing_ok=True)
         self.ids = self._had | fresh.keys()
 
     def add(self, completion: ApiRecord, messages: list[ApiRecord]) -> None:
         """Append a completion; another process would find it, were this one killed now."""
-        line = {"completion": completion.fields, "messages": [each.fields for each in messages]}
-        file = self._file or self._open(0)
-        file.write(orjson.dumps(line) + b"\n")
+        fields = {"completion": completion.fields, "messages": [each.fields for each in messages]}
+        line = orjson.dumps(fields) + b"\n"
+        if (self._file or self._open(0)).write(line) != len(line):
+            # The disk took a part of it: nothing may follow on the same line.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._new))
         self.ids.add(completion.id)
 
     def close(self) -> None:

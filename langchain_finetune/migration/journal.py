@@ -1,8 +1,8 @@
 """The journal of a recording, its answers and their usage.
 
 A line is appended, and on the disk, before a request is sent, and one when its outcome is known:
-`{"event": "asked", "prompt": ..., "number": 0, "at": ...}`, then `answered` with the completion,
-`failed` with a reason, `free` (it was not carried out) or `unknown`.
+`{"event": "asked", "prompt": ..., "number": 0, "at": ..., "stored": true}`, then `answered` with
+the completion, `failed` with a reason, `free` (it was not carried out) or `unknown`.
 """
 
 import json
@@ -109,6 +109,7 @@ class AnswerJournal:
         failed: Code of each answer that the server refused for good, and whether asking again may
             help.
         open: When an answer was asked for whose outcome is not known, in seconds since 1970.
+        stored: Answers that the server was asked to store, the newest last.
         unknown: Answers that may have been paid for and can't be had.
         usage: Tokens of the answers.
     """
@@ -118,6 +119,7 @@ class AnswerJournal:
     answered: dict[Key, RecordedAnswer] = field(default_factory=dict)
     failed: dict[Key, tuple[str, bool]] = field(default_factory=dict)
     open: dict[Key, float] = field(default_factory=dict)
+    stored: dict[Key, None] = field(default_factory=dict)
     unknown: set[Key] = field(default_factory=set)
     usage: AnswerUsage = field(default_factory=AnswerUsage)
 
@@ -184,6 +186,9 @@ class AnswerJournal:
         match data["event"]:
             case "asked":
                 self.open[key] = float(data["at"])
+                self.stored.pop(key, None)
+                if data["stored"]:
+                    self.stored[key] = None
             case "answered":
                 completion = dict(data["completion"])
                 self.answered[key] = RecordedAnswer(*key, completion, data.get("seconds"))

@@ -76,6 +76,7 @@ class Recorder:
         # Opened in one thread and closed in another by the async twin.
         self._lock = FileLock(self.out / ".lock", timeout=0, mode=0o600, thread_local=False)
         self._writing = threading.Lock()
+        self.asking: Asking | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -176,7 +177,7 @@ class Recorder:
         )
         lost = {*self.journal.unknown} - {task.key for task in tasks}
         each = max((task.most_usd for task in tasks), default=0.0)
-        return Asking(
+        self.asking = Asking(
             model=self.model,
             recording_id=self.manifest.id,
             base_url=self.access.base_url,
@@ -192,6 +193,7 @@ class Recorder:
             saved=self._save,
             lost_usd=len(lost) * each,
         )
+        return self.asking
 
     def check_cost(self) -> None:
         """Check the cost against the limit, and have it confirmed.
@@ -226,6 +228,8 @@ class Recorder:
         """Write the training lines and the manifest, and unlock the folder."""
         try:
             self.journal.close()
+            if self.asking is not None and self.asking.done:
+                self.manifest.stored = self.asking.proven
             write_training_lines(self.out, self.prompts, self.journal)
             counted(self.manifest, self.prompts, self.journal)
             done = not self.manifest.outcomes["missing"]

@@ -62,6 +62,8 @@ class RecordingManifest(BaseModel):
         outcomes: Answers by outcome: `answered`, of these `cut_off`; `failed`; `unknown` (paid
             for, perhaps, but never received); `missing` (not asked yet).
         failures: Failed answers by reason.
+        stored: Whether the server lists the completions that it was asked to store, so that
+            answers that were not received are found; None before any answer.
         usage: Tokens of the answers.
         price: The price, if known.
         usd: The cost of the answers so far, if the price is known.
@@ -87,6 +89,7 @@ class RecordingManifest(BaseModel):
     left_out: dict[str, int]
     outcomes: dict[str, int] = Field(default_factory=dict)
     failures: dict[str, int] = Field(default_factory=dict)
+    stored: bool | None = None
     usage: AnswerUsage = AnswerUsage()
     price: InferencePrice | None = None
     usd: float | None = None

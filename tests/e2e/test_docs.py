@@ -15,6 +15,7 @@ import typer
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
 from transformers import AutoTokenizer
 
 import docs_hook
@@ -255,6 +256,20 @@ def test_the_examples_of_split_and_report_run(names, capsys):
     assert "<h1>" in Path("report.html").read_text()
     run("budget", names)
     assert names["fine_tune"].prices == {"my-base": 4.0}
+
+
+def test_models_are_compared(names, liked, engine, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_BASE_URL", engine.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", engine.api_key.get_secret_value())
+    names |= {"loader": liked, "tuned": ChatOpenAI(model="nano", max_tokens=20)}
+    run("compare", names, **{"gpt-4.1": "gpt-3.5-turbo"})
+    assert capsys.readouterr().out.splitlines()[-1] in {"pass", "fail", "too_few"}
+    assert {case.inputs["messages"][0]["role"] for case in names["result"].cases} == {"system"}
+    names |= {"tools": [Calculator], "old_model": names["tuned"]}
+    run("compare an agent", names)
+    assert names["result"].differences
+    run("compare evaluators", names)
+    assert names["polite"](AIMessage("Please").model_dump())
 
 
 def test_short_examples_run():

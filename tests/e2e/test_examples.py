@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def output_of(script, home):
 def test_the_readme_lists_the_scripts_that_there_are():
     text = (EXAMPLES / "README.md").read_text()
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     assert all(f"[`{name}`]({name})" in text for name in scripts)
 
 
@@ -59,6 +60,13 @@ def test_preferences_are_learned(home, engine):
     before, after = (float(value) for value in loss.removeprefix("loss ").split(" -> "))
     assert after < before
     assert name.startswith("The tuned model is ft:nano:")
+
+
+@pytest.mark.train
+def test_the_gate_lets_a_better_model_pass(home, engine):
+    cases, name = output_of("compare_and_gate.py", home)[-2:]
+    assert re.fullmatch(r"10 cases: 0% -> (100|[89]0)%", cases)
+    assert name.startswith("The gate let pass ft:nano:")
 
 
 def test_answers_follow_the_schema(tmp_path):

@@ -38,6 +38,7 @@ from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.migration.asking import METADATA
 from tests.support import recording_process
 from tests.support.command_line import runs_command
+from tests.support.fault_proxy import FaultProxy
 from tests.support.openai_account import (
     KEY,
     TOOLS,
@@ -466,6 +467,38 @@ def test_without_stored_completions_what_was_lost_is_unknown_and_not_paid_for_tw
         )  # fmt: skip
     assert told[0].unknown == told[0].requests == outcomes["unknown"]
     assert again.manifest.outcomes["answered"] == 40
+
+
+def test_an_account_that_stores_nothing_is_noticed_and_nothing_is_paid_for_twice(
+    account, model, prompts, tmp_path
+):
+    """It takes `store`, and its list is there and empty: not to be found proves nothing."""
+    account.store = lambda *_: None
+    faults = ["lost", "cut", "dropped"]
+    with openai_account(account, share=0.2, seed=5, faults=faults) as url:
+        recording = record(
+            model, [prompts], out=tmp_path / "out", base_url=url, api_key=KEY, answers=1,
+            confirm=lambda _: True, settle_s=0.3, concurrency=4,
+        )  # fmt: skip
+    assert recording.manifest.stored is False
+    outcomes = recording.manifest.outcomes
+    assert outcomes["unknown"] > 0
+    assert outcomes["answered"] + outcomes["unknown"] == 40
+    bodies = [{**body, "metadata": None, "store": None} for body in account.paid]
+    assert set(Counter(json.dumps(body, sort_keys=True) for body in bodies).values()) == {1}
+
+
+def test_a_server_that_loses_each_request_at_first_is_given_up(
+    account, quick, model, prompts, tmp_path
+):
+    settings = {"out": tmp_path / "out", "api_key": KEY, "confirm": lambda _: True, "engine": quick}
+    with (
+        openai_account(account, share=0.0) as url,
+        FaultProxy(url, lambda _, line: "dropped" if "POST" in line else None) as proxy,
+        pytest.raises(EngineUnreachableError),
+    ):
+        record(model, [prompts], base_url=f"{proxy.url}/v1", settle_s=0.1, **settings)
+    assert len(events(tmp_path / "out", "asked")) == 4
 
 
 def test_a_line_that_was_cut_off_is_asked_for_again_without_being_paid_for(account, ask):

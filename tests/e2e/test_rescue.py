@@ -213,7 +213,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(out, tmp_path):
             begun = len(account.requests)
             # What is read of each model that is complete, to see whether there is anything new.
             again = 5 + sum(model.complete * 4 for model in models_of(out).values())
-            most = begun + chance.randint(0, again + 900 // KILLS)
+            most = begun + chance.randint(0, again + 3000 // KILLS)
             with (tmp_path / "said").open("w+") as file:
                 with WarmProcess(*arguments, stdout=file, stderr=file) as process:
                     while len(account.requests) < most and process.poll() is None:
@@ -241,6 +241,38 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(out, tmp_path):
     assert asked(account, "/messages") <= len(account.completions) + KILLS
     assert asked(account, "/checkpoints") <= len(account.names) + KILLS
     assert len({*moments}) > min(KILLS, 10) // 2
+
+
+def test_what_a_killed_process_left_is_used(out):
+    """At the moments that a random kill rarely meets: around a rename, and within a line."""
+    account = OpenAIAccount(models=4)
+    name = account.names[1]
+    with openai_account(account) as url:
+        rescue(base_url=url, out=out)
+        here = out / RescueManifest.read(out).models[name].folder
+        # Its hash is in the manifest, but it does not have its name yet.
+        for file in ("events.jsonl", "training.jsonl", "result-1.csv"):
+            (here / file).rename(here / f".{file}.part")
+        # All lines are in the archive, but the new ones were not removed yet.
+        content = (here / "completions.jsonl").read_bytes()
+        (here / ".completions.jsonl.new").write_bytes(content)
+        account.requests.clear()
+        rescue(base_url=url, out=out)
+        assert asked(account, "/events") == asked(account, "/content") == 0
+        assert asked(account, "/messages") == 0
+        check(out, account)
+        # The archive has no line yet; three are new, and the last of them is cut off.
+        (here / "completions.jsonl").unlink()
+        lines = content.splitlines(keepends=True)
+        (here / ".completions.jsonl.new").write_bytes(b"".join(lines[:3])[:-5])
+        account.requests.clear()
+        rescue(base_url=url, out=out)
+        assert asked(account, "/messages") == len(lines) - 2
+        check(out, account)
+        # What is no line of this kind is not kept.
+        (here / ".completions.jsonl.new").write_bytes(b"\0" * 9 + b"\n[]\n" + lines[0])
+        rescue(base_url=url, out=out)
+        check(out, account)
 
 
 def models_of(out):

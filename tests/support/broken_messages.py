@@ -23,7 +23,17 @@ ASSISTANT = {"role": "assistant"}
 HISTORY = {**ANSWER, "weight": 0}
 BIG = "data:image/png;base64," + "A" * (14 * 2**20 + 4)
 
+PARTS = [{"type": "text", "text": "Yes, "}, {"type": "text", "text": "one."}]
+
 MESSAGES = [
+    Broken(
+        "an answer in parts",
+        "text_in_parts",
+        1,
+        chat(USER, {**ANSWER, "content": PARTS}),
+        severity="warning",
+        fixed=True,
+    ),
     Broken("no object", "not_an_object", None, ["messages"]),
     Broken("a number", "not_an_object", None, 5),
     Broken("no JSON", "not_json", None, b'{"messages": ['),

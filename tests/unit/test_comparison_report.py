@@ -202,6 +202,8 @@ def test_the_result_is_printed_and_shown_and_written(data, tmp_path):
     result = ComparisonResult.model_validate(data.model_dump())
     assert "old answer 10" in str(result)
     assert "\x1b" not in str(result)
+    told = "ComparisonResult(old='gpt-4.1', new='nano:ft-1', cases=60, verdict='too_few')"
+    assert repr(result) == told
     assert result._repr_html_() == html.sections(data)
     path = tmp_path / "report.html"
     assert path.write_text("old") == 3

@@ -134,8 +134,8 @@ def test_a_completion_says_that_it_is_one():
             "unsupported_content",
         ),
         (span(gen_ai__operation__name="embeddings", gen_ai__prompt="{}"), "not_an_llm_run"),
-        (span(gen_ai__prompt="{}", gen_ai__completion="{}"), "pending_run"),
-        (span(gen_ai__prompt__0__content="x"), "pending_run"),
+        (span(gen_ai__prompt="{}", gen_ai__completion="{}"), "no_outputs"),
+        (span(gen_ai__prompt__0__content="x"), "no_outputs"),
         ({**RUNS["OTel, numbered"][0], "status": {"status_code": "ERROR"}}, "errored_run"),
     ],
 )

@@ -115,7 +115,9 @@ def test_a_damaged_file_is_an_error(written, head):
         (gzip.compress(b"", mtime=0), "is empty"),
         (json.dumps(TWO, indent=2).encode()[:-9], "not valid JSON"),
         (b"id,name\n1,Ada\n", "is not JSON Lines, JSON or Parquet"),
-        (b"\xff\xfe{\x00}\x00", "is not JSON Lines, JSON or Parquet"),
+        (b"\xff\xfe{\x00}\x00", "is not JSON Lines, JSON or Parquet in UTF-8 but UTF-16"),
+        (json.dumps(TWO).encode("utf-16-be"), "UTF-16 text"),
+        (json.dumps(TWO).encode("utf-32"), "UTF-32 text"),
         (gzip.compress(b"PAR1 and so on", mtime=0), "compressed Parquet"),
     ],
 )

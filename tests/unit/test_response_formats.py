@@ -1,4 +1,4 @@
-"""The response format of a session is the one that was sent, or the run is skipped."""
+"""The response format of a session is the one that was sent, or it says that it is unknown."""
 
 from enum import Enum
 from typing import Any, Literal
@@ -9,11 +9,13 @@ from openai.lib._parsing._completions import type_to_response_format_param
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, Field
 
-from langchain_finetune.dialects.request_settings import pydantic_format, strict_schema
+from langchain_finetune import Convert, LangSmithRunChatLoader
+from langchain_finetune.convert.contract import ContractBuilder
+from langchain_finetune.dialects.response_formats import pydantic_format, strict_schema
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import ITEM_TOLD, TOLD, ai, chat, traced, wrapped
-from support.runs import SENT, run
+from support.runs import SENT, WIRE_SENT, run
 
 ASKED_FOR = {"type": "json_schema", "json_schema": {"name": "A", "schema": {"type": "object"}}}
 
@@ -87,18 +89,30 @@ def test_a_pydantic_class_is_read_as_the_openai_sdk_sends_it(model):
 
 
 @pytest.mark.parametrize("model", [Nested, Listed, Chosen, Named, Optional])
-def test_a_class_of_classes_is_skipped_since_their_names_are_not_in_the_run(model):
+def test_a_class_of_classes_is_unknown_since_their_names_are_not_in_the_run(model):
     assert pydantic_format(str(model), recorded(model)) is None
-    with pytest.raises(UnreadableChatError) as caught:
-        read_run(structured(model))
-    assert caught.value.code == "unsupported_response_format"
+    [session] = read_run(structured(model))
+    assert session["response_format"] == {"type": "unknown"}
 
 
-def test_a_class_in_a_streamed_responses_request_is_skipped():
+def test_a_class_in_a_streamed_responses_request_is_unknown():
     answer = ai("{}", "AIMessageChunk", id="resp_1")
-    with pytest.raises(UnreadableChatError, match="schema"):
-        read_run(structured(Flat, answer))
-    assert read_run(structured(Flat, ai("{}", id="resp_1")))
+    assert read_run(structured(Flat, answer))[0]["response_format"] == {"type": "unknown"}
+    assert read_run(structured(Flat, ai("{}", id="resp_1")))[0]["response_format"] != {
+        "type": "unknown"
+    }
+
+
+def test_a_chat_with_an_unknown_format_is_an_example_and_the_contract_says_so():
+    sessions = LangSmithRunChatLoader([structured(Chosen), structured(Chosen), structured(Flat)])
+    examples = (sessions | Convert()).invoke({})
+    builder = ContractBuilder()
+    for row in examples.rows():
+        builder.add(row)
+    contract = builder.contract()
+    assert (contract.examples, contract.unknown_formats) == (3, 2)
+    assert contract.response_format == type_to_response_format_param(Flat)
+    assert examples.rejected == []
 
 
 @pytest.mark.parametrize("model", [Flat, Nested, Listed, Chosen, Named, Optional])
@@ -150,11 +164,31 @@ def test_the_class_given_to_responses_parse_is_read_from_its_schema():
     "data",
     [
         chat(TOLD, response_format="<class 'app.Answer'>"),
-        traced(ai("x"), output_config={"format": {"type": "json_schema", "schema": {}}}),
         wrapped({"input": "x", "text_format": "<class 'A'>"}, {"output": [ITEM_TOLD]}),
+        wrapped({"messages": WIRE_SENT, "config": {"response_schema": "<class 'A'>"}}, TOLD),
     ],
 )
-def test_a_schema_that_is_not_in_the_run_is_a_skip(data):
-    with pytest.raises(UnreadableChatError) as caught:
-        read_run(data)
-    assert caught.value.code == "unsupported_response_format"
+def test_a_schema_that_is_not_in_the_run_is_unknown(data):
+    assert read_run(data)[0]["response_format"] == {"type": "unknown"}
+
+
+SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}}
+NAMELESS = {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        {"output_format": {"type": "json_schema", "schema": SCHEMA}},
+        {"config": {"response_schema": SCHEMA, "response_mime_type": "application/json"}},
+        {"generationConfig": {"responseSchema": SCHEMA, "responseMimeType": "application/json"}},
+        {"responseFormat": {"type": "json", "schema": SCHEMA}},
+        {"model_parameters": {"response_format": NAMELESS}},
+        {"format": SCHEMA},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_schemas_without_a_name_get_one(settings):
+    [session] = read_run(wrapped({"messages": WIRE_SENT, **settings}, TOLD))
+    assert session["response_format"] == NAMELESS

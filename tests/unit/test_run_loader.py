@@ -115,10 +115,8 @@ def test_tool_results_are_read():
         (run([constructor("PromptTemplate", template="x")]), "unknown_message_type"),
         (run(["text"]), "unreadable_message"),
         (run(extra={"invocation_params": {"tools": [{"name": "f"}]}}), "unsupported_tools"),
-        (
-            run(extra={"invocation_params": {"response_format": "<class 'A'>"}}),
-            "unsupported_response_format",
-        ),
+        (run(outputs={}), "no_outputs"),
+        (run(inputs={}), "no_chat"),
         (run(answer=constructor("AIMessage", tool_calls=[5])), "malformed"),
         (run(inputs=7, outputs=7), "no_chat"),
     ],

@@ -40,6 +40,12 @@ class ComparisonReport(ComparisonData):
     def __rich__(self) -> Group:
         return tables(self)
 
+    def __repr__(self) -> str:
+        # Tracebacks and logs show it, so it has no texts.
+        verdict = f", verdict={self.decision.verdict!r}" if self.decision else ""
+        name = type(self).__name__
+        return f"{name}(old={self.old!r}, new={self.new!r}, cases={len(self.cases)}{verdict})"
+
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), color_system=None)
         with console.capture() as captured:

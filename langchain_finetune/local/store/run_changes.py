@@ -23,6 +23,7 @@ from langchain_finetune.local.store.values import (
     loads,
     micros,
     now,
+    parsed,
     validated,
 )
 
@@ -85,7 +86,7 @@ def run_change(
     values["error"] = error if error is None or isinstance(error, str) else dumps(error, "error")
     for name in JSON_COLUMNS:
         if large and name in large:
-            values[name] = _checked(name, loads(large[name], name), large[name])
+            values[name] = _checked(name, *parsed(large[name], name))
         elif body.get(name) is not None:
             values[name] = _checked(name, body[name], dumps(body[name], name).encode())
     # An empty string counts as absent; an empty error is not a failure.

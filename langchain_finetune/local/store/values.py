@@ -11,7 +11,9 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from langchain_finetune import tolerant_json
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.tolerant_json import without_surrogates
 
 TENANT_ID = "5d1f9a52-0c0b-5f0a-9f6e-6c6f63616c00"
 """The one tenant of a local store; LangSmith's clients want to see a UUID."""
@@ -150,17 +152,28 @@ def json_text(value: Any) -> str:
 
 
 def loads(data: bytes, what: str = "body") -> Any:
-    """Parse JSON.
+    """Parse JSON; half a character (an unpaired surrogate) becomes U+FFFD.
 
     Raises:
         ApiError: 400 where it is not valid, 413 where it would take too much memory.
     """
+    return parsed(data, what)[0]
+
+
+def parsed(data: bytes, what: str) -> tuple[Any, bytes]:
+    """Parse JSON like `loads`, and return it also as bytes that any parser reads."""
     if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise ApiError(413, f"The {what} has more than {MAX_VALUES} values.", code="body_too_large")
     try:
-        return orjson.loads(data)
+        return orjson.loads(data), data
     except orjson.JSONDecodeError:
+        pass
+    try:
+        # So one cut emoji does not cost a batch of runs.
+        value = without_surrogates(tolerant_json.loads(data))
+    except (RecursionError, ValueError):
         raise ApiError(400, f"The {what} is not valid JSON.") from None
+    return value, dumps(value, what).encode()
 
 
 def dumps(value: Any, what: str) -> str:
