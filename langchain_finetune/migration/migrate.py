@@ -70,6 +70,7 @@ class Migration(CheckedArguments):
         answers: Answers per prompt at the app's own temperature, besides the one at temperature 0.
         limit: Most prompts.
         held_out: Share of the prompts that is kept for the comparison.
+        seed: Changes which prompts are drawn, and which are held out.
         settings: Settings that replace those of all prompts.
         price: Price of the old model's answers, if it is not known.
         max_cost_usd: Most that the recording may cost. `to` has its own limit for the training.
@@ -113,6 +114,7 @@ class Migration(CheckedArguments):
     answers: int = Field(default=1, ge=0)
     limit: int = Field(default=500, ge=1)
     held_out: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = 0
     settings: dict[str, Any] | None = None
     price: InferencePrice | None = None
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -329,7 +331,7 @@ class Migration(CheckedArguments):
         state.done("swap", self.out, f"{summary}: the verdict is {verdict}", **facts)
 
     def _recording(self) -> dict[str, Any]:
-        names = "answers limit held_out settings base_url price max_cost_usd confirm api_key"
+        names = "answers limit held_out seed settings base_url price max_cost_usd confirm api_key"
         given = {name: getattr(self, name) for name in names.split()}
         return {**given, "sources": self._sources() or None, "out": self.out / RECORDED}
 
