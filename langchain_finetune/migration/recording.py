@@ -14,7 +14,7 @@ import datetime as dt
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,8 +22,8 @@ from typing import Any, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from langchain_finetune.dialects.file_row import read_training_line
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.migration.journal import (
     AnswerJournal,
     AnswerUsage,
@@ -32,7 +32,7 @@ from langchain_finetune.migration.journal import (
 )
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.prompts import RecordedPrompt
-from langchain_finetune.sessions import Skip
+from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 PROMPTS, ANSWERS, MANIFEST = "prompts.jsonl", "answers.jsonl", "manifest.json"
 RECORDING, HELD_OUT, LEFT_OUT = "recording.jsonl", "held_out.jsonl", "left_out.jsonl"
@@ -126,7 +126,7 @@ class ModelRecording:
     Example:
         ```python
         recording = ModelRecording.read("recorded")
-        examples = (recording.loader() | Convert()).invoke({})
+        model = (Convert() | FineTune(model="nano", engine="local")).invoke(recording.sessions())
         for prompt in recording.prompts():
             print(prompt.id, recording.answers().get(prompt.id))
         ```
@@ -149,9 +149,26 @@ class ModelRecording:
         """Whether each answer is there, or known not to come."""
         return not self.manifest.outcomes.get("missing", self.manifest.prompts)
 
-    def loader(self, *, held_out: bool = False) -> RunFileChatLoader:
-        """Return the loader of the training lines, or of the part that is never trained on."""
-        return RunFileChatLoader(self.folder / (HELD_OUT if held_out else RECORDING))
+    def sessions(self, *, held_out: bool = False) -> Sessions:
+        """Return the chats with the answers at temperature 0, to train on or to compare with.
+
+        They are those of `recording.jsonl`, or of `held_out.jsonl`. Unlike when the files are
+        loaded, their `source` has the ids of where the prompts come from, so that conversations
+        stay together.
+
+        Args:
+            held_out: The part that is never trained on, instead of the other one.
+        """
+
+        def read(_: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
+            journal = AnswerJournal(self.folder / ANSWERS, writes=False)
+            for prompt, line in _training_lines(self.prompts(), journal, held_out=held_out):
+                [session] = read_training_line(line, prompt.id)
+                session["source"] = {**prompt.source, "prompt_id": prompt.id}
+                yield session
+
+        origin = {"recording": self.manifest.id, "model": self.manifest.model}
+        return Sessions(read, origin={**origin, "held_out": held_out})
 
     def prompts(self) -> list[RecordedPrompt]:
         """Return the prompts."""
@@ -196,17 +213,18 @@ def write_training_lines(
 ) -> None:
     """Write the answers at temperature 0 as training lines; without those that were cut off."""
     for name, held_out in ((RECORDING, False), (HELD_OUT, True)):
-        write_lines(folder / name, _training_lines(prompts, journal, held_out=held_out))
+        lines = _training_lines(prompts, journal, held_out=held_out)
+        write_lines(folder / name, (line for _, line in lines))
 
 
 def _training_lines(
     prompts: list[RecordedPrompt], journal: AnswerJournal, *, held_out: bool
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[RecordedPrompt, dict[str, Any]]]:
     for prompt in prompts:
         answer = journal.answered.get((prompt.id, 0))
         if prompt.held_out is held_out and answer is not None and answer.cut_off is None:
             line = {name: prompt.request[name] for name in _LINE_FIELDS if name in prompt.request}
-            yield {**line, "messages": [*line["messages"], answer.message]}
+            yield prompt, {**line, "messages": [*line["messages"], answer.message]}
 
 
 def counted(

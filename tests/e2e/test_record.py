@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import os
 import random
 import resource
@@ -25,7 +26,9 @@ from langchain_finetune import (
     EngineUnreachableError,
     FineTuningError,
     InferencePrice,
+    Inventory,
     ModelRecording,
+    RunFileChatLoader,
     arecord,
     recent_runs,
     record,
@@ -162,14 +165,20 @@ def test_each_prompt_is_asked_once_and_then_nothing_is_left_to_pay_for(account, 
 
 def test_what_was_recorded_is_training_data(ask):
     recording = ask(answers=0)
-    examples = Convert().invoke(recording.loader().invoke({}))
+    loader = RunFileChatLoader(recording.folder / "recording.jsonl")
+    examples = Convert().invoke(loader.invoke({}))
     assert len(list(examples)) == 16
     assert examples.rejected == []
     lines = lines_of(recording.folder / "recording.jsonl")
     assert list(examples) == lines
     assert {"tool_calls" in line["messages"][-1] for line in lines} == {True, False}
     assert any(line.get("tools") == TOOLS for line in lines)
-    assert len(list(recording.loader(held_out=True).lazy_load())) == 4
+    sessions = recording.sessions()
+    assert list(Convert().invoke(sessions)) == lines
+    assert {each["source"].keys() >= {"line", "prompt_id"} for each in sessions} == {True}
+    held_out = Convert().invoke(recording.sessions(held_out=True))
+    assert list(held_out) == lines_of(recording.folder / "held_out.jsonl")
+    assert len(list(held_out)) == 4
 
 
 async def test_the_async_twin_records_the_same(account, model, url, prompts, tmp_path, ask):
@@ -578,6 +587,40 @@ def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path)
 
 
 # From end to end.
+
+
+def test_twenty_models_from_end_to_end_through_faults(tmp_path, caplog, quick):
+    """Inventory, rescue and record; some files are gone, some models too; the key is nowhere."""
+    caplog.set_level(logging.DEBUG)
+    account = OpenAIAccount(models=20)
+    account.limit = (40, 0.2)
+    out = tmp_path / "home"
+    with openai_account(account, share=0.05, seed=2) as url:
+        access = {"base_url": url, "api_key": KEY, "engine": quick}
+        begun = time.monotonic()
+        inventory = Inventory.fetch(**access)
+        rescued = rescue(account.names, out=out / "rescued", **access)
+        gone = []
+        for name in account.names:
+            try:
+                recording = record(
+                    name, [out / "rescued"], out=out / name.replace(":", "-"), limit=8, answers=1,
+                    confirm=lambda _: True, settle_s=0.5, **access,
+                )  # fmt: skip
+            except FineTuningError as error:
+                gone.append(str(error))
+                continue
+            check_recording(account, recording, 1)
+        took = time.monotonic() - begun
+    assert {model.name for model in inventory.models} >= set(account.names)
+    assert len(rescued.models) == 20
+    assert len(gone) == 4
+    assert all("has no model" in told for told in gone)
+    assert took < 120
+    assert KEY not in caplog.text
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 200
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
 
 def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
