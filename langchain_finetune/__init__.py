@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         JobSubmissionError,
         JobTimeoutError,
         LoadError,
+        MissingExtraError,
         ModelRetiredError,
         ModelRetirementWarning,
         TrainedContractWarning,
@@ -153,6 +154,7 @@ __all__ = [
     "MigrationPlan",
     "MigrationProgress",
     "MigrationResult",
+    "MissingExtraError",
     "MissingItem",
     "ModelCalls",
     "ModelRecording",
@@ -219,8 +221,8 @@ _EXPORTS = {
         "BaseModelError BudgetError CompareError ConvertError DeployError "
         "EngineAuthenticationError EngineError EngineUnreachableError FineTuningError GateError "
         "GateWarning InvalidArgumentError JobCancelledError JobError JobFailedError "
-        "JobSubmissionError JobTimeoutError LoadError ModelRetiredError ModelRetirementWarning "
-        "TrainedContractWarning TrainingNotAvailableError"
+        "JobSubmissionError JobTimeoutError LoadError MissingExtraError ModelRetiredError "
+        "ModelRetirementWarning TrainedContractWarning TrainingNotAvailableError"
     ),
     "evaluation.compare": "Compare",
     "evaluation.comparison": "ComparisonResult",

@@ -209,8 +209,10 @@ def reasoning_text(block: Mapping[str, Any]) -> str:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping unchanged, and an empty one for any other value."""
-    # Checking for a dict first is several times as fast, and nearly all values are dicts.
-    return value if isinstance(value, (dict, Mapping)) else {}
+    # Nearly all values are dicts or None, for which checking takes a tenth of the time.
+    if isinstance(value, dict):
+        return value
+    return value if value is not None and isinstance(value, Mapping) else {}
 
 
 def entries(value: Any) -> list[Any]:

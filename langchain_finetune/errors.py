@@ -3,6 +3,7 @@
 ```text
 FineTuningError
 ├── InvalidArgumentError    an argument of a step is misspelt or not valid; also a ValueError
+├── MissingExtraError       an optional dependency is not installed; also an ImportError
 ├── LoadError               a source of chats cannot be read
 ├── ConvertError            the chats cannot be converted to a training set
 │   └── BudgetError         training would exceed the budget
@@ -42,6 +43,10 @@ class FineTuningError(LangChainException):
 
 class InvalidArgumentError(FineTuningError, ValueError):
     """An argument of a step is misspelt, missing or not valid; also a `ValueError`."""
+
+
+class MissingExtraError(FineTuningError, ImportError):
+    """An optional dependency is not installed; the message has the command that installs it."""
 
 
 class LoadError(FineTuningError):

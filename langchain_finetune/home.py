@@ -53,31 +53,56 @@ def ensure_home(home: Path) -> Path:
 
 
 def read_key(home: Path) -> SecretStr | None:
-    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the one in its home, or None."""
-    if given := os.environ.get(KEY_VARIABLE):
-        return SecretStr(given)
+    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the one in its home, or None.
+
+    Raises:
+        FineTuningError: It can't be read, or is none.
+    """
+    path = home / "api_key"
+    place = KEY_VARIABLE if (given := os.environ.get(KEY_VARIABLE)) else str(path)
     try:
-        return SecretStr((home / "api_key").read_text().strip())
+        key = (given or path.read_text()).strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FineTuningError(
+            f"The engine's key in {path} can't be read ({type(error).__name__}): make the file "
+            "readable, or stop the engine and delete it to create a new key."
+        ) from error
+    if not (key and key.isascii() and key.isprintable()):
+        raise FineTuningError(
+            f"The engine's key in {place} is empty or has characters that no key has: set another,"
+            " or stop the engine and remove it to create a new one."
+        )
+    return SecretStr(key)
+
+
+def check_key(home: Path) -> SecretStr | None:
+    """Return the engine's key like `read_key`, if nobody else can read it.
+
+    Raises:
+        FineTuningError: It can't be read, or other users can read it in the home.
+    """
+    key = read_key(home)
+    path = home / "api_key"
+    # Windows has no file modes, and a key from the environment is not in a file.
+    in_file = key is not None and os.name == "posix" and not os.environ.get(KEY_VARIABLE)
+    if in_file and path.stat().st_mode & 0o077:
+        raise FineTuningError(
+            f"Other users of this machine can read the engine's key: run 'chmod 600 {path}', or"
+            " delete the file to create a new key. If the file system does not support modes,"
+            f" set {KEY_VARIABLE}."
+        )
+    return key
 
 
 def ensure_key(home: Path) -> SecretStr:
     """Return the engine's key; create one if there is none.
 
     Raises:
-        FineTuningError: Other users can read the key in the home.
+        FineTuningError: It can't be read, or other users can read it in the home.
     """
-    if key := read_key(home):
-        path = home / "api_key"
-        # Windows has no file modes, and a key from the environment is not in a file.
-        in_file = os.name == "posix" and not os.environ.get(KEY_VARIABLE)
-        if in_file and path.stat().st_mode & 0o077:
-            raise FineTuningError(
-                f"Other users of this machine can read the engine's key: run 'chmod 600 {path}', or"
-                " delete the file to create a new key. If the file system does not support modes,"
-                f" set {KEY_VARIABLE}."
-            )
+    if key := check_key(home):
         return key
     ensure_home(home)
     key = SecretStr("lcft-" + secrets.token_urlsafe(24))

@@ -19,6 +19,7 @@ MAX_LINES = 400
 ROOMS = {
     "errors": -2,
     "arguments": -1,
+    "extras": -1,
     "content": 0,
     "methods": 0,
     "tolerant_json": 0,
@@ -53,9 +54,8 @@ ROOMS = {
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
-    *("arguments", "checks", "content", "dialects", "display", "errors", "home", "messages"),
-    "methods",
-    *("rollout", "sessions", "tolerant_json"),
+    *("arguments", "checks", "content", "dialects", "display", "errors", "extras", "home"),
+    *("messages", "methods", "rollout", "sessions", "tolerant_json"),
 }
 
 

@@ -2,43 +2,37 @@
 
 import os
 import platform
-import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from contextlib import closing
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, metadata, version
 
 import typer
+from openai import OpenAI, OpenAIError
+from packaging.requirements import Requirement
 
+from langchain_finetune.cli.doctor_home import home_findings
+from langchain_finetune.cli.findings import Diagnosis
 from langchain_finetune.cli.output import AsJson, print_aligned, print_json
-from langchain_finetune.engines import engine_of
+from langchain_finetune.engines import all_engines
 from langchain_finetune.engines.local import find_engine
-from langchain_finetune.errors import EngineError, FineTuningError, LoadError
-from langchain_finetune.home import ensure_home, home_path
+from langchain_finetune.engines.openai_errors import explained
+from langchain_finetune.errors import FineTuningError, LoadError, MissingExtraError
+from langchain_finetune.extras import PACKAGE, install_command
+from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
+from langchain_finetune.local.server import require_extra
 
-_EXTRAS = {
-    "local": ("torch", "transformers", "trl", "peft"),
-    "files": ("pyarrow", "zstandard"),
-    "community": ("langchain-community",),
-    "langserve": ("langserve", "sse-starlette"),
-}
-_MIN_FREE_GB = 3
 _MARKS = {"good": "ok", "note": "--", "bad": "!!"}
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """One check, its result (`bad` makes the command fail), and what to do."""
-
-    what: str
-    state: Literal["good", "note", "bad"]
-    detail: str
-
-
 def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
-    """Check the installation: home, extras, engine, keys. Exits with 1 if a check fails."""
-    findings = [*_basics(), *_extras(), _engine(), _langsmith(), _openai()]
+    """Check installation, home, engine and keys. Exits with 1 if a check fails.
+
+    It also fails where the embedded engine, the default of `run`, can't start.
+    """
+    findings = [*_packages(), *home_findings(home_path()), *_extras(), *_engine(), _langsmith()]
+    findings += _hosted()
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -47,39 +41,93 @@ def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
         raise typer.Exit(1)
 
 
-def _basics() -> Iterator[Diagnosis]:
+def _packages() -> Iterator[Diagnosis]:
     yield Diagnosis("Python", "good", f"{platform.python_version()} on {platform.platform()}")
-    for package in ("langchain-finetune", "langchain-core", "langchain-openai", "langsmith"):
-        yield _package(package, missing="bad")
-    home = home_path()
-    try:
-        ensure_home(home)
-    except FineTuningError as error:
-        yield Diagnosis("home", "bad", str(error))
+    yield Diagnosis(PACKAGE, "good", version(PACKAGE))
+    faults = [fault for each in _requirements("") if (fault := _fault(each))]
+    if faults:
+        detail = f"{'; '.join(faults)}: run pip install --upgrade {PACKAGE}"
+        yield Diagnosis("required packages", "bad", detail)
         return
-    free = shutil.disk_usage(home).free / 1e9
-    state: Literal["good", "note"] = "good" if free >= _MIN_FREE_GB else "note"
-    yield Diagnosis("home", state, f"{home}, {free:.1f} GB free")
+    shown = ("langchain-core", "langchain-openai", "langsmith", "openai")
+    detail = ", ".join(f"{name} {version(name)}" for name in shown)
+    yield Diagnosis("required packages", "good", detail)
 
 
 def _extras() -> Iterator[Diagnosis]:
-    for extra, packages in _EXTRAS.items():
-        found = [_package(package, missing="note") for package in packages]
-        if all(finding.state == "good" for finding in found):
-            detail = ", ".join(f"{finding.what} {finding.detail}" for finding in found)
-            yield Diagnosis(f"extra {extra}", "good", detail)
-        else:
-            detail = f"not installed: pip install 'langchain-finetune[{extra}]'"
+    extras = metadata(PACKAGE).get_all("Provides-Extra") or []
+    for extra in sorted({*extras} - {"all"}):
+        requirements = _requirements(extra)
+        faults = [fault for each in requirements if (fault := _fault(each))]
+        if faults:
+            detail = f"not installed ({'; '.join(faults)}): {install_command(extra)}"
             yield Diagnosis(f"extra {extra}", "note", detail)
+        else:
+            detail = ", ".join(f"{each.name} {version(each.name)}" for each in requirements)
+            yield Diagnosis(f"extra {extra}", "good", detail)
 
 
-def _engine() -> Diagnosis:
+def _requirements(extra: str) -> list[Requirement]:
+    """Return what an extra requires here, or the package itself for an empty name."""
+    found = [Requirement(each) for each in metadata(PACKAGE).get_all("Requires-Dist") or []]
+    return [
+        each
+        for each in found
+        if ("extra" in str(each.marker)) == bool(extra)
+        and (each.marker is None or each.marker.evaluate({"extra": extra}))
+    ]
+
+
+def _fault(wanted: Requirement) -> str | None:
+    """Return what is wrong with a requirement, or None."""
     try:
-        address = find_engine(home_path())
-    except EngineError as error:
-        return Diagnosis("embedded engine", "bad", str(error))
-    detail = f"running at {address.url}" if address else "not running; started when needed"
-    return Diagnosis("embedded engine", "good", detail)
+        found = version(wanted.name)
+    except PackageNotFoundError:
+        return f"{wanted.name} is missing"
+    if wanted.specifier.contains(found, prereleases=True):
+        return None
+    return f"{wanted.name} {found} does not meet {wanted.specifier}"
+
+
+def _engine() -> Iterator[Diagnosis]:
+    try:
+        require_extra()
+        yield from _running_engine()
+    except MissingExtraError as error:
+        yield Diagnosis("embedded engine", "bad", f"can't start. {error}")
+    except FineTuningError as error:
+        yield Diagnosis("embedded engine", "bad", str(error))
+    else:
+        yield _training()
+
+
+def _running_engine() -> Iterator[Diagnosis]:
+    address = find_engine(home_path())
+    if address is None:
+        yield Diagnosis("embedded engine", "good", "not running; started when needed")
+        return
+    key = address.api_key.get_secret_value()
+    with closing(OpenAI(base_url=address.base_url, api_key=key, max_retries=0)) as client:
+        try:
+            client.models.list()
+        except OpenAIError as error:
+            raise explained(error, address.base_url) from error
+    yield Diagnosis("embedded engine", "good", f"running at {address.url}")
+
+
+_BYTES_PER_PARAMETER = 8
+"""Of LoRA on a CPU: the weights in 32 bits, and as much again for activations and merging."""
+
+
+def _training() -> Diagnosis:
+    """Return what the machine can train, by its memory; an estimate."""
+    from langchain_finetune.local.hardware import device, model_memory  # noqa: PLC0415 - slow
+
+    memory = 2 * model_memory()
+    billions = memory / _BYTES_PER_PARAMETER / 1e9
+    where = {"cuda": "the GPU", "mps": "the GPU"}.get(device(), "the CPU")
+    detail = f"on {where}: models of up to about {billions:.1f} B parameters with LoRA"
+    return Diagnosis("training", "good", f"{detail} ({memory / 1e9:.0f} GB of memory; estimated)")
 
 
 def _langsmith() -> Diagnosis:
@@ -95,20 +143,20 @@ def _langsmith() -> Diagnosis:
     return Diagnosis("LangSmith", "good", f"available at {client.api_url}")
 
 
-def _openai() -> Diagnosis:
-    # The key is not tested, since that would be a request to the user's account.
-    if not os.environ.get("OPENAI_API_KEY"):
-        detail = "OPENAI_API_KEY is not set; not needed for the engine local"
-        return Diagnosis("hosted engine", "note", detail)
-    try:
-        address = engine_of("openai").default_base_url()
-    except FineTuningError as error:
-        return Diagnosis("hosted engine", "bad", str(error))
-    return Diagnosis("hosted engine", "good", f"OPENAI_API_KEY is set, for {address}")
-
-
-def _package(name: str, *, missing: Literal["note", "bad"]) -> Diagnosis:
-    try:
-        return Diagnosis(name, "good", version(name))
-    except PackageNotFoundError:
-        return Diagnosis(name, missing, "not installed")
+def _hosted() -> Iterator[Diagnosis]:
+    # Keys are not tested, since that would be a request to the user's account.
+    for engine in all_engines():
+        variable = engine.key_variable
+        if variable is None or not engine.takes_base_url:
+            continue
+        if not os.environ.get(variable):
+            detail = f"{variable} is not set; only needed for --engine {engine.name}"
+            yield Diagnosis(f"engine {engine.name}", "note", detail)
+            continue
+        try:
+            address = engine.default_base_url() or "the address that you give"
+        except FineTuningError as error:
+            yield Diagnosis(f"engine {engine.name}", "bad", str(error))
+        else:
+            detail = f"{variable} is set, for {address}; it was not tried"
+            yield Diagnosis(f"engine {engine.name}", "good", detail)

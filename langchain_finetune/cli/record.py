@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
 from langchain_finetune.cli.options import with_options
-from langchain_finetune.cli.output import AsJson, print_json
+from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.progress import MigrationProgress
@@ -44,7 +45,8 @@ def record(
     Run it again to go on after an error: no answer is paid for twice.
     """
     sources = None if (out / MANIFEST).exists() else wanted.sources(model)
-    with recording_progress(quiet=as_json) as (show, console):
+    # What was asked for is paid for, so the first Ctrl-C waits for it.
+    with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
         try:
             made = record_answers(
                 model,
@@ -52,7 +54,7 @@ def record(
                 out=out,
                 engine=engine,
                 base_url=base_url,
-                confirm=lambda estimate: wanted.confirm(estimate, console),
+                confirm=lambda estimate: wanted.confirm(estimate, err),
                 concurrency=concurrency,
                 ask_again=ask_again,
                 store=store,
@@ -74,14 +76,14 @@ def recording_progress(
     *, quiet: bool
 ) -> Iterator[tuple[Callable[[MigrationProgress], None], Console]]:
     """Yield a function that shows progress as a bar on standard error, and the console."""
-    console = Console(stderr=True, quiet=quiet)
+    err = console(err=True, quiet=quiet)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console, transient=True)
+    progress = Progress(*columns, console=err, transient=True)
     bar = None
 
     def show(news: MigrationProgress) -> None:
@@ -92,7 +94,7 @@ def recording_progress(
         progress.update(bar, description=news.message, completed=news.done)
 
     try:
-        yield show, console
+        yield show, err
     finally:
         progress.stop()
 
@@ -101,7 +103,11 @@ def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     cost = "" if found.usd is None else f" for ${found.usd:.2f}"
-    typer.echo(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
+    print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
-        typer.echo(f"  {count} refused: {code}")
-    typer.echo(f"The training lines are in {made.folder / RECORDING}.")
+        print_line(f"  {count} refused: {code}")
+    if found.outcomes.get("unknown"):
+        print_line(
+            "  unknown: may have been paid for, but not received; --ask-again asks for them."
+        )
+    print_line(f"The training lines are in {made.folder / RECORDING}.")

@@ -43,10 +43,10 @@ class RecordingOptions:
 
     def confirm(self, estimate: RecordingEstimate, console: Console) -> bool:
         """Show what the answers cost, and ask whether to go on."""
-        console.print(str(estimate), markup=False, highlight=False, soft_wrap=True)
+        console.print(str(estimate), soft_wrap=True)
         if estimate.unknown:
             told = f"{estimate.unknown} answers may have been paid for and were not received."
-            console.print(told, highlight=False)
+            console.print(told, soft_wrap=True)
         return self.yes or typer.confirm("Ask for these answers?", err=True)
 
 

@@ -13,6 +13,7 @@ from msgspec.json import Decoder, Encoder
 from langchain_finetune.content import INSTRUCTIONS, joined_text
 from langchain_finetune.convert.rows import Example, Row, conversations, request_of
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.extras import missing_extra
 
 PERMUTATIONS = 128
 """Length of a signature."""
@@ -93,9 +94,7 @@ def signature(shingles: Iterable[str]) -> list[int]:
     try:
         from rensa import RMinHash  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ConvertError(
-            "Near duplicates need the package rensa: pip install 'langchain-finetune[dedup]'."
-        ) from error
+        raise ConvertError(missing_extra("Finding near duplicates", "dedup")) from error
     minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
     minhash.update(shingles)
     numbers: list[int] = minhash.digest()

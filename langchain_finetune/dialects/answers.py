@@ -89,6 +89,8 @@ def _turns(messages: list[WireMessage], sent: list[WireMessage]) -> list[WireMes
         if message["role"] not in ("assistant", "tool") or message["role"] == before == "assistant":
             raise _no_answer()
         before = message["role"]
+        if before == "assistant":
+            message.pop("name", None)  # Agents add theirs.
     if before != "assistant":
         raise _no_answer()
     return messages
@@ -101,4 +103,4 @@ def _seen(message: WireMessage) -> tuple[Any, ...]:
 
 
 def _no_answer() -> UnreadableChatError:
-    return UnreadableChatError("no_answer", "The run's outputs contain no single answer.")
+    return UnreadableChatError("no_answer", "The outputs contain no single answer.")

@@ -10,6 +10,7 @@ OpenTelemetry's conventions.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from langchain_finetune.content import mapping
@@ -18,6 +19,7 @@ _FIELDS = (
     *("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"),
     *("finish_reasons", "status"),
 )
+_ALL = frozenset({*_FIELDS, "incomplete_details", "incompleteDetails"})
 _CUT = (
     # The limit of tokens.
     *("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length", "incomplete"),
@@ -46,6 +48,8 @@ def cut_off(*holders: Any) -> str | None:
         (None, 'max_tokens')
     """
     for holder in map(mapping, holders):
+        if not holder or _ALL.isdisjoint(holder):
+            continue
         for field in _FIELDS:
             if field in holder and (reason := _cut(holder[field])):
                 return reason
@@ -60,8 +64,11 @@ def _cut(value: Any) -> str | None:
         return next((reason for each in value if (reason := _cut(each))), None)
     if isinstance(value, Mapping):
         return _cut(value.get("unified") or value.get("raw"))
-    if not isinstance(value, str):
-        return None
+    return _cut_text(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=256)
+def _cut_text(value: str) -> str | None:
     # Enumerations are also written with their class: `FinishReason.MAX_TOKENS`.
     name = value.rpartition(".")[2].lower().replace("-", "_")
     found = _CUT_OFF.fullmatch(name)

@@ -45,13 +45,14 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
             "no_chat", f"The run has {len(sent)} chats and answers to {len(answered)}."
         )
     for messages, generations in zip(sent, answered, strict=True):
+        from_js = _from_js(messages)
         for generation in generations:
             answer = mapping(mapping(generation).get("message"))
             if not answer:
                 raise UnreadableChatError("no_chat", "The run's answer is not a chat message.")
-            api = _api(params, metadata, messages, answer)
+            api = _api(params, metadata, answer, from_js=from_js)
             streamed = "Chunk" in str(entries(answer.get("id"))[-1:])
-            wire = settings.with_system(_sent(messages, api, params, metadata))
+            wire = settings.with_system(_sent(messages, api, params, metadata, from_js=from_js))
             wire += read_messages([answer], joined=True)
             for key in ("generation_info", "generationInfo"):
                 mark_cut_off(wire[-1], mapping(generation).get(key))
@@ -95,8 +96,9 @@ def _from_js(messages: list[Any]) -> bool:
 def _api(
     params: Mapping[str, Any],
     metadata: Mapping[str, Any],
-    messages: list[Any],
     answer: Mapping[str, Any],
+    *,
+    from_js: bool,
 ) -> str:
     """Return the API that the request went to: chat, responses, anthropic, nameless or other."""
     fields = mapping(answer.get("kwargs"))
@@ -105,22 +107,28 @@ def _api(
         return "responses"
     provider = str(metadata.get("ls_provider") or "")
     found = _BY_TYPE.get(str(params.get("_type")))
-    if found is None and "_type" not in params and _from_js(messages):
+    if found is None and from_js and "_type" not in params:
         found = _BY_PROVIDER.get(provider)
     return found or ("nameless" if provider.startswith(_NAMELESS) else "other")
 
 
 def _sent(
-    messages: list[Any], api: str, params: Mapping[str, Any], metadata: Mapping[str, Any]
+    messages: list[Any],
+    api: str,
+    params: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    *,
+    from_js: bool,
 ) -> list[WireMessage]:
     """Return the messages as they were sent, in the chat API's format."""
     # The runs of LangChain.js have the arguments as text, too.
-    from_js = _from_js(messages)
     wire = read_messages(messages, joined=api != "chat", as_written=api == "responses" or from_js)
     for message in wire:
-        if api in {"responses", "anthropic", "nameless"} and message["role"] != "function":
-            message.pop("name", None)  # These APIs have no names.
-        elif message["role"] == "assistant" and not _NAME.fullmatch(str(message.get("name", "x"))):
+        if "name" not in message or message["role"] == "function":
+            continue
+        if api in {"responses", "anthropic", "nameless"}:
+            del message["name"]  # These APIs have no names.
+        elif message["role"] == "assistant" and not _NAME.fullmatch(str(message["name"])):
             # The chat API refuses such a name of an agent, so it was not sent.
             del message["name"]
     model = str(params.get("model") or params.get("model_name"))

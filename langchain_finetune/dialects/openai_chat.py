@@ -72,7 +72,7 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
 def _sent(inputs: Mapping[str, Any]) -> tuple[list[Any], tuple[str, ...]]:
     """Return the messages of a request as they are stored, and which inputs they are."""
     if not inputs:
-        raise UnreadableChatError("no_chat", "The run's inputs are empty or hidden.")
+        raise UnreadableChatError("no_chat", "The inputs are empty or hidden.")
     for key in _SENT:
         sent = inputs.get(key)
         if key == "contents" and sent:
@@ -82,7 +82,7 @@ def _sent(inputs: Mapping[str, Any]) -> tuple[list[Any], tuple[str, ...]]:
             return batch if batch and isinstance(batch[0], Mapping) else sent, (key,)
     if "role" in inputs:
         return [inputs], tuple(inputs)  # openai-agents writes a single message like this.
-    raise UnreadableChatError("no_chat", "The run's inputs contain no list of messages.")
+    raise UnreadableChatError("no_chat", "The inputs contain no list of messages.")
 
 
 def _are_messages(value: list[Any]) -> bool:

@@ -13,6 +13,7 @@ openai-agents, AI SDK 7, Google ADK), its `model_config`, `toolConfig` (Bedrock)
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from langchain_finetune.content import INSTRUCTIONS, UnreadableChatError, entries, mapping
@@ -28,6 +29,8 @@ _NESTED = (
     *("tool_config", "toolConfig", "additionalModelRequestFields"),
 )
 """Objects within a place that are places, too."""
+
+_HOLDERS = frozenset({*_NESTED, "providerOptions"})
 
 _SYSTEM = (
     *("system", "system_instruction", "system_instructions", "instructions"),
@@ -87,7 +90,6 @@ _LIKE_SETTING = re.compile(
 )
 _MAX_NAMES = 200
 _MAX_DEPTH = 20
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 _ABOUT = re.compile(
     ".*_(ids?|name|version|hash|url|count|cost|tokens|details|metadata|key|type)|ls_.*|_.*"
 )
@@ -126,7 +128,7 @@ class RequestSettings:
         for place in self._places:
             for key, value in place.items():
                 name = _snake(key)
-                if value not in _EMPTY and not (place is inputs and key in consumed):
+                if (value or value == 0) and not (place is inputs and key in consumed):
                     self.params.setdefault(name, value)
 
     @property
@@ -196,9 +198,8 @@ class RequestSettings:
         for place in self._places:
             for key, value in place.items():
                 name = _snake(key)
-                known = name in _READ or name in _HARMLESS or _ABOUT.fullmatch(name)
                 consumed = place is self._inputs and key in self._consumed
-                if not known and not consumed and value not in _EMPTY:
+                if not _is_known(name) and not consumed and value:
                     yield place, str(key), value
 
 
@@ -207,12 +208,21 @@ def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not place:
         return
     yield place
+    if _HOLDERS.isdisjoint(place):
+        return
     for name in _NESTED:
         yield from _places(mapping(place.get(name)))
     for provider in mapping(place.get("providerOptions")).values():
         yield from _places(mapping(provider))
 
 
+@lru_cache(maxsize=1024)
+def _is_known(name: str) -> bool:
+    """Return whether a setting is read, or is no part of what the model sees."""
+    return name in _READ or name in _HARMLESS or bool(_ABOUT.fullmatch(name))
+
+
+@lru_cache(maxsize=1024)
 def _snake(key: Any) -> str:
     """Return a name in snake case: `systemInstruction` is `system_instruction`."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(key)).lower()

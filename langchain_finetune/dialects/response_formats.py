@@ -12,6 +12,14 @@ from langchain_finetune.content import UnreadableChatError, mapping
 from langchain_finetune.sessions import UNKNOWN_FORMAT
 
 _CLASS = re.compile(r"<class '(?:.*\.)?(\w+)'>")
+_SETTINGS = frozenset(
+    {
+        *("response_format", "text", "text_format", "output_format", "output_config", "format"),
+        *("response_schema", "response_json_schema", "response_mime_type"),
+    }
+)
+"""Names of settings that choose the format, in any API."""
+
 _NESTED = ("properties", "enum", "const", "$ref", "$defs", "allOf", "oneOf")
 
 
@@ -101,6 +109,8 @@ def response_format(
         params: The request's fields, of any provider.
         recorded: `ls_structured_output_format` of LangChain's tracer.
     """
+    if _SETTINGS.isdisjoint(params):
+        return None
     try:
         return _chat_format(params) or _class_format(params, recorded or {}) or _named(params)
     except UnreadableChatError:

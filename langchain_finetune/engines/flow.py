@@ -6,7 +6,8 @@ serve the sync and the async methods.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -52,7 +53,17 @@ class Tell:
     news: Any
 
 
-Step = Call | Do | Sleep | Tell
+@dataclass(frozen=True)
+class Together:
+    """Run flows at the same time; the answer is the list of their results, in order.
+
+    All of them run to their end. Then the first `EngineError` of one is raised inside the flow.
+    """
+
+    flows: Sequence[Generator[Any, Any, Any]]
+
+
+Step = Call | Do | Sleep | Tell | Together
 Flow = Generator[Step, Any, Result]
 
 
@@ -90,6 +101,14 @@ def run_flow(
                 sleep(seconds)
             case Tell(news):
                 tell(news)
+            case Together(flows):
+                run = partial(run_flow, client=client, tell=tell, sleep=sleep)
+                with ThreadPoolExecutor(max(len(flows), 1)) as pool:
+                    running = [pool.submit(run, each) for each in flows]
+                try:
+                    answer = [each.result() for each in running]
+                except EngineError as error:
+                    failed = error
 
 
 async def arun_flow(
@@ -121,6 +140,15 @@ async def arun_flow(
                 await sleep(seconds)
             case Tell(news):
                 await tell(news)
+            case Together(flows):
+                tasks = [
+                    asyncio.create_task(arun_flow(each, client, tell, sleep)) for each in flows
+                ]
+                await asyncio.gather(*tasks, return_exceptions=True)
+                try:
+                    answer = [each.result() for each in tasks]
+                except EngineError as error:
+                    failed = error
 
 
 @dataclass(frozen=True)

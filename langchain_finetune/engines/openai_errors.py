@@ -2,6 +2,7 @@
 
 import email.utils
 import math
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -148,16 +149,28 @@ def explained(
         message = f"Nothing answers at {base_url}: is the address right, and is the engine running?"
     elif isinstance(error, AuthenticationError):
         kind = EngineAuthenticationError
-        message = (
-            f"The engine at {base_url} does not accept the key: give api_key, or set "
-            f"{key_variable}."
-        )
+        message = f"The engine at {base_url} does not accept the key{_key_advice(key_variable)}."
     elif isinstance(error, APIStatusError):
         kind = BaseModelError if error.code == _NO_MODEL else EngineError
         message = f"The engine at {base_url} refused ({error.status_code}): {reason_of(error)}"
     elif isinstance(error, GarbledError):
         message = f"{base_url} returned an incomplete or invalid response: {error}"
     return kind(message, failure=failure_of(error))
+
+
+def _key_advice(key_variable: str | None) -> str:
+    """Return where the refused key came from, and what to do."""
+    if key_variable != KEY_VARIABLE:
+        return f": check api_key, or {key_variable}" if key_variable else ": check api_key"
+    if os.environ.get(KEY_VARIABLE):
+        return (
+            f" in {KEY_VARIABLE}: unset the variable to use the key in the home, or set it to the "
+            "key that the engine was started with"
+        )
+    return (
+        " in its home, so it was started with another: run `langchain-finetune stop`, and it is "
+        "started with this key when needed"
+    )
 
 
 def reason_of(error: OpenAIError) -> str:

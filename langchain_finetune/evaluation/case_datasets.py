@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from langsmith import Client
@@ -11,7 +11,7 @@ from langsmith.schemas import Dataset, Example
 from langsmith.utils import LangSmithConflictError, LangSmithNotFoundError
 
 from langchain_finetune.engines.local import ensure_engine, find_engine
-from langchain_finetune.errors import CompareError
+from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.cases import content_hash
 from langchain_finetune.loaders.langsmith_client import reading
 
@@ -89,9 +89,18 @@ def ensure_cases(
             {"id": each, **case} for each, case in zip(ids, cases, strict=True) if each not in known
         ]
         for start in range(0, len(missing), _BATCH):
-            client.create_examples(dataset_id=dataset.id, examples=missing[start : start + _BATCH])
+            # Another process may be sending the same ones.
+            with suppress(LangSmithConflictError):
+                client.create_examples(
+                    dataset_id=dataset.id, examples=missing[start : start + _BATCH]
+                )
         if missing:
             known = {each.id: each for each in client.list_examples(dataset_id=dataset.id)}
+    if lost := [each for each in ids if each not in known]:
+        raise LoadError(
+            f"{len(lost)} of {len(ids)} examples are not in the dataset {name!r} though they were "
+            "sent: run the comparison again."
+        )
     return dataset, [known[each] for each in ids]
 
 

@@ -46,11 +46,18 @@ def takes_tools(chain: Callable[..., Any] | None) -> bool:
     return len(needed) == 2  # noqa: PLR2004 - model and tools
 
 
+def wrapped_in(model: Any) -> str | None:
+    """Return the field in which a binding, a retry or a fallback has the model, or None."""
+    # Its own fields: a fallback hands on what it lacks to the model.
+    fields = getattr(type(model), "model_fields", {})
+    return next((name for name in ("bound", "runnable", "default") if name in fields), None)
+
+
 def chat_model_of(model: Any) -> Any:
     """Return the language model inside of bindings, retries and fallbacks, or None."""
     while model is not None and not isinstance(model, BaseLanguageModel):
-        inner = (getattr(model, name, None) for name in ("bound", "runnable", "default"))
-        model = next((each for each in inner if isinstance(each, Runnable)), None)
+        field = wrapped_in(model)
+        model = getattr(model, field) if field else None
     return model
 
 
@@ -75,11 +82,26 @@ def takes_messages(chain: Any) -> bool:
     return chat_model_of(first) is not None
 
 
-def is_agent(chain: Any) -> bool:
-    """Return whether a chain is a LangGraph graph, such as what `create_agent` returns."""
+def is_agent(chain: Any, *, with_tools: bool) -> bool:
+    """Return whether a chain calls its tools itself, with several requests to the model.
+
+    That is a graph of LangGraph, such as what `create_agent` returns, also as a step of a chain;
+    and whatever takes tools, unless it is a sequence or a model, which make one request.
+    """
+    if _holds_graph(chain):
+        return True
+    return with_tools and not isinstance(chain, RunnableSequence) and not takes_messages(chain)
+
+
+def _holds_graph(chain: Any) -> bool:
     # LangGraph is no dependency: if it was not imported, this is no graph.
     pregel = sys.modules.get("langgraph.pregel")
-    return pregel is not None and isinstance(chain, pregel.Pregel)
+    if pregel is None:
+        return False
+    steps = chain.steps if isinstance(chain, RunnableSequence) else [getattr(chain, "bound", None)]
+    return isinstance(chain, pregel.Pregel) or any(
+        _holds_graph(step) for step in steps if step is not None
+    )
 
 
 def built(chain: Callable[..., Any] | None, model: Any, *tools: Any) -> Runnable[Any, Any]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -24,6 +24,7 @@ from langchain_finetune.evaluation.case_datasets import experiment_client
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
+from langchain_finetune.loaders.langsmith_client import reading
 
 COMPARISON_EVENT = "comparison_progress"
 """Name of the LangChain custom event that reports a comparison's progress.
@@ -35,11 +36,12 @@ Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
 class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     """Compare two models in your chain: both answer the same cases, and evaluators score them.
 
-    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`,
-    best `examples.part("test")`, or the name of a LangSmith dataset. Each model's answers are a
-    LangSmith experiment over one dataset, linked as a pairwise comparison: on LangSmith if
-    `LANGSMITH_API_KEY` is set, or else in the run store of the embedded engine, which is started
-    when needed. Cases that the training file of the new model contains are left out.
+    Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`, best
+    `examples.part("test")` (of split ones, that part is taken), or the name of a LangSmith dataset.
+    Each model's answers are a LangSmith experiment over one dataset, linked as a pairwise
+    comparison: on LangSmith if `LANGSMITH_API_KEY` is set, or else in the run store of the embedded
+    engine, which is started when needed. Cases that the training file of the new model contains are
+    left out.
 
     A request that fails is tried again as the chat model does it (`max_retries`). An error that
     remains is an outcome: the answer counts as 0 for each evaluator.
@@ -59,6 +61,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         tools: Tools of your app, for a chain of two parameters. They are not executed: they answer
             from the recording of each case, and a call that was not recorded gets an error.
         run_tools: Execute tools.
+        agent: Whether the chain calls its tools itself, with several requests: then a case begins
+            with the user's last message, and its whole run is compared. By default, that is known
+            of graphs of LangGraph, and assumed of whatever takes tools, except of sequences
+            (`prompt | model | parser`) and models.
         inputs: A function from a case to the chain's input. By default, examples of `Convert`
             become `{"messages": [...], "input": "the user's last text"}`, without the leading
             system messages, and the inputs of a dataset's example stay as they are. The function
@@ -91,6 +97,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     old: InstanceOf[Runnable[Any, Any]]
     tools: list[Any] = Field(default_factory=list)
     run_tools: bool = False
+    agent: bool | None = None
     inputs: Callable[[dict[str, Any]], Any] | None = None
     repetitions: int = Field(default=1, ge=1)
     max_concurrency: int = Field(default=4, ge=1)
@@ -115,7 +122,9 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 cases; no model was called. Or all answers of both models failed.
             LoadError: LangSmith can't be reached, or has no such dataset.
         """
-        return self._call_with_config(self._compare, input, config, **kwargs)
+        run: Any = self._compare
+        traced: Any = self._call_with_config(run, input, config, **kwargs)
+        return cast("ComparisonResult", traced.result)
 
     async def ainvoke(
         self,
@@ -124,14 +133,16 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         **kwargs: Any,
     ) -> ComparisonResult:
         """Async version of `invoke`."""
-        return await self._acall_with_config(self._acompare, input, config, **kwargs)
+        run: Any = self._acompare
+        traced: Any = await self._acall_with_config(run, input, config, **kwargs)
+        return cast("ComparisonResult", traced.result)
 
     def _compare(
         self,
         given: dict[str, Any],
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> ComparisonResult:
+    ) -> "_Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
             plan = self._plan(given, client)
@@ -143,17 +154,17 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
-                with ThreadPoolExecutor(1) as thread, _undisturbed(side):
+                with ThreadPoolExecutor(1) as thread, _undisturbed(plan, side):
                     # In a thread, so that an interrupt is seen here before all cases are answered.
                     found.append(thread.submit(copy_context().run, run).result())
-            return result_of(plan, client, [list(each) for each in found], found)
+            return _Traced(result_of(plan, client, [list(each) for each in found], found))
 
     async def _acompare(
         self,
         given: dict[str, Any],
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> ComparisonResult:
+    ) -> "_Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         entered = experiment_client(self.client)
         client = await asyncio.to_thread(entered.__enter__)
@@ -166,7 +177,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 async def report(count: Any = count) -> None:
                     await adispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
-                with _undisturbed(side):
+                with _undisturbed(plan, side):
                     found.append(
                         await aevaluate(side.aanswer(report), **self._experiment(plan, side))
                     )
@@ -174,10 +185,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             result = await asyncio.to_thread(result_of, plan, client, rows, found)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
-        return result
+        return _Traced(result)
 
     def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
-        app = AppChain(self.chain, self.tools, self.run_tools, self.inputs)
+        app = AppChain(self.chain, self.tools, self.run_tools, self.inputs, self.agent)
         return make_plan(
             given,
             client,
@@ -200,12 +211,30 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         }
 
 
+class _Traced:
+    """A result as the comparison's own run is traced: without the texts, which its repr leaves out.
+
+    They are in the experiments; the caller may trace to another place.
+    """
+
+    def __init__(self, result: ComparisonResult) -> None:
+        self.result = result
+
+    def __repr__(self) -> str:
+        return repr(self.result)
+
+
 @contextmanager
-def _undisturbed(side: ModelSide) -> Iterator[None]:
-    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait."""
+def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
+    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait.
+
+    Raises:
+        LoadError: LangSmith can't be reached, or refuses the experiment.
+    """
     inherited = var_child_runnable_config.set(None)
     try:
-        with tracing_context(parent=False):
+        what = f"experiment of {plan.name_of(side)}"
+        with reading(plan.client, what), tracing_context(parent=False):
             yield
     except BaseException:
         side.stopped.set()

@@ -2,18 +2,20 @@
 
 import logging
 import warnings
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, Field, InstanceOf
+from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
 from langchain_finetune.errors import CompareError, GateError, GateWarning
-from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name
+from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
 from langchain_finetune.home import home_path
+
+_Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,16 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 
     def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
         super().__init__(compare=compare, data=data, **settings)
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - defined by Runnable
+        """A chat model, with a JSON schema that does not include its clients."""
+        return _Model
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - defined by Runnable
+        """The new model, or the old one."""
+        return _Model
 
     def invoke(
         self,
@@ -138,9 +150,9 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:
     """Return a copy of a model with the verdict in its metadata, also inside of bindings."""
     assert result.decision is not None
-    inner = chat_model_of(model)
-    if model is not inner:
-        field = "bound" if getattr(model, "bound", None) is not None else "runnable"
+    if model is not chat_model_of(model):
+        field = wrapped_in(model)
+        assert field is not None, "the gate was given a model"
         wrapped = _with_verdict(getattr(model, field), result)
         return cast("Runnable[Any, Any]", model.model_copy(update={field: wrapped}))
     differences = ("evaluator", "cases", "old", "new", "difference", "low", "high", "p_value")

@@ -35,6 +35,6 @@ def held_out_cases(metadata: Mapping[str, Any], name: str, home: Path) -> Exampl
             " or give the gate data=."
         )
     contract = load_contract(str(sha256), home)
-    response_format = contract.response_format if contract else None
-
-    return part_cases(folder / "test.jsonl", response_format=response_format)
+    return part_cases(
+        folder / "test.jsonl", response_format=contract.response_format if contract else None
+    )

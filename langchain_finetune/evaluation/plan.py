@@ -12,7 +12,7 @@ from langsmith import Client
 from langsmith.schemas import Dataset, Example
 
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.errors import CompareError
+from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
 from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
 from langchain_finetune.evaluation.chains import (
@@ -24,6 +24,7 @@ from langchain_finetune.evaluation.chains import (
 )
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.evaluators import default_evaluators
+from langchain_finetune.evaluation.recording import Recording, replayed
 from langchain_finetune.evaluation.result import (
     ComparedCase,
     ExperimentLink,
@@ -34,7 +35,9 @@ from langchain_finetune.evaluation.scoring import WatchedEvaluator
 from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
+from langchain_finetune.loaders.langsmith_client import reading
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def make_plan(
         raise CompareError('Compare takes {"model": a chat model, "data": cases}.')
     model, data = given["model"], given["data"]
     check_tools(app)
-    agent = takes_tools(app.chain) or (app.chain is not None and is_agent(built(app.chain, model)))
+    agent = app.agent if app.agent is not None else _is_agent(app, model)
     dataset, examples = _dataset(client, data, agent=agent)
     refused, notes = _refusals(examples, model, agent=agent)
     out = {each.id for each in refused}
@@ -135,6 +138,14 @@ def make_plan(
         refused=refused,
         notes=notes,
     )
+
+
+def _is_agent(app: AppChain, model: Any) -> bool:
+    if app.chain is None:
+        return False
+    with_tools = takes_tools(app.chain)
+    tools = [replayed(app.tools, Recording([]))] if with_tools else []
+    return is_agent(built(app.chain, model, *tools), with_tools=with_tools)
 
 
 def _dataset(client: Client, data: Any, *, agent: bool) -> tuple[Dataset, list[Example]]:
@@ -172,7 +183,7 @@ def _refusals(
     if not near_can_be_found():
         notes.append(
             "Only exact repetitions of training examples were left out: near ones need rensa, "
-            "pip install 'langchain-finetune[dedup]'."
+            f"{install_command('dedup')}."
         )
     return seen_cases(chats, file, agent=agent), notes
 
@@ -186,13 +197,7 @@ def result_of(
         CompareError: All answers of both models failed.
     """
     old, new = (_link(each, plan.dataset) for each in experiments)
-    client.create_comparative_experiment(
-        f"{plan.name_of(plan.sides[0])} and {plan.name_of(plan.sides[1])} {plan.id[:8]}",
-        [old.id, new.id],
-        reference_dataset=plan.dataset.id,
-        metadata={"comparison_id": plan.id},
-        id=plan.id,
-    )
+    notes = _linked(plan, client, old, new)
     answers = [_answers(side, each) for side, each in zip(plan.sides, rows, strict=True)]
     _refuse_failures(answers, old, new)
     keys = _settle_scores(plan, answers)
@@ -230,7 +235,7 @@ def result_of(
         differences=score_differences(cases, order=keys),
         refused=plan.refused,
         failed_evaluations=dict(failed),
-        notes=[*plan.notes, *_notes(plan, answers)],
+        notes=[*plan.notes, *_notes(plan, answers), *notes],
     )
 
 
@@ -247,10 +252,32 @@ def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
     return ExperimentLink(name=name, id=found, url=url)
 
 
+def _linked(
+    plan: ComparisonPlan, client: Client, old: ExperimentLink, new: ExperimentLink
+) -> list[str]:
+    """Link both experiments; return a note if that failed, since the answers are paid for."""
+    names = " and ".join(plan.name_of(side) for side in plan.sides)
+    try:
+        with reading(client, "comparison"):
+            client.create_comparative_experiment(
+                f"{names} {plan.id[:8]}",
+                [old.id, new.id],
+                reference_dataset=plan.dataset.id,
+                metadata={"comparison_id": plan.id},
+                id=plan.id,
+            )
+    except LoadError as error:
+        return [f"The two experiments are not linked: {error}"]
+    return []
+
+
 def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
     found: Answers = defaultdict(list)
     for row in rows:
-        run, facts = row["run"], side.facts[str(row["run"].id)]
+        run = row["run"]
+        facts = side.facts[str(run.id)]
+        if run.error and facts.error is None:
+            facts.error = "OutputError"  # What the chain returned can't be stored.
         results = row["evaluation_results"]["results"]
         found[str(row["example"].id)].append(
             {

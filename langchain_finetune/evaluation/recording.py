@@ -94,11 +94,6 @@ class Recording:
                 return None
             return found.pop(0) if len(found) > 1 else found[0]
 
-    def miss(self) -> None:
-        """Count a call that reached no tool of the recording."""
-        with self._lock:
-            self.unseen += 1
-
 
 def _key(arguments: Any) -> str:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
@@ -120,13 +115,18 @@ class ReplayedTool(BaseTool):
         return found
 
 
-def replayed(tools: Iterable[Any], recording: Recording) -> list[BaseTool]:
-    """Return tools with the names and schemas of the given ones, which answer from a recording."""
+def replayed(tools: Iterable[Any], recording: Recording) -> list[Any]:
+    """Return tools with the names and schemas of the given ones, which answer from a recording.
+
+    A provider's own tool, such as `{"type": "web_search"}`, stays as it is: no app executes it.
+    """
     return [_replay(tool, recording) for tool in tools]
 
 
-def _replay(tool: Any, recording: Recording) -> BaseTool:
-    function = convert_to_openai_tool(tool)["function"]
+def _replay(tool: Any, recording: Recording) -> Any:
+    function = convert_to_openai_tool(tool).get("function")
+    if function is None:
+        return tool
     name, about = function["name"], function.get("description") or ""
     # A JSON schema, unlike a class, hands on the arguments as the model wrote them.
     schema = function.get("parameters") or {"type": "object", "properties": {}}

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -13,7 +14,7 @@ from langsmith.run_helpers import get_current_run_tree
 from langsmith.schemas import Example
 
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.errors import CompareError
+from langchain_finetune.errors import CompareError, raised_by
 from langchain_finetune.evaluation.answers import outputs_of
 from langchain_finetune.evaluation.cases import FORMAT, RECORDED
 from langchain_finetune.evaluation.chains import (
@@ -55,12 +56,14 @@ class AppChain:
         tools: The tools that the chain is given.
         run_tools: Whether tools are executed.
         inputs: A function from the case to the chain's input.
+        agent: Whether the chain calls its tools itself; None if that is to be seen from it.
     """
 
     chain: Callable[..., Any] | None = None
     tools: Sequence[Any] = ()
     run_tools: bool = False
     inputs: Callable[[dict[str, Any]], Any] | None = None
+    agent: bool | None = None
 
     def given(self, example: Example, chain: Any) -> Any:
         """Return what a chain is given for a case."""
@@ -69,17 +72,11 @@ class AppChain:
             return request_messages(inputs)
         case = chat_input(inputs["messages"]) if FORMAT in mapping(example.metadata) else inputs
         if self.inputs is not None:
-            return self.inputs({**case, "metadata": dict(mapping(example.metadata))})
+            try:
+                return self.inputs({**case, "metadata": dict(mapping(example.metadata))})
+            except Exception as error:
+                raise raised_by("inputs", str(example.id), CompareError) from error
         return {key: value for key, value in case.items() if key != "system"}
-
-    def for_case(self, example: Example, model: Any, recording: Recording) -> Runnable[Any, Any]:
-        """Return the chain of a model for a case."""
-        if self.chain is None and chat_model_of(model) is not None:
-            return bound_request(model, mapping(example.inputs))
-        if takes_tools(self.chain):
-            tools = list(self.tools) if self.run_tools else replayed(self.tools, recording)
-            return built(self.chain, model, tools)
-        return built(self.chain, model)
 
 
 @dataclass
@@ -104,15 +101,30 @@ class ModelSide:
     facts: dict[str, RunFacts] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
 
+    def chain(self, example: Example, recording: Recording) -> Runnable[Any, Any]:
+        """Return the chain for a case: with tools it is built for each, otherwise once."""
+        app = self.app
+        if app.chain is None and chat_model_of(self.model) is not None:
+            return bound_request(self.model, mapping(example.inputs))
+        if not takes_tools(app.chain):
+            return self._chain
+        tools = list(app.tools) if app.run_tools else replayed(app.tools, recording)
+        return built(app.chain, self.model, tools)
+
+    @cached_property
+    def _chain(self) -> Runnable[Any, Any]:
+        return built(self.app.chain, self.model)
+
     def check(self) -> None:
-        """Build the chain for the first case, and check its input.
+        """Build the chain for the first case, and check the input of all.
 
         Raises:
-            CompareError: The chain can't be built, or its prompt misses a variable.
+            CompareError: The chain can't be built, its prompt misses a variable, or an example
+                is not what it takes.
         """
-        example = next(iter(self.examples.values()))
-        chain = self.app.for_case(example, self.model, Recording([]))
-        check_variables(chain, self.app.given(example, chain))
+        chain = self.chain(next(iter(self.examples.values())), Recording([]))
+        for example in self.examples.values():
+            check_variables(chain, self.app.given(example, chain))
 
     def answer(self, report: Callable[[], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """Return the function that answers a case; `report` is called after each."""
@@ -121,7 +133,8 @@ class ModelSide:
             del inputs  # The run knows its case.
             run = _CaseRun(self)
             try:
-                value = run.chain.invoke(run.given, run.config)
+                chain, given = run.prepared()
+                value = chain.invoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -139,7 +152,8 @@ class ModelSide:
             del inputs  # The run knows its case.
             run = _CaseRun(self)
             try:
-                value = await run.chain.ainvoke(run.given, run.config)
+                chain, given = run.prepared()
+                value = await chain.ainvoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -157,18 +171,23 @@ class _CaseRun:
         assert tree is not None, "an experiment's target is traced"
         if side.stopped.is_set():
             raise AnswerFailedError("Stopped")
-        example = side.examples[str(tree.reference_example_id)]
-        self._recording = Recording(entries(mapping(example.metadata).get(RECORDED)))
+        self._side = side
+        self._example = side.examples[str(tree.reference_example_id)]
+        self._recording = Recording(entries(mapping(self._example.metadata).get(RECORDED)))
         self._guard = ToolGuard()
         self._usage = UsageMetadataCallbackHandler()
         self.facts = side.facts.setdefault(str(tree.id), RunFacts())
-        self.chain = side.app.for_case(example, side.model, self._recording)
-        self.given = side.app.given(example, self.chain)
         guards = [] if side.app.run_tools else [self._guard]
         # Callbacks are given, so that those of the comparison's own run are not inherited.
         self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
-        self._price = side.price
         self._began = time.perf_counter()
+
+    def prepared(self) -> tuple[Runnable[Any, Any], Any]:
+        """Return the chain, and what it is given."""
+        chain = self._side.chain(self._example, self._recording)
+        given = self._side.app.given(self._example, chain)
+        self._began = time.perf_counter()
+        return chain, given
 
     def failed(self, error: Exception) -> AnswerFailedError:
         """Return the run's error: only its class, since the message may contain texts."""
@@ -193,9 +212,9 @@ class _CaseRun:
         if usage := list(self._usage.usage_metadata.values()):
             facts.input_tokens = sum(each["input_tokens"] for each in usage)
             facts.output_tokens = sum(each["output_tokens"] for each in usage)
-            if self._price is not None:
+            if price := self._side.price:
                 tokens = (facts.input_tokens, facts.output_tokens)
-                facts.cost_usd = sum(map(math.prod, zip(tokens, self._price, strict=True))) / 1e6
+                facts.cost_usd = sum(map(math.prod, zip(tokens, price, strict=True))) / 1e6
 
 
 def check_tools(app: AppChain) -> None:

@@ -45,6 +45,9 @@ SMALLEST_MARGIN = 0.001
 MAX_ONE_SIDED = 0.05
 """Most cases with a score of one model only, as a share, with which a rule can pass."""
 
+_EQUAL = 1e-9
+"""Difference of mean scores, as a share of the range, up to which they are equal."""
+
 _WORST_FIRST: tuple[Verdict, ...] = ("fail", "too_few", "pass")
 
 _Kind = Literal["at_least", "better"]
@@ -229,7 +232,7 @@ def _outcome(
 
 def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple[str, float, float]:
     """Return what is assumed to be true, in words, the difference, and a case's variance."""
-    variance = sample.variance()
+    variance = sample.variance
     if bound <= -SMALLEST_MARGIN * sample.width:
         return "the models are equal", 0.0, variance
     clear = bound + CLEAR_GAIN * sample.width
@@ -246,8 +249,10 @@ def _p_value(scores: _Scores, bound: float) -> float:
 
 def _difference(scores: _Scores, confidence: float) -> ScoreDifference:
     sample = scores.sample()
-    wins = sum(new > old for _, old, new in scores.pairs)
-    losses = sum(new < old for _, old, new in scores.pairs)
+    # Means of repetitions may differ in their last digit only.
+    gap = _EQUAL * scores.width
+    wins = sum(new > old + gap for _, old, new in scores.pairs)
+    losses = sum(new < old - gap for _, old, new in scores.pairs)
     low, high = interval(sample, confidence)
     exact = scores.pass_fail and len(sample.totals) == sample.cases
     if exact:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.home import ensure_home
+from langchain_finetune.home import HOME_VARIABLE, ensure_home
 
 NAME = "ledger.sqlite"
+VERSION = 1
+"""Of the tables, in `PRAGMA user_version`; files of the first version have 0."""
+
 _BUSY_S = 60.0
 
 _TABLES = """
@@ -205,7 +208,7 @@ class Ledger:
             # SQLite would make it with the rights of the umask.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as database:
-                database.executescript(_TABLES)
+                self._prepare(database)
                 with database:
                     return database.execute(statement, values).fetchall()
         except (OSError, sqlite3.Error) as error:
@@ -214,3 +217,14 @@ class Ledger:
                 "job could be paid for twice. Free the disk, or move the file away: jobs are "
                 "found at the engine too."
             ) from error
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise FineTuningError(
+                f"The ledger of jobs, {self.path}, has version {found}, and this version of "
+                f"langchain-finetune reads up to version {VERSION}: upgrade langchain-finetune, or "
+                f"set {HOME_VARIABLE} to another folder."
+            )
+        if found < VERSION:
+            database.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")

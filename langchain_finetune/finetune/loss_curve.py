@@ -5,7 +5,8 @@ from io import BytesIO
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.errors import MissingExtraError
+from langchain_finetune.extras import missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,9 +46,7 @@ class LossCurve:
             # Without pyplot there is no global state, and no screen is needed.
             from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to import
         except ImportError as error:
-            raise FineTuningError(
-                "A loss curve needs matplotlib: run pip install matplotlib."
-            ) from error
+            raise MissingExtraError(missing_extra("A loss curve", "local")) from error
         figure = Figure(figsize=(7, 4), layout="tight")
         axes = figure.subplots()
         for name, label in _CURVES.items():

@@ -50,7 +50,8 @@ class LangSmithDatasetChatLoader(SessionLoader):
     """Load chats from a LangSmith dataset: one session per example.
 
     Replaces `langchain_community.chat_loaders.langsmith.LangSmithDatasetChatLoader`. Reads datasets
-    of type chat and key-value datasets with the chat-model schema, page by page, in any version.
+    of type chat, key-value datasets with the chat-model schema, and examples made of runs ("Add to
+    dataset"), page by page, in any version.
 
     Args:
         dataset_name: Name of the dataset, if `dataset_id` is not set.

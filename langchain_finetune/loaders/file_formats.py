@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from langchain_finetune.dialects.otel import spans_of
 from langchain_finetune.errors import LoadError
+from langchain_finetune.extras import missing_extra
 from langchain_finetune.sessions import EncodedChat
 from langchain_finetune.tolerant_json import loads
 
@@ -87,9 +88,7 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        raise LoadError(
-            f"{path} is a Parquet file: pip install 'langchain-finetune[files]'."
-        ) from error
+        raise LoadError(missing_extra(f"{path} is a Parquet file, which", "files")) from error
     try:
         with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
             schema = file.schema_arrow
@@ -298,7 +297,7 @@ class _ZstdReader(io.RawIOBase):
             import zstandard  # noqa: PLC0415 - of the extra `files`
         except ImportError as error:
             raise LoadError(
-                f"{path} is compressed with zstd: pip install 'langchain-finetune[files]'."
+                missing_extra(f"{path} is compressed with zstd, which", "files")
             ) from error
         self._compressed = compressed
         self._decompressor = zstandard.ZstdDecompressor()

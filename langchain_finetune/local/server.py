@@ -3,7 +3,6 @@
 Importing this module is cheap; FastAPI and the training libraries are loaded on start.
 """
 
-import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from langchain_finetune.errors import EngineError
+from langchain_finetune.extras import require_modules
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
 from langchain_finetune.local.addresses import LOOPBACK, Certificate, Endpoint, choose_endpoints
 
@@ -150,14 +150,9 @@ def require_extra() -> None:
     """Check that the engine's dependencies are installed, without importing them.
 
     Raises:
-        EngineError: A dependency is missing.
+        MissingExtraError: A dependency is missing.
     """
-    missing = [name for name in _REQUIRED_MODULES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EngineError(
-            f"The embedded engine requires {', '.join(missing)}: "
-            "run pip install 'langchain-finetune[local]'."
-        )
+    require_modules("The embedded engine", "local", *_REQUIRED_MODULES)
 
 
 @contextmanager

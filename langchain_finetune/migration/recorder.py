@@ -113,9 +113,8 @@ class Recorder:
             else:
                 self._select(address)
             self.manifest.answers = self.answers
-            self.manifest.price = self.price or inference_price(
-                self.model, self.engine_name, address
-            )
+            known = inference_price(self.model, self.engine_name, address)
+            self.manifest.price = self.price or known or self.manifest.price
             self.journal = AnswerJournal(self.out / ANSWERS)
         except BaseException:
             self._lock.release()
@@ -232,8 +231,10 @@ class Recorder:
                 self.manifest.stored = self.asking.proven
             write_training_lines(self.out, self.prompts, self.journal)
             counted(self.manifest, self.prompts, self.journal)
-            done = not self.manifest.outcomes["missing"]
-            self.manifest.finished_at = self.manifest.updated_at if done else None
+            if self.manifest.outcomes["missing"]:
+                self.manifest.finished_at = None
+            elif self.manifest.finished_at is None or (self.asking and self.asking.done):
+                self.manifest.finished_at = self.manifest.updated_at
             self.manifest.files = hashes(self.out)
             self._save()
         finally:

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from langchain_finetune.engines.flow import Do, Flow, Pages, Tell, ask
+from langchain_finetune.engines.flow import Do, Flow, Pages, Tell, Together, ask
+from langchain_finetune.engines.jobs import ApiRecord
 from langchain_finetune.errors import EngineAuthenticationError, EngineError, FineTuningError
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.migration.archive import (
@@ -37,6 +38,9 @@ from langchain_finetune.migration.listing import (
 from langchain_finetune.migration.progress import MigrationProgress
 
 _GONE = frozenset({404, 410})
+_AT_ONCE = 8
+"""Requests for the messages of chat completions at the same time."""
+
 _MOST_FAILURES = 3
 """Things in a row that the engine did not answer for; then it is down, and the rescue ends."""
 
@@ -264,29 +268,55 @@ class _Run:
             return
         lines: CompletionLines = yield Do(partial(CompletionLines, self._archive, entry))
         try:
+            errors = []
             for model in self._names(entry):
-                yield from self._stored_of(model, lines)
+                errors += yield from self._stored_of(model, lines)
             yield Do(lines.archive)
         except EngineError as error:
             # A server of OpenAI's shape need not store any.
             if isinstance(error, EngineAuthenticationError) or error.failure.may_pass:
                 raise
+            errors = []
             self._completions_listed = False
             self._archive.manifest.notes = [
                 f"The engine does not list stored chat completions: {error.failure.reason}"
             ]
         finally:
             lines.close()
+        if errors:
+            raise errors[0]
 
-    def _stored_of(self, model: str, lines: CompletionLines) -> Flow[None]:
+    def _stored_of(self, model: str, lines: CompletionLines) -> Flow[list[EngineError]]:
+        """Fetch the chat completions of a model; return the errors of those that did not come."""
+        errors = []
         pages = Pages(partial(self._account.api.records, "completions", model), self._retry)
         while pages.more:
-            for one in (yield from pages.following()):
+            fresh = [
+                one
+                for one in (yield from pages.following())
                 # A server may ignore the condition on the model.
-                if one.id in lines.ids or one.fields.get("model", model) != model:
-                    continue
-                messages = yield from every("messages", one.id, self._account)
-                yield Do(partial(lines.add, one, messages))
+                if one.id not in lines.ids and one.fields.get("model", model) == model
+            ]
+            for start in range(0, len(fresh), _AT_ONCE):
+                part = fresh[start : start + _AT_ONCE]
+                found = yield Together([self._messages(one.id) for one in part])
+                for one, messages in zip(part, found, strict=True):
+                    if isinstance(messages, EngineError):
+                        errors.append(messages)
+                    else:
+                        yield Do(partial(lines.add, one, messages))
+                if len(errors) >= _MOST_FAILURES:
+                    raise errors[0]
+        return errors
+
+    def _messages(self, completion_id: str) -> Flow[list[ApiRecord] | EngineError]:
+        """Return the messages of a chat completion, or why they did not come."""
+        try:
+            return (yield from every("messages", completion_id, self._account, optional=True))
+        except EngineError as error:
+            if isinstance(error, EngineAuthenticationError):
+                raise
+            return error
 
     def _names(self, entry: RescuedModel) -> list[str]:
         """Return the names of a model and of its checkpoints."""

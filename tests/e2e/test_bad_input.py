@@ -93,7 +93,7 @@ NOWHERE = "http://127.0.0.1:1"
         (
             ("--project", "twelve", "--model", "nano", *HOSTED),
             {"OPENAI_API_KEY": "wrong-key"},
-            "does not accept the key: give api_key",
+            "does not accept the key: check api_key, or OPENAI_API_KEY.",
         ),
         (
             ("--project", "twelve", "--model", "nano", *HOSTED),

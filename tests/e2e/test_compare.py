@@ -21,13 +21,13 @@ from openevals.json import create_json_match_evaluator
 from openevals.llm import create_llm_as_judge
 from openevals.trajectory import create_trajectory_match_evaluator
 
-from langchain_finetune import Compare, CompareError, Convert
+from langchain_finetune import Compare, CompareError, Convert, LoadError
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import call, text
 from support.rule_server import RuleServer
 from support.servers import served
-from support.store import store_client
+from support.store import Gate, store_client
 from tests.local.conftest import until
 
 RUN = []
@@ -262,6 +262,49 @@ async def test_a_replayed_agent(client, model, how):
     assert [each.group for each in result.cases] == [f"t{number}" for number in range(12)]
 
 
+def last_text(state):
+    return state["messages"][-1].content
+
+
+@pytest.mark.parametrize(
+    ("settings", "cases"),
+    [
+        ({"chain": lambda model, tools: PROMPT | model.bind_tools(tools)}, 6),
+        ({"chain": lambda model, tools: model.bind_tools(tools)}, 6),
+        ({"chain": lambda model, tools: create_agent(model, tools) | last_text}, 3),
+        ({"chain": lambda model, tools: PROMPT | model.bind_tools(tools), "agent": True}, 3),
+    ],
+)
+def test_one_request_or_a_whole_run(client, model, settings, cases):
+    """A sequence that takes tools makes one request; an agent in a sequence goes on."""
+    compare = Compare(old=model("right"), tools=[calculator], client=client, **settings)
+    result = compare.invoke({"model": model("right"), "data": chats(3)})
+    assert len(result.cases) == cases
+    if cases == 6:
+        assert result.differences[0].new == 1.0
+
+
+def test_experiments_that_can_not_be_linked_are_still_compared(model, tmp_path):
+    gate = Gate(None)
+    with store_client(tmp_path / "runs.db", gate) as client:
+        compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+        with gate.without({"/datasets/comparative"}):
+            result = compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    assert len(result.cases) == 8
+    [note] = [each for each in result.notes if "not linked" in each]
+    assert note.startswith("The two experiments are not linked: LangSmith at http://127.0.0.1")
+
+
+@HOW
+async def test_a_server_that_refuses_is_named(model, tmp_path, how):
+    gate = Gate(None)
+    with store_client(tmp_path / "runs.db", gate) as client:
+        compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+        data = questions(client, "sums")
+        with gate.without({"/sessions"}), pytest.raises(LoadError, match="experiment of speaks"):
+            await run(compare, {"model": model("speaks"), "data": data}, how)
+
+
 def test_the_model_sees_the_tools_of_the_app(client, model, server):
     server.requests.clear()
     compare = Compare(
@@ -418,6 +461,13 @@ def test_a_missing_variable_is_named(client, model, server):
     with pytest.raises(CompareError, match=r"needs 'question'; a case has 'input', 'messages'"):
         compare.invoke({"model": model("speaks"), "data": chats(3, tools=False)})
     assert server.requests == []
+    failing = Compare(
+        chain=spoken, inputs=lambda case: case["nothing"], old=model("speaks"), client=client
+    )
+    with pytest.raises(CompareError, match=r"Your function `inputs` failed") as raised:
+        failing.invoke({"model": model("speaks"), "data": chats(3, tools=False)})
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert server.requests == []
     mapped = Compare(
         chain=spoken,
         inputs=lambda case: {"question": case["input"], "how": case["system"]},
@@ -476,6 +526,18 @@ def test_chats_of_a_dataset_are_for_the_model_alone(client, model, server):
         Compare(old=model("speaks"), client=client).invoke(
             {"model": model("speaks"), "data": questions(client, "sums")}
         )
+
+
+def test_a_chain_is_built_once(client, model):
+    made = []
+
+    def chain(model):
+        made.append(model)
+        return spoken(model)
+
+    compare = Compare(chain=chain, evaluators=[correct], old=model("speaks"), client=client)
+    compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    assert len(made) == 3  # Once for each model, and to see whether it is an agent.
 
 
 class Interrupts(BaseCallbackHandler):
@@ -544,8 +606,11 @@ async def test_the_callers_trace_stays_its_own(client, model, how, tmp_path):
             result = await run(compare, given, how)
         own.flush()
         project = own.read_project(project_name="caller").id
-        names = [each["name"] for each in runs_of(own, project)]
-    assert names == ["Compare"]
+        own_runs = runs_of(own, project)
+    assert [each["name"] for each in own_runs] == ["Compare"]
+    # The texts are in the experiments only.
+    assert "It is" not in str(own_runs)
+    assert "cases=8" in str(own_runs[0]["outputs"])
     runs = runs_of(client, result.new_experiment.id)
     roots = {each["id"] for each in runs if each["parent_run_id"] is None}
     traces = [each["trace_id"] for each in runs if each["run_type"] == "llm"]

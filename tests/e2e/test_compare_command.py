@@ -177,6 +177,10 @@ def test_a_set_of_training_files_gives_groups(command, folder, monkeypatch):
     path.with_name("sources.jsonl").write_text(lines[1])
     ran = command("right", "right", "--data", path)
     assert "sources.jsonl does not describe the lines of set/test.jsonl" in ran.error
+    for damaged in ("{", "[]", "7", "{}"):
+        path.with_name("sources.jsonl").write_text(damaged)
+        ran = command("right", "right", "--data", path)
+        assert "set/test.jsonl can't be read with set/sources.jsonl" in ran.error
 
 
 def test_a_dataset_of_the_engine(command, folder):

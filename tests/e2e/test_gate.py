@@ -9,6 +9,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from langsmith import Client
+from pydantic import ValidationError
 
 from langchain_finetune import (
     Compare,
@@ -188,9 +189,27 @@ def test_a_bound_model_keeps_its_binding(client, model):
         data=Convert().invoke(sessions(80)),
         at_least={"answer_agreement": -0.1},
     )
-    passed = gate.invoke(model("as_good").bind(stop=["!"]))
-    assert passed.kwargs == {"stop": ["!"]}
-    assert passed.bound.metadata["gate"]["verdict"] == "pass"
+    passed = gate.invoke(model("as_good").bind(stop=["!"]).with_fallbacks([model("good")]))
+    assert passed.runnable.kwargs == {"stop": ["!"]}
+    assert passed.runnable.bound.metadata["gate"]["verdict"] == "pass"
+    assert passed.invoke("What's 3*7?").content == "It is 21."
+
+
+def test_the_schemas_of_a_chain_with_a_gate(client, model):
+    gate = Gate(compare_with(model, client))
+    chain = Convert() | FineTune(model="nano", engine="local") | gate
+    assert chain.get_input_jsonschema()["type"] == "array"
+    assert chain.get_output_jsonschema()["type"] == "object"
+    assert gate.get_input_jsonschema()["type"] == "object"
+    assert gate.compare.get_output_jsonschema()["title"] == "ComparisonResult"
+    with pytest.raises(ValidationError, match="at_leest"):
+        Gate(gate.compare, at_leest={"correct": -0.1})
+
+
+def test_of_split_examples_the_test_part_is_taken(client, model):
+    examples = converted()
+    result = compare_with(model, client).invoke({"model": model("as_good"), "data": examples})
+    assert len(result.cases) == len(list(examples.part("test")))
 
 
 def test_what_gates_can_not_do(client, model):

@@ -159,6 +159,7 @@ def test_each_prompt_is_asked_once_and_then_nothing_is_left_to_pay_for(account, 
     assert recording.manifest.finished_at
     again = ask(answers=2, confirm=lambda _: pytest.fail("Nothing is left to confirm."))
     assert again.manifest.outcomes == recording.manifest.outcomes
+    assert again.manifest.finished_at == recording.manifest.finished_at
     ask(answers=3)
     assert len(account.paid) == 80
 
@@ -362,10 +363,10 @@ def test_one_process_records_into_a_folder(ask):
 
 def test_cost_is_told_and_limited_before_anything_is_asked(account, ask):
     told = []
-    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
-        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match=r"price of .* is not known here"):
         ask(confirm=None, max_cost_usd=1)
+    with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
+        ask(confirm=None, price=PRICE)
     with pytest.raises(BudgetError, match="would exceed max_cost_usd=1e-06"):
         ask(confirm=None, max_cost_usd=1e-6, price=PRICE)
     assert account.paid == []
@@ -656,5 +657,8 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     assert done.json["origins"]["file"] > 0
     assert KEY not in done.out + done.err
     check_recording(account, ModelRecording.read(tmp_path / "out"), 1)
+    usd = done.json["usd"]
+    assert ModelRecording.read(tmp_path / "out").manifest.usd == usd > 0
     told = run("record", model, *options, "--yes")
+    assert f"for ${usd:.2f}" in told.out
     assert "The training lines are in" in told.out

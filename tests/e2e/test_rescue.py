@@ -195,7 +195,7 @@ def test_faults_lose_nothing(out, quick, seed):
 
 @pytest.mark.parametrize("retry_after", [True, False])
 def test_rate_limits_are_obeyed(out, retry_after, quick):
-    account = OpenAIAccount(models=3, limit=(15, 0.4), retry_after=retry_after)
+    account = OpenAIAccount(models=3, limit=(15, 1.0), retry_after=retry_after)
     with openai_account(account) as url:
         asyncio.run(arescue(engine=quick, base_url=url, out=out))
     check(out, account)
@@ -234,11 +234,11 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(out, tmp_path):
     check(out, account)
     check_private(out, said, ended.stdout, ended.stderr)
     assert {method for method, _ in account.requests} == {"GET"}
-    # A kill costs at most the request that it cuts off, and no file or completion is asked for
-    # again once it has come.
+    # A kill costs at most the requests that it cuts off, and no file or completion is asked for
+    # again once it is there. Messages are fetched eight at a time.
     there = sum(file not in account.gone for job in account.jobs.values() for file in files_of(job))
     assert asked(account, "/content") <= there + KILLS
-    assert asked(account, "/messages") <= len(account.completions) + KILLS
+    assert asked(account, "/messages") <= len(account.completions) + 8 * KILLS
     assert asked(account, "/checkpoints") <= len(account.names) + KILLS
     assert len({*moments}) > min(KILLS, 10) // 2
 
@@ -397,6 +397,33 @@ def test_what_the_engine_does_not_answer_for_is_fetched_the_next_time(
         gate.answers = lambda *_: None
         assert command("rescue", "--base-url", f"{url}/v1", "--out", out).code == 0
     check(out, account)
+
+
+def test_messages_that_do_not_come_hold_up_no_other(out, quick):
+    account = OpenAIAccount(models=4)
+    name, other = account.names[1], account.names[0]
+    ids = [each["id"] for each in account.completions.values() if each["model"] == name]
+    wrong = {ids[0]: 500, ids[3]: 404}
+    paths = {f"/v1/chat/completions/{name}/messages": status for name, status in wrong.items()}
+    gate = Gate(account.app, lambda path, _: (paths[path], {}) if path in paths else None)
+    with served(gate) as url:
+        found = asyncio.run(arescue(engine=quick, base_url=f"{url}/v1", out=out)).models
+        assert found[other].complete
+        assert [item.what for item in found[name].missing] == [
+            "validation file",
+            "stored chat completions",
+        ]
+        kept = {
+            line["completion"]["id"]: line["messages"]
+            for line in lines_of(out / found[name].folder / "completions.jsonl")
+        }
+        assert kept.keys() == {*ids} - {ids[0]}
+        # A completion that was deleted since it was listed has no messages.
+        assert kept[ids[3]] == []
+        paths.clear()
+        again = rescue(engine=quick, base_url=f"{url}/v1", out=out).models[name]
+    assert [item.what for item in again.missing] == ["validation file"]
+    assert again.completions == len(ids)
 
 
 def test_what_the_engine_refuses_is_noted(out):

@@ -1,7 +1,8 @@
 """A real server around ChatService, and models that write what a test tells them."""
 
+import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,14 +17,26 @@ from tests.local.conftest import until
 
 
 class ChatServer:
-    """Serves the folders in `models`, by name, with so many bytes of `memory`."""
+    """Serves the folders in `models`, by name, with so many bytes of `memory`.
+
+    `rollouts` has those of aliases; `kept` gets the runs of each shadow.
+    """
 
     def __init__(self, *, memory=None, **models):
         self.models = models
+        self.rollouts = {}
+        self.kept = []
         self.service = ChatService(self.models.get, memory=memory)
-        app = FastAPI()
-        shadows = Shadows(lambda _: None, in_turn=True)
-        router = create_answers_router(self.service, lambda _: None, shadows)
+        shadows = Shadows(self.kept.append, in_turn=True)
+
+        @asynccontextmanager
+        async def lifespan(_):
+            shadowing = asyncio.create_task(shadows.run())
+            yield
+            shadowing.cancel()
+
+        app = FastAPI(lifespan=lifespan)
+        router = create_answers_router(self.service, self.rollouts.get, shadows)
         app.include_router(router, prefix="/v1")
 
         @app.exception_handler(ApiError)

@@ -1,12 +1,14 @@
 """Rollouts on a real engine, driven by the openai SDK and ChatOpenAI."""
 
 import operator
+import random
 import threading
 import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from decimal import Decimal
 from functools import reduce
 from pathlib import Path
 from urllib.parse import quote
@@ -428,25 +430,44 @@ def test_models_are_compared_by_feedback(shared, api, name, langsmith):
         assert score == {"key": "vote", "n": each["runs"], "mean": each["model"] == "b"}
 
 
+def random_step(chance, rollout):
+    """A step of a rollout as the API takes it, and the state that follows."""
+    model, share = chance.choice("abc"), Decimal(chance.randint(0, 100)) / 100
+    found = {
+        "promote": rollout.promote(model),
+        "canary": rollout.canary(model, share),
+        "shadow": rollout.shadow(model),
+        "rollback": rollout.rollback(),
+    }
+    action = chance.choice([name for name, after in found.items() if after])
+    body = {} if action == "rollback" else {"model": model}
+    if action == "canary":
+        body["share"] = str(share)
+    return action, body, found[action]
+
+
 def test_switches_survive_kills(start):
-    """After a kill an alias points where it did, or where it was to point, and history agrees."""
-    models, acknowledged = ("a", "b", "c"), 0
-    for _ in range(8):
+    """After a kill, an alias is as it was or as it was to be, and its history agrees."""
+    chance, steps = random.Random(5), 0
+    before = after = Rollout(name="bot", target="a")
+    for kill in range(8):
         with start(command=(ENGINE,), stop=False) as engine, reader(engine) as api:
-            if acknowledged:
-                found = api.get("/aliases/bot").json()
-                targets = [each["target"] for each in found["history"]]
-                assert found["target"] == targets[0]
-                assert found["earlier"][-len(targets[1:]) :] == targets[:0:-1]
-                one_more = found["target"] != models[acknowledged % 3]
-                acknowledged += one_more
-                assert found["target"] == models[acknowledged % 3]
-            killer = threading.Timer(0.4, engine.process.kill)
+            if kill == 0:
+                done(api, "bot", "promote", "a")
+            found = api.get("/aliases/bot").json()
+            last, state = found["history"][0], {**found, "name": "bot"}
+            now = Rollout(**{name: state[name] for name in Rollout.model_fields})
+            assert now in (before, after)
+            assert last["target"] == now.target
+            assert (last["candidate"], last["mode"]) == (now.candidate, now.mode)
+            before = after = now
+            killer = threading.Timer(0.3 + chance.random() / 2, engine.process.kill)
             killer.start()
             with suppress(httpx.HTTPError):
                 while True:
-                    done(api, "bot", "promote", models[(acknowledged + 1) % 3])
-                    acknowledged += 1
+                    action, body, after = random_step(chance, before)
+                    done(api, "bot", action, **body)
+                    before, steps = after, steps + 1
             killer.join()
             engine.process.wait()
-    assert acknowledged > 50
+    assert steps > 50

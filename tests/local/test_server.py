@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from langchain_finetune.errors import EngineError
+from langchain_finetune.errors import EngineError, MissingExtraError
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.server import parse_aliases, serve
 
@@ -81,9 +81,7 @@ def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch)
 
 def test_the_extra_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
-    with pytest.raises(
-        EngineError, match=r"requires trl: run pip install 'langchain-finetune\[local"
-    ):
+    with pytest.raises(MissingExtraError, match=r"needs trl: run pip install .*\[local\]'"):
         serve(tmp_path)
 
 

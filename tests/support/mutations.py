@@ -13,10 +13,11 @@ from support.dialects import (
     THOUGHT,
     TOOL_USE,
 )
+from support.instrumentors import RUNS_OF_APPS
 from support.runs import CALL, SENT, TOOL
 
 PIECES = [
-    *[data for data, _ in RUNS.values()],
+    *[data for data, _ in (*RUNS.values(), *RUNS_OF_APPS.values())],
     *[data["inputs"] for data, _ in RUNS.values() if "inputs" in data],
     *[data["outputs"] for data, _ in RUNS.values() if "outputs" in data],
     *[*SENT, *ITEMS, *CALLING["messages"]],
@@ -27,7 +28,9 @@ PIECES = [
     {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "id"}},
 ]
 WORDS = ["role", "content", "type", "text", "tool_calls", "id", "messages", "lc", "kwargs", "parts"]
+WORDS += ["config", "system", "tools", "finish_reason", "model_parameters", "instructions"]
 VALUES = ["assistant", "user", "tool_use", "tool_result", "image", "reasoning", "<class 'a.B'>"]
+VALUES += ["length", "tool-call", "tool-result", "functionCall", "function_response", "tool"]
 PLAIN = (
     st.none()
     | st.booleans()
@@ -59,7 +62,8 @@ def places(value, found=None):
 @st.composite
 def mutated_runs(draw, runs=None):
     """A run of any dialect with up to three things in it replaced, dropped, doubled or added."""
-    runs = [run for run, _ in RUNS.values()] if runs is None else runs
+    known = (*RUNS.values(), *RUNS_OF_APPS.values())
+    runs = [run for run, _ in known] if runs is None else runs
     data = copy.deepcopy(draw(st.sampled_from(runs)))
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.sampled_from(places(data)))

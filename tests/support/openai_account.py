@@ -48,6 +48,9 @@ TOOLS = [
 START = 1_760_000_000
 """Seconds since 1970 at which the oldest job was created (October 2025)."""
 
+_ON_THEIR_WAY_S = 0.2
+"""How long after a 429 requests may arrive that were sent at the same time."""
+
 FAULTS = [*BEFORE, *(fault for fault in AFTER if fault != "twice")]
 """What the proxy does: 429 and 503 before the request arrives, 502 and cut answers after."""
 
@@ -88,7 +91,8 @@ class OpenAIAccount:
         authorization: The header that each request must have.
         requests: `(method, path with query)` of each request with a valid key.
         refused: Number of requests without it.
-        impatient: Requests that came before the time that a 429 had given.
+        impatient: Requests that came before the time that a 429 had given, and were not on their
+            way with the one that got it.
         paid: Bodies of the chat completions that were answered, in order.
         jobs: Jobs by id, newest first; those of the fine-tuned models and some that failed.
         gone: Ids of files that were deleted.
@@ -102,7 +106,7 @@ class OpenAIAccount:
         self.limit, self.retry_after = limit, retry_after
         self.authorization = f"Bearer {KEY}"
         self.requests, self.refused, self.impatient, self.paid = [], 0, 0, []
-        self.window, self.wait_until = (0.0, 0), 0.0
+        self.window, self.wait_until, self.told_at = (0.0, 0), 0.0, 0.0
         self.models, self.jobs, self.events, self.checkpoints = {}, {}, {}, {}
         self.files, self.contents, self.gone = {}, {}, set()
         self.completions, self.prompts = {}, {}
@@ -302,7 +306,7 @@ class OpenAIAccount:
         """Count a request and return the headers that tell of the limit."""
         most, seconds = self.limit
         now = time.monotonic()
-        self.impatient += now < self.wait_until
+        self.impatient += self.told_at + _ON_THEIR_WAY_S < now < self.wait_until
         begun, used = self.window
         if now >= begun + seconds:
             begun, used = now, 0
@@ -317,6 +321,8 @@ class OpenAIAccount:
             "x-ratelimit-reset-tokens": "6ms",
         }
         if used >= most:
+            if now >= self.wait_until:
+                self.told_at = now
             self.wait_until = now + rest
             if self.retry_after:
                 headers["retry-after"] = f"{rest + 0.001:.3f}"

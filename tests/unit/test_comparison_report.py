@@ -94,7 +94,7 @@ def test_the_terminal_shows_all_of_it(data):
         "Experiments: old-1 and new-1.",
         "Both answers to each case: https://s.example/both",
         "judge: 2 cases without a score of both models left out.",
-        "exact McNemar: correct.",
+        "exact McNemar: correct (p = 0.14).",
         "judge failed for 1 answer, without a score.",
         "Prices of 2026-11.",
     ):

@@ -122,3 +122,24 @@ def test_a_correction_without_an_answer_is_named(correction):
     with pytest.raises(UnreadableChatError) as caught:
         corrected(said("a", "b"), correction)
     assert caught.value.code == "unreadable_correction"
+
+
+def cut(session):
+    return {**session, "source": {"finish_reason": "length"}}
+
+
+def test_an_answer_that_was_cut_off_is_part_of_its_thread_but_not_learnt():
+    whole = {"role": "assistant", "content": "b", "weight": 0}
+    for calls in (
+        [cut(said("a", "b")), said("a", "b", "c", "d")],
+        [said("a", "b", "c", "d"), cut(said("a", "b"))],
+        [cut(said("a", "b")), said("c", "d")],
+    ):
+        [joined] = join_calls(calls)
+        assert texts(joined) == ["S", "a", "b", "c", "d"]
+        assert joined["messages"].wire[2] == whole
+        assert "weight" not in joined["messages"].wire[4]
+        assert "finish_reason" not in joined.get("source", {})
+    [joined] = join_calls([said("a", "b"), cut(said("a", "b", "c", "d"))])
+    assert joined["source"]["finish_reason"] == "length"
+    assert all("weight" not in message for message in joined["messages"].wire)

@@ -9,7 +9,8 @@ from langchain_core.chat_loaders import BaseChatLoader
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
-from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT, run
+from support.dialects import TOLD
+from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_CALL, WIRE_SENT, run
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
 
@@ -274,3 +275,69 @@ def test_it_is_known_whether_the_tools_are_known(data, unknown):
 def test_a_span_keeps_its_own_ids():
     span = {"context": {"span_id": "0x1"}, "attributes": {"gen_ai.prompt": "{}"}}
     assert run_of_row(span, "spans.jsonl:1") == span
+
+
+HALF = {"role": "user", "content": "half \ud83d"}
+
+
+def test_half_a_character_costs_its_run_and_no_other(written):
+    """Also in a file that is one JSON value, and in a column of JSON text."""
+    bad = {
+        **run(),
+        "inputs": {"messages": [HALF]},
+        "outputs": {"role": "assistant", "content": "8"},
+    }
+    as_text = {**bad, "id": "text", "inputs": json.dumps(bad["inputs"])}
+    raw = json.dumps({**bad, "id": "raw"}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    lined = b"\n".join([json.dumps(bad).encode(), json.dumps(as_text).encode(), raw, jsonl(run())])
+    whole = json.dumps({"runs": [bad, as_text, run()]}, indent=1).encode()
+    for data, halves in ((lined, 3), (whole, 2)):
+        sessions = RunFileChatLoader(written(data)).invoke({})
+        examples = Convert().invoke(sessions)
+        assert list(examples) == [WHOLE]
+        assert examples.rejected_by_reason() == {"invalid_unicode": halves}
+        fixed = Convert(fix=True).invoke(sessions)
+        texts = [line["messages"][0]["content"] for line in fixed]
+        assert texts[:halves] == ["half \ufffd"] * halves
+
+
+def test_half_a_character_may_be_anywhere_in_a_chat(written):
+    function = {"name": "f", "arguments": '{"a": "\ud83d"}'}
+    asked = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{**WIRE_CALL, "function": function}],
+    }
+    chats = [
+        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "half \ud83d"}],
+        [{"role": "user", "content": "Hi"}, asked],
+        [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}, TOLD],
+    ]
+    rows = [
+        {"id": str(number), "inputs": {"messages": sent}, "outputs": {"message": told}}
+        for number, (sent, told) in enumerate(([*sent], told) for *sent, told in chats)
+    ]
+    path = written("\n".join(map(json.dumps, rows)).encode())
+    for calls in ("all", "last"):
+        examples = (RunFileChatLoader(path, calls=calls) | Convert()).invoke({})
+        assert list(examples) == []
+        assert examples.rejected_by_reason() == {"invalid_unicode": 3}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_text_in_another_encoding_is_named_as_such(written, indent):
+    latin = json.dumps({"name": "Zoë"}, ensure_ascii=False).encode("latin-1")
+    if indent:
+        document = b"{\n" + latin[1:]
+        with pytest.raises(LoadError, match="is not UTF-8 text"):
+            lines(written(document))
+        return
+    path = written(latin + b"\n" + jsonl(run()))
+    found, skipped = lines(path)
+    assert (found, skipped) == ([WHOLE], [(f"{path}:1", "not_utf8")])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_whole_file_in_another_encoding_is_an_error(written, encoding):
+    with pytest.raises(LoadError, match=f"{encoding[:6].upper()} text: convert it"):
+        lines(written(jsonl(run()).decode().encode(encoding)))

@@ -99,6 +99,10 @@ def test_the_model_sees_the_same_tool(number):
     assert made.return_direct == getattr(ALL[number], "return_direct", False)
 
 
+def test_a_providers_own_tool_stays_as_it_is():
+    assert replayed([{"type": "web_search"}], Recording([])) == [{"type": "web_search"}]
+
+
 def call(name, arguments, result=None):
     return {"name": name, "arguments": arguments, "result": result}
 

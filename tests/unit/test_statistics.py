@@ -1,5 +1,6 @@
 """The statistics of comparisons, against scipy, statsmodels and plain sums."""
 
+import itertools
 import math
 from itertools import product
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -114,11 +115,39 @@ def test_tails_of_two_values_are_those_of_the_beta_distribution(good, bad, share
     assert p_value(passes(0, bad, good), bound) == pytest.approx(expected, abs=1e-8)
 
 
-def test_two_cases_that_outweigh_a_thousand():
-    # Their probability oscillates, so that it needs many points: see `_MAX_POINTS`.
-    sample = PairedSample(((0.0, 1),) * 1000 + ((0.71, 1),))
-    expected = drawn_p_value(sample, -0.00046)
-    assert p_value(sample, -0.00046) == pytest.approx(expected, abs=0.004)
+def inverted_p_value(sample, bound):
+    """The same by Gil-Pelaez' inversion of the characteristic function (Biometrika 38, 1951)."""
+    weights = [total - bound * cases for total, cases in sample.totals]
+    weights = np.array([*weights, -(sample.width + bound) * sample.group]) / sample.width
+
+    def integrand(log_place):
+        place = math.exp(log_place)
+        return np.exp(-np.log(1 - 1j * place * weights).sum()).imag
+
+    ends = np.linspace(-30, 12, 200)
+    parts = [
+        integrate.quad(integrand, *span, limit=500, epsabs=1e-12)[0]
+        for span in itertools.pairwise(ends)
+    ]
+    return 0.5 - sum(parts) / math.pi
+
+
+@pytest.mark.parametrize(
+    ("totals", "bound"),
+    [
+        # The integrand oscillates, so that it needs many points: see `_MAX_POINTS`.
+        (((0.0, 1),) * 1000 + ((0.71, 1),), -0.00046),
+        # The bent path runs into the poles of a thousand equal weights: see `_GROWTH`.
+        (((0.0, 1),) * 1000 + ((0.012, 1), (-0.04, 1), (-0.04, 1), (-0.4, 1)), -4e-6),
+        (((0.0, 1),) * 60 + ((1.0, 1), (-0.5, 1)), -0.03),
+        (((1.0, 3), (-2.0, 2), (0.5, 1)), 0.1),
+    ],
+)
+def test_p_values_are_those_of_another_inversion(totals, bound):
+    sample = PairedSample(totals)
+    expected = inverted_p_value(sample, bound)
+    assert 0 < expected < 1
+    assert p_value(sample, bound) == pytest.approx(expected, abs=1e-8)
 
 
 def test_groups_without_a_difference_count_as_groups():

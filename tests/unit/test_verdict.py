@@ -87,6 +87,11 @@ def test_repetitions_are_averaged_first():
     assert found.p_value == pytest.approx(2 * p_value(PairedSample(((1 / 3, 1),) * 9)), abs=1e-9)
 
 
+def test_means_that_differ_in_their_last_digit_are_equal():
+    found = only(score_differences([case(1, [0.1, 0.2], [0.15, 0.15])]))
+    assert (found.wins, found.losses, found.ties) == (0, 0, 1)
+
+
 def test_a_chain_that_fails_has_the_lowest_score():
     found = only(score_differences([*cases(passed=8), case(8, 1, "TimeoutError"), case(9, "E", 1)]))
     assert (found.cases, found.wins, found.losses, found.left_out) == (10, 1, 1, 0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_finetune.convert.rows import Example, conversations, request_of
 from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Unfit
 from langchain_finetune.errors import ConvertError
+from langchain_finetune.extras import missing_extra
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import find_base, resolve_base
 
@@ -50,10 +51,7 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
     except ImportError as error:
         if how == "offline":
             return None
-        raise ConvertError(
-            f"The tokens of {model!r} can't be counted without the extra local:"
-            " pip install 'langchain-finetune[local]'."
-        ) from error
+        raise ConvertError(missing_extra(f"Counting the tokens of {model!r}", "local")) from error
     except ApiError as error:
         if how == "offline":
             return None  # The engine would report the same when training.

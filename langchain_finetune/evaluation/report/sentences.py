@@ -60,11 +60,11 @@ def footnotes(data: ComparisonData) -> list[str]:
     if data.differences:
         notes.append(
             "The difference is new minus old, averaged over the answers to a case first. Its "
-            "interval is two-sided. Won: the new model scores higher."
+            "interval and p are two-sided. Won: the new model scores higher."
         )
     methods = defaultdict(list)
     for each in data.differences:
-        methods[each.method].append(each.evaluator)
+        methods[each.method].append(f"{each.evaluator} (p = {each.p_value:.2g})")
     notes += [f"{method}: {', '.join(names)}." for method, names in methods.items()]
     for each in data.differences:
         if each.left_out:

@@ -85,8 +85,16 @@ class StartedShadow:
 
     def _submit(self) -> None:
         self.ended = now()
-        if self._status == 200 and len(self._content) <= MAX_COPIED_BYTES:  # noqa: PLR2004 - OK
-            self._then(self)
+        if self._status != 200:  # noqa: PLR2004 - OK
+            return
+        if len(self._content) > MAX_COPIED_BYTES:
+            logger.warning(
+                "A shadow of %s was not asked: the answer has more than %d MiB.",
+                self.rollout.name,
+                MAX_COPIED_BYTES // 2**20,
+            )
+            return
+        self._then(self)
 
     def runs(self, new: SideAnswer) -> list[RunChange]:
         """Return both answers as runs.

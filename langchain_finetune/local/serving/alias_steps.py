@@ -14,6 +14,9 @@ from langchain_finetune.rollout.state import Rollout, Share
 
 DEFAULT_SHARE = Decimal("0.1")
 
+MAX_NAME = 256
+"""Most characters of an alias."""
+
 
 class AliasStep(BaseModel):
     """A step of a rollout.
@@ -38,8 +41,9 @@ async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> R
         ApiError: 400 for a malformed step, 404 where there is no such model or alias, 409 where
             there is nothing to go back to.
     """
-    if not name.strip():
-        raise ApiError(400, "An alias needs a name.", param="name")
+    if not name.strip() or len(name) > MAX_NAME:
+        fault = f"An alias needs a name of at most {MAX_NAME} characters."
+        raise ApiError(400, fault, param="name")
     if step.share is not None and step.action != "canary":
         raise ApiError(400, "Only a canary has a share.", param="share")
     if step.model is not None and step.action == "rollback":

@@ -16,12 +16,14 @@ _COMPARED = 4
 _DAY = 24 * 3600 * 10**6
 
 # A run belongs to an alias that was asked for: LangChain and LangSmith's wrappers leave the name
-# in `ls_model_name`, and the engine's own shadows in `rollout`.
+# in `ls_model_name`, and the engine's own shadows in `rollout`. The bound comes before the
+# condition, which reads JSON: a model may have millions of runs, none of them by this alias.
 _RUNS = """
-    SELECT id, trace_id, model, error, start_time, end_time FROM runs
-    WHERE model = ? AND start_time >= ? AND posted
-    AND ? IN (json_extract(metadata, '$.ls_model_name'), json_extract(metadata, '$.rollout'))
-    ORDER BY start_time DESC LIMIT ?
+    SELECT * FROM (
+        SELECT id, trace_id, error, start_time, end_time, metadata FROM runs
+        WHERE model = ? AND start_time >= ? AND posted ORDER BY start_time DESC LIMIT ?
+    )
+    WHERE ? IN (json_extract(metadata, '$.ls_model_name'), json_extract(metadata, '$.rollout'))
 """
 
 _COUNTS = f"""
@@ -75,7 +77,7 @@ class FiguresByModel:
         models = [name for name in dict.fromkeys(names) if name is not None]
         found = []
         for model in models[:_COMPARED]:
-            asked = (model, now() - DAYS * _DAY, rollout.name, MOST_RUNS)
+            asked = (model, now() - DAYS * _DAY, MOST_RUNS, rollout.name)
             [counted] = self._database.search(_COUNTS, asked)
             if counted["runs"]:
                 means = [FeedbackMean(**row) for row in self._database.search(_FEEDBACK, asked)]

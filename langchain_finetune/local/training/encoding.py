@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
-
 from langchain_finetune.local.chat_template import (
     RenderingError,
     TemplateInput,
@@ -191,6 +189,9 @@ class Encoder:
         Raises:
             UnfitExampleError: The chat template can't express it.
         """
+        # Of the extra `local`: clients without it import this module for the plan of a job.
+        from jinja2 import TemplateError  # noqa: PLC0415
+
         found: Layout = []
         rendered = ""
         try:

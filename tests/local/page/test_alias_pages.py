@@ -54,7 +54,7 @@ def test_out_and_back(change, engine, name, tuned, client, visitor):
     change("rollback")
     assert state(engine, name)["target"] == old
     page = visitor.get("/ui/models")
-    assert f"canary {new} 25%" in page.text
+    assert f"Canary of {new} , 25%" in page.text
     # A model in use is not deleted, and it is said why.
     page = visitor.post("/ui/models/delete", name=old)
     assert page.status == 409

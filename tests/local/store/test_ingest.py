@@ -223,3 +223,34 @@ def test_no_run_data_is_logged(server, caplog):
     send(server, form((f"post.{RUN}", POST), *list(secret.items())[:1]))
     send(server, form((f"post.{RUN}", POST), *secret.items()))
     assert "leaves" not in caplog.text
+
+
+def test_half_a_character_costs_no_more_than_itself(server):
+    """`JSON.stringify` writes a cut emoji as an escape, which is no text in UTF-8."""
+    runs = [
+        {**POST, "id": run_id, "trace_id": run_id, "dotted_order": f"Z{run_id}", "inputs": inputs}
+        for run_id, inputs in ((RUN, {"half \ud83d": ["whole \U0001f600"]}), (ROOT, {"a": 1}))
+    ]
+    batch = json.dumps({"post": runs, "patch": []}).encode()
+    assert b"\\ud83d" in batch
+    assert httpx.post(f"{server.url}/runs/batch", content=batch).status_code == 202
+    assert read(server)["inputs"] == {"half \ufffd": ["whole \U0001f600"]}
+    assert httpx.get(f"{server.url}/runs/{ROOT}").json()["inputs"] == {"a": 1}
+
+
+def test_half_a_character_in_a_part_costs_no_more_than_itself(server):
+    body = form(
+        (f"post.{RUN}", {key: POST[key] for key in POST if key not in {"inputs", "extra"}}),
+        (f"post.{RUN}.inputs", b'{"text": "half \\ud83d, whole \\ud83d\\ude00"}'),
+        (f"patch.{RUN}", {"end_time": "2026-11-01T12:00:02Z"}),
+        (f"patch.{RUN}.outputs", b'{"text": "raw half \xed\xa0\xbd"}'),
+    )
+    assert send(server, body).status_code == 202
+    assert read(server)["inputs"] == {"text": "half \ufffd, whole \U0001f600"}
+    assert read(server)["outputs"] == {"text": "raw half \ufffd"}
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\\ud83d"', b'"\\ud83d" NaN', b"[NaN]", b'"\xff"'])
+def test_what_is_no_json_is_still_refused(server, data):
+    answer = httpx.post(f"{server.url}/runs/batch", content=data)
+    assert (answer.status_code, "not valid JSON" in answer.text) == (400, True)

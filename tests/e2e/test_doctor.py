@@ -1,0 +1,182 @@
+"""`doctor` tells the truth: of extras, keys, files and ports, and of a core-only install."""
+
+import importlib.metadata
+import json
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from langchain_finetune.finetune.ledger import Ledger
+from support.command_line import runs_command
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(home))
+    for name in ("LANGSMITH_API_KEY", "LANGSMITH_ENDPOINT", "LANGCHAIN_FINETUNE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def found(monkeypatch, capsys):
+    """Return the exit code, and the findings by name."""
+
+    def run():
+        ran = runs_command(monkeypatch, capsys)("doctor", "--json")
+        findings = {}
+        for each in ran.json:
+            findings.setdefault(each["what"], each)
+        return ran.code, findings
+
+    return run
+
+
+def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home, found):
+    code, findings = found()
+    assert code == 0
+    extras = {"community", "dedup", "files", "langserve", "local"}
+    assert {each.removeprefix("extra ") for each in findings if each.startswith("extra")} == extras
+    assert re.search(r"up to about \d+\.\d B parameters", findings["training"]["detail"])
+    assert {"engine openai", "engine azure", "engine nebius"} < findings.keys()
+
+
+def test_a_wrong_key_in_the_environment_is_named_as_the_culprit(engine, found, monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_API_KEY", "not-the-engines")
+    code, findings = found()
+    told = findings["embedded engine"]
+    assert (code, told["state"]) == (1, "bad")
+    assert "does not accept the key in LANGCHAIN_FINETUNE_API_KEY: unset" in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (b"lcft-key", 0o644, "chmod 600"),
+        (b"", 0o600, "is empty"),
+        (b"\xff\xfe", 0o600, "can't be read"),
+    ],
+)
+def test_a_key_file_that_is_not_right_is_told(own_home, found, content, mode, said):
+    (own_home / "api_key").write_bytes(content)
+    (own_home / "api_key").chmod(mode)
+    code, findings = found()
+    assert (code, findings["engine's key"]["state"]) == (1, "bad")
+    assert said in findings["engine's key"]["detail"]
+
+
+@pytest.mark.parametrize("name", ["engine.sqlite", "runs.sqlite", "ledger.sqlite"])
+def test_files_of_newer_versions_and_of_none_are_told(own_home, found, name):
+    with closing(sqlite3.connect(own_home / name)) as database:
+        database.execute("PRAGMA user_version = 99")
+    code, findings = found()
+    told = findings["files of the home"]
+    assert (code, told["state"]) == (1, "bad")
+    assert f"{name} has version 99" in told["detail"]
+    (own_home / name).write_bytes(b"no database" * 100)
+    code, findings = found()
+    assert code == 1
+    assert f"{name} can't be read" in findings["files of the home"]["detail"]
+
+
+def test_a_newer_ledger_is_not_written_to(own_home):
+    ledger = Ledger(own_home)
+    assert ledger.entries() == []
+    with closing(sqlite3.connect(ledger.path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(Exception, match="upgrade langchain-finetune"):
+        ledger.begin_upload("a", "b")
+
+
+def test_a_port_that_another_program_has_is_told(own_home, found):
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        (own_home / "port").write_text(str(other.getsockname()[1]))
+        code, findings = found()
+    assert (code, findings["engine's port"]["state"]) == (0, "note")
+    assert "is taken by another program" in findings["engine's port"]["detail"]
+
+
+def core_only(folder):
+    """Fill a folder with what an install without extras has, as links; return the folder."""
+    wanted, seen = ["langchain-finetune"], set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = importlib.metadata.distribution(name)
+        for text in distribution.requires or ():
+            required = Requirement(text)
+            if required.marker is None or required.marker.evaluate({"extra": ""}):
+                wanted.append(required.name.lower().replace("_", "-"))
+        for file in distribution.files or ():
+            place = Path(distribution.locate_file(file.parts[0]))
+            link = folder / file.parts[0]
+            if ".." not in file.parts and not link.exists():
+                link.symlink_to(place)
+    package = Path(__file__).parents[2] / "langchain_finetune"
+    (folder / "langchain_finetune").symlink_to(package)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory):
+    folder = core_only(tmp_path_factory.mktemp("core"))
+
+    def run(code, *arguments, **environment):
+        start = f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+        return subprocess.run(
+            [sys.executable, "-S", "-c", start + code, *arguments],
+            env={**os.environ, "PYTHONPATH": "", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_core_only_install_can_not_start_the_engine_and_says_so(core, tmp_path):
+    code = "from langchain_finetune.cli import main; main()"
+    ran = core(code, "doctor", "--json", LANGCHAIN_FINETUNE_HOME=str(tmp_path / "home"))
+    assert ran.returncode == 1, ran.stderr
+    findings = {each["what"]: each for each in json.loads(ran.stdout)}
+    assert findings["embedded engine"]["state"] == "bad"
+    assert "can't start" in findings["embedded engine"]["detail"]
+    assert "[local]'" in findings["embedded engine"]["detail"]
+    for extra in ("local", "files", "dedup", "community", "langserve"):
+        assert f"[{extra}]'" in findings[f"extra {extra}"]["detail"]
+    assert findings["required packages"]["state"] == "good"
+
+
+MISSING = [
+    ("from langchain_finetune.langserve import add_finetune_routes", "langserve"),
+    ("from langchain_finetune.langserve.serializer import FineTuneSerializer", "langserve"),
+    ("from langchain_finetune import RunFileChatLoader as L; list(L('x.parquet').lazy_load())",
+     "files"),
+    ("from langchain_finetune import LossCurve; LossCurve([]).save('x.png')", "local"),
+    ("from langchain_finetune.local.server import serve; serve()", "local"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "extra"), MISSING)
+def test_a_missing_extra_is_one_sentence_with_the_right_command(core, tmp_path, code, extra):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(40))
+    home = {"LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home")}
+    ran = core(f"import os; os.chdir({str(tmp_path)!r})\n{code}", **home)
+    last = ran.stderr.strip().splitlines()[-1]
+    assert "needs" in last, ran.stderr
+    # It is installed from this clone.
+    assert re.search(rf"pip install (-e )?'.*\[{extra}\]'", last), last
