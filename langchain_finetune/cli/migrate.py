@@ -12,6 +12,7 @@ from langchain_finetune.cli.compare import EXIT_CODES
 from langchain_finetune.cli.comparison_progress import ComparisonProgress
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
+from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
@@ -25,6 +26,7 @@ from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.methods import Hyperparameters
 from langchain_finetune.migration.migrate import Migration
 from langchain_finetune.migration.result import MigrationResult
+from langchain_finetune.migration.state import has_begun
 from langchain_finetune.migration.training_data import TrainOn
 
 
@@ -74,15 +76,16 @@ def migrate(
         suffix=suffix,
         hyperparameters=hyperparameters,
         max_cost_usd=max_training_usd,
-        chat_settings={"temperature": 0},
     )
-    with recording_progress(quiet=as_json) as (show, err):
+    # What was asked for is paid for, so the first Ctrl-C waits for it.
+    with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
         migration = build(
             Migration,
             model=model,
             to=step,
             out=out,
-            sources=wanted.sources(model),
+            # Prompts are chosen once; LangSmith need not be there later.
+            sources=[] if has_begun(out) else wanted.sources(model),
             engine=old_engine,
             base_url=old_base_url,
             train_on=train_on,

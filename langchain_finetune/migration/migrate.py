@@ -1,51 +1,48 @@
 """`Migration`: from a model that goes dark to one of your own, step by step, and the swap."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import ConfigDict, Field, InstanceOf, SecretStr
 
-from langchain_finetune.arguments import CheckedArguments
-from langchain_finetune.convert.runnable import Convert
-from langchain_finetune.engines import EngineName
-from langchain_finetune.engines.base import Address
-from langchain_finetune.errors import (
-    EngineAuthenticationError,
-    EngineUnreachableError,
-    FineTuningError,
-)
-from langchain_finetune.evaluation.case_files import file_cases
+from langchain_finetune.convert.power import power_of
 from langchain_finetune.evaluation.chains import metadata_of, model_name
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.finetune.runnable import FineTune
-from langchain_finetune.migration.archive import MANIFEST, RescueManifest
+from langchain_finetune.migration.comparing import (
+    RECORDED_LATENCY,
+    as_in_traffic,
+    comparison_key,
+    held_out_cases,
+    kept_comparison,
+    recorded_only,
+)
 from langchain_finetune.migration.estimate import RecordingEstimate
+from langchain_finetune.migration.listing import without_user
 from langchain_finetune.migration.plan import MigrationPlan, make_plan
-from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
-from langchain_finetune.migration.record import arecord, record
 from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
-from langchain_finetune.migration.recording import HELD_OUT, ModelRecording, write_private
-from langchain_finetune.migration.rescue import arescue, rescue
+from langchain_finetune.migration.recording import ModelRecording, write_private
 from langchain_finetune.migration.result import MigrationResult, write_report
-from langchain_finetune.migration.state import COMPARISON, RECORDED, RESCUED, MigrationState
+from langchain_finetune.migration.state import (
+    COMPARISON,
+    RECORDED,
+    RESCUED,
+    MigrationState,
+    has_begun,
+    locked,
+)
 from langchain_finetune.migration.steps import MigrationStep, StepFlow, arun_steps, run_steps
 from langchain_finetune.migration.swap import advice, is_promoted, promote
-from langchain_finetune.migration.training_data import TrainOn, training_data
-
-RECORDED_LATENCY = (
-    "The old model's answers were recorded at temperature 0: its latency here is none of its own."
-)
-
-Told = Callable[[MigrationProgress], Any]
+from langchain_finetune.migration.training_data import training_data
 
 
-class Migration(CheckedArguments):
+class Migration(MigrationSettings):
     """Takes a model that goes dark to one of your own.
 
     1. `rescue` fetches what the account has of the model. An account that does not have it, or a
@@ -100,35 +97,6 @@ class Migration(CheckedArguments):
         ```
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    model: str = Field(min_length=1)
-    to: InstanceOf[FineTune]
-    out: Path
-    sources: Sequence[Any] = ()
-    engine: EngineName = "openai"
-    base_url: Address | None = None
-    api_key: SecretStr | None = None
-    answers: int = Field(default=1, ge=0)
-    limit: int = Field(default=500, ge=1)
-    held_out: float = Field(default=0.2, gt=0, lt=1)
-    seed: int = 0
-    settings: dict[str, Any] | None = None
-    price: InferencePrice | None = None
-    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    confirm: Callable[[RecordingEstimate], bool] | None = None
-    convert: InstanceOf[Convert] = Field(default_factory=Convert)
-    train_on: TrainOn = "auto"
-    chain: Callable[..., Any] | None = None
-    tools: Sequence[Any] = ()
-    evaluators: Sequence[Any] | None = None
-    at_least: dict[str, float] = Field(default_factory=dict)
-    better: dict[str, float] = Field(default_factory=dict)
-    confidence: float = Field(default=0.95, ge=0.5, lt=1)
-    swap: bool = True
-
     def run(
         self,
         *,
@@ -147,10 +115,12 @@ class Migration(CheckedArguments):
 
         Raises:
             BudgetError: A step would cost too much, or was not confirmed.
+            CompareError: The new model can't be compared with this chain or these evaluators.
             EngineError: An engine does not answer, or refuses. What was done until then is kept.
             FineTuningError: Another step failed; the message says which and what to do.
         """
-        return run_steps(self._flow(on_progress, config))
+        with locked(self.out):
+            return run_steps(self._flow(on_progress, config))
 
     async def arun(
         self,
@@ -159,7 +129,8 @@ class Migration(CheckedArguments):
         config: RunnableConfig | None = None,
     ) -> MigrationResult:
         """Async version of `run`."""
-        return await arun_steps(self._flow(on_progress, config))
+        with locked(self.out):
+            return await arun_steps(self._flow(on_progress, config))
 
     def plan(
         self, *, on_progress: Callable[[MigrationProgress], None] | None = None
@@ -167,7 +138,7 @@ class Migration(CheckedArguments):
         """Return what `run` would do, and what that would cost.
 
         The account is read (step 1), since the prompts depend on what it has. Nothing is asked of
-        the model, trained or changed.
+        the model, trained or changed, and a recording that has not begun can still become another.
 
         Args:
             on_progress: Is told the progress of the rescue.
@@ -176,23 +147,48 @@ class Migration(CheckedArguments):
             EngineError: The engine does not answer, or refuses.
             FineTuningError: There are no prompts, or the folder holds another migration.
         """
+        with locked(self.out):
+            return run_steps(self._planning(on_progress))
+
+    async def aplan(
+        self, *, on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None
+    ) -> MigrationPlan:
+        """Async version of `plan`."""
+        with locked(self.out):
+            return await arun_steps(self._planning(on_progress))
+
+    def _planning(self, told: Told | None) -> StepFlow[MigrationPlan]:
         state = self._state()
-        rescued = run_steps(self._rescue(state, on_progress))
-        recorder = Recorder(self.model, engine_name=self.engine, **self._recording())
-        recorder.open()
-        try:
-            recorder.ask_for()
-        finally:
-            recorder.close()
-        recording = recorder.result()
-        training = training_data(self.model, self.out / RESCUED, recording, self.train_on)
-        made, held_out = recorder.estimate, recording.manifest.held_out
-        return make_plan(state, rescued, made, held_out, training, convert=self.convert, to=self.to)
+        rescued = yield from rescue_step(self, state, told)
+        return (yield MigrationStep.blocking(partial(self._planned, state, rescued)))
+
+    def _planned(self, state: MigrationState, rescued: str) -> MigrationPlan:
+        with TemporaryDirectory(dir=self.out, prefix=".plan-") as trial:
+            out = self.out / RECORDED if has_begun(self.out) else Path(trial)
+            recorder = Recorder(
+                self.model, engine_name=self.engine, **{**recording_arguments(self), "out": out}
+            )
+            recorder.open()
+            try:
+                recorder.ask_for()
+            finally:
+                recorder.close()
+            recording = recorder.result()
+            held_out = [prompt.group for prompt in recording.prompts() if prompt.held_out]
+            training = training_data(self.model, self.out / RESCUED, recording, self.train_on)
+            power = power_of(len(held_out), len(set(held_out)))
+            return make_plan(
+                *(state, rescued, recorder.estimate, power, training),
+                convert=self.convert,
+                to=self.to,
+            )
 
     def _flow(self, told: Told | None, config: RunnableConfig | None) -> StepFlow[MigrationResult]:
         state = self._state()
-        yield from self._rescue(state, told)
-        recording = yield from self._record(state, told)
+        yield from rescue_step(self, state, told)
+        check_rescue(self, state)
+        recording = yield from record_step(self, state, told)
+        yield MigrationStep.blocking(partial(held_out_cases, recording))
         chat = yield from self._train(state, recording, config)
         result = yield from self._compare(state, recording, chat, config)
         decision = result.decide(
@@ -207,7 +203,7 @@ class Migration(CheckedArguments):
             folder=self.out,
             comparison=result,
             steps=state.steps,
-            advice=advice(self.model, result, self.to.engine, state.steps["swap"].facts),
+            advice=advice(self.model, chat, self.to.engine, state.steps["swap"].facts),
             chat=chat,
         )
         yield MigrationStep.blocking(partial(write_report, found))
@@ -217,65 +213,25 @@ class Migration(CheckedArguments):
         state = MigrationState(
             model=self.model,
             engine=self.engine,
-            base_url=self.base_url,
+            base_url=self.base_url and without_user(self.base_url),
             target_engine=self.to.engine,
             target_base=self.to.model,
         )
         return MigrationState.opened(self.out, state)
-
-    def _rescue(self, state: MigrationState, told: Told | None) -> StepFlow[str]:
-        """Fetch what is missing; return in a sentence what there is."""
-        if "rescue" in state.steps:
-            return state.steps["rescue"].summary
-        given: dict[str, Any] = {
-            "out": self.out / RESCUED,
-            "engine": self.engine,
-            "base_url": self.base_url,
-            "api_key": self.api_key,
-            "on_progress": told,
-        }
-        try:
-            found: RescueManifest = yield MigrationStep(
-                partial(rescue, self.model, **given), partial(arescue, self.model, **given)
-            )
-        except (EngineAuthenticationError, EngineUnreachableError):
-            raise
-        except FineTuningError as error:
-            return state.done("rescue", self.out, f"Nothing: {error}").summary
-        model = found.models[self.model]
-        gone = [f"{item.what} ({item.state})" for item in model.missing]
-        told_of = f"{len(model.files)} files, {model.completions} stored chat completions"
-        told_of += f"; missing: {', '.join(gone)}" if gone else ""
-        if not model.complete:
-            return f"{told_of}; not complete"
-        return state.done("rescue", self.out, told_of, files=sorted(model.files)).summary
-
-    def _sources(self) -> list[Any]:
-        rescued = self.out / RESCUED
-        known = (rescued / MANIFEST).is_file() and RescueManifest.read(rescued).models
-        return [*self.sources, *([rescued] if known and self.model in known else [])]
-
-    def _record(self, state: MigrationState, told: Told | None) -> StepFlow[Any]:
-        """Record what is missing; nothing is if the recording is complete."""
-        given = {"engine": self.engine, "on_progress": told, **self._recording()}
-        recording: ModelRecording = yield MigrationStep(
-            partial(record, self.model, **given), partial(arecord, self.model, **given)
-        )
-        found = recording.manifest
-        counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
-        summary = f"{found.prompts} prompts, {found.held_out} of them held out; answers: {counts}"
-        facts = {"usd": found.usd, "outcomes": found.outcomes, "left_out": found.left_out}
-        state.done("record", self.out, summary, **facts)
-        return recording
 
     def _train(
         self, state: MigrationState, recording: ModelRecording, config: RunnableConfig | None
     ) -> StepFlow[Any]:
         """Train, or find the job of the same data and settings: `FineTune` makes it once."""
         data = training_data(self.model, self.out / RESCUED, recording, self.train_on)
-        examples = self.convert.invoke(data.sessions())
+        sessions = data.sessions()
+        examples = self.convert.invoke(sessions)
+        # As the old model's answers, unless the app has another one.
+        to = self.to.model_copy(
+            update={"chat_settings": {"temperature": 0, **self.to.chat_settings}}
+        )
         chat = yield MigrationStep(
-            partial(self.to.invoke, examples, config), partial(self.to.ainvoke, examples, config)
+            partial(to.invoke, examples, config), partial(to.ainvoke, examples, config)
         )
         known = metadata_of(chat)
         count, left_out = known.get("training_examples"), examples.rejected_by_reason()
@@ -294,51 +250,50 @@ class Migration(CheckedArguments):
         config: RunnableConfig | None,
     ) -> StepFlow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        asked = {
-            "new": model_name(chat),
-            "chain": _named(self.chain),
-            "evaluators": [_named(each) for each in self.evaluators or ()],
-            "held_out": recording.manifest.files.get(HELD_OUT),
-        }
+        app = {"chain": self.chain, "tools": self.tools, "evaluators": self.evaluators}
+        key = comparison_key(recording, chat, self.to.chat_settings, **app)
         path = self.out / COMPARISON
-        if "compare" in state.steps and state.steps["compare"].facts == asked and path.is_file():
-            return ComparisonResult.model_validate_json(path.read_bytes())
+        before = state.steps.get("compare")
+        kept = before and kept_comparison(path, key, before.facts)
+        if kept:
+            return kept
+        asked, notes = chat, [RECORDED_LATENCY]
+        if self.chain is None:
+            asked, left = as_in_traffic(chat, recording)
+            notes += left
         step = Compare(
             chain=self.chain,
             tools=list(self.tools),
             evaluators=None if self.evaluators is None else list(self.evaluators),
             old=recorded_model(recording),
         )
-        given = {"model": chat, "data": file_cases(recording.folder / HELD_OUT)}
+        given = {"model": asked, "data": held_out_cases(recording)}
         result: ComparisonResult = yield MigrationStep(
             partial(step.invoke, given, config), partial(step.ainvoke, given, config)
         )
-        result = result.model_copy(update={"notes": [*result.notes, RECORDED_LATENCY]})
+        result = recorded_only(result)
+        result = result.model_copy(update={"notes": [*result.notes, *notes]})
         write_private(path, result.model_dump_json().encode())
-        state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **asked)
+        state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
 
     def _swap(self, state: MigrationState, result: ComparisonResult) -> StepFlow[Any]:
+        """Swap if it passed; not again if it was swapped before, and taken back since."""
         assert result.decision is not None
-        verdict = result.decision.verdict
-        facts: dict[str, Any] = {"verdict": verdict, "new": result.new, "promoted": False}
-        if verdict == "pass" and self.swap and self.to.engine == "local":
-            if not (yield MigrationStep.blocking(partial(is_promoted, self.model, result.new))):
+        verdict, before = result.decision.verdict, state.steps.get("swap")
+        was = before is not None and before.facts.get("swapped") == result.new
+        promoted = False
+        if self.to.engine == "local" and (was or (verdict == "pass" and self.swap)):
+            known = partial(is_promoted, self.model, result.new)
+            promoted = yield MigrationStep.blocking(known)
+            if not promoted and not was:
                 yield MigrationStep.blocking(partial(promote, self.model, result.new))
-            facts["promoted"] = True
-        swapped = f"{result.new} answers to {self.model} at the embedded engine"
-        summary = swapped if facts["promoted"] else "Not swapped"
-        state.done("swap", self.out, f"{summary}: the verdict is {verdict}", **facts)
-
-    def _recording(self) -> dict[str, Any]:
-        names = "answers limit held_out seed settings base_url price max_cost_usd confirm api_key"
-        given = {name: getattr(self, name) for name in names.split()}
-        return {**given, "sources": self._sources() or None, "out": self.out / RECORDED}
-
-
-def _named(thing: Any) -> str | None:
-    """Return the name of a function or evaluator."""
-    return None if thing is None else getattr(thing, "__qualname__", type(thing).__qualname__)
+                promoted = True
+        did = f"{result.new} answers to {self.model} at the embedded engine"
+        not_done = "it was swapped before, and taken back since" if was else "not swapped"
+        facts = {"promoted": promoted, "swapped": result.new if promoted or was else None}
+        summary = f"{did if promoted else not_done}; the verdict is {verdict}"
+        state.done("swap", self.out, summary, verdict=verdict, **facts)
 
 
 def migrate(
@@ -346,6 +301,8 @@ def migrate(
     to: FineTune,
     *,
     out: str | Path,
+    max_cost_usd: float | None = None,
+    confirm: Callable[[RecordingEstimate], bool] | None = None,
     on_progress: Callable[[MigrationProgress], None] | None = None,
     config: RunnableConfig | None = None,
     **settings: Any,
@@ -356,6 +313,8 @@ def migrate(
         model: The model that goes dark.
         to: How the new one is trained, and where.
         out: Folder for all that is fetched and found.
+        max_cost_usd: As of `Migration`.
+        confirm: As of `Migration`.
         on_progress: As for `Migration.run`.
         config: As for `Migration.run`.
         settings: Further arguments of `Migration`.
@@ -373,7 +332,8 @@ def migrate(
         )
         ```
     """
-    step = Migration(model=model, to=to, out=out, **settings)
+    limits = {"max_cost_usd": max_cost_usd, "confirm": confirm}
+    step = Migration(model=model, to=to, out=out, **limits, **settings)
     return step.run(on_progress=on_progress, config=config)
 
 
@@ -382,10 +342,13 @@ async def amigrate(
     to: FineTune,
     *,
     out: str | Path,
+    max_cost_usd: float | None = None,
+    confirm: Callable[[RecordingEstimate], bool] | None = None,
     on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None,
     config: RunnableConfig | None = None,
     **settings: Any,
 ) -> MigrationResult:
     """Async version of `migrate`."""
-    step = Migration(model=model, to=to, out=out, **settings)
+    limits = {"max_cost_usd": max_cost_usd, "confirm": confirm}
+    step = Migration(model=model, to=to, out=out, **limits, **settings)
     return await step.arun(on_progress=on_progress, config=config)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from langchain_finetune.convert.power import EvaluationPower
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.migration.estimate import RecordingEstimate, dollars
@@ -56,7 +57,7 @@ def make_plan(
     state: MigrationState,
     rescued: str,
     estimate: RecordingEstimate,
-    held_out: int,
+    power: EvaluationPower,
     training: TrainingData,
     *,
     convert: Convert,
@@ -68,7 +69,7 @@ def make_plan(
         state: What was done.
         rescued: What was rescued, in a sentence.
         estimate: The answers that are still to be asked for.
-        held_out: Number of prompts that are never trained on.
+        power: What the held-out requests can show.
         training: What will be trained on.
         convert: How it becomes examples.
         to: How it is trained.
@@ -84,7 +85,7 @@ def make_plan(
         _training(training, convert, to, estimate),
         PlannedStep(
             name="compare",
-            what=f"both models on {held_out} held-out requests; the old one from its recording",
+            what=f"both models on the held-out requests, the old one from its recording: {power}",
             usd=0.0 if to.engine == "local" else None,
         ),
         PlannedStep(
@@ -100,11 +101,11 @@ def make_plan(
 def _training(
     training: TrainingData, convert: Convert, to: FineTune, estimate: RecordingEstimate
 ) -> PlannedStep:
-    where = f"{to.model} at {to.engine}"
+    where, data = f"{to.model} at {to.engine}", training.described
     if training.origin != "files" and estimate.requests:
-        what = f"{where}, on the recorded answers (the cost is known once they are there)"
+        what = f"{where}, on {data}; the cost is known once they are recorded"
         return PlannedStep(name="train", what=what, usd=0.0 if to.engine == "local" else None)
     report = convert.invoke(training.sessions()).report(engine=to.engine, model=to.model)
     made = report.estimates[0]
-    what = f"{where}, on {report.kept} examples ({training.origin}); {made.trained_tokens:,} tokens"
+    what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
     return PlannedStep(name="train", what=what, usd=made.usd)

@@ -29,7 +29,7 @@ def recorded_model(recording: ModelRecording) -> ChatOpenAI:
         Compare(evaluators=[correct], old=old)
         ```
     """
-    transport = RecordedTransport(recording)
+    transport = httpx2.MockTransport(_RecordedAnswers(recording))
     return ChatOpenAI(
         model=recording.manifest.model,
         base_url=_ADDRESS,
@@ -41,7 +41,7 @@ def recorded_model(recording: ModelRecording) -> ChatOpenAI:
     )
 
 
-class RecordedTransport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+class _RecordedAnswers:
     """Answers requests of OpenAI's chat API from a recording, in place of the network."""
 
     def __init__(self, recording: ModelRecording) -> None:
@@ -53,15 +53,9 @@ class RecordedTransport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
                     known = self._found.setdefault(exact_key(prompt.request), [])
                     known.append((prompt.request, answer.completion))
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer a request of the sync client."""
-        return self._answer(request.read())
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer a request of the async client."""
-        return self._answer(await request.aread())
-
-    def _answer(self, content: bytes) -> httpx2.Response:
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer a request; httpx2 has read its content."""
+        content = request.content
         body = mapping(orjson.loads(content))
         completion = self._completion(body)
         if completion is None:

@@ -1,12 +1,16 @@
 """What a migration has done so far: the file `migration.json` in its folder."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.migration.recording import MANIFEST as RECORDING_MANIFEST
 from langchain_finetune.migration.recording import write_private
 
 STATE, COMPARISON, REPORT = "migration.json", "comparison.json", "report.html"
@@ -65,26 +69,61 @@ class MigrationState(BaseModel):
             found = cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return wanted
-        except (ValidationError, NotADirectoryError) as error:
+        except ValidationError as error:
             raise FineTuningError(
                 f"{path} is damaged or of another version: migrate into another folder."
             ) from error
         same = {"steps"}
         if found.model_dump(exclude=same) != wanted.model_dump(exclude=same):
             raise FineTuningError(
-                f"{folder} holds the migration of {found.model} at {found.engine} to "
-                f"{found.target_base} at {found.target_engine}: choose another folder for this one."
+                f"{folder} holds another migration: {found.described}. Choose another folder for "
+                f"{wanted.described}."
             )
         return found
 
+    @property
+    def described(self) -> str:
+        """From where to where, in words."""
+        at = f"{self.engine} ({self.base_url})" if self.base_url else self.engine
+        return f"{self.model} at {at} to {self.target_base} at {self.target_engine}"
+
     def save(self, folder: Path) -> None:
         """Write the state; it is on the disk when this returns."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(folder / STATE, self.model_dump_json(indent=2).encode())
 
     def done(self, step: StepName, folder: Path, summary: str, **facts: Any) -> StepRecord:
-        """Note that a step was done."""
+        """Note that a step was done; the date stays if it was done before, with the same result."""
         record = StepRecord(done_at=dt.datetime.now(dt.UTC), summary=summary, facts=facts)
+        before = self.steps.get(step)
+        if before is not None and (before.summary, before.facts) == (summary, facts):
+            return before
         self.steps[step] = record
         self.save(folder)
         return record
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder of a migration, for its owner only, and keep other processes out of it.
+
+    Raises:
+        FineTuningError: Another process migrates there, or it is not a folder.
+    """
+    # Locked in one thread and unlocked in another by async callers.
+    lock = FileLock(folder / ".lock", timeout=0, mode=0o600, thread_local=False)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FineTuningError(f"{folder} is not a folder: choose another one.") from error
+    except Timeout as error:
+        raise FineTuningError(f"Another process is migrating in {folder}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def has_begun(folder: Path) -> bool:
+    """Return whether the prompts of a migration are chosen: its recording has begun."""
+    return (folder.expanduser() / RECORDED / RECORDING_MANIFEST).exists()

@@ -8,8 +8,10 @@ from openai import NotFoundError, OpenAI, OpenAIError
 
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.engines.openai_errors import explained
-from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.chains import chat_model_of, model_name
 from langchain_finetune.home import home_path
+
+_SERVE, _SERVED = "langchain-finetune serve --port 8123", "http://127.0.0.1:8123/v1"
 
 
 def is_promoted(name: str, model: str) -> bool:
@@ -47,22 +49,27 @@ def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dic
             raise explained(error, address.base_url) from error
 
 
-def advice(
-    model: str, result: ComparisonResult, engine: str, swapped: Mapping[str, Any]
-) -> tuple[str, ...]:
+def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what to do next, line by line."""
+    new = model_name(chat)
     if swapped["promoted"]:
-        serve = "langchain-finetune serve --port 8123, and the base URL http://127.0.0.1:8123/v1"
-        return (
-            f"The app's code stays: at the embedded engine, {result.new} answers to {model!r}.",
-            f"Point the app to the engine: {serve}.",
+        key = f"OPENAI_BASE_URL={_SERVED}, and as OPENAI_API_KEY the text of {home_path() / 'api_key'}"
+        lines = (
+            f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
+            f"Serve it: {_SERVE}. Set in the app's environment {key}.",
             f"To go back: langchain-finetune rollback {model}",
         )
-    swap = (
-        f"langchain-finetune promote {model} {result.new}"
-        if engine == "local"
-        else f'In the app: ChatOpenAI(model="{result.new}") in place of ChatOpenAI(model="{model}")'
-    )
+        if swapped["verdict"] == "pass":
+            return lines
+        return ("It did not pass now, and was swapped by an earlier run.", *lines)
+    swap = f"langchain-finetune promote {model} {new}" if engine == "local" else _lines(model, chat)
     if swapped["verdict"] == "pass":
-        return (f"It passed. {swap}",)
-    return ("Not swapped, since it did not pass. To do it all the same:", swap)
+        return (f"It passed. To swap: {swap}",)
+    return (f"Not swapped, since it did not pass. To do it all the same: {swap}",)
+
+
+def _lines(model: str, chat: Any) -> str:
+    """Return what to change in the app."""
+    address = getattr(chat_model_of(chat), "openai_api_base", None)
+    at = f", base_url={address!r}" if address else ""
+    return f"in the app, ChatOpenAI(model={model_name(chat)!r}{at}) for ChatOpenAI(model={model!r})"
