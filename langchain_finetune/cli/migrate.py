@@ -105,8 +105,9 @@ def migrate(
         with RichProgress(err) as training, ComparisonProgress(err) as cases:
             try:
                 with redirect_stdout(sys.stderr):
-                    config = {"callbacks": [training, cases]}
-                    result = migration.run(on_progress=show, config=config)
+                    result = migration.run(
+                        on_progress=show, config={"callbacks": [training, cases]}
+                    )
             except KeyboardInterrupt:
                 raise FineTuningError(
                     f"Stopped. What was done is in {out}: run the same again to go on."
@@ -116,13 +117,15 @@ def migrate(
 
 
 def _print(result: MigrationResult, *, as_json: bool) -> None:
+    decision = result.comparison.decision
+    assert decision is not None
     if as_json:
         print_json(
             {
                 "model": result.model,
                 "new_model": result.new_model,
                 "verdict": result.verdict,
-                "rules": [each.model_dump() for each in result.comparison.decision.rules],
+                "rules": [each.model_dump() for each in decision.rules],
                 "differences": [each.model_dump() for each in result.comparison.differences],
                 "steps": {
                     name: each.model_dump(mode="json") for name, each in result.steps.items()

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,36 +102,32 @@ def comparison_key(
     recording: ModelRecording,
     chat: Any,
     settings: Mapping[str, Any],
-    *,
-    chain: Callable[..., Any] | None,
-    tools: Iterable[Any],
-    evaluators: Iterable[Any] | None,
+    functions: Iterable[Any],
 ) -> dict[str, Any]:
     """Return what a comparison depends on; the same twice means that it need not be made again.
 
     A lambda, a closure or an object may do something else each time. Then the key has no
     `functions`, and `kept_comparison` returns None.
     """
-    given = [each for each in (chain, *tools, *(evaluators or ())) if each is not None]
-    functions = [_identity(each) for each in given]
+    identities = [None if each is None else _identity(each) for each in functions]
     asked = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS, default=repr)
     known: dict[str, Any] = {
         "new": model_name(chat),
         "recording": recording.manifest.files,
         "settings": hashlib.sha256(asked).hexdigest(),
     }
-    return known if None in functions else {**known, "functions": functions}
+    return known if "" in identities else {**known, "functions": identities}
 
 
-def _identity(thing: Any) -> str | None:
-    """Return the name of a module's function, and the hash of its module."""
+def _identity(thing: Any) -> str:
+    """Return the name of a module's function and the hash of its module, or an empty text."""
     if not inspect.isfunction(thing) or thing.__closure__ or "<" in thing.__qualname__:
-        return None
+        return ""
     try:
         path = inspect.getsourcefile(thing)
         content = Path(path).read_bytes() if path else b""
     except (OSError, TypeError):
-        return None
+        return ""
     return f"{thing.__module__}.{thing.__qualname__} {hashlib.sha256(content).hexdigest()}"
 
 

@@ -22,6 +22,13 @@ from langchain_finetune.migration.comparing import (
     recorded_only,
 )
 from langchain_finetune.migration.estimate import RecordingEstimate
+from langchain_finetune.migration.fetching import (
+    Told,
+    check_rescue,
+    record_step,
+    recording_arguments,
+    rescue_step,
+)
 from langchain_finetune.migration.listing import without_user
 from langchain_finetune.migration.plan import MigrationPlan, make_plan
 from langchain_finetune.migration.progress import MigrationProgress
@@ -29,6 +36,7 @@ from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
 from langchain_finetune.migration.recording import ModelRecording, write_private
 from langchain_finetune.migration.result import MigrationResult, write_report
+from langchain_finetune.migration.settings import MigrationSettings
 from langchain_finetune.migration.state import (
     COMPARISON,
     RECORDED,
@@ -160,7 +168,8 @@ class Migration(MigrationSettings):
     def _planning(self, told: Told | None) -> StepFlow[MigrationPlan]:
         state = self._state()
         rescued = yield from rescue_step(self, state, told)
-        return (yield MigrationStep.blocking(partial(self._planned, state, rescued)))
+        made: MigrationPlan = yield MigrationStep.blocking(partial(self._planned, state, rescued))
+        return made
 
     def _planned(self, state: MigrationState, rescued: str) -> MigrationPlan:
         with TemporaryDirectory(dir=self.out, prefix=".plan-") as trial:
@@ -250,8 +259,8 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None,
     ) -> StepFlow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        app = {"chain": self.chain, "tools": self.tools, "evaluators": self.evaluators}
-        key = comparison_key(recording, chat, self.to.chat_settings, **app)
+        functions = [self.chain, *self.tools, *(self.evaluators or ())]
+        key = comparison_key(recording, chat, self.to.chat_settings, functions)
         path = self.out / COMPARISON
         before = state.steps.get("compare")
         kept = before and kept_comparison(path, key, before.facts)

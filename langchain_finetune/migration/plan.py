@@ -82,14 +82,16 @@ def make_plan(
             what=str(estimate),
             usd=estimate.usd,
         ),
-        _training(training, convert, to, estimate),
+        _training(training, convert, to, estimate, done="train" in state.steps),
         PlannedStep(
             name="compare",
+            done="compare" in state.steps,
             what=f"both models on the held-out requests, the old one from its recording: {power}",
             usd=0.0 if to.engine == "local" else None,
         ),
         PlannedStep(
             name="swap",
+            done="swap" in state.steps,
             what=f"{state.model} is answered by the new model at the embedded engine, if it passes"
             if to.engine == "local"
             else "the lines to change in the app",
@@ -99,7 +101,12 @@ def make_plan(
 
 
 def _training(
-    training: TrainingData, convert: Convert, to: FineTune, estimate: RecordingEstimate
+    training: TrainingData,
+    convert: Convert,
+    to: FineTune,
+    estimate: RecordingEstimate,
+    *,
+    done: bool,
 ) -> PlannedStep:
     where, data = f"{to.model} at {to.engine}", training.described
     if training.origin != "files" and estimate.requests:
@@ -108,4 +115,4 @@ def _training(
     report = convert.invoke(training.sessions()).report(engine=to.engine, model=to.model)
     made = report.estimates[0]
     what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
-    return PlannedStep(name="train", what=what, usd=made.usd)
+    return PlannedStep(name="train", done=done, what=what, usd=made.usd)

@@ -53,10 +53,11 @@ def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tu
     """Return what to do next, line by line."""
     new = model_name(chat)
     if swapped["promoted"]:
-        key = f"OPENAI_BASE_URL={_SERVED}, and as OPENAI_API_KEY the text of {home_path() / 'api_key'}"
+        path = home_path() / "api_key"
         lines = (
             f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
-            f"Serve it: {_SERVE}. Set in the app's environment {key}.",
+            f"To serve it: {_SERVE}",
+            f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
             f"To go back: langchain-finetune rollback {model}",
         )
         if swapped["verdict"] == "pass":
