@@ -148,13 +148,15 @@ def _params(attributes: Attributes) -> dict[str, Any]:
     params.pop("messages", None)
     tools = _json(attributes.get("gen_ai.tool.definitions"))
     request = mapping(_json(attributes.get("model_request_parameters")))
+    # pydantic-ai writes both; only its own form says whether a tool is strict.
+    own = [*entries(request.get("function_tools")), *entries(request.get("output_tools"))]
+    by_name = {str(mapping(tool).get("name")): mapping(tool) for tool in own}
     if not tools:
-        # pydantic-ai writes both.
-        tools = [
-            *entries(request.get("function_tools")),
-            *entries(request.get("output_tools")),
-        ]
-        tools = [{"type": "function", **mapping(tool)} for tool in tools]
+        tools = [{"type": "function", **mapping(tool)} for tool in own]
+    for tool in map(mapping, entries(tools)):
+        strict = by_name.get(str(tool.get("name")), {}).get("strict")
+        if isinstance(tool, dict) and isinstance(strict, bool):
+            tool["strict"] = strict
     if entries(request.get("native_tools")) or entries(request.get("builtin_tools")):
         tools = [*entries(tools), {"type": "builtin"}]
     if not tools:
@@ -241,14 +243,15 @@ def _conventions(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]
     came = entries(_json(attributes.get("gen_ai.output.messages")))
     if not sent or not came:
         return None
-    messages = [part for raw in sent for part in _from_parts(raw)]
+    is_pydantic_ai = "logfire.json_schema" in attributes
+    messages = [part for raw in sent for part in _from_parts(raw, compact=is_pydantic_ai)]
     system = _json(attributes.get("gen_ai.system_instructions"))
     if system is None:
         text = attributes.get("gen_ai.system_instructions")
         system = [{"type": "text", "content": text}] if text else []
     if system:
         place = 0
-        if "logfire.json_schema" in attributes:
+        if is_pydantic_ai:
             # pydantic-ai sends its instructions after the system prompts.
             roles = [message.get("role") for message in messages]
             place = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
@@ -261,8 +264,11 @@ def _conventions(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]
     return {"messages": messages}, {"choices": choices}
 
 
-def _from_parts(raw: Any) -> list[dict[str, Any]]:
-    """Return a message of the conventions as OpenAI messages."""
+def _from_parts(raw: Any, *, compact: bool = False) -> list[dict[str, Any]]:
+    """Return a message of the conventions as OpenAI messages.
+
+    `compact` is for a history whose calls are sent as compact JSON, however they were written.
+    """
     message = mapping(raw)
     if "parts" not in message and "content" in message:
         return [dict(message)]
@@ -274,11 +280,16 @@ def _from_parts(raw: Any) -> list[dict[str, Any]]:
             text = given if isinstance(given, str) else compact_json(given)
             results.append({"role": "tool", "tool_call_id": part.get("id"), "content": text})
         else:
-            content += _blocks(part)
+            content += _blocks(_with_compact_json(part) if compact else part)
     only = content[0] if len(content) == 1 else {}
     plain = only["text"] if only.get("type") == "text" else content
     converted = {"role": message.get("role"), "content": plain, "name": message.get("name")}
     return results if results and not content else [*results, converted]
+
+
+def _with_compact_json(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments = _json(part.get("arguments"))
+    return {**part, "arguments": compact_json(arguments)} if arguments is not None else part
 
 
 def _blocks(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

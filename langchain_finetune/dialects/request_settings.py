@@ -85,9 +85,11 @@ _NOTED = frozenset({"context_management"})
 """Settings of the provider that change what the model sees only in very long chats."""
 
 _LIKE_SETTING = re.compile(
-    "system|instruct|preamble|developer|persona|prompt|tool|function|example|document|context"
-    "|history|schema|format|messages|contents|conversation"
+    "(^|_)(sys(tem)?(prompt)?|instruct(ions?)?|preamble|developer|persona|prompts?|tools?|functions?|examples?"
+    "|doc(ument)?s?|knowledge|contexts?|history|schemas?|format|messages?|contents?|input|conversation)(_|$)"
 )
+"""Names whose text or tools the model may have seen."""
+
 _MAX_NAMES = 200
 _MAX_DEPTH = 20
 _ABOUT = re.compile(
@@ -197,9 +199,8 @@ class RequestSettings:
     def _unread(self) -> Iterator[tuple[Mapping[str, Any], str, Any]]:
         for place in self._places:
             for key, value in place.items():
-                name = _snake(key)
                 consumed = place is self._inputs and key in self._consumed
-                if not _is_known(name) and not consumed and value:
+                if not is_known_setting(key) and not consumed and value:
                     yield place, str(key), value
 
 
@@ -217,8 +218,9 @@ def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 @lru_cache(maxsize=1024)
-def _is_known(name: str) -> bool:
+def is_known_setting(key: Any) -> bool:
     """Return whether a setting is read, or is no part of what the model sees."""
+    name = _snake(key)
     return name in _READ or name in _HARMLESS or bool(_ABOUT.fullmatch(name))
 
 

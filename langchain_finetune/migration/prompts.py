@@ -270,11 +270,19 @@ def _shares(counts: Mapping[str, int], limit: int) -> dict[str, int]:
         return dict(counts)
     by_size = sorted(counts, key=lambda name: (-counts[name], name))
     shares = {name: int(place < limit) for place, name in enumerate(by_size)}
+    # The stratum that is furthest below its proportion is next.
+    behind = [
+        (shares[name] - counts[name] / total * limit, place)
+        for place, name in enumerate(by_size)
+        if shares[name] < counts[name]
+    ]
+    heapq.heapify(behind)
     for _ in range(limit - sum(shares.values())):
-        # The stratum that is furthest below its proportion is next.
-        behind = {name: counts[name] / total * limit - shares[name] for name in by_size}
-        open_ones = (name for name in by_size if shares[name] < counts[name])
-        shares[max(open_ones, key=lambda name: behind[name])] += 1
+        over, place = heapq.heappop(behind)
+        name = by_size[place]
+        shares[name] += 1
+        if shares[name] < counts[name]:
+            heapq.heappush(behind, (over + 1, place))
     return shares
 
 

@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -56,7 +56,7 @@ class Recorder:
     settings: Mapping[str, Any] | None
     engine_name: str
     base_url: str | None
-    api_key: SecretStr | str | None
+    api_key: SecretStr | str | None = field(repr=False)
     price: InferencePrice | None
     max_cost_usd: float | None
     confirm: Callable[[RecordingEstimate], bool] | None

@@ -624,7 +624,11 @@ def test_twenty_models_from_end_to_end_through_faults(tmp_path, caplog, quick):
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
 
-def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
+def test_recent_runs_of_the_model_are_prompts(
+    account, ask, model, url, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("LANGSMITH_API_KEY", "any")
     with store_client(tmp_path / "runs.sqlite") as client:
         for number, (name, temperature) in enumerate([(model, 0.4), (model, 0.4), ("gpt-5", 1)]):
             params = {"model": name, "temperature": temperature, "_type": "openai-chat"}
@@ -633,10 +637,18 @@ def test_recent_runs_of_the_model_are_prompts(account, ask, model, tmp_path):
         client.flush()
         runs = recent_runs(model, "app", days=10_000, client=client)
         recording = ask([runs], answers=1)
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
+        command = runs_command(monkeypatch, capsys)(
+            "record", model, "--project", "app", "--days", 10_000, "--out", tmp_path / "command",
+            "--base-url", url, "--yes", "--json",
+        )  # fmt: skip
     assert recording.manifest.origins == {"traffic": 2}
-    assert Counter(body["temperature"] for body in account.paid) == {0: 2, 0.4: 2}
+    assert Counter(body["temperature"] for body in account.paid) == {0: 4, 0.4: 4}
     asked = {body["messages"][0]["content"] for body in account.paid}
     assert asked == {"What is 0?", "What is 1?"}
+    assert command.code == 0, command.err
+    again = ModelRecording.read(tmp_path / "command")
+    assert again.prompts() == recording.prompts()
 
 
 def test_rescued_files_are_prompts_and_the_command_line_records_them(

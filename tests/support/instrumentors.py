@@ -27,7 +27,7 @@ from support.dialects import (
     span,
     wrapped,
 )
-from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT
+from support.runs import CALL, FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT
 
 ASKING = WIRE_SENT[1:]
 TEXT = TOLD["content"]
@@ -57,6 +57,7 @@ def langchain_js(answer, provider, sent=JS_SENT, model="m", **params):
         {"messages": [list(sent)]},
         {"generations": [[{"text": "", "generationInfo": {}, "message": answer}]]},
         invocation_params={"model": model, **params},
+        options={"executionInfo": {"nodeAttempt": 1}, "context": {"guest": "Ada"}, "signal": {}},
         metadata={"ls_provider": provider},
     )
 
@@ -99,7 +100,12 @@ def litellm(outputs, messages=WIRE_SENT, call_type="completion", **parameters):
             "call_type": call_type,
             "model": "gpt-4.1",
             "prompt_tokens": 9,
+            "status": "success",
             "custom_llm_provider": "openai",
+            "response": outputs,
+            "error_information": {"error_message": ""},
+            "hidden_params": {"litellm_model_name": "gpt-4.1"},
+            "model_map_information": {"model_map_key": "gpt-4.1", "model_map_value": {"key": "g"}},
             "messages": messages,
             "model_parameters": parameters,
             "standard_built_in_tools_params": {"web_search_options": None, "file_search": None},
@@ -144,6 +150,19 @@ RUNS_OF_APPS = {
     "LangChain.js, developer": (
         langchain_js(js("AIMessage", content=TEXT), "openai", model="gpt-5-mini"),
         {"messages": [{"role": "developer", "content": INSTRUCTIONS}, *ASKING, TOLD]},
+    ),
+    "LangChain.js, history": (
+        langchain_js(
+            js("AIMessage", content=TEXT, name="Hotel agent"),
+            "openai",
+            [
+                *JS_SENT,
+                js("AIMessage", content="", tool_calls=[CALL], name="Hotel agent"),
+                js("ToolMessage", content="Room 7", tool_call_id="call_5", name="find_room"),
+            ],
+            tools=[TOOL],
+        ),
+        {"messages": [*WIRE_SENT, ASKED_COMPACT, FOUND, TOLD], "tools": [TOOL]},
     ),
     "LangChain.js, gpt-5-chat": (
         langchain_js(js("AIMessage", content=TEXT), "openai", model="gpt-5-chat-latest"),
@@ -453,13 +472,38 @@ RUNS_OF_APPS = {
         ),
         CALLING,
     ),
+    "pydantic-ai, result": (
+        pydantic_ai(
+            [
+                *OTEL_SENT,
+                {
+                    "role": "assistant",
+                    "parts": [{**OTEL_CALL, "arguments": '{"beds": 2}'}],
+                    "finish_reason": "tool_call",
+                },
+                {
+                    "role": "user",
+                    "parts": [{"type": "tool_call_response", "id": "call_5", "result": "Room 7"}],
+                },
+            ],
+            [OTEL_TOLD],
+            gen_ai__tool__definitions=json.dumps([FLAT_TOOL]),
+            model_request_parameters=json.dumps(
+                {"function_tools": [{**FUNCTION, "strict": True}], "native_tools": []}
+            ),
+        ),
+        {
+            "messages": [*WIRE_SENT, ASKED_COMPACT, FOUND, TOLD],
+            "tools": [{**TOOL, "function": {**FUNCTION, "strict": True}}],
+        },
+    ),
     "pydantic-ai, instructions": (
         pydantic_ai(
             OTEL_SENT,
             [OTEL_TOLD],
             gen_ai__system_instructions=json.dumps([{"type": "text", "content": "Be brief."}]),
             model_request_parameters=json.dumps(
-                {"function_tools": [{**FUNCTION, "parameters_json_schema": SCHEMA}]}
+                {"function_tools": [{**FUNCTION, "parameters_json_schema": SCHEMA, "strict": None}]}
             ),
         ),
         {

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         "answers": int(answers),
         "confirm": lambda _: True,
         "concurrency": int(os.environ.get("CONCURRENCY", "4")),
-        "settle_s": 1.0,
+        "settle_s": 2.0,
     }
 
     def dot(_):

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_finetune import LoadError, RunFileChatLoader
+from langchain_finetune import AnswerUsage, LoadError, RunFileChatLoader
 from langchain_finetune.dialects.run import read_run
+from langchain_finetune.migration.prices import inference_price
 from langchain_finetune.migration.prompts import make_prompt, read_prompts, select_prompts
 from langchain_finetune.migration.rate_limits import RateLimits, seconds_of
 from langchain_finetune.migration.sources import prompts_from
@@ -330,3 +331,33 @@ def test_a_pause_holds_for_all():
     assert limits.wait_s(1, now=12) == 3
     limits.told({"x-ratelimit-remaining-requests": "many"}, now=12, waiting=0)
     assert limits.wait_s(1, now=15) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [
+        ("ft:gpt-4o-2024-08-06:acme::a", (3.75, 15.0)),
+        ("ft:gpt-4o-mini-2024-07-18:acme:shop:a", (0.3, 1.2)),
+        ("ft:gpt-4.1-2025-04-14:acme::a:ckpt-step-10", (3.0, 12.0)),
+        ("ft:gpt-4.1-mini-2025-04-14:acme::a", (0.8, 3.2)),
+        ("gpt-4.1-mini", None),
+        ("ft:gpt-3.5-turbo-0125:acme::a", None),
+    ],
+)
+def test_prices_of_fine_tuned_models_are_known_at_openai_only(model, price):
+    found = inference_price(model, "openai", "https://api.openai.com/v1")
+    assert (found and (found.input_usd, found.output_usd)) == price
+    assert inference_price(model, "openai", "http://127.0.0.1:1/v1") is None
+    assert inference_price(model, "azure", "https://a.openai.azure.com/openai/v1") is None
+
+
+def test_cached_tokens_cost_less():
+    price = inference_price("ft:gpt-4o:acme::a", "openai", "https://api.openai.com/v1")
+    usage = {
+        "prompt_tokens": 1_000_000,
+        "completion_tokens": 100_000,
+        "prompt_tokens_details": {"cached_tokens": 400_000},
+    }
+    used = AnswerUsage().plus({"usage": usage})
+    assert used.cost(price) == pytest.approx(0.6 * 3.75 + 0.4 * 1.875 + 1.5)
+    assert used.plus({}).plus({"usage": {"prompt_tokens": "many"}}) == used
