@@ -49,7 +49,10 @@ class FineTuningSession(ChatSession, total=False):
 
     `answer` is the position of the answer if the run has several, `dropped_reasoning` the number
     of dropped parts of reasoning, and `kind` is `completion` if the run is not a chat but a prompt
-    and its completion. `feedback_group_id` names the comparisons that a `score` comes from.
+    and its completion. `feedback_group_id` names the comparisons that a `score` comes from, and
+    `group` the chats that `Split` keeps together. `finish_reason` says why an answer is incomplete,
+    `unread_settings` names settings of the request that are unknown here, and `tools_unknown` says
+    that the run's tracer writes no tools.
     """
 
 
