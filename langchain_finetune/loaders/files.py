@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from langchain_finetune.arguments import suggestion
+from langchain_finetune.content import mapping
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
     group_of,
@@ -233,4 +234,5 @@ def _grouped(
 
 
 def _id(data: Mapping[str, Any], row: FileRow) -> str:
-    return str(data.get("id") or data.get("run_id") or row.place)
+    span_id = mapping(data.get("context")).get("span_id") or data.get("spanId")
+    return str(data.get("id") or data.get("run_id") or span_id or row.place)

@@ -460,6 +460,21 @@ RUNS_OF_APPS = {
         ),
         TELLING,
     ),
+    "traceable, JavaScript": (
+        wrapped({"input": WIRE_SENT}, {"outputs": ["assistant", TEXT]}),
+        TALKING,
+    ),
+    "Claude's agent SDK": (
+        wrapped(
+            {"input": ASKING, "system": INSTRUCTIONS},
+            {
+                "output": {
+                    "messages": [{"role": "assistant", "content": [{"type": "text", "text": TEXT}]}]
+                }
+            },
+        ),
+        TALKING,
+    ),
     "traceable, the SDK's object": (
         wrapped({"messages": WIRE_SENT}, {"output": {"id": "x", **CHOICE}}),
         TALKING,

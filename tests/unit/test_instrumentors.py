@@ -433,6 +433,10 @@ def test_no_outputs_are_pending_only_until_the_run_has_ended():
         hidden = {**data, "status": "success", "end_time": "2026-11-01", "outputs": outputs}
         assert code_of(hidden) == "no_outputs"
     assert code_of(wrapped({}, CHOICE)) == "no_chat"
+    told = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "x"}]}])
+    assert code_of(span(gen_ai__output__messages=told)) == "no_chat"
+    asked = json.dumps(OTEL_SENT)
+    assert code_of(span(gen_ai__input__messages=asked)) == "no_outputs"
 
 
 @pytest.mark.parametrize("text", ["redacted-by-litellm", "__REDACTED__"])
