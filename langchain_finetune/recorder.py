@@ -57,13 +57,15 @@ class RunRecorder(BaseTracer):
     def __init__(self, path: str | os.PathLike[str], *, whole_traces: bool = False) -> None:
         # In this format, the inputs of chat models are messages, not text.
         super().__init__(_schema_format="original+chat")
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.lost = 0
         self._whole_traces = whole_traces
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(path, "a+", opener=lambda file, flags: os.open(file, flags, 0o600))
+            self._file = FileIO(
+                self.path, "a+", opener=lambda file, flags: os.open(file, flags, 0o600)
+            )
             # Another app may have left an incomplete line, which must not break the next one.
             self._has_partial_line = (
                 self._file.seek(0, os.SEEK_END) > 0 and _last_byte(self._file) != b"\n"

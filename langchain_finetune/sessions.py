@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -49,7 +49,10 @@ class FineTuningSession(ChatSession, total=False):
 
     `answer` is the position of the answer if the run has several, `dropped_reasoning` the number
     of dropped parts of reasoning, and `kind` is `completion` if the run is not a chat but a prompt
-    and its completion. `feedback_group_id` names the comparisons that a `score` comes from.
+    and its completion. `feedback_group_id` names the comparisons that a `score` comes from, and
+    `group` the chats that `Split` keeps together. `finish_reason` says why an answer is incomplete,
+    `unread_settings` names settings of the request that are unknown here, and `tools_unknown` says
+    that the run's tracer writes no tools.
     """
 
 
@@ -100,6 +103,8 @@ class EncodedChat:
     fit_for: tuple[str, ...]
 
 
+Found = TypeVar("Found")
+
 Read = Callable[[Callable[[Skip], None]], Iterator[Any]]
 """Yields sessions, and passes skips to the function that it is given."""
 
@@ -112,10 +117,6 @@ class Sessions:
         strict: Raise after the last session if a chat was skipped that is not folded.
         origin: The loader and its query as JSON data, without keys.
         read_encoded: Like `read`, but may yield chats that are already training lines.
-
-    Attributes:
-        skipped: Chats that the last iteration skipped so far, in order.
-        notes: Other counts of the last iteration, such as `tools_unknown`; see the loaders.
 
     Example:
         >>> sessions = Sessions(lambda skip: iter([]))
@@ -135,8 +136,8 @@ class Sessions:
         self._read_encoded = read_encoded or read
         self._strict = strict
         self.origin = origin
-        self.skipped: list[Skip] = []
-        self.notes: Counter[str] = Counter()
+        self._skipped: list[Skip] | None = None
+        self._notes: Counter[str] | None = None
 
     def __iter__(self) -> Iterator[FineTuningSession]:
         """Read the sessions.
@@ -155,9 +156,9 @@ class Sessions:
         return self._start(self._read_encoded)
 
     def _start(self, read: Read) -> Iterator[Any]:
-        self.skipped = []
-        self.notes = Counter()
-        chats = read(self.skipped.append)
+        self._skipped = []
+        self._notes = Counter()
+        chats = read(self._skipped.append)
         return self._all_or_error(chats) if self._strict else chats
 
     def _all_or_error(self, chats: Iterator[Any]) -> Iterator[Any]:
@@ -170,9 +171,35 @@ class Sessions:
             text = f"{len(lost)} {were} skipped: {summary(lost)}. Their ids: {ids}{more}."
             raise LoadError(text, skipped=lost)
 
+    @property
+    def skipped(self) -> list[Skip]:
+        """Chats that the last iteration skipped so far, in order.
+
+        Raises:
+            LoadError: There was no iteration yet.
+        """
+        return _of_iteration(self._skipped)
+
+    @property
+    def notes(self) -> Counter[str]:
+        """Other counts of the last iteration, such as `tools_unknown`; see the loaders.
+
+        Raises:
+            LoadError: There was no iteration yet.
+        """
+        return _of_iteration(self._notes)
+
     def skipped_by_reason(self) -> dict[str, int]:
-        """Return the number of skips by reason code, most frequent first."""
+        """Return the number of skips by reason code, most frequent first.
+
+        Raises:
+            LoadError: There was no iteration yet.
+        """
         return dict(Counter(skip.code for skip in self.skipped).most_common())
+
+    def share_counts(self, source: "Sessions") -> None:
+        """Have the skips and notes of the sessions that these are made from."""
+        self._skipped, self._notes = source.skipped, source.notes
 
     def __repr__(self) -> str:
         return "Sessions(<read when iterated>)"
@@ -182,12 +209,20 @@ class Sessions:
         return {"title": cls.__name__, "type": "array", "items": {"type": "object"}}
 
 
+def _of_iteration(found: Found | None) -> Found:
+    if found is None:
+        raise LoadError("Nothing was read yet: iterate the sessions first.")
+    return found
+
+
 def changed(
-    source: Iterable[ChatSession], change: Callable[[ChatSession], ChatSession]
+    source: Iterable[ChatSession],
+    change: Callable[[ChatSession], ChatSession],
+    finish: Callable[[], None] | None = None,
 ) -> Sessions:
     """Return sessions that are changed one by one when they are iterated, with skips and notes.
 
-    `change` must not modify the session that it is given.
+    `change` must not modify the session that it is given; `finish` is called after the last one.
 
     Example:
         >>> twice = changed([{"messages": []}], lambda session: session | {"functions": []})
@@ -199,8 +234,13 @@ def changed(
         sessions = iter(source)
         if isinstance(source, Sessions):
             # The same objects, so that they grow together.
-            result.skipped, result.notes = source.skipped, source.notes
-        return map(change, sessions)  # type: ignore[arg-type]
+            result.share_counts(source)
+        return each(sessions)
+
+    def each(sessions: Iterator[Any]) -> Iterator[Any]:
+        yield from map(change, sessions)
+        if finish is not None:
+            finish()
 
     origin = source.origin if isinstance(source, Sessions) else None
     result = Sessions(read, origin=origin)

@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from langchain_finetune.cli import (
     engine,
     export,
     jobs,
+    migrate,
     migration,
     record,
     rollout,
@@ -35,6 +37,7 @@ app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel
 app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(record.record)
+app.command()(migrate.migrate)
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)
@@ -67,10 +70,16 @@ def options(
     """Fine-tune a model of your own on the real chats of your LangChain app."""
 
 
+def _in_home(argument: str) -> str:
+    """Return an argument with `~/` as the home folder, which shells leave after a `=`."""
+    name, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return name + sign + (str(Path(value).expanduser()) if value.startswith("~/") else value)
+
+
 def run() -> None:
     """Run the command line; errors of this package are printed without a traceback."""
     try:
-        app()
+        app(args=[_in_home(each) for each in sys.argv[1:]])
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
         print_line(f"Error: {error}", err=True)

@@ -52,7 +52,7 @@ def inventory(
     rows = [_row(model, days) for model in called]
     print_rows(rows, as_json=False, none="The account has no fine-tuned models.")
     if left_out := len(found.models) - len(called):
-        print_line(f"{left_out} models of checkpoints that nobody called: --json lists them.")
+        print_line(f"{left_out} models of checkpoints without known calls: --json lists them.")
     _note(found.notes)
 
 
@@ -93,11 +93,12 @@ def shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
         with out.status("") as status:
             yield lambda progress: status.update(plain(str(progress)))
         return
-    logged: set[int] = set()
+    logged: set[tuple[int, int | None]] = set()
 
     def log(progress: MigrationProgress) -> None:
-        if progress.done not in logged:  # One line for each model.
-            logged.add(progress.done)
+        place = progress.done, progress.total
+        if place not in logged:  # One line for each model.
+            logged.add(place)
             out.print(plain(str(progress)), soft_wrap=True)
 
     yield log

@@ -69,11 +69,12 @@ def check_file(
     if method not in CHECKS:
         raise ConvertError(f"method must be one of {', '.join(CHECKS)}, not {method!r}.")
     profile = engine_of(rules).profile
+    path = Path(path).expanduser()
     findings = Findings()
     examples = rejected = 0
     try:
-        size = Path(path).stat().st_size
-        with Path(path).open("rb") as lines:
+        size = path.stat().st_size
+        with path.open("rb") as lines:
             _require_training_file(path, lines.readline(_FIRST_LINE))
             lines.seek(0)
             for _, found in check_lines(lines, profile, method):
@@ -85,7 +86,7 @@ def check_file(
         raise ConvertError(f"{path} can't be read: {error.strerror}.") from error
     for finding in check_size(examples, size, profile):
         findings.add(finding)
-    return FileCheck(Path(path), rules, examples, rejected, size, findings)
+    return FileCheck(path, rules, examples, rejected, size, findings)
 
 
 def _require_training_file(path: str | os.PathLike[str], line: bytes) -> None:

@@ -38,7 +38,6 @@ class Examples:
     Attributes:
         split: How they are split.
         settings: Settings of the conversion, as JSON data.
-        outcome: Outcome of the last iteration so far.
 
     Example:
         >>> examples = Examples([], lambda sessions, outcome, target: iter([]))
@@ -58,7 +57,7 @@ class Examples:
         self._make_rows = make_rows
         self.split = split
         self.settings = settings or {}
-        self.outcome = Outcome()
+        self._outcome: Outcome | None = None
 
     def __iter__(self) -> Iterator[Example]:
         return (row.example for row in self.rows())
@@ -75,8 +74,8 @@ class Examples:
         Args:
             target: What will be trained; it applies to what `Convert` does not specify.
         """
-        self.outcome = Outcome()
-        yield from self._make_rows(self._sessions, self.outcome, target)
+        self._outcome = Outcome()
+        yield from self._make_rows(self._sessions, self._outcome, target)
 
     def part(self, name: Part) -> "Examples":
         """Return the examples of one part, created again each time they are iterated, too.
@@ -177,16 +176,36 @@ class Examples:
         return self._sessions.origin if isinstance(self._sessions, Sessions) else None
 
     @property
+    def outcome(self) -> Outcome:
+        """Outcome of the last iteration so far.
+
+        Raises:
+            ConvertError: There was no iteration yet: no counts are known, not even that they are 0.
+        """
+        if self._outcome is None:
+            raise ConvertError(
+                "Nothing was read yet: iterate the examples, write them or call report() first."
+            )
+        return self._outcome
+
+    @property
     def rejected(self) -> list[Skip]:
-        """Chats that the last iteration left out; the loader's skips come first."""
-        skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
-        return [*skipped, *self.outcome.rejected]
+        """Chats that the last iteration left out; the loader's skips come first.
+
+        Raises:
+            ConvertError: There was no iteration yet.
+        """
+        made = self.outcome.rejected
+        return [*self._sessions.skipped, *made] if isinstance(self._sessions, Sessions) else [*made]
 
     @property
     def chats_read(self) -> int:
-        """Number of chats that the last iteration has read, including those that were left out."""
-        skipped = self._sessions.skipped if isinstance(self._sessions, Sessions) else []
-        return len(skipped) + self.outcome.sessions
+        """Number of chats that the last iteration has read, including those that were left out.
+
+        Raises:
+            ConvertError: There was no iteration yet.
+        """
+        return len(self.rejected) - len(self.outcome.rejected) + self.outcome.sessions
 
     @property
     def notes(self) -> dict[str, int]:
@@ -195,20 +214,31 @@ class Examples:
         `trimmed_messages` counts messages after a chat's last answer, which are not trained on;
         `response_format_left_out` counts chats with a response format, for which a training file
         has no field (`trained_contract` has it).
+
+        Raises:
+            ConvertError: There was no iteration yet.
         """
-        noted = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else {}
-        return dict(Counter(noted) + self.outcome.counts)
+        counts = self.outcome.counts
+        noted = Counter(self._sessions.notes) if isinstance(self._sessions, Sessions) else Counter()
+        return dict(noted + counts)
 
     @property
     def findings(self) -> Findings:
         """Findings of the last iteration: errors, warnings and fixed errors.
 
         All are counted; the first hundred of each code are kept.
+
+        Raises:
+            ConvertError: There was no iteration yet.
         """
         return self.outcome.findings
 
     def rejected_by_reason(self) -> dict[str, int]:
-        """Return the number of rejected chats by reason code, most frequent first."""
+        """Return the number of rejected chats by reason code, most frequent first.
+
+        Raises:
+            ConvertError: There was no iteration yet.
+        """
         return dict(Counter(skip.code for skip in self.rejected).most_common())
 
     def write_jsonl(self, path: str | os.PathLike[str]) -> WrittenFile:

@@ -34,7 +34,7 @@ class JsonlWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.expanduser()
         self._hash = hashlib.sha256()
         self.examples = 0
         self.size = 0

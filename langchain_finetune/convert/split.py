@@ -16,7 +16,7 @@ SourceIds = Mapping[str, str]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 _IDS: dict[str, tuple[str, ...]] = {
-    "auto": ("thread_id", "trace_id", "example_id"),
+    "auto": ("group", "thread_id", "trace_id", "example_id"),
     "thread": ("thread_id",),
     "trace": ("trace_id",),
 }
@@ -40,11 +40,12 @@ class Split(CheckedArguments):
         validation: Expected share of the groups for validation, 0 to less than 1. These examples
             are uploaded next to the training file.
         test: Expected share for testing. These examples are never uploaded: see `Examples.part`.
-        by: What a group is. `thread` and `trace` are LangSmith's; `auto` uses the thread, or else
-            the trace, or else the dataset's example. A function receives the chat's source
-            (`{"run_id": ..., "trace_id": ..., "thread_id": ...}`) and returns the group's name.
-            Chats without such an id are grouped by their request, so that several answers to the
-            same request stay together; they are counted in the notes as `split_by_request`.
+        by: What a group is. `thread` and `trace` are LangSmith's; `auto` uses the group that a file
+            names, or else the thread, or else the trace, or else the dataset's example. A function
+            receives the chat's source (`{"run_id": ..., "trace_id": ..., "thread_id": ...}`) and
+            returns the group's name. Chats without such an id are grouped by their request, so that
+            several answers to the same request stay together; they are counted in the notes as
+            `split_by_request`.
         seed: Changes the assignment of groups.
 
     Example:

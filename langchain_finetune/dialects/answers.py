@@ -3,8 +3,8 @@
 OpenAI's `{"choices": [{"message": ...}]}`; a message by itself (`wrap_anthropic`, openai-agents,
 AI SDK, `wrap_gemini`, which leaves out its role if it streams); `{"message": ...}`,
 `{"messages": [...]}`, `{"output": message or text}` and `{"output": ["assistant", text]}`
-(`@traceable`, as LangSmith documents it); Gemini's `{"candidates": [...]}`; and LangGraph's state,
-which begins with the messages that were sent.
+(`@traceable`, as LangSmith documents it; `outputs` in JavaScript); Gemini's
+`{"candidates": [...]}`; and LangGraph's state, which begins with the messages that were sent.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from langchain_finetune.content import UnreadableChatError, entries, joined_text
 from langchain_finetune.dialects.messages import mark_cut_off, read_messages
 from langchain_finetune.messages import WireMessage
 
-_WRAPPED = ("message", "messages", "output")
+_WRAPPED = ("message", "messages", "output", "outputs")
 _MESSAGE_KEYS = ("content", "tool_calls", "text", "toolCalls")
 _PAIR = 2
 

@@ -14,6 +14,7 @@ from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.chat_example import read_line
 from langchain_finetune.dialects.completions import read_chats
 from langchain_finetune.dialects.messages import ReasoningPolicy
+from langchain_finetune.dialects.untrusted import THREAD_KEYS
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FineTuningSession, wire_messages
 from langchain_finetune.tolerant_json import loads
@@ -100,12 +101,29 @@ def mean_score(run: Mapping[str, Any], key: str) -> float | None:
     return float(average) if isinstance(average, int | float) else None
 
 
+def group_of(row: Mapping[str, Any], key: str) -> str | None:
+    """Return the value of a row's field, or of its metadata's, that names a group of rows.
+
+    Example:
+        >>> group_of({"metadata": {"customer": 7}}, "customer")
+        '7'
+    """
+    inner = mapping(mapping(row.get("extra")).get("metadata"))
+    for place in (row, mapping(row.get("metadata")), inner):
+        value = place.get(key)
+        if isinstance(value, str | int) and value != "" and not isinstance(value, bool):
+            return str(value)
+    return None
+
+
 def read_training_line(
     row: Mapping[str, Any], place: str, reasoning: ReasoningPolicy = "drop"
 ) -> list[FineTuningSession]:
     """Return the chat of a line of a training file.
 
     The chat of a preference ends with the preferred answer; the other one is its `rejected`.
+    Fields that name its conversation or group (`thread_id`, `conversation_id`, `session_id`,
+    `group`), also in `metadata`, are in its source.
 
     Raises:
         UnreadableChatError: It contains no chat, or one that the wire form cannot represent.
@@ -132,5 +150,8 @@ def read_training_line(
         session = read_line(row["input"], preferred, reasoning)
         worse = read_line(row["input"], rejected, reasoning)
         session["rejected"] = wire_messages(worse)[-1]
-    session["source"] = {**session.get("source", {}), "line": place}
+    source = {**session.get("source", {}), "line": place}
+    threads = (group_of(row, key) for key in THREAD_KEYS)
+    found = {"thread_id": next(filter(None, threads), None), "group": group_of(row, "group")}
+    session["source"] = source | {key: value for key, value in found.items() if value}
     return [session]

@@ -8,14 +8,16 @@ The tracer writes the app's messages. The request can differ, as in `langchain_o
 `langchain_anthropic`: no names if the API has none, `developer` instead of `system`.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, entries, mapping
+from langchain_finetune.content import UnreadableChatError, compact_json, entries, mapping
 from langchain_finetune.dialects.messages import mark_cut_off, read_messages
 from langchain_finetune.dialects.openai_chat import is_reasoning_model
-from langchain_finetune.dialects.request_settings import RequestSettings
+from langchain_finetune.dialects.request_settings import RequestSettings, is_known_setting
 from langchain_finetune.messages import WireMessage, WireMessages
 from langchain_finetune.sessions import UNKNOWN_FORMAT, FineTuningSession
 
@@ -32,7 +34,9 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     """
     extra = mapping(run.get("extra"))
     options = mapping(extra.get("options"))
-    params = {**options, **mapping(extra.get("invocation_params"))}
+    # Options also hold what LangGraph passes along, which is not sent.
+    known = {name: value for name, value in options.items() if is_known_setting(name)}
+    params = {**known, **mapping(extra.get("invocation_params"))}
     inputs = mapping(run.get("inputs"))
     metadata = mapping(extra.get("metadata"))
     settings = RequestSettings(inputs, {"invocation_params": params})
@@ -138,4 +142,14 @@ def _sent(
     for message in wire:
         if as_developer and message["role"] == "system":
             message["role"] = "developer"
+        if from_js and api == "chat":
+            _write_compactly(message)
     return wire
+
+
+def _write_compactly(message: WireMessage) -> None:
+    """Write the arguments of calls as LangChain.js serializes them for a history."""
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        with suppress(TypeError, ValueError, RecursionError):
+            function["arguments"] = compact_json(json.loads(function["arguments"]))

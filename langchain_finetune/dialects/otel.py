@@ -241,8 +241,10 @@ def _conventions(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]
     """Return inputs and outputs by OpenTelemetry's conventions, if the span follows them."""
     sent = entries(_json(attributes.get("gen_ai.input.messages")))
     came = entries(_json(attributes.get("gen_ai.output.messages")))
-    if not sent or not came:
+    if not sent and not came:
         return None
+    if not sent:
+        return {}, {"messages": came}  # The instrumentor left them out.
     is_pydantic_ai = "logfire.json_schema" in attributes
     messages = [part for raw in sent for part in _from_parts(raw, compact=is_pydantic_ai)]
     system = _json(attributes.get("gen_ai.system_instructions"))
@@ -261,7 +263,7 @@ def _conventions(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]
         for raw in came
         for message in _from_parts(raw)
     ]
-    return {"messages": messages}, {"choices": choices}
+    return {"messages": messages}, {"choices": choices} if choices else {}
 
 
 def _from_parts(raw: Any, *, compact: bool = False) -> list[dict[str, Any]]:

@@ -199,9 +199,8 @@ class RequestSettings:
     def _unread(self) -> Iterator[tuple[Mapping[str, Any], str, Any]]:
         for place in self._places:
             for key, value in place.items():
-                name = _snake(key)
                 consumed = place is self._inputs and key in self._consumed
-                if not _is_known(name) and not consumed and value:
+                if not is_known_setting(key) and not consumed and value:
                     yield place, str(key), value
 
 
@@ -219,8 +218,9 @@ def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 @lru_cache(maxsize=1024)
-def _is_known(name: str) -> bool:
+def is_known_setting(key: Any) -> bool:
     """Return whether a setting is read, or is no part of what the model sees."""
+    name = _snake(key)
     return name in _READ or name in _HARMLESS or bool(_ABOUT.fullmatch(name))
 
 

@@ -112,9 +112,20 @@ def response_format(
     if _SETTINGS.isdisjoint(params):
         return None
     try:
-        return _chat_format(params) or _class_format(params, recorded or {}) or _named(params)
+        recorded = recorded or {}
+        form = _chat_format(params)
+        if form and _is_zod(mapping(form.get("json_schema")).get("schema")):
+            # LangChain.js writes zod's object there, and the JSON schema of it elsewhere.
+            schema = mapping(recorded.get("schema"))
+            named = {**form["json_schema"], "schema": schema}
+            form = {**form, "json_schema": named} if schema else UNKNOWN_FORMAT
+        return form or _class_format(params, recorded) or _named(params)
     except UnreadableChatError:
         return UNKNOWN_FORMAT
+
+
+def _is_zod(schema: Any) -> bool:
+    return not {"def", "_def", "_zod"}.isdisjoint(mapping(schema))
 
 
 def _chat_format(params: Mapping[str, Any]) -> dict[str, Any] | None:

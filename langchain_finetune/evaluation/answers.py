@@ -29,7 +29,7 @@ class AnswerView:
         text: Text of the final answer.
         calls: All calls since the last message of the user, in order.
         refusal: The model's refusal, if it is given as such.
-        value: What the chain parsed from the answer, if it is neither text nor messages.
+        value: What the chain parsed from the answer, if that may be neither text nor messages.
     """
 
     text: str = ""
@@ -79,20 +79,21 @@ def view(outputs: Any) -> AnswerView:
     given = mapping(outputs)
     if isinstance(given.get("messages"), list):
         return _view_of_messages(given["messages"])
-    message = mapping(given.get("message")) or mapping(given.get("output"))
-    if message.get("role") == "assistant":
-        return _view_of_messages([message])
     if "content" in given or "tool_calls" in given:
         return AnswerView(
             text_of(given.get("content")),
             _calls(given.get("tool_calls")),
             given.get("refusal") or None,
         )
-    value = next(iter(given.values())) if len(given) == 1 else (outputs or None)
-    if isinstance(value, str):
-        return AnswerView(value)
-    if calls := _calls(value):
+    sole = next(iter(given.values())) if len(given) == 1 else (outputs or None)
+    if mapping(sole).get("role") == "assistant":
+        return _view_of_messages([sole])
+    if isinstance(sole, str):
+        # An object with one text field, or a text under a name.
+        return AnswerView(sole, value=None if "output" in given else dict(given) or None)
+    if calls := _calls(sole):
         return AnswerView("", calls)
+    value = sole if "output" in given else (dict(given) or sole)
     return AnswerView(json.dumps(value) if value is not None else "", value=value)
 
 

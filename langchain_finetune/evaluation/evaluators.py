@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import jsonschema_rs
@@ -42,7 +43,8 @@ def tool_name_match(outputs: dict[str, Any], reference_outputs: dict[str, Any]) 
         >>> tool_name_match(call, {"content": "Hi", "tool_calls": []})
         {'key': 'tool_name_match', 'score': 0}
     """
-    names = [[call.name for call in view(each).calls] for each in (outputs, reference_outputs)]
+    reference = view(reference_outputs)
+    names = [[call.name for call in each] for each in (_made(outputs, reference), reference.calls)]
     return _score("tool_name_match", names[0] == names[1])
 
 
@@ -51,17 +53,15 @@ def arguments_match(
 ) -> Score:
     """Score 1 if the same tools are called with equal arguments, valid by the tool's schema.
 
-    What a chain parsed from a call is compared with the arguments of the reference's only call.
+    What a chain parsed from calls, such as an object, is compared with the reference's arguments.
 
     Example:
         >>> call = {"content": "", "tool_calls": [{"name": "add", "args": {"a": 1}}]}
         >>> arguments_match({}, call, call)
         {'key': 'arguments_match', 'score': 1}
     """
-    answer, reference = view(outputs), view(reference_outputs)
-    made = answer.calls
-    if not made and answer.value is not None and len(reference.calls) == 1:
-        made = [ToolRequest(reference.calls[0].name, answer.value)]
+    reference = view(reference_outputs)
+    made = _made(outputs, reference)
     schemas = _tool_schemas(inputs)
     valid = all(_is_valid(schemas.get(call.name), call.arguments) for call in made)
     return _score("arguments_match", valid and made == reference.calls)
@@ -70,20 +70,21 @@ def arguments_match(
 def valid_json(inputs: dict[str, Any], outputs: dict[str, Any]) -> Score:
     """Score 1 if the answer is JSON, and valid by the schema of the request, if it has one."""
     answer = view(outputs)
-    value = answer.value
-    if value is None:
-        try:
-            value = json.loads(answer.text)
-        except (ValueError, RecursionError):
-            return _score("valid_json", passed=False)
     asked = mapping(mapping(mapping(inputs).get("response_format")).get("json_schema"))
-    return _score("valid_json", _is_valid(asked.get("schema"), value))
+    values = [] if answer.value is None else [answer.value]
+    with suppress(ValueError, RecursionError):
+        values.append(json.loads(answer.text))
+    return _score("valid_json", any(_is_valid(asked.get("schema"), each) for each in values))
 
 
 def exact_match(outputs: dict[str, Any], reference_outputs: dict[str, Any]) -> Score:
     """Score 1 if text and calls equal those of the reference."""
     answer, reference = view(outputs), view(reference_outputs)
-    same = answer.text == reference.text and answer.calls == reference.calls
+    if reference.calls:
+        same = _made(outputs, reference) == reference.calls
+        same = same and (answer.value is not None or answer.text == reference.text)
+    else:
+        same = answer.text == reference.text and not answer.calls
     return _score("exact_match", same)
 
 
@@ -130,7 +131,7 @@ def answer_agreement(outputs: dict[str, Any], reference_outputs: dict[str, Any])
     """
     answer, reference = view(outputs), view(reference_outputs)
     if answer.calls or reference.calls:
-        return _score("answer_agreement", answer.calls == reference.calls)
+        return _score("answer_agreement", _made(outputs, reference) == reference.calls)
     ours, theirs = Counter(_words(answer.text)), Counter(_words(reference.text))
     if not ours and not theirs:
         return {"key": "answer_agreement", "score": 1.0}
@@ -158,6 +159,21 @@ def default_evaluators(examples: Sequence[Example]) -> list[Any]:
             chosen.append(normalized_text)
         chosen += [refusal_match, length_ratio]
     return [*chosen, answer_agreement]
+
+
+def _made(outputs: Any, reference: AnswerView) -> list[ToolRequest]:
+    """Return the calls made; what was parsed from them has the names of the reference's calls."""
+    answer = view(outputs)
+    if answer.calls or answer.value is None or not reference.calls:
+        return answer.calls
+    values = answer.value if isinstance(answer.value, list) else [answer.value]
+    if len(values) != len(reference.calls):
+        return []
+    pairs = list(zip(values, reference.calls, strict=True))
+    # An object without any of the arguments was not parsed from such a call.
+    if any(not mapping(value).keys() & mapping(call.arguments).keys() for value, call in pairs):
+        return []
+    return [ToolRequest(call.name, value) for value, call in pairs]
 
 
 def _score(key: str, passed: bool) -> Score:  # noqa: FBT001 - it is what is scored

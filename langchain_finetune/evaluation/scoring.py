@@ -37,6 +37,10 @@ class WatchedEvaluator(RunEvaluator):
         """Keys of the scores that it gave, or else would have given if it had not failed."""
         return list(self._keys) or self.feedback_keys or [self._name()]
 
+    def __repr__(self) -> str:
+        # LangSmith's log says which evaluator failed.
+        return self._name()
+
     def _name(self) -> str:
         return str(getattr(self._inner, "_name", None) or type(self._inner).__name__)
 

@@ -1,6 +1,7 @@
 """A fine-tuned model's contract with its training: found again, and watched over."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,39 +29,88 @@ class ContractWatch(BaseCallbackHandler):
     ) -> None:
         """Compare the tools of a call with those of the training."""
         del serialized, messages
-        tools = (kwargs.get("invocation_params") or {}).get("tools") or []
-        if self._warned or not self.contract.tool_lists:
+        request = kwargs.get("invocation_params") or {}
+        if self._warned or not self.contract.tool_lists or _does_without_tools(request):
             return
-        if fingerprint(tools) not in self.contract.tool_lists:
-            self._warned = True
-            warnings.warn(
-                f"{self._model} is called with tools that it was not trained with "
-                f"({difference(tools, self.contract.tools)}); it may answer worse. "
-                "trained_contract(model).tools are those of its training.",
-                TrainedContractWarning,
-                stacklevel=2,
-            )
+        tools = request.get("tools") or []
+        if fingerprint(tools) in self.contract.tool_lists:
+            return
+        self._warned = True
+        trained = self.contract.tools
+        if tools:
+            told = f"with other tools than it was trained with: {difference(tools, trained)}"
+        else:
+            told = f"without tools, but was trained with {', '.join(_by_name(trained))}"
+        warnings.warn(
+            f"{self._model} is called {told}. It may answer worse. "
+            "FineTune(bind_trained_tools=True) gives it those of its training; "
+            "trained_contract(model).tools lists them.",
+            TrainedContractWarning,
+            stacklevel=2,
+        )
+
+
+def _does_without_tools(request: Mapping[str, Any]) -> bool:
+    """Return whether a request says that it wants no tools, in place of leaving them out."""
+    is_empty = "tools" in request and not request["tools"]
+    asks_for_format = not request.get("tools") and request.get("response_format") is not None
+    return is_empty or request.get("tool_choice") == "none" or asks_for_format
 
 
 def difference(tools: list[Any], trained: list[Any]) -> str:
-    """Return a description of the difference of two lists of tools, by names.
+    """Return a description of the difference of two lists of tools.
 
     Example:
-        >>> difference([], [{"type": "function", "function": {"name": "add"}}])
-        'missing: add'
+        >>> def tool(name, **more):
+        ...     return {"type": "function", "function": {"name": name, **more}}
+        >>> difference([tool("add", description="Adds")], [tool("add"), tool("mul")])
+        'missing: mul; changed: add (description)'
+        >>> difference([tool("mul"), tool("add")], [tool("add"), tool("mul")])
+        'another order'
     """
     offered, known = _by_name(tools), _by_name(trained)
     parts = {
         "new": [name for name in offered if name not in known],
         "missing": [name for name in known if name not in offered],
         "changed": [
-            name
+            f"{name} ({', '.join(fields)})"
             for name in offered
-            if name in known and fingerprint(offered[name]) != fingerprint(known[name])
+            if name in known and (fields := _changed_fields(offered[name], known[name]))
         ],
     }
     named = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
     return "; ".join(named) or "another order"
+
+
+def _changed_fields(tool: Any, trained: Any) -> list[str]:
+    """Return the fields in which two tools of one name differ, such as `description`."""
+    if fingerprint(tool) == fingerprint(trained):
+        return []
+    one, other = _flat(tool), _flat(trained)
+    names = dict.fromkeys((*one, *other))
+    missing = object()
+    return [
+        name
+        for name in names
+        if fingerprint(one.get(name)) != fingerprint(other.get(name))
+        or (one.get(name, missing) is missing) != (other.get(name, missing) is missing)
+    ]
+
+
+def _flat(tool: Any) -> dict[str, Any]:
+    """Return the fields of a tool and of its function, with its parameters one by one."""
+    if not isinstance(tool, dict):
+        return {"form": tool}
+    fields = {key: tool[key] for key in tool if key != "function"}
+    if isinstance(function := tool.get("function"), dict):
+        fields |= function
+    schema = fields.pop("parameters", None)
+    if not isinstance(schema, dict):
+        return fields if schema is None else {**fields, "parameters": schema}
+    properties = schema.get("properties")
+    parameters = properties if isinstance(properties, dict) else {}
+    rest = {f"parameters.{key}": schema[key] for key in schema if key != "properties"}
+    return {**fields, **rest, **{f"parameter {key}": parameters[key] for key in parameters}}
 
 
 def trained_contract(model: ChatOpenAI, home: Path | None = None) -> TrainedContract | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_finetune.errors import MissingExtraError
@@ -34,7 +35,7 @@ class LossCurve:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the picture; the name's ending says how, such as `.png` or `.svg`."""
-        self._figure().savefig(path, dpi=120)
+        self._figure().savefig(Path(path).expanduser(), dpi=120)
 
     def _repr_png_(self) -> bytes:
         picture = BytesIO()

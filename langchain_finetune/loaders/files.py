@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any, Literal
 
 from langchain_finetune.arguments import suggestion
+from langchain_finetune.content import mapping
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
+    group_of,
     is_training_line,
     mean_score,
     read_training_line,
@@ -65,6 +67,10 @@ class RunFileChatLoader(SessionLoader):
             itself (its `feedback_stats`); feedback on the root is not in the run's row.
         calls: `all` loads every call. `last` skips calls that another call of the same trace
             contains in its history, as `folded`; the files are read twice for it.
+        group: Name of a field of a line or a run, or of its metadata, such as `customer`: chats
+            with the same value are one group, which `Split` holds whole. Without it the lines of a
+            training file are grouped by their `group`, `thread_id`, `conversation_id` or
+            `session_id`, and runs by their thread or trace.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
@@ -82,6 +88,7 @@ class RunFileChatLoader(SessionLoader):
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
     calls: Literal["all", "last"] = "all"
+    group: str | None = None
     reasoning: ReasoningPolicy = "drop"
 
     def __init__(self, path: Paths, **fields: Any) -> None:
@@ -121,14 +128,14 @@ class RunFileChatLoader(SessionLoader):
         notes: Counter[str],
         encoded: Encode | None,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        unknown = set(overrides) - {"path", "where", "score", "calls", "reasoning"}
+        unknown = set(overrides) - {"path", "where", "score", "calls", "group", "reasoning"}
         if unknown:
             name = min(unknown)
             near = suggestion(name, type(self).model_fields)
             raise LoadError(f"RunFileChatLoader has no setting {name!r}; {near}")
         loader = self.model_copy(update=overrides)
-        plain = (loader.where, loader.score, loader.calls, loader.reasoning)
-        if plain != (None, None, "all", "drop"):
+        plain = (loader.where, loader.score, loader.calls, loader.group, loader.reasoning)
+        if plain != (None, None, "all", None, "drop"):
             encoded = None  # The fast path has no run to pass on.
         if loader.calls == "all":
             yield from _chats(loader, skip, notes, encoded)
@@ -191,7 +198,8 @@ def _sessions_of(
         return
     if is_training_line(data):
         read = partial(read_training_line, data, row.place, loader.reasoning)
-        yield from readable(row.place, read, skip)
+        for session in readable(row.place, read, skip):
+            yield _grouped(session, data, loader.group)
         return
     is_llm = str(data.get("run_type") or "llm").lower() == "llm"
     is_span = "attributes" in data and "inputs" not in data
@@ -213,8 +221,18 @@ def _sessions_of(
         mean = mean_score(run, loader.score) if loader.score else None
         if mean is not None:
             session["score"] = mean
-        yield session
+        yield _grouped(session, run, loader.group)
+
+
+def _grouped(
+    session: FineTuningSession, data: Mapping[str, Any], key: str | None
+) -> FineTuningSession:
+    """Return the session with the group that a field of its row names."""
+    if key and (group := group_of(data, key)):
+        session["source"] = {**session.get("source", {}), "group": group}
+    return session
 
 
 def _id(data: Mapping[str, Any], row: FileRow) -> str:
-    return str(data.get("id") or data.get("run_id") or row.place)
+    span_id = mapping(data.get("context")).get("span_id") or data.get("spanId")
+    return str(data.get("id") or data.get("run_id") or span_id or row.place)

@@ -4,6 +4,7 @@ The functions replace those of `langchain_community.chat_loaders.utils`; tests c
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
@@ -12,8 +13,12 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
 from langchain_finetune.arguments import CheckedArguments
+from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import composable, sessions_of
 from langchain_finetune.sessions import Sessions, changed
+
+_NAMED = 10
+"""Most speakers that an error names."""
 
 
 def merge_chat_runs(chat_sessions: Iterable[ChatSession], delimiter: str = "\n\n") -> Sessions:
@@ -72,7 +77,9 @@ def map_ai_messages(chat_sessions: Iterable[ChatSession], sender: str) -> Sessio
 class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Sessions]):
     """Make one speaker of a chat the assistant, and merge consecutive messages of each speaker.
 
-    Any `BaseChatLoader` can be piped into it. Nothing is read before the result is iterated.
+    Any `BaseChatLoader` can be piped into it. Nothing is read before the result is iterated. If
+    nobody of that name speaks in any chat, the iteration ends with a `LoadError` that names who
+    does.
 
     Args:
         sender: The speaker to train on, by the name that the chat loader sets.
@@ -117,7 +124,21 @@ class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], S
         return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 
     def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
-        return map_ai_messages(merge_chat_runs(source), self.sender)
+        merged = merge_chat_runs(source)
+        speakers: dict[str, None] = {}
+
+        def noted(session: ChatSession) -> ChatSession:
+            names = (_sender(message) for message in session["messages"])
+            speakers.update(dict.fromkeys(str(name) for name in names if name is not None))
+            return session
+
+        def require_speaker() -> None:
+            if speakers and self.sender not in speakers:
+                named = ", ".join(map(repr, islice(speakers, _NAMED)))
+                more = f" and {len(speakers) - _NAMED} more" if len(speakers) > _NAMED else ""
+                raise LoadError(f"Nobody called {self.sender!r} speaks; there are {named}{more}.")
+
+        return map_ai_messages(changed(merged, noted, require_speaker), self.sender)
 
 
 def _merged(messages: Iterable[BaseMessage], delimiter: str) -> list[BaseMessage]:

@@ -126,7 +126,7 @@ class RescueManifest(BaseModel):
         Raises:
             FineTuningError: The folder has none, or it is damaged.
         """
-        path = Path(folder) / MANIFEST
+        path = Path(folder).expanduser() / MANIFEST
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
@@ -162,6 +162,7 @@ class Archive:
         Raises:
             FineTuningError: Another process writes there, or it is not a folder.
         """
+        folder = folder.expanduser()
         _make(folder)
         lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
         try:

@@ -51,13 +51,17 @@ class _Count:
 
 
 def count_calls(
-    client: Client, names: Sequence[str], projects: Sequence[str], since: dt.datetime
+    client: Client,
+    names: Sequence[str],
+    projects: Sequence[str],
+    since: dt.datetime,
+    most: int = MOST_RUNS,
 ) -> tuple[dict[str, ModelCalls], list[str]]:
     """Return the runs of models since a time, by name, and notes on what was not counted.
 
     A run counts if its metadata has the model as `ls_model_name` (LangChain's tracer, LangSmith's
     wrappers), or else its inputs as `model`. Without projects, all those with runs since then are
-    searched, up to `MOST_PROJECTS`. At most `MOST_RUNS` runs are read.
+    searched, up to `MOST_PROJECTS`. At most `most` runs are read.
 
     Raises:
         LoadError: A project does not exist, or the runs cannot be read.
@@ -65,7 +69,7 @@ def count_calls(
     found, notes = _projects(client, projects, since)
     counts: dict[str, _Count] = defaultdict(_Count)
     known: set[str] = set()
-    room = MOST_RUNS
+    room = most
     for start in range(0, len(names) if found else 0, _NAMES):
         part = names[start : start + _NAMES]
         by_metadata = RunRequest(
@@ -87,9 +91,9 @@ def count_calls(
                 if where == "metadata":
                     raise
                 notes.append(f"Runs with the model in their inputs only were not counted: {error}")
-            room = max(MOST_RUNS - len(known), 0)
+            room = max(most - len(known), 0)
     if not room:
-        notes.append(f"Only the newest {MOST_RUNS} runs were counted.")
+        notes.append(f"Only the newest {most} runs were counted.")
     return {
         name: ModelCalls(
             count=counts[name].runs,

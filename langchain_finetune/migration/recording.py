@@ -102,7 +102,7 @@ class RecordingManifest(BaseModel):
         Raises:
             FineTuningError: The folder has none, or it is damaged.
         """
-        path = Path(folder) / MANIFEST
+        path = Path(folder).expanduser() / MANIFEST
         try:
             return cls.model_validate_json(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -142,7 +142,7 @@ class ModelRecording:
         Raises:
             FineTuningError: There is none, or it is damaged.
         """
-        return cls(Path(folder), RecordingManifest.read(folder))
+        return cls(Path(folder).expanduser(), RecordingManifest.read(folder))
 
     @property
     def complete(self) -> bool:

@@ -437,6 +437,8 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert result.differences[0].evaluator == "judged"
     assert (result.differences[0].old, result.differences[0].new) == (7 / 8, 4 / 8)
     assert "secret" not in caplog.text
+    if how == "sync":  # LangSmith's async runner logs it only if it does not know the key.
+        assert "Error running evaluator fails on run" in caplog.text
     told = [case.new[0].comments.get("fails", "") for case in result.cases]
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
 

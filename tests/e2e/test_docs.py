@@ -20,7 +20,13 @@ from transformers import AutoTokenizer
 
 import docs_hook
 import langchain_finetune
-from langchain_finetune import Convert, EngineAuthenticationError, Job, LangSmithRunChatLoader
+from langchain_finetune import (
+    Convert,
+    EngineAuthenticationError,
+    Job,
+    LangSmithRunChatLoader,
+    LoadError,
+)
 from langchain_finetune.cli.app import app
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
@@ -92,7 +98,7 @@ def test_the_main_example_answers_the_question(names):
     run("async_job", names)
     waited = asyncio.run(names["wait_for"](names["job"]))
     assert waited.model_name == names["model"].model_name
-    assert run_sh("job_commands", JOB=names["job"].job_id).count(names["job"].job_id) == 2
+    assert run_sh("job_commands", JOB=names["job"].job_id).count(names["job"].job_id) >= 2
     assert names["model"].model_name in run_sh("langsmith_commands")
     assert Path("set/train.jsonl").exists()
 
@@ -193,14 +199,16 @@ def test_the_chain_is_served(names, engine, tuned, liked, capsys):
 
 def test_what_is_chosen_is_read(names):
     run("selection", names)
-    assert list(names["loader"].invoke({"limit": 3})) == []
+    with pytest.raises(LoadError, match="No run of the project has feedback of 'judge'"):
+        list(names["loader"].invoke({"limit": 3}))
     run("query", names)
     liked = len(list(names["examples"]))
     assert liked > 10
     run("configurable", names)
     assert len(list(names["examples"])) > liked
     run("conversations", names)
-    assert len(list(names["last_calls"].invoke({"limit": 3}))) > 0
+    run("agent", names)
+    assert len(list(names["agent_calls"].invoke({"limit": 3}))) > 0
     assert list(names["threads"].invoke({})) == []
     run("smithtune", names)
     assert list(names["examples"]) == []

@@ -12,6 +12,7 @@ from langchain_finetune import EngineAuthenticationError, FineTuningError, Inven
 from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.engines.base import Pace
 from langchain_finetune.engines.flow import Retry
+from langchain_finetune.migration.calls import MOST_PROJECTS, count_calls
 from langchain_finetune.migration.listing import Listing
 from support.command_line import runs_command
 from support.openai_account import KEY, OpenAIAccount, openai_account
@@ -103,9 +104,9 @@ def test_the_table_is_for_people(command):
         ran = command("inventory", "--base-url", url)
     assert ran.code == 0
     assert ran.out.count("ckpt-step") == 0
-    assert "6 models of checkpoints that nobody called" in ran.out
+    assert "6 models of checkpoints without known calls" in ran.out
     assert "days left" in ran.out
-    assert "[1/3] checkpoints of" in ran.err
+    assert ran.err.count("checkpoints of") == 3
     assert "calls were not counted" in ran.err
     with openai_account(OpenAIAccount(models=0)) as url:
         assert "no fine-tuned models" in command("inventory", "--base-url", url).out
@@ -142,6 +143,24 @@ def test_who_still_calls_them(tmp_path, command, monkeypatch):
         assert "has no project 'none'" in (
             command("inventory", "--base-url", url, "--project", "none").error
         )
+
+
+def test_the_work_is_bounded(tmp_path):
+    since = NOW - dt.timedelta(days=30)
+    with store_client(tmp_path / "runs.db") as client:
+        for number in range(5):
+            call(client, "ft:a" if number else "ft:b", ago=dt.timedelta(hours=number + 1))
+        client.flush()
+        calls, [note] = count_calls(client, ["ft:a", "ft:b"], [], since, most=3)
+        assert [(calls[name].count, calls[name].at_least) for name in calls] == [
+            (2, True),
+            (1, True),
+        ]
+        assert "newest 3 runs" in note
+        for number in range(MOST_PROJECTS):
+            client.create_project(f"other-{number}")
+        _, [note] = count_calls(client, ["ft:a"], [], since)
+        assert f"Only {MOST_PROJECTS} projects" in note
 
 
 def test_calls_that_cannot_be_counted_are_a_note_unless_they_were_asked_for(monkeypatch):

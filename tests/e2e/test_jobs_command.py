@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -92,6 +93,29 @@ def test_a_job_is_shown_paused_cancelled_and_watched(command, engine, job):
     assert command("jobs", "cancel", job).code == 0
     assert f"Job {job} was cancelled" in command("jobs", "watch", job, "--json").error
     assert f"Job {job} was cancelled" in command("jobs", "watch", job).error
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "resume"])
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_a_job_that_has_ended_says_so(command, engine, job, verb, state):
+    engine.jobs[job] |= {"status": state, "fine_tuned_model": "ft:m"}
+    wanted = {"pause": "paused", "cancel": "cancelled", "resume": "resumed"}[verb]
+    said = f"Error: Job {job} was not {wanted}: it has ended already ({state})."
+    assert command("jobs", verb, job).error == said
+    assert command("jobs", verb, job, "--json").error == said
+
+
+def test_run_prints_the_name_alone_and_how_to_use_it(command, engine, chats):
+    assert command(*SUBMIT, "--file", chats).code == 1
+    [job_id] = engine.jobs
+    engine.jobs[job_id]["looks"] = 10
+    arguments = ("run", "--engine", "openai", "--model", "m", "--file", chats)
+    made = command(*arguments)
+    assert (made.code, made.out) == (0, f"ft:m:o::{job_id}\n")
+    names = {}
+    exec(textwrap.dedent(made.err.partition("Use it in Python:")[2]), names)
+    assert names["model"].model_name == f"ft:m:o::{job_id}"
+    assert command(*arguments, "--json").json["job_id"] == job_id
 
 
 def test_watch_tells_of_the_end(command, engine, job):

@@ -12,6 +12,7 @@ from langchain_finetune import (
     Convert,
     LangSmithDatasetChatLoader,
     LangSmithRunChatLoader,
+    LangSmithThreadChatLoader,
     LoadError,
     RunQuery,
 )
@@ -250,3 +251,16 @@ def test_datasets_that_are_empty_or_hold_bad_rows(langsmith):
     strict = LangSmithDatasetChatLoader(dataset_name="rows", client=langsmith, strict=True)
     with pytest.raises(LoadError, match="1 no_chat"):
         strict.load()
+
+
+@pytest.mark.parametrize("kind", [LangSmithRunChatLoader, LangSmithThreadChatLoader])
+def test_feedback_that_no_run_has_is_told_with_what_there_is(langsmith, kind):
+    def loaded(**feedback):
+        return list(kind(project_name="app", client=langsmith, feedback=feedback).lazy_load())
+
+    with pytest.raises(LoadError, match="No run of the project has feedback of 'user_scor'; it h"):
+        loaded(key="user_scor", above=0)
+    with pytest.raises(LoadError, match="'fix', 'judge', 'judge2', 'other', 'user_score'"):
+        loaded(key="user_scor")
+    # A key that exists, without such a score, is an answer.
+    assert loaded(key="user_score", above=9) == []

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from openai import OpenAI
 
@@ -60,6 +61,25 @@ def test_serve_tells_its_address_as_json_once_it_answers(tmp_path):
             server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
         assert server.stdout.read() == ""
+
+
+def test_serve_says_that_it_serves_only_once_it_does(tmp_path):
+    environment = {**os.environ, HOME_VARIABLE: str(tmp_path / "home")}
+    command = [sys.executable, "-m", "langchain_finetune.cli", "serve"]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        failed = subprocess.run(
+            [*command, "--port", port], env=environment, capture_output=True, text=True, check=False
+        )
+    assert failed.returncode == 1
+    assert "Serving" not in failed.stderr
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as server:
+        told = next(line for line in server.stderr if line.startswith("Serving at "))
+        url = told.removeprefix("Serving at ").partition(": the web page")[0]
+        assert httpx2.get(f"{url}/health").status_code == 200
+        server.send_signal(signal.SIGINT)
+        server.stderr.read()
+        assert server.wait(60) == 0
 
 
 def test_a_port_that_is_taken(tmp_path):

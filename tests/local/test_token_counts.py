@@ -168,7 +168,7 @@ def test_without_the_extra_nothing_is_counted_unless_asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     [row] = Convert(model="nano").invoke([answered("Hi")]).rows()
     assert row.tokens is None
-    with pytest.raises(ConvertError, match=r"langchain-finetune\[local\]"):
+    with pytest.raises(ConvertError, match=r"pip install .*\[local\]'"):
         list(Convert(model="nano", count_tokens="always").invoke([answered("Hi")]))
 
 

@@ -27,7 +27,7 @@ from support.dialects import (
     span,
     wrapped,
 )
-from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT
+from support.runs import CALL, FUNCTION, TOOL, WIRE_ANSWER, WIRE_SENT
 
 ASKING = WIRE_SENT[1:]
 TEXT = TOLD["content"]
@@ -57,6 +57,7 @@ def langchain_js(answer, provider, sent=JS_SENT, model="m", **params):
         {"messages": [list(sent)]},
         {"generations": [[{"text": "", "generationInfo": {}, "message": answer}]]},
         invocation_params={"model": model, **params},
+        options={"executionInfo": {"nodeAttempt": 1}, "context": {"guest": "Ada"}, "signal": {}},
         metadata={"ls_provider": provider},
     )
 
@@ -149,6 +150,19 @@ RUNS_OF_APPS = {
     "LangChain.js, developer": (
         langchain_js(js("AIMessage", content=TEXT), "openai", model="gpt-5-mini"),
         {"messages": [{"role": "developer", "content": INSTRUCTIONS}, *ASKING, TOLD]},
+    ),
+    "LangChain.js, history": (
+        langchain_js(
+            js("AIMessage", content=TEXT, name="Hotel agent"),
+            "openai",
+            [
+                *JS_SENT,
+                js("AIMessage", content="", tool_calls=[CALL], name="Hotel agent"),
+                js("ToolMessage", content="Room 7", tool_call_id="call_5", name="find_room"),
+            ],
+            tools=[TOOL],
+        ),
+        {"messages": [*WIRE_SENT, ASKED_COMPACT, FOUND, TOLD], "tools": [TOOL]},
     ),
     "LangChain.js, gpt-5-chat": (
         langchain_js(js("AIMessage", content=TEXT), "openai", model="gpt-5-chat-latest"),
@@ -445,6 +459,21 @@ RUNS_OF_APPS = {
             },
         ),
         TELLING,
+    ),
+    "traceable, JavaScript": (
+        wrapped({"input": WIRE_SENT}, {"outputs": ["assistant", TEXT]}),
+        TALKING,
+    ),
+    "Claude's agent SDK": (
+        wrapped(
+            {"input": ASKING, "system": INSTRUCTIONS},
+            {
+                "output": {
+                    "messages": [{"role": "assistant", "content": [{"type": "text", "text": TEXT}]}]
+                }
+            },
+        ),
+        TALKING,
     ),
     "traceable, the SDK's object": (
         wrapped({"messages": WIRE_SENT}, {"output": {"id": "x", **CHOICE}}),

@@ -70,7 +70,7 @@ def test_memory_is_bounded_however_many_prompts_there_are():
     [
         ([ADD, SUB], "new: sub"),
         ([SUB], "new: sub; missing: add"),
-        ([{**ADD, "function": {"name": "add"}}], "changed: add"),
+        ([{**ADD, "function": {"name": "add"}}], "changed: add (parameters.type)"),
         ([ADD, "odd"], "new: ?"),
     ],
 )

@@ -198,7 +198,7 @@ def test_without_the_library_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "rensa", None)
     session = {"messages": [HumanMessage("a"), AIMessage("b")]}
     assert len(list(Convert(duplicates="drop_exact").invoke([session]))) == 1
-    with pytest.raises(ConvertError, match=r"langchain-finetune\[dedup\]"):
+    with pytest.raises(ConvertError, match=r"pip install .*\[dedup\]'"):
         list(Convert(duplicates="drop_near").invoke([session]))
 
 

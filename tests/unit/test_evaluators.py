@@ -95,7 +95,7 @@ def test_what_is_seen_of_outputs(value, text, calls):
 def test_what_a_chain_parsed_is_a_value():
     assert view(outputs_of(Sum(a=1, b=2))).value == {"a": 1, "b": 2}
     assert view(outputs_of([1, 2])).value == [1, 2]
-    assert view(outputs_of({"made": {Sum(a=1, b=2).a: {3}.pop()}})).value == {"1": 3}
+    assert view(outputs_of({"made": {Sum(a=1, b=2).a: {3}.pop()}})).value == {"made": {"1": 3}}
 
 
 def test_arguments_that_are_not_json_stay_text():
@@ -119,7 +119,22 @@ def test_arguments_that_are_not_json_stay_text():
         (said("", ("add", {"a": "1"})), said("", ("add", {"a": "1"})), 1, 0),
         # A tool that the request did not offer has no schema to be valid by.
         (said("", ("other", {"x": 1})), said("", ("other", {"x": 1})), 1, 1),
-        ({"output": {"a": 1, "b": 2}}, said("", ADD), 0, 1),
+        # What a chain parsed from the calls.
+        ({"a": 1, "b": 2}, said("", ADD), 1, 1),
+        ({"output": {"a": 1, "b": 2}}, said("", ADD), 1, 1),
+        ({"output": [{"a": 1, "b": 2}]}, said("", ADD), 1, 1),
+        ({"output": [{"a": 1, "b": 2}]}, said("", ADD, ADD), 0, 0),
+        ({"a": 1, "b": 3}, said("", ADD), 1, 0),
+        ({"query": "tea"}, said("", ("search", {"query": "tea"})), 1, 1),
+        ({"query": "tea"}, said("", ("search", {"query": "coffee"})), 1, 0),
+        ({"output": None}, said("", ADD), 0, 0),
+        ({"answer": "I don't know."}, said("", ADD), 0, 0),
+        (
+            {"answer": {"role": "assistant", "tool_calls": [wire_call("add", '{"a": 1, "b": 2}')]}},
+            said("", ADD),
+            1,
+            1,
+        ),
     ],
 )
 def test_calls(answer, reference, name, arguments):
@@ -137,6 +152,10 @@ def test_calls(answer, reference, name, arguments):
         (said('{"a": 1'), 0, 0),
         (said("It is 3."), 0, 0),
         ({"output": {"a": 1, "b": 2}}, 1, 1),
+        ({"a": 1, "b": 2}, 1, 1),
+        ({"answer": '{"a": 1, "b": 2}'}, 1, 1),
+        ({"answer": "It is 3."}, 1, 0),
+        ({"output": "It is 3."}, 0, 0),
         (said(""), 0, 0),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import zstandard
 from langchain_core.chat_loaders import BaseChatLoader
 
-from langchain_finetune import Convert, LoadError, RunFileChatLoader
+from langchain_finetune import Convert, LoadError, RunFileChatLoader, Split
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
 from support.dialects import TOLD
 from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_CALL, WIRE_SENT, run
@@ -253,7 +253,7 @@ async def test_sync_and_async_give_the_same(written):
 def test_zstd_and_parquet_need_the_extra(written, monkeypatch):
     for module, data in (("zstandard", zstd(jsonl(run()))), ("pyarrow", b"PAR1")):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-        with pytest.raises(LoadError, match=r"langchain-finetune\[files\]"):
+        with pytest.raises(LoadError, match=r"pip install .*\[files\]'"):
             lines(written(data))
 
 
@@ -341,3 +341,42 @@ def test_text_in_another_encoding_is_named_as_such(written, indent):
 def test_a_whole_file_in_another_encoding_is_an_error(written, encoding):
     with pytest.raises(LoadError, match=f"{encoding[:6].upper()} text: convert it"):
         lines(written(jsonl(run()).decode().encode(encoding)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"conversation_id": "a"}, {"thread_id": "a"}),
+        ({"thread_id": 7}, {"thread_id": "7"}),
+        ({"session_id": "a"}, {"thread_id": "a"}),
+        ({"metadata": {"thread_id": "a"}}, {"thread_id": "a"}),
+        ({"group": "g", "thread_id": "a"}, {"group": "g", "thread_id": "a"}),
+        ({"group": "", "metadata": "x"}, {}),
+        ({"group": {"a": 1}, "thread_id": True}, {}),
+    ],
+)
+def test_lines_of_training_files_keep_their_group(written, fields, source):
+    path = written(jsonl({**WHOLE, **fields}))
+    [session] = RunFileChatLoader(path).load()
+    assert session["source"] == {"line": f"{path}:1", **source}
+    assert list(Convert().invoke([session])) == [WHOLE]
+
+
+def test_a_split_holds_a_named_group_whole(written):
+    rows = [
+        {
+            "messages": [{"role": "user", "content": str(number)}, TOLD],
+            "metadata": {"customer": f"c{number % 40}"},
+        }
+        for number in range(400)
+    ]
+    runs = [{**run(), "extra": {"metadata": {"customer": f"c{number}"}}} for number in range(40)]
+    loader = RunFileChatLoader(written(jsonl(*rows, *runs)), group="customer")
+    parts = {}
+    examples = (loader | Convert(split=Split(test=0.5), contamination="exact")).invoke({})
+    for row in examples.rows():
+        if len(row.example["messages"]) == len(rows[0]["messages"]):
+            parts.setdefault(row.source["group"], set()).add(row.part)
+    assert len(parts) == 40
+    assert all(len(found) == 1 for found in parts.values())
+    assert set().union(*parts.values()) == {"train", "test"}

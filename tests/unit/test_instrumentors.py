@@ -271,7 +271,9 @@ def test_an_incomplete_response_is_cut_off():
             "incomplete_details": {"reason": "max_output_tokens"},
         },
     )
-    assert converted(data).rejected == []
+    examples = converted(data)
+    assert list(examples) == []
+    assert examples.rejected_by_reason() == {"truncated_answer": 1}
     assert read_run(data)[0]["source"]["finish_reason"] == "incomplete"
     item = {**ITEM_TOLD, "status": "incomplete"}
     assert read_run(wrapped({"input": QUESTION}, {"output": [item]}))[0]["source"]["finish_reason"]
@@ -314,7 +316,7 @@ def test_calls_without_an_id_get_one_the_same_each_time():
         assert [call["id"] for call in wire[2]["tool_calls"]] == ["call_1", "x"]
         assert [result["tool_call_id"] for result in wire[3:5]] == ["call_1", "x"]
         assert wire[-1]["tool_calls"][0]["id"] == "call_2"
-    assert converted(data).rejected == []
+    assert len(list(converted(data))) == 1
 
 
 def test_an_agents_name_with_a_space_was_not_sent():
@@ -431,6 +433,10 @@ def test_no_outputs_are_pending_only_until_the_run_has_ended():
         hidden = {**data, "status": "success", "end_time": "2026-11-01", "outputs": outputs}
         assert code_of(hidden) == "no_outputs"
     assert code_of(wrapped({}, CHOICE)) == "no_chat"
+    told = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "x"}]}])
+    assert code_of(span(gen_ai__output__messages=told)) == "no_chat"
+    asked = json.dumps(OTEL_SENT)
+    assert code_of(span(gen_ai__input__messages=asked)) == "no_outputs"
 
 
 @pytest.mark.parametrize("text", ["redacted-by-litellm", "__REDACTED__"])

@@ -172,6 +172,17 @@ def test_a_schema_that_is_not_in_the_run_is_unknown(data):
     assert read_run(data)[0]["response_format"] == {"type": "unknown"}
 
 
+ZOD = {"type": "json_schema", "json_schema": {"name": "A", "schema": {"def": {"type": "object"}}}}
+
+
+def test_the_schema_of_a_zod_object_is_read_from_where_it_is_json_schema():
+    data = traced(ai("{}"), response_format=ZOD)
+    assert read_run(data)[0]["response_format"] == {"type": "unknown"}
+    told = ASKED_FOR["json_schema"]["schema"]
+    data["extra"]["options"] = {"ls_structured_output_format": {"schema": told}}
+    assert read_run(data)[0]["response_format"] == ASKED_FOR
+
+
 SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}}
 NAMELESS = {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}}
 

@@ -31,6 +31,7 @@ def test_shares_are_about_as_asked():
 @pytest.mark.parametrize(
     ("by", "source"),
     [
+        ("auto", {"group": "a"}),
         ("auto", {"thread_id": "a"}),
         ("auto", {"trace_id": "a"}),
         ("auto", {"example_id": "a"}),

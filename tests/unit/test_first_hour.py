@@ -1,0 +1,164 @@
+"""What a new user trips over in Python, and what is said then."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import ValidationError
+
+from langchain_finetune import (
+    Convert,
+    ConvertError,
+    FineTune,
+    FineTuningError,
+    Hyperparameters,
+    InvalidArgumentError,
+    LangSmithRunChatLoader,
+    LangSmithThreadChatLoader,
+    LoadError,
+    LossCurve,
+    MapSpeaker,
+    RunFileChatLoader,
+    RunQuery,
+    RunRecorder,
+    Split,
+    check_file,
+)
+from langchain_finetune.convert.contract import TrainedContract, fingerprint
+from langchain_finetune.errors import TrainedContractWarning
+from langchain_finetune.finetune.contract import ContractWatch
+
+CHAT = {"messages": [HumanMessage("Is 1 odd?"), AIMessage("Yes")]}
+
+
+def test_counts_before_an_iteration_are_no_empty_success():
+    examples = Convert().invoke([CHAT, {"messages": [HumanMessage("Hi")]}])
+    for ask in (
+        examples.rejected_by_reason,
+        lambda: examples.notes,
+        lambda: examples.findings,
+        lambda: examples.rejected,
+    ):
+        with pytest.raises(ConvertError, match="Nothing was read yet"):
+            ask()
+    assert len(list(examples)) == 1
+    assert sum(examples.rejected_by_reason().values()) == 1
+
+
+def test_skips_of_a_loader_before_an_iteration_are_no_empty_success(tmp_path):
+    (tmp_path / "runs.jsonl").write_text('{"messages": []}\n')
+    sessions = RunFileChatLoader(tmp_path / "runs.jsonl").invoke({})
+    for ask in (sessions.skipped_by_reason, lambda: sessions.skipped, lambda: sessions.notes):
+        with pytest.raises(LoadError, match="Nothing was read yet"):
+            ask()
+    assert list(sessions) == []
+    assert sum(sessions.skipped_by_reason().values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: FineTune(modle="nano"), "FineTune has no argument 'modle'; did you mean 'model'?"),
+        (lambda: Convert(targts="last"), "Convert has no argument 'targts'; did you mean 'targ"),
+        (lambda: Split(tset=0.1), "Split has no argument 'tset'; did you mean 'test'?"),
+        (
+            lambda: LangSmithRunChatLoader(projct_name="app"),
+            "LangSmithRunChatLoader has no argument 'projct_name'; did you mean 'project_name'?",
+        ),
+        (lambda: LangSmithThreadChatLoader(feedbak="x"), "did you mean 'feedback'?"),
+        (lambda: RunFileChatLoader("x", scroe="a"), "did you mean 'score'?"),
+        (lambda: RunQuery(tagz="a"), "RunQuery has no argument 'tagz'; did you mean 'tags'?"),
+        (lambda: Hyperparameters(epochs=3), "did you mean 'n_epochs'?"),
+        (lambda: MapSpeaker("Ada", sendr="x"), "did you mean 'sender'?"),
+        (
+            lambda: FineTune(model="m", hyperparameters={"n_epoch": 3}),
+            "hyperparameters has no argument 'n_epoch'; did you mean 'n_epochs'?",
+        ),
+        (
+            lambda: FineTune(model="m", hyperparameters={"n_epochs": 0}),
+            "hyperparameters.n_epochs should be greater than or equal to 1.",
+        ),
+        (lambda: FineTune(engine="local"), "FineTune needs the argument 'model'."),
+        (lambda: FineTune(model="m", engine="azur"), "There is no engine 'azur'; there are "),
+        (lambda: RunFileChatLoader("x").invoke({"paht": "y"}), "RunFileChatLoader has no setting"),
+        (lambda: LangSmithRunChatLoader().invoke({"projct_name": "x"}), "did you mean 'project_n"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_with_the_nearest_name(make, said):
+    with pytest.raises(FineTuningError) as caught:
+        list(make() or ())
+    told = str(caught.value)
+    assert said in told
+    assert "\n" not in told
+    assert "pydantic" not in told
+
+
+def test_a_wrong_argument_is_a_value_error_with_its_cause():
+    with pytest.raises(ValueError) as caught:
+        FineTune(model="m", seed="many")
+    assert isinstance(caught.value, InvalidArgumentError)
+    assert isinstance(caught.value.__cause__, ValidationError)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    RunRecorder("~/runs/app.jsonl").close()
+    assert (tmp_path / "runs" / "app.jsonl").exists()
+    file = Convert().invoke([CHAT] * 3).write_jsonl("~/train.jsonl")
+    assert file.path == tmp_path / "train.jsonl"
+    assert check_file("~/train.jsonl").examples == 3
+    assert len(list(RunFileChatLoader("~/train.jsonl").lazy_load())) == 3
+    Convert().invoke([CHAT]).report().to_html("~/report.html")
+    LossCurve([{"step": 1.0, "train_loss": 1.0}]).save("~/loss.png")
+    assert {"report.html", "loss.png"} < {path.name for path in tmp_path.iterdir()}
+    assert not Path("~").exists()
+
+
+def test_a_speaker_who_does_not_speak_is_told_with_those_who_do():
+    chat = {
+        "messages": [
+            HumanMessage("Hi", additional_kwargs={"sender": "Ada"}),
+            HumanMessage("Hello", additional_kwargs={"sender": "Bob"}),
+        ]
+    }
+    with pytest.raises(LoadError, match="Nobody called 'Adda' speaks; there are 'Ada', 'Bob'"):
+        list(MapSpeaker("Adda").invoke([chat, chat]))
+    assert len(list(MapSpeaker("Ada").invoke([chat, chat]))) == 2
+    assert list(MapSpeaker("Ada").invoke([])) == []
+
+
+def tool(name, **more):
+    return {"type": "function", "function": {"name": name, **more}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({}, "is called without tools, but was trained with add, mul"),
+        ({"tools": [tool("add", description="Adds.")]}, "missing: mul"),
+        ({"tools": [tool("add", description="Sums."), tool("mul")]}, "changed: add (description)"),
+        (
+            {
+                "tools": [
+                    tool("add", description="Adds."),
+                    tool("mul", parameters={"properties": {"a": {"type": "number"}}}),
+                ]
+            },
+            "changed: mul (parameter a)",
+        ),
+        ({"tools": []}, None),
+        ({"tools": [tool("add", description="Adds."), tool("mul")], "tool_choice": "none"}, None),
+        ({"response_format": {"type": "json_object"}}, None),
+        ({"tools": [tool("add", description="Adds."), tool("mul")]}, None),
+    ],
+)
+def test_the_contract_warning_says_what_differs(request_, said):
+    trained = [tool("add", description="Adds."), tool("mul")]
+    contract = TrainedContract(examples=10, tools=trained, tool_lists={fingerprint(trained)})
+    watch = ContractWatch(contract, "ft:nano")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        watch.on_chat_model_start({}, [], invocation_params=request_)
+    assert [each.category for each in told] == ([TrainedContractWarning] if said else [])
+    assert said is None or said in str(told[0].message)
