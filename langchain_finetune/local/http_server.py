@@ -128,6 +128,11 @@ def run_http_server(
                 if on_start:
                     on_start(url)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # First: once the port is free, somebody else may listen there.
+            (home / "engine.json").unlink(missing_ok=True)
+            await super().shutdown(sockets=sockets)
+
         async def _serve_public(self, endpoint: Endpoint, listener: socket.socket) -> None:
             # uvicorn supports TLS only for all of its sockets.
             protocol = partial(
