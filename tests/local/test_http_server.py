@@ -101,7 +101,8 @@ def test_a_connection_stays_open_between_requests(address, wait_s):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b""
             while not answer.endswith(b"\r\n\r\n0"):
-                assert (part := connection.recv(1000)), "it was closed"
+                part = connection.recv(1000)
+                assert part, "it was closed"
                 answer += part
             time.sleep(4 * wait_s)
     assert http_server.KEEP_ALIVE_S >= 75
