@@ -20,6 +20,7 @@ from langchain_finetune.migration.comparing import (
     held_out_cases,
     kept_comparison,
     recorded_only,
+    unusable,
 )
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.fetching import (
@@ -266,7 +267,8 @@ class Migration(MigrationSettings):
         kept = before and kept_comparison(path, key, before.facts)
         if kept:
             return kept
-        asked, notes = chat, [RECORDED_LATENCY]
+        cases = held_out_cases(recording)
+        asked, notes = chat, [RECORDED_LATENCY, *unusable(cases)]
         if self.chain is None:
             asked, left = as_in_traffic(chat, recording)
             notes += left
@@ -276,7 +278,7 @@ class Migration(MigrationSettings):
             evaluators=None if self.evaluators is None else list(self.evaluators),
             old=recorded_model(recording),
         )
-        given = {"model": asked, "data": held_out_cases(recording)}
+        given = {"model": asked, "data": cases}
         result: ComparisonResult = yield MigrationStep(
             partial(step.invoke, given, config), partial(step.ainvoke, given, config)
         )
