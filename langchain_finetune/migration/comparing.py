@@ -21,7 +21,7 @@ from langchain_finetune.migration.recording import ModelRecording
 RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
-_NOT_RECORDED = "NotFoundError"
+_NOT_RECORDED = "UnprocessableEntityError"
 """Class of the error with which `recorded_model` refuses a request."""
 
 

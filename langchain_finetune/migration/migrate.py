@@ -81,6 +81,8 @@ class Migration(MigrationSettings):
         price: Price of the old model's answers, if it is not known.
         max_cost_usd: Most that the recording may cost. `to` has its own limit for the training.
         confirm: Is given the estimate of the recording, which is only made if it returns true.
+        store: Whether the old model's server may store its answers, to find lost ones; see
+            `record`.
         convert: How chats become training examples.
         train_on: `files`, `recording`, `both`, or `auto`: the files if they were rescued.
         chain: The app's chain, its model left open; see `Compare`.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from openai import NotFoundError
+from openai import UnprocessableEntityError
 from pydantic import BaseModel
 
 from langchain_finetune import Convert, FineTuningError, record, recorded_model
@@ -116,11 +116,11 @@ def test_tools_and_structured_output(model):
 @pytest.mark.parametrize("asked", ["What is 99 plus 1?", "What is 2 plus 1?"])
 async def test_what_was_not_recorded_is_an_error(model, asked):
     """The second one was recorded with tools."""
-    with pytest.raises(NotFoundError, match="no answer to this request"):
+    with pytest.raises(UnprocessableEntityError, match="no answer to this request"):
         model.invoke(asked)
-    with pytest.raises(NotFoundError, match="no answer"):
+    with pytest.raises(UnprocessableEntityError, match="no answer"):
         await model.ainvoke(asked)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnprocessableEntityError):
         list(model.stream(asked))
 
 
@@ -131,7 +131,7 @@ def test_the_same_words_with_another_tool_choice_are_another_request(recorded):
     model = recorded_model(recording).bind_tools(TOOLS)
     assert model.invoke("What is 1 plus 1?").tool_calls
     assert model.bind(**forced).invoke("What is 1 plus 1?").tool_calls
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnprocessableEntityError):
         model.bind(tool_choice="required").invoke("What is 1 plus 1?")
 
 
