@@ -5,11 +5,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 _END_S = 0.8
 """Time to end in good order after Ctrl-C. What is on disk then is whole, as after a crash."""
+
+_INTERRUPTED = 130
+"""Exit code of shells for a process that Ctrl-C ended."""
 
 _patient = False
 
@@ -41,7 +45,7 @@ def ctrl_c_ends_it() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         if interrupted or not _patient:
-            timer = threading.Timer(_END_S, os._exit, (130,))
+            timer = threading.Timer(_END_S, os._exit, (_INTERRUPTED,))
             timer.daemon = True
             timer.start()
         interrupted = True
@@ -53,6 +57,18 @@ def ctrl_c_ends_it() -> Iterator[None]:
     except KeyboardInterrupt:
         # Before the commands were imported; they print this themselves.
         sys.stderr.write("Aborted.\n")
-        sys.exit(130)
+        _exit_now(_INTERRUPTED)
+    except SystemExit as end:
+        if not interrupted:
+            raise
+        # What Python takes apart at its end takes a second where the cores are busy.
+        _exit_now(end.code)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _exit_now(code: object) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # Nobody reads it any more.
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 1)

@@ -214,7 +214,7 @@ def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
         parsed = schema.model_validate(given)
     except ValidationError as error:
         # Without the input: errors are traced, and the input is the caller's.
-        reason = error.errors(include_input=False)[0]["msg"]
+        reason = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
         raise HTTPException(422, f"The chain does not accept this input: {reason}.") from None
     return parsed.root if isinstance(parsed, RootModel) else given
 

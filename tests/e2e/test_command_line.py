@@ -6,6 +6,7 @@ import re
 
 import httpx2
 import pytest
+from openai import OpenAI
 
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.local.documents import open_records
@@ -115,6 +116,20 @@ def test_an_engine_that_is_down_is_not_started_for_a_list(here, tmp_path, monkey
     assert "ft:nano:local:two:1" in here("jobs", "list").out
     stopped = here("stop", "--json")
     assert stopped.json == {"stopped": False}
+
+
+def test_a_job_that_others_made_at_the_engine_is_listed(here, engine, tmp_path):
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+        chats = write_chats(tmp_path / "chats.jsonl", 200)
+        file = client.files.create(file=chats, purpose="fine-tune")
+        job = client.fine_tuning.jobs.create(model="nano", training_file=file.id)
+        rows = {row["job_id"]: row for row in here("jobs", "list", "--json").json}
+        assert rows[job.id]["engine"] == "local"
+        assert rows[job.id]["base_model"] == "nano"
+        assert rows[job.id]["status"] not in {"unknown", "deleted"}
+        client.fine_tuning.jobs.cancel(job.id)
+    assert job.id in here("jobs", "list").out
 
 
 @pytest.mark.train

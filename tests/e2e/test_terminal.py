@@ -163,8 +163,8 @@ def test_ctrl_c_ends_it_within_a_second_while_a_server_is_silent(terminal, tmp_p
         running.read("Reading and converting")
         assert asked.wait(30)
         time.sleep(0.3)
-        # A second, and what a machine with busy cores adds; else it waits for the answer.
-        assert running.interrupt() < 4
+        # A second, and what a machine with busy cores adds.
+        assert running.interrupt() < 2
         assert running.process.returncode in {1, 130}
 
 

@@ -21,7 +21,7 @@ from langchain_finetune import (
     JobError,
     ModelRetiredError,
 )
-from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
+from langchain_finetune.finetune.callbacks import CONVERSION_EVENT, PROGRESS_EVENT
 from langchain_finetune.home import HOME_VARIABLE
 from support.jobs import chats, quick_flows
 from support.light_engine import LightEngine, app_of
@@ -115,6 +115,26 @@ def test_invoke_is_submit_then_wait_then_model(step, examples, engine):
     again = Hears()
     assert step.invoke(examples, {"callbacks": [again]}).model_name == model.model_name
     assert [data["message"] for data in again.progress] == [None]
+
+
+async def test_sync_and_async_tell_of_the_conversion_first(step, examples):
+    class Conversions(BaseCallbackHandler):
+        raise_error = True
+
+        def __init__(self):
+            self.told = []
+
+        def on_custom_event(self, name, data, **_):
+            self.told.append((name, data.get("examples"), data.get("ended")))
+
+    for invoke in (step.invoke, step.ainvoke):
+        heard = Conversions()
+        made = invoke(examples, {"callbacks": [heard]})
+        _ = await made if asyncio.iscoroutine(made) else made
+        count = len(list(examples))
+        assert heard.told[0] == (CONVERSION_EVENT, 0, False)
+        assert (CONVERSION_EVENT, count, True) in heard.told
+        assert heard.told[-1][0] == PROGRESS_EVENT
 
 
 async def test_ainvoke_attaches_to_the_same_job(step, examples, engine):
