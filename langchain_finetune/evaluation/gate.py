@@ -8,11 +8,17 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackMa
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
-from langchain_finetune.errors import CompareError, GateError, GateWarning
+from langchain_finetune.errors import (
+    CompareError,
+    GateError,
+    GateWarning,
+    InvalidArgumentError,
+)
 from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
+from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.home import home_path
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
@@ -63,6 +69,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 
     def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
         super().__init__(compare=compare, data=data, **settings)
+        # Not once the new model is trained.
+        check_rules(self.compare.evaluators, {"at_least": self.at_least, "better": self.better})
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - defined by Runnable
@@ -88,7 +96,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
-            GateError: It does not pass, and `otherwise` is `raise`; its `result` is the comparison.
+            GateError: It does not pass, and `otherwise` is `raise`; or a rule names an evaluator
+                that gave no score. Its `result` is the comparison.
             CompareError: The models can't be compared; see `Compare`.
             LoadError: LangSmith can't be reached.
         """
@@ -132,12 +141,17 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         return {"model": model, "data": data}
 
     def _chosen(self, model: Runnable[Any, Any], result: ComparisonResult) -> Runnable[Any, Any]:
-        decision = result.decide(
-            at_least=self.at_least, better=self.better, confidence=self.confidence
-        )
+        try:
+            decision = result.decide(
+                at_least=self.at_least, better=self.better, confidence=self.confidence
+            )
+        except InvalidArgumentError as error:
+            # The answers were paid for.
+            raise GateError(str(error), result=result) from error
         result = result.model_copy(update={"decision": decision})
         reasons = " ".join(rule.reason for rule in decision.rules)
         told = f"{result.new} against {result.old}: {decision.verdict}. {reasons}"
+        told += f" Both answers to each case: {result.url}" if result.url else ""
         _log.info("Gate: %s", told)
         if decision.verdict == "pass":
             return _with_verdict(model, result)

@@ -22,7 +22,7 @@ from math import isfinite
 from typing import Literal
 
 from langchain_finetune.convert.power import MARGIN, cases_needed
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.errors import FineTuningError, InvalidArgumentError
 from langchain_finetune.evaluation.result import (
     ComparedCase,
     Decision,
@@ -168,11 +168,11 @@ def decide(
     ]
     for kind, name, bound in rules:
         if name not in scores:
-            raise FineTuningError(
+            raise InvalidArgumentError(
                 f"{kind} names the evaluator {name!r}, but there is only {', '.join(known)}."
             )
         if not (isfinite(bound) and abs(bound) < scores[name].width):
-            raise FineTuningError(
+            raise InvalidArgumentError(
                 f"{kind}[{name!r}] must be between {-scores[name].width:g} and "
                 f"{scores[name].width:g}, the range of its scores, not {bound}."
             )

@@ -9,6 +9,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from langsmith import Client
+from langsmith.evaluation import EvaluationResult
 from pydantic import ValidationError
 
 from langchain_finetune import (
@@ -164,6 +165,17 @@ def test_or_it_raises(client, model):
     result = raised.value.result
     assert result.decision.verdict == "fail"
     assert result.differences[0].losses > 10
+
+
+def test_a_rule_for_an_unknown_evaluator_keeps_the_comparison(client, model):
+    def hidden(outputs):
+        return EvaluationResult(key="of_its_own", score=1)
+
+    compare = compare_with(model, client, evaluators=[hidden])
+    gate = Gate(compare, Convert().invoke(sessions(4)), at_least={"hidden": -0.1})
+    with pytest.raises(GateError, match="there is only of_its_own") as raised:
+        gate.invoke(model("as_good"))
+    assert len(raised.value.result.cases) == 4
 
 
 def test_too_few_cases_never_pass(client, model):
