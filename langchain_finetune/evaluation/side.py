@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import Any, Literal
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith.run_helpers import get_current_run_tree
 from langsmith.schemas import Example
 
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.errors import CompareError, raised_by
-from langchain_finetune.evaluation.answers import outputs_of
+from langchain_finetune.evaluation.answers import outputs_of, parsed_answer
 from langchain_finetune.evaluation.cases import FORMAT, RECORDED
 from langchain_finetune.evaluation.chains import (
     bound_request,
@@ -228,7 +229,16 @@ class _CaseRun:
             # The chain caught it, and went on without the tool.
             raise AnswerFailedError(self.facts.error)
         self._side.answered = True
-        return outputs_of(value)
+        outputs = outputs_of(value)
+        recorded = FORMAT in mapping(self._example.metadata)
+        if (
+            isinstance(value, BaseMessage)
+            and recorded
+            and "parsed" in (self._example.outputs or {})
+        ):
+            # As the reference, so that equal answers are equal.
+            outputs["parsed"] = parsed_answer(outputs)
+        return outputs
 
     def _end(self, error: str | None) -> None:
         facts = self.facts
