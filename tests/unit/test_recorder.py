@@ -267,6 +267,7 @@ def test_forked_processes_record_too(tmp_path):
     command = [sys.executable, "-W", "ignore", str(script), str(tmp_path / "runs.jsonl"), "12"]
     ended = subprocess.run(command, capture_output=True, check=True, timeout=300, text=True)
     assert ended.stdout.split() == ["12"]
-    runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").open() if line.strip()]
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    runs = [json.loads(line) for line in lines if line.strip()]
     asked = [str(run["inputs"]) for run in runs]
     assert all(any(f"child {number}'" in each for each in asked) for number in range(12))
