@@ -32,12 +32,6 @@ def record(
     ask_again: Annotated[
         bool, typer.Option("--ask-again", help="Ask again for answers that are unknown or refused.")
     ] = False,
-    store: Annotated[
-        bool,
-        typer.Option(
-            "--store/--no-store", help="Let the server store the answers, to find lost ones."
-        ),
-    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Record what a model answers to its real prompts. Asks before it costs money.
@@ -57,7 +51,6 @@ def record(
                 confirm=lambda estimate: wanted.confirm(estimate, err),
                 concurrency=concurrency,
                 ask_again=ask_again,
-                store=store,
                 on_progress=show,
                 **wanted.settings,
             )
