@@ -17,7 +17,7 @@ from langchain_finetune.cli.recording_options import RecordingOptions, recording
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
-from langchain_finetune.migration.recording import MANIFEST, RECORDING, ModelRecording
+from langchain_finetune.migration.recording import RECORDING, ModelRecording
 
 
 @with_options(recording_options, into="wanted")
@@ -38,7 +38,7 @@ def record(
 
     Run it again to go on after an error: no answer is paid for twice.
     """
-    sources = None if (out / MANIFEST).exists() else wanted.sources(model)
+    sources = wanted.sources(model)
     # What was asked for is paid for, so the first Ctrl-C waits for it.
     with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
         try:

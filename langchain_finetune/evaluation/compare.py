@@ -148,7 +148,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
             plan = self._plan(given, client)
-            found = []
+            found: list[Any] = []
             for side in reversed(plan.sides):
                 count = plan.counter(side)
 
@@ -173,7 +173,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         client = await asyncio.to_thread(entered.__enter__)
         try:
             plan = await asyncio.to_thread(self._plan, given, client)
-            found = []
+            found: list[Any] = []
             for side in reversed(plan.sides):
                 count = plan.counter(side)
 

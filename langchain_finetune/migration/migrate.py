@@ -183,6 +183,7 @@ class Migration(MigrationSettings):
             recorder.open()
             try:
                 recorder.ask_for()
+                recorder.begin()
             finally:
                 recorder.close()
             recording = recorder.result()
