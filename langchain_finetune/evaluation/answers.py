@@ -55,9 +55,10 @@ def outputs_of(value: Any) -> dict[str, Any]:
         return answer_of(plain)
     if not isinstance(plain, dict):
         return {"output": plain}
-    sent = plain.get("messages")
-    are_messages = isinstance(sent, list) and all(mapping(each).get("role") for each in sent)
-    return {**run_of(sent), **plain, "messages": settled(sent)} if are_messages else plain
+    sent = entries(plain.get("messages"))
+    if not sent or not all(mapping(each).get("role") for each in sent):
+        return plain
+    return {**run_of(sent), **plain, "messages": settled(sent)}
 
 
 def run_of(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
