@@ -24,9 +24,14 @@ def check_rules(evaluators: Sequence[Any] | None, rules: Mapping[str, Iterable[s
         InvalidArgumentError: There is no such evaluator.
     """
     found = [keys_of(each) for each in (BUILT_IN.values() if evaluators is None else evaluators)]
-    known = dict.fromkeys(key for keys in found if keys for key in keys)
     if not all(found):
         return
+    known: dict[str, None] = {}
+    for key in (key for keys in found for key in keys):
+        number = 1  # Of two evaluators with the same key, the second one's is numbered.
+        while (name := key if number == 1 else f"{key} {number}") in known:
+            number += 1
+        known[name] = None
     for source, names in rules.items():
         for name in names:
             if name not in known:

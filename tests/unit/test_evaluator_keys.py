@@ -72,6 +72,7 @@ def test_keys_are_known_only_where_they_are_certain(evaluator, keys):
 def test_rules_for_unknown_evaluators_are_refused_before_anything_is_asked():
     with pytest.raises(InvalidArgumentError, match=r"better names the evaluator 'polit'.*polite"):
         check_rules([polite], {"at_least": {"polite": -0.1}, "better": {"polit": 0}})
+    check_rules([polite, polite], {"better": {"polite 2": 0}})
     # One that may give this key.
     check_rules([polite, handed_on], {"better": {"polit": 0}})
     check_rules(None, {"at_least": {"arguments_match": -0.1}})
