@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
 from langchain_finetune.errors import CompareError, GateError, GateWarning
 from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
-from langchain_finetune.evaluation.compare import Compare
+from langchain_finetune.evaluation.compare import Compare, Traced
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
 from langchain_finetune.home import home_path
@@ -92,7 +92,10 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             CompareError: The models can't be compared; see `Compare`.
             LoadError: LangSmith can't be reached.
         """
-        return self._call_with_config(self._gate, input, config, **kwargs)
+        del kwargs
+        run: Any = self._gate
+        traced: Any = self._call_with_config(run, _traced(input), config)
+        return cast("Runnable[Any, Any]", traced.value)
 
     async def ainvoke(
         self,
@@ -101,25 +104,32 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         **kwargs: Any,
     ) -> Runnable[Any, Any]:
         """Async version of `invoke`."""
-        return await self._acall_with_config(self._agate, input, config, **kwargs)
+        del kwargs
+        run: Any = self._agate
+        traced: Any = await self._acall_with_config(run, _traced(input), config)
+        return cast("Runnable[Any, Any]", traced.value)
 
     def _gate(
         self,
-        model: Runnable[Any, Any],
+        given: Traced,
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> Runnable[Any, Any]:
+    ) -> Traced:
         del run_manager  # LangChain passes the config only to functions that take this, too.
-        return self._chosen(model, self.compare.invoke(self._given(model), config))
+        model = given.value
+        result = self.compare.invoke(self._given(model), config)
+        return cast("Traced", _traced(self._chosen(model, result)))
 
     async def _agate(
         self,
-        model: Runnable[Any, Any],
+        given: Traced,
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> Runnable[Any, Any]:
+    ) -> Traced:
         del run_manager  # LangChain passes the config only to functions that take this, too.
-        return self._chosen(model, await self.compare.ainvoke(self._given(model), config))
+        model = given.value
+        result = await self.compare.ainvoke(self._given(model), config)
+        return cast("Traced", _traced(self._chosen(model, result)))
 
     def _given(self, model: Runnable[Any, Any]) -> dict[str, Any]:
         if chat_model_of(model) is None:
@@ -145,6 +155,10 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             raise GateError(f"The gate did not let the new model pass. {told}", result=result)
         warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=2)
         return self.compare.old
+
+
+def _traced(model: Any) -> Any:
+    return Traced(model, f"model={model_name(model)!r}")
 
 
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:

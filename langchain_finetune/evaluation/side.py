@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -156,7 +157,8 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                value = chain.invoke(given, run.config)
+                with run.guarded():
+                    value = chain.invoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -175,7 +177,8 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                value = await chain.ainvoke(given, run.config)
+                with run.guarded():
+                    value = await chain.ainvoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -203,6 +206,10 @@ class _CaseRun:
         # Callbacks are given, so that those of the comparison's own run are not inherited.
         self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
         self._began = time.perf_counter()
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Return the context in which no tool is executed, unless that was asked for."""
+        return nullcontext() if self._side.app.run_tools else self._guard.active()
 
     def prepared(self) -> tuple[Runnable[Any, Any], Any]:
         """Return the chain, and what it is given."""

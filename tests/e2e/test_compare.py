@@ -4,6 +4,9 @@ import asyncio
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 
 import pytest
 from langchain.agents import create_agent
@@ -11,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai import ChatOpenAI
@@ -123,6 +127,10 @@ def own_home(tmp_path, monkeypatch):
 
 def chats(count=12, *, tools=True):
     """Recorded sessions, with an agent's two requests each, or one with plain text."""
+    return Convert(duplicates="drop_exact").invoke(sessions_of(count, tools=tools))
+
+
+def sessions_of(count, *, tools=True):
     sessions = []
     for number in range(count):
         asked = [SystemMessage("Calculate."), HumanMessage(f"What's {number}*7?")]
@@ -142,7 +150,7 @@ def chats(count=12, *, tools=True):
                     "source": {**source, "run_id": f"r{number}-{step}"},
                 }
             )
-    return Convert(duplicates="drop_exact").invoke(sessions)
+    return sessions
 
 
 def questions(client, name, count=8):
@@ -364,6 +372,54 @@ def test_tools_of_the_chains_own_are_never_executed(client, model):
     with pytest.raises(CompareError, match=r"holds the tool 'calculator' itself.*run_tools=True"):
         compare.invoke({"model": model("right"), "data": chats(3)})
     assert RUN == []
+
+
+async def in_a_task(arguments):
+    return await asyncio.create_task(calculator.arun(arguments))
+
+
+def without_callbacks(arguments):
+    return calculator.invoke(arguments, config={"callbacks": []})
+
+
+def in_a_thread_with_its_context(arguments):
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, calculator.invoke, arguments).result()
+
+
+def and_goes_on(arguments):
+    with suppress(Exception):
+        calculator.run(arguments)
+    return "done"
+
+
+@pytest.mark.parametrize(
+    ("how", "called"),
+    [
+        ("sync", calculator.run),
+        ("sync", without_callbacks),
+        ("sync", in_a_thread_with_its_context),
+        ("sync", and_goes_on),
+        ("async", calculator.run),
+        ("async", in_a_task),
+    ],
+)
+async def test_nor_by_a_function_of_the_chain(client, model, how, called):
+    """However it calls them: with the chain's callbacks, with others, or with none."""
+    tools = RunnableLambda(lambda answer: answer.tool_calls[0]["args"]) | RunnableLambda(called)
+    compare = Compare(chain=lambda model: PROMPT | model | tools, old=model("right"), client=client)
+    with pytest.raises(CompareError, match=r"holds the tool 'calculator' itself.*run_tools=True"):
+        await run(compare, {"model": model("right"), "data": called_once()}, how)
+    assert RUN == []
+    asked = compare.model_copy(update={"run_tools": True})
+    await run(asked, {"model": model("right"), "data": called_once()}, how)
+    assert len(RUN) == 4
+
+
+def called_once():
+    """Two cases that end with the call."""
+    sessions = [session for session in sessions_of(2) if len(session["messages"]) == 3]
+    return Convert().invoke(sessions)
 
 
 def test_tools_are_executed_if_asked_for(client, model):
