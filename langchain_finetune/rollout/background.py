@@ -28,6 +28,10 @@ class Background:
         self._threads: ThreadPoolExecutor | None = None
         self._pending: set[Future[object] | asyncio.Task[object]] = set()
 
+    def __reduce__(self) -> tuple[type["Background"], tuple[()]]:
+        # A copy, also in another process, has work of its own.
+        return Background, ()
+
     def submit(self, work: Callable[[], object]) -> None:
         """Do work in a thread."""
         if not self._has_room():
@@ -35,10 +39,18 @@ class Background:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rollout-shadow")
-            # Without the caller's context: the work is no part of its trace.
-            future = self._threads.submit(Context().run, work)
-            self._pending.add(future)
-        future.add_done_callback(self._ended)
+            try:
+                # Without the caller's context: the work is no part of its trace.
+                future = self._threads.submit(Context().run, work)
+            except RuntimeError:  # Python ends, or the system gives no more threads.
+                future = None
+                self.lost += 1
+            else:
+                self._pending.add(future)
+        if future is None:
+            logger.warning("A shadow was not asked: there is no thread (%d so far).", self.lost)
+        else:
+            future.add_done_callback(self._ended)
 
     def start(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do work in a task."""
