@@ -65,7 +65,7 @@ def dumps(value: Any, option: int = 0) -> bytes:
     except TypeError:
         plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
         indent = 2 if option & orjson.OPT_INDENT_2 else None
-        text = without_surrogates(json.dumps(plain, ensure_ascii=False, indent=indent))
+        text: str = without_surrogates(json.dumps(plain, ensure_ascii=False, indent=indent))
         return (text + "\n" * bool(option & orjson.OPT_APPEND_NEWLINE)).encode()
 
 

@@ -180,16 +180,16 @@ class _Course:
         if status == 429:  # noqa: PLR2004 - too many requests
             assert isinstance(cause, APIStatusError)
             self.busy += 1
-            wait = failure.hint_s or min(2.0**self.busy * asking.retry.first_s, 60.0)
+            pause_s = failure.hint_s or min(2.0**self.busy * asking.retry.first_s, 60.0)
             # Without the cap on the server's own hint: waiting for less would be in vain.
-            self.busy_s += max(wait, hinted_s(cause.response.headers, math.inf))
+            self.busy_s += max(pause_s, hinted_s(cause.response.headers, math.inf))
             if self.busy >= _BUSY_ATTEMPTS or self.busy_s > _BUSY_S:
                 raise EngineError(
                     f"{error} It goes on refusing, or asks to wait for long ({self.busy_s:.0f} s "
                     "in all): run the same again later. What was recorded is kept.",
                     failure=failure,
                 ) from cause
-            asking.pause(wait)
+            asking.pause(pause_s)
             return False
         self.attempts += 1
         wait = asking.retry.pause_after(self.attempts, failure)

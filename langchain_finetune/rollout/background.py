@@ -43,14 +43,11 @@ class Background:
                 # Without the caller's context: the work is no part of its trace.
                 future = self._threads.submit(Context().run, work)
             except RuntimeError:  # Python ends, or the system gives no more threads.
-                future = None
                 self.lost += 1
-            else:
-                self._pending.add(future)
-        if future is None:
-            logger.warning("A shadow was not asked: there is no thread (%d so far).", self.lost)
-        else:
-            future.add_done_callback(self._ended)
+                logger.warning("A shadow was not asked: no thread is left (%d so far).", self.lost)
+                return
+            self._pending.add(future)
+        future.add_done_callback(self._ended)
 
     def start(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do work in a task."""
