@@ -3,7 +3,8 @@
 The engine writes two small files to its home; clients only read them:
 
 - `api_key`: the key of all requests, readable only by its owner;
-- `engine.json`: address and process of the running engine.
+- `engine.json`: address and process of the running engine, believed only while a process holds
+  `engine.lock`.
 """
 
 import json
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from langchain_finetune.durable import flush
@@ -124,6 +126,25 @@ def ensure_key(home: Path) -> SecretStr:
     return read_key(home) or key
 
 
+def holds_lock(home: Path) -> bool:
+    """Return whether a process has the lock of an engine's home, which its owner alone can take.
+
+    The lock ends with its process, however that ends.
+    """
+    path = home / "engine.lock"
+    try:
+        # Without one, this would make the file.
+        if path.exists():
+            with FileLock(path, timeout=0, mode=0o600):
+                return False
+    except Timeout:
+        return True
+    except OSError:
+        # It is another user's.
+        return False
+    return False
+
+
 @dataclass(frozen=True)
 class RunningEngine:
     """The engine that is running on a home, with its process id and version of this package."""
@@ -135,7 +156,12 @@ class RunningEngine:
 
     @classmethod
     def read(cls, home: Path) -> "RunningEngine | None":
-        """Return the content of `engine.json`, or None; the process may no longer exist."""
+        """Return the content of `engine.json`, or None where no engine runs on the home.
+
+        After a crash the file is still there, and anybody may listen at its address.
+        """
+        if not holds_lock(home):
+            return None
         try:
             return cls(**json.loads((home / "engine.json").read_text()))
         except (OSError, TypeError, ValueError):

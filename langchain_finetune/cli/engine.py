@@ -2,6 +2,7 @@
 
 import webbrowser
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -102,7 +103,7 @@ def page(
         except OpenAIError as error:
             raise explained(error, address.url) from error
     link = f"{address.url}/ui/sign-in?ticket={ticket['ticket']}"
-    opened = open_browser and webbrowser.open(link)
+    opened = open_browser and webbrowser.open(_redirect(home_path(), link).as_uri())
     if as_json:
         print_json({"url": link, "expires_in": ticket["expires_in"], "opened": opened})
         return
@@ -110,6 +111,18 @@ def page(
         print_line("Could not open a browser. Open this link in one:", err=True)
     print_line(link)
     print_line(f"The link works once, within {ticket['expires_in'] // 60} minutes.", err=True)
+
+
+def _redirect(home: Path, link: str) -> Path:
+    """Write a page that only its owner can read and that leads to a link.
+
+    All users of the machine see the arguments of a browser's process.
+    """
+    path = home / "open-page.html"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(f'<meta http-equiv="refresh" content="0; url={escape(link)}">')
+    return path.absolute()
 
 
 def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option

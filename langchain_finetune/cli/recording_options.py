@@ -86,6 +86,12 @@ def recording_options(
         tuple[float, float] | None,
         typer.Option(metavar="PROMPT ANSWER", help="USD per million tokens of each, if not known."),
     ] = None,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store/--no-store", help="Let the server store the answers, to find lost ones."
+        ),
+    ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it costs money.")] = False,
 ) -> RecordingOptions:
     """Return what to record, as the options say."""
@@ -97,5 +103,6 @@ def recording_options(
         "settings": None if temperature is None else {"temperature": temperature},
         "price": price and InferencePrice(input_usd=price[0], output_usd=price[1]),
         "max_cost_usd": max_cost_usd,
+        "store": store,
     }
     return RecordingOptions(settings, tuple(file or ()), tuple(project or ()), days, yes)

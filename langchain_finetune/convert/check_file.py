@@ -70,6 +70,8 @@ def check_file(
         raise ConvertError(f"method must be one of {', '.join(CHECKS)}, not {method!r}.")
     profile = engine_of(rules).profile
     path = Path(path).expanduser()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConvertError(f"{path} is no regular file: write its content to one first.")
     findings = Findings()
     examples = rejected = 0
     try:

@@ -35,7 +35,7 @@ def openai_client(access: Access) -> OpenAI:
     )
 
 
-def async_openai_client(access: Access) -> AsyncOpenAI:
+def aopenai_client(access: Access) -> AsyncOpenAI:
     """Open the SDK's async client in the same way."""
 
     async def stay(response: Any) -> None:

@@ -1,7 +1,8 @@
 """The embedded engine: finds the one that runs on this machine, or starts it.
 
 The engine is a process of its own that outlives whoever starts it. Everything needed to find it
-lies in its home: `engine.json` says where it listens, and its lock lets only one run.
+lies in its home: `engine.json` says where it listens, and its lock lets only one run. Without the
+lock nothing is sent to that address: after a crash, somebody else may listen there.
 """
 
 import datetime as dt
@@ -36,6 +37,7 @@ from langchain_finetune.home import (
     KEY_VARIABLE,
     RunningEngine,
     ensure_home,
+    holds_lock,
     home_path,
     read_key,
 )
@@ -117,8 +119,8 @@ def stop_engine(home: Path | None = None, *, timeout_s: float = 20) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
-    # The engine removes its address as its last act.
-    while RunningEngine.read(home) == running:
+    # The engine gives its lock back as its last act.
+    while holds_lock(home) and RunningEngine.read(home) in {None, running}:
         if time.monotonic() > deadline:
             raise EngineError(f"The engine (process {running.pid}) does not stop; kill it.")
         time.sleep(_POLL_S)

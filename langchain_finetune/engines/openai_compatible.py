@@ -17,7 +17,7 @@ from httpx2 import HTTPError
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 
-from langchain_finetune.engines.addresses import async_openai_client, openai_client, without_secrets
+from langchain_finetune.engines.addresses import aopenai_client, openai_client, without_secrets
 from langchain_finetune.engines.base import Access, Engine, Steering
 from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
@@ -103,7 +103,7 @@ class OpenAICompatibleEngine(Engine):
 
     def aclient(self, access: Access) -> AsyncOpenAI:
         """Open the SDK's async client."""
-        return async_openai_client(access)
+        return aopenai_client(access)
 
     def account(self, access: Access, client: Any) -> str:
         """Return a hash of the address, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`."""

@@ -44,7 +44,9 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     left out.
 
     A request that fails is tried again as the chat model does it (`max_retries`). An error that
-    remains is an outcome: the answer counts as 0 for each evaluator.
+    remains is an outcome: an answer of the new model counts as 0 for each evaluator, and one of
+    the old model has no score. The new model is asked first, and no further if it can't be reached,
+    is unknown or gets no access.
 
     Progress is reported as LangChain custom events named `comparison_progress`.
 
@@ -119,7 +121,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
 
         Raises:
             CompareError: The chain, the data or the evaluators don't fit, or training saw all
-                cases; no model was called. Or all answers of both models failed.
+                cases; no model was called. Or all answers of one model failed.
             LoadError: LangSmith can't be reached, or has no such dataset.
         """
         run: Any = self._compare
@@ -146,8 +148,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
             plan = self._plan(given, client)
-            found = []
-            for side in plan.sides:
+            found: list[Any] = []
+            for side in reversed(plan.sides):
                 count = plan.counter(side)
 
                 def report(count: Any = count) -> None:
@@ -156,7 +158,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
                 with ThreadPoolExecutor(1) as thread, _undisturbed(plan, side):
                     # In a thread, so that an interrupt is seen here before all cases are answered.
-                    found.append(thread.submit(copy_context().run, run).result())
+                    found.insert(0, thread.submit(copy_context().run, run).result())
+                side.check_answers()
             return _Traced(result_of(plan, client, [list(each) for each in found], found))
 
     async def _acompare(
@@ -170,17 +173,18 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         client = await asyncio.to_thread(entered.__enter__)
         try:
             plan = await asyncio.to_thread(self._plan, given, client)
-            found = []
-            for side in plan.sides:
+            found: list[Any] = []
+            for side in reversed(plan.sides):
                 count = plan.counter(side)
 
                 async def report(count: Any = count) -> None:
                     await adispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 with _undisturbed(plan, side):
-                    found.append(
-                        await aevaluate(side.aanswer(report), **self._experiment(plan, side))
+                    found.insert(
+                        0, await aevaluate(side.aanswer(report), **self._experiment(plan, side))
                     )
+                side.check_answers()
             rows = [[row async for row in each] for each in found]
             result = await asyncio.to_thread(result_of, plan, client, rows, found)
         finally:
@@ -202,7 +206,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     def _experiment(self, plan: ComparisonPlan, side: ModelSide) -> dict[str, Any]:
         return {
             "data": list(plan.examples.values()),
-            "evaluators": plan.evaluators,
+            "evaluators": list(side.evaluators),
             "metadata": plan.metadata_of(side),
             "experiment_prefix": f"{plan.name_of(side)} ({side.side})",
             "max_concurrency": self.max_concurrency,

@@ -31,10 +31,10 @@ from langchain_finetune.evaluation.result import (
     ModelAnswer,
     RefusedCase,
 )
-from langchain_finetune.evaluation.scoring import WatchedEvaluator
+from langchain_finetune.evaluation.scoring import watched
 from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
-from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
 from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
@@ -49,7 +49,6 @@ class ComparisonPlan:
     dataset: Dataset
     examples: dict[str, Example]
     sides: tuple[ModelSide, ModelSide]
-    evaluators: list[WatchedEvaluator]
     repetitions: int
     refused: list[RefusedCase]
     notes: list[str] = field(default_factory=list)
@@ -122,8 +121,8 @@ def make_plan(
             "could compare with."
         )
     sides = (
-        ModelSide("old", old, app, kept, prices.get(model_name(old))),
-        ModelSide("new", model, app, kept, prices.get(model_name(model))),
+        ModelSide("old", old, app, kept, watched(chosen, None), prices.get(model_name(old))),
+        ModelSide("new", model, app, kept, watched(chosen, 0), prices.get(model_name(model))),
     )
     for side in sides:
         side.check()
@@ -133,7 +132,6 @@ def make_plan(
         dataset=dataset,
         examples=kept,
         sides=sides,
-        evaluators=[WatchedEvaluator(each) for each in chosen],
         repetitions=repetitions,
         refused=refused,
         notes=notes,
@@ -194,12 +192,13 @@ def result_of(
     """Link both experiments, and return the result of their rows.
 
     Raises:
-        CompareError: All answers of both models failed.
+        CompareError: All answers of a model failed.
     """
     old, new = (_link(each, plan.dataset) for each in experiments)
-    notes = _linked(plan, client, old, new)
     answers = [_answers(side, each) for side, each in zip(plan.sides, rows, strict=True)]
-    _refuse_failures(answers, old, new)
+    for side in plan.sides:
+        side.check_answers()
+    notes = _linked(plan, client, old, new)
     keys = _settle_scores(plan, answers)
     cases = [
         ComparedCase(
@@ -218,7 +217,7 @@ def result_of(
         for each in side.values()
         for answer in each
         for key, score in answer["scores"].items()
-        if score is None
+        if score is None and not answer["error"]
     )
     url = engine_page(client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
     return ComparisonResult(
@@ -235,7 +234,7 @@ def result_of(
         differences=score_differences(cases, order=keys),
         refused=plan.refused,
         failed_evaluations=dict(failed),
-        notes=[*plan.notes, *_notes(plan, answers), *notes],
+        notes=[*plan.notes, *_notes(plan, answers), *unfit_notes(cases, keys), *notes],
     )
 
 
@@ -306,27 +305,19 @@ def _number(result: Any) -> float | None:
 
 def _settle_scores(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
     """Give each answer a score, or None, by each evaluator; return the keys, the primary first."""
-    given = [each for side in answers for several in side.values() for each in several]
-    seen = [key for each in given if not each["error"] for key in each["scores"]]
-    keys = list(dict.fromkeys([*(key for each in plan.evaluators for key in each.keys), *seen]))
-    for each in given:
+    given = [
+        (side, each) for side in (0, 1) for several in answers[side].values() for each in several
+    ]
+    seen = [key for _, each in given if not each["error"] for key in each["scores"]]
+    pairs = zip(*(side.evaluators for side in plan.sides), strict=True)
+    told = [key for pair in pairs for each in pair for key in each.keys]
+    keys = list(dict.fromkeys([*told, *seen]))
+    for side, each in given:
         if each["error"]:
-            each["scores"] = dict.fromkeys(keys, 0.0)
+            each["scores"] = dict.fromkeys(keys, 0.0 if side else None)
         else:
             each["scores"] = {key: each["scores"].get(key) for key in keys}
     return keys
-
-
-def _refuse_failures(answers: Sequence[Answers], old: ExperimentLink, new: ExperimentLink) -> None:
-    given = [each for side in answers for several in side.values() for each in several]
-    if any(not each["error"] for each in given):
-        return
-    errors = Counter(each["error"] for each in given)
-    hint = next((each["comments"]["error"] for each in given if "error" in each["comments"]), "")
-    raise CompareError(
-        f"All {len(given)} answers of both models failed ({', '.join(errors)}). {hint} "
-        f"The runs of the experiments {old.name!r} and {new.name!r} show the errors."
-    )
 
 
 def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
@@ -335,9 +326,10 @@ def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
         given = [answer for several in each.values() for answer in several]
         if errors := Counter(answer["error"] for answer in given if answer["error"]):
             named = ", ".join(f"{count} {name}" for name, count in errors.most_common())
+            counted = "count as 0" if side.side == "new" else "have no score"
             notes.append(
                 f"{plan.name_of(side)} ({side.side}): {errors.total()} of {len(given)} answers "
-                f"failed and count as 0: {named}."
+                f"failed and {counted}: {named}."
             )
         if unseen := sum(answer["unseen_calls"] for answer in given):
             notes.append(

@@ -102,9 +102,10 @@ class ScoreDifference(_Data):
         wins: Cases in which the new model scores higher.
         losses: Cases in which it scores lower.
         ties: Other cases.
-        left_out: Cases without a score of both models: the evaluator failed, or gave none.
-        old_errors: Answers of the old model that failed; each has the lowest score.
-        new_errors: Those of the new model.
+        left_out: Cases without a score of both models: the evaluator failed, or gave none, or the
+            old model failed.
+        old_errors: Answers of the old model that failed; they have no score.
+        new_errors: Those of the new model; each has the lowest score.
         p_value: Two-sided p-value of "no difference".
         method: Name of the test, such as `exact McNemar` or `paired bootstrap by group`.
     """

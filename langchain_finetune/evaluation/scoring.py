@@ -1,27 +1,30 @@
-"""Evaluators around a run of an experiment: failed answers score 0, failed evaluators None."""
+"""Evaluators around a run of an experiment: a failed answer of the new model scores 0."""
 
 import uuid
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, cast
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
 from langsmith.schemas import Example, Run
 
+from langchain_finetune.evaluation.failures import EvaluatorFailedError, place_of
+
 NO_ANSWER = "The chain failed, so there is no answer."
-
-
-class EvaluatorFailedError(Exception):
-    """An evaluator raised; the message names the error and its place, without any text."""
 
 
 class WatchedEvaluator(RunEvaluator):
     """An evaluator of LangSmith's, as it is, except that it gets no runs that failed.
 
-    An answer that failed is worth 0: otherwise, a model would be better the more often it fails on
-    what it can't answer.
+    A new model's answer that failed is worth 0: otherwise, it would be better the more often it
+    fails on what it can't answer. An old model's has no score: its failures show no gain.
+
+    Args:
+        evaluator: The evaluator.
+        failed: Score of an answer that failed.
     """
 
-    def __init__(self, evaluator: Any) -> None:
+    def __init__(self, evaluator: Any, failed: int | None) -> None:
+        self._failed = failed
         self._inner: Any = (
             evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
@@ -56,7 +59,7 @@ class WatchedEvaluator(RunEvaluator):
         try:
             found = self._inner.evaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
-            raise EvaluatorFailedError(_place_of(error)) from None
+            raise EvaluatorFailedError(place_of(error)) from None
         self._note(found)
         return cast("EvaluationResult | EvaluationResults", found)
 
@@ -72,7 +75,7 @@ class WatchedEvaluator(RunEvaluator):
         try:
             found = await self._inner.aevaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
-            raise EvaluatorFailedError(_place_of(error)) from None
+            raise EvaluatorFailedError(place_of(error)) from None
         self._note(found)
         return cast("EvaluationResult | EvaluationResults", found)
 
@@ -85,14 +88,12 @@ class WatchedEvaluator(RunEvaluator):
     def _no_answer(self) -> EvaluationResults:
         return EvaluationResults(
             results=[
-                EvaluationResult(key=key, score=0, comment=NO_ANSWER) for key in self.feedback_keys
+                EvaluationResult(key=key, score=self._failed, comment=NO_ANSWER)
+                for key in self.feedback_keys
             ]
         )
 
 
-def _place_of(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}{place}"
+def watched(evaluators: Iterable[Any], failed: int | None) -> list[WatchedEvaluator]:
+    """Return evaluators for one side of a comparison; see `WatchedEvaluator`."""
+    return [WatchedEvaluator(each, failed) for each in evaluators]

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,22 +24,22 @@ from langchain_finetune.evaluation.chains import (
     chat_input,
     chat_model_of,
     check_variables,
+    model_name,
     request_messages,
     takes_messages,
     takes_tools,
 )
+from langchain_finetune.evaluation.failures import NOT_RECORDED, AnswerFailedError, remedy_of
 from langchain_finetune.evaluation.recording import Recording, ToolGuard, how_to_run, replayed
-
-
-class AnswerFailedError(Exception):
-    """A chain raised; the message is the name of the error's class, without any text."""
+from langchain_finetune.evaluation.scoring import WatchedEvaluator
 
 
 @dataclass
 class RunFacts:
-    """What is known about a run besides its outputs and scores."""
+    """What is known about a run besides its outputs and scores; `hint` is what to do."""
 
     error: str | None = None
+    code: str | None = None
     hint: str | None = None
     latency_s: float | None = None
     input_tokens: int | None = None
@@ -88,18 +89,22 @@ class ModelSide:
         model: The model, or a whole chain.
         app: The chain.
         examples: The cases by id.
+        evaluators: What scores the answers.
         price: USD per million input tokens, and output tokens, if known.
         facts: What is known about each run, by its id.
         stopped: Set to end the experiment: runs that have not begun fail at once.
+        answered: Whether an answer did not fail.
     """
 
     side: Literal["old", "new"]
     model: Any
     app: AppChain
     examples: Mapping[str, Example]
+    evaluators: Sequence[WatchedEvaluator]
     price: tuple[float, float] | None = None
     facts: dict[str, RunFacts] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
+    answered: bool = False
 
     def chain(self, example: Example, recording: Recording) -> Runnable[Any, Any]:
         """Return the chain for a case: with tools it is built for each, otherwise once."""
@@ -125,6 +130,23 @@ class ModelSide:
         chain = self.chain(next(iter(self.examples.values())), Recording([]))
         for example in self.examples.values():
             check_variables(chain, self.app.given(example, chain))
+
+    def check_answers(self) -> None:
+        """Check that the model answered at all.
+
+        Raises:
+            CompareError: All answers failed, so that there is nothing to decide by.
+        """
+        given = list(self.facts.values())
+        if not given or any(each.error is None or each.code == NOT_RECORDED for each in given):
+            return
+        errors = Counter(str(each.error) for each in given)
+        hints = dict.fromkeys(each.hint for each in given if each.hint)
+        raise CompareError(
+            f"All answers of {model_name(self.model)} ({self.side}) failed, so there is no verdict:"
+            f" {', '.join(f'{count} {name}' for name, count in errors.most_common())}. "
+            + (" ".join(hints) or "The runs of its experiment show the errors.")
+        )
 
     def answer(self, report: Callable[[], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """Return the function that answers a case; `report` is called after each."""
@@ -191,6 +213,11 @@ class _CaseRun:
 
     def failed(self, error: Exception) -> AnswerFailedError:
         """Return the run's error: only its class, since the message may contain texts."""
+        side = self._side
+        self.facts.code, self.facts.hint = getattr(error, "code", None), remedy_of(error)
+        if self.facts.hint and side.side == "new" and not side.answered:
+            # All others would fail as well.
+            side.stopped.set()
         self._end(type(error).__name__)
         return AnswerFailedError(self.facts.error)
 
@@ -200,6 +227,7 @@ class _CaseRun:
         if self._guard.stopped:
             # The chain caught it, and went on without the tool.
             raise AnswerFailedError(self.facts.error)
+        self._side.answered = True
         return outputs_of(value)
 
     def _end(self, error: str | None) -> None:

@@ -3,11 +3,15 @@
 Higher scores are better. What counts as a score:
 
 - Repetitions are averaged per case first, so that they do not pass for more cases.
-- If the chain failed, the answer has the lowest score of each evaluator: 0, or the lowest one that
-  is below. An app that fails is worse, and such a case is not left out.
+- If the new model's chain failed, the answer has the lowest score of each evaluator: 0, or the
+  lowest one that is below. An app that fails is worse, and such a case is not left out.
+- If the old model's chain failed, the answer has no score: a server that was down, or a wrong name,
+  says nothing for the new model.
 - If an evaluator failed or gave no score, that answer has none. A case without a score of both
   models is left out and counted (`ScoreDifference.left_out`). If more than 5% of the cases have a
   score of one model only, no rule of this evaluator passes: those left might be the easier ones.
+- If both models have the lowest score in every case, the evaluator does not fit the answers, and
+  its rules fail.
 - Scores lie between 0 and 1, unless one of them is outside: then between the lowest and the highest
   one, 0 and 1 included.
 """
@@ -48,6 +52,10 @@ MAX_ONE_SIDED = 0.05
 _EQUAL = 1e-9
 """Difference of mean scores, as a share of the range, up to which they are equal."""
 
+_UNFIT = (
+    "both models have the lowest score in every case; check that the evaluator fits the answers."
+)
+
 _WORST_FIRST: tuple[Verdict, ...] = ("fail", "too_few", "pass")
 
 _Kind = Literal["at_least", "better"]
@@ -63,6 +71,7 @@ class _Scores:
     one_sided: int
     width: float
     pass_fail: bool
+    lowest_only: bool
     errors: tuple[int, int]
 
     def sample(self) -> PairedSample:
@@ -89,6 +98,14 @@ def score_differences(
     """
     found = (_scores(cases, name) for name in evaluators_of(cases, order))
     return [_difference(scores, confidence) for scores in found if scores.pairs]
+
+
+def unfit_notes(cases: Sequence[ComparedCase], order: Sequence[str] = ()) -> list[str]:
+    """Return a note on each evaluator by which both models have the lowest score in every case."""
+    found = (_scores(cases, name) for name in evaluators_of(cases, order))
+    return [
+        f"{scores.evaluator}: {_UNFIT}" for scores in found if scores.pairs and scores.lowest_only
+    ]
 
 
 def evaluators_of(cases: Iterable[ComparedCase], order: Sequence[str] = ()) -> list[str]:
@@ -209,11 +226,14 @@ def _outcome(
     seen = f"{sample.mean:+.3f} in {where}, {shown}; more than {bound:+.3f} is required."
     if p_value(sample.reversed(), -bound) <= alpha:
         return told("fail", f"{seen} It is significantly less.")
+    if scores.lowest_only:
+        return told("fail", _UNFIT)
     if scores.one_sided > MAX_ONE_SIDED * scores.cases:
         return told(
             "too_few",
-            f"{scores.one_sided:,} of {scores.cases:,} cases have a score of one model only, which "
-            f"is more than {MAX_ONE_SIDED:.0%}; score them again.",
+            f"{scores.one_sided:,} of {scores.cases:,} cases have a score of one model only (an "
+            f"answer of the old model that failed has none), which is more than "
+            f"{MAX_ONE_SIDED:.0%}; compare again.",
         )
     if p <= alpha:
         return told("pass", seen)
@@ -286,11 +306,11 @@ def _scores(cases: Sequence[ComparedCase], evaluator: str) -> _Scores:
     lowest, highest = min([0.0, *given]), max([1.0, *given])
     pairs, one_sided = [], 0
     for case in cases:
-        old = _mean_score(case.old, evaluator, lowest)
+        old = _mean_score(case.old, evaluator, None)
         new = _mean_score(case.new, evaluator, lowest)
         if old is not None and new is not None:
             pairs.append((case.group, old, new))
-        elif any(_score(answer, evaluator) is not None for answer in (*case.old, *case.new)):
+        elif old is not None or _mean_score(case.new, evaluator, None) is not None:
             one_sided += 1
     return _Scores(
         evaluator=evaluator,
@@ -299,13 +319,16 @@ def _scores(cases: Sequence[ComparedCase], evaluator: str) -> _Scores:
         one_sided=one_sided,
         width=highest - lowest,
         pass_fail=all(score in {0.0, 1.0} for _, *both in pairs for score in both),
+        lowest_only=all(score == lowest for _, *both in pairs for score in both),
         errors=(_errors(case.old for case in cases), _errors(case.new for case in cases)),
     )
 
 
-def _mean_score(answers: Sequence[ModelAnswer], evaluator: str, lowest: float) -> float | None:
+def _mean_score(
+    answers: Sequence[ModelAnswer], evaluator: str, failed: float | None
+) -> float | None:
     """Return the mean over the repetitions; None if none of them has a score."""
-    scores = [lowest if each.error is not None else _score(each, evaluator) for each in answers]
+    scores = [failed if each.error is not None else _score(each, evaluator) for each in answers]
     given = [score for score in scores if score is not None]
     return sum(given) / len(given) if given else None
 

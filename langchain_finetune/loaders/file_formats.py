@@ -37,7 +37,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     ignored, as by Parquet's tools.
 
     Raises:
-        LoadError: There is no file for a path.
+        LoadError: There is no file for a path, or it is a pipe or a device.
     """
     found: dict[Path, None] = {}
     for given in paths:
@@ -48,6 +48,10 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         if not files:
             what = "The folder contains no data files" if path.is_dir() else "There is no file"
             raise LoadError(f"{what}: {str(given)!r}.")
+        for file in files:
+            # A pipe would be waited for for ever, and some devices have no end.
+            if not file.is_file():
+                raise LoadError(f"{file} is no regular file: write its content to one first.")
         found |= dict.fromkeys(files)
     return list(found)
 

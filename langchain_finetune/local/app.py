@@ -109,6 +109,7 @@ def create_app(
     install_error_handlers(app, render_page)
 
     @app.get("/health")
+    @app.head("/health", include_in_schema=False)
     async def health() -> dict[str, Any]:
         # The process id distinguishes this engine from a later one at the same address.
         return {

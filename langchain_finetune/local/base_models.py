@@ -6,7 +6,7 @@ import re
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,20 @@ def _checked(folder: Path) -> Path:
     if has_custom_code(folder):
         raise _not_found(400, _CUSTOM_CODE_MESSAGE)
     return folder
+
+
+def weights_fault(loading: Mapping[str, Any]) -> str | None:
+    """Return what a model lacks, by transformers' `output_loading_info`; None if it is whole.
+
+    transformers fills what is missing with random numbers, and only warns.
+    """
+    missing = sorted(loading["missing_keys"])
+    if not missing:
+        return None
+    return (
+        f"The model's files lack {len(missing)} of its weights, such as {missing[0]}: download or"
+        " copy the model again."
+    )
 
 
 def has_custom_code(folder: Path) -> bool:

@@ -120,8 +120,8 @@ def model_memory() -> int:
 RESERVE_BYTES = 200 * 2**20
 """Space to keep free for the databases, which grow with every event and run."""
 
-COPIES = 8
-"""Space of a job as multiples of its base's weights: four models and the trainer's state."""
+COPIES = 10
+"""Space of a job as multiples of its base's weights: four models and twice the trainer's state."""
 
 
 def require_space(home: Path, base: Path | str) -> None:

@@ -25,6 +25,10 @@ from langchain_finetune.local.safe_logging import log_config
 READ_TIMEOUT_S = 20.0
 """Timeout of a request's headers, and the interval at which the rate of a body is checked."""
 
+KEEP_ALIVE_S = 75
+"""How long a connection stays open between requests: longer than clients keep it in their pools,
+so that none sends a request just when it is closed. nginx keeps it as long."""
+
 MIN_BODY_RATE = 1024
 """Minimum rate of a request's body, in bytes per second."""
 
@@ -86,6 +90,8 @@ class TimeoutProtocol(H11Protocol):
         awaits_headers = request is None or request.response_complete
         awaits_body = not awaits_headers and request.more_body and not self.flow.read_paused
         is_slow = self._received < MIN_BODY_RATE * READ_TIMEOUT_S
+        # uvicorn itself ends a connection that says nothing after an answer, see `KEEP_ALIVE_S`.
+        awaits_headers &= request is None or self._received > 0
         if request is previous and (awaits_headers or (awaits_body and is_slow)):
             self.transport.close()
         else:
@@ -128,6 +134,11 @@ def run_http_server(
                 if on_start:
                     on_start(url)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # First: once the port is free, somebody else may listen there.
+            (home / "engine.json").unlink(missing_ok=True)
+            await super().shutdown(sockets=sockets)
+
         async def _serve_public(self, endpoint: Endpoint, listener: socket.socket) -> None:
             # uvicorn supports TLS only for all of its sockets.
             protocol = partial(
@@ -156,6 +167,7 @@ def run_http_server(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
     with _signals_stop(server):

@@ -38,6 +38,9 @@ _MIN_PUBLIC_KEY_LENGTH = 24
 """Characters of a key that cannot be guessed; a generated one has 37."""
 
 
+_LOCK_S = 0.5
+
+
 class AnotherEngineError(EngineError):
     """Another engine is already running on this home."""
 
@@ -157,9 +160,10 @@ def require_extra() -> None:
 
 @contextmanager
 def _engine_lock(home: Path) -> Iterator[None]:
-    lock = FileLock(home / "engine.lock")
+    lock = FileLock(home / "engine.lock", mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        # Clients that look whether an engine runs have it for an instant.
+        lock.acquire(timeout=_LOCK_S)
     except Timeout:
         running = RunningEngine.read(home)
         state = f"running on this home at {running.url}" if running else "starting on this home"

@@ -57,7 +57,7 @@ def request_body(
         >>> request_body("m", prompt, 0)
         {'model': 'm', 'messages': [], 'temperature': 0, 'top_p': 0.9}
     """
-    body = {**prompt.request, "model": model}
+    body = {"model": model} | prompt.request | {"model": model}
     if number == 0:
         body["temperature"] = 0
     if mark is not None:

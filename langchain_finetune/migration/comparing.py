@@ -21,7 +21,7 @@ from langchain_finetune.migration.recording import ModelRecording
 RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
-_NOT_RECORDED = "NotFoundError"
+_NOT_RECORDED = "UnprocessableEntityError"
 """Class of the error with which `recorded_model` refuses a request."""
 
 
@@ -32,13 +32,20 @@ def held_out_cases(recording: ModelRecording) -> Examples:
         FineTuningError: There is none, so that a new model can't be compared.
     """
     cases = Convert().invoke(recording.sessions(held_out=True))
-    if not any(True for _ in cases):
+    if not sum(1 for _ in cases):
         raise FineTuningError(
             f"{recording.folder} has no answer to a held-out request, so no new model can be "
             "compared, and none is trained. Give more prompts: other sources, or a higher limit, "
             "and another folder."
         )
     return cases
+
+
+def unusable(cases: Examples) -> list[str]:
+    """Return a note about the held-out answers that are no examples, if there are any."""
+    rejected = cases.rejected_by_reason()
+    named = ", ".join(f"{count} {code}" for code, count in rejected.items())
+    return [f"Held-out answers that are no cases: {named}."] if rejected else []
 
 
 def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]:

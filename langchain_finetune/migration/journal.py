@@ -195,6 +195,11 @@ class AnswerJournal:
         self._file.seek(0, os.SEEK_END)
         folder_to_disk(self.path.parent)
 
+    @property
+    def begun(self) -> bool:
+        """Whether an answer was asked for, other than one that was not carried out."""
+        return bool(self.answered or self.failed or self.open or self.unknown)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

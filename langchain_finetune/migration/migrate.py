@@ -21,6 +21,7 @@ from langchain_finetune.migration.comparing import (
     held_out_cases,
     kept_comparison,
     recorded_only,
+    unusable,
 )
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.fetching import (
@@ -80,6 +81,8 @@ class Migration(MigrationSettings):
         price: Price of the old model's answers, if it is not known.
         max_cost_usd: Most that the recording may cost. `to` has its own limit for the training.
         confirm: Is given the estimate of the recording, which is only made if it returns true.
+        store: Whether the old model's server may store its answers, to find lost ones; see
+            `record`.
         convert: How chats become training examples.
         train_on: `files`, `recording`, `both`, or `auto`: the files if they were rescued.
         chain: The app's chain, its model left open; see `Compare`.
@@ -180,6 +183,7 @@ class Migration(MigrationSettings):
             recorder.open()
             try:
                 recorder.ask_for()
+                recorder.begin()
             finally:
                 recorder.close()
             recording = recorder.result()
@@ -266,7 +270,8 @@ class Migration(MigrationSettings):
         kept = before and kept_comparison(path, key, before.facts)
         if kept:
             return kept
-        asked, notes = chat, [RECORDED_LATENCY]
+        cases = held_out_cases(recording)
+        asked, notes = chat, [RECORDED_LATENCY, *unusable(cases)]
         if self.chain is None:
             asked, left = as_in_traffic(chat, recording)
             notes += left
@@ -276,7 +281,7 @@ class Migration(MigrationSettings):
             evaluators=None if self.evaluators is None else list(self.evaluators),
             old=recorded_model(recording),
         )
-        given = {"model": asked, "data": held_out_cases(recording)}
+        given = {"model": asked, "data": cases}
         result: ComparisonResult = yield MigrationStep(
             partial(step.invoke, given, config), partial(step.ainvoke, given, config)
         )

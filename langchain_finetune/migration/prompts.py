@@ -8,7 +8,7 @@ strata: which tools are offered and called, and how long the request is.
 import hashlib
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -200,6 +200,7 @@ def select_prompts(
     held_out: float = 0.2,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    kept: Sequence[RecordedPrompt] = (),
     skip: Callable[[Skip], None] = lambda _: None,
 ) -> list[RecordedPrompt]:
     """Return at most `limit` different prompts, drawn in proportion to their strata.
@@ -214,8 +215,14 @@ def select_prompts(
         held_out: Share of the prompts that is never trained on; conversations stay together.
         seed: Changes which prompts are drawn, and which are held out.
         settings: Settings such as `{"temperature": 0.7}` that replace those of all prompts.
+        kept: Prompts of an earlier selection, which count towards the limit and are not returned.
         skip: Is given what is left out.
     """
+    groups = {
+        part: {each.group for each in kept if each.held_out is part} for part in (True, False)
+    }
+    known = {prompt.id for prompt in kept}
+    room = max(limit - len(known), 0)
     seen: set[str] = set()
     counts: Counter[str] = Counter()
     used: Counter[bytes] = Counter()
@@ -227,15 +234,18 @@ def select_prompts(
             skip(Skip(_named(prompt), "duplicate", f"The model sees the same as in {prompt.id}."))
             continue
         seen.add(prompt.id)
+        if prompt.id in known:
+            continue
         counts[prompt.stratum] += 1
         # The lowest ranks stay: the heap's first entry has the highest.
         entry = (-_rank(seed, prompt.id), prompt.id, prompt)
-        if len(best[prompt.stratum]) < limit:
+        if len(best[prompt.stratum]) < room:
             heapq.heappush(best[prompt.stratum], entry)
         else:
-            _over(heapq.heappushpop(best[prompt.stratum], entry)[2], limit, skip)
+            out = heapq.heappushpop(best[prompt.stratum], entry) if room else entry
+            _over(out[2], limit, skip)
     chosen: list[RecordedPrompt] = []
-    shares = _shares(counts, limit)
+    shares = _shares(counts, room)
     for stratum in sorted(best):
         ranked = [prompt for *_, prompt in sorted(best[stratum], reverse=True)]
         chosen += ranked[: shares[stratum]]
@@ -243,6 +253,9 @@ def select_prompts(
             _over(prompt, limit, skip)
     usual = orjson.loads(used.most_common(1)[0][0]) if used else {}
     away = _held_out(chosen, held_out, seed)
+    # A conversation stays in the part that it is in.
+    away |= {prompt.id for prompt in chosen if prompt.group in groups[True]}
+    away -= {prompt.id for prompt in chosen if prompt.group in groups[False]}
     return [_finished(prompt, usual, settings, held_out=prompt.id in away) for prompt in chosen]
 
 

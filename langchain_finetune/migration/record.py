@@ -61,10 +61,10 @@ def record(
         model: The model, such as `ft:gpt-4o-mini-2024-07-18:acme::abc`.
         sources: Where the prompts come from: paths as `RunFileChatLoader` takes them (training
             files, exported runs, rescued completions), loaders such as `recent_runs`, or sessions.
-            Not read again if the folder has prompts.
+            Not read again, unless more prompts or other sources are given than before.
         out: Folder of the recording; created if missing.
         answers: Answers per prompt at the app's own temperature.
-        limit: Most prompts.
+        limit: Most prompts. A higher one adds prompts to a recording.
         held_out: Share of the prompts that is never trained on, 0 to less than 1.
         seed: Changes which prompts are drawn, and which are held out.
         settings: Settings that replace those of all prompts, such as `{"temperature": 0.7}`.
@@ -92,8 +92,8 @@ def record(
         EngineError: The server refuses, does not answer, or has no such model (any more). What was
             recorded until then is kept.
         LoadError: A source can't be read.
-        FineTuningError: Another process records into the folder, it holds another recording, or
-            there are no prompts.
+        FineTuningError: Another process records into the folder, it holds another recording or
+            one with other settings of the selection, or there are no prompts.
 
     Example:
         ```python
@@ -119,6 +119,7 @@ def record(
                 tell = _teller(recorder.engine, client, on_progress)
                 if store:
                     run_flow(can_store(asking), client, tell, asking.sleep)
+                recorder.begin()
                 _work_in_threads(asking, client, tell, concurrency)
     finally:
         recorder.close()
@@ -165,9 +166,7 @@ async def arecord(
         if asking.tasks:
             await asyncio.to_thread(recorder.check_cost)
             async with recorder.engine.aclient(recorder.access) as client:
-                await _work_in_tasks(
-                    asking, client, recorder.engine, on_progress, concurrency, store=store
-                )
+                await _work_in_tasks(recorder, asking, client, on_progress, concurrency)
     finally:
         await asyncio.to_thread(recorder.close)
     if asking.error is not None:
@@ -213,19 +212,17 @@ def _work_in_threads(asking: Asking, client: Any, tell: _Tell, concurrency: int)
 
 
 async def _work_in_tasks(
+    recorder: Recorder,
     asking: Asking,
     client: Any,
-    engine: Engine,
     on_progress: Callable[[MigrationProgress], Awaitable[None]] | None,
     concurrency: int,
-    *,
-    store: bool,
 ) -> None:
     lock = asyncio.Lock()
 
     async def tell(news: Any) -> None:
         if isinstance(news, EngineSilent):
-            await asyncio.to_thread(engine.reconnect, client)
+            await asyncio.to_thread(recorder.engine.reconnect, client)
         elif on_progress is not None:
             async with lock:
                 await on_progress(news)
@@ -244,8 +241,9 @@ async def _work_in_tasks(
             asking.stop()
             raise
 
-    if store:
+    if recorder.store:
         await arun_flow(can_store(asking), client, tell, sleep)
+    await asyncio.to_thread(recorder.begin)
     workers = [asyncio.create_task(run()) for _ in range(min(concurrency, len(asking.tasks)))]
     try:
         await asyncio.gather(*workers)

@@ -14,6 +14,9 @@ from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.migration.recording import ModelRecording
 
 _ADDRESS = "http://recording.invalid/v1"
+_NOT_RECORDED = 422
+"""Status of the answer to other requests; not 404, which clients take for a missing model."""
+
 _DISTINGUISHING = ("response_format", "tool_choice")
 
 
@@ -21,7 +24,7 @@ def recorded_model(recording: ModelRecording) -> ChatOpenAI:
     """Return a chat model that answers recorded requests with their answer at temperature 0.
 
     It sends nothing. A request counts as recorded if the model sees the same messages and tools;
-    any other one fails with an `openai.NotFoundError`.
+    any other one fails with an `openai.UnprocessableEntityError`.
 
     Example:
         ```python
@@ -61,7 +64,7 @@ class _RecordedAnswers:
         if completion is None:
             message = "The recording has no answer to this request."
             error = {"message": message, "type": "invalid_request_error", "code": "not_recorded"}
-            return httpx2.Response(404, json={"error": error})
+            return httpx2.Response(_NOT_RECORDED, json={"error": error})
         if not body.get("stream"):
             return httpx2.Response(200, json=completion)
         events = [*_chunks(completion), "[DONE]"]

@@ -3,7 +3,6 @@
 import datetime as dt
 import threading
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,20 +22,22 @@ from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.journal import AnswerJournal
 from langchain_finetune.migration.prices import InferencePrice, inference_price
-from langchain_finetune.migration.prompts import select_prompts
+from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
     MANIFEST,
     ModelRecording,
+    PromptSettings,
     RecordingManifest,
     counted,
+    described,
     hashes,
     read_prompt_file,
     write_private,
     write_prompts,
     write_training_lines,
 )
-from langchain_finetune.migration.sources import prompts_from
+from langchain_finetune.migration.sources import name_of_source, prompts_from, why_none
 from langchain_finetune.private_files import disk_errors
 from langchain_finetune.sessions import Skip
 
@@ -89,6 +90,17 @@ class Recorder:
         self._lock = FileLock(self.out / ".lock", timeout=0, mode=0o600, thread_local=False)
         self._writing = threading.Lock()
         self.asking: Asking | None = None
+        # What was left out of a selection that is not written down yet.
+        self._left_out: list[Skip] | None = None
+        if self.sources is not None:
+            self.sources = list(self.sources)
+        self.selection = PromptSettings(
+            sources=[name_of_source(source) for source in self.sources or ()],
+            limit=self.limit,
+            held_out=self.held_out,
+            seed=self.seed,
+            settings=None if self.settings is None else dict(self.settings),
+        )
 
     @cached_property
     def engine(self) -> Engine:
@@ -119,17 +131,23 @@ class Recorder:
         except Timeout as error:
             raise FineTuningError(f"Another process is recording into {self.out}.") from error
         try:
+            self.journal = journal = AnswerJournal(self.out / ANSWERS)
+            begun = False
             if (self.out / MANIFEST).exists():
                 self.manifest = RecordingManifest.read(self.out)
                 self._check(self.manifest, address)
                 self.prompts = read_prompt_file(self.out)
+                begun = journal.begun or self.sources is None
+            if begun:
+                self._go_on()
             else:
                 self._select(address)
             self.manifest.answers = self.answers
             known = inference_price(self.model, self.engine_name, address)
             self.manifest.price = self.price or known or self.manifest.price
-            self.journal = AnswerJournal(self.out / ANSWERS)
         except BaseException:
+            if hasattr(self, "journal"):
+                self._leave()
             self._lock.release()
             raise
 
@@ -144,22 +162,12 @@ class Recorder:
     def _select(self, address: str) -> None:
         if self.sources is None:
             raise FineTuningError(f"{self.out} has no recording yet: give the sources of prompts.")
-        left_out: list[Skip] = []
-        self.prompts = select_prompts(
-            prompts_from(self.sources, self.model, left_out.append),
-            limit=self.limit,
-            held_out=self.held_out,
-            seed=self.seed,
-            settings=self.settings,
-            skip=left_out.append,
-        )
-        reasons = Counter(skip.code for skip in left_out).most_common()
+        self.prompts, left_out = self._selected([], self.selection)
         if not self.prompts:
-            told = (
-                ", ".join(f"{count} {code}" for code, count in reasons) or "the sources are empty"
+            raise FineTuningError(
+                f"There are no prompts to ask {self.model} again ({why_none(left_out)})."
             )
-            raise FineTuningError(f"There are no prompts to ask {self.model} again ({told}).")
-        write_prompts(self.out, self.prompts, left_out)
+        self._left_out = left_out
         stops = shutdown_of(self.model) if is_openai(address) else None
         now = dt.datetime.now(dt.UTC)
         self.manifest = RecordingManifest(
@@ -172,12 +180,56 @@ class Recorder:
             updated_at=now,
             shutdown_date=None if stops is None else stops.isoformat(),
             answers=self.answers,
-            prompts=len(self.prompts),
-            held_out=sum(prompt.held_out for prompt in self.prompts),
-            origins=dict(Counter(prompt.origin for prompt in self.prompts)),
-            strata=dict(Counter(prompt.stratum for prompt in self.prompts).most_common()),
-            left_out=dict(reasons),
+            selection=self.selection,
+            **described(self.prompts, left_out),
         )
+
+    def _go_on(self) -> None:
+        """Keep the recorded prompts; add others if more, or further sources, are given.
+
+        Raises:
+            FineTuningError: Other prompts would have been selected, or treated in another way.
+        """
+        before = self.manifest.selection
+        if before is None:
+            return
+        changed = before.changed(self.selection, resumed=self.sources is None)
+        if changed:
+            raise FineTuningError(
+                f"The recording in {self.out} was begun with other settings: {', '.join(changed)}. "
+                "Give the same ones to go on, or record into another folder."
+            )
+        wanted = self.selection
+        if self.sources is None or wanted == before:
+            return
+        added, left_out = self._selected(self.prompts, wanted)
+        if added:
+            self.prompts = [*self.prompts, *added]
+            self._left_out = left_out
+            self.manifest = self.manifest.model_copy(
+                update={"selection": wanted, **described(self.prompts, left_out)}
+            )
+
+    def _selected(
+        self, kept: list[RecordedPrompt], wanted: PromptSettings
+    ) -> tuple[list[RecordedPrompt], list[Skip]]:
+        left_out: list[Skip] = []
+        prompts = select_prompts(
+            prompts_from(self.sources or (), self.model, left_out.append),
+            limit=wanted.limit,
+            held_out=wanted.held_out,
+            seed=wanted.seed,
+            settings=wanted.settings,
+            kept=kept,
+            skip=left_out.append,
+        )
+        return prompts, left_out
+
+    def begin(self) -> None:
+        """Write down what is asked. Until then another selection can still be made."""
+        if self._left_out is not None:
+            write_prompts(self.out, self.prompts, self._left_out)
+            self._left_out = None
         # The last file: only with it has the recording begun.
         self._save()
 
@@ -240,7 +292,9 @@ class Recorder:
     def close(self) -> None:
         """Write the training lines and the manifest, and unlock the folder."""
         try:
-            self.journal.close()
+            self._leave()
+            if self._left_out is not None:
+                return  # Nothing was asked: nothing has changed.
             if self.asking is not None and self.asking.done:
                 self.manifest.stored = self.asking.proven
             write_training_lines(self.out, self.prompts, self.journal)
@@ -254,12 +308,17 @@ class Recorder:
         finally:
             self._lock.release()
 
+    def _leave(self) -> None:
+        """Close the journal; an empty one without a recording is removed."""
+        self.journal.close()
+        if not (self.out / MANIFEST).exists() and not self.journal.path.stat().st_size:
+            self.journal.path.unlink()
+
     def result(self) -> ModelRecording:
         """Return the recording, as it is on the disk."""
         return ModelRecording(self.out, self.manifest)
 
     def _save(self) -> None:
         with self._writing:
-            if hasattr(self, "journal"):
-                counted(self.manifest, self.prompts, self.journal)
+            counted(self.manifest, self.prompts, self.journal)
             write_private(self.out / MANIFEST, self.manifest.model_dump_json(indent=2).encode())

@@ -14,7 +14,7 @@ import datetime as dt
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +41,44 @@ RECORDING, HELD_OUT, LEFT_OUT = "recording.jsonl", "held_out.jsonl", "left_out.j
 _LINE_FIELDS = ("messages", "tools", "functions", "parallel_tool_calls", "response_format")
 
 
+class PromptSettings(BaseModel):
+    """What the prompts of a recording were selected by; see `record`.
+
+    Attributes:
+        sources: Names of the sources.
+        limit: Most prompts.
+        held_out: Share of the prompts that is never trained on.
+        seed: The seed.
+        settings: Settings that replace those of all prompts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: list[str] = Field(default_factory=list)
+    limit: int = 500
+    held_out: float = 0.2
+    seed: int = 0
+    settings: dict[str, Any] | None = None
+
+    def changed(self, wanted: Self, *, resumed: bool) -> list[str]:
+        """Return what differs, in words, and can't be had by adding prompts.
+
+        With `resumed`, settings that have their default were not given.
+
+        Example:
+            >>> PromptSettings(limit=8).changed(PromptSettings(limit=4), resumed=False)
+            ['limit=8 (now 4)']
+        """
+        found = []
+        for name in ("limit", "held_out", "seed", "settings"):
+            was, now = getattr(self, name), getattr(wanted, name)
+            given = not resumed or now != type(self).model_fields[name].default
+            more = name == "limit" and not resumed and now > was
+            if now != was and given and not more:
+                found.append(f"{name}={was} (now {now})")
+        return found
+
+
 class RecordingManifest(BaseModel):
     """What a recording has: the content of its `manifest.json`.
 
@@ -55,6 +93,7 @@ class RecordingManifest(BaseModel):
         finished_at: When each answer was there, or known not to come.
         shutdown_date: When the model stops answering, if known.
         answers: Answers per prompt at the app's own temperature.
+        selection: What the prompts were selected by.
         prompts: Number of prompts.
         held_out: How many of them are never trained on.
         origins: Their number by origin.
@@ -83,6 +122,7 @@ class RecordingManifest(BaseModel):
     finished_at: dt.datetime | None = None
     shutdown_date: str | None = None
     answers: int
+    selection: PromptSettings | None = None
     prompts: int
     held_out: int
     origins: dict[str, int]
@@ -248,6 +288,17 @@ def counted(
     manifest.usage = journal.usage
     manifest.usd = journal.usage.cost(manifest.price)
     manifest.updated_at = dt.datetime.now(dt.UTC)
+
+
+def described(prompts: Sequence[RecordedPrompt], left_out: Iterable[Skip]) -> dict[str, Any]:
+    """Return the manifest's fields on prompts and what was left out."""
+    return {
+        "prompts": len(prompts),
+        "held_out": sum(prompt.held_out for prompt in prompts),
+        "origins": dict(Counter(prompt.origin for prompt in prompts)),
+        "strata": dict(Counter(prompt.stratum for prompt in prompts).most_common()),
+        "left_out": dict(Counter(skip.code for skip in left_out).most_common()),
+    }
 
 
 def hashes(folder: Path) -> dict[str, str]:

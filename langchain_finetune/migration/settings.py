@@ -38,6 +38,7 @@ class MigrationSettings(CheckedArguments):
     price: InferencePrice | None = None
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     confirm: Callable[[RecordingEstimate], bool] | None = None
+    store: bool = True
     convert: InstanceOf[Convert] = Field(default_factory=Convert)
     train_on: TrainOn = "auto"
     chain: Callable[..., Any] | None = None

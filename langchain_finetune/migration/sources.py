@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from langchain_finetune.content import mapping
 from langchain_finetune.errors import FineTuningError, LoadError
 from langchain_finetune.loaders.base import sessions_of
 from langchain_finetune.loaders.files import RunFileChatLoader
+from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 from langchain_finetune.migration.archive import MANIFEST, RescueManifest
 from langchain_finetune.migration.calls import tracing_client
@@ -19,6 +21,12 @@ from langchain_finetune.migration.prompts import RecordedPrompt, read_prompts
 from langchain_finetune.sessions import Skip
 
 _RESCUED = ("completions.jsonl", "validation.jsonl", "training.jsonl")
+
+OTHER_MODEL = "other_model"
+"""Code of a run that is left out since it called another model."""
+
+_NAMED = 8
+"""Most reasons in a message."""
 
 RUNS_PER_PROMPT = 20
 """Most runs that are read for each prompt that is wanted, newest first."""
@@ -67,6 +75,34 @@ def recent_runs(
         start_time=dt.datetime.now(dt.UTC) - dt.timedelta(days=days),
         limit=limit * RUNS_PER_PROMPT,
     )
+
+
+def name_of_source(source: Any) -> str:
+    """Return the name of a source of prompts: its path, its projects and days, or its type.
+
+    Example:
+        >>> name_of_source([])
+        'list'
+    """
+    if isinstance(source, str | os.PathLike):
+        return str(Path(source).expanduser().absolute())
+    name = type(source).__name__
+    if not isinstance(source, LangSmithRunChatLoader):
+        return name
+    since = source.query.start_time
+    days = since and round((dt.datetime.now(dt.UTC) - in_utc(since)).total_seconds() / 86400)
+    return f"{name}: {', '.join(source.query.project_names)}, {days} days"
+
+
+def why_none(left_out: Sequence[Skip]) -> str:
+    """Return in words why there are no prompts."""
+    found = Counter(
+        f"{skip.code} ({skip.reason})" if skip.code == OTHER_MODEL else skip.code
+        for skip in left_out
+    )
+    told = [f"{count} {reason}" for reason, count in found.most_common(_NAMED)]
+    told += ["..."] if len(found) > _NAMED else []
+    return ", ".join(told) or "the sources have no chats of it"
 
 
 def prompts_from(
@@ -126,7 +162,8 @@ def _of_model(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str
         names = models_of(run)
         if not names or model in names:
             return True
-        skip(Skip(str(run.get("id")), "other_model", "The run called another model."))
+        called = " or ".join(repr(name) for name in sorted(names))
+        skip(Skip(str(run.get("id")), OTHER_MODEL, f"The run called {called}."))
         return False
 
     return is_of_model

@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import stat
+from html import unescape
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -162,6 +165,12 @@ def test_a_link_to_the_page_signs_in_once(here, engine, monkeypatch):
         assert "<h1>Runs</h1>" in browser.get(engine.url).text
         assert browser.get(link).status_code == 403
     told = here("page", "--open", "--json").json
-    assert (told["opened"], opened) == (True, [told["url"]])
+    # The address of a browser is in the process list, for all users of the machine.
+    assert told["opened"]
+    assert "ticket" not in opened[0]
+    redirect = Path(httpx2.URL(opened[0]).path)
+    assert stat.S_IMODE(redirect.stat().st_mode) == 0o600
+    assert told["url"] in unescape(redirect.read_text())
     failed = here("page", "--open")
-    assert (failed.out.strip(), "Open this link" in failed.err) == (opened[1], True)
+    assert "Open this link" in failed.err
+    assert failed.out.strip() in unescape(redirect.read_text())

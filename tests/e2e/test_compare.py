@@ -93,6 +93,9 @@ def server():
         speaks=speaks,
         speaks_wrong=speaks_wrong,
         broken=broken,
+        all_broken=lambda _: 400,
+        gone=lambda _: 404,
+        no_key=lambda _: 401,
         judge=judge,
     )
 
@@ -387,10 +390,68 @@ async def test_an_answer_that_fails_counts_as_0(client, model, how):
     assert any("4 of 8 answers failed" in note for note in result.notes)
 
 
-def test_if_all_answers_fail_there_is_no_result(client, model):
-    compare = Compare(chain=spoken, evaluators=[correct], old=model("unknown"), client=client)
-    with pytest.raises(CompareError, match=r"All 16 answers .* failed \(OpenAIAPIError"):
-        compare.invoke({"model": model("unknown"), "data": questions(client, "sums")})
+@HOW
+@pytest.mark.parametrize("side", ["old", "new"])
+async def test_if_all_answers_of_a_model_fail_there_is_no_result(client, model, server, how, side):
+    """Otherwise a new model would pass because the old one's name is wrong."""
+    server.requests.clear()
+    models = {"old": model("speaks"), "new": model("speaks")} | {side: model("gone")}
+    compare = Compare(
+        chain=spoken, evaluators=[correct], old=models["old"], client=client, max_concurrency=1
+    )
+    told = rf"All answers of gone \({side}\) failed.*OpenAIModelNotFoundError.*no such model"
+    with pytest.raises(CompareError, match=told):
+        await run(compare, {"model": models["new"], "data": questions(client, "sums")}, how)
+    # The new model is asked first, and no further after such an error.
+    assert len(server.requests) == (1 if side == "new" else 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"base_url": "http://127.0.0.1:9/v1"}, r"OpenAIConnectionError\. Its .*can't be reached"),
+        ({"model": "no_key"}, r"OpenAIAuthenticationError\. Its engine does not accept the key"),
+        ({"model": "all_broken"}, r"8 OpenAIInvalidRequestError\. The runs of its experiment"),
+    ],
+)
+def test_it_says_why_and_what_to_do(client, model, settings, told):
+    compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
+    new = model("speaks").model_copy()
+    new = ChatOpenAI(
+        **{"model": "x", "base_url": str(new.openai_api_base), "api_key": "k", "max_retries": 0}
+        | settings
+    )
+    with pytest.raises(CompareError, match=told):
+        compare.invoke({"model": new, "data": questions(client, "sums")})
+
+
+@HOW
+async def test_an_old_answer_that_fails_has_no_score(client, model, how):
+    compare = Compare(chain=spoken, evaluators=[correct], old=model("broken"), client=client)
+    given = {"model": model("speaks"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    [difference] = result.differences
+    assert (difference.cases, difference.wins, difference.left_out) == (4, 0, 4)
+    assert result.cases[0].old[0].scores == {"correct": None}
+    assert result.failed_evaluations == {}
+    assert any("4 of 8 answers failed and have no score" in note for note in result.notes)
+    assert result.decide(better={"correct": 0}).verdict == "too_few"
+    [project] = [client.read_project(project_id=result.old_experiment.id)]
+    runs = [each for each in runs_of(client, project.id) if each["error"]]
+    scores = list(client.list_feedback(run_ids=[each["id"] for each in runs]))
+    assert [each.score for each in scores] == [None] * 4
+
+
+def test_an_evaluator_that_does_not_fit_is_told(client, model):
+    def fits_nothing(outputs):
+        return outputs.get("content") == "7"
+
+    compare = Compare(chain=spoken, evaluators=[fits_nothing], old=model("speaks"), client=client)
+    result = compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
+    told = "both models have the lowest score in every case"
+    assert result.decide().verdict == "fail"
+    for shown in (str(result), result.to_html()):
+        assert told in " ".join(shown.split())
 
 
 def fails(outputs, reference_outputs):

@@ -161,6 +161,22 @@ def test_models_are_listed_rescued_and_recorded(names, monkeypatch, capsys):
         assert all(body["model"] == account.names[-1] for body in account.paid)
 
 
+@pytest.mark.train
+def test_a_model_is_migrated(names, engine, monkeypatch):
+    forget_langsmith_settings(monkeypatch)
+    account = OpenAIAccount(models=1)
+    account.reply = lambda *_: {"role": "assistant", "content": "Yes", "refusal": None}
+    [job] = [job for job in account.jobs.values() if job["fine_tuned_model"]]
+    account.contents[job["training_file"]] = write_chats(Path("chats.jsonl"), 140).read_bytes()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with openai_account(account) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert f"langchain-finetune rollback {account.names[0]}" in run_sh("migrate_command")
+        assert run("migrate")["result"].verdict == "pass"
+        assert len(account.paid) == 280
+        run("recorded_model")
+
+
 def test_two_models_are_compared(names, monkeypatch):
     forget_langsmith_settings(monkeypatch)
     Path("my_app.py").write_text(

@@ -310,12 +310,10 @@ def test_a_server_that_is_down_stops_it(account, quick, model, prompts, tmp_path
     settings = {"out": tmp_path / "out", "api_key": KEY, "confirm": lambda _: True, "engine": quick}
     with pytest.raises(EngineUnreachableError):
         record(model, [prompts], base_url=down, **settings)
-    assert ModelRecording.read(tmp_path / "out").manifest.outcomes["missing"] == 40
-    with (
-        pytest.raises(FineTuningError, match="holds the recording of"),
-        openai_account(account) as url,
-    ):
-        record(model, [prompts], base_url=url, **settings)
+    with openai_account(account) as url:
+        check_recording(account, record(model, [prompts], base_url=url, **settings), 1)
+    with pytest.raises(FineTuningError, match="holds the recording of"):
+        record(model, [prompts], base_url=down, **settings)
 
 
 def test_quota_that_is_spent_stops_it(account, ask):
@@ -323,15 +321,6 @@ def test_quota_that_is_spent_stops_it(account, ask):
     with pytest.raises(EngineError, match="exceeded your quota"):
         ask()
     assert account.paid == []
-
-
-def test_prompts_are_fixed_at_the_first_start(account, ask, prompts, tmp_path):
-    with pytest.raises(BudgetError, match="Not confirmed; nothing was sent"):
-        ask(confirm=lambda _: False)
-    assert account.paid == []
-    other = tmp_path / "other.jsonl"
-    other.write_text(json.dumps(training_line("supervised", 2, 1)))
-    assert ask([other], answers=0).manifest.prompts == 20
 
 
 def test_sources_without_prompts_are_an_error(ask, tmp_path):
@@ -356,6 +345,81 @@ def test_one_process_records_into_a_folder(ask):
         ask()
     leave.set()
     other.join()
+
+
+# Which prompts.
+
+
+def test_nothing_is_fixed_before_the_first_request(account, ask, tmp_path, model, url, prompts):
+    out = tmp_path / "out"
+    with pytest.raises(BudgetError, match="Not confirmed"):
+        ask(limit=2, confirm=lambda _: False)
+    with pytest.raises(BudgetError, match=r"price of .* is not known"):
+        ask(limit=3, confirm=None, max_cost_usd=1)
+    with pytest.raises(BudgetError, match="would exceed"):
+        ask(limit=4, confirm=None, max_cost_usd=1e-6, price=PRICE)
+    with pytest.raises(EngineAuthenticationError):
+        ask(limit=5, api_key="sk-wrong")
+    with pytest.raises(BudgetError, match="Not confirmed"):
+        asyncio.run(
+            arecord(model, [prompts], out=out, base_url=url, api_key=KEY, confirm=lambda _: False)
+        )
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    recording = ask(limit=10, seed=7, held_out=0.5)
+    assert (recording.manifest.prompts, recording.manifest.held_out) == (10, 5)
+    check_recording(account, recording, 1)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_higher_limit_adds_prompts_and_keeps_the_others(account, ask, tmp_path, answers):
+    before = ask(limit=5, answers=answers).prompts()
+    with pytest.raises(BudgetError, match="Not confirmed"):
+        ask(limit=12, answers=answers, confirm=lambda _: False)
+    assert ModelRecording.read(tmp_path / "out").prompts() == before
+    assert ModelRecording.read(tmp_path / "out").complete
+    recording = ask(limit=12, answers=answers)
+    assert recording.prompts()[:5] == before
+    assert recording.manifest.prompts == 12
+    check_recording(account, recording, answers)
+    assert len(account.paid) == 12 * (answers + 1)
+    resumed = ask(limit=12, answers=answers, confirm=lambda _: pytest.fail("Nothing is left."))
+    assert resumed.prompts() == recording.prompts()
+
+
+def test_further_sources_add_prompts(account, ask, prompts, tmp_path):
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(f"{json.dumps(training_line('supervised', 2, n))}\n" for n in range(5)))
+    first = ask(answers=0).prompts()
+    recording = ask([prompts, more], answers=0)
+    assert recording.prompts()[:20] == first
+    check_recording(account, recording, 0)
+    assert recording.manifest.prompts > 20
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"limit": 4}, r"limit=5 \(now 4\)"),
+        ({"seed": 1}, r"seed=0 \(now 1\)"),
+        ({"held_out": 0.5}, r"held_out=0\.2 \(now 0\.5\)"),
+        ({"settings": {"temperature": 1}}, r"settings=None \(now "),
+    ],
+)
+def test_another_selection_than_the_recorded_one_is_refused(account, ask, changed, told):
+    ask(limit=5, answers=0)
+    with pytest.raises(FineTuningError, match=f"{told}.* record into another folder"):
+        ask(**{"limit": 5, "answers": 0, **changed})
+    assert len(account.paid) == 5
+
+
+def test_without_sources_it_goes_on_and_a_given_limit_is_not_ignored(
+    model, url, tmp_path, ask, account
+):
+    ask(limit=5, answers=0)
+    given = {"base_url": url, "api_key": KEY, "confirm": lambda _: True, "engine": "quick"}
+    assert record(model, out=tmp_path / "out", **given).manifest.prompts == 5
+    with pytest.raises(FineTuningError, match=r"limit=5 \(now 7\)"):
+        record(model, out=tmp_path / "out", limit=7, **given)
 
 
 # Money.

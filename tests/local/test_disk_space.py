@@ -9,8 +9,8 @@ from langchain_finetune.local import hardware
 from langchain_finetune.local.api_error import ApiError
 
 
-@pytest.mark.parametrize(("free", "fits"), [(208 * 2**20, True), (207 * 2**20, False)])
-def test_room_for_eight_times_the_weights(tmp_path, monkeypatch, free, fits):
+@pytest.mark.parametrize(("free", "fits"), [(210 * 2**20, True), (209 * 2**20, False)])
+def test_room_for_ten_times_the_weights(tmp_path, monkeypatch, free, fits):
     (tmp_path / "model.safetensors").write_bytes(b"0" * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     if fits:

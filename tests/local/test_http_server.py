@@ -94,6 +94,20 @@ def test_who_says_too_little_is_hung_up_on(address, begun, dripped):
         assert closed(connection, dripped)
 
 
+def test_a_connection_stays_open_between_requests(address, wait_s):
+    """Clients keep it in a pool, and send the next request on it; uvicorn closes it in the end."""
+    with socket.create_connection(address, timeout=60) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n0"):
+                part = connection.recv(1000)
+                assert part, "it was closed"
+                answer += part
+            time.sleep(4 * wait_s)
+    assert http_server.KEEP_ALIVE_S >= 75
+
+
 def test_who_does_not_read_is_hung_up_on(address, monkeypatch):
     monkeypatch.setattr(http_server, "WRITE_TIMEOUT_S", 0.3)
     with socket.create_connection(address, timeout=60) as connection:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from openai import OpenAI
+from starlette.testclient import TestClient
 
 from langchain_finetune.errors import EngineError, MissingExtraError
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine
+from langchain_finetune.local.auth.guard import install_error_handlers
+from langchain_finetune.local.page.render_html import render_page
 from langchain_finetune.local.server import parse_aliases, serve
 
 ENGINE = (sys.executable, "-m", "langchain_finetune.local", "--home")
@@ -153,3 +157,28 @@ def test_the_next_start_takes_the_same_port_if_it_is_free(start):
         taken.listen()
         with start() as third:
             assert third.url != url
+
+
+def test_health_answers_head(engine):
+    answer = httpx2.head(f"{engine.url}/health", trust_env=False)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_full_disk_is_told():
+    app = FastAPI()
+    install_error_handlers(app, render_page)
+
+    @app.post("/full")
+    def full():
+        with Path("/dev/full").open("wb") as out:
+            out.write(b"x")
+
+    @app.post("/broken")
+    async def broken():
+        raise PermissionError("secret")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post("/full")
+        assert answer.status_code == 507
+        assert answer.json()["error"]["code"] == "insufficient_disk_space"
+        assert client.post("/broken").status_code == 500

@@ -6,6 +6,7 @@ import pickle
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import resolve_base
@@ -108,3 +109,33 @@ def test_a_base_with_an_adapter_beside_it(tiny_model, mark):
 def test_a_good_base_is_loaded_in_all_ways(tiny_model):
     assert resolve_base(str(tiny_model)) == tiny_model
     assert load_all_ways(tiny_model) == [True, True, True]
+
+
+def test_a_base_that_lacks_weights(tiny_model):
+    """transformers would fill them with random numbers, and warn."""
+    from langchain_finetune.local.serving.loading import load
+    from langchain_finetune.local.training.__main__ import _load
+
+    weights = load_file(tiny_model / "model.safetensors")
+    lost = sorted(weights)[3]
+    del weights[lost]
+    save_file(weights, tiny_model / "model.safetensors", metadata={"format": "pt"})
+    assert resolve_base(str(tiny_model)) == tiny_model
+    for way in (load, lambda base: _load(str(base))):
+        with pytest.raises((ApiError, TrainingFailure)) as refused:
+            way(tiny_model)
+        assert f"lack 1 of its weights, such as {lost}" in refused.value.message
+        assert refused.value.code in {"model_not_loadable", "base_model_unavailable"}
+
+
+def test_tied_weights_are_not_missing(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from langchain_finetune.local.base_models import NANO
+    from langchain_finetune.local.serving.loading import load
+
+    folder = shutil.copytree(resolve_base(NANO), tmp_path / "tied")
+    change(folder / "config.json", tie_word_embeddings=True)
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    assert load(folder).model

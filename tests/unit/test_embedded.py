@@ -3,12 +3,15 @@
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 
 import pytest
+from filelock import FileLock
 
 from langchain_finetune.engines import local as embedded
 from langchain_finetune.engines.local import (
@@ -17,7 +20,7 @@ from langchain_finetune.engines.local import (
     stop_engine,
 )
 from langchain_finetune.errors import EngineUnreachableError
-from langchain_finetune.home import KEY_VARIABLE, RunningEngine
+from langchain_finetune.home import KEY_VARIABLE, RunningEngine, holds_lock
 
 ENSURE = """
 import sys
@@ -94,6 +97,7 @@ class Stranger(http.server.BaseHTTPRequestHandler):
     """Another program that got the port of an engine that has crashed."""
 
     def do_GET(self):
+        self.server.asked = [*getattr(self.server, "asked", []), self.path]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(self.server.answer)
@@ -109,6 +113,27 @@ def test_a_stranger_at_the_engines_address(home, answer):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         home.mkdir()
         RunningEngine(f"http://127.0.0.1:{server.server_port}", os.getpid(), "1").write(home)
+        with FileLock(home / "engine.lock"):
+            assert find_engine(home) is None
+            assert stop_engine(home) is False
+        server.shutdown()
+
+
+def test_whoever_takes_the_place_of_a_crashed_engine_is_sent_nothing(home):
+    crashed = ensure_engine(home)
+    running = RunningEngine.read(home)
+    os.kill(running.pid, signal.SIGKILL)
+    while holds_lock(home):
+        time.sleep(0.02)
+    port = int(crashed.url.rpartition(":")[2])
+    with http.server.HTTPServer(("127.0.0.1", port), Stranger) as server:
+        # Other users see the process id, and the rest in the engine's own answers.
+        health = {"langchain_finetune": running.version, "pid": running.pid}
+        server.answer, server.asked = json.dumps(health).encode(), []
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         assert find_engine(home) is None
-        assert stop_engine(home) is False
+        again = ensure_engine(home)
+        assert again.url != crashed.url
+        assert "nano" in {model["id"] for model in ask(again)["data"]}
+        assert server.asked == []
         server.shutdown()

@@ -2,12 +2,20 @@
 
 import gzip
 import json
+import os
 
 import pytest
 import zstandard
 from langchain_core.chat_loaders import BaseChatLoader
 
-from langchain_finetune import Convert, LoadError, RunFileChatLoader, Split
+from langchain_finetune import (
+    Convert,
+    ConvertError,
+    LoadError,
+    RunFileChatLoader,
+    Split,
+    check_file,
+)
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
 from support.dialects import TOLD
 from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_CALL, WIRE_SENT, run
@@ -380,3 +388,13 @@ def test_a_split_holds_a_named_group_whole(written):
     assert len(parts) == 40
     assert all(len(found) == 1 for found in parts.values())
     assert set().union(*parts.values()) == {"train", "test"}
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    pipe = tmp_path / "runs.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(LoadError, match="no regular file"):
+        RunFileChatLoader(pipe).load()
+    with pytest.raises(ConvertError, match="no regular file"):
+        check_file(pipe)

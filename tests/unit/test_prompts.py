@@ -11,7 +11,7 @@ from langchain_finetune.dialects.run import read_run
 from langchain_finetune.migration.prices import inference_price
 from langchain_finetune.migration.prompts import make_prompt, read_prompts, select_prompts
 from langchain_finetune.migration.rate_limits import RateLimits, seconds_of
-from langchain_finetune.migration.sources import prompts_from
+from langchain_finetune.migration.sources import prompts_from, why_none
 from tests.support.openai_account import TOOLS, training_line
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::abc"
@@ -169,6 +169,7 @@ def test_runs_of_another_model_are_left_out_with_their_id(tmp_path):
     found, left_out = selected([write(tmp_path / "runs.jsonl", runs)])
     assert [prompt.source["run_id"] for prompt in found] == ["run-1"]
     assert [(skip.id, skip.code) for skip in left_out] == [("run-2", "other_model")]
+    assert why_none(left_out) == "1 other_model (The run called 'gpt-4.1'.)"
 
 
 def test_what_cannot_be_asked_again_is_left_out_with_a_reason(tmp_path):

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from langchain_finetune import FineTuningError
 from langchain_finetune.evaluation.result import ComparedCase, Decision, ModelAnswer
 from langchain_finetune.evaluation.statistics import PairedSample, interval, mcnemar, p_value
-from langchain_finetune.evaluation.verdict import decide, evaluators_of, score_differences
+from langchain_finetune.evaluation.verdict import (
+    decide,
+    evaluators_of,
+    score_differences,
+    unfit_notes,
+)
 
 
 def answer(score, key="right"):
@@ -94,13 +99,42 @@ def test_means_that_differ_in_their_last_digit_are_equal():
 
 def test_a_chain_that_fails_has_the_lowest_score():
     found = only(score_differences([*cases(passed=8), case(8, 1, "TimeoutError"), case(9, "E", 1)]))
-    assert (found.cases, found.wins, found.losses, found.left_out) == (10, 1, 1, 0)
+    # An error of the old model shows no gain.
+    assert (found.cases, found.wins, found.losses, found.left_out) == (9, 0, 1, 1)
     assert (found.old_errors, found.new_errors) == (1, 1)
     assert found.method == "exact McNemar"
     scores = [case(n, 4, 3.5) for n in range(9)] + [case(9, 4, "E")]
     assert only(score_differences(scores)).new == pytest.approx(3.5 * 9 / 10)
     below = [case(n, -2, -1) for n in range(9)] + [case(9, -2, "E")]
     assert only(score_differences(below)).new == pytest.approx((-9 - 2) / 10)
+
+
+def test_errors_of_the_old_model_never_let_a_new_one_pass():
+    for rules in ({}, {"better": {"right": 0}}, {"at_least": {"right": -0.1}}):
+        broken = [case(n, "NotFoundError", 1) for n in range(100)]
+        assert decide(broken, **rules).verdict == "too_few"
+        some = [*cases(passed=94), *(case(100 + n, "E", 1) for n in range(6))]
+        decision = decide(some, **rules)
+        assert decision.verdict == "too_few"
+        assert "6 of 100 cases have a score of one model only" in decision.rules[0].reason
+    few = [*cases(passed=96), *(case(100 + n, "E", 1) for n in range(4))]
+    assert decide(few).verdict == "pass"
+    assert decide(few, better={"right": 0}).verdict != "pass"
+    # What neither answers says nothing about their difference.
+    both = [*cases(passed=96), *(case(100 + n, "E", "E") for n in range(20))]
+    assert decide(both).verdict == "pass"
+    assert only(score_differences([case(1, ["E", 1], [1, 0])])).old == 1
+
+
+def test_an_evaluator_that_does_not_fit_lets_no_model_pass():
+    for unfit in (cases(failed=400), [case(n, 0, "E") for n in range(400)]):
+        decision = decide(unfit, at_least={"right": -0.05})
+        assert decision.verdict == "fail"
+        assert "check that the evaluator fits" in decision.rules[0].reason
+        [note] = unfit_notes(unfit)
+        assert note.startswith("right: both models have the lowest score in every case")
+    assert unfit_notes(cases(failed=400, passed=1)) == unfit_notes([]) == []
+    assert decide(cases(failed=400, passed=1)).verdict == "pass"
 
 
 def test_an_error_counts_even_if_an_evaluator_liked_it():
@@ -299,7 +333,10 @@ def test_decisions_follow_from_what_was_found(drawn, bound):
     if rule.verdict == "pass":
         assert found[0].low >= bound - 1e-6
     else:
-        assert found[0].low <= bound + 1e-6 or "one model only" in rule.reason
+        other = "one model only" in rule.reason or "every case" in rule.reason
+        assert found[0].low <= bound + 1e-6 or other
+    if "every case" in rule.reason:
+        return
     if found[0].high < bound - 1e-6:
         assert rule.verdict == "fail"
     if rule.verdict == "too_few" and "one model only" not in rule.reason:

@@ -1,5 +1,6 @@
 """Checks requests before routing: API key or session, size of bodies; handles errors."""
 
+import errno
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
@@ -137,6 +138,17 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
             message = f"Unknown request URL: {request.method} {request.url.path}."
             refusal = ApiError(404, message, code="unknown_url")
         return _error_response(request, refusal, render)
+
+    @app.exception_handler(OSError)
+    async def os_error(request: Request, error: OSError) -> Response:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise error
+        full = ApiError(
+            507,
+            "The engine's disk is full, and nothing of this was kept: make room on it.",
+            code="insufficient_disk_space",
+        )
+        return _error_response(request, full, render)
 
     @app.exception_handler(ClientDisconnect)
     async def disconnected(_: Request, _error: ClientDisconnect) -> Response:

@@ -23,14 +23,14 @@ class Follower:
     """Follows one training process; what the trainer chose is written into the job.
 
     `done` is the report of the finished model, and `stopped` says that the process has saved its
-    state and ended, as it was asked to.
+    state and ended, as it was asked to. `resumed_from` is the step that it went on from, if any.
     """
 
     def __init__(self, journal: Journal, job: JobRecord) -> None:
         self._journal = journal
         self._job = job
         self._started_at = time.monotonic()
-        self._first_step = 0
+        self.resumed_from: int | None = None
         self._known = {entry["step"] for entry in journal.metrics(job.id)}
         self._failure: Failed | None = None
         self.done: Done | None = None
@@ -70,11 +70,12 @@ class Follower:
 
     def _take_start(self, event: Started) -> None:
         self._started_at = time.monotonic()
-        self._first_step = event.resumed_from or 0
-        if self._first_step > self._job.reached:
-            self._job.reached, self._job.starts = self._first_step, 1
+        self.resumed_from = event.resumed_from
+        first = event.resumed_from or 0
+        if first > self._job.reached:
+            self._job.reached, self._job.starts = first, 1
         self._job.settle(event.hyperparameters)
-        again = f", going on after step {self._first_step}" if self._first_step else ""
+        again = f", going on after step {first}" if first else ""
         packed = ", packed" if event.hyperparameters.packing is True else ""
         self._journal.note(
             self._job,
@@ -83,11 +84,12 @@ class Follower:
         )
 
     def _take_metrics(self, event: Metrics) -> None:
-        if event.step <= self._first_step and event.step in self._known:
+        first = self.resumed_from or 0
+        if event.step <= first and event.step in self._known:
             return
-        if event.step > self._first_step:
+        if event.step > first:
             spent = time.monotonic() - self._started_at
-            left = max(event.total_steps - event.step, 0) / (event.step - self._first_step)
+            left = max(event.total_steps - event.step, 0) / (event.step - first)
             self._job.estimated_finish = now() + round(spent * left)
         data = event.model_dump()
         names = {"training": data.get("train_loss"), "validation": data.get("valid_loss")}

@@ -22,6 +22,7 @@ from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.checkpoints import set_aside
 from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures, TrainingEvent
 from langchain_finetune.local.training.spec import Spec
 
@@ -43,6 +44,9 @@ _COLUMNS = {
 MAX_STARTS = 5
 """Starts in a row without a new checkpoint before a job is given up: where the engine ended during
 each of them, training it may be the cause (memory, most likely)."""
+
+_UNEXPLAINED = {"internal_error", "server_error"}
+"""Codes of failures that a damaged checkpoint may have caused."""
 
 _INTERRUPTED = JobErrorRecord(
     code="training_interrupted",
@@ -70,9 +74,14 @@ class Training:
         in the job's folder until the job has ended; see `tidy`. When `stop` is set, the training
         saves its state and ends.
         """
+        while await self._start(job, stop):
+            pass
+
+    async def _start(self, job: JobRecord, stop: asyncio.Event) -> bool:
+        """Train a job; return whether it has to be started again, from an earlier checkpoint."""
         if job.starts >= MAX_STARTS:
             self._journal.end(job, "failed", _INTERRUPTED.message, _INTERRUPTED)
-            return
+            return False
         job.status = "running"
         job.starts += 1
         job.settle(job.requested)
@@ -92,7 +101,7 @@ class Training:
                     code=error.code or "server_error", message=error.message, param=error.param
                 )
                 self._journal.end(job, "failed", fault.message, fault)
-                return
+                return False
             path = Path(run) / "spec.json"
             path.write_text(spec.model_dump_json())
             follower = Follower(self._journal, job)
@@ -108,13 +117,22 @@ class Training:
             if follower.stopped:
                 job.starts = 0
                 self._journal.save(job)
-                return
-            if failure := follower.fault(status, output / "model"):
+                return False
+            failure = follower.fault(status, output / "model")
+            if failure and failure.code in _UNEXPLAINED and set_aside(work, follower.resumed_from):
+                message = (
+                    f"The training broke when it went on after step {follower.resumed_from}: the"
+                    " checkpoint may be damaged, so it goes on from an earlier one, or begins anew."
+                )
+                self._journal.note(job, message, level="warn")
+                return True
+            if failure:
                 # First, since the record needs some of the disk that checkpoints may have filled.
                 self.clear(job.id)
                 self._journal.end(job, "failed", failure.message, failure)
             elif follower.done:
                 self._succeed(job, follower.done, output)
+        return False
 
     def tidy(self, job: JobRecord) -> None:
         """Remove the temporary files of a job that has ended, except its log."""

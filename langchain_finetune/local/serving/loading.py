@@ -20,6 +20,7 @@ from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.base_models import weights_fault
 from langchain_finetune.local.hardware import (
     SMALL_MODEL,
     device,
@@ -107,13 +108,16 @@ def load(folder: Path) -> LoadedModel:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-        model = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             dtype="auto",
+            output_loading_info=True,
         )
+        if fault := weights_fault(info):
+            raise ApiError(500, fault, code="model_not_loadable", param="model")
         parameters = model.num_parameters()
         if device() == "cpu":
             model = model.to(_cpu_type(parameters))

@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import signal
 import sys
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from langchain_finetune.local.base_models import weights_fault
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
 from langchain_finetune.local.training.batches import require_apart, sized
 from langchain_finetune.local.training.checkpoints import (
@@ -35,8 +38,8 @@ from langchain_finetune.local.training.spec import Spec, read_examples
 STOPPED = 130
 """Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
 
-LOCK_SECONDS = 60
-"""How long to wait for the process of an engine that was killed to let go of the checkpoints."""
+LOCK_SECONDS = 10
+"""How long the process of an engine that was killed may take to let go of the checkpoints."""
 
 
 def main() -> int:
@@ -45,10 +48,31 @@ def main() -> int:
     stop = _stop_asked_for(spec.partial)
     _set_environment(spec)
     reporter = Reporter(_own_stdout())
-    lock = FileLock(spec.work / ".lock", timeout=LOCK_SECONDS) if is_first() else nullcontext()
-    with reporter, lock:
+    with reporter, _own_checkpoints(spec.work) if is_first() else nullcontext():
         _train(spec, reporter, stop)
     return reporter.status
+
+
+@contextmanager
+def _own_checkpoints(work: Path) -> Iterator[None]:
+    """Keep other processes from a job's checkpoints; one of a killed engine is ended.
+
+    It ends by itself, but not while it is stopped, by a debugger or SIGSTOP.
+    """
+    lock, owner = FileLock(work / ".lock"), work / ".owner"
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        with suppress(OSError, ValueError):
+            # The first process of its session, see `run_child`: its helpers end with it.
+            os.killpg(int(owner.read_text()), signal.SIGKILL)
+        lock.acquire(timeout=LOCK_SECONDS)
+    try:
+        owner.write_text(str(os.getpid()))
+        yield
+        owner.unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
@@ -144,13 +168,19 @@ def _load(base: str) -> tuple[Any, Any]:
     disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            base, dtype="auto", use_safetensors=True, trust_remote_code=False
+        model, info = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype="auto",
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError) as error:
         raise TrainingFailure(
             "base_model_unavailable", "The base model can't be loaded; see the engine's log."
         ) from error
+    if fault := weights_fault(info):
+        raise TrainingFailure("base_model_unavailable", fault)
     return model, tokenizer
 
 

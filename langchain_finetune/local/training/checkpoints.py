@@ -15,6 +15,9 @@ from langchain_finetune.local.training.events import Measures
 
 COMPLETE = "complete"
 
+OPTIMIZER = "optimizer.pt"
+"""A training goes on from a checkpoint that has it; it is twice as large as the weights."""
+
 LAST_EPOCHS = 3
 """Epochs whose checkpoints are offered as models (OpenAI's fine-tuning guide)."""
 
@@ -41,13 +44,29 @@ def checkpoint_steps(work: Path) -> list[int]:
     return sorted(int(mark.parent.name[11:]) for mark in work.glob(f"checkpoint-*/{COMPLETE}"))
 
 
+def resumable_steps(work: Path) -> list[int]:
+    """Return the steps of the checkpoints that a training can go on from, in order."""
+    return [step for step in checkpoint_steps(work) if (folder_of(work, step) / OPTIMIZER).exists()]
+
+
 def last_checkpoint(work: Path) -> int | None:
-    """Return the step of the last complete checkpoint; incomplete ones are removed."""
-    steps = checkpoint_steps(work)
+    """Return the step of the last checkpoint to go on from; incomplete ones are removed."""
     for folder in work.glob("checkpoint-*"):
         if not (folder / COMPLETE).exists():
             shutil.rmtree(folder, ignore_errors=True)
+    steps = resumable_steps(work)
     return steps[-1] if steps else None
+
+
+def set_aside(work: Path, step: int | None) -> bool:
+    """Let a checkpoint, on which a training broke, count no longer; return whether it did.
+
+    It does not, and is kept, where a later one shows that the training got further.
+    """
+    if step is None or resumable_steps(work)[-1:] != [step]:
+        return False
+    (folder_of(work, step) / COMPLETE).unlink()
+    return True
 
 
 def read_history(work: Path, step: int) -> History:

@@ -24,6 +24,7 @@ from langchain_finetune.durable import flush_tree
 from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
 from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
+    OPTIMIZER,
     History,
     checkpoint_steps,
     folder_of,
@@ -44,8 +45,8 @@ CURVE_POINTS = 30
 SAVE_SECONDS = 300
 """Most seconds of training that are lost when the process is killed, within a long epoch."""
 
-_RESUMING = ("optimizer.pt", "scheduler.pt", "scaler.pt")
-"""What only the newest checkpoint needs; the optimizer's state is twice as large as the weights."""
+_RESUMING = (OPTIMIZER, "scheduler.pt", "scaler.pt")
+"""What only the two newest checkpoints need: the newest may turn out to be damaged."""
 
 
 @dataclass(frozen=True)
@@ -234,14 +235,15 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         flush_tree(folder_of(self.work, state.global_step))
         (folder_of(self.work, state.global_step) / COMPLETE).touch()
         epochs = list(range(self.steps_an_epoch, state.global_step + 1, self.steps_an_epoch))
-        keep = {*kept(state.log_history, epochs), state.global_step}
+        newest = [step for step in checkpoint_steps(self.work) if step <= state.global_step][-2:]
+        keep = {*kept(state.log_history, epochs), *newest}
         for step in checkpoint_steps(self.work):
             folder = folder_of(self.work, step)
             if step not in keep:
                 # A process that is killed in here must not leave half of one that counts.
                 (folder / COMPLETE).unlink()
                 shutil.rmtree(folder, ignore_errors=True)
-            elif step != state.global_step:
+            elif step not in newest:
                 for name in _RESUMING:
                     (folder / name).unlink(missing_ok=True)
 

@@ -1,0 +1,463 @@
+"""`Migration`: a hosted model (the stand-in of OpenAI's API) goes dark, `nano` takes over."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections import Counter
+from contextlib import contextmanager, suppress
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_openai import ChatOpenAI
+from openai import NotFoundError, OpenAI
+
+from langchain_finetune import (
+    BudgetError,
+    CompareError,
+    FineTune,
+    FineTuningError,
+    InferencePrice,
+    Migration,
+    ModelRecording,
+    amigrate,
+    migrate,
+)
+from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
+from langchain_finetune.evaluation.seen import training_file
+from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.migration.asking import METADATA
+from langchain_finetune.migration.state import locked
+from support import migration_process
+from support.command_line import runs_command
+from support.openai_account import KEY, OpenAIAccount, openai_account, refusal
+from support.settings import forget_langsmith_settings
+from support.warm_process import WarmProcess
+
+COUNT = 140
+"""Prompts; half of them are held out, which is enough to pass by the default rule."""
+
+PRICE = InferencePrice(input_usd=1.0, output_usd=1.0)
+TO = {
+    "model": "nano",
+    "engine": "local",
+    "suffix": "own",
+    "hyperparameters": {"n_epochs": 4},
+}
+STEPS = ["rescue", "record", "train", "compare", "swap"]
+
+
+def training_lines(count=COUNT):
+    for number in range(count):
+        asked = {"role": "user", "content": f"Is {number} a number?"}
+        yield {"messages": [asked, {"role": "assistant", "content": "Yes"}]}
+
+
+def encoded(lines):
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+class Shop:
+    """An account whose models always answer Yes, and the app's prompts in its files.
+
+    Attributes:
+        kept: A model whose training file is there.
+        gone: A model whose training file is gone; its validation file has the prompts.
+    """
+
+    def __init__(self, url, account):
+        self.url, self.account = url, account
+        *_, self.gone, self.kept = account.names
+        account.reply = lambda *_: {"role": "assistant", "content": "Yes", "refusal": None}
+        lines = encoded(training_lines())
+        self.training_id = account.job_of(self.kept)["training_file"]
+        account.contents[self.training_id] = lines
+        account.contents[account.job_of(self.gone)["validation_file"]] = lines
+        account.completions.clear()
+
+    @property
+    def paid(self):
+        return len(self.account.paid)
+
+
+@contextmanager
+def new_shop():
+    account = OpenAIAccount(models=2)
+    with openai_account(account) as url:
+        yield Shop(url, account)
+
+
+@pytest.fixture
+def shop(home):
+    with new_shop() as shop:
+        yield shop
+    if engine := find_engine(home):
+        with OpenAI(base_url=engine.base_url, api_key=engine.api_key.get_secret_value()) as client:
+            for name in (shop.kept, shop.gone):
+                with suppress(NotFoundError):
+                    client.delete(f"/aliases/{name}", cast_to=object)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    """One engine, and one job: each migration here has the same data."""
+    path = tmp_path_factory.mktemp("migrate-home")
+    with pytest.MonkeyPatch.context() as patch:
+        forget_langsmith_settings(patch)
+        patch.setenv(HOME_VARIABLE, str(path))
+        patch.setenv("TQDM_DISABLE", "1")
+        yield path
+    stop_engine(path, timeout_s=60)
+
+
+@pytest.fixture
+def settings(shop, tmp_path):
+    """Settings of a migration of the model whose files are there."""
+
+    def made(**changes):
+        given = {"model": shop.kept, "to": FineTune(**TO), "out": tmp_path / "out"}
+        given |= {"base_url": shop.url, "api_key": KEY, "answers": 0, "held_out": 0.5}
+        return given | {"price": PRICE, "max_cost_usd": 5, **changes}
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def finished(home, tmp_path_factory):
+    """The folder of a migration of the model whose files are gone, which passed, not swapped."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    with new_shop() as shop:
+        result = migrate(
+            shop.gone, FineTune(**TO), out=out, base_url=shop.url, api_key=KEY, answers=0,
+            held_out=0.5, price=PRICE, max_cost_usd=5, swap=False,
+        )  # fmt: skip
+    return out, result
+
+
+@pytest.fixture
+def copied(finished, tmp_path, settings, shop):
+    """A copy of that folder, and the settings to go on with it."""
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0], out)
+    manifest = out / "recorded" / "manifest.json"
+    fields = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**fields, "base_url": shop.url}))
+    state = out / "migration.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "base_url": shop.url}))
+    return lambda **changes: settings(model=shop.gone, out=out, **changes)
+
+
+def answered_by(home, name):
+    """What the engine says of an alias, or None."""
+    engine = ensure_engine(home)
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+        aliases = client.get("/aliases", cast_to=object)["data"]
+    return next((each["target"] for each in aliases if each["id"] == name), None)
+
+
+def jobs_of(home, suffix):
+    engine = ensure_engine(home)
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+        names = [job.fine_tuned_model or "" for job in client.fine_tuning.jobs.list()]
+    return [name for name in names if f":{suffix}:" in name]
+
+
+def requests(lines):
+    return {json.dumps(line["messages"][:-1]) for line in lines}
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def no_file_holds(text, folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return all(text.encode() not in path.read_bytes() for path in files)
+
+
+@pytest.mark.train
+def test_where_files_are_gone_the_recording_is_trained_on_and_the_report_says_so(finished, home):
+    out, result = finished
+    assert result.verdict == "pass"
+    assert list(result.steps) == STEPS
+    why = "the recorded answers (its training file is gone)"
+    assert f"trained on {COUNT // 2} examples of {why}" in result.steps["train"].summary
+    report = result.report.read_text()
+    assert why in report
+    assert "missing: training file (gone)" in report
+    recorded = ModelRecording.read(out / "recorded")
+    trained = lines_of(training_file(result.chat.metadata, home))
+    held_out = {
+        json.dumps(each.request["messages"]) for each in recorded.prompts() if each.held_out
+    }
+    assert len(held_out) == COUNT // 2
+    assert len(trained) == COUNT // 2
+    assert requests(trained).isdisjoint(held_out)
+    assert {case.group for case in result.comparison.cases}
+    assert len(result.comparison.cases) == COUNT // 2
+    assert result.comparison.refused == []
+    assert result.chat.temperature == 0
+
+
+@pytest.mark.train
+def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(settings, shop, home, caplog):
+    caplog.set_level("DEBUG")
+    result = Migration(**settings()).run()
+    assert result.verdict == "pass", str(result)
+    assert "of the rescued training file; left out: 70 held_out" in result.steps["train"].summary
+    assert shop.paid == COUNT
+    recorded = ModelRecording.read(result.folder / "recorded")
+    held_out = {
+        json.dumps(each.request["messages"]) for each in recorded.prompts() if each.held_out
+    }
+    trained = lines_of(training_file(result.chat.metadata, home))
+    assert requests(trained).isdisjoint(held_out)
+    assert len(held_out) + len(trained) == COUNT
+    # The app's code as it was.
+    engine = ensure_engine(home)
+    app = ChatOpenAI(model=shop.kept, base_url=engine.base_url, api_key=engine.api_key)
+    assert app.invoke("Is 7 a number?").content == "Yes"
+    assert answered_by(home, shop.kept) == result.new_model
+    assert f"langchain-finetune rollback {shop.kept}" in str(result)
+    # Again: nothing is left to do, and what was taken back stays so.
+    again = Migration(**settings()).run()
+    assert (shop.paid, again.new_model) == (COUNT, result.new_model)
+    assert again.comparison.id == result.comparison.id
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+        client.delete(f"/aliases/{shop.kept}", cast_to=object)
+    back = Migration(**settings()).run()
+    assert answered_by(home, shop.kept) is None
+    assert "taken back since" in back.steps["swap"].summary
+    assert no_file_holds(KEY, result.folder)
+    assert no_file_holds(KEY, home)
+    assert KEY not in caplog.text
+    assert "Is 7 a number?" not in caplog.text
+    assert (result.folder.stat().st_mode & 0o777, result.report.stat().st_mode & 0o777) == (
+        0o700,
+        0o600,
+    )
+
+
+@pytest.mark.train
+async def test_the_async_twin_does_the_same(settings, shop, home, finished):
+    told = []
+
+    async def hear(news):
+        told.append(news.step)
+
+    given = settings(model=shop.gone, swap=False)
+    model, to = given.pop("model"), given.pop("to")
+    result = await amigrate(model, to, **given, on_progress=hear)
+    assert result.verdict == "pass"
+    assert set(told) == {"rescue", "record"}
+    assert shop.paid == COUNT
+    assert result.new_model == finished[1].new_model
+    plan = await Migration(**settings(model=shop.gone)).aplan()
+    assert [step.done for step in plan.steps] == [True] * 5
+
+
+@pytest.mark.train
+def test_only_a_pass_swaps(copied, shop, home):
+    failed = Migration(**copied(better={"exact_match": 0.5}, evaluators=None)).run
+    with pytest.raises(FineTuningError, match="exact_match"):
+        failed()
+    worse = Migration(**copied(better={"normalized_text": 0.5})).run()
+    assert worse.verdict == "fail"
+    assert "Not swapped" in worse.advice[0]
+    few = Migration(**copied(at_least={"normalized_text": -0.001})).run()
+    assert few.verdict == "too_few"
+    assert answered_by(home, shop.gone) is None
+    kept = Migration(**copied(swap=False)).run()
+    assert (kept.verdict, answered_by(home, shop.gone)) == ("pass", None)
+    assert f"langchain-finetune promote {shop.gone} {kept.new_model}" in kept.advice[0]
+    assert shop.paid == 0
+    assert len({each.comparison.id for each in (worse, few, kept)}) == 1
+
+
+@pytest.mark.train
+def test_a_chain_that_asks_something_else_does_not_pass(copied, shop):
+    """The recording has no answer of the old model to it: that is no failure of the old one."""
+    other = ChatPromptTemplate([("system", "Be short."), ("user", "{input}")])
+    with pytest.raises(CompareError, match=f"None of the {COUNT // 2} requests .* same prompt"):
+        Migration(**copied(chain=lambda model: other | model)).run()
+    assert shop.paid == 0
+    same = ChatPromptTemplate([("user", "{input}")])
+    found = Migration(**copied(chain=lambda model: same | model)).run()
+    assert found.comparison.refused == []
+
+    def some(model):
+        """A chain that sometimes asks something else."""
+        return (lambda case: case["input"] + " " * case["input"].startswith("Is 1")) | model
+
+    fewer = Migration(**copied(chain=some)).run()
+    assert 0 < len(fewer.comparison.refused) < COUNT // 2
+    assert len(fewer.comparison.cases) + len(fewer.comparison.refused) == COUNT // 2
+    assert any("cases were left out" in note for note in fewer.comparison.notes)
+
+
+KILLS = [
+    *[("rescue", 1), ("record", 40), ("train", 2), ("old", 3), ("new", 3)],
+    ("state", 1),  # The comparison is on the disk, and not noted as done.
+    ("state", 2),  # It is swapped, and not noted as done.
+]
+
+
+@pytest.mark.train
+def test_killed_at_each_step_it_goes_on_and_nothing_is_paid_for_twice(shop, tmp_path, home):
+    out = tmp_path / "out"
+    settings = {
+        "model": shop.kept, "out": str(out), "base_url": shop.url, "api_key": KEY, "answers": 0,
+        "held_out": 0.5, "to": {**TO, "suffix": "killed", "hyperparameters": {"n_epochs": 1}},
+        "at_least": {"normalized_text": -0.99}, "limit": 60,
+    }  # fmt: skip
+    for place, (news, times) in enumerate(KILLS):
+        env = {**os.environ, "TWIN": "async" if place % 2 else "sync"}
+        env["PAUSE"] = str(times if news == "state" else 0)
+        with WarmProcess(migration_process.__file__, json.dumps(settings), env=env) as process:
+            heard = Counter()
+            for line in process.stdout:
+                heard[line.strip()] += 1
+                assert line != "done\n", news
+                if heard[news] >= times:
+                    break
+            else:
+                pytest.fail(f"{news}: {process.stderr.read()}")
+            os.kill(process.pid, signal.SIGKILL)
+        assert bool(answered_by(home, shop.kept)) is (place == len(KILLS) - 1)
+    to = FineTune(**settings.pop("to"))
+    last = Migration(**settings, to=to, confirm=lambda _: True, price=PRICE)
+    result = last.run()
+    assert result.verdict == "pass"
+    assert answered_by(home, shop.kept) == result.new_model
+    assert len(jobs_of(home, "killed")) == 1
+    marks = Counter(body["metadata"][METADATA] for body in shop.account.paid)
+    assert len(marks) == 60
+    assert set(marks.values()) == {1}
+
+
+def test_a_plan_asks_for_nothing_and_fixes_nothing(settings, shop):
+    migration = Migration(**settings(max_cost_usd=None))
+    plan = migration.plan()
+    assert [step.name for step in plan.steps] == STEPS
+    assert [step.done for step in plan.steps] == [True, False, False, False, False]
+    assert f"{COUNT} answers to {COUNT} prompts" in str(plan)
+    assert f"{COUNT // 2} examples of the rescued training file" in str(plan)
+    assert "to show that a swap loses at most 5 points" in str(plan)
+    assert plan.steps[1].usd > 0
+    free = InferencePrice(input_usd=0.0, output_usd=0.0)
+    assert asyncio.run(Migration(**settings(price=free)).aplan()).steps[1].usd == 0
+    assert shop.paid == 0
+    assert {path.name for path in migration.out.iterdir()} == {
+        ".lock", "migration.json", "rescued",
+    }  # fmt: skip
+    fewer = Migration(**settings(limit=20)).plan()
+    assert "20 answers to 20 prompts" in str(fewer)
+    with pytest.raises(BudgetError, match="Nothing was sent"):
+        Migration(**settings(max_cost_usd=0.0)).run()
+    assert shop.paid == 0
+
+
+def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings, shop):
+    """Otherwise the recording would be trained on, and the file in the next run: two jobs."""
+    content = shop.account.contents[shop.training_id]
+    shop.account.contents[shop.training_id] = lambda: iter([content[:10]])
+    with pytest.raises(FineTuningError, match="training file"):
+        Migration(**settings()).run()
+    assert shop.paid == 0
+    shop.account.contents[shop.training_id] = content
+    assert Migration(**settings()).plan().steps[0].done
+
+
+def test_a_model_that_the_account_does_not_list_needs_other_prompts(settings, shop, tmp_path):
+    given = settings(model="gpt-4o-mini-2024-07-18")
+    with pytest.raises(FineTuningError, match=r"no prompts .* Give sources"):
+        Migration(**given).run()
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(encoded(training_lines(20)))
+    plan = Migration(**{**given, "sources": [path]}).plan()
+    assert "nothing: The account has no fine-tuned model" in str(plan)
+    assert "the account lists no training file of it" in str(plan)
+
+
+def test_a_checkpoint_has_the_files_of_its_job(settings, shop):
+    plan = Migration(**settings(model=f"{shop.kept}:ckpt-step-10")).plan()
+    assert "of the rescued training file" in str(plan)
+    assert f"{COUNT} answers" in str(plan)
+    job = shop.account.job_of(shop.kept)["id"]
+    with pytest.raises(FineTuningError, match="is the name of a job"):
+        Migration(**settings(model=job, out=settings()["out"] / "job")).plan()
+
+
+def test_without_a_held_out_answer_nothing_is_trained(settings, shop, tmp_path):
+    with pytest.raises(FineTuningError, match="no answer to a held-out request"):
+        Migration(**settings(limit=1)).run()
+    assert shop.paid == 1
+    shop.account.refuse = lambda _: refusal(400, "No.", "refused")
+    with pytest.raises(FineTuningError, match="no answer to a held-out request"):
+        Migration(**settings(limit=20, out=tmp_path / "refused")).run()
+
+
+def test_one_process_at_a_time_and_one_migration_in_a_folder(settings, tmp_path):
+    given = settings()
+    with (
+        locked(given["out"]),
+        pytest.raises(FineTuningError, match="Another process is migrating"),
+    ):
+        Migration(**given).run()
+    Migration(**given).plan()
+    with pytest.raises(
+        FineTuningError, match=r"to nano at local\. Choose another folder for .* tiny"
+    ):
+        Migration(**{**given, "to": FineTune(model="tiny", engine="local")}).run()
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(FineTuningError, match="is not a folder"):
+        Migration(**settings(out=file)).plan()
+    with pytest.raises(FineTuningError, match="reuse=False"):
+        Migration(**settings(to=FineTune(**TO, reuse=False)))
+
+
+def test_the_folder_may_be_in_the_home(settings, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Migration(**settings(out="~/moved")).out == tmp_path / "moved"
+    address = "http://user:pass-word@127.0.0.1:9/v1"
+    with pytest.raises(FineTuningError):
+        Migration(**settings(base_url=address)).plan()
+    assert no_file_holds("pass-word", tmp_path) if any(tmp_path.rglob("*.json")) else True
+
+
+@pytest.mark.train
+def test_a_model_that_went_dark_is_compared_by_what_was_recorded(copied, shop):
+    del shop.account.models[shop.gone]
+    result = Migration(**copied(answers=2, swap=False, store=False)).run()
+    assert result.verdict == "pass"
+    assert "the model does not answer any more" in result.steps["record"].summary
+    assert f"{2 * COUNT} missing" in result.steps["record"].summary
+
+
+@pytest.mark.train
+def test_the_command(copied, shop, home, monkeypatch, capsys):
+    run = runs_command(monkeypatch, capsys)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "200")
+    given = [
+        "migrate", shop.gone, "--to", "nano", "--out", copied()["out"], "--old-base-url", shop.url,
+        "--held-out", 0.5, "--answers", 0, "--suffix", "own", "--epochs", 4, "--yes",
+    ]  # fmt: skip
+    ran = run(*given, "--plan")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("[done]") == 5
+    ran = run(*given, "--no-swap")
+    assert ran.code == 0, ran.err
+    assert "compare: 70 cases" in ran.out
+    assert run(*given, "--no-swap", "--better", "normalized_text=0.5").code == 1
+    ran = run(*given, "--at-least", "normalized_text=-0.001", "--json")
+    assert (ran.code, ran.json["verdict"]) == (4, "too_few")
+    assert "Is 7 a number?" not in ran.out + ran.err
+    assert answered_by(home, shop.gone) is None
+    assert shop.paid == 0
