@@ -83,6 +83,7 @@ class Migration(MigrationSettings):
         confirm: Is given the estimate of the recording, which is only made if it returns true.
         store: Whether the old model's server may store its answers, to find lost ones; see
             `record`.
+        settle_s: How long a stored answer may take to be listed; see `record`.
         convert: How chats become training examples.
         train_on: `files`, `recording`, `both`, or `auto`: the files if they were rescued.
         chain: The app's chain, its model left open; see `Compare`.
