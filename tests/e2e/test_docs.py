@@ -294,6 +294,15 @@ def test_models_are_compared(names, liked, engine, monkeypatch, capsys):
     assert names["result"].differences
     run("compare evaluators", names)
     assert names["polite"](AIMessage("Please").model_dump())
+    names["Calculator"] = Calculator
+    run("compare structured output", names)
+    data = names["examples"].part("test")
+    result = names["compare"].invoke({"model": names["tuned"], "data": data})
+    assert [each.evaluator for each in result.differences] == ["same_fields"]
+    run("compare evaluators of an agent", names)
+    result = names["compare"].invoke({"model": names["tuned"], "data": data})
+    assert [each.evaluator for each in result.differences] == ["short", "asks_once"]
+    assert result.failed_evaluations == {}
 
 
 def test_short_examples_run():
