@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import orjson
 from langchain_core.tracers.base import BaseTracer
@@ -24,9 +25,9 @@ class RunRecorder(BaseTracer):
     """Record the runs of an app in a JSON Lines file, in LangSmith's format.
 
     Pass it to the app as a callback; `RunFileChatLoader` reads the file. Each run is written when
-    it ends, as one line in one piece, so several threads, event loops and processes may share a
-    file. Lines are appended to an existing file. A new file is readable only by its owner, since
-    it contains what users wrote.
+    it ends, as one line in one piece, so several threads, event loops and processes, forked ones
+    too, may share a file. Lines are appended to an existing file. A new file is readable only by
+    its owner, since it contains what users wrote.
 
     Recording never breaks the app: a run that cannot be written is counted in `lost` and logged
     without its text.
@@ -61,6 +62,7 @@ class RunRecorder(BaseTracer):
         self.lost = 0
         self._whole_traces = whole_traces
         self._lock = threading.Lock()
+        _recorders.add(self)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = FileIO(
@@ -122,6 +124,18 @@ class RunRecorder(BaseTracer):
             self.order_map.pop(ended.id, None)
             stack += ended.child_runs
 
+
+_recorders: WeakSet[RunRecorder] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """Free the recorders of a forked process: a thread that was not forked may hold their locks."""
+    for recorder in list(_recorders):
+        recorder._lock = threading.Lock()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 _LLM_TYPES = frozenset({"llm", "chat_model"})
 

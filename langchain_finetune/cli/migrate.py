@@ -1,22 +1,19 @@
 """`migrate`: from a model that goes dark to one of your own, by one command."""
 
-import os
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from langchain_finetune.cli.compare import EXIT_CODES
-from langchain_finetune.cli.comparison_progress import ComparisonProgress
+from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
 from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
-from langchain_finetune.cli.record import recording_progress
+from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.engines import engine_of
 from langchain_finetune.errors import FineTuningError
@@ -24,6 +21,7 @@ from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.methods import Hyperparameters
+from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.migrate import Migration
 from langchain_finetune.migration.result import MigrationResult
 from langchain_finetune.migration.state import has_begun
@@ -78,7 +76,12 @@ def migrate(
         max_cost_usd=max_training_usd,
     )
     # What was asked for is paid for, so the first Ctrl-C waits for it.
-    with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
+    with takes_its_time_to_end(), RecordingBar(quiet=as_json) as bar:
+
+        def confirm(estimate: RecordingEstimate) -> bool:
+            bar.stop()
+            return wanted.confirm(estimate, bar.console)
+
         migration = build(
             Migration,
             model=model,
@@ -90,23 +93,21 @@ def migrate(
             base_url=old_base_url,
             train_on=train_on,
             swap=swap,
-            confirm=lambda estimate: wanted.confirm(estimate, err),
+            confirm=confirm,
             confidence=gate.confidence,
             **wanted.settings,
             **gate.app,
             **gate.rules,
         )
         if plan:
-            made = migration.plan(on_progress=show)
+            made = migration.plan(on_progress=bar.show)
             print_json(made.model_dump(mode="json")) if as_json else print_line(str(made))
             return
-        # LangSmith's `evaluate` has a bar without a total, and prints to standard output.
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        with RichProgress(err) as training, ComparisonProgress(err) as cases:
+        with RichProgress(bar.console) as training, ComparisonProgress(bar.console) as cases:
             try:
-                with redirect_stdout(sys.stderr):
+                with without_links():
                     result = migration.run(
-                        on_progress=show, config={"callbacks": [training, cases]}
+                        on_progress=bar.show, config={"callbacks": [training, cases]}
                     )
             except KeyboardInterrupt:
                 raise FineTuningError(

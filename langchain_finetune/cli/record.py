@@ -1,12 +1,9 @@
 """`record`: the answers of a fine-tuned model, before it goes dark."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from langchain_finetune.cli.interrupt import takes_its_time_to_end
@@ -41,7 +38,7 @@ def record(
     """
     sources = wanted.sources(model)
     # What was asked for is paid for, so the first Ctrl-C waits for it.
-    with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
+    with takes_its_time_to_end(), RecordingBar(quiet=as_json) as bar:
         try:
             made = record_answers(
                 model,
@@ -49,10 +46,10 @@ def record(
                 out=out,
                 engine=engine,
                 base_url=base_url,
-                confirm=lambda estimate: wanted.confirm(estimate, err),
+                confirm=lambda estimate: wanted.confirm(estimate, bar.console),
                 concurrency=concurrency,
                 ask_again=ask_again,
-                on_progress=show,
+                on_progress=bar.show,
                 **wanted.settings,
             )
         except KeyboardInterrupt:
@@ -65,32 +62,41 @@ def record(
         _report(made)
 
 
-@contextmanager
-def recording_progress(
-    *, quiet: bool
-) -> Iterator[tuple[Callable[[MigrationProgress], None], Console]]:
-    """Yield a function that shows progress as a bar on standard error, and the console."""
-    err = console(err=True, quiet=quiet)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=err, transient=True)
-    bar = None
+class RecordingBar:
+    """Shows the progress of rescue and recording as a bar on standard error."""
 
-    def show(news: MigrationProgress) -> None:
-        nonlocal bar
-        if bar is None:  # Not before the question was answered.
-            progress.start()
-            bar = progress.add_task(news.message, total=news.total)
-        progress.update(bar, description=news.message, completed=news.done)
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = console(err=True, quiet=quiet)
+        self._progress: Progress | None = None
 
-    try:
-        yield show, err
-    finally:
-        progress.stop()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def show(self, news: MigrationProgress) -> None:
+        """Show news; the bar appears with the first, and goes when all is done."""
+        if self._progress is None:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._progress.add_task("", total=None)
+            self._progress.start()
+        [bar] = self._progress.task_ids
+        self._progress.update(bar, description=news.message, completed=news.done, total=news.total)
+        if news.total and news.done >= news.total:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away, such as before a question."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
 
 def _report(made: ModelRecording) -> None:

@@ -20,8 +20,11 @@ from langsmith import Client, aevaluate, evaluate
 from langsmith.run_helpers import tracing_context
 from pydantic import ConfigDict, Field, InstanceOf
 
+from langchain_finetune.content import mapping
 from langchain_finetune.evaluation.case_datasets import experiment_client
+from langchain_finetune.evaluation.chains import model_name
 from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.failures import log_no_failures
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
 from langchain_finetune.loaders.langsmith_client import reading
@@ -124,9 +127,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 cases; no model was called. Or all answers of one model failed.
             LoadError: LangSmith can't be reached, or has no such dataset.
         """
+        del kwargs
         run: Any = self._compare
-        traced: Any = self._call_with_config(run, input, config, **kwargs)
-        return cast("ComparisonResult", traced.result)
+        traced: Any = self._call_with_config(run, _traced(input), config)
+        return cast("ComparisonResult", traced.value)
 
     async def ainvoke(
         self,
@@ -135,19 +139,20 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         **kwargs: Any,
     ) -> ComparisonResult:
         """Async version of `invoke`."""
+        del kwargs
         run: Any = self._acompare
-        traced: Any = await self._acall_with_config(run, input, config, **kwargs)
-        return cast("ComparisonResult", traced.result)
+        traced: Any = await self._acall_with_config(run, _traced(input), config)
+        return cast("ComparisonResult", traced.value)
 
     def _compare(
         self,
-        given: dict[str, Any],
+        given: "Traced",
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> "_Traced":
+    ) -> "Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
-            plan = self._plan(given, client)
+            plan = self._plan(given.value, client)
             found: list[Any] = []
             for side in reversed(plan.sides):
                 count = plan.counter(side)
@@ -156,23 +161,29 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
-                with ThreadPoolExecutor(1) as thread, _undisturbed(plan, side):
-                    # In a thread, so that an interrupt is seen here before all cases are answered.
-                    found.insert(0, thread.submit(copy_context().run, run).result())
+                # In a thread, so that an interrupt is seen here before all cases are answered.
+                thread = ThreadPoolExecutor(1)
+                try:
+                    with _undisturbed(plan, side):
+                        found.insert(0, thread.submit(copy_context().run, run).result())
+                finally:
+                    # After an interrupt, nobody waits for the answers that are on their way.
+                    thread.shutdown(wait=False)
                 side.check_answers()
-            return _Traced(result_of(plan, client, [list(each) for each in found], found))
+            result = result_of(plan, client, [list(each) for each in found], found)
+        return Traced(result, repr(result))
 
     async def _acompare(
         self,
-        given: dict[str, Any],
+        given: "Traced",
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> "_Traced":
+    ) -> "Traced":
         del run_manager  # LangChain passes the config only to functions that take this, too.
         entered = experiment_client(self.client)
         client = await asyncio.to_thread(entered.__enter__)
         try:
-            plan = await asyncio.to_thread(self._plan, given, client)
+            plan = await asyncio.to_thread(self._plan, given.value, client)
             found: list[Any] = []
             for side in reversed(plan.sides):
                 count = plan.counter(side)
@@ -189,7 +200,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             result = await asyncio.to_thread(result_of, plan, client, rows, found)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
-        return _Traced(result)
+        return Traced(result, repr(result))
 
     def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
         app = AppChain(self.chain, self.tools, self.run_tools, self.inputs, self.agent)
@@ -215,17 +226,25 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         }
 
 
-class _Traced:
-    """A result as the comparison's own run is traced: without the texts, which its repr leaves out.
+class Traced:
+    """A value as a comparison's own run is traced: what is told of it, without texts and headers.
 
-    They are in the experiments; the caller may trace to another place.
+    The texts are in the experiments; the caller may trace to another place.
     """
 
-    def __init__(self, result: ComparisonResult) -> None:
-        self.result = result
+    def __init__(self, value: Any, told: str) -> None:
+        self.value = value
+        self._told = told
 
     def __repr__(self) -> str:
-        return repr(self.result)
+        return self._told
+
+
+def _traced(given: Any) -> Any:
+    found = mapping(given)
+    data = found.get("data")
+    named = repr(data) if isinstance(data, str) else type(data).__name__
+    return Traced(given, f"model={model_name(found.get('model'))!r} data={named}")
 
 
 @contextmanager
@@ -235,6 +254,7 @@ def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
     Raises:
         LoadError: LangSmith can't be reached, or refuses the experiment.
     """
+    log_no_failures()
     inherited = var_child_runnable_config.set(None)
     try:
         what = f"experiment of {plan.name_of(side)}"

@@ -8,11 +8,17 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackMa
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
-from langchain_finetune.errors import CompareError, GateError, GateWarning
+from langchain_finetune.errors import (
+    CompareError,
+    GateError,
+    GateWarning,
+    InvalidArgumentError,
+)
 from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
-from langchain_finetune.evaluation.compare import Compare
+from langchain_finetune.evaluation.compare import Compare, Traced
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
+from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.home import home_path
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
@@ -63,6 +69,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 
     def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
         super().__init__(compare=compare, data=data, **settings)
+        # Not once the new model is trained.
+        check_rules(self.compare.evaluators, {"at_least": self.at_least, "better": self.better})
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - defined by Runnable
@@ -88,11 +96,15 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
-            GateError: It does not pass, and `otherwise` is `raise`; its `result` is the comparison.
+            GateError: It does not pass, and `otherwise` is `raise`; or a rule names an evaluator
+                that gave no score. Its `result` is the comparison.
             CompareError: The models can't be compared; see `Compare`.
             LoadError: LangSmith can't be reached.
         """
-        return self._call_with_config(self._gate, input, config, **kwargs)
+        del kwargs
+        run: Any = self._gate
+        traced: Any = self._call_with_config(run, _traced(input), config)
+        return cast("Runnable[Any, Any]", traced.value)
 
     async def ainvoke(
         self,
@@ -101,25 +113,32 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         **kwargs: Any,
     ) -> Runnable[Any, Any]:
         """Async version of `invoke`."""
-        return await self._acall_with_config(self._agate, input, config, **kwargs)
+        del kwargs
+        run: Any = self._agate
+        traced: Any = await self._acall_with_config(run, _traced(input), config)
+        return cast("Runnable[Any, Any]", traced.value)
 
     def _gate(
         self,
-        model: Runnable[Any, Any],
+        given: Traced,
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> Runnable[Any, Any]:
+    ) -> Traced:
         del run_manager  # LangChain passes the config only to functions that take this, too.
-        return self._chosen(model, self.compare.invoke(self._given(model), config))
+        model = given.value
+        result = self.compare.invoke(self._given(model), config)
+        return cast("Traced", _traced(self._chosen(model, result)))
 
     async def _agate(
         self,
-        model: Runnable[Any, Any],
+        given: Traced,
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-    ) -> Runnable[Any, Any]:
+    ) -> Traced:
         del run_manager  # LangChain passes the config only to functions that take this, too.
-        return self._chosen(model, await self.compare.ainvoke(self._given(model), config))
+        model = given.value
+        result = await self.compare.ainvoke(self._given(model), config)
+        return cast("Traced", _traced(self._chosen(model, result)))
 
     def _given(self, model: Runnable[Any, Any]) -> dict[str, Any]:
         if chat_model_of(model) is None:
@@ -132,12 +151,17 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         return {"model": model, "data": data}
 
     def _chosen(self, model: Runnable[Any, Any], result: ComparisonResult) -> Runnable[Any, Any]:
-        decision = result.decide(
-            at_least=self.at_least, better=self.better, confidence=self.confidence
-        )
+        try:
+            decision = result.decide(
+                at_least=self.at_least, better=self.better, confidence=self.confidence
+            )
+        except InvalidArgumentError as error:
+            # The answers were paid for.
+            raise GateError(str(error), result=result) from error
         result = result.model_copy(update={"decision": decision})
         reasons = " ".join(rule.reason for rule in decision.rules)
         told = f"{result.new} against {result.old}: {decision.verdict}. {reasons}"
+        told += f" Both answers to each case: {result.url}" if result.url else ""
         _log.info("Gate: %s", told)
         if decision.verdict == "pass":
             return _with_verdict(model, result)
@@ -145,6 +169,10 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             raise GateError(f"The gate did not let the new model pass. {told}", result=result)
         warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=2)
         return self.compare.old
+
+
+def _traced(model: Any) -> Any:
+    return Traced(model, f"model={model_name(model)!r}")
 
 
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:

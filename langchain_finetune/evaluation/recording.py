@@ -3,11 +3,14 @@
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import BaseTool, ToolException
+from langchain_core.tracers.context import register_configure_hook
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
@@ -145,6 +148,10 @@ def _replay(tool: Any, recording: Recording) -> Any:
 class ToolGuard(BaseCallbackHandler):
     """Stops each tool that is not a replay before it is executed.
 
+    Within `active`, it is among the callbacks of all tools, also of those that get none of the
+    chain's: `tool.run(...)`, or `callbacks=[]`. Only code that leaves the context escapes it, such
+    as a thread of the app's own, and so does a tool's function that is called directly.
+
     Attributes:
         stopped: Names of the tools that were stopped.
     """
@@ -155,6 +162,15 @@ class ToolGuard(BaseCallbackHandler):
     def __init__(self) -> None:
         self.stopped: list[str] = []
 
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Guard all tools that are called in this context."""
+        before = _guard.set(self)
+        try:
+            yield
+        finally:
+            _guard.reset(before)
+
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
         """Raise, which ends the tool's run before its function is called."""
         del input_str
@@ -162,6 +178,10 @@ class ToolGuard(BaseCallbackHandler):
             return
         self.stopped.append(str((serialized or {}).get("name")))
         raise ToolNotRunError(how_to_run(self.stopped[-1]))
+
+
+_guard: ContextVar[Any] = ContextVar("tool_guard", default=None)
+register_configure_hook(_guard, inheritable=True)
 
 
 def how_to_run(tool: str) -> str:

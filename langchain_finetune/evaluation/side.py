@@ -5,18 +5,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith.run_helpers import get_current_run_tree
 from langsmith.schemas import Example
 
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.errors import CompareError, raised_by
-from langchain_finetune.evaluation.answers import outputs_of
+from langchain_finetune.evaluation.answers import outputs_of, parsed_answer
 from langchain_finetune.evaluation.cases import FORMAT, RECORDED
 from langchain_finetune.evaluation.chains import (
     bound_request,
@@ -156,7 +158,8 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                value = chain.invoke(given, run.config)
+                with run.guarded():
+                    value = chain.invoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -175,7 +178,8 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                value = await chain.ainvoke(given, run.config)
+                with run.guarded():
+                    value = await chain.ainvoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
             finally:
@@ -204,6 +208,10 @@ class _CaseRun:
         self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
         self._began = time.perf_counter()
 
+    def guarded(self) -> AbstractContextManager[None]:
+        """Return the context in which no tool is executed, unless that was asked for."""
+        return nullcontext() if self._side.app.run_tools else self._guard.active()
+
     def prepared(self) -> tuple[Runnable[Any, Any], Any]:
         """Return the chain, and what it is given."""
         chain = self._side.chain(self._example, self._recording)
@@ -228,7 +236,16 @@ class _CaseRun:
             # The chain caught it, and went on without the tool.
             raise AnswerFailedError(self.facts.error)
         self._side.answered = True
-        return outputs_of(value)
+        outputs = outputs_of(value)
+        recorded = FORMAT in mapping(self._example.metadata)
+        if (
+            isinstance(value, BaseMessage)
+            and recorded
+            and "parsed" in (self._example.outputs or {})
+        ):
+            # As the reference, so that equal answers are equal.
+            outputs["parsed"] = parsed_answer(outputs)
+        return outputs
 
     def _end(self, error: str | None) -> None:
         facts = self.facts

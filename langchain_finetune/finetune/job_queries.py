@@ -1,5 +1,6 @@
 """Job status, events, checkpoints, metrics and models; cancelling, pausing and resuming."""
 
+import math
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -17,7 +18,7 @@ from langchain_finetune.engines.jobs import (
 from langchain_finetune.errors import EngineError, FineTuningError, JobError, ModelRetiredError
 from langchain_finetune.finetune.connection import Account
 
-_CLOCKS_DIFFER_S = 24 * 3600.0
+_DAY_S = 24 * 3600.0
 
 
 def remote_job(job_id: str, account: Account) -> Flow[RemoteJob]:
@@ -136,17 +137,25 @@ def find_job(
 ) -> Flow[RemoteJob | None]:
     """Return the newest job with this metadata that can still give a model; else None.
 
-    With `since` (seconds since 1970), the job is not older, and the plain list is read up to there;
-    without it the engine is asked to look for the metadata, and what it lists is looked through up
-    to 2,000 jobs. With `in_any_state`, the job may have failed, or its model may be gone.
+    With `since` (by this machine's clock), the job is not older, and the plain list is read up to
+    there; without it the engine is asked to look for the metadata. Up to 2,000 jobs are looked
+    through. With `in_any_state`, the job may have failed, or its model may be gone.
     """
-    oldest = since - _CLOCKS_DIFFER_S if since is not None else None
+    # How old the job is at most. The clocks of the two machines are never compared.
+    age = None if since is None else max(account.now() - since, 0.0) + _DAY_S
+    newest = last = math.inf
+    is_newest_first = True
     condition = metadata if since is None else None
     pages = Pages(partial(account.api.jobs, condition), account.engine.pace.retry, max_pages=20)
     while pages.more:
         for job in (yield from pages.following()):
-            if oldest is not None and (job.status.created_at or oldest) < oldest:
-                return None
+            if age is not None and (created := job.status.created_at):
+                newest = created if last == math.inf else newest
+                is_newest_first &= created <= last
+                last = created
+                # In another order, the job may come behind older ones.
+                if is_newest_first and created < newest - age:
+                    return None
             if any(job.metadata.get(key) != value for key, value in metadata.items()):
                 continue
             if in_any_state or (yield from is_usable(job, account)):

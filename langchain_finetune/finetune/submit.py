@@ -155,8 +155,9 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
 def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[RemoteJob]:
     """Return the job that is made from `spec`: with `reuse` an existing one, or a new one.
 
-    Only one process may run this for a fingerprint at a time. A job that failed, was cancelled,
-    or whose model is gone does not count.
+    Only one process may run this for a fingerprint at a time. A job that failed, was cancelled, or
+    whose model is gone does not count. Also without `reuse`, a job that was asked for before and
+    whose answer did not come is looked for first, and returned.
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
@@ -164,7 +165,7 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
         FineTuningError: The ledger cannot be written; nothing was sent.
     """
     fingerprint = fingerprint_of(spec, account.id)
-    if reuse and (job := (yield from _made_already(fingerprint, spec, account))):
+    if job := (yield from _made_already(fingerprint, spec, account, reuse=reuse)):
         return job
     today = dt.datetime.fromtimestamp(account.now(), dt.UTC).date()
     for notice in (yield from account.api.notices(spec.model, today)):
@@ -190,23 +191,31 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
     return job
 
 
-def _made_already(fingerprint: str, spec: JobSpec, account: Account) -> Flow[RemoteJob | None]:
-    """Return the newest job of this fingerprint that can still give a model, or None."""
+def _made_already(
+    fingerprint: str, spec: JobSpec, account: Account, *, reuse: bool
+) -> Flow[RemoteJob | None]:
+    """Return the newest job of this fingerprint that can still give a model, or None.
+
+    Without `reuse`, only one counts that was asked for and that nobody has heard of since.
+    """
     attempts: list[Submission] = yield Do(partial(account.ledger.submissions, fingerprint))
-    unsure = [attempt.asked_at for attempt in attempts if attempt.unsure and attempt.asked_at]
+    unsure = {one.submission: one.asked_at for one in attempts if one.unsure and one.asked_at}
     marks = {FINGERPRINT: fingerprint}
+    wanted = [marks] if reuse else [{SUBMISSION: submission} for submission in unsure]
     job: RemoteJob | None = None
     for pause in (0.0, *account.engine.pace.looks) if unsure else ():
         yield Sleep(pause)
-        if job := (yield from find_job(marks, account, since=min(unsure))):
+        for mark in wanted:
+            job = job or (yield from find_job(mark, account, since=min(unsure.values())))
+        if job:
             break
     for attempt in attempts:
-        if job is None and attempt.job_id is not None:
+        if reuse and job is None and attempt.job_id is not None:
             status = partial(account.api.status, attempt.job_id)
             known = yield from ask_or_none(status, account.engine.pace.retry)
             if known is not None and (yield from is_usable(known, account)):
                 job = known
-    if job is None and not unsure:
+    if reuse and job is None and not unsure:
         # Another home may have had it made, or this home's ledger may be lost.
         job = yield from find_job(marks, account)
     yield Do(

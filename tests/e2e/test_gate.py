@@ -8,7 +8,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
-from langsmith import Client
+from langsmith import Client, tracing_context
+from langsmith.evaluation import EvaluationResult
 from pydantic import ValidationError
 
 from langchain_finetune import (
@@ -23,6 +24,7 @@ from langchain_finetune import (
 )
 from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import text
 from support.rule_server import RuleServer
 from support.servers import served
@@ -166,6 +168,17 @@ def test_or_it_raises(client, model):
     assert result.differences[0].losses > 10
 
 
+def test_a_rule_for_an_unknown_evaluator_keeps_the_comparison(client, model):
+    def hidden(outputs):
+        return EvaluationResult(key="of_its_own", score=1)
+
+    compare = compare_with(model, client, evaluators=[hidden])
+    gate = Gate(compare, Convert().invoke(sessions(4)), at_least={"hidden": -0.1})
+    with pytest.raises(GateError, match="there is only of_its_own") as raised:
+        gate.invoke(model("as_good"))
+    assert len(raised.value.result.cases) == 4
+
+
 def test_too_few_cases_never_pass(client, model):
     data = Convert().invoke(sessions(20))
     gate = Gate(compare_with(model, client), data, otherwise="raise")
@@ -181,6 +194,46 @@ def test_its_data_can_be_given(client, model):
         at_least={"answer_agreement": -0.1},
     )
     assert gate.invoke(model("as_good")).metadata["gate"]["verdict"] == "pass"
+
+
+@HOW
+async def test_the_callers_trace_names_the_models_only(client, model, how, tmp_path):
+    """Headers of a chat model may be secrets, which its serialization does not hide."""
+    hidden = {"default_headers": {"X-Api-Key": "secret-of-a-header"}}
+    compare = compare_with(model, client).model_copy(update={"old": model("good", **hidden)})
+    gate = Gate(compare, Convert().invoke(sessions(80)), at_least={"answer_agreement": -0.1})
+    with store_client(tmp_path / "own.db") as own:
+        with tracing_context(enabled=True, client=own, project_name="caller"):
+            await run(gate, model("as_good", **hidden), how)
+            with pytest.warns(GateWarning):
+                await run(gate, model("bad", **hidden), how)
+        own.flush()
+        project = own.read_project(project_name="caller").id
+        body = {"session": [str(project)]}
+        traced = request_json(own, "POST", "/runs/query", body=body)["runs"]
+    assert sorted(each["name"] for each in traced) == ["Compare", "Compare", "Gate", "Gate"]
+    assert "secret-of" not in str(traced)
+    assert "What's" not in str(traced)
+    told = {
+        side: {(each["name"], str(each[side])) for each in traced} for side in ("inputs", "outputs")
+    }
+    assert told["inputs"] == {
+        (name, str({"input": f"model='{new}'{data}"}))
+        for new in ("as_good", "bad")
+        for name, data in (("Gate", ""), ("Compare", " data=Examples"))
+    }
+    assert ("Gate", str({"output": "model='good'"})) in told["outputs"]
+
+
+async def test_other_arguments_of_a_call_are_ignored(client, model):
+    gate = Gate(compare_with(model, client), Convert().invoke(sessions(4)), otherwise="raise")
+    given = {"model": model("as_good"), "data": gate.data}
+    assert len(gate.compare.invoke(given, None, any=1).cases) == 4
+    assert len((await gate.compare.ainvoke(given, None, any=1)).cases) == 4
+    with pytest.raises(GateError):
+        gate.invoke(given["model"], None, any=1)
+    with pytest.raises(GateError):
+        await gate.ainvoke(given["model"], None, any=1)
 
 
 def test_a_bound_model_keeps_its_binding(client, model):

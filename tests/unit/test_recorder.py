@@ -5,9 +5,12 @@ import datetime as dt
 import json
 import logging
 import stat
+import subprocess
+import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListChatModel, FakeListLLM, GenericFakeChatModel
@@ -16,6 +19,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader, RunRecorder
+from support import forking_recorder
 
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {}}}
 
@@ -255,3 +259,15 @@ def test_runs_can_be_chosen_by_what_the_app_knows(recorder, path):
     loader = RunFileChatLoader(path, where=lambda run: run["trace_id"] == str(chosen))
     [session] = loader.load()
     assert session["messages"][-1] == AIMessage("Yes")
+
+
+def test_forked_processes_record_too(tmp_path):
+    """As under gunicorn: while one forks, threads are in the middle of a line."""
+    script = Path(forking_recorder.__file__)
+    command = [sys.executable, "-W", "ignore", str(script), str(tmp_path / "runs.jsonl"), "12"]
+    ended = subprocess.run(command, capture_output=True, check=True, timeout=300, text=True)
+    assert ended.stdout.split() == ["12"]
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    runs = [json.loads(line) for line in lines if line.strip()]
+    asked = [str(run["inputs"]) for run in runs]
+    assert all(any(f"child {number}'" in each for each in asked) for number in range(12))

@@ -1,6 +1,7 @@
 """When a job is made, and when one that is there will do: the real SDK on a mocked wire."""
 
 import sqlite3
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -129,6 +130,50 @@ def test_a_job_whose_answer_is_lost_is_found_in_the_list(engine, submit, lost, l
     engine.lag_s = lag_s
     job = submit(failing(engine, lost))
     assert [job] == list(engine.jobs)
+
+
+@pytest.mark.parametrize("fast_s", [-3 * DAY, 3 * DAY])
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_job_is_found_whatever_the_clock_and_the_order(
+    engine, submit, tmp_path, fast_s, oldest_first
+):
+    for number in range(4):
+        submit(suffix=str(number))
+        engine.now += 2 * DAY
+
+    def listed(request):
+        answer = engine(request)
+        if oldest_first and request.method == "GET" and request.url.path.endswith("/jobs"):
+            jobs = list(engine.jobs.values())
+            page = {"object": "list", "data": jobs, "has_more": False}
+            return httpx2.Response(200, json=page)
+        return answer
+
+    before = len(engine.jobs)
+    place = replace(account_in(tmp_path / "home", engine), now=lambda: engine.now + fast_s)
+    job = submit(failing(listed, httpx2.ReadError), place=place)
+    assert len(engine.jobs) == before + 1
+    assert job == list(engine.jobs)[-1]
+
+
+def test_a_new_job_that_nobody_heard_of_is_found_when_it_is_asked_for_again(engine, submit):
+    """The process is killed while it asks for one with `reuse=False`, and run again."""
+    first = submit()
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(request):
+        answer = engine(request)
+        if (request.method, request.url.path.endswith("/jobs")) == ("POST", True):
+            raise KilledError
+        return answer
+
+    with pytest.raises(KilledError):
+        submit(killed, reuse=False)
+    second = submit(reuse=False)
+    assert list(engine.jobs) == [first, second]
+    assert submit(reuse=False) not in {first, second}
 
 
 def test_a_failed_job_whose_answer_is_lost_is_that_job(engine, submit):
