@@ -115,8 +115,7 @@ def _inventory(
     now = dt.datetime.fromtimestamp(account.now(), dt.UTC)
     yield Tell(MigrationProgress("inventory", "listing models and jobs"))
     listing = yield from read_listing(account, jobs_optional=True)
-    jobs = listing.jobs or {}
-    tuned = [job_id for job_id, job in jobs.items() if job.get("fine_tuned_model")]
+    tuned = [job_id for job_id, job in listing.jobs.items() if job.get("fine_tuned_model")]
     for done, job_id in enumerate(tuned):
         yield Tell(MigrationProgress("inventory", f"checkpoints of {job_id}", done, len(tuned)))
         checkpoints = yield from every("checkpoints", job_id, account, optional=True)
@@ -124,7 +123,7 @@ def _inventory(
     models = listing.tuned(account.api, now.date())
     address = public_address(account)
     notes = [] if listing.models is not None else ["The engine does not list its models."]
-    if listing.jobs is None:
+    if not listing.has_jobs:
         notes.append(
             f"{address} has no fine-tuning API: it does not list jobs. Only its list of models is "
             "shown, with those whose names begin with ft:."

@@ -96,20 +96,21 @@ class TunedModel(BaseModel):
 
 @dataclass(frozen=True)
 class Listing:
-    """What an account lists, by name or id; None if the engine has no such list.
+    """What an account lists, by name or id; `models` is None if the engine has no list of models.
 
-    `checkpoints` holds the steps of models that were kept, by name, by job; it is empty if they
-    were not asked for.
+    `has_jobs` says whether it has a list of jobs. `checkpoints` holds the steps of models that were
+    kept, by name, by job; it is empty if they were not asked for.
     """
 
-    jobs: Mapping[str, Mapping[str, Any]] | None
+    jobs: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]] | None
     checkpoints: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    has_jobs: bool = True
 
     def tuned(self, engine: Engine, today: dt.date) -> list[TunedModel]:
         """Return the fine-tuned models, those with the fewest days left first."""
         found: dict[str, TunedModel] = {}
-        for job_id, job in (self.jobs or {}).items():
+        for job_id, job in self.jobs.items():
             name = text(job.get("fine_tuned_model"))
             if name and name not in found:
                 found[name] = self._of_job(name, job_id, job)
@@ -211,7 +212,7 @@ def read_listing(account: Account, *, jobs_optional: bool = False) -> Flow[Listi
         EngineError: The engine does not answer, or lists no jobs; with `jobs_optional`, if it
             lists no models either.
     """
-    found: list[ApiRecord] | None = None
+    found: list[ApiRecord] = []
     missing = None
     try:
         found = yield from every("jobs", None, account)
@@ -224,9 +225,10 @@ def read_listing(account: Account, *, jobs_optional: bool = False) -> Flow[Listi
     if missing is not None and not models:
         raise missing
     return Listing(
-        None if found is None else {job.id: job.fields for job in found},
+        {job.id: job.fields for job in found},
         # A server without a list of models is not one that has none.
         {model.id: model.fields for model in models} if models else None,
+        has_jobs=missing is None,
     )
 
 

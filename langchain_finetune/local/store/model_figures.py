@@ -20,8 +20,8 @@ _SOURCES: tuple[FiguresSource, ...] = ("app", "shadow")
 _COMPARED = 4
 _DAY = 24 * 3600 * 10**6
 
-# An app's run belongs to an alias that was asked for, which LangChain and LangSmith's wrappers leave
-# in `ls_model_name`; the engine's own shadows leave it in `rollout`. The bound comes first: the
+# An app's run belongs to an alias that was asked for: LangChain and LangSmith's wrappers leave that
+# in `ls_model_name`. The engine's own shadows leave it in `rollout`. The bound comes first: the
 # condition reads JSON, and a model may have millions of runs, none of them by this alias.
 _RUNS = """
     SELECT * FROM (
