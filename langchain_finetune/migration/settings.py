@@ -40,6 +40,7 @@ class MigrationSettings(CheckedArguments):
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     confirm: Callable[[RecordingEstimate], bool] | None = None
     store: bool = True
+    settle_s: float = Field(default=120.0, ge=0, allow_inf_nan=False)
     convert: InstanceOf[Convert] = Field(default_factory=Convert)
     train_on: TrainOn = "auto"
     chain: Callable[..., Any] | None = None
