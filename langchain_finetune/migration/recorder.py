@@ -21,7 +21,7 @@ from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.listing import without_user
+from langchain_finetune.migration.listing import without_secrets
 from langchain_finetune.migration.prices import InferencePrice, inference_price, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
@@ -281,7 +281,7 @@ class Recorder:
             if made.usd is None:
                 raise BudgetError(
                     f"Nothing was sent: max_cost_usd={limit:g} can't be checked for {self.model} "
-                    f"at {without_user(self.access.base_url)}. {unpriced(self.model)}"
+                    f"at {without_secrets(self.access.base_url)}. {unpriced(self.model)}"
                 )
             if made.usd + (made.spent_usd or 0.0) > limit:
                 raise BudgetError(
