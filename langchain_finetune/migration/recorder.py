@@ -21,7 +21,6 @@ from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.listing import without_secrets
 from langchain_finetune.migration.prices import InferencePrice, inference_price, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
