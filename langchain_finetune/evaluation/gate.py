@@ -1,6 +1,7 @@
 """`Gate`: lets a new model pass if a comparison shows that it is good enough."""
 
 import logging
+import sys
 import warnings
 from typing import Annotated, Any, Literal, cast
 
@@ -22,6 +23,8 @@ from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.home import home_path
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
+
+_INSIDE = frozenset({"langchain_finetune", "langchain_core", "asyncio", "concurrent", "threading"})
 
 _log = logging.getLogger(__name__)
 
@@ -167,12 +170,20 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             return _with_verdict(model, result)
         if self.otherwise == "raise":
             raise GateError(f"The gate did not let the new model pass. {told}", result=result)
-        warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=2)
+        warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=_users_level())
         return self.compare.old
 
 
 def _traced(model: Any) -> Any:
     return Traced(model, f"model={model_name(model)!r}")
+
+
+def _users_level() -> int:
+    """Return the stack level of the line that called the gate: the first one outside."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:

@@ -12,8 +12,10 @@ from typing import Any
 from langsmith import Client
 from langsmith.schemas import Dataset, Example
 
+from langchain_finetune.content import mapping
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import CompareError, LoadError
+from langchain_finetune.evaluation.answers import parsed, view
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
 from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
 from langchain_finetune.evaluation.chains import (
@@ -118,8 +120,13 @@ def make_plan(
     chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
     if not chosen:
         raise CompareError(
-            "Give Compare evaluators=[...]: the cases have no reference outputs that built-in ones "
-            "could compare with."
+            "Give Compare evaluators=[...] (--evaluator): the cases have no reference outputs that "
+            "built-in ones could compare with."
+        )
+    if app.chain is None and _lack_their_format(kept.values()):
+        notes.append(
+            "The recorded answers are JSON, but the response format of the requests is not known: "
+            "without a chain, both models were asked without it."
         )
     sides = (
         ModelSide("old", old, app, kept, watched(chosen, None), prices.get(model_name(old))),
@@ -136,6 +143,14 @@ def make_plan(
         repetitions=repetitions,
         refused=refused,
         notes=notes,
+    )
+
+
+def _lack_their_format(examples: Iterable[Example]) -> bool:
+    return all(
+        isinstance(parsed(view(each.outputs).text or "null"), dict)
+        and not mapping(each.inputs).get("response_format")
+        for each in examples
     )
 
 

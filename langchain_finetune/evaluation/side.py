@@ -269,8 +269,8 @@ def check_tools(app: AppChain) -> None:
         CompareError: There are tools but nothing to put them into, or the other way round.
     """
     if takes_tools(app.chain) and not app.tools:
-        raise CompareError("chain takes tools: give Compare tools=[...], those of your app.")
+        raise CompareError("chain takes tools: give tools=[...] (--tools), those of your app.")
     if app.tools and not takes_tools(app.chain):
         raise CompareError(
-            "tools are for a chain of two parameters: chain=lambda model, tools: ..."
+            "tools (--tools) are for a chain of two parameters: chain=lambda model, tools: ..."
         )

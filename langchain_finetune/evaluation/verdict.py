@@ -301,7 +301,7 @@ def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple
     """Return what is assumed to be true, in words, the difference, and a case's variance."""
     variance = sample.variance
     if bound <= -SMALLEST_MARGIN * sample.width:
-        return "the models are equal", 0.0, variance
+        return "the models are equal, and differ as often as here", 0.0, variance
     clear = bound + CLEAR_GAIN * sample.width
     true = min(max(clear, sample.mean), sample.width)
     if pass_fail:

@@ -127,6 +127,16 @@ def test_a_worse_model_fails_and_too_few_cases_are_neither(command):
     assert "Pass: exact_match: +1.000 in 40 cases" in ran.out
 
 
+def test_names_of_evaluators_are_whole_at_80_columns(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = command("right", "wrong", *chats(12), "--evaluator", "normalized_text")
+    [row] = [line for line in ran.out.splitlines() if line.startswith("│ normalized_text")]
+    assert "+1.000" in row
+    assert max(map(len, ran.out.splitlines()[:8])) <= 80
+    assert "differenc\n" not in ran.out
+    assert any("difference" in line and "evaluator" in line for line in ran.out.splitlines())
+
+
 def test_the_apps_own_chain_and_evaluators(command, folder, models):
     ran = command(
         "right", "half", *chats(12), "--chain", f"{folder}:chain", "--repetitions", 2,
@@ -276,4 +286,4 @@ def test_what_fails_is_told_in_one_sentence(command, folder, monkeypatch):
     assert Path("report.html").exists()
     monkeypatch.delenv("OPENAI_API_KEY")
     ran = command("right", "right", *chats(12))
-    assert ran.error == "Error: The engine needs a key: give api_key, or set OPENAI_API_KEY."
+    assert ran.error == "Error: --old right: The engine needs a key: set OPENAI_API_KEY."

@@ -154,8 +154,10 @@ async def test_a_model_that_is_as_good_passes(client, model, how, caplog):
 async def test_a_worse_one_leaves_the_old(client, model, how):
     tuned = model("bad", metadata=trained_on(converted()))
     gate = Gate(compare_with(model, client, evaluators=[correct]), at_least={"correct": -0.1})
-    with pytest.warns(GateWarning, match=r"The old model stays. bad against good: fail"):
+    with pytest.warns(GateWarning, match=r"The old model stays. bad against good: fail") as warned:
         assert await run(gate, tuned, how) is gate.compare.old
+    if how == "sync":  # The caller of a task is not on its stack.
+        assert warned[0].filename == __file__
 
 
 def test_or_it_raises(client, model):
