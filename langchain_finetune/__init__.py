@@ -88,12 +88,16 @@ if TYPE_CHECKING:
     from langchain_finetune.migration.inventory import Inventory
     from langchain_finetune.migration.journal import AnswerUsage, RecordedAnswer
     from langchain_finetune.migration.listing import ModelCalls, TunedModel
+    from langchain_finetune.migration.migrate import Migration, amigrate, migrate
+    from langchain_finetune.migration.plan import MigrationPlan
     from langchain_finetune.migration.prices import InferencePrice
     from langchain_finetune.migration.progress import MigrationProgress
     from langchain_finetune.migration.prompts import RecordedPrompt
     from langchain_finetune.migration.record import arecord, record
+    from langchain_finetune.migration.recorded_model import recorded_model
     from langchain_finetune.migration.recording import ModelRecording, RecordingManifest
     from langchain_finetune.migration.rescue import arescue, rescue
+    from langchain_finetune.migration.result import MigrationResult
     from langchain_finetune.migration.sources import recent_runs
     from langchain_finetune.recorder import RunRecorder
     from langchain_finetune.rollout.chat_model import RolloutChatModel
@@ -146,7 +150,10 @@ __all__ = [
     "LossCurve",
     "MapSpeaker",
     "MetricsLogger",
+    "Migration",
+    "MigrationPlan",
     "MigrationProgress",
+    "MigrationResult",
     "MissingExtraError",
     "MissingItem",
     "ModelCalls",
@@ -174,6 +181,7 @@ __all__ = [
     "TrainingNotAvailableError",
     "TunedModel",
     "WrittenFile",
+    "amigrate",
     "answer_agreement",
     "arecord",
     "arescue",
@@ -184,9 +192,11 @@ __all__ = [
     "length_ratio",
     "map_ai_messages",
     "merge_chat_runs",
+    "migrate",
     "normalized_text",
     "recent_runs",
     "record",
+    "recorded_model",
     "refusal_match",
     "rescue",
     "tensorboard_log",
@@ -245,6 +255,10 @@ _EXPORTS = {
     "migration.recording": "ModelRecording RecordingManifest",
     "migration.rescue": "arescue rescue",
     "migration.sources": "recent_runs",
+    "migration.migrate": "Migration amigrate migrate",
+    "migration.plan": "MigrationPlan",
+    "migration.recorded_model": "recorded_model",
+    "migration.result": "MigrationResult",
     "recorder": "RunRecorder",
     "rollout.chat_model": "RolloutChatModel",
     "sessions": "FineTuningSession Sessions Skip",

@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 from pydantic import SecretStr
 
+from langchain_finetune.durable import flush
 from langchain_finetune.errors import FineTuningError
 
 HOME_VARIABLE = "LCFT_HOME"
@@ -55,7 +56,9 @@ def ensure_home(home: Path) -> Path:
         FineTuningError: The folder cannot be created or written to.
     """
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not home.is_dir():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flush(home.parent)
         if not os.access(home, os.W_OK | os.X_OK):
             raise PermissionError("not writable")
     except OSError as error:
@@ -123,9 +126,11 @@ def ensure_key(home: Path) -> SecretStr:
     fresh = home / f"api_key.{secrets.token_hex(4)}"
     fresh.touch(mode=0o600)
     fresh.write_text(key.get_secret_value())
+    flush(fresh)
     try:
         # A link fails if another process has just created a key, so both use the same one.
         os.link(fresh, home / "api_key")
+        flush(home)
     except FileExistsError:
         pass
     finally:

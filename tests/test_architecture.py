@@ -21,6 +21,7 @@ ROOMS = {
     "arguments": -1,
     "extras": -1,
     "content": 0,
+    "durable": 0,
     "methods": 0,
     "tolerant_json": 0,
     "checks": 1,
@@ -54,8 +55,8 @@ ROOMS = {
 }
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
-    *("arguments", "checks", "content", "dialects", "display", "errors", "extras", "home"),
-    *("messages", "methods", "rollout", "sessions", "tolerant_json"),
+    *("arguments", "checks", "content", "dialects", "display", "durable", "errors", "extras"),
+    *("home", "messages", "methods", "rollout", "sessions", "tolerant_json"),
 }
 
 

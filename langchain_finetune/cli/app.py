@@ -14,6 +14,7 @@ from langchain_finetune.cli import (
     engine,
     export,
     jobs,
+    migrate,
     migration,
     record,
     rollout,
@@ -36,6 +37,7 @@ app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel
 app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(record.record)
+app.command()(migrate.migrate)
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)

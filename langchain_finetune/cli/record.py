@@ -3,63 +3,31 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from langchain_finetune.cli.interrupt import takes_its_time_to_end
 from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
+from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
+from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.migration.estimate import RecordingEstimate
-from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
 from langchain_finetune.migration.recording import MANIFEST, RECORDING, ModelRecording
-from langchain_finetune.migration.sources import recent_runs
 
 
+@with_options(recording_options, into="wanted")
 def record(
     *,
+    wanted: RecordingOptions,
     model: Annotated[str, typer.Argument(help="The model.")],
     out: Annotated[Path, typer.Option(help="Folder of the recording.")],
-    file: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Training file, exported runs, or the folder of a rescue, with prompts. "
-            "Repeatable."
-        ),
-    ] = None,
-    project: Annotated[
-        list[str] | None,
-        typer.Option(help="Project with runs of the model, whose prompts are used. Repeatable."),
-    ] = None,
-    days: Annotated[int, typer.Option(min=1, help="Runs of the last so many days.")] = 30,
-    limit: Annotated[int, typer.Option(min=1, help="Most prompts.")] = 500,
-    answers: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Answers per prompt at the app's temperature; one more is at temperature 0."
-        ),
-    ] = 1,
-    held_out: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction of the prompts never to train on.")
-    ] = 0.2,
-    temperature: Annotated[
-        float | None,
-        typer.Option(min=0, help="The temperature of the app, instead of that in the traffic."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the selection.")] = 0,
     engine: EngineOfAccount = "openai",
     base_url: AddressOfAccount = None,
-    max_cost_usd: Annotated[
-        float | None, typer.Option(min=0, help="Most that the recording may cost.")
-    ] = None,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="PROMPT ANSWER", help="USD per million tokens of each, if not known."),
-    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests at once.")] = 16,
     ask_again: Annotated[
         bool, typer.Option("--ask-again", help="Ask again for answers that are unknown or refused.")
@@ -70,46 +38,28 @@ def record(
             "--store/--no-store", help="Let the server store the answers, to find lost ones."
         ),
     ] = True,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it costs money.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Record what a model answers to its real prompts. Asks before it costs money.
 
     Run it again to go on after an error: no answer is paid for twice.
     """
-    sources: list[Any] = list(file or ())
-    if project and not (out / MANIFEST).exists():
-        sources.insert(0, recent_runs(model, project, days=days, limit=limit))
+    sources = None if (out / MANIFEST).exists() else wanted.sources(model)
     # What was asked for is paid for, so the first Ctrl-C waits for it.
-    with takes_its_time_to_end(), _shown(quiet=as_json) as show:
-
-        def confirm(estimate: RecordingEstimate) -> bool:
-            if not as_json:
-                print_line(str(estimate), err=True)
-            if estimate.unknown and not as_json:
-                told = f"{estimate.unknown} answers may have been paid for and were not received."
-                print_line(told, err=True)
-            return yes or typer.confirm("Ask for these answers?", err=True)
-
+    with takes_its_time_to_end(), recording_progress(quiet=as_json) as (show, err):
         try:
             made = record_answers(
                 model,
                 sources or None,
                 out=out,
-                answers=answers,
-                limit=limit,
-                held_out=held_out,
-                seed=seed,
-                settings=None if temperature is None else {"temperature": temperature},
                 engine=engine,
                 base_url=base_url,
-                price=price and InferencePrice(input_usd=price[0], output_usd=price[1]),
-                max_cost_usd=max_cost_usd,
-                confirm=confirm,
+                confirm=lambda estimate: wanted.confirm(estimate, err),
                 concurrency=concurrency,
                 ask_again=ask_again,
                 store=store,
                 on_progress=show,
+                **wanted.settings,
             )
         except KeyboardInterrupt:
             raise FineTuningError(
@@ -122,15 +72,18 @@ def record(
 
 
 @contextmanager
-def _shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
-    """Yield a function that shows progress as a bar on standard error."""
+def recording_progress(
+    *, quiet: bool
+) -> Iterator[tuple[Callable[[MigrationProgress], None], Console]]:
+    """Yield a function that shows progress as a bar on standard error, and the console."""
+    err = console(err=True, quiet=quiet)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console(err=True, quiet=quiet), transient=True)
+    progress = Progress(*columns, console=err, transient=True)
     bar = None
 
     def show(news: MigrationProgress) -> None:
@@ -141,7 +94,7 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
         progress.update(bar, description=news.message, completed=news.done)
 
     try:
-        yield show
+        yield show, err
     finally:
         progress.stop()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Self
 
+from langchain_finetune.durable import flush
+
 
 @dataclass(frozen=True)
 class WrittenFile:
@@ -57,6 +59,7 @@ class JsonlWriter:
         try:
             self._file.close()
             if kind is None:
+                flush(self._fresh)
                 self._fresh.replace(self.path)
         finally:
             # No text may be left behind, also if the disk is full or the path is a folder.

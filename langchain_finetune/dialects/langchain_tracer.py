@@ -137,7 +137,8 @@ def _sent(
             del message["name"]
     model = str(params.get("model") or params.get("model_name"))
     as_developer = api == "chat" and params.get("_type") == "openai-chat" and _O_SERIES.match(model)
-    if from_js and metadata.get("ls_provider") in _BY_PROVIDER and api != "anthropic":
+    # Runs of old versions name no provider.
+    if from_js and metadata.get("ls_provider", "openai") in _BY_PROVIDER and api != "anthropic":
         as_developer = is_reasoning_model(model)
     for message in wire:
         if as_developer and message["role"] == "system":

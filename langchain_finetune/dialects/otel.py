@@ -4,7 +4,8 @@ Four generations of attributes: `gen_ai.prompt` and `gen_ai.completion` with the
 outputs as JSON (langsmith's exporter); `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, ...
 (OpenLLMetry); `gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions`
 and `gen_ai.tool.definitions` as JSON (OpenTelemetry's conventions of 2025, pydantic-ai); and
-`input.value`, `output.value`, `llm.input_messages.0.message.role`, ... (OpenInference).
+`input.value`, `output.value`, `llm.input_messages.0.message.role`, ... (OpenInference). Messages
+may also stand in events, see `otel_events`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,11 @@ from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, compact_json, entries, mapping
 from langchain_finetune.dialects.numbered_attributes import numbered, openinference_messages
+from langchain_finetune.dialects.otel_events import (
+    content_attributes,
+    event_messages,
+    events_in,
+)
 from langchain_finetune.dialects.untrusted import thread_of
 from langchain_finetune.tolerant_json import loads
 
@@ -83,6 +89,8 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
         UnreadableChatError: It has a part of a message that the wire form cannot represent.
     """
     attributes = _all_attributes(span)
+    events = [*_events(span), *events_in(attributes.get("events"))]
+    attributes |= content_attributes(events)
     context = mapping(span.get("context"))
     status = mapping(span.get("status"))
     code = status.get("status_code", status.get("code", span.get("status")))
@@ -99,7 +107,7 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
         return run
     params = _params(attributes)
     given = mapping(mapping(span.get("extra")).get("invocation_params"))
-    inputs, outputs = _io(attributes)
+    inputs, outputs = event_messages(events) or _io(attributes)
     finish = _json(attributes.get("gen_ai.response.finish_reasons"))
     if entries(finish) and isinstance(outputs, Mapping):
         choices = entries(outputs.get("choices"))
@@ -192,6 +200,13 @@ def _all_attributes(span: Mapping[str, Any]) -> Attributes:
     return found
 
 
+def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, Attributes]]:
+    """Yield the name and the attributes of each event of a span."""
+    for event in map(mapping, entries(span.get("events"))):
+        if str(event.get("name")).startswith("gen_ai."):
+            yield str(event["name"]), _all_attributes({"attributes": event.get("attributes")})
+
+
 def _any_value(value: Any) -> Any:
     """Return a value of OTLP as data."""
     kind, inner = next(iter(mapping(value).items()), ("", None))
@@ -276,10 +291,11 @@ def _from_parts(raw: Any, *, compact: bool = False) -> list[dict[str, Any]]:
         return [dict(message)]
     content: list[Any] = []
     results: list[dict[str, Any]] = []
-    for part in map(mapping, entries(message.get("parts"))):
+    for given in entries(message.get("parts")):
+        part = {"type": "text", "content": given} if isinstance(given, str) else mapping(given)
         if part.get("type") == "tool_call_response" and not part.get("builtin"):
-            given = part.get("response", part.get("result"))
-            text = given if isinstance(given, str) else compact_json(given)
+            found = part.get("response", part.get("result"))
+            text = found if isinstance(found, str) else compact_json(found)
             results.append({"role": "tool", "tool_call_id": part.get("id"), "content": text})
         else:
             content += _blocks(_with_compact_json(part) if compact else part)

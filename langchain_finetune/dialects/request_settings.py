@@ -26,7 +26,7 @@ from langchain_finetune.sessions import FineTuningSession
 _NESTED = (
     *("config", "model_parameters", "mode", "kwargs", "extra_body"),
     *("generation_config", "generationConfig", "model_config", "model_kwargs"),
-    *("tool_config", "toolConfig", "additionalModelRequestFields"),
+    *("tool_config", "toolConfig", "additionalModelRequestFields", "optional_params"),
 )
 """Objects within a place that are places, too."""
 
@@ -51,7 +51,7 @@ _READ = frozenset(
         *_HIDDEN,
         *("config", "model_parameters", "mode", "kwargs", "extra_body"),
         *("generation_config", "model_config", "model_kwargs", "tool_config"),
-        *("additional_model_request_fields", "provider_options"),
+        *("additional_model_request_fields", "provider_options", "optional_params"),
     }
 )
 _HARMLESS = frozenset(

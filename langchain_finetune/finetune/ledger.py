@@ -209,6 +209,8 @@ class Ledger:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as database:
                 self._prepare(database)
+                # Less may take a commit back after a loss of power, since the folder lags behind.
+                database.execute("PRAGMA synchronous = EXTRA")
                 with database:
                     return database.execute(statement, values).fetchall()
         except (OSError, sqlite3.Error) as error:

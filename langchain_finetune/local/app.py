@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from langchain_finetune.durable import flush
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.base_models import resolve_base
@@ -68,6 +69,8 @@ def create_app(
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)
+    # The names of the files and folders that were made just now.
+    flush(home)
     serving = serving or ServingSettings()
     chats = chat(models, serving)
     shadows = Shadows(store.runs.apply, in_turn=serving.upstream is None)
@@ -77,6 +80,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         uploads.sweep()
         queue.start()
+        database.hurry()
         warming = asyncio.create_task(chats.warm())
         warming.add_done_callback(_log_if_failed)
         shadowing = asyncio.create_task(shadows.run())
@@ -107,7 +111,11 @@ def create_app(
     @app.get("/health")
     async def health() -> dict[str, Any]:
         # The process id distinguishes this engine from a later one at the same address.
-        return {"langchain_finetune": version("langchain-finetune"), "pid": os.getpid()}
+        return {
+            "langchain_finetune": version("langchain-finetune"),
+            "pid": os.getpid(),
+            "jobs": "waiting for a locked or failing disk" if journal.waits else "ok",
+        }
 
     app.include_router(create_files_router(files), prefix="/v1")
     app.include_router(create_uploads_router(uploads), prefix="/v1")

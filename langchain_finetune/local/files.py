@@ -1,7 +1,7 @@
 """Training files and result files, stored in a folder by their ids.
 
 A file is named `ID.new` until its record is written, and again before its record is deleted, so
-that files without a record are recognized after a crash.
+that files without a record are recognized after a crash. It is on the disk before its record is.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 
+from langchain_finetune.durable import flush
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Page, Record, Table
 from langchain_finetune.local.identifiers import new_id, now
@@ -28,7 +29,7 @@ class FileRecord(Record):
     bytes: int
     filename: str
     purpose: Literal["fine-tune", "fine-tune-results"]
-    status: Literal["processed"] = "processed"
+    status: Literal["processed", "error"] = "processed"
 
 
 class Files:
@@ -40,12 +41,18 @@ class Files:
         self._table = Table(database, "files", FileRecord)
 
     def sweep(self) -> None:
-        """Complete the operations that were interrupted when an engine was killed."""
+        """Complete what a killed engine has left, and find files whose content is damaged."""
         for fresh in self._folder.glob("file-*.new"):
             if self._table.get(fresh.stem):
                 fresh.replace(self._folder / fresh.stem)
             else:
                 fresh.unlink()
+        sizes = {path.name: path.stat().st_size for path in self._folder.iterdir()}
+        for record in self._table.all():
+            is_whole = sizes.get(record.id) == record.bytes
+            if is_whole != (record.status == "processed"):
+                record.status = "processed" if is_whole else "error"
+                self._table.put(record)
 
     async def upload(self, source: IO[bytes], filename: str) -> FileRecord:
         """Store a training file; the client's name of it is never used as a path.
@@ -69,12 +76,14 @@ class Files:
         """Store a training file by moving it from the same disk; see `settle`."""
         file_id = new_id("file")
         path.replace(self._fresh(file_id))
+        flush(self._folder)
         return self._record(file_id, filename, "fine-tune")
 
     def add_results(self, content: bytes, filename: str) -> FileRecord:
         """Store a result file of a job; see `settle`."""
         file_id = new_id("file")
         self._fresh(file_id).write_bytes(content)
+        flush(self._fresh(file_id), self._folder)
         return self._record(file_id, filename, "fine-tune-results")
 
     def settle(self, record: FileRecord) -> None:
@@ -109,8 +118,21 @@ class Files:
         return record
 
     def path(self, file_id: str) -> Path:
-        """Return the path of a file's content."""
-        return self._folder / self.get(file_id).id
+        """Return the path of a file's content.
+
+        Raises:
+            ApiError: 404 if the file does not exist, or its content is damaged.
+        """
+        record = self.get(file_id)
+        if record.status == "error":
+            raise ApiError(
+                404,
+                f"The content of {file_id} is damaged or gone, as after a loss of power: upload"
+                " the file again.",
+                code="file_damaged",
+                param="id",
+            )
+        return self._folder / record.id
 
     def page(
         self, *, limit: int, after: str | None, purpose: str | None, ascending: bool
@@ -125,7 +147,7 @@ class Files:
         Raises:
             ApiError: 404 if it does not exist.
         """
-        path, fresh = self.path(file_id), self._fresh(file_id)
+        path, fresh = self._folder / self.get(file_id).id, self._fresh(file_id)
         with suppress(FileNotFoundError):
             path.replace(fresh)
         self._table.remove(file_id)
@@ -133,6 +155,7 @@ class Files:
 
 
 def copy_to(source: IO[bytes], target: Path) -> None:
-    """Write what is left of a stream to a file."""
+    """Write what is left of a stream to a file, and that to the disk."""
     with target.open("wb") as out:
         shutil.copyfileobj(source, out)
+    flush(target, target.parent)

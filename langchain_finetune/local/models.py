@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from langchain_finetune.durable import flush
 from langchain_finetune.local.aliases import Aliases
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import NANO
@@ -22,18 +25,34 @@ class FineTuned(Record):
     """A fine-tuned model, whose `id` is its name, and the base of its first job.
 
     `step` is set for checkpoints only. `adapts` is the base of its LoRA adapter; None if it was
-    trained on a fine-tuned model.
+    trained on a fine-tuned model. `sizes` are those of its files, in bytes; models of earlier
+    versions have none. It is `damaged` where the last start of the engine found files missing.
     """
 
     job: str
     base: str
     step: int | None = None
     adapts: str | None = None
+    sizes: dict[str, int] = Field(default_factory=dict)
+    damaged: bool = False
 
     @property
     def folder(self) -> str:
         """Name of the folder of its weights."""
         return self.job if self.step is None else f"{self.job}-step-{self.step}"
+
+
+class DamagedModelError(ApiError):
+    """A fine-tuned model is named whose files were damaged or gone when the engine started."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            404,
+            f"Files of the model {name!r} are damaged or gone, as after a loss of power: run the"
+            " same chain again to train it anew, or put them back and start the engine again.",
+            code="model_not_found",
+            param="model",
+        )
 
 
 @dataclass(frozen=True)
@@ -67,8 +86,16 @@ class Models:
         self._started_at = now()
 
     def sweep(self, jobs: Container[str]) -> None:
-        """Remove these jobs' models that a killed engine did not register; keep other folders."""
-        known = {tuned.folder for tuned in self._table.all()}
+        """Remove these jobs' models that a killed engine did not register; find damaged ones.
+
+        Other folders are kept.
+        """
+        tuned_models = self._table.all()
+        for tuned in tuned_models:
+            damaged = _is_damaged(self._folder / tuned.folder, tuned.sizes)
+            if damaged != tuned.damaged:
+                self._table.put(tuned.model_copy(update={"damaged": damaged}))
+        known = {tuned.folder for tuned in tuned_models}
         for folder in self._folder.iterdir():
             if folder.name not in known and folder.name.partition("-step-")[0] in jobs:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -89,19 +116,27 @@ class Models:
         """Return the folder or Hub id of a model, not of an alias; may take seconds.
 
         Raises:
-            ApiError: 404 with the code `model_not_found` if it does not exist.
+            ApiError: 404 with the code `model_not_found` if it does not exist, or is damaged.
         """
         try:
             tuned = self._table.get(name)
+            if tuned and tuned.damaged:
+                raise DamagedModelError(name)
             return self._folder / tuned.folder if tuned else self._resolve_base(name)
         except (OSError, ValueError):
             # Not a valid name: too long, or with characters that are invalid in paths or UTF-8.
             raise _unknown(name) from None
 
     def servable(self, name: str) -> Path | None:
-        """Return the folder of a model that can be served now, or None."""
+        """Return the folder of a model that can be served now, or None.
+
+        Raises:
+            DamagedModelError: It would be there, but for its files.
+        """
         try:
             found = self.resolve(name)
+        except DamagedModelError:
+            raise
         except ApiError:
             return None
         return found if isinstance(found, Path) else None
@@ -109,7 +144,7 @@ class Models:
     def adapter(self, name: str) -> Adapter | None:
         """Return the LoRA adapter of a fine-tuned model, if it has one for a base model."""
         tuned = self._table.get(name)
-        if tuned is None or tuned.adapts is None:
+        if tuned is None or tuned.adapts is None or tuned.damaged:
             return None
         folder = self._folder / tuned.folder / ADAPTER
         return Adapter(folder, tuned.adapts) if folder.is_dir() else None
@@ -133,7 +168,9 @@ class Models:
     def _register(self, folder: Path, tuned: FineTuned) -> str:
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
         folder.replace(self._folder / tuned.folder)
-        self._table.put(tuned)
+        flush(self._folder)
+        sizes = _sizes(self._folder / tuned.folder)
+        self._table.put(tuned.model_copy(update={"sizes": sizes}))
         return tuned.id
 
     def delete(self, name: str) -> None:
@@ -159,8 +196,8 @@ class Models:
         shutil.rmtree(self._folder / tuned.folder, ignore_errors=True)
 
     def fine_tuned(self) -> list[FineTuned]:
-        """Return the fine-tuned models and checkpoints, oldest first."""
-        return self._table.all()
+        """Return the fine-tuned models and checkpoints that can answer, oldest first."""
+        return [tuned for tuned in self._table.all() if not tuned.damaged]
 
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's format; `root` is what an alias stands for."""
@@ -181,7 +218,8 @@ class Models:
         for card in self.cards():
             if card["id"] == name:
                 return card
-        raise _unknown(name)
+        tuned = self._table.get(name)
+        raise DamagedModelError(name) if tuned and tuned.damaged else _unknown(name)
 
 
 def model_name(base: str, *, suffix: str | None, job: str) -> str:
@@ -193,6 +231,27 @@ def model_name(base: str, *, suffix: str | None, job: str) -> str:
     """
     part = re.sub(r"[^\w.-]+", "-", suffix or "")
     return f"ft:{base}:local:{part}:{job[-8:]}"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the sizes of a model's files, by their paths in its folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _is_damaged(folder: Path, recorded: Mapping[str, int]) -> bool:
+    """Return whether files are missing or empty, or weights have another size than recorded.
+
+    Other files may have been edited.
+    """
+    found = _sizes(folder)
+    weights = {name: size for name, size in found.items() if name.endswith(".safetensors")}
+    return (
+        "config.json" not in found
+        or not all(weights.values())
+        or any(size and not found.get(name) for name, size in recorded.items())
+        or any(recorded.get(name, size) != size for name, size in weights.items())
+    )
 
 
 def _unknown(name: str) -> ApiError:

@@ -39,6 +39,8 @@ KEPT_FREE_BYTES = 100 * 2**20
 _STEPS = 10_000
 """Steps of SQLite's machine between two looks at the clock."""
 
+_HURRY_MS = 200
+
 _INCREMENTAL = 2
 _PAGES_AT_ONCE = 5000
 """Pages that go back to the disk in one go: others wait for it."""
@@ -96,6 +98,14 @@ class EngineStopsError(ApiError):
         super().__init__(503, "The engine stops: ask again later.", code="engine_stops")
 
 
+class DatabaseLockedError(ApiError):
+    """Another program holds the file's lock; clients ask again."""
+
+    def __init__(self, name: str) -> None:
+        message = f"Another program has locked the {name}: ask again."
+        super().__init__(503, message, code="database_locked")
+
+
 class Database:
     """One connection to a file, which threads take turns at.
 
@@ -128,7 +138,8 @@ class Database:
                 if shrinks:
                     self._make_shrinkable()
                 self.connection.execute("PRAGMA journal_mode = WAL")
-                self.connection.execute("PRAGMA synchronous = NORMAL")
+                # A commit is on the disk when it returns: what it holds is acknowledged then.
+                self.connection.execute("PRAGMA synchronous = FULL")
                 self.connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
                 self._migrate(migrations)
             except BaseException:
@@ -167,6 +178,7 @@ class Database:
 
         Raises:
             ApiError: 507 where the disk is full.
+            DatabaseLockedError: Another program writes to the file for too long.
         """
         with self._lock:
             if self.connection.in_transaction:
@@ -181,6 +193,8 @@ class Database:
                 self._roll_back()
                 if _is_full(error):
                     raise self._disk_full() from error
+                if _is_locked(error):
+                    raise DatabaseLockedError(self._name) from error
                 raise
 
     def _roll_back(self) -> None:
@@ -308,6 +322,10 @@ class Database:
                 self.connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def hurry(self) -> None:
+        """Wait no longer for other programs than the event loop may, which waits along."""
+        self.connection.execute(f"PRAGMA busy_timeout = {_HURRY_MS}")
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -360,3 +378,11 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+def _is_locked(error: BaseException) -> bool:
+    # The lower byte is the kind; the upper ones say more.
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }

@@ -9,6 +9,7 @@ from typing import IO, Literal
 
 from pydantic import Field
 
+from langchain_finetune.durable import flush
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Record, Table
 from langchain_finetune.local.files import FileRecord, Files, copy_to
@@ -81,6 +82,7 @@ class Uploads:
             expires_at=now() + LIFETIME_S,
         )
         (self._folder / upload.id).mkdir(mode=0o700)
+        flush(self._folder)
         self._table.put(upload)
         return upload
 
@@ -101,6 +103,7 @@ class Uploads:
             if not 0 < size <= MAX_PART_BYTES:
                 raise ApiError(400, f"A part must have 1 to {MAX_PART_BYTES} bytes.", param="data")
             fresh.replace(folder / part.id)
+            await asyncio.to_thread(flush, folder)
         except FileNotFoundError:
             # The upload was cancelled in the meantime.
             self._pending(upload_id)
@@ -188,4 +191,5 @@ def _join(paths: Sequence[Path], target: Path) -> str:
                 while chunk := part.read(2**20):
                     checksum.update(chunk)
                     out.write(chunk)
+    flush(target)
     return checksum.hexdigest()

@@ -182,7 +182,12 @@ def account_at(engine: str, base_url: str | None, api_key: SecretStr | str | Non
 
 def public_address(account: Account) -> str:
     """Return the address of an account without a user and password."""
-    parts = urlsplit(account.base_url)
+    return without_user(account.base_url)
+
+
+def without_user(address: str) -> str:
+    """Return an address without a user and password."""
+    parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

@@ -89,10 +89,7 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         raise UnreadableChatError("no_prompt", "The chat has no message before its answer.")
     given: Mapping[str, Any] = session
     request: dict[str, Any] = {
-        "messages": [
-            {name: value for name, value in message.items() if name not in _NOT_SENT}
-            for message in messages
-        ],
+        "messages": sent_messages(messages),
         **line_settings(session),
     }
     if given.get("response_format"):
@@ -121,6 +118,14 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         stratum=f"{_tools(request, answer)}; {_length(size)}",
         answer_tokens=max(1, said // _BYTES_PER_TOKEN),
     )
+
+
+def sent_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of a training line as a request has them."""
+    return [
+        {name: value for name, value in message.items() if name not in _NOT_SENT}
+        for message in messages
+    ]
 
 
 def _tools(request: Mapping[str, Any], answer: Mapping[str, Any]) -> str:

@@ -60,11 +60,11 @@ class Recorder:
     price: InferencePrice | None
     max_cost_usd: float | None
     confirm: Callable[[RecordingEstimate], bool] | None
-    concurrency: int
-    ask_again: bool
-    store: bool
-    settle_s: float
-    timeout_s: float
+    concurrency: int = 16
+    ask_again: bool = False
+    store: bool = True
+    settle_s: float = 60.0
+    timeout_s: float = 300.0
 
     def __post_init__(self) -> None:
         bounds = {"answers": 0, "limit": 1, "concurrency": 1}

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from langchain_finetune.engines.flow import Do, Flow, Pages, Tell, Together, ask
 from langchain_finetune.engines.jobs import ApiRecord
-from langchain_finetune.errors import EngineAuthenticationError, EngineError, FineTuningError
+from langchain_finetune.errors import EngineAuthenticationError, EngineError, Failure
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.migration.archive import (
     Archive,
@@ -74,8 +74,8 @@ def rescue(
         `failed` holds it.
 
     Raises:
-        EngineError: The engine is down, or refuses the key.
-        FineTuningError: A model is unknown, or the folder cannot be used.
+        EngineError: The engine is down, refuses the key, or does not have a model.
+        FineTuningError: The folder cannot be used.
 
     Example:
         ```python
@@ -125,15 +125,16 @@ def _chosen(wanted: tuple[str, ...], models: list[TunedModel]) -> Iterator[Tuned
     """Yield the models of names, of models of their checkpoints, and of ids of jobs; each once.
 
     Raises:
-        FineTuningError: There is no such model.
+        EngineError: There is no such model.
     """
     names = {name: name.partition(":ckpt-step-")[0] for name in wanted}
     known = {model.name for model in models} | {model.job_id for model in models}
     for name, model in names.items():
         if model not in known:
-            raise FineTuningError(
+            raise EngineError(
                 f"The account has no fine-tuned model {name!r}: `langchain-finetune inventory` "
-                "lists those that it has."
+                "lists those that it has.",
+                failure=Failure(missing=True, model_missing=True),
             )
     parts = set(names.values())
     yield from (one for one in models if not parts or {one.name, one.job_id} & parts)

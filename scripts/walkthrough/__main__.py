@@ -1,8 +1,10 @@
-"""Run both walkthroughs and print their progress: `scripts/demo`."""
+"""Run the walkthroughs and print their progress: `scripts/demo`."""
 
+import io
 import os
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
@@ -31,13 +33,15 @@ from langchain_finetune.engines.local import (
 )
 from langchain_finetune.home import home_path
 from walkthrough.calculator import tools_chain
+from walkthrough.dying import DYING, app, migrate_app, serve_as_dying, use
 from walkthrough.evaluate import Score, evaluate, total
 from walkthrough.extraction import HELD_OUT, conversation, upload_dataset
 from walkthrough.questions import LANGUAGES, asked, held_out, reworded
 from walkthrough.teacher import RuleBasedTeacher
 from walkthrough.traffic import SUCCEEDED_AND_LIKED, record_traffic
 
-console = Console()
+# The file is named, so that it is shown also where standard output is redirected.
+console = Console(file=sys.stdout)
 QUESTION = "What's 56/7?"
 
 
@@ -57,6 +61,7 @@ def main() -> None:
             console.rule("The fine-tuned model in the app")
             answer = tools_chain(tuned).invoke({"input": QUESTION})
         console.print(f"{QUESTION} -> [bold]{answer}[/bold]   ({tuned.model_name})")
+        verdict = migration(client, project, engine, tuned)
         _goodbye(tuned)
     finally:
         if not ran_before:
@@ -64,6 +69,8 @@ def main() -> None:
     console.print(f"Done in {time.monotonic() - began:.0f} s.")
     if answer != 56 / 7:
         raise SystemExit(f"The fine-tuned model's answer is wrong: {answer}")
+    if verdict != "pass":
+        raise SystemExit(f"The gate's verdict on the migrated model: {verdict}")
 
 
 def record(client: Client, teacher: BaseChatModel, project: str) -> None:
@@ -110,6 +117,25 @@ def extraction(client: Client) -> None:
     answer = tuned.invoke(conversation(HELD_OUT))
     console.print(f"{HELD_OUT} -> [bold]{answer.content}[/bold]")
     console.print("(nano knows little language; this only shows that the pipeline works.)")
+
+
+def migration(client: Client, project: str, engine: EngineAddress, tuned: ChatOpenAI) -> str:
+    """Run the third walkthrough: a hosted model goes dark. Return the gate's verdict."""
+    console.rule("3. A hosted model goes dark: migrate")
+    serve_as_dying(tuned.model_name)
+    count = use(engine, client, 36)
+    console.print(f"The app asked {DYING} {count} questions.")
+    out = home_path() / "migrations" / project
+    # LangSmith's `evaluate` prints links and bars.
+    os.environ["TQDM_DISABLE"] = "1"
+    silent = redirect_stdout(io.StringIO())
+    with silent, tracing_context(enabled=False), RichProgress(console) as progress:
+        result = migrate_app(client, project, out, progress)
+        answer = tools_chain(app(engine)).invoke({"input": QUESTION})
+    console.print(str(result), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"The app's code as it was: {QUESTION} -> [bold]{answer}[/bold]")
+    console.print(f"Report: {result.report}", markup=False, highlight=False, soft_wrap=True)
+    return result.verdict
 
 
 def _fine_tune(

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_finetune import Convert, FineTune, Hyperparameters
 from langchain_finetune.engines.local import stop_engine
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 
 pytestmark = pytest.mark.train
@@ -26,6 +27,8 @@ class KillsTheEngine(BaseCallbackHandler):
         self.jobs = set()
 
     def on_custom_event(self, name, data, **_):
+        if name != PROGRESS_EVENT:
+            return
         self.told.append(data["status"])
         self.jobs.add(data["job_id"])
         if self.killed is None and "step" in data["data"]:

@@ -13,6 +13,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_finetune import Convert, FineTune, FineTuningError
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.home import HOME_VARIABLE
 from support.fault_proxy import AFTER, BEFORE, FaultProxy
 from support.jobs import chats, quick_flows
@@ -34,7 +35,7 @@ class Hears(BaseCallbackHandler):
         self.events = []
 
     def on_custom_event(self, name, data, **_):
-        if data["event_id"]:
+        if name == PROGRESS_EVENT and data["event_id"]:
             self.events.append(data["event_id"])
 
 

@@ -10,6 +10,7 @@ import sys
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_finetune import Convert, FineTune
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from support.jobs import chats, quick_flows
 
 
@@ -17,7 +18,7 @@ class WritesDown(BaseCallbackHandler):
     raise_error = True
 
     def on_custom_event(self, name, data, **_):
-        if data["event_id"]:
+        if name == PROGRESS_EVENT and data["event_id"]:
             os.write(HEARD, f"{data['event_id']}\n".encode())
 
 

@@ -526,6 +526,80 @@ RUNS_OF_APPS = {
             "tools": [TOOL],
         },
     ),
+    "OpenTelemetry, events": (
+        {
+            **span(gen_ai__operation__name="chat", gen_ai__system="openai"),
+            "events": [
+                {"name": "exception", "attributes": {"exception.message": "no"}},
+                {"name": "gen_ai.system.message", "attributes": {"content": INSTRUCTIONS}},
+                {"name": "gen_ai.user.message", "attributes": {"content": QUESTION}},
+                {
+                    "name": "gen_ai.assistant.message",
+                    "attributes": {"tool_calls": json.dumps(WIRE_ANSWER["tool_calls"])},
+                },
+                {
+                    "name": "gen_ai.tool.message",
+                    "attributes": {"id": "call_5", "content": "Room 7"},
+                },
+                {
+                    "name": "gen_ai.choice",
+                    "attributes": {"finish_reason": "stop", "message": json.dumps(TOLD)},
+                },
+            ],
+        },
+        {"messages": [*WIRE_SENT, WIRE_ANSWER, FOUND, TOLD]},
+    ),
+    "OpenTelemetry, an event with everything": (
+        {
+            **span(gen_ai__operation__name="chat"),
+            "events": [
+                {
+                    "name": "gen_ai.client.inference.operation.details",
+                    "attributes": {
+                        "gen_ai.input.messages": json.dumps(OTEL_SENT[1:]),
+                        "gen_ai.system_instructions": json.dumps([INSTRUCTIONS]),
+                        "gen_ai.output.messages": json.dumps(
+                            [{"role": "assistant", "parts": [OTEL_TOLD]}]
+                        ),
+                    },
+                }
+            ],
+        },
+        TALKING,
+    ),
+    "OpenTelemetry, content events": (
+        {
+            **span(gen_ai__operation__name="chat"),
+            "events": [
+                {
+                    "name": "gen_ai.content.prompt",
+                    "attributes": {"gen_ai.prompt": json.dumps(WIRE_SENT)},
+                },
+                {
+                    "name": "gen_ai.content.completion",
+                    "attributes": {"gen_ai.completion": json.dumps([TOLD])},
+                },
+            ],
+        },
+        TALKING,
+    ),
+    "pydantic-ai, format 1": (
+        span(
+            gen_ai__operation__name="chat",
+            events=json.dumps(
+                [
+                    {
+                        "event.name": "gen_ai.system.message",
+                        "content": INSTRUCTIONS,
+                        "role": "system",
+                    },
+                    {"event.name": "gen_ai.user.message", "content": QUESTION, "role": "user"},
+                    {"event.name": "gen_ai.choice", "index": 0, "message": TOLD},
+                ]
+            ),
+        ),
+        TALKING,
+    ),
     "OpenInference": (
         openinference(REQUEST, CHOICE, llm__output_messages__0__message__role="assistant"),
         {**TALKING, "tools": [TOOL]},

@@ -98,6 +98,7 @@ class OpenAIAccount:
         gone: Ids of files that were deleted.
         contents: Bytes by file id, or a function that yields them in parts.
         refuse: Function that returns the refusal of a request for an answer, or None.
+        reply: Function that returns the message of an answer, as `answer_to` does.
         completions: Stored chat completions by id, and their messages in `prompts`.
     """
 
@@ -111,6 +112,7 @@ class OpenAIAccount:
         self.files, self.contents, self.gone = {}, {}, set()
         self.completions, self.prompts = {}, {}
         self.refuse = lambda _body: None
+        self.reply = answer_to
         for base, shutdown in BASES.items():
             self._add_model(base, 1_700_000_000, shutdown, owner="system")
         for number in range(models):
@@ -400,7 +402,7 @@ class OpenAIAccount:
             return refused
         asked_before = self.paid.count(body)
         self.paid.append(body)
-        answers = [answer_to(body, asked_before, choice) for choice in range(body.get("n") or 1)]
+        answers = [self.reply(body, asked_before, choice) for choice in range(body.get("n") or 1)]
         if body.get("store"):
             tools = body.get("tools")
             noted = body.get("metadata")

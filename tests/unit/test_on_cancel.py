@@ -9,6 +9,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_finetune import Convert, FineTune, Job
+from langchain_finetune.finetune.callbacks import PROGRESS_EVENT
 from langchain_finetune.home import HOME_VARIABLE
 from support.jobs import chats, quick_flows
 from support.light_engine import LightEngine, app_of, refusal
@@ -45,7 +46,11 @@ class Hears(BaseCallbackHandler):
     raise_error = True
 
     def __init__(self, then):
-        self.on_custom_event = lambda *_, **__: then()
+        self.then = then
+
+    def on_custom_event(self, name, *_, **__):
+        if name == PROGRESS_EVENT:
+            self.then()
 
 
 def interrupt(*_):

@@ -8,7 +8,7 @@ with the engine however the engine dies.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ async def run_child(
     command: Sequence[str],
     spec: Path,
     log: Path,
-    on_event: Callable[[TrainingEvent], None],
+    on_event: Callable[[TrainingEvent], Awaitable[None]],
     stop: asyncio.Event,
 ) -> int:
     """Run the training process to its end; kill it when this task is cancelled.
@@ -52,8 +52,11 @@ async def run_child(
         assert process.stdout
         async for line in process.stdout:
             # Libraries print to stdout too; other lines are ignored.
-            with suppress(ValidationError):
-                on_event(EVENTS.validate_json(line))
+            try:
+                event = EVENTS.validate_json(line)
+            except ValidationError:
+                continue
+            await on_event(event)
         return await process.wait()
     finally:
         asking.cancel()

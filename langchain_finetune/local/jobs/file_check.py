@@ -21,6 +21,7 @@ def require_uploaded(files: Files, file_id: str, param: Param) -> None:
         ApiError: 400 where it was not.
     """
     try:
+        files.path(file_id)
         purpose = files.get(file_id).purpose
     except ApiError:
         purpose = None

@@ -1,7 +1,10 @@
 """The jobs and their events: reads them, and writes each change together with its event."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.documents import Page, Table
@@ -14,19 +17,58 @@ from langchain_finetune.local.jobs.schemas import (
     JobRecord,
     JobState,
 )
-from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.safe_logging import log_failure
+from langchain_finetune.local.sqlite import Database, DatabaseLockedError, Where
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+T = TypeVar("T")
 
 
 class Journal:
-    """The jobs and their events; `save` and `add_checkpoint` write one record down."""
+    """The jobs and their events; `save` and `add_checkpoint` write one record down.
+
+    Attributes:
+        waits: Whether jobs wait for the engine's file, since it is locked or fails.
+    """
 
     def __init__(self, database: Database) -> None:
+        self.waits = False
         self.transaction = database.transaction
         self._jobs = Table(database, "jobs", JobRecord)
         self._events = Table(database, "events", EventRecord)
         self._checkpoints = Table(database, "checkpoints", Checkpoint)
         self.save = self._jobs.put
         self.add_checkpoint = self._checkpoints.put
+
+    async def patiently(self, act: Callable[[], T], *, through_failures: bool = False) -> T:
+        """Read or write here as soon as the file is not locked by another program.
+
+        With `through_failures`, this waits for the end of other failures, too, such as a full disk.
+        """
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                done = act()
+            except (sqlite3.Error, ApiError) as error:
+                passes = through_failures and getattr(error, "status", 500) >= 500  # noqa: PLR2004
+                if not passes and not isinstance(error, DatabaseLockedError):
+                    raise
+                if not self.waits:
+                    log_failure(
+                        logger, "The engine's file is locked or fails, jobs wait: it", error
+                    )
+                self.waits = True
+            else:
+                if self.waits:
+                    logger.info("The engine's file can be used again; jobs go on")
+                self.waits = False
+                return done
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def get(self, job_id: str) -> JobRecord:
         """Return a job.

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
@@ -13,6 +15,7 @@ from langchain_finetune.local.jobs.schemas import ENDED, JobErrorRecord, JobReco
 from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.safe_logging import log_failure
+from langchain_finetune.local.sqlite import DatabaseLockedError
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,8 @@ PAUSE_S = 30.0
 
 STOP_S = 5.0
 """The same when the engine stops."""
+
+T = TypeVar("T")
 
 _WAITING: tuple[JobState, ...] = ("validating_files", "queued")
 _BROKEN = JobErrorRecord(code="server_error", message="The engine failed; see its log.")
@@ -65,8 +70,6 @@ class JobQueue:
             asyncio.create_task(self._work("validating_files", self._validate)),
             asyncio.create_task(self._work("queued", self._train)),
         ]
-        for worker in self._workers:
-            worker.add_done_callback(_log_if_broken)
 
     async def stop(self) -> None:
         """Stop; a running job saves its state, and is resumed at the next start."""
@@ -159,8 +162,8 @@ class JobQueue:
         self._journal.note(job, "Fine-tuning job paused")
 
     async def _work(self, status: JobState, step: Callable[[JobRecord], Awaitable[None]]) -> None:
-        while True:
-            waiting = self._journal.with_status(status)
+        while not self._stopping:
+            waiting = await self._patiently(partial(self._journal.with_status, status))
             if not waiting:
                 self._wake[status].clear()
                 await self._wake[status].wait()
@@ -175,14 +178,26 @@ class JobQueue:
                 del self._steps[job.id]
             if isinstance(outcome, Exception):
                 log_failure(logger, f"Job {job.id}", outcome)
-            left = self._journal.get(job.id)
-            if self._stopping:
+            if not self._stopping:
+                await self._patiently(partial(self._settle, job.id, status, outcome))
+
+    async def _patiently(self, act: Callable[[], T]) -> T:
+        return await self._journal.patiently(act, through_failures=True)
+
+    def _settle(self, job_id: str, status: JobState, outcome: BaseException | None) -> None:
+        """Record how a job goes on whose step has ended, if the step did not."""
+        left = self._journal.get(job_id)
+        if left.status == status or (left.status == "running" and status == "queued"):
+            if isinstance(outcome, DatabaseLockedError):
+                # As after a new start of the engine: it goes on from its last checkpoint.
+                left.status = status
+                left.estimated_finish = None
+                self._journal.note(left, "The engine's file was locked; again.", level="warn")
                 return
-            if left.status == status or (left.status == "running" and status == "queued"):
-                # First, since what broke may be a disk that is full of the job's checkpoints.
-                self._training.clear(left.id)
-                self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
-            self._training.tidy(left)
+            # First, since what broke may be a disk that is full of the job's checkpoints.
+            self._training.clear(left.id)
+            self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
+        self._training.tidy(left)
 
     async def _step(self, job: JobRecord, step: Callable[[JobRecord], Awaitable[None]]) -> None:
         logger.info("Job %s: %s", job.id, job.status)
@@ -216,9 +231,3 @@ def _files_of(job: JobRecord) -> Iterator[tuple[Param, str]]:
     yield "training_file", job.training_file
     if job.validation_file:
         yield "validation_file", job.validation_file
-
-
-def _log_if_broken(worker: asyncio.Task[None]) -> None:
-    if not worker.cancelled() and (error := worker.exception()):
-        logger.error("The job queue stopped; start the engine again.")
-        log_failure(logger, "The job queue", error)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.durable import flush_tree
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.hardware import require_space
@@ -21,7 +22,7 @@ from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.models import Models
-from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures
+from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures, TrainingEvent
 from langchain_finetune.local.training.spec import Spec
 
 _FULL = {
@@ -96,7 +97,13 @@ class Training:
             path.write_text(spec.model_dump_json())
             follower = Follower(self._journal, job)
             log = own / "trainer.log"
-            status = await run_child(self._trainer, path, log, follower.take, stop)
+
+            async def take(event: TrainingEvent) -> None:
+                await self._journal.patiently(lambda: follower.take(event))
+
+            status = await run_child(self._trainer, path, log, take, stop)
+            if follower.done and output.is_dir():
+                await asyncio.to_thread(flush_tree, output)
             # There is no await from here on, so the job can't be cancelled half-way.
             if follower.stopped:
                 job.starts = 0

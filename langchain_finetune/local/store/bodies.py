@@ -26,8 +26,12 @@ MAX_PUBLIC_BYTES = 2**20
 MAX_WINDOW = 8 * 2**20
 """What a decoder of zstd has to hold at least (RFC 8878, section 3.1.1.1.2); it may be refused."""
 
-MAX_PARTS = 10_000
-"""Most parts of a multipart body; LangSmith's clients send 100 runs of some ten parts at most."""
+MAX_PARTS = 200_000
+"""Most parts of a multipart body; what they take in memory is then bounded like the body.
+
+LangSmith's client (0.14.17) sends all that has gathered, some ten parts a run, and does not send it
+again if it is refused: a client that was busy for seconds would lose thousands of runs.
+"""
 
 _MAX_HEADER_BYTES = 16 * 2**10
 _CHUNK = 2**20

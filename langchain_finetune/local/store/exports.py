@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
+from langchain_finetune.durable import flush, flush_tree
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.sqlite import Database, EngineStopsError, Where, all_of
@@ -192,10 +193,12 @@ class Exports(Resource):
                     shutil.rmtree(left, ignore_errors=True)
                 part.mkdir(mode=0o700, parents=True)
                 count = self._write_files(self.get(export_id), part)
+                flush_tree(part)
                 # Together, so that none is called cancelled whose files are there.
                 with self._database.transaction():
                     self._require_going(export_id)
                     part.rename(whole)
+                    flush(self.folder)
                     self._changed(
                         export_id,
                         status="Completed",

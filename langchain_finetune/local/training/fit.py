@@ -20,6 +20,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import TrainerCallback, set_seed
 
+from langchain_finetune.durable import flush_tree
 from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
 from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
@@ -230,6 +231,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         self.saved_at = time.monotonic()
         if not state.is_world_process_zero:
             return
+        flush_tree(folder_of(self.work, state.global_step))
         (folder_of(self.work, state.global_step) / COMPLETE).touch()
         epochs = list(range(self.steps_an_epoch, state.global_step + 1, self.steps_an_epoch))
         keep = {*kept(state.log_history, epochs), state.global_step}

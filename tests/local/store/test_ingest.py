@@ -103,6 +103,21 @@ def test_multipart_parts_of_one_run_are_put_together(server):
     assert run["feedback_stats"]["user_score"]["n"] == 1
 
 
+def test_all_that_a_busy_client_has_gathered_is_taken(server):
+    """LangSmith's client sends its whole buffer, and drops what is refused."""
+    ids = [str(UUID(int=place + 10)) for place in range(2_000)]
+    parts = []
+    for each in ids:
+        order = f"20261101T120000000000Z{each}"
+        parts.append((f"post.{each}", POST | {"id": each, "trace_id": each, "dotted_order": order}))
+        parts += [(f"post.{each}.{name}", {"a": 1}) for name in ("inputs", "outputs", "extra")]
+        parts.append((f"patch.{each}", {"end_time": "2026-11-01T12:00:02Z"}))
+        parts.append((f"patch.{each}.outputs", {"b": 2}))
+    assert send(server, form(*parts)).status_code == 202
+    for each in (ids[0], ids[-1]):
+        assert httpx.get(f"{server.url}/runs/{each}").json()["outputs"] == {"b": 2}
+
+
 def test_trace_and_order_are_made_where_a_client_leaves_them_out(store):
     root = {"id": ROOT, "name": "shop", "run_type": "chain", "start_time": 1_793_534_400_000}
     child = {"id": RUN, "name": "model", "run_type": "llm", "parent_run_id": ROOT}

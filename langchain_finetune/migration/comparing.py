@@ -1,0 +1,143 @@
+"""The comparison of a migration: held-out requests, the old model's answers from its recording."""
+
+import hashlib
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from langchain_finetune.convert.examples import Examples
+from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.errors import CompareError, FineTuningError
+from langchain_finetune.evaluation.chains import model_name
+from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.result import ComparedCase, RefusedCase
+from langchain_finetune.evaluation.verdict import score_differences
+from langchain_finetune.migration.recording import ModelRecording
+
+RECORDED_LATENCY = (
+    "The old model's answers were recorded at temperature 0: its latency here is none of its own."
+)
+_NOT_RECORDED = "NotFoundError"
+"""Class of the error with which `recorded_model` refuses a request."""
+
+
+def held_out_cases(recording: ModelRecording) -> Examples:
+    """Return the held-out requests with the old model's answers, by conversation.
+
+    Raises:
+        FineTuningError: There is none, so that a new model can't be compared.
+    """
+    cases = Convert().invoke(recording.sessions(held_out=True))
+    if not any(True for _ in cases):
+        raise FineTuningError(
+            f"{recording.folder} has no answer to a held-out request, so no new model can be "
+            "compared, and none is trained. Give more prompts: other sources, or a higher limit, "
+            "and another folder."
+        )
+    return cases
+
+
+def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]:
+    """Return a chat model with the tool choice of the held-out requests, and what can't be kept.
+
+    Training lines have no field for it, but a model that must call a tool answers otherwise.
+    """
+    held_out = [prompt.request for prompt in recording.prompts() if prompt.held_out]
+    choices = {
+        orjson.dumps(request.get("tool_choice"), option=orjson.OPT_SORT_KEYS)
+        for request in held_out
+        if request.get("tools")
+    }
+    if choices <= {b"null", b'"auto"'}:
+        return chat, []
+    if len(choices) == 1 and all(request.get("tools") for request in held_out):
+        return chat.bind(tool_choice=held_out[0]["tool_choice"]), []
+    note = "Requests of the recording differ in tool_choice; the new model was asked without it."
+    return chat, [note]
+
+
+def recorded_only(result: ComparisonResult) -> ComparisonResult:
+    """Leave out the cases whose request the recording does not have.
+
+    The old model's answer to them is not known. Counted as failures, they would let any new model
+    pass.
+
+    Raises:
+        CompareError: That are all cases.
+    """
+    kept = [case for case in result.cases if not _is_unknown(case)]
+    if len(kept) == len(result.cases):
+        return result
+    lost = [case.id for case in result.cases if _is_unknown(case)]
+    if not kept:
+        raise CompareError(
+            f"None of the {len(lost)} requests that your chain made of the held-out ones is in the "
+            "recording, so the old model's answers are not known. The chain must send what the app "
+            "sent: the same prompt and tools. Correct `chain`, or leave it out to compare on the "
+            "recorded requests. Nothing is recorded or trained again."
+        )
+    reason = "The recording has no answer to the request that the chain made of it."
+    note = f"{len(lost)} cases were left out: {reason} The chain must send what the app sent."
+    return result.model_copy(
+        update={
+            "cases": kept,
+            "refused": [*result.refused, *(RefusedCase(id=each, reason=reason) for each in lost)],
+            "differences": score_differences(
+                kept, order=[each.evaluator for each in result.differences]
+            ),
+            "notes": [note, *result.notes],
+        }
+    )
+
+
+def _is_unknown(case: ComparedCase) -> bool:
+    return any(answer.error == _NOT_RECORDED for answer in case.old)
+
+
+def comparison_key(
+    recording: ModelRecording,
+    chat: Any,
+    settings: Mapping[str, Any],
+    functions: Iterable[Any],
+) -> dict[str, Any]:
+    """Return what a comparison depends on; the same twice means that it need not be made again.
+
+    A lambda, a closure or an object may do something else each time. Then the key has no
+    `functions`, and `kept_comparison` returns None.
+    """
+    identities = [None if each is None else _identity(each) for each in functions]
+    asked = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS, default=repr)
+    known: dict[str, Any] = {
+        "new": model_name(chat),
+        "recording": recording.manifest.files,
+        "settings": hashlib.sha256(asked).hexdigest(),
+    }
+    return known if "" in identities else {**known, "functions": identities}
+
+
+def _identity(thing: Any) -> str:
+    """Return the name of a module's function and the hash of its module, or an empty text."""
+    if not inspect.isfunction(thing) or thing.__closure__ or "<" in thing.__qualname__:
+        return ""
+    try:
+        path = inspect.getsourcefile(thing)
+        content = Path(path).read_bytes() if path else b""
+    except (OSError, TypeError):
+        return ""
+    return f"{thing.__module__}.{thing.__qualname__} {hashlib.sha256(content).hexdigest()}"
+
+
+def kept_comparison(
+    path: Path, key: Mapping[str, Any], before: Mapping[str, Any]
+) -> ComparisonResult | None:
+    """Return the comparison of a file, if it is of the same key."""
+    if "functions" not in key or key != before:
+        return None
+    try:
+        return ComparisonResult.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

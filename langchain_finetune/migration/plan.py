@@ -1,0 +1,118 @@
+"""The plan of a migration: what each step would do, and what it would cost."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from langchain_finetune.convert.power import EvaluationPower
+from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.finetune.runnable import FineTune
+from langchain_finetune.migration.estimate import RecordingEstimate, dollars
+from langchain_finetune.migration.state import MigrationState, StepName
+from langchain_finetune.migration.training_data import TrainingData
+
+
+class PlannedStep(BaseModel):
+    """A step of a plan.
+
+    Attributes:
+        name: Its name.
+        done: Whether nothing is left to do.
+        what: What it does.
+        usd: What it will cost, about; None if that is not known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: StepName
+    done: bool = False
+    what: str
+    usd: float | None = 0.0
+
+
+class MigrationPlan(BaseModel):
+    """What a migration would do.
+
+    Attributes:
+        model: The model that goes dark.
+        steps: The steps, in their order.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    steps: tuple[PlannedStep, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{_mark(step)} {step.name}: {step.what}" for step in self.steps)
+
+
+def _mark(step: PlannedStep) -> str:
+    if step.done:
+        return "[done]"
+    return "[cost unknown]" if step.usd is None else f"[{dollars(step.usd)}]"
+
+
+def make_plan(
+    state: MigrationState,
+    rescued: str,
+    estimate: RecordingEstimate,
+    power: EvaluationPower,
+    training: TrainingData,
+    *,
+    convert: Convert,
+    to: FineTune,
+) -> MigrationPlan:
+    """Return the plan.
+
+    Args:
+        state: What was done.
+        rescued: What was rescued, in a sentence.
+        estimate: The answers that are still to be asked for.
+        power: What the held-out requests can show.
+        training: What will be trained on.
+        convert: How it becomes examples.
+        to: How it is trained.
+    """
+    steps: Sequence[PlannedStep] = (
+        PlannedStep(name="rescue", done="rescue" in state.steps, what=rescued),
+        PlannedStep(
+            name="record",
+            done=estimate.requests == 0,
+            what=str(estimate),
+            usd=estimate.usd,
+        ),
+        _training(training, convert, to, estimate, done="train" in state.steps),
+        PlannedStep(
+            name="compare",
+            done="compare" in state.steps,
+            what=f"both models on the held-out requests, the old one from its recording: {power}",
+            usd=0.0 if to.engine == "local" else None,
+        ),
+        PlannedStep(
+            name="swap",
+            done="swap" in state.steps,
+            what=f"{state.model} is answered by the new model at the embedded engine, if it passes"
+            if to.engine == "local"
+            else "the lines to change in the app",
+        ),
+    )
+    return MigrationPlan(model=state.model, steps=tuple(steps))
+
+
+def _training(
+    training: TrainingData,
+    convert: Convert,
+    to: FineTune,
+    estimate: RecordingEstimate,
+    *,
+    done: bool,
+) -> PlannedStep:
+    where, data = f"{to.model} at {to.engine}", training.described
+    if training.origin != "files" and estimate.requests:
+        what = f"{where}, on {data}; the cost is known once they are recorded"
+        return PlannedStep(name="train", what=what, usd=0.0 if to.engine == "local" else None)
+    report = convert.invoke(training.sessions()).report(engine=to.engine, model=to.model)
+    made = report.estimates[0]
+    what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
+    return PlannedStep(name="train", done=done, what=what, usd=made.usd)

@@ -1,0 +1,110 @@
+"""A chat model that answers from a recording, so that a model that went dark can be compared."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import orjson
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from langchain_finetune.content import mapping
+from langchain_finetune.convert.fingerprints import exact_key
+from langchain_finetune.migration.recording import ModelRecording
+
+_ADDRESS = "http://recording.invalid/v1"
+_DISTINGUISHING = ("response_format", "tool_choice")
+
+
+def recorded_model(recording: ModelRecording) -> ChatOpenAI:
+    """Return a chat model that answers recorded requests with their answer at temperature 0.
+
+    It sends nothing. A request counts as recorded if the model sees the same messages and tools;
+    any other one fails with an `openai.NotFoundError`.
+
+    Example:
+        ```python
+        old = recorded_model(ModelRecording.read("recorded"))
+        Compare(evaluators=[correct], old=old)
+        ```
+    """
+    transport = httpx2.MockTransport(_RecordedAnswers(recording))
+    return ChatOpenAI(
+        model=recording.manifest.model,
+        base_url=_ADDRESS,
+        api_key=SecretStr("not-needed"),
+        max_retries=0,
+        use_responses_api=False,
+        http_client=httpx2.Client(transport=transport),
+        http_async_client=httpx2.AsyncClient(transport=transport),
+    )
+
+
+class _RecordedAnswers:
+    """Answers requests of OpenAI's chat API from a recording, in place of the network."""
+
+    def __init__(self, recording: ModelRecording) -> None:
+        answers = recording.answers()
+        self._found: dict[bytes, list[tuple[Mapping[str, Any], dict[str, Any]]]] = {}
+        for prompt in recording.prompts():
+            for answer in answers.get(prompt.id, ())[:1]:
+                if answer.number == 0:
+                    known = self._found.setdefault(exact_key(prompt.request), [])
+                    known.append((prompt.request, answer.completion))
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer a request; httpx2 has read its content."""
+        content = request.content
+        body = mapping(orjson.loads(content))
+        completion = self._completion(body)
+        if completion is None:
+            message = "The recording has no answer to this request."
+            error = {"message": message, "type": "invalid_request_error", "code": "not_recorded"}
+            return httpx2.Response(404, json={"error": error})
+        if not body.get("stream"):
+            return httpx2.Response(200, json=completion)
+        events = [*_chunks(completion), "[DONE]"]
+        lines = (each if isinstance(each, str) else orjson.dumps(each).decode() for each in events)
+        return httpx2.Response(
+            200,
+            headers={"content-type": "text/event-stream"},
+            content="".join(f"data: {line}\n\n" for line in lines).encode(),
+        )
+
+    def _completion(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            known = self._found.get(exact_key(dict(body)), [])
+        except (AttributeError, KeyError, TypeError):
+            return None  # A request of another API.
+        same = [
+            answer
+            for request, answer in known
+            if all(request.get(name) == body.get(name) for name in _DISTINGUISHING)
+        ]
+        if same:
+            return same[0]
+        # An app may ask for the same in other words than its trace did; but only if it is clear.
+        return known[0][1] if len(known) == 1 else None
+
+
+def _chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a completion as the events of a stream: the whole answer, then its usage."""
+    shared = {
+        "id": completion.get("id", "recorded"),
+        "object": "chat.completion.chunk",
+        "created": completion.get("created", int(time.time())),
+        "model": completion.get("model", ""),
+    }
+    choices = []
+    for choice in completion.get("choices", ()):
+        message = dict(choice.get("message") or {})
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        choices.append({**choice, "delta": message})
+    for choice in choices:
+        choice.pop("message", None)
+    return [
+        {**shared, "choices": choices},
+        {**shared, "choices": [], "usage": completion.get("usage")},
+    ]

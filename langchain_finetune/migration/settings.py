@@ -1,0 +1,61 @@
+"""The settings of a migration."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, InstanceOf, SecretStr, field_validator
+
+from langchain_finetune.arguments import CheckedArguments
+from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.engines import EngineName
+from langchain_finetune.engines.base import Address
+from langchain_finetune.finetune.runnable import FineTune
+from langchain_finetune.migration.estimate import RecordingEstimate
+from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.migration.training_data import TrainOn
+
+
+class MigrationSettings(CheckedArguments):
+    """The settings of a `Migration`, which describes them."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    model: str = Field(min_length=1)
+    to: InstanceOf[FineTune]
+    out: Path
+    sources: Sequence[Any] = ()
+    engine: EngineName = "openai"
+    base_url: Address | None = None
+    api_key: SecretStr | None = None
+    answers: int = Field(default=1, ge=0)
+    limit: int = Field(default=500, ge=1)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = 0
+    settings: dict[str, Any] | None = None
+    price: InferencePrice | None = None
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    confirm: Callable[[RecordingEstimate], bool] | None = None
+    convert: InstanceOf[Convert] = Field(default_factory=Convert)
+    train_on: TrainOn = "auto"
+    chain: Callable[..., Any] | None = None
+    tools: Sequence[Any] = ()
+    evaluators: Sequence[Any] | None = None
+    at_least: dict[str, float] = Field(default_factory=dict)
+    better: dict[str, float] = Field(default_factory=dict)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    swap: bool = True
+
+    @field_validator("out")
+    @classmethod
+    def _in_home(cls, out: Path) -> Path:
+        return out.expanduser()
+
+    @field_validator("to")
+    @classmethod
+    def _trains_once(cls, to: FineTune) -> FineTune:
+        if not to.reuse:
+            raise ValueError("FineTune(reuse=False) would train again each time that it goes on.")
+        return to

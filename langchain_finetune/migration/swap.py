@@ -1,0 +1,76 @@
+"""The swap: what lets a new model answer under an old name, or what to change in the app."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import quote
+
+from openai import NotFoundError, OpenAI, OpenAIError
+
+from langchain_finetune.engines.local import ensure_engine
+from langchain_finetune.engines.openai_errors import explained
+from langchain_finetune.evaluation.chains import chat_model_of, model_name
+from langchain_finetune.home import home_path
+
+_SERVE, _SERVED = "langchain-finetune serve --port 8123", "http://127.0.0.1:8123/v1"
+
+
+def is_promoted(name: str, model: str) -> bool:
+    """Return whether a model answers to a name at the embedded engine.
+
+    Raises:
+        EngineError: The engine does not answer.
+    """
+    found = _aliases("get", name)
+    return bool(found) and found["mode"] == "promoted" and found["target"] == model
+
+
+def promote(name: str, model: str) -> None:
+    """Let a model of the embedded engine answer to a name, in one transaction.
+
+    Raises:
+        EngineError: The engine does not answer, or refuses.
+    """
+    _aliases("post", name, {"action": "promote", "model": model})
+
+
+def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    address = ensure_engine(home_path())
+    key = address.api_key.get_secret_value()
+    with OpenAI(base_url=address.base_url, api_key=key, max_retries=0) as client:
+        path = f"/aliases/{quote(name, safe='')}"
+        try:
+            given = {} if body is None else {"body": body}
+            return cast("dict[str, Any]", getattr(client, verb)(path, cast_to=object, **given))
+        except NotFoundError as error:
+            if verb == "get":
+                return {}
+            raise explained(error, address.base_url) from error
+        except OpenAIError as error:
+            raise explained(error, address.base_url) from error
+
+
+def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what to do next, line by line."""
+    new = model_name(chat)
+    if swapped["promoted"]:
+        path = home_path() / "api_key"
+        lines = (
+            f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
+            f"To serve it: {_SERVE}",
+            f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
+            f"To go back: langchain-finetune rollback {model}",
+        )
+        if swapped["verdict"] == "pass":
+            return lines
+        return ("It did not pass now, and was swapped by an earlier run.", *lines)
+    swap = f"langchain-finetune promote {model} {new}" if engine == "local" else _lines(model, chat)
+    if swapped["verdict"] == "pass":
+        return (f"It passed. To swap: {swap}",)
+    return (f"Not swapped, since it did not pass. To do it all the same: {swap}",)
+
+
+def _lines(model: str, chat: Any) -> str:
+    """Return what to change in the app."""
+    address = getattr(chat_model_of(chat), "openai_api_base", None)
+    at = f", base_url={address!r}" if address else ""
+    return f"in the app, ChatOpenAI(model={model_name(chat)!r}{at}) for ChatOpenAI(model={model!r})"
