@@ -24,7 +24,7 @@ def main() -> None:
     ) as engine:
         try:
             address = json.loads("".join(iter(engine.stdout.readline, "}\n")) + "}")
-            key = os.environ.get("LANGCHAIN_FINETUNE_API_KEY")
+            key = os.environ.get("LCFT_API_KEY")
             key = key or Path(address["api_key_file"]).read_text()
             client = Client(api_url=address["langsmith"], api_key=key.strip())
             liked = trace(client)

@@ -24,7 +24,7 @@ def main() -> None:
     ) as engine:
         try:
             address = json.loads("".join(iter(engine.stdout.readline, "}\n")) + "}")
-            key = os.environ.get("LANGCHAIN_FINETUNE_API_KEY")
+            key = os.environ.get("LCFT_API_KEY")
             key = key or Path(address["api_key_file"]).read_text()
             model = ChatOpenAI(model="nano", base_url=address["base_url"], api_key=key.strip())
             # What the ticket says is nonsense, since nano is no useful model. Its shape is not:

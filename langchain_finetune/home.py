@@ -20,18 +20,32 @@ from pydantic import SecretStr
 from langchain_finetune.durable import flush
 from langchain_finetune.errors import FineTuningError
 
-HOME_VARIABLE = "LANGCHAIN_FINETUNE_HOME"
+HOME_VARIABLE = "LCFT_HOME"
 """Folder of the engine's state and of the spool; by default the platform's user data folder."""
 
-KEY_VARIABLE = "LANGCHAIN_FINETUNE_API_KEY"
+KEY_VARIABLE = "LCFT_API_KEY"
 """The engine's key, for the engine and its callers, instead of the file `api_key` in the home."""
+
+
+_OLD_PREFIX = "LANGCHAIN_FINETUNE_"
+"""Of the variables before they were renamed: LangSmith copies `LANGCHAIN_*` into traces."""
 
 
 def home_path() -> Path:
     """Return the engine's home, which may not exist yet.
 
-    It is `$LANGCHAIN_FINETUNE_HOME`, or by default the platform's folder for user data.
+    It is `$LCFT_HOME`, or by default the platform's folder for user data.
+
+    Raises:
+        FineTuningError: A variable has the name that it had before.
     """
+    for name in os.environ:
+        if name.startswith(_OLD_PREFIX):
+            raise FineTuningError(
+                f"The variable {name} is called LCFT_{name.removeprefix(_OLD_PREFIX)} now, because "
+                "LangSmith's client copies variables that begin with LANGCHAIN_ into each trace. "
+                "Rename it."
+            )
     if given := os.environ.get(HOME_VARIABLE):
         return Path(given).expanduser().resolve()
     return platformdirs.user_data_path("langchain-finetune")
@@ -58,7 +72,7 @@ def ensure_home(home: Path) -> Path:
 
 
 def read_key(home: Path) -> SecretStr | None:
-    """Return the engine's key: `$LANGCHAIN_FINETUNE_API_KEY`, the one in its home, or None.
+    """Return the engine's key: `$LCFT_API_KEY`, the one in its home, or None.
 
     Raises:
         FineTuningError: It can't be read, or is none.

@@ -47,7 +47,7 @@ def serve(
         str | None,
         typer.Option(
             help="OpenAI-compatible server, such as vLLM, that generates the answers; its key is "
-            "read from LANGCHAIN_FINETUNE_UPSTREAM_API_KEY.",
+            "read from LCFT_UPSTREAM_API_KEY.",
             metavar="URL",
         ),
     ] = None,

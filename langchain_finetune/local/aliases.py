@@ -117,7 +117,7 @@ class Aliases:
         if name in self._options:
             raise ApiError(
                 409,
-                f"The alias {name!r} is one of --alias (or LANGCHAIN_FINETUNE_ALIASES): start the"
+                f"The alias {name!r} is one of --alias (or LCFT_ALIASES): start the"
                 " engine without it.",
                 code="alias_of_the_command_line",
             )

@@ -18,10 +18,10 @@ from langchain_finetune.extras import require_modules
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
 from langchain_finetune.local.addresses import LOOPBACK, Certificate, Endpoint, choose_endpoints
 
-ALIASES_VARIABLE = "LANGCHAIN_FINETUNE_ALIASES"
+ALIASES_VARIABLE = "LCFT_ALIASES"
 """Other names of models, `a=b,c=d`; as `serve --alias`."""
 
-UPSTREAM_MODELS_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_MODELS"
+UPSTREAM_MODELS_VARIABLE = "LCFT_UPSTREAM_MODELS"
 """Names of models at the upstream, `a=b,c=d`; as `serve --upstream-model`."""
 
 _REQUIRED_MODULES = (

@@ -196,7 +196,7 @@ def client_paths(home: Path) -> dict[str, list[str]]:
         assert examples.write_jsonl(home / "training.jsonl").examples == 1
 
     found = {"a run in a file to a training line": touched(convert)}
-    os.environ["LANGCHAIN_FINETUNE_HOME"] = str(home / "engine")
+    os.environ["LCFT_HOME"] = str(home / "engine")
     ensure_engine(timeout_s=240)
     try:
         examples = Convert().invoke(

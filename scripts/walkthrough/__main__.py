@@ -198,14 +198,14 @@ def _trace_to(engine: EngineAddress, project: str) -> Client:
 
 
 def _goodbye(tuned: ChatOpenAI) -> None:
-    home = Path(os.environ["LANGCHAIN_FINETUNE_HOME"])
+    home = Path(os.environ["LCFT_HOME"])
     console.print(
         "\nTo use the model again, serve the same home:\n"
-        f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune serve --port 8123\n"
+        f"  LCFT_HOME={home} .venv/bin/langchain-finetune serve --port 8123\n"
         f'  ChatOpenAI(model="{tuned.model_name}", base_url="http://127.0.0.1:8123/v1", '
         f'api_key=open("{home}/api_key").read())\n'
         "To compare it with its base and view runs and jobs of this demo in a browser:\n"
-        f"  LANGCHAIN_FINETUNE_HOME={home} .venv/bin/langchain-finetune page --open",
+        f"  LCFT_HOME={home} .venv/bin/langchain-finetune page --open",
         soft_wrap=True,
     )
 

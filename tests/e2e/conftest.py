@@ -45,7 +45,7 @@ def home(tmp_path_factory):
     path = tmp_path_factory.mktemp("engine-home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(path))
-        patch.setenv("LANGCHAIN_FINETUNE_ALIASES", "gpt-3.5-turbo=nano")
+        patch.setenv("LCFT_ALIASES", "gpt-3.5-turbo=nano")
         yield path
 
 

@@ -36,7 +36,7 @@ def run(engine, projects, tmp_path):
             "LANGSMITH_API_KEY": key,
             "OPENAI_BASE_URL": engine.base_url,
             "OPENAI_API_KEY": key,
-            "LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home"),
+            "LCFT_HOME": str(tmp_path / "home"),
             "NO_COLOR": "1",
         }
         environment = {**os.environ, **addresses, **environment}

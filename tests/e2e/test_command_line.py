@@ -57,7 +57,7 @@ def test_doctor_fails_where_something_is_wrong(command, engine, tmp_path):
     assert "does not accept the key" in " ".join(refused.stdout.split())
     assert "wrong-key" not in refused.stdout
     (tmp_path / "file").write_text("")
-    lost = command("doctor", LANGCHAIN_FINETUNE_HOME=str(tmp_path / "file" / "home"))
+    lost = command("doctor", LCFT_HOME=str(tmp_path / "file" / "home"))
     assert lost.returncode == 1
     assert "Traceback" not in lost.stderr
 
@@ -87,7 +87,7 @@ def test_a_job_is_left_found_again_and_cancelled(here, engine, tmp_path):
 
 
 def test_an_engine_that_is_down_is_not_started_for_a_list(here, tmp_path, monkeypatch):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path))
     ledger = Ledger(tmp_path)
     ledger.begin(
         "s", "f", account="local", engine="local", base_url="http://127.0.0.1:1/v1",

@@ -65,7 +65,7 @@ def folder(tmp_path, monkeypatch, home):
     """The user's folder, with an app."""
     forget_langsmith_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(home))
+    monkeypatch.setenv("LCFT_HOME", str(home))
     monkeypatch.setenv("COLUMNS", "200")
     name = f"app_{abs(hash(str(tmp_path)))}"
     Path(f"{name}.py").write_text(APP)

@@ -373,7 +373,7 @@ def test_commands_with_files_run(tmp_path, monkeypatch):
 
 def test_the_environment_is_set(tmp_path):
     (tmp_path / "api_key").write_text("lcft-key")
-    run_sh("point_at", LANGCHAIN_FINETUNE_HOME=str(tmp_path))
+    run_sh("point_at", LCFT_HOME=str(tmp_path))
 
 
 def test_links_of_the_readme_lead_somewhere():
@@ -416,7 +416,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     )
     named = set()
     for path in docs_hook.PACKAGE.rglob("*.py"):
-        named |= set(re.findall(r'"(LANGCHAIN_FINETUNE_\w+)"', path.read_text()))
+        named |= set(re.findall(r'"(LCFT_\w+)"', path.read_text()))
     assert named <= set(docs_hook.variables())
     assert len(named) == 9
     assert all(f"| `{name}` |" in docs_hook.methods() for name in (*get_args(LineKind), *METHODS))

@@ -22,8 +22,8 @@ from support.command_line import runs_command
 def own_home(tmp_path, monkeypatch):
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(home))
-    for name in ("LANGSMITH_API_KEY", "LANGSMITH_ENDPOINT", "LANGCHAIN_FINETUNE_API_KEY"):
+    monkeypatch.setenv("LCFT_HOME", str(home))
+    for name in ("LANGSMITH_API_KEY", "LANGSMITH_ENDPOINT", "LCFT_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -52,11 +52,11 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
 
 
 def test_a_wrong_key_in_the_environment_is_named_as_the_culprit(engine, found, monkeypatch):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_API_KEY", "not-the-engines")
+    monkeypatch.setenv("LCFT_API_KEY", "not-the-engines")
     code, findings = found()
     told = findings["embedded engine"]
     assert (code, told["state"]) == (1, "bad")
-    assert "does not accept the key in LANGCHAIN_FINETUNE_API_KEY: unset" in told["detail"]
+    assert "does not accept the key in LCFT_API_KEY: unset" in told["detail"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def core(tmp_path_factory):
 
 def test_a_core_only_install_can_not_start_the_engine_and_says_so(core, tmp_path):
     code = "from langchain_finetune.cli import main; main()"
-    ran = core(code, "doctor", "--json", LANGCHAIN_FINETUNE_HOME=str(tmp_path / "home"))
+    ran = core(code, "doctor", "--json", LCFT_HOME=str(tmp_path / "home"))
     assert ran.returncode == 1, ran.stderr
     findings = {each["what"]: each for each in json.loads(ran.stdout)}
     assert findings["embedded engine"]["state"] == "bad"
@@ -174,7 +174,7 @@ MISSING = [
 @pytest.mark.parametrize(("code", "extra"), MISSING)
 def test_a_missing_extra_is_one_sentence_with_the_right_command(core, tmp_path, code, extra):
     (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(40))
-    home = {"LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home")}
+    home = {"LCFT_HOME": str(tmp_path / "home")}
     ran = core(f"import os; os.chdir({str(tmp_path)!r})\n{code}", **home)
     last = ran.stderr.strip().splitlines()[-1]
     assert "needs" in last, ran.stderr

@@ -36,7 +36,7 @@ HALF = "cut emoji \ud83d"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     pace = Pace(retry=Retry(attempts=2, first_s=0.01, longest_s=0.05))
     monkeypatch.setitem(ENGINES, "quick", replace(OPENAI, name="quick", pace=pace))
     return "quick"

@@ -26,7 +26,7 @@ NOW = dt.datetime.now(dt.UTC)
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
     """No engine runs here, and the environment names no LangSmith."""
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LANGSMITH_API_KEY", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 

@@ -30,7 +30,7 @@ def url(engine):
 
 @pytest.fixture
 def command(url, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     return runs_command(monkeypatch, capsys)

@@ -15,7 +15,7 @@ KEY = "AKIAIOSFODNN7" + "EXAMPLE"
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "100")
     return runs_command(monkeypatch, capsys)
 

@@ -39,7 +39,7 @@ SEED = int(os.environ.get("RESCUE_SEED", "7"))
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 

@@ -118,7 +118,7 @@ def terminal(tmp_path):
     opened = []
 
     def run(*arguments, **environment):
-        home = {"LANGCHAIN_FINETUNE_HOME": str(tmp_path / "home")}
+        home = {"LCFT_HOME": str(tmp_path / "home")}
         opened.append(Terminal(*arguments, **home, **environment))
         return opened[-1]
 

@@ -102,7 +102,7 @@ def _announced(home):
 def running_engine(home, *, command=(FAKE_ENGINE,), stop=True, variables=None):
     """Run an engine: the script that `command` begins with is forked, Python itself is started."""
     home.mkdir(exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LANGCHAIN_FINETUNE")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LCFT_")}
     environment |= variables or {}
     with (home / "log").open("ab") as log:
         if command[0] == sys.executable:

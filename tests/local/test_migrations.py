@@ -107,7 +107,7 @@ def test_a_file_of_a_newer_version_is_refused_in_one_sentence(tmp_path, name, op
         f"{path} has version {len(known) + 1}",
         f"up to version {len(known)}",
         "upgrade langchain-finetune",
-        "LANGCHAIN_FINETUNE_HOME",
+        "LCFT_HOME",
     ):
         assert told in message
     assert message.count(". ") == 0

@@ -207,7 +207,7 @@ async def test_one_larger_than_the_bound():
     assert "70.0 GB" in caught.value.message
     assert "60.0 MB" in caught.value.message
     assert "--model-memory" in caught.value.message
-    assert "LANGCHAIN_FINETUNE_MODEL_MEMORY" in caught.value.message
+    assert "LCFT_MODEL_MEMORY" in caught.value.message
     # Nothing had to go for it.
     assert pool.names == ["a-60000000"]
 

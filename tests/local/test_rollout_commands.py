@@ -18,7 +18,7 @@ def engine(tmp_path_factory):
 
 @pytest.fixture
 def run(engine, monkeypatch, capsys):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(engine.home))
+    monkeypatch.setenv("LCFT_HOME", str(engine.home))
     monkeypatch.setenv("COLUMNS", "120")
     return runs_command(monkeypatch, capsys)
 

@@ -83,7 +83,7 @@ def front(tmp_path_factory):
     with running_engine(tmp_path_factory.mktemp("behind"), command=(NAMED_ENGINE,)) as behind:
         command = (sys.executable, "-m", "langchain_finetune.local")
         options = ("--upstream", f"{behind.url}/v1", "--home")
-        variables = {"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": behind.key}
+        variables = {"LCFT_UPSTREAM_API_KEY": behind.key}
         home = tmp_path_factory.mktemp("front")
         with running_engine(home, command=(*command, *options), variables=variables) as engine:
             yield engine

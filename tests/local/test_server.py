@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(tmp_path):
 
 
 def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_KEEP_RUNS_DAYS", "many")
+    monkeypatch.setenv("LCFT_KEEP_RUNS_DAYS", "many")
     with pytest.raises(EngineError, match="KEEP_RUNS_DAYS must be a number above zero"):
         serve(tmp_path)
     assert not (tmp_path / "engine.json").exists()
@@ -130,7 +130,7 @@ def test_imports_load_nothing_heavy():
 
 
 def test_command_line(tmp_path):
-    environment = os.environ | {"LANGCHAIN_FINETUNE_ALIASES": "a=nano,b=nano"}
+    environment = os.environ | {"LCFT_ALIASES": "a=nano,b=nano"}
     log = tmp_path / "a.log"
     options = ["--alias", "c=nano", "--log-file", str(log)]
     with subprocess.Popen([*ENGINE, str(tmp_path), *options], env=environment) as process:

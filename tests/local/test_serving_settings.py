@@ -9,9 +9,9 @@ from tests.support.command_line import runs_command
 
 def test_what_is_given_goes_before_the_environment():
     environment = {
-        "LANGCHAIN_FINETUNE_MODEL_MEMORY": "1GB",
-        "LANGCHAIN_FINETUNE_UPSTREAM": "http://one:8000/v1",
-        "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": "secret",
+        "LCFT_MODEL_MEMORY": "1GB",
+        "LCFT_UPSTREAM": "http://one:8000/v1",
+        "LCFT_UPSTREAM_API_KEY": "secret",
     }
     settings = read_settings(environment)
     assert settings.memory == 10**9
@@ -23,14 +23,14 @@ def test_what_is_given_goes_before_the_environment():
     assert settings.upstream.url == "https://two/v1"
     assert read_settings({}).upstream is None
     # As it comes out of a file.
-    key = read_settings(environment | {"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": " secret\n"})
+    key = read_settings(environment | {"LCFT_UPSTREAM_API_KEY": " secret\n"})
     assert key.upstream.key.get_secret_value() == "secret"
 
 
 @pytest.mark.parametrize("key", ["sec\nret", "sécret", "sec\tret"])
 def test_a_key_that_no_header_holds(key):
-    with pytest.raises(EngineError, match="LANGCHAIN_FINETUNE_UPSTREAM_API_KEY") as caught:
-        read_settings({"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": key}, upstream="http://one")
+    with pytest.raises(EngineError, match="LCFT_UPSTREAM_API_KEY") as caught:
+        read_settings({"LCFT_UPSTREAM_API_KEY": key}, upstream="http://one")
     assert "ret" not in str(caught.value)
 
 
@@ -44,8 +44,8 @@ def test_a_key_that_no_header_holds(key):
         ({"upstream": "ftp://gpu-box"}, "http://gpu-box:8000/v1"),
         ({"upstream": "http://"}, "http://gpu-box:8000/v1"),
         ({"upstream": "http://a:99999999"}, "http://gpu-box:8000/v1"),
-        ({"upstream": "http://user:secret@gpu-box"}, "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY"),
-        ({"upstream": "http://gpu-box/v1?key=secret"}, "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY"),
+        ({"upstream": "http://user:secret@gpu-box"}, "LCFT_UPSTREAM_API_KEY"),
+        ({"upstream": "http://gpu-box/v1?key=secret"}, "LCFT_UPSTREAM_API_KEY"),
         ({"upstream_models": {"a": "b"}}, "--upstream"),
     ],
 )
@@ -68,5 +68,5 @@ def test_what_can_not_be(settings, said):
     ],
 )
 def test_the_command_line_says_it_in_one_sentence(monkeypatch, capsys, tmp_path, options, said):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path))
     assert said in runs_command(monkeypatch, capsys)("serve", *options).error

@@ -33,7 +33,7 @@ def behind(tmp_path_factory):
 def front(tmp_path_factory, behind):
     command = (*ENGINE, "--upstream", f"{behind.url}/v1")
     names = ("--upstream-model", "our-model=their-model")
-    variables = {"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": behind.key}
+    variables = {"LCFT_UPSTREAM_API_KEY": behind.key}
     home = tmp_path_factory.mktemp("front")
     with running_engine(home, command=(*command, *names, "--home"), variables=variables) as engine:
         yield engine

@@ -75,7 +75,7 @@ def front(same_stand_in, tmp_path_factory):
 
 def engine(home, url, key=None):
     """An engine in this process, as a client of it."""
-    environment = {"LANGCHAIN_FINETUNE_UPSTREAM_API_KEY": key} if key else {}
+    environment = {"LCFT_UPSTREAM_API_KEY": key} if key else {}
     settings = read_settings(environment, upstream=url)
     return _Client(create_app(home / "home", SecretStr("key"), serving=settings))
 
@@ -120,7 +120,7 @@ def test_a_refused_key(stand_in, front):
     stand_in.answer = lambda: JSONResponse({"error": {"message": "Unauthorized"}}, 401)
     error = refused(front)
     assert (error.status_code, error.code) == (502, "upstream_key_refused")
-    assert "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY" in error.message
+    assert "LCFT_UPSTREAM_API_KEY" in error.message
 
 
 def test_nobody_there(tmp_path):

@@ -79,7 +79,7 @@ def test_two_processes_at_once_end_with_one_engine(home):
 
 
 def test_an_engine_that_cannot_start(home, monkeypatch):
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_ALIASES", "nonsense")
+    monkeypatch.setenv("LCFT_ALIASES", "nonsense")
     with pytest.raises(EngineUnreachableError, match="not 'nonsense'") as refused:
         ensure_engine(home)
     assert str(home / "engine.log") in str(refused.value)

@@ -1,12 +1,16 @@
 """What a new user trips over in Python, and what is said then."""
 
+import json
 import warnings
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langsmith.env import get_langchain_env_var_metadata
 from pydantic import ValidationError
 
+import docs_hook
 from langchain_finetune import (
     Convert,
     ConvertError,
@@ -28,6 +32,7 @@ from langchain_finetune import (
 from langchain_finetune.convert.contract import TrainedContract, fingerprint
 from langchain_finetune.errors import TrainedContractWarning
 from langchain_finetune.finetune.contract import ContractWatch
+from langchain_finetune.home import HOME_VARIABLE, KEY_VARIABLE, home_path
 
 CHAT = {"messages": [HumanMessage("Is 1 odd?"), AIMessage("Yes")]}
 
@@ -162,3 +167,21 @@ def test_the_contract_warning_says_what_differs(request_, said):
         watch.on_chat_model_start({}, [], invocation_params=request_)
     assert [each.category for each in told] == ([TrainedContractWarning] if said else [])
     assert said is None or said in str(told[0].message)
+
+
+def test_no_variable_of_the_package_travels_into_traces(monkeypatch, tmp_path):
+    names = [name for name in docs_hook.variables() if name.startswith("LCFT_")]
+    assert {HOME_VARIABLE, KEY_VARIABLE, "LCFT_ALIASES", "LCFT_UPSTREAM"} < {*names}
+    for name in names:
+        monkeypatch.setenv(name, "private")
+    recorder = RunRecorder(tmp_path / "runs.jsonl")
+    GenericFakeChatModel(messages=iter([AIMessage("Hi")])).invoke("Hi", {"callbacks": [recorder]})
+    recorder.close()
+    assert "private" not in json.dumps(get_langchain_env_var_metadata())
+    assert "private" not in (tmp_path / "runs.jsonl").read_text()
+
+
+def test_a_variable_by_its_old_name_is_refused_with_the_new_one(monkeypatch):
+    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", "/somewhere")
+    with pytest.raises(FineTuningError, match="LANGCHAIN_FINETUNE_HOME is called LCFT_HOME now"):
+        home_path()

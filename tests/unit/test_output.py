@@ -57,7 +57,7 @@ def test_a_jobs_progress_leaves_its_id_and_state(text, terminal):
 @pytest.mark.parametrize("text", HOSTILE[:3])
 def test_errors_of_options_and_commands_quote_texts(text, monkeypatch, capsys, tmp_path):
     command = runs_command(monkeypatch, capsys)
-    monkeypatch.setenv("LANGCHAIN_FINETUNE_HOME", str(tmp_path))
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "300")
     assert text in command("jobs", "list", "--engine", text).err
     name = text.replace("/", "|")

@@ -46,7 +46,7 @@ class _Outcome(Future[R]):
         return True
 
 
-MEMORY_VARIABLE = "LANGCHAIN_FINETUNE_MODEL_MEMORY"
+MEMORY_VARIABLE = "LCFT_MODEL_MEMORY"
 """Most memory that loaded models may take, such as `4GB`; as `serve --model-memory`."""
 
 

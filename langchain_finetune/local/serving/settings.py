@@ -9,10 +9,10 @@ from pydantic import ByteSize, SecretStr, TypeAdapter, ValidationError
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.serving.model_pool import MEMORY_VARIABLE
 
-UPSTREAM_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM"
+UPSTREAM_VARIABLE = "LCFT_UPSTREAM"
 """Address of a server that writes the answers; as `serve --upstream`."""
 
-UPSTREAM_KEY_VARIABLE = "LANGCHAIN_FINETUNE_UPSTREAM_API_KEY"
+UPSTREAM_KEY_VARIABLE = "LCFT_UPSTREAM_API_KEY"
 """The upstream's key."""
 
 

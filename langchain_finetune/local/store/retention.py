@@ -21,10 +21,10 @@ from langchain_finetune.local.store.values import now
 
 logger = logging.getLogger(__name__)
 
-DAYS_VARIABLE = "LANGCHAIN_FINETUNE_KEEP_RUNS_DAYS"
+DAYS_VARIABLE = "LCFT_KEEP_RUNS_DAYS"
 """Days that a trace is kept after its end; by default forever."""
 
-SIZE_VARIABLE = "LANGCHAIN_FINETUNE_MAX_RUNS_GIB"
+SIZE_VARIABLE = "LCFT_MAX_RUNS_GIB"
 """Largest size of the run store, in GiB; by default unlimited."""
 
 _DAY = 24 * 3600 * 10**6

@@ -44,11 +44,11 @@ def test_the_snippet_shows_where_the_key_is_and_never_the_key(visitor, engine):
     page = visitor.get("/ui/models")
     assert engine.key not in page.html
     assert f'base_url="{engine.url}/v1"' in page.text
-    assert "LANGCHAIN_FINETUNE_API_KEY" in page.text
+    assert "LCFT_API_KEY" in page.text
 
 
 def test_the_snippet_works_as_it_is_pasted(engine, monkeypatch):
-    monkeypatch.delenv("LANGCHAIN_FINETUNE_API_KEY", raising=False)
+    monkeypatch.delenv("LCFT_API_KEY", raising=False)
     lines = snippet("nano", f"{engine.url}/v1", engine.home / "api_key")
     found = {}
     exec(compile(lines, "snippet", "exec"), found)

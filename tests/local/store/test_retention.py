@@ -204,7 +204,7 @@ def test_a_store_full_of_what_has_to_stay_refuses_more(opened):
     kept = left(store)
     store.close()
     again = opened(size_bytes=4 * MIB)
-    with pytest.raises(ApiError, match="raise LANGCHAIN_FINETUNE_MAX_RUNS_GIB") as refused:
+    with pytest.raises(ApiError, match="raise LCFT_MAX_RUNS_GIB") as refused:
         trace(again, 0)
     assert refused.value.status == 507
     assert left(again) == kept
