@@ -14,7 +14,12 @@ from langsmith.schemas import Dataset, Example
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
-from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
+from langchain_finetune.evaluation.cases import (
+    cases_of,
+    groups_of,
+    repeated_requests,
+    training_line,
+)
 from langchain_finetune.evaluation.chains import (
     built,
     is_agent,
@@ -32,7 +37,12 @@ from langchain_finetune.evaluation.result import (
     RefusedCase,
 )
 from langchain_finetune.evaluation.scoring import watched
-from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
+from langchain_finetune.evaluation.seen import (
+    near_can_be_found,
+    seen_cases,
+    sent_lines,
+    training_file,
+)
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
 from langchain_finetune.extras import install_command
@@ -52,6 +62,31 @@ class ComparisonPlan:
     repetitions: int
     refused: list[RefusedCase]
     notes: list[str] = field(default_factory=list)
+    agent: bool = False
+
+    def refuse_sent(self) -> None:
+        """Leave out the cases for which the new model got a request that its training saw.
+
+        Raises:
+            CompareError: No case is left.
+        """
+        new = self.sides[1]
+        file = training_file(metadata_of(new.model), home_path())
+        if file is None:
+            return
+        lines, unread = [], 0
+        for name, each in self.examples.items():
+            sent = new.requests.get(name, ())
+            lines += [(name, line) for line in sent_lines(each, sent, agent=self.agent)]
+            unread += not sent and training_line(each) is None
+        if unread:
+            told = "cases are no chats, and no chat model was asked: whether training saw them is"
+            self.notes.append(f"{unread} {told} unchecked.")
+        if lines:
+            self.refused.extend(seen_cases(lines, file, agent=self.agent))
+        for each in self.refused:
+            self.examples.pop(each.id, None)
+        _check_left(self.examples, len(self.refused), new.model)
 
     def name_of(self, side: ModelSide) -> str:
         """Return the name of a side's model."""
@@ -109,10 +144,11 @@ def make_plan(
     refused, notes = _refusals(examples, model, agent=agent)
     out = {each.id for each in refused}
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
-    if not kept:
-        raise CompareError(
-            f"All {len(examples)} cases are in the training file of {model_name(model)}, so they "
-            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
+    _check_left(kept, len(refused), model)
+    if repeated := repeated_requests(kept.values()):
+        notes.append(
+            f"{repeated} cases repeat the request of another one. Conversations that consist of "
+            "the same requests count as one."
         )
     chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
     if not chosen:
@@ -135,7 +171,16 @@ def make_plan(
         repetitions=repetitions,
         refused=refused,
         notes=notes,
+        agent=agent,
     )
+
+
+def _check_left(kept: Mapping[str, Example], refused: int, model: Any) -> None:
+    if not kept:
+        raise CompareError(
+            f"All {refused} cases are in the training file of {model_name(model)}, so they "
+            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
+        )
 
 
 def _is_agent(app: AppChain, model: Any) -> bool:
@@ -173,11 +218,9 @@ def _refusals(
         known = "is not on this machine" if metadata.get("training_sha256") else "is not known"
         told = f"The training file of {name} {known}: whether training saw the cases is unchecked."
         return [], [told]
-    lines = {str(each.id): training_line(each) for each in examples}
-    chats = {name: line for name, line in lines.items() if line is not None}
+    lines = [(str(each.id), training_line(each)) for each in examples]
+    chats = [(name, line) for name, line in lines if line is not None]
     notes = []
-    if unread := len(lines) - len(chats):
-        notes.append(f"{unread} cases are no chats: whether training saw them is unchecked.")
     if not near_can_be_found():
         notes.append(
             "Only exact repetitions of training examples were left out: near ones need rensa, "
@@ -200,10 +243,11 @@ def result_of(
         side.check_answers()
     notes = _linked(plan, client, old, new)
     keys = _settle_scores(plan, answers)
+    groups = groups_of(plan.examples.values())
     cases = [
         ComparedCase(
             id=name,
-            group=group_of(example),
+            group=groups[name],
             inputs=example.inputs,
             reference=example.outputs,
             old=[ModelAnswer(**each) for each in answers[0].get(name, ())],
@@ -273,6 +317,8 @@ def _linked(
 def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
     found: Answers = defaultdict(list)
     for row in rows:
+        if str(row["example"].id) not in side.examples:
+            continue  # Left out once it had been answered.
         run = row["run"]
         facts = side.facts[str(run.id)]
         if run.error and facts.error is None:
