@@ -1,5 +1,6 @@
 """What a comparison does, decided before a model is called; and its result, from the runs."""
 
+import math
 import re
 import threading
 import uuid
@@ -346,7 +347,9 @@ def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
 
 def _number(result: Any) -> float | None:
     score = result.score if result.score is not None else result.value
-    return float(score) if isinstance(score, bool | int | float) else None
+    # NaN and infinity are no scores.
+    is_number = isinstance(score, bool | int | float) and math.isfinite(score)
+    return float(score) if is_number else None
 
 
 def _settle_scores(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
 from langsmith.schemas import Example, Run
@@ -18,13 +18,26 @@ class WatchedEvaluator(RunEvaluator):
     A new model's answer that failed is worth 0: otherwise, it would be better the more often it
     fails on what it can't answer. An old model's has no score: its failures show no gain.
 
+    Of two evaluators with the same key, which openevals' judges have unless they are given a
+    `feedback_key`, the second one's is numbered: its scores must not replace those of the first.
+
     Args:
         evaluator: The evaluator.
         failed: Score of an answer that failed.
+        owners: The first evaluator of each key; shared by all of one experiment.
+        place: Place of this one among them.
     """
 
-    def __init__(self, evaluator: Any, failed: int | None) -> None:
+    def __init__(
+        self,
+        evaluator: Any,
+        failed: int | None,
+        owners: dict[str, int] | None = None,
+        place: int = 0,
+    ) -> None:
         self._failed = failed
+        self._owners = {} if owners is None else owners
+        self._place = place
         self._inner: Any = (
             evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
@@ -60,8 +73,7 @@ class WatchedEvaluator(RunEvaluator):
             found = self._inner.evaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(place_of(error)) from None
-        self._note(found)
-        return cast("EvaluationResult | EvaluationResults", found)
+        return self._noted(found)
 
     async def aevaluate_run(
         self,
@@ -76,14 +88,22 @@ class WatchedEvaluator(RunEvaluator):
             found = await self._inner.aevaluate_run(run, example, evaluator_run_id)
         except Exception as error:  # noqa: BLE001 - raised again without its texts
             raise EvaluatorFailedError(place_of(error)) from None
-        self._note(found)
-        return cast("EvaluationResult | EvaluationResults", found)
+        return self._noted(found)
 
-    def _note(self, found: Any) -> None:
-        results = found["results"] if isinstance(found, dict) and "results" in found else [found]
-        for each in results:
-            key = each.get("key") if isinstance(each, dict) else each.key
-            self._keys[str(key)] = None
+    def _noted(self, found: Any) -> EvaluationResult | EvaluationResults:
+        """Return the results under keys of their own, and note these."""
+        several = isinstance(found, dict) and "results" in found
+        given = list(found["results"]) if several else [found]
+        kept, seen = [], set()
+        for each in map(EvaluationResult.model_validate, given):
+            key, number = each.key, 1
+            while self._owners.setdefault(key, self._place) != self._place or key in seen:
+                number += 1
+                key = f"{each.key} {number}"
+            seen.add(key)
+            self._keys[key] = None
+            kept.append(each.model_copy(update={"key": key}))
+        return EvaluationResults(results=kept) if several else kept[0]
 
     def _no_answer(self) -> EvaluationResults:
         return EvaluationResults(
@@ -96,4 +116,5 @@ class WatchedEvaluator(RunEvaluator):
 
 def watched(evaluators: Iterable[Any], failed: int | None) -> list[WatchedEvaluator]:
     """Return evaluators for one side of a comparison; see `WatchedEvaluator`."""
-    return [WatchedEvaluator(each, failed) for each in evaluators]
+    owners: dict[str, int] = {}
+    return [WatchedEvaluator(each, failed, owners, place) for place, each in enumerate(evaluators)]

@@ -3,13 +3,16 @@
 Higher scores are better. What counts as a score:
 
 - Repetitions are averaged per case first, so that they do not pass for more cases.
-- If the new model's chain failed, the answer has the lowest score of each evaluator: 0, or the
-  lowest one that is below. An app that fails is worse, and such a case is not left out.
+- If the new model's chain failed, the answer has the lowest score: 0, or the lowest that was given,
+  or the highest less the range. An app that fails is worse, and such a case is not left out.
 - If the old model's chain failed, the answer has no score: a server that was down, or a wrong name,
   says nothing for the new model.
-- If an evaluator failed or gave no score, that answer has none. A case without a score of both
-  models is left out and counted (`ScoreDifference.left_out`). If more than 5% of the cases have a
-  score of one model only, no rule of this evaluator passes: those left might be the easier ones.
+- If an evaluator failed, or gave no number, that answer has no score; nor has a repetition that is
+  missing. The means of the others are shown. A rule is decided as if each of them were the worst
+  that is possible for the new model: nothing passes because answers could not be scored.
+- A case for which neither model has a score, or for which the old model's chain failed, is left out
+  and counted (`ScoreDifference.left_out`). If the old model alone failed at more than 5% of the
+  cases, no rule passes: those left might be the easier ones.
 - If both models have the lowest score in every case, the evaluator does not fit the answers, and
   its rules fail.
 - Scores lie between 0 and 1, unless one of them is outside: then between the lowest and the highest
@@ -18,6 +21,7 @@ Higher scores are better. What counts as a score:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Literal
 
@@ -46,8 +50,8 @@ CLEAR_GAIN = 0.1
 SMALLEST_MARGIN = 0.001
 """Share of the range below which a margin is as good as none: a million cases would not show it."""
 
-MAX_ONE_SIDED = 0.05
-"""Most cases with a score of one model only, as a share, with which a rule can pass."""
+MAX_OLD_FAILED = 0.05
+"""Most cases at which the old model alone failed, as a share, with which a rule can pass."""
 
 _EQUAL = 1e-9
 """Difference of mean scores, as a share of the range, up to which they are equal."""
@@ -62,20 +66,59 @@ _Kind = Literal["at_least", "better"]
 
 
 @dataclass(frozen=True)
+class _Pair:
+    """The mean scores of a case, if both models have one, and which share of them is known."""
+
+    group: str
+    old: float | None
+    new: float | None
+    known: float
+
+    def worst(self, width: float) -> float:
+        """Return the difference if what is not known is the worst that is possible."""
+        if self.old is None or self.new is None:
+            return -width
+        return self.known * (self.new - self.old) - (1 - self.known) * width
+
+
+@dataclass(frozen=True)
 class _Scores:
-    """The scores of an evaluator, by case: group, old and new."""
+    """The scores of an evaluator by case; `pairs` has also those with a score of one model."""
 
     evaluator: str
-    pairs: list[tuple[str, float, float]]
+    pairs: list[_Pair]
     cases: int
-    one_sided: int
+    old_failed: int
     width: float
-    pass_fail: bool
-    lowest_only: bool
+    lowest: float
     errors: tuple[int, int]
 
+    @cached_property
+    def both(self) -> list[tuple[str, float, float]]:
+        """Group, old and new of the cases with a score of both models."""
+        return [
+            (pair.group, pair.old, pair.new)
+            for pair in self.pairs
+            if pair.old is not None and pair.new is not None
+        ]
+
+    @cached_property
+    def pass_fail(self) -> bool:
+        return all(score in {0.0, 1.0} for _, *both in self.both for score in both)
+
+    @cached_property
+    def lowest_only(self) -> bool:
+        return all(score <= self.lowest for _, *both in self.both for score in both)
+
     def sample(self) -> PairedSample:
-        return PairedSample.of(((group, new - old) for group, old, new in self.pairs), self.width)
+        """Return the differences that were observed."""
+        return PairedSample.of(((group, new - old) for group, old, new in self.both), self.width)
+
+    def worst_sample(self) -> PairedSample:
+        """Return the differences, at worst."""
+        return PairedSample.of(
+            ((pair.group, pair.worst(self.width)) for pair in self.pairs), self.width
+        )
 
 
 def score_differences(
@@ -97,14 +140,14 @@ def score_differences(
         ('right', 1.0, 5, 0.0625, 'exact McNemar')
     """
     found = (_scores(cases, name) for name in evaluators_of(cases, order))
-    return [_difference(scores, confidence) for scores in found if scores.pairs]
+    return [_difference(scores, confidence) for scores in found if scores.both]
 
 
 def unfit_notes(cases: Sequence[ComparedCase], order: Sequence[str] = ()) -> list[str]:
     """Return a note on each evaluator by which both models have the lowest score in every case."""
     found = (_scores(cases, name) for name in evaluators_of(cases, order))
     return [
-        f"{scores.evaluator}: {_UNFIT}" for scores in found if scores.pairs and scores.lowest_only
+        f"{scores.evaluator}: {_UNFIT}" for scores in found if scores.both and scores.lowest_only
     ]
 
 
@@ -210,33 +253,37 @@ def _outcome(
             reason=f"{scores.evaluator}: {reason}",
         )
 
-    if not scores.pairs:
+    if not scores.both:
         return told("too_few", "no case has a score of both models.")
-    sample, alpha = scores.sample(), 1 - confidence
+    sample, worst, alpha = scores.sample(), scores.worst_sample(), 1 - confidence
+    left_out = scores.cases - worst.cases
     where = f"{sample.cases:,} cases"
     if len(sample.totals) < sample.cases:
         where += f" of {len(sample.totals):,} conversations"
-    if sample.cases < scores.cases:
-        where += f" ({scores.cases - sample.cases:,} without both scores left out)"
+    if left_out:
+        where += f" ({left_out:,} left out)"
+    if unknown := sum(pair.known < 1 for pair in scores.pairs):
+        where += f" (missing scores of {unknown:,} cases taken as the worst)"
     shown = (
         f"p = {p:.2g} after Holm's correction"
         if tests > 1
-        else f"at least {lower_bound(sample, confidence):+.3f} with a confidence of {confidence:g}"
+        else f"at least {lower_bound(worst, confidence):+.3f} with a confidence of {confidence:g}"
     )
     seen = f"{sample.mean:+.3f} in {where}, {shown}; more than {bound:+.3f} is required."
-    if p_value(sample.reversed(), -bound) <= alpha:
-        return told("fail", f"{seen} It is significantly less.")
     if scores.lowest_only:
         return told("fail", _UNFIT)
-    if scores.one_sided > MAX_ONE_SIDED * scores.cases:
+    if p_value(sample.reversed(), -bound) <= alpha:
+        return told("fail", f"{seen} It is significantly less.")
+    if scores.old_failed > MAX_OLD_FAILED * scores.cases:
         return told(
             "too_few",
-            f"{scores.one_sided:,} of {scores.cases:,} cases have a score of one model only (an "
-            f"answer of the old model that failed has none), which is more than "
-            f"{MAX_ONE_SIDED:.0%}; compare again.",
+            f"the old model failed at {scores.old_failed:,} of {scores.cases:,} cases, more than "
+            f"{MAX_OLD_FAILED:.0%}; compare again.",
         )
     if p <= alpha:
         return told("pass", seen)
+    if unknown and p_value(sample, bound) <= alpha:
+        return told("too_few", f"{seen} Score the missing answers again.")
     assumed, true, variance = _assumption(sample, bound, pass_fail=scores.pass_fail)
     needed = cases_needed(
         *(bound, true, variance),
@@ -264,15 +311,15 @@ def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple
 
 
 def _p_value(scores: _Scores, bound: float) -> float:
-    return p_value(scores.sample(), bound) if scores.pairs else 1.0
+    return p_value(scores.worst_sample(), bound) if scores.both else 1.0
 
 
 def _difference(scores: _Scores, confidence: float) -> ScoreDifference:
     sample = scores.sample()
     # Means of repetitions may differ in their last digit only.
     gap = _EQUAL * scores.width
-    wins = sum(new > old + gap for _, old, new in scores.pairs)
-    losses = sum(new < old - gap for _, old, new in scores.pairs)
+    wins = sum(new > old + gap for _, old, new in scores.both)
+    losses = sum(new < old - gap for _, old, new in scores.both)
     low, high = interval(sample, confidence)
     exact = scores.pass_fail and len(sample.totals) == sample.cases
     if exact:
@@ -283,8 +330,8 @@ def _difference(scores: _Scores, confidence: float) -> ScoreDifference:
         evaluator=scores.evaluator,
         cases=sample.cases,
         groups=len(sample.totals),
-        old=sum(old for _, old, _ in scores.pairs) / sample.cases,
-        new=sum(new for _, _, new in scores.pairs) / sample.cases,
+        old=sum(old for _, old, _ in scores.both) / sample.cases,
+        new=sum(new for _, _, new in scores.both) / sample.cases,
         difference=sample.mean,
         low=low,
         high=high,
@@ -304,33 +351,43 @@ def _scores(cases: Sequence[ComparedCase], evaluator: str) -> _Scores:
     answers = [answer for case in cases for answer in (*case.old, *case.new)]
     given = [score for answer in answers if (score := _score(answer, evaluator)) is not None]
     lowest, highest = min([0.0, *given]), max([1.0, *given])
-    pairs, one_sided = [], 0
-    for case in cases:
-        old = _mean_score(case.old, evaluator, None)
-        new = _mean_score(case.new, evaluator, lowest)
-        if old is not None and new is not None:
-            pairs.append((case.group, old, new))
-        elif old is not None or _mean_score(case.new, evaluator, None) is not None:
-            one_sided += 1
+    width = highest - lowest
+    # Where no score is above 0, such as a negative distance, 0 is the best one.
+    failed = min(lowest, max(given, default=0.0) - width)
+    pairs = [_pair(case, evaluator, failed) for case in cases]
     return _Scores(
         evaluator=evaluator,
-        pairs=pairs,
+        pairs=[pair for pair in pairs if pair is not None],
         cases=len(cases),
-        one_sided=one_sided,
-        width=highest - lowest,
-        pass_fail=all(score in {0.0, 1.0} for _, *both in pairs for score in both),
-        lowest_only=all(score == lowest for _, *both in pairs for score in both),
+        old_failed=sum(_failed(case.old) and not _failed(case.new) for case in cases),
+        width=width,
+        lowest=lowest,
         errors=(_errors(case.old for case in cases), _errors(case.new for case in cases)),
     )
 
 
-def _mean_score(
-    answers: Sequence[ModelAnswer], evaluator: str, failed: float | None
-) -> float | None:
-    """Return the mean over the repetitions; None if none of them has a score."""
-    scores = [failed if each.error is not None else _score(each, evaluator) for each in answers]
-    given = [score for score in scores if score is not None]
-    return sum(given) / len(given) if given else None
+def _pair(case: ComparedCase, evaluator: str, failed: float) -> _Pair | None:
+    """Return the means of a case; None if it says nothing about the new model."""
+    answered = [answer for answer in case.old if answer.error is None]
+    old = [score for each in answered if (score := _score(each, evaluator)) is not None]
+    new = [
+        score
+        for each in case.new
+        if (score := failed if each.error is not None else _score(each, evaluator)) is not None
+    ]
+    if not answered or not (old or new):
+        return None
+    wanted = max(len(case.old), len(case.new))
+    known = min(len(old) / (wanted - len(case.old) + len(answered)), len(new) / wanted)
+    return _Pair(case.group, _mean(old), _mean(new), known)
+
+
+def _failed(answers: Sequence[ModelAnswer]) -> bool:
+    return all(answer.error is not None for answer in answers)
+
+
+def _mean(scores: Sequence[float]) -> float | None:
+    return sum(scores) / len(scores) if scores else None
 
 
 def _score(answer: ModelAnswer, evaluator: str) -> float | None:

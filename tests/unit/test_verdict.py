@@ -106,7 +106,7 @@ def test_a_chain_that_fails_has_the_lowest_score():
     scores = [case(n, 4, 3.5) for n in range(9)] + [case(9, 4, "E")]
     assert only(score_differences(scores)).new == pytest.approx(3.5 * 9 / 10)
     below = [case(n, -2, -1) for n in range(9)] + [case(9, -2, "E")]
-    assert only(score_differences(below)).new == pytest.approx((-9 - 2) / 10)
+    assert only(score_differences(below)).new == pytest.approx((-9 - 4) / 10)
 
 
 def test_errors_of_the_old_model_never_let_a_new_one_pass():
@@ -116,7 +116,7 @@ def test_errors_of_the_old_model_never_let_a_new_one_pass():
         some = [*cases(passed=94), *(case(100 + n, "E", 1) for n in range(6))]
         decision = decide(some, **rules)
         assert decision.verdict == "too_few"
-        assert "6 of 100 cases have a score of one model only" in decision.rules[0].reason
+        assert "the old model failed at 6 of 100 cases" in decision.rules[0].reason
     few = [*cases(passed=96), *(case(100 + n, "E", 1) for n in range(4))]
     assert decide(few).verdict == "pass"
     assert decide(few, better={"right": 0}).verdict != "pass"
@@ -276,13 +276,33 @@ def test_a_rule_does_not_pass_where_scores_of_one_side_are_missing():
     missing = [case(100 + n, 1, None) for n in range(6)]
     decision = decide([*cases(passed=94), *missing], at_least={"right": -0.05})
     assert decision.verdict == "too_few"
-    assert "6 of 100 cases have a score of one model only" in decision.rules[0].reason
-    fewer = decide([*cases(passed=94), *missing[:4]], at_least={"right": -0.05})
+    assert "(missing scores of 6 cases taken as the worst)" in decision.rules[0].reason
+    assert "Score the missing answers again." in decision.rules[0].reason
+    # However few they are, they are taken as the worst.
+    for bound in (-0.01, -0.002):
+        some = [*cases(passed=1960), *(case(5000 + n, 1, math.nan) for n in range(40))]
+        assert decide(some, at_least={"right": bound}).verdict != "pass"
+    fewer = decide([*cases(passed=394), *missing[:4]], at_least={"right": -0.05})
     assert fewer.verdict == "pass"
-    assert "in 94 cases (4 without both scores left out)" in fewer.rules[0].reason
+    assert "in 394 cases (missing scores of 4 cases taken as the worst)" in fewer.rules[0].reason
     # Where neither has a score, the evaluator does not apply.
     neither = [case(200 + n, None, None) for n in range(60)]
     assert decide([*cases(passed=94), *neither], at_least={"right": -0.05}).verdict == "pass"
+
+
+def test_repetitions_without_a_score_are_taken_as_the_worst():
+    for new in ([1, 1, None], [1, 1, math.nan], [1, 1]):  # The last repetition is missing.
+        hidden = [case(n, [1, 1, 1], new) for n in range(400)]
+        assert decide(hidden, at_least={"right": -0.1}).verdict != "pass"
+    # An error of the old model takes nothing from the new one.
+    fair = [case(n, [1, "E", 1], [1, 1, 1]) for n in range(400)]
+    assert decide(fair, at_least={"right": -0.1}).verdict == "pass"
+
+
+def test_an_error_is_worse_than_the_best_of_scores_that_are_not_above_zero():
+    distances = [*(case(n, 0, 0) for n in range(300)), *(case(300 + n, 0, "E") for n in range(100))]
+    distances += [case(400, -0.01, -0.01)]
+    assert decide(distances, at_least={"right": -0.02}).verdict == "fail"
 
 
 @pytest.mark.parametrize(
@@ -333,11 +353,12 @@ def test_decisions_follow_from_what_was_found(drawn, bound):
     if rule.verdict == "pass":
         assert found[0].low >= bound - 1e-6
     else:
-        other = "one model only" in rule.reason or "every case" in rule.reason
+        hints = ("the old model failed at", "taken as the worst", "every case")
+        other = any(hint in rule.reason for hint in hints)
         assert found[0].low <= bound + 1e-6 or other
     if "every case" in rule.reason:
         return
     if found[0].high < bound - 1e-6:
         assert rule.verdict == "fail"
-    if rule.verdict == "too_few" and "one model only" not in rule.reason:
+    if rule.verdict == "too_few" and rule.cases_needed is not None:
         assert rule.cases_needed > found[0].cases
