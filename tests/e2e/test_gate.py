@@ -444,6 +444,18 @@ def test_conversations_of_the_same_requests_are_one(client, model):
     assert result.differences[0].groups == 4
 
 
+def test_the_gate_says_what_is_unknown(client, model, caplog):
+    data = Convert().invoke(sessions(80))
+    gate = Gate(compare_with(model, client), data, at_least={"answer_agreement": -0.1})
+    passed = gate.invoke(model("as_good"))
+    note = "The training file of as_good is not known: whether training saw the cases is unchecked."
+    assert passed.metadata["gate"]["notes"] == [note]
+    [line] = [each for each in caplog.records if each.name.endswith("gate")]
+    assert (line.levelname, note in line.message) == ("WARNING", True)
+    with pytest.warns(GateWarning, match="is not known: whether training saw"):
+        gate.invoke(model("bad"))
+
+
 def test_what_is_unknown_is_said(client, model):
     data = Convert().invoke(sessions(3))
     compare = compare_with(model, client)
