@@ -1,4 +1,4 @@
-r"""Parsing of JSON that contains half a character.
+r"""Parsing and writing of JSON that contains half a character.
 
 `JSON.stringify` in JavaScript and `json.dumps` in Python write an unpaired surrogate, such as half
 of a cut emoji, as an escape (`\ud83d`). It is no text in UTF-8, so orjson rejects all of the JSON.
@@ -45,6 +45,28 @@ def parse_json(text: str) -> Any:
         return json.loads(text, parse_constant=_reject_constant)
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
+
+
+def dumps(value: Any, option: int = 0) -> bytes:
+    r"""Return JSON that each parser reads, of whatever Python's parser makes of another's JSON.
+
+    An unpaired surrogate becomes U+FFFD; NaN and Infinity become null; integers of any size stay.
+
+    Args:
+        value: What was parsed.
+        option: Options of orjson: `OPT_INDENT_2`, `OPT_APPEND_NEWLINE`.
+
+    Example:
+        >>> dumps(["\ud83d", float("nan"), 2**64]).decode()
+        '["\ufffd", null, 18446744073709551616]'
+    """
+    try:
+        return orjson.dumps(value, option=option)
+    except TypeError:
+        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        indent = 2 if option & orjson.OPT_INDENT_2 else None
+        text: str = without_surrogates(json.dumps(plain, ensure_ascii=False, indent=indent))
+        return (text + "\n" * bool(option & orjson.OPT_APPEND_NEWLINE)).encode()
 
 
 def _reject_constant(constant: str) -> Any:

@@ -23,6 +23,7 @@ ROOMS = {
     "content": 0,
     "durable": 0,
     "methods": 0,
+    "private_files": 0,
     "tolerant_json": 0,
     "checks": 1,
     "display": 1,

@@ -1,18 +1,17 @@
 """`compare`: whether a new model is as good as the old one."""
 
-import os
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from langchain_finetune.cli.comparison_progress import ComparisonProgress
+from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
+from langchain_finetune.cli.interrupt import INTERRUPTED
 from langchain_finetune.cli.model_options import ModelOptions, model_options
 from langchain_finetune.cli.options import build, with_options
-from langchain_finetune.cli.output import AsJson, console, print_drawn, print_json
+from langchain_finetune.cli.output import AsJson, console, print_drawn, print_json, print_line
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.evaluation.case_files import file_cases
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
@@ -70,14 +69,13 @@ def compare(
         max_concurrency=concurrency,
     )
     cases: Any = dataset if data is None else file_cases(data)
-    # LangSmith's `evaluate` has a bar without a total, and prints to standard output.
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    with (
-        ComparisonProgress(console(err=True, quiet=as_json)) as progress,
-        redirect_stdout(sys.stderr),
-    ):
-        given = {"model": models.new(), "data": cases}
-        result = step.invoke(given, {"callbacks": [progress]})
+    new = models.new()
+    try:
+        with ComparisonProgress(console(err=True, quiet=as_json)) as progress, without_links():
+            result = step.invoke({"model": new, "data": cases}, {"callbacks": [progress]})
+    except KeyboardInterrupt:
+        print_line("Stopped: there is no verdict. Both models are asked again next time.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     try:
         result = _decided(result, gate)
     finally:
@@ -90,7 +88,10 @@ def compare(
 
 
 def _decided(result: ComparisonResult, gate: GateOptions) -> ComparisonResult:
-    decision = result.decide(**gate.rules, confidence=gate.confidence)
+    try:
+        decision = result.decide(**gate.rules, confidence=gate.confidence)
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(str(error)) from None
     notes = list(result.notes)
     if not any(gate.rules.values()):
         default = ", ".join(f"{rule.evaluator}={rule.bound:g}" for rule in decision.rules)

@@ -1,6 +1,11 @@
-"""A comparison's progress in the terminal."""
+"""A comparison's progress in the terminal, without LangSmith's own."""
 
+import io
+import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -56,3 +61,34 @@ class ComparisonProgress(BaseCallbackHandler):
         elif 10 * done // total > 10 * before // total:
             line = f"{told}, {done} of {total} answers"
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+_LINKS = ("View the evaluation results for experiment:", "Starting evaluation of experiment:")
+
+
+@contextmanager
+def without_links() -> Iterator[None]:
+    """Send what is printed in this block to standard error, except LangSmith's bar and links.
+
+    The result has a link of its own, and standard output is for the result.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    with redirect_stdout(_WithoutLinks()):
+        yield
+
+
+class _WithoutLinks(io.TextIOBase):
+    """Standard error, without LangSmith's links; `print` writes the end of its line by itself."""
+
+    def __init__(self) -> None:
+        self._after_link = False
+
+    def write(self, text: str) -> int:
+        link = text.startswith(_LINKS)
+        if not link and not (self._after_link and text == "\n"):
+            sys.stderr.write(text)
+        self._after_link = link
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

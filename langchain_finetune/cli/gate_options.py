@@ -8,30 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from langchain_finetune.cli.app_objects import app_object
-from langchain_finetune.evaluation.evaluators import (
-    answer_agreement,
-    arguments_match,
-    exact_match,
-    length_ratio,
-    normalized_text,
-    refusal_match,
-    tool_name_match,
-    valid_json,
-)
-
-_EVALUATORS = {
-    each.__name__: each
-    for each in (
-        tool_name_match,
-        arguments_match,
-        valid_json,
-        exact_match,
-        normalized_text,
-        refusal_match,
-        length_ratio,
-        answer_agreement,
-    )
-}
+from langchain_finetune.errors import InvalidArgumentError
+from langchain_finetune.evaluation.evaluators import BUILT_IN
+from langchain_finetune.evaluation.keys import check_rules
 
 
 @dataclass(frozen=True)
@@ -82,6 +61,12 @@ def gate_options(
         "evaluators": [_evaluator(each) for each in evaluator] if evaluator else None,
     }
     rules = {"at_least": _bounds(at_least, "--at-least"), "better": _bounds(better, "--better")}
+    try:
+        check_rules(
+            app["evaluators"], {"--at-least": rules["at_least"], "--better": rules["better"]}
+        )
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(str(error)) from None
     return GateOptions(app, rules, confidence)
 
 
@@ -104,8 +89,8 @@ def _bounds(rules: Sequence[str] | None, option: str) -> dict[str, float]:
 def _evaluator(name: str) -> Any:
     if ":" in name:
         return app_object(name, "--evaluator")
-    if name not in _EVALUATORS:
+    if name not in BUILT_IN:
         raise typer.BadParameter(
-            f"--evaluator {name!r} is neither module:function nor one of {', '.join(_EVALUATORS)}."
+            f"--evaluator {name!r} is neither module:function nor one of {', '.join(BUILT_IN)}."
         )
-    return _EVALUATORS[name]
+    return BUILT_IN[name]

@@ -12,7 +12,7 @@ from typing import NoReturn
 _END_S = 0.8
 """Time to end in good order after Ctrl-C. What is on disk then is whole, as after a crash."""
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 """Exit code of shells for a process that Ctrl-C ended."""
 
 _patient = False
@@ -45,7 +45,7 @@ def ctrl_c_ends_it() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         if interrupted or not _patient:
-            timer = threading.Timer(_END_S, os._exit, (_INTERRUPTED,))
+            timer = threading.Timer(_END_S, os._exit, (INTERRUPTED,))
             timer.daemon = True
             timer.start()
         interrupted = True
@@ -57,7 +57,7 @@ def ctrl_c_ends_it() -> Iterator[None]:
     except KeyboardInterrupt:
         # Before the commands were imported; they print this themselves.
         sys.stderr.write("Aborted.\n")
-        _exit_now(_INTERRUPTED)
+        _exit_now(INTERRUPTED)
     except SystemExit as end:
         if not interrupted:
             raise

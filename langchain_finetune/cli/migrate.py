@@ -1,15 +1,12 @@
 """`migrate`: from a model that goes dark to one of your own, by one command."""
 
-import os
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from langchain_finetune.cli.compare import EXIT_CODES
-from langchain_finetune.cli.comparison_progress import ComparisonProgress
+from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
 from langchain_finetune.cli.interrupt import takes_its_time_to_end
@@ -106,11 +103,9 @@ def migrate(
             made = migration.plan(on_progress=bar.show)
             print_json(made.model_dump(mode="json")) if as_json else print_line(str(made))
             return
-        # LangSmith's `evaluate` has a bar without a total, and prints to standard output.
-        os.environ.setdefault("TQDM_DISABLE", "1")
         with RichProgress(bar.console) as training, ComparisonProgress(bar.console) as cases:
             try:
-                with redirect_stdout(sys.stderr):
+                with without_links():
                     result = migration.run(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )

@@ -1,5 +1,7 @@
 """Options that name two models and the engines at which they answer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from langchain_finetune.cli.job_options import chosen_connection
 from langchain_finetune.cli.options import EngineChoice
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.base import same_address
+from langchain_finetune.errors import EngineAuthenticationError
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.job_queries import job_of_model
 from langchain_finetune.finetune.ledger import Entry, Ledger
@@ -33,13 +36,11 @@ class ModelOptions:
         Raises:
             EngineError: The engine can't be reached, or has no key.
         """
-        entry = _entry_of(self.model, self.connection)
-        if entry is None:
-            return _chat_model(self.model, self.connection, {})
-        known = ("job_id", "base_model", "training_sha256")
-        return _chat_model(
-            self.model, self.connection, {name: getattr(entry, name) for name in known}
-        )
+        with _named(f"--model {self.model}"):
+            entry = _entry_of(self.model, self.connection)
+            known = ("job_id", "base_model", "training_sha256") if entry else ()
+            metadata = {name: getattr(entry, name) for name in known}
+            return _chat_model(self.model, self.connection, metadata)
 
     def old(self) -> Any:
         """Return the old model.
@@ -47,7 +48,8 @@ class ModelOptions:
         Raises:
             EngineError: The engine has no key.
         """
-        return _chat_model(self.old_model, self.old_connection, {})
+        with _named(f"--old {self.old_model}"):
+            return _chat_model(self.old_model, self.old_connection, {})
 
 
 def model_options(
@@ -66,6 +68,16 @@ def model_options(
         old,
         chosen_connection(old_engine, old_base_url, "--old-"),
     )
+
+
+@contextmanager
+def _named(model: str) -> Iterator[None]:
+    """Say which of the two models an engine has no key for."""
+    try:
+        yield
+    except EngineAuthenticationError as error:
+        told = str(error).replace("give api_key, or set", "set")
+        raise EngineAuthenticationError(f"{model}: {told}") from error
 
 
 def _entry_of(name: str, connection: Connection) -> Entry | None:

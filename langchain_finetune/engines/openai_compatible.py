@@ -17,6 +17,7 @@ from httpx2 import HTTPError
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 
+from langchain_finetune.engines.addresses import aopenai_client, openai_client, without_secrets
 from langchain_finetune.engines.base import Access, Engine, Steering
 from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
@@ -92,15 +93,17 @@ class OpenAICompatibleEngine(Engine):
 
     key_variable: str | None = "OPENAI_API_KEY"
 
+    @property
+    def _address(self) -> str:
+        return without_secrets(self.base_url or "")
+
     def client(self, access: Access) -> OpenAI:
         """Open the SDK's client; the flows ask again by themselves."""
-        key = access.api_key.get_secret_value()
-        return OpenAI(base_url=access.base_url, api_key=key, max_retries=0)
+        return openai_client(access)
 
     def aclient(self, access: Access) -> AsyncOpenAI:
         """Open the SDK's async client."""
-        key = access.api_key.get_secret_value()
-        return AsyncOpenAI(base_url=access.base_url, api_key=key, max_retries=0)
+        return aopenai_client(access)
 
     def account(self, access: Access, client: Any) -> str:
         """Return a hash of the address, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`."""
@@ -113,7 +116,7 @@ class OpenAICompatibleEngine(Engine):
         except EngineError:
             return []  # An engine that does not list its models is no obstacle.
         date = date_of(getattr(model, "shutdown_date", None))
-        source = f"the model list at {self.base_url}"
+        source = f"the model list at {self._address}"
         return [retirement(base, date, today, source)] if date else []
 
     def upload(self, name: str, path: Path) -> Flow[str]:
@@ -180,7 +183,7 @@ class OpenAICompatibleEngine(Engine):
             return error
         if cause.code == "training_not_available":
             return TrainingNotAvailableError(
-                f"The engine at {self.base_url} lets this account make no fine-tuning jobs "
+                f"The engine at {self._address} lets this account make no fine-tuning jobs "
                 f"({cause.code}): {reason_of(cause)}{self.why_not_available()} What remains: "
                 "engine='local', the embedded engine, which needs no account; or another server "
                 "of OpenAI's fine-tuning API, by base_url.",
@@ -188,7 +191,7 @@ class OpenAICompatibleEngine(Engine):
             )
         if type(error) is EngineError:
             return JobSubmissionError(
-                f"The engine at {self.base_url} refused the job ({cause.status_code}): "
+                f"The engine at {self._address} refused the job ({cause.status_code}): "
                 f"{reason_of(cause)}",
                 failure=error.failure,
             )
@@ -282,7 +285,7 @@ class OpenAICompatibleEngine(Engine):
             raise explained(error, self.base_url or "", self.key_variable) from error
         except HTTPError as error:  # While it was read: the SDK passes these on as they are.
             raise EngineError(
-                f"The file {file_id} came incomplete from {self.base_url}.",
+                f"The file {file_id} came incomplete from {self._address}.",
                 failure=Failure(may_pass=True, reason="the connection was cut"),
             ) from error
         return written

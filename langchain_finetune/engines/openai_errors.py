@@ -17,6 +17,7 @@ from openai import (
     OpenAIError,
 )
 
+from langchain_finetune.engines.addresses import REFUSED_REDIRECT, without_secrets
 from langchain_finetune.errors import (
     BaseModelError,
     EngineAuthenticationError,
@@ -55,8 +56,8 @@ def checked(answer: Any, fields: tuple[str, ...], base_url: str) -> Any:
         kind = answer.headers.get("content-type", "").partition(";")[0]
         if not kind.endswith("json"):
             raise EngineError(
-                f"What answers at {base_url} does not speak OpenAI's API: does the address end "
-                "in /v1?",
+                f"What answers at {without_secrets(base_url)} does not speak OpenAI's API: does "
+                "the address end in /v1?",
                 failure=Failure(outcome_unknown=True),
             ) from error
         raise GarbledError("the answer is not valid JSON (truncated?).") from error
@@ -91,11 +92,11 @@ def failure_of(error: OpenAIError) -> Failure:
     return Failure(reason=reason)
 
 
-def hinted_s(headers: Mapping[str, str]) -> float:
+def hinted_s(headers: Mapping[str, str], most_s: float = 600.0) -> float:
     """Return how many seconds the server asks to wait; 0 where it does not say.
 
     Read from `retry-after-ms` (OpenAI, Azure) and `retry-after` (RFC 9110: seconds or a date);
-    at most ten minutes.
+    at most `most_s`, by default ten minutes.
 
     Example:
         >>> hinted_s({"retry-after-ms": "1500"})
@@ -113,7 +114,7 @@ def hinted_s(headers: Mapping[str, str]) -> float:
                 continue
             seconds = email.utils.mktime_tz(date) - time.time()
         if math.isfinite(seconds):
-            return min(max(seconds, 0.0), 600.0)
+            return min(max(seconds, 0.0), most_s)
     return 0.0
 
 
@@ -141,6 +142,7 @@ def explained(
     error: OpenAIError, base_url: str, key_variable: str | None = KEY_VARIABLE
 ) -> EngineError:
     """Return an error of the SDK as one of this package's, which says what to do."""
+    base_url = without_secrets(base_url)
     kind, message = EngineError, f"The engine at {base_url} could not be used: {error}"
     if isinstance(error, APITimeoutError):
         kind, message = EngineUnreachableError, f"The engine at {base_url} did not answer in time."
@@ -150,6 +152,12 @@ def explained(
     elif isinstance(error, AuthenticationError):
         kind = EngineAuthenticationError
         message = f"The engine at {base_url} does not accept the key{_key_advice(key_variable)}."
+    elif isinstance(error, APIStatusError) and error.response.is_redirect:
+        other = error.response.extensions.get(REFUSED_REDIRECT) or "another address"
+        message = (
+            f"{base_url} redirects ({error.status_code}) to {other}, which nothing was sent to: "
+            "give that address yourself if you trust it."
+        )
     elif isinstance(error, APIStatusError):
         kind = BaseModelError if error.code == _NO_MODEL else EngineError
         message = f"The engine at {base_url} refused ({error.status_code}): {reason_of(error)}"

@@ -8,6 +8,7 @@ import binascii
 import csv
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,9 @@ from langchain_finetune.engines.jobs import (
     UploadedFile,
     figures_of,
 )
+from langchain_finetune.engines.openai_errors import GarbledError
+from langchain_finetune.private_files import open_private
+from langchain_finetune.tolerant_json import dumps
 
 _UNUSABLE = frozenset({"error", "deleted"})
 
@@ -96,7 +100,8 @@ def lister(kind: RecordKind, of: str | None, client: Any) -> Callable[..., Any]:
 
 def record(one: Any) -> ApiRecord:
     """Return an object of the SDK with all fields that the server sent."""
-    return ApiRecord(str(one.id), one.to_dict(warnings=False))
+    fields = json.loads(dumps(one.to_dict(warnings=False)))  # Without half characters and NaN.
+    return ApiRecord(str(fields["id"]), fields)
 
 
 def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:
@@ -108,7 +113,7 @@ def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:
     answer = client.files.with_streaming_response.content(file_id, timeout=timeout)
     if isinstance(client, AsyncOpenAI):
         return _adownload(answer, path)
-    with answer as response, _Target(path) as target:
+    with answer as response, _Target(path, response) as target:
         for part in response.iter_bytes(_PART):
             target.write(part)
     return target.written()
@@ -117,7 +122,7 @@ def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:
 async def _adownload(answer: Any, path: Path) -> DownloadedFile:
     async with answer as response:
         # Short blocking writes, as the SDK's own; only the last one waits for the disk.
-        with _Target(path) as target:
+        with _Target(path, response) as target:
             async for part in response.iter_bytes(_PART):
                 target.write(part)
     return target.written()
@@ -126,14 +131,15 @@ async def _adownload(answer: Any, path: Path) -> DownloadedFile:
 class _Target:
     """A file that is being written, with its size and hash."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, response: Any) -> None:
+        if response.headers.get("content-type", "").startswith("text/html"):
+            raise GarbledError("a page came instead of the file.")
         self._path = path
         self._hash = hashlib.sha256()
         self._size = 0
 
     def __enter__(self) -> Self:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
+        self._file = os.fdopen(open_private(self._path, new=True), "wb")
         return self
 
     def write(self, part: bytes) -> None:

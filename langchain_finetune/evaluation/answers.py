@@ -1,7 +1,8 @@
 """Answers as data: what a chain returned, and what evaluators look at in it. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from langchain_finetune.content import UnreadableChatError, entries, joined_text, mapping
+from langchain_finetune.convert.fingerprints import plain_arguments
 from langchain_finetune.messages import WireMessage, message_to_wire
 
 
@@ -41,8 +43,8 @@ class AnswerView:
 def outputs_of(value: Any) -> dict[str, Any]:
     """Return what a chain returned as outputs of a LangSmith run, as JSON data.
 
-    A message becomes `{"role", "content", "tool_calls"}`. A dict such as an agent's state stays
-    one, with its messages in OpenAI's form. Any other value is under `output`, as LangSmith has it.
+    A message becomes `{"role", "content", "tool_calls"}`. A dict or an object becomes a dict; for
+    that of an agent's state see `run_of`. Any other value is under `output`, as LangSmith has it.
 
     Example:
         >>> outputs_of("42")
@@ -51,7 +53,72 @@ def outputs_of(value: Any) -> dict[str, Any]:
     plain = _plain(value)
     if isinstance(value, BaseMessage):
         return answer_of(plain)
-    return plain if isinstance(plain, dict) else {"output": plain}
+    if not isinstance(plain, dict):
+        return {"output": plain}
+    sent = entries(plain.get("messages"))
+    if not sent or not all(mapping(each).get("role") for each in sent):
+        return plain
+    return {**run_of(sent), **plain, "messages": settled(sent)}
+
+
+def run_of(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an agent's run: its `messages`, and `content` and `tool_calls` of the last answer.
+
+    Example:
+        >>> run_of([{"role": "user", "content": "Hi"}])
+        {'messages': [{'role': 'user', 'content': 'Hi'}], 'content': '', 'tool_calls': []}
+    """
+    answers = [each for each in messages if each.get("role") == "assistant"]
+    final = answer_of(answers[-1] if answers else {})
+    return {
+        "messages": settled(messages),
+        "content": final["content"],
+        "tool_calls": final["tool_calls"],
+    }
+
+
+def settled(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages such that equal runs are equal: calls are counted, instead of random ids.
+
+    Example:
+        >>> settled([{"role": "tool", "tool_call_id": "call_x7f", "content": "3"}])
+        [{'role': 'tool', 'tool_call_id': 'call_1', 'content': '3'}]
+    """
+    names: dict[Any, str] = {}
+
+    def counted(given: Any) -> str:
+        return names.setdefault(given, f"call_{len(names) + 1}")
+
+    found = []
+    for message in messages:
+        made = {key: value for key, value in message.items() if value is not None}
+        if calls := entries(made.get("tool_calls")):
+            made["tool_calls"] = [_settled_call(mapping(each), counted) for each in calls]
+            made.setdefault("content", "")
+        if "tool_call_id" in made:
+            made["tool_call_id"] = counted(made["tool_call_id"])
+            made.pop("name", None)  # Its call has it, and not all recordings repeat it.
+        found.append(made)
+    return found
+
+
+def _settled_call(call: Mapping[str, Any], counted: Callable[[Any], str]) -> dict[str, Any]:
+    function = dict(mapping(call.get("function")))
+    with suppress(KeyError, TypeError, ValueError, RecursionError):
+        function["arguments"] = plain_arguments(function["arguments"])
+    return {**call, "id": counted(call.get("id")), "function": function}
+
+
+def parsed_answer(answer: Mapping[str, Any]) -> Any:
+    """Return an answer as data: the arguments of its only call, or the JSON of its text; or None.
+
+    Example:
+        >>> parsed_answer({"content": '{"name": "Ada"}', "tool_calls": []})
+        {'name': 'Ada'}
+    """
+    calls = answer["tool_calls"]
+    value = calls[0]["args"] if len(calls) == 1 else parsed(text_of(answer["content"]) or "null")
+    return value if isinstance(value, dict | list) else None
 
 
 def answer_of(message: Mapping[str, Any]) -> dict[str, Any]:

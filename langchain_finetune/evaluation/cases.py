@@ -18,7 +18,7 @@ from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Row, conversations, request_of
 from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.errors import CompareError
-from langchain_finetune.evaluation.answers import answer_of
+from langchain_finetune.evaluation.answers import answer_of, parsed_answer, run_of
 from langchain_finetune.evaluation.recording import recorded_calls
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import wire_messages
@@ -143,10 +143,12 @@ def _case(row: Row, *, agent: bool) -> dict[str, Any]:
     }
     if row.response_format:
         settings["response_format"] = row.response_format
-    reference = answer_of(messages[-1])
-    if agent:
-        # The form of an agent's state, so that evaluators can compare the calls made.
-        reference = {"messages": without_instructions(messages)}
+    # In the form of what chains return; see `outputs_of`.
+    reference = run_of(without_instructions(messages)) if agent else answer_of(messages[-1])
+    one_form = row.response_format or len(entries(settings.get("tools"))) == 1
+    if one_form and not agent and (data := parsed_answer(reference)) is not None:
+        # As `with_structured_output` returns it.
+        reference["parsed"] = data
     group = next((row.source[name] for name in _GROUPS if row.source.get(name)), row.id)
     metadata = {
         FORMAT: "agent" if agent else "request",

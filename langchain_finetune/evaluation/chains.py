@@ -143,7 +143,7 @@ def request_messages(inputs: Mapping[str, Any]) -> list[BaseMessage]:
     if not isinstance(sent, list) or not sent:
         raise CompareError(
             "The dataset's examples hold no chat, so a model alone can't answer them: their inputs "
-            f"are {', '.join(sorted(inputs)) or 'empty'}. Give Compare your chain, "
+            f"are {', '.join(sorted(inputs)) or 'empty'}. Give Compare your chain (--chain), "
             "chain=lambda model: prompt | model."
         )
     if all(isinstance(mapping(each).get("role"), str) for each in sent):

@@ -24,6 +24,7 @@ from langchain_finetune.content import mapping
 from langchain_finetune.evaluation.case_datasets import experiment_client
 from langchain_finetune.evaluation.chains import model_name
 from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.failures import log_no_failures
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
 from langchain_finetune.loaders.langsmith_client import reading
@@ -160,9 +161,14 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     dispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 run = partial(evaluate, side.answer(report), **self._experiment(plan, side))
-                with ThreadPoolExecutor(1) as thread, _undisturbed(plan, side):
-                    # In a thread, so that an interrupt is seen here before all cases are answered.
-                    found.insert(0, thread.submit(copy_context().run, run).result())
+                # In a thread, so that an interrupt is seen here before all cases are answered.
+                thread = ThreadPoolExecutor(1)
+                try:
+                    with _undisturbed(plan, side):
+                        found.insert(0, thread.submit(copy_context().run, run).result())
+                finally:
+                    # After an interrupt, nobody waits for the answers that are on their way.
+                    thread.shutdown(wait=False)
                 side.check_answers()
                 if side.side == "new":
                     plan.refuse_sent()
@@ -252,6 +258,7 @@ def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
     Raises:
         LoadError: LangSmith can't be reached, or refuses the experiment.
     """
+    log_no_failures()
     inherited = var_child_runnable_config.set(None)
     try:
         what = f"experiment of {plan.name_of(side)}"

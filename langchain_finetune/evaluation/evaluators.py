@@ -139,6 +139,21 @@ def answer_agreement(outputs: dict[str, Any], reference_outputs: dict[str, Any])
     return {"key": "answer_agreement", "score": score}
 
 
+BUILT_IN = {
+    each.__name__: each
+    for each in (
+        tool_name_match,
+        arguments_match,
+        valid_json,
+        exact_match,
+        normalized_text,
+        refusal_match,
+        length_ratio,
+        answer_agreement,
+    )
+}
+"""All evaluators, by their names, which are their keys as well."""
+
 _SHORT = 60
 """Characters up to which equal texts can be expected of two models."""
 

@@ -1,5 +1,6 @@
 """What failed in a comparison: named by its class and place only, without any text."""
 
+import logging
 from pathlib import Path
 
 from langchain_core.exceptions import (
@@ -8,6 +9,7 @@ from langchain_core.exceptions import (
     ModelNotFoundError,
     ModelPermissionDeniedError,
 )
+from langsmith import aevaluate, evaluate
 
 NOT_RECORDED = "not_recorded"
 """Code of the error with which a recording refuses a request that it has no answer to."""
@@ -21,6 +23,18 @@ class AnswerFailedError(Exception):
 
 class EvaluatorFailedError(Exception):
     """An evaluator raised; the message names the error and its place, without any text."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, AnswerFailedError | EvaluatorFailedError)
+
+
+def log_no_failures() -> None:
+    """Let LangSmith log no traceback of each failure: the result has them all."""
+    for runner in (evaluate, aevaluate):
+        # The same function is added once only.
+        logging.getLogger(runner.__module__).addFilter(_is_news)
 
 
 def remedy_of(error: BaseException) -> str | None:

@@ -1,6 +1,7 @@
 """`Gate`: lets a new model pass if a comparison shows that it is good enough."""
 
 import logging
+import sys
 import warnings
 from typing import Annotated, Any, Literal, cast
 
@@ -8,14 +9,22 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackMa
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
-from langchain_finetune.errors import CompareError, GateError, GateWarning
+from langchain_finetune.errors import (
+    CompareError,
+    GateError,
+    GateWarning,
+    InvalidArgumentError,
+)
 from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
 from langchain_finetune.evaluation.compare import Compare, Traced
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.held_out import held_out_cases
+from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.home import home_path
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
+
+_INSIDE = frozenset({"langchain_finetune", "langchain_core", "asyncio", "concurrent", "threading"})
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +72,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
 
     def __init__(self, compare: Compare, data: Any = None, **settings: Any) -> None:
         super().__init__(compare=compare, data=data, **settings)
+        # Not once the new model is trained.
+        check_rules(self.compare.evaluators, {"at_least": self.at_least, "better": self.better})
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - defined by Runnable
@@ -88,7 +99,8 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             kwargs: Unused; accepted for Runnable compatibility.
 
         Raises:
-            GateError: It does not pass, and `otherwise` is `raise`; its `result` is the comparison.
+            GateError: It does not pass, and `otherwise` is `raise`; or a rule names an evaluator
+                that gave no score. Its `result` is the comparison.
             CompareError: The models can't be compared; see `Compare`.
             LoadError: LangSmith can't be reached.
         """
@@ -142,24 +154,37 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         return {"model": model, "data": data}
 
     def _chosen(self, model: Runnable[Any, Any], result: ComparisonResult) -> Runnable[Any, Any]:
-        decision = result.decide(
-            at_least=self.at_least, better=self.better, confidence=self.confidence
-        )
+        try:
+            decision = result.decide(
+                at_least=self.at_least, better=self.better, confidence=self.confidence
+            )
+        except InvalidArgumentError as error:
+            # The answers were paid for.
+            raise GateError(str(error), result=result) from error
         result = result.model_copy(update={"decision": decision})
         reasons = " ".join([*(rule.reason for rule in decision.rules), *result.notes])
         told = f"{result.new} against {result.old}: {decision.verdict}. {reasons}"
+        told += f" Both answers to each case: {result.url}" if result.url else ""
         # Such as that it is unknown whether training saw the cases.
         _log.log(logging.WARNING if result.notes else logging.INFO, "Gate: %s", told)
         if decision.verdict == "pass":
             return _with_verdict(model, result)
         if self.otherwise == "raise":
             raise GateError(f"The gate did not let the new model pass. {told}", result=result)
-        warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=2)
+        warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=_users_level())
         return self.compare.old
 
 
 def _traced(model: Any) -> Any:
     return Traced(model, f"model={model_name(model)!r}")
+
+
+def _users_level() -> int:
+    """Return the stack level of the line that called the gate: the first one outside."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:

@@ -12,8 +12,10 @@ from typing import Any
 from langsmith import Client
 from langsmith.schemas import Dataset, Example
 
+from langchain_finetune.content import mapping
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import CompareError, LoadError
+from langchain_finetune.evaluation.answers import parsed, view
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
 from langchain_finetune.evaluation.cases import (
     cases_of,
@@ -39,14 +41,14 @@ from langchain_finetune.evaluation.result import (
 )
 from langchain_finetune.evaluation.scoring import watched
 from langchain_finetune.evaluation.seen import (
-    near_can_be_found,
+    check_left,
+    refusals,
     seen_cases,
     sent_lines,
     training_file,
 )
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
-from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
 
@@ -85,9 +87,9 @@ class ComparisonPlan:
             self.notes.append(f"{unread} {told} unchecked.")
         if lines:
             self.refused.extend(seen_cases(lines, file, agent=self.agent))
-        for each in self.refused:
-            self.examples.pop(each.id, None)
-        _check_left(self.examples, len(self.refused), new.model)
+        for name in self.examples.keys() & {refused.id for refused in self.refused}:
+            del self.examples[name]
+        check_left(self.examples, len(self.refused), new.model)
 
     def name_of(self, side: ModelSide) -> str:
         """Return the name of a side's model."""
@@ -142,10 +144,10 @@ def make_plan(
     check_tools(app)
     agent = app.agent if app.agent is not None else _is_agent(app, model)
     dataset, examples = _dataset(client, data, agent=agent)
-    refused, notes = _refusals(examples, model, agent=agent)
+    refused, notes = refusals(examples, model, agent=agent)
     out = {each.id for each in refused}
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
-    _check_left(kept, len(refused), model)
+    check_left(kept, len(refused), model)
     if repeated := repeated_requests(kept.values()):
         notes.append(
             f"{repeated} cases repeat the request of another one. Conversations that consist of "
@@ -154,8 +156,13 @@ def make_plan(
     chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
     if not chosen:
         raise CompareError(
-            "Give Compare evaluators=[...]: the cases have no reference outputs that built-in ones "
-            "could compare with."
+            "Give Compare evaluators=[...] (--evaluator): the cases have no reference outputs that "
+            "built-in ones could compare with."
+        )
+    if app.chain is None and _lack_their_format(kept.values()):
+        notes.append(
+            "The recorded answers are JSON, but the response format of the requests is not known: "
+            "without a chain, both models were asked without it."
         )
     sides = (
         ModelSide("old", old, app, kept, watched(chosen, None), prices.get(model_name(old))),
@@ -176,12 +183,12 @@ def make_plan(
     )
 
 
-def _check_left(kept: Mapping[str, Example], refused: int, model: Any) -> None:
-    if not kept:
-        raise CompareError(
-            f"All {refused} cases are in the training file of {model_name(model)}, so they "
-            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
-        )
+def _lack_their_format(examples: Iterable[Example]) -> bool:
+    return all(
+        isinstance(parsed(view(each.outputs).text or "null"), dict)
+        and not mapping(each.inputs).get("response_format")
+        for each in examples
+    )
 
 
 def _is_agent(app: AppChain, model: Any) -> bool:
@@ -206,28 +213,6 @@ def _dataset(client: Client, data: Any, *, agent: bool) -> tuple[Dataset, list[E
     if not cases:
         raise CompareError("There are no cases: the examples are empty.")
     return ensure_cases(client, cases)
-
-
-def _refusals(
-    examples: Sequence[Example], model: Any, *, agent: bool
-) -> tuple[list[RefusedCase], list[str]]:
-    """Return the cases that training saw, and what could not be checked."""
-    metadata = metadata_of(model)
-    name = model_name(model)
-    file = training_file(metadata, home_path())
-    if file is None:
-        known = "is not on this machine" if metadata.get("training_sha256") else "is not known"
-        told = f"The training file of {name} {known}: whether training saw the cases is unchecked."
-        return [], [told]
-    lines = [(str(each.id), training_line(each)) for each in examples]
-    chats = [(name, line) for name, line in lines if line is not None]
-    notes = []
-    if not near_can_be_found():
-        notes.append(
-            "Only exact repetitions of training examples were left out: near ones need rensa, "
-            f"{install_command('dedup')}."
-        )
-    return seen_cases(chats, file, agent=agent), notes
 
 
 def result_of(

@@ -202,6 +202,6 @@ def how_to_run(tool: str) -> str:
     """Return what to do so that a chain's own tool gets results."""
     return (
         f"The chain holds the tool {tool!r} itself, which was not executed. Give Compare "
-        "tools=[...] and a chain of two parameters, chain=lambda model, tools: ..., so that calls "
-        "are answered from the recording; or run_tools=True to execute the tools."
+        "tools=[...] (--tools) and a chain of two parameters, chain=lambda model, tools: ..., so "
+        "that calls are answered from the recording; or run_tools=True to execute the tools."
     )

@@ -12,10 +12,14 @@ from langsmith.schemas import Example
 from langchain_finetune.convert.duplicates import DuplicateIndex
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Row
+from langchain_finetune.errors import CompareError
 from langchain_finetune.evaluation.answers import outputs_of, view
 from langchain_finetune.evaluation.cases import input_length, messages_of, training_line
+from langchain_finetune.evaluation.chains import metadata_of, model_name
 from langchain_finetune.evaluation.result import RefusedCase
+from langchain_finetune.extras import install_command
 from langchain_finetune.finetune.training_files import spooled_set
+from langchain_finetune.home import home_path
 
 _NEAR = 0.9
 """Share of three-word sequences that near repetitions have in common, as in `Convert`."""
@@ -84,6 +88,41 @@ def sent_lines(
             found.append(line)
         known.add(key)
     return found
+
+
+def refusals(
+    examples: Sequence[Example], model: Any, *, agent: bool
+) -> tuple[list[RefusedCase], list[str]]:
+    """Return the cases that training saw, and what could not be checked."""
+    metadata = metadata_of(model)
+    name = model_name(model)
+    file = training_file(metadata, home_path())
+    if file is None:
+        known = "is not on this machine" if metadata.get("training_sha256") else "is not known"
+        told = f"The training file of {name} {known}: whether training saw the cases is unchecked."
+        return [], [told]
+    lines = [(str(each.id), training_line(each)) for each in examples]
+    chats = [(name, line) for name, line in lines if line is not None]
+    notes = []
+    if not near_can_be_found():
+        notes.append(
+            "Only exact repetitions of training examples were left out: near ones need rensa, "
+            f"{install_command('dedup')}."
+        )
+    return seen_cases(chats, file, agent=agent), notes
+
+
+def check_left(kept: Mapping[str, Example], refused: int, model: Any) -> None:
+    """Check that there are cases that training did not see.
+
+    Raises:
+        CompareError: No case is left.
+    """
+    if not kept:
+        raise CompareError(
+            f"All {refused} cases are in the training file of {model_name(model)}, so they "
+            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
+        )
 
 
 def near_can_be_found() -> bool:

@@ -17,7 +17,7 @@ from langsmith.schemas import Example
 
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.errors import CompareError, raised_by
-from langchain_finetune.evaluation.answers import outputs_of
+from langchain_finetune.evaluation.answers import outputs_of, parsed_answer
 from langchain_finetune.evaluation.cases import FORMAT, RECORDED
 from langchain_finetune.evaluation.chains import (
     bound_request,
@@ -232,7 +232,16 @@ class _CaseRun:
             # The chain caught it, and went on without the tool.
             raise AnswerFailedError(self.facts.error)
         self._side.answered = True
-        return outputs_of(value)
+        outputs = outputs_of(value)
+        recorded = FORMAT in mapping(self._example.metadata)
+        if (
+            isinstance(value, BaseMessage)
+            and recorded
+            and "parsed" in (self._example.outputs or {})
+        ):
+            # As the reference, so that equal answers are equal.
+            outputs["parsed"] = parsed_answer(outputs)
+        return outputs
 
     def _end(self, error: str | None) -> None:
         facts = self.facts
@@ -257,8 +266,8 @@ def check_tools(app: AppChain) -> None:
         CompareError: There are tools but nothing to put them into, or the other way round.
     """
     if takes_tools(app.chain) and not app.tools:
-        raise CompareError("chain takes tools: give Compare tools=[...], those of your app.")
+        raise CompareError("chain takes tools: give tools=[...] (--tools), those of your app.")
     if app.tools and not takes_tools(app.chain):
         raise CompareError(
-            "tools are for a chain of two parameters: chain=lambda model, tools: ..."
+            "tools (--tools) are for a chain of two parameters: chain=lambda model, tools: ..."
         )

@@ -26,7 +26,7 @@ from math import isfinite
 from typing import Literal
 
 from langchain_finetune.convert.power import MARGIN, cases_needed
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.errors import FineTuningError, InvalidArgumentError
 from langchain_finetune.evaluation.result import (
     ComparedCase,
     Decision,
@@ -211,11 +211,11 @@ def decide(
     ]
     for kind, name, bound in rules:
         if name not in scores:
-            raise FineTuningError(
+            raise InvalidArgumentError(
                 f"{kind} names the evaluator {name!r}, but there is only {', '.join(known)}."
             )
         if not (isfinite(bound) and abs(bound) < scores[name].width):
-            raise FineTuningError(
+            raise InvalidArgumentError(
                 f"{kind}[{name!r}] must be between {-scores[name].width:g} and "
                 f"{scores[name].width:g}, the range of its scores, not {bound}."
             )
@@ -301,7 +301,7 @@ def _assumption(sample: PairedSample, bound: float, *, pass_fail: bool) -> tuple
     """Return what is assumed to be true, in words, the difference, and a case's variance."""
     variance = sample.variance
     if bound <= -SMALLEST_MARGIN * sample.width:
-        return "the models are equal", 0.0, variance
+        return "the models are equal, and differ as often as here", 0.0, variance
     clear = bound + CLEAR_GAIN * sample.width
     true = min(max(clear, sample.mean), sample.width)
     if pass_fail:

@@ -6,6 +6,7 @@ the answer is looked up among the chat completions that the server stored, by th
 request carried as metadata. Only if it is not there after `settle_s` seconds is it asked for again.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +18,23 @@ from openai import APIStatusError, OpenAIError
 from langchain_finetune.content import mapping
 from langchain_finetune.engines.flow import Call, Do, Flow, Sleep, Tell
 from langchain_finetune.engines.jobs import EngineSilent
-from langchain_finetune.engines.openai_errors import checked, explained, failure_of
+from langchain_finetune.engines.openai_errors import (
+    GarbledError,
+    checked,
+    explained,
+    failure_of,
+    hinted_s,
+)
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.asking import METADATA, AnswerTask, Asking, request_body
-from langchain_finetune.migration.journal import Key
+from langchain_finetune.migration.journal import Key, is_completion
 
 _LOOKUP_TIMEOUT_S = 60.0
 _BUSY_ATTEMPTS = 30
-"""Most refusals with 429 of one request in a row; with the server's own pauses, many minutes."""
+"""Most refusals with 429 of one request in a row."""
+
+_BUSY_S = 1800.0
+"""Most seconds that one request waits because of them."""
 
 _NOT_LISTED = frozenset({400, 403, 404, 405, 422, 501})
 _OURS = frozenset({"store", "metadata"})
@@ -104,6 +114,7 @@ class _Course:
         done_before: How many answers were settled when this one's turn came.
         attempts: Requests that failed in a way that may pass.
         busy: Refusals because of the rate limit.
+        busy_s: Seconds that they asked to wait in all.
         exhausted: It is not asked for again.
         refused_itself: The server answered the last request with an error of its own.
     """
@@ -114,6 +125,7 @@ class _Course:
     done_before: int
     attempts: int = 0
     busy: int = 0
+    busy_s: float = 0.0
     exhausted: bool = False
     refused_itself: bool = False
 
@@ -166,10 +178,18 @@ class _Course:
         if not failure.may_pass:
             return (yield from _settled(asking, self.task, error, status))
         if status == 429:  # noqa: PLR2004 - too many requests
+            assert isinstance(cause, APIStatusError)
             self.busy += 1
-            if self.busy >= _BUSY_ATTEMPTS:
-                raise error
-            asking.pause(failure.hint_s or min(2.0**self.busy * asking.retry.first_s, 60.0))
+            pause_s = failure.hint_s or min(2.0**self.busy * asking.retry.first_s, 60.0)
+            # Without the cap on the server's own hint: waiting for less would be in vain.
+            self.busy_s += max(pause_s, hinted_s(cause.response.headers, math.inf))
+            if self.busy >= _BUSY_ATTEMPTS or self.busy_s > _BUSY_S:
+                raise EngineError(
+                    f"{error} It goes on refusing, or asks to wait for long ({self.busy_s:.0f} s "
+                    "in all): run the same again later. What was recorded is kept.",
+                    failure=failure,
+                ) from cause
+            asking.pause(pause_s)
             return False
         self.attempts += 1
         wait = asking.retry.pause_after(self.attempts, failure)
@@ -203,11 +223,14 @@ def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
     try:
         answer = yield Call(request, (OpenAIError,))
         checked(answer, ("choices",), asking.base_url)
+        completion = answer.http_response.json()
+        if not is_completion(completion):
+            raise GarbledError("the answer is no chat completion.")
     except OpenAIError as error:
         raise explained(error, asking.base_url, asking.key_variable) from error
     seconds = round(time.monotonic() - begun, 3)
     asking.told(answer.headers)
-    yield Do(partial(asking.answered, task, answer.http_response.json(), seconds))
+    yield Do(partial(asking.answered, task, completion, seconds))
 
 
 def _settled(
@@ -265,7 +288,8 @@ def _look_up(
     while asking.stores:
         late = time.time() >= until
         for entry in (yield from _listed(asking, mark)):
-            if mapping(entry.get("metadata")).get(METADATA) == mark and entry.get("choices"):
+            ours = mapping(entry.get("metadata")).get(METADATA) == mark
+            if ours and entry.get("choices") and is_completion(entry):
                 return dict(entry)
         if late:
             return None

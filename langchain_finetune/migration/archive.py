@@ -18,12 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Self
 
+import orjson
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from langchain_finetune.engines.jobs import DownloadedFile
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.listing import TunedModel
+from langchain_finetune.private_files import disk_error, disk_errors, open_private
+from langchain_finetune.tolerant_json import dumps
 
 MANIFEST = "manifest.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -129,10 +132,12 @@ class RescueManifest(BaseModel):
         path = Path(folder).expanduser() / MANIFEST
         try:
             return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise FineTuningError(
                 f"{folder} is not the folder of a rescue: it has no {MANIFEST}."
             ) from error
+        except OSError as error:
+            raise disk_error(f"Reading {path}", error) from error
         except ValidationError as error:
             raise FineTuningError(
                 f"{path} is damaged or of another version. Rescue into another folder."
@@ -160,19 +165,20 @@ class Archive:
         """Open the folder of a new rescue, or of one to go on with; then call `begin`.
 
         Raises:
-            FineTuningError: Another process writes there, or it is not a folder.
+            FineTuningError: Another process writes there, it is not a folder, or the disk fails.
         """
         folder = folder.expanduser()
-        _make(folder)
-        lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise FineTuningError(f"Another process is writing to {folder}.") from error
-        try:
-            yield cls(folder)
-        finally:
-            lock.release()
+        with disk_errors("The rescue"):
+            _make(folder)
+            lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise FineTuningError(f"Another process is writing to {folder}.") from error
+            try:
+                yield cls(folder)
+            finally:
+                lock.release()
 
     def begin(self, engine: str, base_url: str) -> None:
         """Read the manifest, or begin a new one.
@@ -200,6 +206,7 @@ class Archive:
             self.manifest.models[model.name] = entry
         entry.model = model
         _make(self.folder / entry.folder)
+        (self.folder / entry.folder).chmod(0o700)
         return entry
 
     def path(self, entry: RescuedModel, name: str) -> Path:
@@ -279,7 +286,7 @@ class Archive:
         """Write the manifest, atomically."""
         self.manifest.updated_at = dt.datetime.now(dt.UTC)
         part = self.folder / f".{MANIFEST}.part"
-        writeprivate(part, self.manifest.model_dump_json(indent=2).encode())
+        writeprivate(part, dumps(self.manifest.model_dump(mode="json"), orjson.OPT_INDENT_2))
         _rename(part, self.folder / MANIFEST)
 
 
@@ -335,8 +342,7 @@ def _make(folder: Path) -> None:
 
 def private(path: Path) -> BinaryIO:
     """Open a new file that only its owner may read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+    return os.fdopen(open_private(path, new=True), "wb")
 
 
 def to_disk(file: BinaryIO) -> None:

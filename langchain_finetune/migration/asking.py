@@ -14,6 +14,7 @@ from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.prompts import RecordedPrompt
 from langchain_finetune.migration.rate_limits import RateLimits
+from langchain_finetune.private_files import disk_error
 
 METADATA = "langchain_finetune_recording"
 """Name of the metadata by which a stored completion is found."""
@@ -56,7 +57,7 @@ def request_body(
         >>> request_body("m", prompt, 0)
         {'model': 'm', 'messages': [], 'temperature': 0, 'top_p': 0.9}
     """
-    body = {"model": model, **prompt.request}
+    body = {"model": model} | prompt.request | {"model": model}
     if number == 0:
         body["temperature"] = 0
     if mark is not None:
@@ -116,6 +117,8 @@ class Asking:
 
     def stop(self, error: FineTuningError | OSError | None = None) -> None:
         """Ask for nothing more; requests that are on their way are waited for."""
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+            error = disk_error("The recording", error)
         with self._lock:
             self.error = self.error or error
         self._stopped.set()

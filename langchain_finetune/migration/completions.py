@@ -18,6 +18,8 @@ import orjson
 from langchain_finetune.content import mapping
 from langchain_finetune.engines.jobs import ApiRecord
 from langchain_finetune.migration.archive import Archive, RescuedModel, hashed, private, to_disk
+from langchain_finetune.private_files import open_private
+from langchain_finetune.tolerant_json import dumps
 
 NAME = "completions.jsonl"
 
@@ -41,7 +43,7 @@ class CompletionLines:
     def add(self, completion: ApiRecord, messages: list[ApiRecord]) -> None:
         """Append a completion; another process would find it, were this one killed now."""
         fields = {"completion": completion.fields, "messages": [each.fields for each in messages]}
-        line = orjson.dumps(fields) + b"\n"
+        line = dumps(fields, orjson.OPT_APPEND_NEWLINE)
         if (self._file or self._open(0)).write(line) != len(line):
             # The disk took a part of it: nothing may follow on the same line.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._new))
@@ -71,7 +73,7 @@ class CompletionLines:
 
     def _open(self, size: int) -> FileIO:
         # Without a buffer: what was written survives the process.
-        self._file = FileIO(os.open(self._new, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._file = FileIO(open_private(self._new), "r+b")
         self._file.truncate(size)
         self._file.seek(size)
         return self._file

@@ -131,7 +131,8 @@ def make_tasks(
 def _longest(prompt: RecordedPrompt, price: InferencePrice) -> int:
     """Return the most tokens of an answer."""
     for name in ("max_completion_tokens", "max_tokens"):
-        if isinstance(limit := prompt.request.get(name), int):
+        # A server may take a negative number for no limit.
+        if isinstance(limit := prompt.request.get(name), int) and limit > 0:
             return min(limit, price.longest_answer)
     return price.longest_answer
 

@@ -118,8 +118,11 @@ def recording_arguments(settings: MigrationSettings) -> dict[str, Any]:
     Raises:
         FineTuningError: There is nothing that prompts could come from.
     """
-    names = "answers limit held_out seed settings base_url api_key price max_cost_usd confirm store"
-    given = {name: getattr(settings, name) for name in names.split()}
+    names = (
+        *("answers", "limit", "held_out", "seed", "settings", "base_url", "api_key", "price"),
+        *("max_cost_usd", "confirm", "store", "settle_s"),
+    )
+    given = {name: getattr(settings, name) for name in names}
     sources = [] if has_begun(settings.out) else _sources(settings)
     if not has_begun(settings.out) and not sources:
         raise FineTuningError(

@@ -5,7 +5,6 @@ A line is appended, and on the disk, before a request is sent, and one when its 
 the completion, `failed` with a reason, `free` (it was not carried out) or `unknown`.
 """
 
-import json
 import os
 import threading
 from dataclasses import dataclass, field
@@ -14,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from langchain_finetune.content import mapping
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.private_files import open_private
+from langchain_finetune.tolerant_json import dumps
 
 Key = tuple[str, int]
 """A prompt's id and the number of its answer: 0 at temperature 0, then those of the app's."""
@@ -58,6 +59,51 @@ def _whole(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
+class _Function(BaseModel):
+    name: str
+    arguments: str | dict[str, Any]
+
+
+class _ToolCall(BaseModel):
+    function: _Function
+
+
+class _CustomCall(BaseModel):
+    custom: dict[str, Any]
+
+
+class _Message(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | list[dict[str, Any]] | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall | _CustomCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message | None = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice]
+
+
+def is_completion(data: Any) -> bool:
+    """Return whether data of a server is a chat completion; it may have no choice, or an empty one.
+
+    Example:
+        >>> is_completion({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]})
+        True
+        >>> is_completion({"choices": None}), is_completion({"choices": [{"message": {"role": 5}}]})
+        (False, False)
+    """
+    try:
+        _Completion.model_validate(data, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class RecordedAnswer:
     """One answer of the model.
@@ -83,9 +129,10 @@ class RecordedAnswer:
     @property
     def message(self) -> dict[str, Any]:
         """Its message, as it appears in a training line: without fields that are empty."""
-        kept = ("role", "content", "refusal", "tool_calls", "function_call")
+        kept = ("refusal", "tool_calls", "function_call")
         found = mapping(self.choice.get("message"))
-        return {name: found[name] for name in kept if found.get(name) or name in kept[:2]}
+        said = {name: found[name] for name in kept if found.get(name)}
+        return {"role": "assistant", "content": found.get("content"), **said}
 
     @property
     def cut_off(self) -> str | None:
@@ -125,9 +172,9 @@ class AnswerJournal:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        flags = os.O_RDWR | os.O_CREAT if self.writes else os.O_RDONLY
-        mode: Any = "r+b" if self.writes else "rb"
-        self._file: FileIO = os.fdopen(os.open(self.path, flags, 0o600), mode, buffering=0)
+        self._file = (
+            FileIO(open_private(self.path), "r+b") if self.writes else FileIO(self.path, "rb")
+        )
         content = self._file.readall() or b""
         # A process that died while it wrote leaves a line without its end.
         whole = content[: content.rfind(b"\n") + 1]
@@ -166,10 +213,7 @@ class AnswerJournal:
             OSError: It can't be written, such as on a full disk.
         """
         data = {"event": event, "prompt": key[0], "number": key[1], **fields}
-        try:
-            line = orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # Unpaired surrogates, which are not text, or integers of any size.
-            line = json.dumps(data, ensure_ascii=False).encode(errors="replace") + b"\n"
+        line = dumps(data, orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             end = self._file.tell()
             try:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from langchain_finetune.content import mapping
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.engines.base import Engine, is_address
 from langchain_finetune.engines.flow import Flow, Pages
 from langchain_finetune.engines.jobs import ApiRecord, RecordKind
@@ -181,14 +181,8 @@ def account_at(engine: str, base_url: str | None, api_key: SecretStr | str | Non
 
 
 def public_address(account: Account) -> str:
-    """Return the address of an account without a user and password."""
-    return without_user(account.base_url)
-
-
-def without_user(address: str) -> str:
-    """Return an address without a user and password."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """Return the address of an account without secrets in it."""
+    return without_secrets(account.base_url)
 
 
 def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:

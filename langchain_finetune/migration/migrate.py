@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_finetune.convert.power import power_of
+from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.evaluation.chains import metadata_of, model_name
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
@@ -30,7 +31,6 @@ from langchain_finetune.migration.fetching import (
     recording_arguments,
     rescue_step,
 )
-from langchain_finetune.migration.listing import without_user
 from langchain_finetune.migration.plan import MigrationPlan, make_plan
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorded_model import recorded_model
@@ -83,6 +83,7 @@ class Migration(MigrationSettings):
         confirm: Is given the estimate of the recording, which is only made if it returns true.
         store: Whether the old model's server may store its answers, to find lost ones; see
             `record`.
+        settle_s: How long a stored answer may take to be listed; see `record`.
         convert: How chats become training examples.
         train_on: `files`, `recording`, `both`, or `auto`: the files if they were rescued.
         chain: The app's chain, its model left open; see `Compare`.
@@ -226,7 +227,7 @@ class Migration(MigrationSettings):
         state = MigrationState(
             model=self.model,
             engine=self.engine,
-            base_url=self.base_url and without_user(self.base_url),
+            base_url=self.base_url and without_secrets(self.base_url),
             target_engine=self.to.engine,
             target_base=self.to.model,
         )

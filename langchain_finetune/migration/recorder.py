@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.engines.base import Access, Engine, same_address
 from langchain_finetune.engines.openai import is_openai, shutdown_of
 from langchain_finetune.errors import BudgetError, FineTuningError
@@ -37,7 +38,13 @@ from langchain_finetune.migration.recording import (
     write_training_lines,
 )
 from langchain_finetune.migration.sources import name_of_source, prompts_from, why_none
+from langchain_finetune.private_files import disk_errors
 from langchain_finetune.sessions import Skip
+
+_NOT_SETTINGS = frozenset(
+    {"messages", "metadata", "model", "n", "service_tier", "store", "stream", "stream_options"}
+)
+"""What a recording itself decides; `service_tier` has other prices."""
 
 
 @dataclass
@@ -72,6 +79,11 @@ class Recorder:
         for name, least in bounds.items():
             if getattr(self, name) < least:
                 raise FineTuningError(f"{name} must be at least {least}.")
+        if fixed := _NOT_SETTINGS.intersection(self.settings or ()):
+            raise FineTuningError(
+                f"settings cannot have {', '.join(sorted(fixed))}: a recording asks its model with "
+                "the prompts' messages for one whole answer at a time; `answers` says how many."
+            )
         if not 0 <= self.held_out < 1:
             raise FineTuningError("held_out must be at least 0 and less than 1.")
         # Opened in one thread and closed in another by the async twin.
@@ -101,6 +113,7 @@ class Recorder:
         key = self.api_key
         return self.engine.access(self.base_url, SecretStr(key) if isinstance(key, str) else key)
 
+    @disk_errors("The recording")
     def open(self) -> None:
         """Lock the folder, and read its prompts and answers; or select the prompts.
 
@@ -109,7 +122,7 @@ class Recorder:
                 no prompts.
             LoadError: A source can't be read.
         """
-        address = self.access.base_url
+        address = without_secrets(self.access.base_url)
         try:
             self.out.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
@@ -231,7 +244,7 @@ class Recorder:
         self.asking = Asking(
             model=self.model,
             recording_id=self.manifest.id,
-            base_url=self.access.base_url,
+            base_url=without_secrets(self.access.base_url),
             key_variable=self.engine.key_variable,
             journal=self.journal,
             tasks=tasks,
@@ -275,6 +288,7 @@ class Recorder:
         if self.confirm is not None and not self.confirm(made):
             raise BudgetError(f"Not confirmed; nothing was sent. {made}")
 
+    @disk_errors("The recording")
     def close(self) -> None:
         """Write the training lines and the manifest, and unlock the folder."""
         try:

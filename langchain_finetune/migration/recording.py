@@ -32,6 +32,7 @@ from langchain_finetune.migration.journal import (
 )
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.prompts import RecordedPrompt
+from langchain_finetune.private_files import disk_error, open_private
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 PROMPTS, ANSWERS, MANIFEST = "prompts.jsonl", "answers.jsonl", "manifest.json"
@@ -149,6 +150,8 @@ class RecordingManifest(BaseModel):
             raise FineTuningError(
                 f"{folder} is not the folder of a recording: it has no {MANIFEST}."
             ) from error
+        except OSError as error:
+            raise disk_error(f"Reading {path}", error) from error
         except ValidationError as error:
             raise FineTuningError(
                 f"{path} is damaged or of another version. Record into another folder."
@@ -317,7 +320,7 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read, atomically and onto the disk."""
     part = path.with_name(f".{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(open_private(part, new=True), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

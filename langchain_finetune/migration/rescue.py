@@ -10,7 +10,8 @@ import orjson
 from pydantic import SecretStr
 
 from langchain_finetune.engines.flow import Do, Flow, Pages, Tell, Together, ask
-from langchain_finetune.engines.jobs import ApiRecord
+from langchain_finetune.engines.jobs import ApiRecord, DownloadedFile
+from langchain_finetune.engines.openai_errors import GarbledError, explained
 from langchain_finetune.errors import EngineAuthenticationError, EngineError, Failure
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.migration.archive import (
@@ -36,6 +37,7 @@ from langchain_finetune.migration.listing import (
     time_of,
 )
 from langchain_finetune.migration.progress import MigrationProgress
+from langchain_finetune.tolerant_json import dumps
 
 _GONE = frozenset({404, 410})
 _AT_ONCE = 8
@@ -196,7 +198,8 @@ class _Run:
             state: MissingState = "gone" if status in _GONE else "refused"
             if error.failure.may_pass:
                 state = "failed"
-                self._failures += 1
+                # One that answers, with something else, is not down.
+                self._failures += not isinstance(error.__cause__, GarbledError)
             if self._failures >= _MOST_FAILURES or error.failure.unreachable:
                 raise EngineError(
                     f"{error} What was rescued so far is in {self._archive.folder}: run the same "
@@ -216,7 +219,7 @@ class _Run:
         if (yield Do(partial(self._archive.has, entry, name))):
             return
         events = yield from every("events", job_id, self._account)
-        lines = b"".join(orjson.dumps(each.fields) + b"\n" for each in events[::-1])
+        lines = b"".join(dumps(each.fields, orjson.OPT_APPEND_NEWLINE) for each in events[::-1])
         yield Do(partial(self._archive.write, entry, name, lines))
 
     def _checkpoints(self, entry: RescuedModel, job_id: str) -> Flow[None]:
@@ -238,7 +241,7 @@ class _Run:
         if same is not None:
             written = yield Do(partial(copy, same, part))
         else:
-            written = yield from ask(partial(api.download, file_id, part), self._retry)
+            written = yield from ask(partial(self._whole, known, part), self._retry)
         finish = partial(
             self._archive.finish,
             entry,
@@ -249,6 +252,21 @@ class _Run:
             created_at=time_of(known.fields.get("created_at")),
         )
         yield Do(finish)
+
+    def _whole(self, known: ApiRecord, part: Path) -> Flow[DownloadedFile]:
+        """Fetch a file of the size that the engine tells.
+
+        Raises:
+            EngineError: It has another size, such as one that a proxy cut off.
+        """
+        written = yield from self._account.api.download(known.id, part)
+        size = known.fields.get("bytes")
+        sizes = {size, 4 * -(-size // 3)} if isinstance(size, int) and size > 0 else set()
+        # A result file may be sent as base64 of what was counted.
+        if sizes and written.size not in (sizes if _is_result(known) else {size}):
+            wrong = GarbledError(f"the file has {size} bytes, and {written.size} came.")
+            raise explained(wrong, self._account.base_url) from wrong
+        return written
 
     def _result(self, entry: RescuedModel, _: str, file_id: str) -> Flow[None]:
         """Fetch a result file as it comes, and decode it: OpenAI's is base64 of a CSV."""
@@ -328,5 +346,9 @@ class _Run:
         return names
 
 
+def _is_result(known: ApiRecord) -> bool:
+    return known.fields.get("purpose") == "fine-tune-results"
+
+
 def _json(content: Any) -> bytes:
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2)
+    return dumps(content, orjson.OPT_INDENT_2)

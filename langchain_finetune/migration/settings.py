@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field, InstanceOf, SecretStr, field_validator
+from pydantic import ConfigDict, Field, InstanceOf, SecretStr, field_validator, model_validator
 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.engines import EngineName
 from langchain_finetune.engines.base import Address
+from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice
@@ -39,6 +40,7 @@ class MigrationSettings(CheckedArguments):
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     confirm: Callable[[RecordingEstimate], bool] | None = None
     store: bool = True
+    settle_s: float = Field(default=120.0, ge=0, allow_inf_nan=False)
     convert: InstanceOf[Convert] = Field(default_factory=Convert)
     train_on: TrainOn = "auto"
     chain: Callable[..., Any] | None = None
@@ -48,6 +50,12 @@ class MigrationSettings(CheckedArguments):
     better: dict[str, float] = Field(default_factory=dict)
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     swap: bool = True
+
+    @model_validator(mode="after")
+    def _rules_name_evaluators(self) -> Self:
+        # Not once the answers are paid for.
+        check_rules(self.evaluators, {"at_least": self.at_least, "better": self.better})
+        return self
 
     @field_validator("out")
     @classmethod

@@ -28,6 +28,10 @@ class Background:
         self._threads: ThreadPoolExecutor | None = None
         self._pending: set[Future[object] | asyncio.Task[object]] = set()
 
+    def __reduce__(self) -> tuple[type["Background"], tuple[()]]:
+        # A copy, also in another process, has work of its own.
+        return Background, ()
+
     def submit(self, work: Callable[[], object]) -> None:
         """Do work in a thread."""
         if not self._has_room():
@@ -35,8 +39,13 @@ class Background:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rollout-shadow")
-            # Without the caller's context: the work is no part of its trace.
-            future = self._threads.submit(Context().run, work)
+            try:
+                # Without the caller's context: the work is no part of its trace.
+                future = self._threads.submit(Context().run, work)
+            except RuntimeError:  # Python ends, or the system gives no more threads.
+                self.lost += 1
+                logger.warning("A shadow was not asked: no thread is left (%d so far).", self.lost)
+                return
             self._pending.add(future)
         future.add_done_callback(self._ended)
 

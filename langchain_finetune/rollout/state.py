@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 RolloutMode = Literal["promoted", "canary", "shadow"]
 RolloutSide = Literal["old", "new"]
 
-Share = Annotated[Decimal, Field(ge=0, le=1, max_digits=12)]
-"""A part of the threads, such as 0.1; exact, other than a float."""
+Share = Annotated[Decimal, Field(ge=0, le=1, max_digits=40)]
+"""A part of the threads, such as 0.1, or any float: exact. A limit, since digits take time."""
 
 MAX_EARLIER = 100
 """How many earlier models a rollout can go back through."""

@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 
 import pytest
 from langchain.agents import create_agent
@@ -24,6 +25,7 @@ from openevals.exact import exact_match
 from openevals.json import create_json_match_evaluator
 from openevals.llm import create_llm_as_judge
 from openevals.trajectory import create_trajectory_match_evaluator
+from pydantic import BaseModel
 
 from langchain_finetune import Compare, CompareError, Convert, LoadError
 from langchain_finetune.home import HOME_VARIABLE
@@ -82,6 +84,12 @@ def broken(body):
     return 400 if number_of(body) < 4 else speaks(body)
 
 
+def person(body):
+    if body.get("tools"):
+        return call("Person", '{"name": "Ada"}')
+    return text('{"name": "Ada"}')
+
+
 def judge(body):
     """OpenAI's structured output: 1 for each answer that mentions a 7."""
     schema = body["response_format"]["json_schema"]["schema"]
@@ -101,6 +109,7 @@ def server():
         gone=lambda _: 404,
         no_key=lambda _: 401,
         judge=judge,
+        person=person,
     )
 
 
@@ -273,6 +282,69 @@ async def test_a_replayed_agent(client, model, how):
     assert [each.group for each in result.cases] == [f"t{number}" for number in range(12)]
 
 
+def short(outputs) -> bool:
+    return len(outputs["content"]) < 20 and outputs["tool_calls"] == []
+
+
+def test_equal_runs_of_agents_are_equal(client, model):
+    """Calls have random ids, and the final answer is where that of a message is."""
+    compare = Compare(
+        chain=lambda model, tools: create_agent(model, tools, system_prompt="Calculate."),
+        tools=[calculator],
+        evaluators=[short, exact_match, create_json_match_evaluator(aggregator="average")],
+        old=model("right"),
+        client=client,
+    )
+    result = compare.invoke({"model": model("often_wrong"), "data": chats(6)})
+    for case in result.cases:
+        assert case.old[0].outputs == case.reference
+        assert case.reference["messages"][1]["tool_calls"][0]["id"] == "call_1"
+        assert case.old[0].outputs["content"] == case.reference["messages"][-1]["content"]
+    found = {each.evaluator: (each.old, each.new) for each in result.differences}
+    assert found["exact_match"] == (1.0, pytest.approx(2 / 6))
+    assert found["json_match:average"][0] == 1.0 > found["json_match:average"][1]
+    assert found["short"][0] == 1.0
+
+
+class Person(BaseModel):
+    name: str
+
+
+def same_person(outputs, reference_outputs):
+    return outputs == reference_outputs["parsed"]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_structured_output_has_a_reference_of_its_form(client, model, method):
+    structured = model("person").with_structured_output(Person, method=method)
+    request = structured.first.kwargs
+    said = AIMessage('{"name": "Ada"}')
+    schema = {"name": "Person", "schema": Person.model_json_schema()}
+    sent = {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if method == "function_calling":
+        called = {"name": "Person", "args": {"name": "Ada"}, "id": "c"}
+        said, sent = AIMessage("", tool_calls=[called]), {"tools": request["tools"]}
+    sessions = [
+        {"messages": [HumanMessage(f"Who is {n}?"), said], "source": {"run_id": f"r{n}"}, **sent}
+        for n in range(3)
+    ]
+    data = Convert().invoke(sessions)
+    compare = Compare(
+        chain=lambda model: model.with_structured_output(Person, method=method),
+        evaluators=[same_person],
+        old=model("person"),
+        client=client,
+    )
+    result = compare.invoke({"model": model("person"), "data": data})
+    assert result.cases[0].old[0].outputs == {"name": "Ada"}
+    assert result.differences[0].old == 1.0
+    # The messages of a model alone have it as well.
+    alone = Compare(evaluators=[exact_match], old=model("person"), client=client)
+    result = alone.invoke({"model": model("person"), "data": data})
+    assert result.cases[0].old[0].outputs["parsed"] == {"name": "Ada"}
+    assert result.differences[0].old == 1.0
+
+
 def last_text(state):
     return state["messages"][-1].content
 
@@ -435,7 +507,7 @@ def test_tools_are_executed_if_asked_for(client, model):
 
 
 @HOW
-async def test_an_answer_that_fails_counts_as_0(client, model, how):
+async def test_an_answer_that_fails_counts_as_0(client, model, how, caplog):
     compare = Compare(chain=spoken, evaluators=[correct], old=model("speaks"), client=client)
     given = {"model": model("broken"), "data": questions(client, "sums")}
     result = await run(compare, given, how)
@@ -443,7 +515,10 @@ async def test_an_answer_that_fails_counts_as_0(client, model, how):
     assert [each.error for each in failed] == ["OpenAIInvalidRequestError"] * 4
     assert [each.scores for each in failed] == [{"correct": 0.0}] * 4
     assert (result.differences[0].cases, result.differences[0].new) == (8, 0.5)
-    assert any("4 of 8 answers failed" in note for note in result.notes)
+    assert any("4 of 8 answers failed and count as 0" in note for note in result.notes)
+    assert caplog.text == ""
+    runs = [each for each in runs_of(client, result.new_experiment.id) if not each["parent_run_id"]]
+    assert [each["error"] is None for each in runs].count(False) == 4
 
 
 @HOW
@@ -554,10 +629,28 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert result.differences[0].evaluator == "judged"
     assert (result.differences[0].old, result.differences[0].new) == (7 / 8, 4 / 8)
     assert "secret" not in caplog.text
-    if how == "sync":  # LangSmith's async runner logs it only if it does not know the key.
-        assert "Error running evaluator fails on run" in caplog.text
+    # LangSmith would log a traceback of each; the result has them.
+    assert caplog.text == ""
     told = [case.new[0].comments.get("fails", "") for case in result.cases]
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
+
+
+def ends_with(outputs, mark):
+    return outputs["output"].endswith(mark)
+
+
+@HOW
+async def test_evaluators_without_a_name_are_numbered(client, model, how):
+    evaluators = [correct, lambda outputs: len(outputs) == 1, partial(ends_with, mark=".")]
+    named = lambda outputs: {"key": "said", "score": bool(outputs)}  # noqa: E731
+    compare = Compare(
+        chain=spoken, evaluators=[*evaluators, named], old=model("speaks"), client=client
+    )
+    given = {"model": model("speaks"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    names = [each.evaluator for each in result.differences]
+    assert names == ["correct", "evaluator_2", "evaluator_3", "said"]
+    assert result.decide(at_least={"evaluator_2": -0.9}).verdict == "pass"
 
 
 def test_json_match_of_openevals(client, model):

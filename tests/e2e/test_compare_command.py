@@ -38,6 +38,10 @@ def judge(outputs):
     return {"key": "judge", "score": 0.5, "comment": "[local] :two: is fine"}
 
 
+def hidden(outputs):
+    return EvaluationResult(key="of_its_own", score=1)
+
+
 async def build(model):
     return model
 """
@@ -121,6 +125,16 @@ def test_a_worse_model_fails_and_too_few_cases_are_neither(command):
     ran = command("right", "wrong", *chats(40), *rules[:2], "--better", "exact_match=0")
     assert ran.code == 0
     assert "Pass: exact_match: +1.000 in 40 cases" in ran.out
+
+
+def test_names_of_evaluators_are_whole_at_80_columns(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = command("right", "wrong", *chats(12), "--evaluator", "normalized_text")
+    [row] = [line for line in ran.out.splitlines() if line.startswith("│ normalized_text")]
+    assert "+1.000" in row
+    assert max(map(len, ran.out.splitlines()[:8])) <= 80
+    assert "differenc\n" not in ran.out
+    assert any("difference" in line and "evaluator" in line for line in ran.out.splitlines())
 
 
 def test_the_apps_own_chain_and_evaluators(command, folder, models):
@@ -234,6 +248,11 @@ def test_cases_that_training_saw_are_left_out(command, folder, monkeypatch, mode
         (("--dataset", "x", "--better", "correct=nan"), "must have the form EVALUATOR=BOUND"),
         (("--dataset", "x", "--evaluator", "nice"), "one of tool_name_match, arguments_match"),
         (("--dataset", "x", "--evaluator", ":x"), "must have the form module:name"),
+        (("--dataset", "x", "--at-least", "other=-0.1"), "--at-least names the evaluator 'other'"),
+        (
+            ("--dataset", "x", "--evaluator", "exact_match", "--better", "valid_json=0"),
+            "--better names the evaluator 'valid_json', but there is only exact_match.",
+        ),
         (("--dataset", "x", "--chain", "no_module:x"), "can't be imported (ModuleNotFoundError"),
         (("--dataset", "x", "--chain", "broken:x"), "can't be imported (ZeroDivisionError"),
         (("--dataset", "x", "--chain", "json:nothing"), "json has no nothing."),
@@ -257,13 +276,14 @@ def test_what_fails_is_told_in_one_sentence(command, folder, monkeypatch):
     assert "nowhere.jsonl" in command("right", "right", "--data", "nowhere.jsonl").error
     assert "failed" in command("broken", "broken", *chats(12)).error
     ran = command(
-        "right", "right", *chats(12), "--evaluator", "exact_match", "--at-least", "other=-0.1",
+        "right", "right", *chats(12), "--evaluator", f"{folder}:hidden", "--at-least", "other=-0.1",
         "--html", "report.html",
     )  # fmt: skip
     # Its answers were paid for, so they are not thrown away.
-    assert "other" in ran.error
-    assert "exact_match" in ran.out
+    assert ran.code == 2
+    assert "other" in ran.err
+    assert "of_its_own" in ran.out
     assert Path("report.html").exists()
     monkeypatch.delenv("OPENAI_API_KEY")
     ran = command("right", "right", *chats(12))
-    assert ran.error == "Error: The engine needs a key: give api_key, or set OPENAI_API_KEY."
+    assert ran.error == "Error: --old right: The engine needs a key: set OPENAI_API_KEY."

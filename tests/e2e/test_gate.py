@@ -12,6 +12,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
+from langsmith.evaluation import EvaluationResult
 from pydantic import ValidationError
 
 from langchain_finetune import (
@@ -156,8 +157,10 @@ async def test_a_model_that_is_as_good_passes(client, model, how, caplog):
 async def test_a_worse_one_leaves_the_old(client, model, how):
     tuned = model("bad", metadata=trained_on(converted()))
     gate = Gate(compare_with(model, client, evaluators=[correct]), at_least={"correct": -0.1})
-    with pytest.warns(GateWarning, match=r"The old model stays. bad against good: fail"):
+    with pytest.warns(GateWarning, match=r"The old model stays. bad against good: fail") as warned:
         assert await run(gate, tuned, how) is gate.compare.old
+    if how == "sync":  # The caller of a task is not on its stack.
+        assert warned[0].filename == __file__
 
 
 def test_or_it_raises(client, model):
@@ -168,6 +171,17 @@ def test_or_it_raises(client, model):
     result = raised.value.result
     assert result.decision.verdict == "fail"
     assert result.differences[0].losses > 10
+
+
+def test_a_rule_for_an_unknown_evaluator_keeps_the_comparison(client, model):
+    def hidden(outputs):
+        return EvaluationResult(key="of_its_own", score=1)
+
+    compare = compare_with(model, client, evaluators=[hidden])
+    gate = Gate(compare, Convert().invoke(sessions(4)), at_least={"hidden": -0.1})
+    with pytest.raises(GateError, match="there is only of_its_own") as raised:
+        gate.invoke(model("as_good"))
+    assert len(raised.value.result.cases) == 4
 
 
 def test_too_few_cases_never_pass(client, model):

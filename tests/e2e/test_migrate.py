@@ -313,7 +313,7 @@ def test_killed_at_each_step_it_goes_on_and_nothing_is_paid_for_twice(shop, tmp_
     settings = {
         "model": shop.kept, "out": str(out), "base_url": shop.url, "api_key": KEY, "answers": 0,
         "held_out": 0.5, "to": {**TO, "suffix": "killed", "hyperparameters": {"n_epochs": 1}},
-        "at_least": {"normalized_text": -0.99}, "limit": 60,
+        "at_least": {"normalized_text": -0.99}, "limit": 60, "settle_s": 1.0,
     }  # fmt: skip
     for place, (news, times) in enumerate(KILLS):
         env = {**os.environ, "TWIN": "async" if place % 2 else "sync"}

@@ -641,7 +641,7 @@ def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path)
     # Half a line has room.
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(FineTuningError, match="File too large"):
             ask(answers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -81,7 +81,7 @@ def test_the_terminal_shows_all_of_it(data):
     for said in (
         "nano:ft-1 against gpt-4.1: too few cases",
         "60 cases of 30 conversations in the dataset teas, 1 answer of each model to each case.",
-        "correct │ 0.950 │ 0.850 │ -0.100 │ -0.200 to +0.010 │ 3 / 9 / 48 │ too few cases",
+        "correct │ 0.950 │ 0.850 │ -0.100 │ -0.200 to +0.010 │ 3 / 9 / 48 │",
         "95% interval",
         "Too few cases: correct: 60 cases show at most a loss of 0.200; about 300 are needed.",
         "$0.40 │ $0.11",

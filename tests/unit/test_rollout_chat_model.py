@@ -1,7 +1,11 @@
 """`RolloutChatModel` with real clients of providers on real sockets."""
 
 import asyncio
+import copy
 import json
+import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -347,3 +351,54 @@ def test_the_providers_may_differ():
         RolloutChatModel(old=model.old, new=model.new, share=2)
     with pytest.raises(ValidationError):
         RolloutChatModel(old=model.old, new=model.new, shares=0.1)
+
+
+@pytest.mark.parametrize("share", [1 / 3, 0.1 + 0.2, 2**-40, 1e-9 / 3])
+def test_each_float_is_a_share(share):
+    answers = {"old": FakeListChatModel(responses=["o"]), "new": FakeListChatModel(responses=["n"])}
+    assert float(RolloutChatModel(**answers, share=share).share) == share
+
+
+def test_digits_without_an_end_are_no_share():
+    answers = {"old": FakeListChatModel(responses=["o"]), "new": FakeListChatModel(responses=["n"])}
+    with pytest.raises(ValidationError, match="40 digits"):
+        RolloutChatModel(**answers, share="1e-999999999")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_it_can_be_copied_and_sent_to_another_process(copied):
+    model = RolloutChatModel(
+        old=FakeListChatModel(responses=["old"]),
+        new=FakeListChatModel(responses=["new"]),
+        mode="shadow",
+    )
+    model.invoke("Hi")
+    assert model.finish_shadows(5)
+    again = copied(model)
+    assert again.model_dump() == model.model_dump()
+    assert again.invoke("Hi").content == "old"
+    assert again.finish_shadows(5)
+    assert again.shadows_lost == 0
+
+
+def test_threads_that_outlive_the_main_one_get_their_answers():
+    """Python starts no more work in pools then: shadows are left out."""
+    program = """
+import threading, time
+from langchain_core.language_models import FakeListChatModel
+from langchain_finetune import RolloutChatModel
+old, new = (FakeListChatModel(responses=[text]) for text in ("old", "new"))
+model = RolloutChatModel(old=old, new=new, mode="shadow")
+def serve():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    print(model.invoke("Hi").content, model.shadows_lost, model.finish_shadows(5))
+threading.Thread(target=serve).start()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["old", "1", "True"]
+    assert "A shadow was not asked: no thread is left (1 so far)." in done.stderr

@@ -182,7 +182,8 @@ def test_no_case_that_differs_is_no_pass_with_12_cases():
     assert rule.cases_needed >= 59
     assert rule.reason == (
         "right: +0.000 in 12 cases, at least -0.221 with a confidence of 0.95; more than -0.050 is "
-        f"required. About {rule.cases_needed} cases would show it if the models are equal."
+        f"required. About {rule.cases_needed} cases would show it if the models are "
+        "equal, and differ as often as here."
     )
     assert decide(cases(passed=58), at_least={"right": -0.05}).verdict == "too_few"
     assert decide(cases(passed=59), at_least={"right": -0.05}).verdict == "pass"
@@ -216,7 +217,8 @@ def test_enough_cases_that_do_not_show_it_fail():
     rule = decision.rules[0]
     assert rule.cases_needed <= 1000
     assert rule.reason.endswith(
-        f"About {rule.cases_needed:,} cases show it if the models are equal."
+        f"About {rule.cases_needed:,} cases show it if the models are equal, and differ as often "
+        "as here."
     )
     equal = decide(cases(wins=30, losses=30, passed=440), better={"right": 0})
     assert equal.verdict == "fail"

@@ -27,6 +27,9 @@ from langchain_finetune.evaluation.result import ComparedCase, ComparisonData
 _EXCERPT = 300
 """Characters of a request and of an answer."""
 
+_NAME = 24
+"""Characters of an evaluator's name that have room beside its figures."""
+
 _IDS = 5
 """Ids of refused cases for each reason; JSON and HTML have all."""
 
@@ -44,7 +47,12 @@ def tables(data: ComparisonData, *, texts: bool = True) -> Group:
     parts: list[RenderableType] = [plain(title(data), style), plain(basis(data))]
     headings, rows = difference_table(data)
     headings[1:4] = [f"{each}>" for each in headings[1:4]]
-    parts.append(make_table("Scores", headings, rows))
+    # At 80 columns there is room for six; verdicts follow, each with its reason.
+    scores = make_table("Scores", headings[:6], [row[:6] for row in rows])
+    scores.columns[3].no_wrap = True
+    # A longer one would be cut off.
+    scores.columns[0].no_wrap = all(len(row[0]) <= _NAME for row in rows)
+    parts.append(scores)
     parts += [plain(reason) for reason in reasons(data)]
     parts.append(make_table("Answers", ("", "old>", "new>"), usage_rows(data)))
     if worst := regressions(data):
