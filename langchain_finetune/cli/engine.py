@@ -143,5 +143,13 @@ def models(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
             found = sorted(client.models.list(), key=lambda each: each.created, reverse=True)
         except OpenAIError as error:
             raise explained(error, address.base_url) from error
-    rows = [{"model": each.id, "owned_by": each.owned_by} for each in found]
+    rows = [
+        {
+            "model": each.id,
+            "owned_by": each.owned_by,
+            # A model of an upstream may have a root, too.
+            "alias_of": getattr(each, "root", None) if each.owned_by == "local" else None,
+        }
+        for each in found
+    ]
     print_rows(rows, as_json=as_json, none="The engine has no models.")

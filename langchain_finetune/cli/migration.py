@@ -50,7 +50,9 @@ def inventory(
         return
     called = [one for one in found.models if one.checkpoint_of is None or _is_called(one)]
     rows = [_row(model, days) for model in called]
-    print_rows(rows, as_json=False, none="The account has no fine-tuned models.")
+    print_rows(rows, as_json=False, none="The account lists no fine-tuned models.")
+    if found.counted_in:
+        print_line(f"Calls are LLM runs of the last {days} days in {found.counted_in}.")
     if left_out := len(found.models) - len(called):
         print_line(f"{left_out} models of checkpoints without known calls: --json lists them.")
     _note(found.notes)

@@ -12,6 +12,7 @@ from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
 from langchain_finetune.migration.recording import RECORDING, ModelRecording
@@ -101,7 +102,7 @@ class RecordingBar:
 def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
-    cost = "" if found.usd is None else f" for ${found.usd:.2f}"
+    cost = "" if found.usd is None else f" for {dollars(found.usd)}"
     print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
         print_line(f"  {count} refused: {code}")

@@ -80,8 +80,9 @@ def aliases(
         ("Models", [_figures(each) for each in alias["figures"]]),
         ("History, newest first", [_change(each) for each in alias["history"]]),
     ):
-        print_line(f"\n{title}:")
-        print_rows(rows, as_json=False, none="Nothing yet.")
+        if rows:
+            print_line(f"\n{title}:")
+            print_rows(rows, as_json=False, none="")
 
 
 def _step(name: str, as_json: bool, **step: str | None) -> None:  # noqa: FBT001 - an option
@@ -139,6 +140,7 @@ def _figures(figures: Body) -> Body:
     feedback = [f"{each['key']} {each['mean']:.3g} ({each['n']})" for each in figures["feedback"]]
     return {
         "model": figures["model"],
+        "runs of": figures["source"],
         "runs": figures["runs"],
         "errors": figures["errors"],
         "seconds": None if latency is None else f"{latency:.2f}",

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_finetune.engines.flow import Retry
 from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.journal import AnswerJournal, Key
-from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.migration.prices import InferencePrice, dollars
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.prompts import RecordedPrompt
 from langchain_finetune.migration.rate_limits import RateLimits
@@ -155,9 +155,9 @@ class Asking:
                         return _LOOK_S
                     raise BudgetError(
                         f"Stopped before max_cost_usd={self.max_cost_usd:g} is exceeded: "
-                        f"${spent:.2f} are spent, and the next answer can cost up to "
-                        f"${task.most_usd:.2f}. {len(self.tasks)} answers are missing: raise it, "
-                        "and run the same again to go on."
+                        f"{dollars(spent)} are spent, and the next answer can cost up to "
+                        f"{dollars(task.most_usd)}. {len(self.tasks)} answers are missing: "
+                        "raise it (--max-cost-usd), and run the same again to go on."
                     )
             wait = self.limits.wait_s(task.tokens, time.monotonic())
             if wait > 0:
@@ -245,7 +245,7 @@ class Asking:
         """Return how far the recording is."""
         with self._lock:
             usd = self.journal.usage.cost(self.price)
-            cost = "" if usd is None else f", ${usd:.2f}"
+            cost = "" if usd is None else f", {dollars(usd)}"
             return MigrationProgress(
                 "record", f"{self.model}{cost}", done=self.done, total=self._total
             )

@@ -26,6 +26,9 @@ MOST_RUNS = 10_000
 MOST_PROJECTS = 100
 """Projects that are looked into if none is named."""
 
+_PROJECTS = 5
+"""Most projects that are named as the place."""
+
 _NAMES = 100
 """Models in one filter."""
 
@@ -56,12 +59,13 @@ def count_calls(
     projects: Sequence[str],
     since: dt.datetime,
     most: int = MOST_RUNS,
-) -> tuple[dict[str, ModelCalls], list[str]]:
-    """Return the runs of models since a time, by name, and notes on what was not counted.
+) -> tuple[dict[str, ModelCalls], list[str], str | None]:
+    """Return the runs of models since a time, by name, notes on what was not, and where they are.
 
     A run counts if its metadata has the model as `ls_model_name` (LangChain's tracer, LangSmith's
     wrappers), or else its inputs as `model`. Without projects, all those with runs since then are
-    searched, up to `MOST_PROJECTS`. At most `most` runs are read.
+    searched, up to `MOST_PROJECTS`. At most `most` runs are read. Where no project has runs,
+    nothing was counted: there is no entry, and no place.
 
     Raises:
         LoadError: A project does not exist, or the runs cannot be read.
@@ -94,7 +98,11 @@ def count_calls(
             room = max(most - len(known), 0)
     if not room:
         notes.append(f"Only the newest {most} runs were counted.")
-    return {
+    place = _place(client)
+    if not known and not (found and _has_runs(client, tuple(found), since)):
+        told = f"No calls were counted: {place} has no runs since {since:%Y-%m-%d}."
+        return {}, [*notes, told], None
+    calls = {
         name: ModelCalls(
             count=counts[name].runs,
             at_least=not room,
@@ -102,7 +110,20 @@ def count_calls(
             projects=tuple(sorted(counts[name].projects)),
         )
         for name in names
-    }, notes
+    }
+    return calls, notes, f"{place}, {_listed(list(found.values()))}"
+
+
+def _place(client: Client) -> str:
+    engine = find_engine()
+    own = engine is not None and client.api_url.rstrip("/") == engine.url.rstrip("/")
+    return "the embedded engine's run store" if own else f"LangSmith ({client.api_url})"
+
+
+def _listed(projects: Sequence[str]) -> str:
+    more = len(projects) - _PROJECTS
+    names = ", ".join(sorted(projects)[:_PROJECTS])
+    return f"project {names}" + (f" and {more} others" if more > 0 else "")
 
 
 def _projects(
@@ -124,8 +145,13 @@ def _projects(
         if last is None or in_utc(last) >= since:
             found[str(project.id)] = project.name or str(project.id)
     more = len(listed) > MOST_PROJECTS
-    told = f"Only {MOST_PROJECTS} projects were searched: name the one of the app with project."
+    told = f"Only {MOST_PROJECTS} projects were searched: name the app's (--project)."
     return found, [told] if more else []
+
+
+def _has_runs(client: Client, projects: tuple[str, ...], since: dt.datetime) -> bool:
+    request = RunRequest(project_ids=projects, start_time=since, light=True)
+    return next(iter(_runs(client, request)), None) is not None
 
 
 def _runs(client: Client, request: RunRequest) -> Iterable[Run]:

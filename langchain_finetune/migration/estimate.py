@@ -11,7 +11,7 @@ from langchain_finetune.convert.tokens.count import Count
 from langchain_finetune.convert.tokens.openai import openai_counter
 from langchain_finetune.migration.asking import AnswerTask
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.migration.prices import InferencePrice, dollars, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt
 
 _BYTES_PER_TOKEN = 4
@@ -51,22 +51,13 @@ class RecordingEstimate(BaseModel):
     unknown: int = 0
 
     def __str__(self) -> str:
-        cost = "The price is not known."
+        cost = unpriced(self.model)
         if self.usd is not None and self.at_most_usd is not None:
             cost = f"About {dollars(self.usd)}, at most {dollars(self.at_most_usd)}: {self.price}."
         return (
             f"{self.model}: {self.requests:,} answers to {self.prompts:,} prompts, about "
             f"{self.input_tokens:,} tokens of prompts and {self.output_tokens:,} of answers. {cost}"
         )
-
-
-def dollars(usd: float) -> str:
-    """Return an amount; small ones with two digits that count.
-
-    >>> dollars(1234.5), dollars(0.00123)
-    ('$1,234.50', '$0.0012')
-    """
-    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"  # noqa: PLR2004
 
 
 @dataclass(frozen=True)

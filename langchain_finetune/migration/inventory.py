@@ -12,6 +12,7 @@ from langchain_finetune.errors import EngineAuthenticationError, LoadError
 from langchain_finetune.finetune.connection import Account
 from langchain_finetune.migration.calls import count_calls, tracing_client
 from langchain_finetune.migration.listing import (
+    ANNOUNCED,
     TunedModel,
     account_at,
     every,
@@ -35,6 +36,7 @@ class Inventory(BaseModel):
         base_url: Its address.
         taken_at: When it was taken; days are counted from there.
         days: Calls were counted over so many days.
+        counted_in: Where the calls were counted; None if they were not.
         models: The models, those of checkpoints after their job's last one.
         notes: What could not be found out, and why.
 
@@ -52,6 +54,7 @@ class Inventory(BaseModel):
     base_url: str
     taken_at: dt.datetime
     days: int
+    counted_in: str | None = None
     models: tuple[TunedModel, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -111,23 +114,35 @@ def _inventory(
 ) -> Flow[Inventory]:
     now = dt.datetime.fromtimestamp(account.now(), dt.UTC)
     yield Tell(MigrationProgress("inventory", "listing models and jobs"))
-    listing = yield from read_listing(account)
+    listing = yield from read_listing(account, jobs_optional=True)
     tuned = [job_id for job_id, job in listing.jobs.items() if job.get("fine_tuned_model")]
     for done, job_id in enumerate(tuned):
         yield Tell(MigrationProgress("inventory", f"checkpoints of {job_id}", done, len(tuned)))
         checkpoints = yield from every("checkpoints", job_id, account, optional=True)
         listing.checkpoints[job_id] = steps_of(each.fields for each in checkpoints)
     models = listing.tuned(account.api, now.date())
+    address = public_address(account)
     notes = [] if listing.models is not None else ["The engine does not list its models."]
+    if not listing.has_jobs:
+        notes.append(
+            f"{address} has no fine-tuning API: it does not list jobs. Only its list of models is "
+            "shown, with those whose names begin with ft:."
+        )
+    if any(model.shutdown_source == ANNOUNCED for model in models):
+        notes.append(
+            f"{address} tells no date of some models that have names of OpenAI's: {ANNOUNCED}. It "
+            "holds if the server is a gateway to OpenAI."
+        )
     yield Tell(MigrationProgress("inventory", "counting calls", len(tuned), len(tuned)))
-    models, told = yield Do(
+    models, told, counted_in = yield Do(
         partial(_counted, models, projects, now - dt.timedelta(days=days), client)
     )
     return Inventory(
         engine=account.engine.name,
-        base_url=public_address(account),
+        base_url=address,
         taken_at=now,
         days=days,
+        counted_in=counted_in,
         models=tuple(models),
         notes=(*notes, *told),
     )
@@ -138,24 +153,26 @@ def _counted(
     projects: tuple[str, ...],
     since: dt.datetime,
     client: Client | None,
-) -> tuple[list[TunedModel], list[str]]:
-    """Return the models with their calls, and notes."""
+) -> tuple[list[TunedModel], list[str], str | None]:
+    """Return the models with their calls, notes, and where the calls were counted."""
     if not models:
-        return models, []
+        return models, [], None
     source = None
     try:
         source = client or tracing_client()
         if source is None and not projects:
-            return models, [NOT_COUNTED]
+            return models, [NOT_COUNTED], None
         if source is None:
             raise LoadError(NOT_COUNTED)  # noqa: TRY301 - they were asked for
-        calls, notes = count_calls(source, [model.name for model in models], projects, since)
+        names = [model.name for model in models]
+        calls, notes, where = count_calls(source, names, projects, since)
     except (LoadError, EngineAuthenticationError) as error:
         # Nobody has asked for them: the inventory is not lost with them.
         if client or projects:
             raise
-        return models, [str(error)]
+        return models, [str(error)], None
     finally:
         if source is not None and client is None:
             source.close()
-    return [model.model_copy(update={"calls": calls[model.name]}) for model in models], notes
+    counted = [model.model_copy(update={"calls": calls.get(model.name)}) for model in models]
+    return counted, notes, where

@@ -17,12 +17,20 @@ from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.engines.base import Engine, is_address
 from langchain_finetune.engines.flow import Flow, Pages
-from langchain_finetune.engines.jobs import ApiRecord, RecordKind
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.engines.jobs import ApiRecord, ModelEnd, RecordKind
+from langchain_finetune.engines.openai import SOURCE, shutdown_of
+from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.finetune.connection import Account, Connection
 
 CHECKPOINT = re.compile(r"^(?P<model>.+):ckpt-step-(?P<step>\d+)$")
 """Name of the model of a checkpoint at OpenAI and Azure."""
+
+
+_NO_ROUTE = frozenset({404, 405, 410, 501})
+"""Answers of a server that has no list of jobs."""
+
+ANNOUNCED = f"OpenAI's own date for this base: {SOURCE}"
+"""Source of the date of a model at another server, such as a gateway to OpenAI."""
 
 
 class ModelCalls(BaseModel):
@@ -63,7 +71,7 @@ class TunedModel(BaseModel):
         days_left: Days until `shutdown_date`; negative afterwards.
         status: `available`: it is in the list of models. `shut down`: it is not, and its date has
             passed. `deleted`: it is not, without such a reason. `unknown`: there is no such list.
-        calls: Its runs in traces; None if they were not counted.
+        calls: Its runs in traces; None if none were counted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,13 +98,14 @@ class TunedModel(BaseModel):
 class Listing:
     """What an account lists, by name or id; `models` is None if the engine has no list of models.
 
-    `checkpoints` holds the steps of models that were kept, by name, by job; it is empty if they
-    were not asked for.
+    `has_jobs` says whether it has a list of jobs. `checkpoints` holds the steps of models that were
+    kept, by name, by job; it is empty if they were not asked for.
     """
 
     jobs: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]] | None
     checkpoints: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    has_jobs: bool = True
 
     def tuned(self, engine: Engine, today: dt.date) -> list[TunedModel]:
         """Return the fine-tuned models, those with the fewest days left first."""
@@ -143,7 +152,7 @@ class Listing:
         models = self.models or {}
         owner = model.checkpoint_of or model.name
         listed = [mapping(models.get(name or "")) for name in (owner, model.base)]
-        end = engine.model_end(model.base or "", *listed)
+        end = engine.model_end(model.base or "", *listed) or _of_openai(owner, engine)
         past = end is not None and end.stops <= today
         if model.name in models or owner in models:
             status = "available"
@@ -190,18 +199,30 @@ def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def read_listing(account: Account) -> Flow[Listing]:
+def read_listing(account: Account, *, jobs_optional: bool = False) -> Flow[Listing]:
     """Read the lists of models and jobs.
 
     Raises:
-        EngineError: The engine does not answer, or lists no jobs.
+        EngineError: The engine does not answer, or lists no jobs; with `jobs_optional`, if it
+            lists no models either.
     """
-    jobs = yield from every("jobs", None, account)
+    found: list[ApiRecord] = []
+    missing = None
+    try:
+        found = yield from every("jobs", None, account)
+    except EngineError as error:
+        status = getattr(error.__cause__, "status_code", None)
+        if not jobs_optional or status not in _NO_ROUTE:
+            raise
+        missing = error
     models = yield from every("models", None, account, optional=True)
+    if missing is not None and not models:
+        raise missing
     return Listing(
-        {job.id: job.fields for job in jobs},
+        {job.id: job.fields for job in found},
         # A server without a list of models is not one that has none.
         {model.id: model.fields for model in models} if models else None,
+        has_jobs=missing is None,
     )
 
 
@@ -239,6 +260,14 @@ def time_of(value: Any) -> dt.datetime | None:
         return dt.datetime.fromtimestamp(value, dt.UTC) if value else None
     except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+def _of_openai(name: str, engine: Engine) -> ModelEnd | None:
+    """Return the end of a model that has a name of OpenAI's at another server."""
+    if not engine.takes_base_url or not name.startswith("ft:"):
+        return None
+    stops = shutdown_of(name)
+    return ModelEnd(stops, ANNOUNCED) if stops else None
 
 
 def _kept(name: str, step: int | None, last: TunedModel) -> TunedModel:

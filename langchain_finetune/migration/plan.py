@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from langchain_finetune.convert.power import EvaluationPower
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.finetune.runnable import FineTune
-from langchain_finetune.migration.estimate import RecordingEstimate, dollars
+from langchain_finetune.migration.estimate import RecordingEstimate
+from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.state import MigrationState, StepName
 from langchain_finetune.migration.training_data import TrainingData
 

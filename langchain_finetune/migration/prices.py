@@ -89,3 +89,28 @@ def inference_price(model: str, engine: str, base_url: str) -> InferencePrice | 
                 as_of=_MONTH,
             )
     return None
+
+
+def unpriced(model: str) -> str:
+    """Return what to do where the price of a model's answers is not known.
+
+    Example:
+        >>> unpriced("ft:gpt-4o-mini-2024-07-18:acme::abc").split(". ")[1]
+        "At OpenAI's own address it is 0.3 1.2; a gateway may ask for more."
+    """
+    told = "The price is not known: give it in USD per million tokens with --price PROMPT ANSWER "
+    told += "(in Python `price`)."
+    price = inference_price(model, "openai", "https://api.openai.com/v1")
+    if price is None:
+        return told
+    figures = f"{price.input_usd:g} {price.output_usd:g}"
+    return f"{told} At OpenAI's own address it is {figures}; a gateway may ask for more."
+
+
+def dollars(usd: float) -> str:
+    """Return an amount; small ones with two digits that count.
+
+    >>> dollars(1234.5), dollars(0.00123)
+    ('$1,234.50', '$0.0012')
+    """
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"  # noqa: PLR2004

@@ -68,6 +68,7 @@ def record(
         held_out: Share of the prompts that is never trained on, 0 to less than 1.
         seed: Changes which prompts are drawn, and which are held out.
         settings: Settings that replace those of all prompts, such as `{"temperature": 0.7}`.
+            Not what a recording decides, such as `model`, `n`, `stream` or `service_tier`.
         engine: The engine: `openai` for each server of OpenAI's API.
         base_url: Its address; by default its own.
         api_key: Its key; by default from its environment variable. It is written nowhere.

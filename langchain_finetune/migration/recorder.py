@@ -21,7 +21,7 @@ from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.prices import InferencePrice, inference_price
+from langchain_finetune.migration.prices import InferencePrice, inference_price, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
@@ -161,7 +161,10 @@ class Recorder:
 
     def _select(self, address: str) -> None:
         if self.sources is None:
-            raise FineTuningError(f"{self.out} has no recording yet: give the sources of prompts.")
+            raise FineTuningError(
+                f"{self.out} has no recording yet: give the sources of prompts "
+                "(--file or --project)."
+            )
         self.prompts, left_out = self._selected([], self.selection)
         if not self.prompts:
             raise FineTuningError(
@@ -276,14 +279,13 @@ class Recorder:
         if limit is not None:
             if made.usd is None:
                 raise BudgetError(
-                    f"The price of {self.model} is not known here, so max_cost_usd={limit:g} "
-                    "can't be checked; nothing was sent. Give it: "
-                    "price=InferencePrice(input_usd=..., output_usd=...)."
+                    f"Nothing was sent: max_cost_usd={limit:g} can't be checked for {self.model} "
+                    f"at {without_secrets(self.access.base_url)}. {unpriced(self.model)}"
                 )
             if made.usd + (made.spent_usd or 0.0) > limit:
                 raise BudgetError(
                     f"Nothing was sent: it would exceed max_cost_usd={limit:g}. {made} Lower limit "
-                    "or answers for a new folder, or raise max_cost_usd."
+                    "or answers, or raise max_cost_usd (--limit, --answers, --max-cost-usd)."
                 )
         if self.confirm is not None and not self.confirm(made):
             raise BudgetError(f"Not confirmed; nothing was sent. {made}")

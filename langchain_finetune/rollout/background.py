@@ -19,7 +19,8 @@ class Background:
     """Does work in threads or, where it is awaited, in tasks of the event loop that runs.
 
     What fails is logged by its type only; what finds no room is counted in `lost`. Work in threads
-    is finished before Python ends; tasks end with their event loop.
+    is finished before Python ends, and none begins once the main thread has ended; tasks end with
+    their event loop.
     """
 
     def __init__(self) -> None:

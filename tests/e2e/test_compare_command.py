@@ -1,6 +1,10 @@
 """`compare`: models behind real sockets, experiments in the embedded engine's store."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -15,6 +19,7 @@ from support.model_server import text
 from support.rule_server import RuleServer
 from support.servers import served
 from support.settings import forget_langsmith_settings
+from tests.local.conftest import until
 
 EVIL = "[local] :two: [/red] <b>"
 
@@ -287,3 +292,25 @@ def test_what_fails_is_told_in_one_sentence(command, folder, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     ran = command("right", "right", *chats(12))
     assert ran.error == "Error: --old right: The engine needs a key: set OPENAI_API_KEY."
+
+
+def test_ctrl_c_ends_it_with_one_sentence(folder, models):
+    models.pause_s = 0.3
+    with served(models.app) as address:
+        environment = os.environ | {
+            "OPENAI_API_KEY": "sk-" + "test-key",
+            "OPENAI_BASE_URL": f"{address}/v1",
+        }
+        options = ("--model", "right", "--engine", "openai", "--old", "right", *chats(60))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "langchain_finetune.cli", "compare", *map(str, options)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        until(lambda: len(models.requests) > 4, 60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    told = [line for line in err.splitlines() if "answers" not in line]
+    assert told == ["Stopped: there is no verdict. Both models are asked again next time."]

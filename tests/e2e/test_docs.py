@@ -130,7 +130,13 @@ def test_a_model_is_rolled_out_and_back(names, engine, tuned):
     shown = run_sh("rollout_commands", MODEL=tuned.model_name)
     assert "History, newest first" in shown
     address = {"base_url": engine.base_url, "api_key": engine.api_key}
-    assert run("rollout_thread", address)["answer"].response_metadata["model_name"] == "nano"
+    asked = run("rollout_thread", address)
+    assert asked["answer"].response_metadata["model_name"] == "nano"
+    answer = run("rollout_structured", asked)["found"]
+    assert answer["raw"].response_metadata["model_name"] == "nano"
+    found = run("rollout_address")
+    assert found["base_url"] == engine.base_url
+    assert found["api_key"] == engine.api_key.get_secret_value()
     sides = {"old": FakeListChatModel(responses=["8"]), "new": FakeListChatModel(responses=["9"])}
     answer = run("rollout_model", sides)["answer"]
     assert answer.response_metadata["rollout"]["side"] == {"8": "old", "9": "new"}[answer.content]
@@ -294,6 +300,15 @@ def test_models_are_compared(names, liked, engine, monkeypatch, capsys):
     assert names["result"].differences
     run("compare evaluators", names)
     assert names["polite"](AIMessage("Please").model_dump())
+    names["Calculator"] = Calculator
+    run("compare structured output", names)
+    data = names["examples"].part("test")
+    result = names["compare"].invoke({"model": names["tuned"], "data": data})
+    assert [each.evaluator for each in result.differences] == ["same_fields"]
+    run("compare evaluators of an agent", names)
+    result = names["compare"].invoke({"model": names["tuned"], "data": data})
+    assert [each.evaluator for each in result.differences] == ["short", "asks_once"]
+    assert result.failed_evaluations == {}
 
 
 def test_short_examples_run():

@@ -260,9 +260,11 @@ def test_settings_that_a_recording_decides_are_refused(account, asked_with, name
 
 
 def test_a_negative_limit_of_an_answer_does_not_lower_what_it_can_cost(account, asked_with):
-    asked_with["max_cost_usd"] = 0.0001
+    told = []
+    asked_with |= {"confirm": told.append, "settings": {"max_tokens": -1_000_000}}
     with pytest.raises(BudgetError):
-        record(**asked_with, settings={"max_tokens": -1_000_000})
+        record(**asked_with)
+    assert told[0].at_most_usd > told[0].usd
     assert not account.paid
 
 

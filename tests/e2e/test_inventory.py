@@ -12,8 +12,9 @@ from langchain_finetune import EngineAuthenticationError, FineTuningError, Inven
 from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.engines.base import Pace
 from langchain_finetune.engines.flow import Retry
+from langchain_finetune.engines.openai import shutdown_of
 from langchain_finetune.migration.calls import MOST_PROJECTS, count_calls
-from langchain_finetune.migration.listing import Listing
+from langchain_finetune.migration.listing import ANNOUNCED, Listing
 from support.command_line import runs_command
 from support.openai_account import KEY, OpenAIAccount, openai_account
 from support.servers import served
@@ -84,7 +85,9 @@ def test_every_model_is_listed_those_with_the_fewest_days_left_first(command):
         assert model["status"] == ("shut down" if gone else "available")
         # A fine-tuned model stops with its base, also where the list gives no date of its own.
         told = account.models[job["model"]]["shutdown_date"]
-        assert model["shutdown_date"] == told
+        # Here the server tells none: OpenAI's own, as the name is one of OpenAI's.
+        announced = shutdown_of(job["model"])
+        assert model["shutdown_date"] == (told or (announced and str(announced)))
         for kept in account.checkpoints[job["id"]]:
             checkpoint = models[kept["fine_tuned_model_checkpoint"]]
             assert (checkpoint["checkpoint_of"], checkpoint["step"]) == (name, kept["step_number"])
@@ -92,7 +95,7 @@ def test_every_model_is_listed_those_with_the_fewest_days_left_first(command):
     assert len(models) == 3 * len(last)
     days = [model["days_left"] for model in models.values() if model["days_left"] is not None]
     assert days == sorted(days)
-    assert [model["days_left"] for model in models.values()].index(None) == len(days)
+    assert [model["days_left"] for model in models.values()][: len(days)] == days
     taken = dt.datetime.fromisoformat(ran.json["taken_at"]).date()
     assert {(dt.date(2027, 1, 14) - taken).days, (dt.date(2026, 10, 23) - taken).days} == set(days)
     assert {method for method, _ in account.requests} == {"GET"}
@@ -130,7 +133,8 @@ def test_who_still_calls_them(tmp_path, command, monkeypatch):
         assert (calls[first].count, calls[first].projects) == (3, ("app", "batch"))
         assert abs(calls[first].last_at - (NOW - dt.timedelta(hours=1))) < dt.timedelta(seconds=1)
         assert [calls[name].count for name in (second, third, fourth, kept)] == [0, 1, 0, 1]
-        assert taken.notes == ()
+        assert all("OpenAI's own date" in note for note in taken.notes)
+        assert f"LangSmith ({client.api_url}), project app, batch" in taken.counted_in
         assert not calls[first].at_least
         longer = Inventory.fetch(base_url=url, client=client, days=60, project=["app"])
         calls = {model.name: model.calls.count for model in longer.models}
@@ -151,7 +155,7 @@ def test_the_work_is_bounded(tmp_path):
         for number in range(5):
             call(client, "ft:a" if number else "ft:b", ago=dt.timedelta(hours=number + 1))
         client.flush()
-        calls, [note] = count_calls(client, ["ft:a", "ft:b"], [], since, most=3)
+        calls, [note], _ = count_calls(client, ["ft:a", "ft:b"], [], since, most=3)
         assert [(calls[name].count, calls[name].at_least) for name in calls] == [
             (2, True),
             (1, True),
@@ -159,8 +163,8 @@ def test_the_work_is_bounded(tmp_path):
         assert "newest 3 runs" in note
         for number in range(MOST_PROJECTS):
             client.create_project(f"other-{number}")
-        _, [note] = count_calls(client, ["ft:a"], [], since)
-        assert f"Only {MOST_PROJECTS} projects" in note
+        _, notes, _ = count_calls(client, ["ft:a"], [], since)
+        assert f"Only {MOST_PROJECTS} projects" in notes[0]
 
 
 def test_calls_that_cannot_be_counted_are_a_note_unless_they_were_asked_for(monkeypatch):
@@ -261,7 +265,48 @@ def test_at_openai_the_dated_data_fills_in():
     assert "developers.openai.com" in model.shutdown_source
     elsewhere = replace(engine, base_url="https://other.example/v1")
     [model] = Listing({"ftjob-1": job}, {}).tuned(elsewhere, today)
+    assert (str(model.shutdown_date), model.days_left) == ("2027-01-14", 46)
+    assert model.shutdown_source == ANNOUNCED
+    of_its_own = job | {"fine_tuned_model": "tuned-7"}
+    [model] = Listing({"ftjob-1": of_its_own}, {}).tuned(elsewhere, today)
     assert model.shutdown_date is None
+
+
+def test_a_gateway_without_dates_and_jobs_says_so(command):
+    account = OpenAIAccount(models=0)
+    for name in ("ft:gpt-4.1-2025-04-14:acme::1", "ft:qwen:acme::2"):
+        account._add_model(name, 1_760_000_000)
+        account.models[name].pop("shutdown_date", None)
+    account.models.pop("gpt-4.1-2025-04-14", None)
+    with served(Gate(account.app, without("/v1/fine_tuning/jobs"))) as url:
+        ran = command("inventory", "--base-url", f"{url}/v1", "--json")
+    assert ran.code == 0, ran.err
+    first, second = ran.json["models"]
+    assert (first["name"], first["shutdown_date"]) == (
+        "ft:gpt-4.1-2025-04-14:acme::1",
+        "2027-01-14",
+    )
+    assert second["shutdown_date"] is None
+    no_api, no_date, _ = ran.json["notes"]
+    assert "has no fine-tuning API" in no_api
+    assert "OpenAI's own date" in no_date
+    with served(FastAPI()) as url:
+        assert "404" in command("inventory", "--base-url", f"{url}/v1").error
+
+
+def test_where_calls_were_counted_is_said(tmp_path, command, monkeypatch):
+    account = OpenAIAccount(models=1)
+    with store_client(tmp_path / "runs.db") as client, openai_account(account) as url:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", "any")
+        nothing = Inventory.fetch(base_url=url)
+        assert {model.calls for model in nothing.models} == {None}
+        assert "has no runs since" in nothing.notes[0]
+        call(client, "gpt-5")
+        client.flush()
+        ran = command("inventory", "--base-url", url)
+        assert f"in LangSmith ({client.api_url}), project app, default." in ran.out
+        assert {model.calls.count for model in Inventory.fetch(base_url=url).models} == {0}
 
 
 def test_a_wrong_key_is_one_sentence(command, monkeypatch):

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections import Counter
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
@@ -24,7 +25,11 @@ from langchain_finetune import (
     amigrate,
     migrate,
 )
+from langchain_finetune.engines import ENGINES
+from langchain_finetune.engines.base import Pace
+from langchain_finetune.engines.flow import Retry
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
+from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.evaluation.seen import training_file
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.migration.asking import METADATA
@@ -362,8 +367,10 @@ def test_a_plan_asks_for_nothing_and_fixes_nothing(settings, shop):
     assert shop.paid == 0
 
 
-def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings, shop):
+def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings, shop, monkeypatch):
     """Otherwise the recording would be trained on, and the file in the next run: two jobs."""
+    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05))
+    monkeypatch.setitem(ENGINES, "openai", replace(OPENAI, pace=pace))
     content = shop.account.contents[shop.training_id]
     shop.account.contents[shop.training_id] = lambda: iter([content[:10]])
     with pytest.raises(FineTuningError, match="training file"):

@@ -39,7 +39,9 @@ def test_out_and_back(run):
     assert [each["id"] for each in run("aliases", "--json").json] == ["app/bot"]
     told = run("aliases", "app/bot").out
     assert "History, newest first" in told
-    assert "Nothing yet." in told
+    assert "Models" not in told
+    models = {each["model"]: each["alias_of"] for each in run("models", "--json").json}
+    assert (models["app/bot"], models["a"]) == ("a", None)
     steps = [each["action"] for each in run("aliases", "app/bot", "--json").json["history"]]
     assert steps == ["rollback", "rollback", "shadow", "promote", "canary", "canary", "promote"]
     assert run("aliases", "app/bot", "--remove", "--json").json["deleted"] is True
@@ -49,6 +51,7 @@ def test_out_and_back(run):
 def test_what_is_wrong_is_one_sentence(run):
     assert "There is no alias 'none'" in run("rollback", "none").error
     assert "has no model 'nowhere'" in run("promote", "x", "nowhere").error
+    assert "try one that it has" in run("canary", "a", "nowhere").error
     assert "share" in run("canary", "a", "b", "--share", "2").error
     assert run("aliases", "--remove").code == 2
     run("promote", "once", "a")

@@ -35,7 +35,7 @@ class AliasPage(BaseModel):
 
 
 class AliasDetails(AliasBody):
-    """An alias with its last changes, newest first, and figures of its models from traced runs."""
+    """An alias with its last changes, newest first, and figures of its models."""
 
     history: list[AliasChange]
     figures: list[ModelFigures]

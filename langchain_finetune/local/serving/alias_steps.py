@@ -18,6 +18,10 @@ MAX_NAME = 256
 """Most characters of an alias."""
 
 
+_DO = {"promote": "promote", "rollback": "promote", "canary": "try", "shadow": "shadow"}
+"""What to do with another model, by action."""
+
+
 class AliasStep(BaseModel):
     """A step of a rollout.
 
@@ -58,7 +62,7 @@ async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> R
             if not await _is_model(models, chat, model):
                 raise ApiError(
                     404,
-                    f"The engine has no model {model!r} now: promote one that it has.",
+                    f"The engine has no model {model!r} now: {_DO[step.action]} one that it has.",
                     code="model_not_found",
                     param="model",
                 )

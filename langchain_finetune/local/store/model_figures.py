@@ -1,6 +1,8 @@
 """How the models that answer for an alias do: runs, failures, latency and feedback of each."""
 
 from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
 
 from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.values import now
@@ -12,18 +14,23 @@ DAYS = 30
 MOST_RUNS = 5000
 """Most runs of a model that are looked at, the newest."""
 
+FiguresSource = Literal["app", "shadow"]
+_SOURCES: tuple[FiguresSource, ...] = ("app", "shadow")
+
 _COMPARED = 4
 _DAY = 24 * 3600 * 10**6
 
-# A run belongs to an alias that was asked for: LangChain and LangSmith's wrappers leave the name
-# in `ls_model_name`, and the engine's own shadows in `rollout`. The bound comes before the
-# condition, which reads JSON: a model may have millions of runs, none of them by this alias.
+# An app's run belongs to an alias that was asked for: LangChain and LangSmith's wrappers leave that
+# in `ls_model_name`. The engine's own shadows leave it in `rollout`. The bound comes first: the
+# condition reads JSON, and a model may have millions of runs, none of them by this alias.
 _RUNS = """
     SELECT * FROM (
         SELECT id, trace_id, error, start_time, end_time, metadata FROM runs
         WHERE model = ? AND start_time >= ? AND posted ORDER BY start_time DESC LIMIT ?
     )
-    WHERE ? IN (json_extract(metadata, '$.ls_model_name'), json_extract(metadata, '$.rollout'))
+    WHERE CASE WHEN ? THEN json_extract(metadata, '$.rollout') = ?
+        ELSE json_extract(metadata, '$.ls_model_name') = ?
+            AND json_extract(metadata, '$.rollout') IS NOT ? END
 """
 
 _COUNTS = f"""
@@ -53,9 +60,13 @@ class FeedbackMean:
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """What the last runs say about a model; times in seconds."""
+    """What the last runs say about a model; times in seconds.
+
+    `source` says which runs: those that apps traced, or the engine's own of a shadow.
+    """
 
     model: str
+    source: FiguresSource
     runs: int
     errors: int
     mean_latency: float | None
@@ -63,7 +74,7 @@ class ModelFigures:
 
 
 class FiguresByModel:
-    """Figures of the models of an alias, from the runs that apps trace."""
+    """Figures of the models of an alias, from the runs that apps trace, and from its shadows."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -76,10 +87,11 @@ class FiguresByModel:
         names = (rollout.candidate, rollout.target, *reversed(rollout.earlier))
         models = [name for name in dict.fromkeys(names) if name is not None]
         found = []
-        for model in models[:_COMPARED]:
-            asked = (model, now() - DAYS * _DAY, MOST_RUNS, rollout.name)
+        for model, source in product(models[:_COMPARED], _SOURCES):
+            name, since = rollout.name, now() - DAYS * _DAY
+            asked = (model, since, MOST_RUNS, source == "shadow", name, name, name)
             [counted] = self._database.search(_COUNTS, asked)
             if counted["runs"]:
                 means = [FeedbackMean(**row) for row in self._database.search(_FEEDBACK, asked)]
-                found.append(ModelFigures(model, **counted, feedback=means))
+                found.append(ModelFigures(model, source, **counted, feedback=means))
         return found

@@ -103,5 +103,10 @@ def test_figures_by_model(visitor, trace, langsmith, judge, change, name):
             extra={"metadata": {"ls_model_name": name}},
         )
         judge(run, "liked", score=score)
+    trace(
+        data | {"outputs": {"model": "nano", "choices": []}},
+        extra={"metadata": {"ls_model_name": "nano", "rollout": name, "rollout_side": "new"}},
+    )
     page = visitor.get("/ui/models")
     assert "nano 4 0 2.0 s liked 0.75 (4)" in page.text
+    assert "nano (shadow) 1 0 2.0 s -" in page.text
