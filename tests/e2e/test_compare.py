@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 
 import pytest
 from langchain.agents import create_agent
@@ -632,6 +633,24 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert caplog.text == ""
     told = [case.new[0].comments.get("fails", "") for case in result.cases]
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
+
+
+def ends_with(outputs, mark):
+    return outputs["output"].endswith(mark)
+
+
+@HOW
+async def test_evaluators_without_a_name_are_numbered(client, model, how):
+    evaluators = [correct, lambda outputs: len(outputs) == 1, partial(ends_with, mark=".")]
+    named = lambda outputs: {"key": "said", "score": bool(outputs)}  # noqa: E731
+    compare = Compare(
+        chain=spoken, evaluators=[*evaluators, named], old=model("speaks"), client=client
+    )
+    given = {"model": model("speaks"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    names = [each.evaluator for each in result.differences]
+    assert names == ["correct", "evaluator_2", "evaluator_3", "said"]
+    assert result.decide(at_least={"evaluator_2": -0.9}).verdict == "pass"
 
 
 def test_json_match_of_openevals(client, model):
