@@ -5,7 +5,9 @@ outputs, and in its metadata the conversation that it belongs to and the recorde
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -53,10 +55,38 @@ def content_hash(cases: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def group_of(example: Example) -> str:
-    """Return the name of the conversation that a case belongs to, or its own id."""
+def groups_of(examples: Iterable[Example]) -> dict[str, str]:
+    """Return the independent group of each case, by its id: its conversation, or the case itself.
+
+    Conversations, and cases without one, that consist of the same requests are one group: the
+    same question asked 70 times shows no more than one.
+    """
+    conversation = {str(each.id): _conversation_of(each) for each in examples}
+    requests: dict[str, set[str]] = defaultdict(set)
+    for each in examples:
+        requests[conversation[str(each.id)]].add(_request_of(each))
+    first: dict[frozenset[str], str] = {}
+    return {
+        name: first.setdefault(frozenset(requests[group]), group)
+        for name, group in conversation.items()
+    }
+
+
+def repeated_requests(examples: Collection[Example]) -> int:
+    """Return the number of cases whose request an earlier one has as well."""
+    return len(examples) - len({_request_of(each) for each in examples})
+
+
+def _conversation_of(example: Example) -> str:
     known = mapping(example.metadata)
-    return next((str(known[key]) for key in _THREADS if known.get(key)), str(example.id))
+    given = (known.get(key) for key in _THREADS)
+    return next((str(each) for each in given if each not in (None, "")), str(example.id))
+
+
+def _request_of(example: Example) -> str:
+    """Return what a case asks, without the white space and upper case of its texts."""
+    inputs = orjson.dumps(example.inputs, option=orjson.OPT_SORT_KEYS, default=str).decode()
+    return re.sub(r"\s|\\[nrt]", "", inputs).casefold()
 
 
 def training_line(example: Example) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     Each model's answers are a LangSmith experiment over one dataset, linked as a pairwise
     comparison: on LangSmith if `LANGSMITH_API_KEY` is set, or else in the run store of the embedded
     engine, which is started when needed. Cases that the training file of the new model contains are
-    left out.
+    left out, also those for which only the chain's own request shows it.
 
     A request that fails is tried again as the chat model does it (`max_retries`). An error that
     remains is an outcome: an answer of the new model counts as 0 for each evaluator, and one of
@@ -124,7 +124,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
 
         Raises:
             CompareError: The chain, the data or the evaluators don't fit, or training saw all
-                cases; no model was called. Or all answers of one model failed.
+                cases. Or all answers of one model failed.
             LoadError: LangSmith can't be reached, or has no such dataset.
         """
         del kwargs
@@ -170,6 +170,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     # After an interrupt, nobody waits for the answers that are on their way.
                     thread.shutdown(wait=False)
                 side.check_answers()
+                if side.side == "new":
+                    plan.refuse_sent()
             result = result_of(plan, client, [list(each) for each in found], found)
         return Traced(result, repr(result))
 
@@ -196,6 +198,8 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                         0, await aevaluate(side.aanswer(report), **self._experiment(plan, side))
                     )
                 side.check_answers()
+                if side.side == "new":
+                    await asyncio.to_thread(plan.refuse_sent)
             rows = [[row async for row in each] for each in found]
             result = await asyncio.to_thread(result_of, plan, client, rows, found)
         finally:

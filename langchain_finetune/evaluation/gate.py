@@ -162,10 +162,11 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             # The answers were paid for.
             raise GateError(str(error), result=result) from error
         result = result.model_copy(update={"decision": decision})
-        reasons = " ".join(rule.reason for rule in decision.rules)
+        reasons = " ".join([*(rule.reason for rule in decision.rules), *result.notes])
         told = f"{result.new} against {result.old}: {decision.verdict}. {reasons}"
         told += f" Both answers to each case: {result.url}" if result.url else ""
-        _log.info("Gate: %s", told)
+        # Such as that it is unknown whether training saw the cases.
+        _log.log(logging.WARNING if result.notes else logging.INFO, "Gate: %s", told)
         if decision.verdict == "pass":
             return _with_verdict(model, result)
         if self.otherwise == "raise":
@@ -205,6 +206,7 @@ def _with_verdict(model: Any, result: ComparisonResult) -> Runnable[Any, Any]:
         "old_experiment": result.old_experiment.name,
         "differences": [each.model_dump(include=set(differences)) for each in result.differences],
         "rules": [rule.model_dump() for rule in result.decision.rules],
+        "notes": result.notes,
     }
     metadata = {**(model.metadata or {}), "gate": gate}
     return cast("Runnable[Any, Any]", model.model_copy(update={"metadata": metadata}))

@@ -17,7 +17,12 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.answers import parsed, view
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
-from langchain_finetune.evaluation.cases import cases_of, group_of, training_line
+from langchain_finetune.evaluation.cases import (
+    cases_of,
+    groups_of,
+    repeated_requests,
+    training_line,
+)
 from langchain_finetune.evaluation.chains import (
     built,
     is_agent,
@@ -35,10 +40,15 @@ from langchain_finetune.evaluation.result import (
     RefusedCase,
 )
 from langchain_finetune.evaluation.scoring import watched
-from langchain_finetune.evaluation.seen import near_can_be_found, seen_cases, training_file
+from langchain_finetune.evaluation.seen import (
+    check_left,
+    refusals,
+    seen_cases,
+    sent_lines,
+    training_file,
+)
 from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
-from langchain_finetune.extras import install_command
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
 
@@ -55,6 +65,31 @@ class ComparisonPlan:
     repetitions: int
     refused: list[RefusedCase]
     notes: list[str] = field(default_factory=list)
+    agent: bool = False
+
+    def refuse_sent(self) -> None:
+        """Leave out the cases for which the new model got a request that its training saw.
+
+        Raises:
+            CompareError: No case is left.
+        """
+        new = self.sides[1]
+        file = training_file(metadata_of(new.model), home_path())
+        if file is None:
+            return
+        lines, unread = [], 0
+        for name, each in self.examples.items():
+            sent = new.requests.get(name, ())
+            lines += [(name, line) for line in sent_lines(each, sent, agent=self.agent)]
+            unread += not sent and training_line(each) is None
+        if unread:
+            told = "cases are no chats, and no chat model was asked: whether training saw them is"
+            self.notes.append(f"{unread} {told} unchecked.")
+        if lines:
+            self.refused.extend(seen_cases(lines, file, agent=self.agent))
+        for name in self.examples.keys() & {refused.id for refused in self.refused}:
+            del self.examples[name]
+        check_left(self.examples, len(self.refused), new.model)
 
     def name_of(self, side: ModelSide) -> str:
         """Return the name of a side's model."""
@@ -109,13 +144,14 @@ def make_plan(
     check_tools(app)
     agent = app.agent if app.agent is not None else _is_agent(app, model)
     dataset, examples = _dataset(client, data, agent=agent)
-    refused, notes = _refusals(examples, model, agent=agent)
+    refused, notes = refusals(examples, model, agent=agent)
     out = {each.id for each in refused}
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
-    if not kept:
-        raise CompareError(
-            f"All {len(examples)} cases are in the training file of {model_name(model)}, so they "
-            "can't show how it does on others. Hold some out: Convert(split=Split(test=0.2))."
+    check_left(kept, len(refused), model)
+    if repeated := repeated_requests(kept.values()):
+        notes.append(
+            f"{repeated} cases repeat the request of another one. Conversations that consist of "
+            "the same requests count as one."
         )
     chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
     if not chosen:
@@ -143,6 +179,7 @@ def make_plan(
         repetitions=repetitions,
         refused=refused,
         notes=notes,
+        agent=agent,
     )
 
 
@@ -178,30 +215,6 @@ def _dataset(client: Client, data: Any, *, agent: bool) -> tuple[Dataset, list[E
     return ensure_cases(client, cases)
 
 
-def _refusals(
-    examples: Sequence[Example], model: Any, *, agent: bool
-) -> tuple[list[RefusedCase], list[str]]:
-    """Return the cases that training saw, and what could not be checked."""
-    metadata = metadata_of(model)
-    name = model_name(model)
-    file = training_file(metadata, home_path())
-    if file is None:
-        known = "is not on this machine" if metadata.get("training_sha256") else "is not known"
-        told = f"The training file of {name} {known}: whether training saw the cases is unchecked."
-        return [], [told]
-    lines = {str(each.id): training_line(each) for each in examples}
-    chats = {name: line for name, line in lines.items() if line is not None}
-    notes = []
-    if unread := len(lines) - len(chats):
-        notes.append(f"{unread} cases are no chats: whether training saw them is unchecked.")
-    if not near_can_be_found():
-        notes.append(
-            "Only exact repetitions of training examples were left out: near ones need rensa, "
-            f"{install_command('dedup')}."
-        )
-    return seen_cases(chats, file, agent=agent), notes
-
-
 def result_of(
     plan: ComparisonPlan, client: Client, rows: Sequence[Iterable[Any]], experiments: Sequence[Any]
 ) -> ComparisonResult:
@@ -216,10 +229,11 @@ def result_of(
         side.check_answers()
     notes = _linked(plan, client, old, new)
     keys = _settle_scores(plan, answers)
+    groups = groups_of(plan.examples.values())
     cases = [
         ComparedCase(
             id=name,
-            group=group_of(example),
+            group=groups[name],
             inputs=example.inputs,
             reference=example.outputs,
             old=[ModelAnswer(**each) for each in answers[0].get(name, ())],
@@ -289,6 +303,8 @@ def _linked(
 def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
     found: Answers = defaultdict(list)
     for row in rows:
+        if str(row["example"].id) not in side.examples:
+            continue  # Left out once it had been answered.
         run = row["run"]
         facts = side.facts[str(run.id)]
         if run.error and facts.error is None:

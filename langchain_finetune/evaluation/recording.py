@@ -1,4 +1,4 @@
-"""Tools that answer from a recording, and the guard that no other tool is executed."""
+"""Tools that answer from a recording, and the watch that no other tool is executed."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, ToolException
 from langchain_core.tracers.context import register_configure_hook
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -145,43 +146,56 @@ def _replay(tool: Any, recording: Recording) -> Any:
     return made
 
 
-class ToolGuard(BaseCallbackHandler):
-    """Stops each tool that is not a replay before it is executed.
+class ChainWatch(BaseCallbackHandler):
+    """Stops each tool that is not a replay before it is executed, and keeps the requests.
 
-    Within `active`, it is among the callbacks of all tools, also of those that get none of the
-    chain's: `tool.run(...)`, or `callbacks=[]`. Only code that leaves the context escapes it, such
-    as a thread of the app's own, and so does a tool's function that is called directly.
+    Within `active`, it is among the callbacks of all tools and models, also of those that get none
+    of the chain's: `tool.run(...)`, or `callbacks=[]`. Only code that leaves the context escapes
+    it, such as a thread of the app's own, and so does a tool's function that is called directly.
+
+    Args:
+        run_tools: Whether tools are executed.
 
     Attributes:
         stopped: Names of the tools that were stopped.
+        requests: The messages of each request to a chat model.
     """
 
     raise_error = True
     run_inline = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, run_tools: bool) -> None:
+        self._run_tools = run_tools
         self.stopped: list[str] = []
+        self.requests: list[list[BaseMessage]] = []
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Guard all tools that are called in this context."""
-        before = _guard.set(self)
+        """Watch all that is called in this context."""
+        before = _watch.set(self)
         try:
             yield
         finally:
-            _guard.reset(before)
+            _watch.reset(before)
+
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **_: Any
+    ) -> None:
+        """Keep the messages."""
+        del serialized
+        self.requests += messages
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
         """Raise, which ends the tool's run before its function is called."""
         del input_str
-        if (kwargs.get("metadata") or {}).get(_REPLAY):
+        if self._run_tools or (kwargs.get("metadata") or {}).get(_REPLAY):
             return
         self.stopped.append(str((serialized or {}).get("name")))
         raise ToolNotRunError(how_to_run(self.stopped[-1]))
 
 
-_guard: ContextVar[Any] = ContextVar("tool_guard", default=None)
-register_configure_hook(_guard, inheritable=True)
+_watch: ContextVar[Any] = ContextVar("chain_watch", default=None)
+register_configure_hook(_watch, inheritable=True)
 
 
 def how_to_run(tool: str) -> str:

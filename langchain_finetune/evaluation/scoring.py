@@ -41,6 +41,12 @@ class WatchedEvaluator(RunEvaluator):
         self._inner: Any = (
             evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
+        if (
+            getattr(evaluator, "__name__", "<lambda>") == "<lambda>"
+            and self._inner is not evaluator
+        ):
+            # A lambda, a partial function or an object: LangSmith has no name for its scores.
+            setattr(self._inner, "_name", f"evaluator_{place + 1}")  # noqa: B010 - it is private
         self._keys: dict[str, None] = {}
 
     @property

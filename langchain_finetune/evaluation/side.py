@@ -5,7 +5,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -32,7 +31,7 @@ from langchain_finetune.evaluation.chains import (
     takes_tools,
 )
 from langchain_finetune.evaluation.failures import NOT_RECORDED, AnswerFailedError, remedy_of
-from langchain_finetune.evaluation.recording import Recording, ToolGuard, how_to_run, replayed
+from langchain_finetune.evaluation.recording import ChainWatch, Recording, how_to_run, replayed
 from langchain_finetune.evaluation.scoring import WatchedEvaluator
 
 
@@ -94,6 +93,7 @@ class ModelSide:
         evaluators: What scores the answers.
         price: USD per million input tokens, and output tokens, if known.
         facts: What is known about each run, by its id.
+        requests: The requests that a chat model got for each case.
         stopped: Set to end the experiment: runs that have not begun fail at once.
         answered: Whether an answer did not fail.
     """
@@ -105,6 +105,7 @@ class ModelSide:
     evaluators: Sequence[WatchedEvaluator]
     price: tuple[float, float] | None = None
     facts: dict[str, RunFacts] = field(default_factory=dict)
+    requests: dict[str, list[list[BaseMessage]]] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
     answered: bool = False
 
@@ -158,7 +159,7 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                with run.guarded():
+                with run.watch.active():
                     value = chain.invoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
@@ -178,7 +179,7 @@ class ModelSide:
             run = _CaseRun(self)
             try:
                 chain, given = run.prepared()
-                with run.guarded():
+                with run.watch.active():
                     value = await chain.ainvoke(given, run.config)
             except Exception as error:  # noqa: BLE001 - raised again without its texts
                 raise run.failed(error) from None
@@ -200,17 +201,12 @@ class _CaseRun:
         self._side = side
         self._example = side.examples[str(tree.reference_example_id)]
         self._recording = Recording(entries(mapping(self._example.metadata).get(RECORDED)))
-        self._guard = ToolGuard()
+        self.watch = ChainWatch(run_tools=side.app.run_tools)
         self._usage = UsageMetadataCallbackHandler()
         self.facts = side.facts.setdefault(str(tree.id), RunFacts())
-        guards = [] if side.app.run_tools else [self._guard]
         # Callbacks are given, so that those of the comparison's own run are not inherited.
-        self.config: RunnableConfig = {"callbacks": [self._usage, *guards]}
+        self.config: RunnableConfig = {"callbacks": [self._usage, self.watch]}
         self._began = time.perf_counter()
-
-    def guarded(self) -> AbstractContextManager[None]:
-        """Return the context in which no tool is executed, unless that was asked for."""
-        return nullcontext() if self._side.app.run_tools else self._guard.active()
 
     def prepared(self) -> tuple[Runnable[Any, Any], Any]:
         """Return the chain, and what it is given."""
@@ -231,8 +227,8 @@ class _CaseRun:
 
     def finished(self, value: Any) -> dict[str, Any]:
         """Return the run's outputs."""
-        self._end("ToolNotRunError" if self._guard.stopped else None)
-        if self._guard.stopped:
+        self._end("ToolNotRunError" if self.watch.stopped else None)
+        if self.watch.stopped:
             # The chain caught it, and went on without the tool.
             raise AnswerFailedError(self.facts.error)
         self._side.answered = True
@@ -251,9 +247,10 @@ class _CaseRun:
         facts = self.facts
         facts.latency_s = time.perf_counter() - self._began
         facts.error = error
-        if self._guard.stopped:
-            facts.hint = how_to_run(self._guard.stopped[0])
+        if self.watch.stopped:
+            facts.hint = how_to_run(self.watch.stopped[0])
         facts.unseen_calls = self._recording.unseen
+        self._side.requests.setdefault(str(self._example.id), self.watch.requests)
         if usage := list(self._usage.usage_metadata.values()):
             facts.input_tokens = sum(each["input_tokens"] for each in usage)
             facts.output_tokens = sum(each["output_tokens"] for each in usage)

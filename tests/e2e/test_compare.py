@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 
 import pytest
 from langchain.agents import create_agent
@@ -634,6 +635,24 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
 
 
+def ends_with(outputs, mark):
+    return outputs["output"].endswith(mark)
+
+
+@HOW
+async def test_evaluators_without_a_name_are_numbered(client, model, how):
+    evaluators = [correct, lambda outputs: len(outputs) == 1, partial(ends_with, mark=".")]
+    named = lambda outputs: {"key": "said", "score": bool(outputs)}  # noqa: E731
+    compare = Compare(
+        chain=spoken, evaluators=[*evaluators, named], old=model("speaks"), client=client
+    )
+    given = {"model": model("speaks"), "data": questions(client, "sums")}
+    result = await run(compare, given, how)
+    names = [each.evaluator for each in result.differences]
+    assert names == ["correct", "evaluator_2", "evaluator_3", "said"]
+    assert result.decide(at_least={"evaluator_2": -0.9}).verdict == "pass"
+
+
 def test_json_match_of_openevals(client, model):
     """The reference's keys, each with a score of its own."""
     questions(client, "sums")
@@ -827,8 +846,8 @@ def test_what_is_not_a_comparison(client, model, given, told):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"chain": lambda model, tools: model}, r"give Compare tools"),
-        ({"tools": [calculator]}, "tools are for a chain of two parameters"),
+        ({"chain": lambda model, tools: model}, r"give tools="),
+        ({"tools": [calculator]}, "are for a chain of two parameters"),
         ({"chain": lambda model, tools, more: model}, "not of 3 parameters"),
         ({"chain": lambda model: 7}, "chain failed to build"),
         ({"chain": lambda model: model, "evaluators": []}, "Give Compare evaluators"),

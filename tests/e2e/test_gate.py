@@ -2,11 +2,14 @@
 
 import json
 import logging
+from uuid import uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
 from langsmith.evaluation import EvaluationResult
@@ -345,8 +348,126 @@ def test_datasets_of_chats_are_checked_too(client, model):
         client=client,
     )
     result = compare.invoke({"model": tuned, "data": "chats"})
-    assert (len(result.refused), len(result.cases)) == (5, 6)
-    assert "1 cases are no chats: whether training saw them is unchecked." in result.notes
+    # Also the one that is no chat: the chain sends the same request.
+    assert (len(result.refused), len(result.cases)) == (6, 5)
+
+
+def spoken(system, template):
+    return lambda model: ChatPromptTemplate.from_messages([("system", system), template]) | model
+
+
+@HOW
+@pytest.mark.parametrize(
+    ("chain", "inputs"),
+    [
+        (spoken("Calculate.", "{question}"), lambda n: {"question": f"What's {n}*7?"}),
+        (spoken("Calculate.", "What's {a}*{b}?"), lambda n: {"a": n, "b": 7}),
+        (
+            lambda model: RunnableLambda(
+                lambda case: model.invoke(
+                    [("system", "Calculate."), ("user", f"What's {case['of']}*7?")],
+                    {"callbacks": []},
+                )
+            ),
+            lambda n: {"of": n},
+        ),
+        (
+            lambda model: create_agent(model, system_prompt="Calculate."),
+            lambda n: {"messages": [{"role": "user", "content": f"What's {n}*7?"}]},
+        ),
+    ],
+)
+async def test_the_requests_that_a_chain_sends_are_checked(
+    client, model, server, how, chain, inputs
+):
+    """Whatever the inputs of the dataset are: cases that training saw are left out."""
+    learned = sessions(30)
+    for session in learned:
+        session["messages"].insert(0, SystemMessage("Calculate."))
+    tuned = model("as_good", metadata=trained_on(Convert().invoke(learned)))
+    dataset = client.create_dataset(f"sums {uuid4()}")
+    client.create_examples(
+        dataset_id=dataset.id,
+        examples=[
+            {"inputs": inputs(n), "reference_outputs": {"answer": "Another one."}}
+            for n in range(25, 35)
+        ],
+    )
+
+    def scored(outputs):
+        return bool(outputs)
+
+    compare = Compare(chain=chain, evaluators=[scored], old=model("good"), client=client)
+    given = {"model": tuned, "data": dataset.name}
+    server.requests.clear()
+    result = compare.invoke(given) if how == "sync" else await compare.ainvoke(given)
+    assert [each.reason for each in result.refused] == [
+        f"The training file contains the same request (line {n})." for n in range(26, 31)
+    ]
+    assert (len(result.cases), result.differences[0].cases) == (5, 5)
+    # The old model is not asked about those.
+    assert [each["model"] for each in server.requests].count("good") == 5
+    everything = model("as_good", metadata=trained_on(Convert().invoke(learned + learned)))
+    client.delete_examples([each.id for each in result.cases])
+    with pytest.raises(CompareError, match=r"All 5 cases are in the training file of as_good"):
+        compare.invoke({"model": everything, "data": dataset.name})
+
+
+def asked(client, *cases):
+    """A dataset of questions, each with a thread or none."""
+    dataset = client.create_dataset(f"sums {uuid4()}")
+    client.create_examples(
+        dataset_id=dataset.id,
+        examples=[
+            {
+                "inputs": {"messages": [{"role": "user", "content": question}]},
+                "reference_outputs": {"output": "It is 21."},
+                "metadata": {} if thread is None else {"thread_id": thread},
+            }
+            for question, thread in cases
+        ],
+    )
+    return dataset.name
+
+
+def test_the_same_question_many_times_is_one(client, model):
+    data = asked(client, *[("What's 3*7?", n) for n in range(70)])
+    gate = Gate(Compare(old=model("good"), client=client), data, otherwise="raise")
+    with pytest.raises(GateError, match="too_few") as raised:
+        gate.invoke(model("as_good"))
+    result = raised.value.result
+    assert (result.differences[0].cases, result.differences[0].groups) == (70, 1)
+    assert any(each.startswith("69 cases repeat the request") for each in result.notes)
+
+
+def test_conversations_of_the_same_requests_are_one(client, model):
+    three, four = "What's 3*7?", "What's 4*7?"
+    data = asked(
+        client,
+        *[(three, 0), (four, 0)],
+        *[(four, "a"), ("What's 3*7? ", "a")],
+        *[(three, "b"), ("What's 5*7?", "b")],
+        *[(three, None), ("what's  3*7?", None), (four, None)],
+    )
+    compare = Compare(old=model("good"), client=client)
+    result = compare.invoke({"model": model("as_good"), "data": data})
+    group = [case.group for case in result.cases]
+    assert group[0] == group[1] == group[2] == group[3] == "0"
+    assert group[4] == group[5] == "b"
+    assert group[6] == group[7] != group[8]
+    assert result.differences[0].groups == 4
+
+
+def test_the_gate_says_what_is_unknown(client, model, caplog):
+    data = Convert().invoke(sessions(80))
+    gate = Gate(compare_with(model, client), data, at_least={"answer_agreement": -0.1})
+    passed = gate.invoke(model("as_good"))
+    note = "The training file of as_good is not known: whether training saw the cases is unchecked."
+    assert passed.metadata["gate"]["notes"] == [note]
+    [line] = [each for each in caplog.records if each.name.endswith("gate")]
+    assert (line.levelname, note in line.message) == ("WARNING", True)
+    with pytest.warns(GateWarning, match="is not known: whether training saw"):
+        gate.invoke(model("bad"))
 
 
 def test_what_is_unknown_is_said(client, model):
