@@ -7,7 +7,7 @@ from langsmith.schemas import Example
 
 from langchain_finetune import CompareError
 from langchain_finetune.convert.rows import Row
-from langchain_finetune.evaluation.cases import cases_of, content_hash, group_of, training_line
+from langchain_finetune.evaluation.cases import cases_of, content_hash, groups_of, training_line
 from langchain_finetune.evaluation.chains import chat_input, model_name, takes_tools
 
 SYSTEM = {"role": "system", "content": "Calculate."}
@@ -139,8 +139,12 @@ def test_a_case_is_a_training_line_again(agent):
 
 def test_what_is_no_chat_is_no_training_line():
     assert training_line(example({"inputs": {"question": "3*7?"}})) is None
-    assert group_of(example({"inputs": {}})) == "3f0e2a4e-0000-4000-8000-000000000000"
-    assert group_of(example({"inputs": {}, "metadata": {"session_id": "s"}})) == "s"
+
+
+def test_the_group_of_a_case_is_its_conversation_or_itself():
+    one = "3f0e2a4e-0000-4000-8000-000000000000"
+    assert groups_of([example({"inputs": {}})]) == {one: one}
+    assert groups_of([example({"inputs": {}, "metadata": {"session_id": "s"}})]) == {one: "s"}
 
 
 def test_what_a_chain_is_given():

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from langchain_finetune.evaluation.recording import (
     UNSEEN,
+    ChainWatch,
     Recording,
-    ToolGuard,
     ToolNotRunError,
     recorded_calls,
     replayed,
@@ -175,7 +175,7 @@ def test_calls_are_found_in_a_chat():
 
 @pytest.mark.parametrize("how", ["sync", "async"])
 def test_the_guard_stops_a_tool_before_it_runs(how):
-    guard = ToolGuard()
+    guard = ChainWatch(run_tools=False)
     chain = RunnableLambda(lambda value: add.invoke({"a": value}))
     config = {"callbacks": [guard]}
     with pytest.raises(ToolNotRunError, match="holds the tool 'add' itself"):
@@ -184,7 +184,7 @@ def test_the_guard_stops_a_tool_before_it_runs(how):
 
 
 def test_the_guard_knows_when_the_chain_caught_it():
-    guard = ToolGuard()
+    guard = ChainWatch(run_tools=False)
     node = ToolNode([add], handle_tool_errors=True)
     calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
     build = StateGraph(MessagesState)
@@ -198,6 +198,6 @@ def test_the_guard_knows_when_the_chain_caught_it():
 
 def test_the_guard_lets_replays_through():
     [made] = replayed([add], Recording([call("add", '{"a": 1}', "3")]))
-    guard = ToolGuard()
+    guard = ChainWatch(run_tools=False)
     assert made.invoke({"a": 1}, {"callbacks": [guard]}) == "3"
     assert guard.stopped == []
