@@ -77,8 +77,8 @@ class Shop:
         account.reply = lambda *_: {"role": "assistant", "content": "Yes", "refusal": None}
         lines = encoded(training_lines())
         self.training_id = account.job_of(self.kept)["training_file"]
-        account.contents[self.training_id] = lines
-        account.contents[account.job_of(self.gone)["validation_file"]] = lines
+        account.replace_file(self.training_id, lines)
+        account.replace_file(account.job_of(self.gone)["validation_file"], lines)
         account.completions.clear()
 
     @property

@@ -150,6 +150,11 @@ class OpenAIAccount:
         }
         return file_id
 
+    def replace_file(self, file_id, content):
+        """Let a file have other content."""
+        self.contents[file_id] = content
+        self.files[file_id]["bytes"] = len(content)
+
     def delete_file(self, file_id):
         """Delete a file, as its owner would have done."""
         del self.files[file_id]
