@@ -173,7 +173,7 @@ def test_a_model_is_migrated(names, engine, monkeypatch):
     account = OpenAIAccount(models=1)
     account.reply = lambda *_: {"role": "assistant", "content": "Yes", "refusal": None}
     [job] = [job for job in account.jobs.values() if job["fine_tuned_model"]]
-    account.contents[job["training_file"]] = write_chats(Path("chats.jsonl"), 140).read_bytes()
+    account.replace_file(job["training_file"], write_chats(Path("chats.jsonl"), 140).read_bytes())
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with openai_account(account) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
