@@ -89,6 +89,7 @@ class Engine:
     def trained(self, job, model, *, lora=True):
         folder = self.home / "new"
         (folder / "adapter" if lora else folder).mkdir(parents=True)
+        (folder / "config.json").write_text("{}")  # Without it, the model would be damaged.
         return self.models.keep(folder, job=job, model=model, suffix=None)
 
 

@@ -78,6 +78,7 @@ def test_convert_makes_each_kind_and_fine_tune_trains_on_it(kind, tmp_path, monk
         for n in range(12)
     ]
     examples = Convert(method=kind).invoke(chats)
+    assert len(list(examples)) == len(chats)
     assert not examples.rejected
     spec = FineTune(model="gpt-4.1", base_url="http://127.0.0.1:9/v1").spec_of(examples)
     assert spec.method == method_of(kind).name

@@ -41,6 +41,15 @@ def read_back(example):
     return told(session)
 
 
+def of_one_role(seen):
+    """Without the difference of `developer` and `system`: only a run says which client it had."""
+    messages, settings = seen
+    changed = {"developer": "system"}
+    return [
+        {**each, "role": changed.get(each["role"], each["role"])} for each in messages
+    ], settings
+
+
 @pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("OTel")])
 def test_every_dialect_leaves_a_dataset_as_it_came(name):
     found, line = RUNS[name]
@@ -120,7 +129,8 @@ def test_broken_runs_leave_a_dataset_as_they_came_or_are_refused(found):
     skips = []
     for example in readable("run", partial(run_examples, row_of(found)), skips.append):
         # Nothing that the check lets through is read in another way from a dataset.
-        assert read_back(example) in [told(session) for session in read_run(found)]
+        sessions = [of_one_role(told(session)) for session in read_run(found)]
+        assert of_one_role(read_back(example)) in sessions
     assert all(skip.code and skip.reason for skip in skips)
 
 

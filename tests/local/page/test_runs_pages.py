@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from langchain_finetune import LangSmithRunChatLoader
+from langchain_finetune import LangSmithRunChatLoader, LoadError
 from support.dialects import RUNS
 from support.runs import constructor, run
 
@@ -194,7 +194,8 @@ def test_a_correction_takes_the_answers_place(visitor, trace, langsmith, project
     assert session["rejected"] == {"role": "assistant", "content": "Room 8."}
     assert "The correction was saved." not in visitor.get(f"/ui/runs/{run_id}").text
     assert "The correction was removed." in visitor.post(address, undo="true").text
-    assert list(corrected.load()) == []
+    with pytest.raises(LoadError, match="No run of the project has feedback of 'correction'"):
+        list(corrected.load())
 
 
 def test_calls_are_corrected_too(visitor, trace, langsmith, project):
