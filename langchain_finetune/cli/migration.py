@@ -18,9 +18,10 @@ from langchain_finetune.cli.output import (
 )
 from langchain_finetune.display.terminal import plain
 from langchain_finetune.errors import EngineError
-from langchain_finetune.migration.archive import MANIFEST, RescueManifest
+from langchain_finetune.migration.archive import RescueManifest
 from langchain_finetune.migration.inventory import Inventory
 from langchain_finetune.migration.listing import ModelCalls, TunedModel
+from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.rescue import rescue as rescue_models
 

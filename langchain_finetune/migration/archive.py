@@ -20,15 +20,15 @@ from typing import BinaryIO, Literal, Self
 
 import orjson
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from langchain_finetune.engines.jobs import DownloadedFile
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.listing import TunedModel
-from langchain_finetune.private_files import disk_error, disk_errors, open_private
+from langchain_finetune.migration.manifests import MANIFEST, read_manifest
+from langchain_finetune.private_files import disk_errors, open_private
 from langchain_finetune.tolerant_json import dumps
 
-MANIFEST = "manifest.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PART = 4 * 2**18  # A multiple of 4: base64 is decoded in these parts.
 
@@ -129,19 +129,7 @@ class RescueManifest(BaseModel):
         Raises:
             FineTuningError: The folder has none, or it is damaged.
         """
-        path = Path(folder).expanduser() / MANIFEST
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FineTuningError(
-                f"{folder} is not the folder of a rescue: it has no {MANIFEST}."
-            ) from error
-        except OSError as error:
-            raise disk_error(f"Reading {path}", error) from error
-        except ValidationError as error:
-            raise FineTuningError(
-                f"{path} is damaged or of another version. Rescue into another folder."
-            ) from error
+        return read_manifest(cls, folder, "a rescue", "Rescue")
 
     @property
     def failed(self) -> list[MissingItem]:

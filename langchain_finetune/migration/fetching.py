@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.migration.archive import MANIFEST, RescuedModel, RescueManifest
+from langchain_finetune.migration.archive import RescuedModel, RescueManifest
+from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import arecord, record
 from langchain_finetune.migration.recording import ModelRecording

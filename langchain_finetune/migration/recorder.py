@@ -21,11 +21,11 @@ from langchain_finetune.errors import BudgetError, FineTuningError
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.journal import AnswerJournal
+from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.prices import InferencePrice, inference_price, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
-    MANIFEST,
     ModelRecording,
     PromptSettings,
     RecordingManifest,
@@ -71,7 +71,7 @@ class Recorder:
     concurrency: int = 16
     ask_again: bool = False
     store: bool = True
-    settle_s: float = 60.0
+    settle_s: float = 120.0
     timeout_s: float = 300.0
 
     def __post_init__(self) -> None:

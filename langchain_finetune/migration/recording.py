@@ -30,12 +30,13 @@ from langchain_finetune.migration.journal import (
     RecordedAnswer,
     folder_to_disk,
 )
+from langchain_finetune.migration.manifests import read_manifest
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.prompts import RecordedPrompt
-from langchain_finetune.private_files import disk_error, open_private
+from langchain_finetune.private_files import open_private
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
-PROMPTS, ANSWERS, MANIFEST = "prompts.jsonl", "answers.jsonl", "manifest.json"
+PROMPTS, ANSWERS = "prompts.jsonl", "answers.jsonl"
 RECORDING, HELD_OUT, LEFT_OUT = "recording.jsonl", "held_out.jsonl", "left_out.jsonl"
 
 _LINE_FIELDS = ("messages", "tools", "functions", "parallel_tool_calls", "response_format")
@@ -143,19 +144,7 @@ class RecordingManifest(BaseModel):
         Raises:
             FineTuningError: The folder has none, or it is damaged.
         """
-        path = Path(folder).expanduser() / MANIFEST
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FineTuningError(
-                f"{folder} is not the folder of a recording: it has no {MANIFEST}."
-            ) from error
-        except OSError as error:
-            raise disk_error(f"Reading {path}", error) from error
-        except ValidationError as error:
-            raise FineTuningError(
-                f"{path} is damaged or of another version. Record into another folder."
-            ) from error
+        return read_manifest(cls, folder, "a recording", "Record")
 
 
 @dataclass(frozen=True)

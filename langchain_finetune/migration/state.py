@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.migration.recording import MANIFEST as RECORDING_MANIFEST
+from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.recording import write_private
 
 STATE, COMPARISON, REPORT = "migration.json", "comparison.json", "report.html"
@@ -126,4 +126,4 @@ def locked(folder: Path) -> Iterator[None]:
 
 def has_begun(folder: Path) -> bool:
     """Return whether the prompts of a migration are chosen: its recording has begun."""
-    return (folder.expanduser() / RECORDED / RECORDING_MANIFEST).exists()
+    return (folder.expanduser() / RECORDED / MANIFEST).exists()
