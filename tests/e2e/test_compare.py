@@ -798,13 +798,15 @@ def test_the_old_side_can_be_a_whole_chain(client, model):
     assert (result.old, result.differences[0].old) == ("RunnableSequence", 1.0)
 
 
-def test_no_more_at_once_than_asked(client, model, server):
-    server.most_at_once, server.pause_s = 0, 0.05
-    compare = Compare(
-        chain=spoken, evaluators=[correct], old=model("speaks"), client=client, max_concurrency=2
-    )
-    compare.invoke({"model": model("speaks"), "data": questions(client, "sums")})
-    server.pause_s = 0.0
+def test_no_more_at_once_than_asked(client):
+    server = RuleServer(speaks=speaks)
+    server.pause_s = 0.05
+    with served(server.app) as url:
+        model = ChatOpenAI(model="speaks", base_url=f"{url}/v1", api_key="none", max_retries=0)
+        compare = Compare(
+            chain=spoken, evaluators=[correct], old=model, client=client, max_concurrency=2
+        )
+        compare.invoke({"model": model, "data": questions(client, "sums")})
     assert server.most_at_once == 2
 
 

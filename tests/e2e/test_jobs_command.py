@@ -19,7 +19,7 @@ SUBMIT = ("run", "--engine", "openai", "--model", "m", "--timeout", 0.01)
 
 @pytest.fixture
 def engine():
-    return LightEngine()
+    return LightEngine(ends=False)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_job_that_has_ended_says_so(command, engine, job, verb, state):
 def test_run_prints_the_name_alone_and_how_to_use_it(command, engine, chats):
     assert command(*SUBMIT, "--file", chats).code == 1
     [job_id] = engine.jobs
-    engine.jobs[job_id]["looks"] = 10
+    engine.ends = True
     arguments = ("run", "--engine", "openai", "--model", "m", "--file", chats)
     made = command(*arguments)
     assert (made.code, made.out) == (0, f"ft:m:o::{job_id}\n")
@@ -119,7 +119,7 @@ def test_run_prints_the_name_alone_and_how_to_use_it(command, engine, chats):
 
 
 def test_watch_tells_of_the_end(command, engine, job):
-    engine.jobs[job]["looks"] = 10
+    engine.ends = True
     watched = command("jobs", "watch", job)
     assert watched.code == 0
     assert f"{job}: succeeded" in watched.err
@@ -128,8 +128,8 @@ def test_watch_tells_of_the_end(command, engine, job):
 
 
 def test_a_job_that_fails_fails_the_command(command, engine, job):
-    engine.ends_as = "failed"
-    engine.jobs[job] |= {"looks": 10, "error": {"code": "bad_data", "message": "Too odd."}}
+    engine.ends, engine.ends_as = True, "failed"
+    engine.jobs[job] |= {"error": {"code": "bad_data", "message": "Too odd."}}
     watched = command("jobs", "watch", job)
     assert watched.error == f"Error: Job {job} failed (bad_data): Too odd."
     assert watched.out == ""

@@ -20,12 +20,14 @@ class LightEngine:
         page: Most entries of a page, whatever is asked for.
         lag_s: How long a new job is missing from the list.
         ends_as: The last state of every job.
+        ends: Whether jobs end; otherwise they go on for ever.
     """
 
     now: float = 1.8e9
     page: int = 3
     lag_s: float = 0.0
     ends_as: str = "succeeded"
+    ends: bool = True
     files: dict = field(default_factory=dict)
     jobs: dict = field(default_factory=dict)
     events: dict = field(default_factory=dict)
@@ -112,8 +114,8 @@ class LightEngine:
             return found(None)
         if job["status"] not in {"succeeded", "failed", "cancelled"}:
             job["looks"] += 1
-            last = job["looks"] >= len(STEPS) - 1
-            job["status"] = self.ends_as if last else STEPS[job["looks"]]
+            last = self.ends and job["looks"] >= len(STEPS) - 1
+            job["status"] = self.ends_as if last else STEPS[min(job["looks"], len(STEPS) - 2)]
             for _ in range(job["looks"] % 3):
                 self._happen(job_id, "Went on")
             if last:
