@@ -1,9 +1,8 @@
 """`RolloutChatModel`: an old and a new chat model of any provider as one, in the app itself."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -18,11 +17,16 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
 
 from langchain_finetune.rollout.background import Background
-from langchain_finetune.rollout.either import RolledOut, RolloutPolicy
+from langchain_finetune.rollout.either import (
+    AnsweredByEither,
+    RolledOut,
+    RolloutCall,
+    RolloutPolicy,
+)
 from langchain_finetune.rollout.state import THREAD_KEYS, Share
 
 
-class RolloutChatModel(BaseChatModel):
+class RolloutChatModel(AnsweredByEither, BaseChatModel):
     """An old and a new chat model as one: the new one answers a share of the threads, or none.
 
     Use it where the app had the old model: it can be called, streamed, given tools and a schema, in
@@ -87,45 +91,6 @@ class RolloutChatModel(BaseChatModel):
         """Wait for the shadows of this event loop; without it, they end with the loop."""
         return await self._background.afinish(timeout_s)
 
-    def invoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask the model whose turn it is."""
-        return cast("AIMessage", self._either().invoke(input, config, **kwargs))
-
-    async def ainvoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask the model whose turn it is."""
-        return cast("AIMessage", await self._either().ainvoke(input, config, **kwargs))
-
-    def stream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Stream from the model whose turn it is."""
-        yield from self._either().stream(input, config, **kwargs)
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Stream from the model whose turn it is."""
-        chunks = cast("AsyncGenerator[Any]", self._either().astream(input, config, **kwargs))
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
@@ -146,10 +111,16 @@ class RolloutChatModel(BaseChatModel):
         """Count tokens as the old model does."""
         return self.old.get_num_tokens_from_messages(messages, tools)
 
+    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
+        return RolloutCall(self._policy(), self.old, self.new, config)
+
     def _either(
-        self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]] = lambda m: m
+        self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]]
     ) -> RolledOut:
-        policy = RolloutPolicy(
+        return RolledOut(old=made(self.old), new=made(self.new), policy=self._policy())
+
+    def _policy(self) -> RolloutPolicy:
+        return RolloutPolicy(
             rollout=self._rollout_name(),
             share=self.share,
             shadow=self.mode == "shadow",
@@ -157,7 +128,6 @@ class RolloutChatModel(BaseChatModel):
             fall_back_on=self.fall_back_on,
             background=self._background,
         )
-        return RolledOut(old=made(self.old), new=made(self.new), policy=policy)
 
     def _rollout_name(self) -> str:
         # The name that the provider knows the model by; LangSmith shows it as well.

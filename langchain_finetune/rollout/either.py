@@ -5,11 +5,12 @@ count once and training data is read as ever.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.language_models import LanguageModelInput
@@ -50,44 +51,57 @@ class RolloutPolicy:
     fall_back_on: tuple[type[Exception], ...]
     background: Background
 
-    def begin(self, config: RunnableConfig | None) -> "RolloutCall":
-        """Return a call with its config, which the chain around it may have set."""
-        whole = ensure_config(config)
-        new = not self.shadow and is_new(_key(whole, self.sticky_by), self.rollout, self.share)
-        if self.shadow:
-            whole["run_id"] = whole.get("run_id") or uuid4()
-        return RolloutCall(self, whole, new=new, asks_old=not new)
 
-
-@dataclass
 class RolloutCall:
-    """A call of one of two models."""
+    """A call of one of two Runnables, and of the old one also if the new one failed.
 
-    policy: RolloutPolicy
-    config: RunnableConfig
-    new: bool
-    asks_old: bool = False
-    told: dict[str, Any] = field(default_factory=dict)
+    Args:
+        policy: Which one answers.
+        old: The old Runnable.
+        new: The new one.
+        config: The config of the call; the chain around it may have set one, too.
+    """
 
-    def config_of(self, side: RolloutSide) -> RunnableConfig:
-        """Return the config for a side's run, whose metadata says which side it is."""
-        self.told |= {"name": self.policy.rollout, "side": side}
+    def __init__(
+        self, policy: RolloutPolicy, old: Any, new: Any, config: RunnableConfig | None
+    ) -> None:
+        self.policy, self.old, self.new = policy, old, new
+        self.config = ensure_config(config)
+        self.told: dict[str, Any] = {"name": policy.rollout}
+        if policy.shadow:
+            self.config["run_id"] = self.config.get("run_id") or uuid4()
+
+    def turns(self) -> Iterator[tuple[Any, RunnableConfig]]:
+        """Yield whom to ask until one answers, with the config of its run."""
+        policy = self.policy
+        key = _key(self.config, policy.sticky_by)
+        if not policy.shadow and is_new(key, policy.rollout, policy.share):
+            yield self.new, self._config_of("new")
+        yield self.old, self._config_of("old")
+
+    def _config_of(self, side: RolloutSide) -> RunnableConfig:
+        self.told["side"] = side
         metadata = {ROLLOUT_KEY: self.policy.rollout, SIDE_KEY: side}
         if self.told.get("fallback"):
             metadata["rollout_fallback"] = "true"
         return merge_configs(self.config, {"metadata": metadata})
 
-    def fall_back(self, error: Exception) -> None:
-        """Take note that the new model failed, so that the old one is asked."""
-        self.asks_old = True
-        self.told["fallback"] = True
-        # It was the run of the new model.
-        self.config.pop("run_id", None)
-        logger.warning(
-            "The new model of the rollout %r failed (%s): the old one is asked.",
-            self.policy.rollout,
-            type(error).__name__,
-        )
+    @contextmanager
+    def falling_back(self) -> Iterator[None]:
+        """Go on after this block if the new one fails in it, so that the old one is asked."""
+        try:
+            yield
+        except self.policy.fall_back_on as error:
+            if self.told["side"] == "old":
+                raise
+            self.told["fallback"] = True
+            # It was the run of the new model.
+            self.config.pop("run_id", None)
+            logger.warning(
+                "The new model of the rollout %r failed (%s): the old one is asked.",
+                self.policy.rollout,
+                type(error).__name__,
+            )
 
     def marked(self, answer: Any) -> Any:
         """Return a message whose `response_metadata` says who answered; all else as it is."""
@@ -97,7 +111,19 @@ class RolloutCall:
         told = answer.response_metadata | {"rollout": dict(self.told)}
         return answer.model_copy(update={"response_metadata": told})
 
-    def shadow_config(self) -> RunnableConfig:
+    def shadow(self, asked: LanguageModelInput, kwargs: Mapping[str, Any]) -> None:
+        """Ask the new one too, in a thread, if it is a shadow."""
+        if self.policy.shadow:
+            config = self._shadow_config()
+            self.policy.background.submit(lambda: self.new.invoke(asked, config, **kwargs))
+
+    def ashadow(self, asked: LanguageModelInput, kwargs: Mapping[str, Any]) -> None:
+        """Ask the new one too, in a task, if it is a shadow."""
+        if self.policy.shadow:
+            config = self._shadow_config()
+            self.policy.background.start(lambda: self.new.ainvoke(asked, config, **kwargs))
+
+    def _shadow_config(self) -> RunnableConfig:
         """Return the config of a trace of its own, which only tracers see.
 
         Other handlers, such as those that stream to a user, would show the shadow's answer.
@@ -130,14 +156,12 @@ def _key(config: RunnableConfig, names: Sequence[str]) -> str | None:
     return None
 
 
-class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
-    """Either of two Runnables for each call: models, models with tools, or with a parser."""
+class AnsweredByEither(ABC):
+    """The calls of a Runnable that hands each on to one of two others."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    old: Runnable[LanguageModelInput, Any]
-    new: Runnable[LanguageModelInput, Any]
-    policy: InstanceOf[RolloutPolicy]
+    @abstractmethod
+    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
+        """Return a call with its config."""
 
     def invoke(
         self,
@@ -146,14 +170,12 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self.policy.begin(config)
-        if call.new:
-            try:
-                return call.marked(self.new.invoke(input, call.config_of("new"), **kwargs))
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        answer = self.old.invoke(input, call.config_of("old"), **kwargs)
-        self._shadow(call, input, kwargs)
+        call = self._begun(config)
+        for model, turn in call.turns():
+            with call.falling_back():
+                answer = model.invoke(input, turn, **kwargs)
+                break
+        call.shadow(input, kwargs)
         return call.marked(answer)
 
     async def ainvoke(
@@ -163,14 +185,12 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self.policy.begin(config)
-        if call.new:
-            try:
-                return call.marked(await self.new.ainvoke(input, call.config_of("new"), **kwargs))
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        answer = await self.old.ainvoke(input, call.config_of("old"), **kwargs)
-        self._ashadow(call, input, kwargs)
+        call = self._begun(config)
+        for model, turn in call.turns():
+            with call.falling_back():
+                answer = await model.ainvoke(input, turn, **kwargs)
+                break
+        call.ashadow(input, kwargs)
         return call.marked(answer)
 
     def stream(
@@ -180,22 +200,16 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self.policy.begin(config)
-        first: Any = _END
-        chunks: Iterator[Any] = iter(())
-        if call.new:
-            try:
-                chunks = self.new.stream(input, call.config_of("new"), **kwargs)
+        call = self._begun(config)
+        for model, turn in call.turns():
+            with call.falling_back():
+                chunks = model.stream(input, turn, **kwargs)
                 first = next(chunks, _END)
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        if call.asks_old:
-            chunks = self.old.stream(input, call.config_of("old"), **kwargs)
-            first = next(chunks, _END)
+                break
         if first is not _END:
             yield call.marked(first)
         yield from chunks
-        self._shadow(call, input, kwargs)
+        call.shadow(input, kwargs)
 
     async def astream(
         self,
@@ -204,36 +218,29 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self.policy.begin(config)
+        call = self._begun(config)
         async with AsyncExitStack() as stack:
-            first: Any = _END
-            if call.new:
-                try:
-                    chunks = self.new.astream(input, call.config_of("new"), **kwargs)
-                    await stack.enter_async_context(aclosing(cast("AsyncGenerator[Any]", chunks)))
+            for model, turn in call.turns():
+                with call.falling_back():
+                    asked = aclosing(model.astream(input, turn, **kwargs))
+                    chunks = await stack.enter_async_context(asked)
                     first = await anext(chunks, _END)
-                except self.policy.fall_back_on as error:
-                    call.fall_back(error)
-            if call.asks_old:
-                chunks = self.old.astream(input, call.config_of("old"), **kwargs)
-                await stack.enter_async_context(aclosing(cast("AsyncGenerator[Any]", chunks)))
-                first = await anext(chunks, _END)
+                    break
             if first is not _END:
                 yield call.marked(first)
             async for chunk in chunks:
                 yield chunk
-        self._ashadow(call, input, kwargs)
+        call.ashadow(input, kwargs)
 
-    def _shadow(
-        self, call: RolloutCall, asked: LanguageModelInput, kwargs: Mapping[str, Any]
-    ) -> None:
-        if self.policy.shadow:
-            config = call.shadow_config()
-            self.policy.background.submit(lambda: self.new.invoke(asked, config, **kwargs))
 
-    def _ashadow(
-        self, call: RolloutCall, asked: LanguageModelInput, kwargs: Mapping[str, Any]
-    ) -> None:
-        if self.policy.shadow:
-            config = call.shadow_config()
-            self.policy.background.start(lambda: self.new.ainvoke(asked, config, **kwargs))
+class RolledOut(AnsweredByEither, RunnableSerializable[LanguageModelInput, Any]):
+    """Either of two Runnables for each call: models with tools, or with a parser."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    old: Runnable[LanguageModelInput, Any]
+    new: Runnable[LanguageModelInput, Any]
+    policy: InstanceOf[RolloutPolicy]
+
+    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
+        return RolloutCall(self.policy, self.old, self.new, config)
