@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Langu
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_finetune.rollout.background import Background
 from langchain_finetune.rollout.either import (
@@ -53,6 +53,7 @@ class RolloutChatModel(AnsweredByEither, BaseChatModel):
         rollout: Name of the rollout, by default that of the new model. Under another name, other
             threads are the first.
         sticky_by: Names of what keeps its model, first in `configurable`, then in the metadata.
+        cache: Leave it: each model caches its own answers, if LangChain's cache is set.
         fall_back_on: Errors of the new model after which the old one is asked; a stream only before
             its first chunk.
 
@@ -75,6 +76,8 @@ class RolloutChatModel(AnsweredByEither, BaseChatModel):
     rollout: str | None = None
     sticky_by: tuple[str, ...] = (*THREAD_KEYS, "user_id")
     fall_back_on: tuple[type[Exception], ...] = (Exception,)
+    # Its key in a cache would be that of each other rollout.
+    cache: Literal[False] = Field(default=False, exclude=True)
 
     _background: Background = PrivateAttr(default_factory=Background)
 
@@ -111,8 +114,10 @@ class RolloutChatModel(AnsweredByEither, BaseChatModel):
         """Count tokens as the old model does."""
         return self.old.get_num_tokens_from_messages(messages, tools)
 
-    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
-        return RolloutCall(self._policy(), self.old, self.new, config)
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        return RolloutCall(self._policy(), self.old, self.new, asked, config, kwargs)
 
     def _either(
         self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]]

@@ -8,13 +8,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import (
     ensure_config,
@@ -31,6 +32,7 @@ from langchain_finetune.rollout.state import (
     SIDE_KEY,
     THREAD_KEYS,
     RolloutSide,
+    first_value,
     is_new,
 )
 
@@ -52,29 +54,39 @@ class RolloutPolicy:
     background: Background
 
 
+@dataclass
 class RolloutCall:
     """A call of one of two Runnables, and of the old one also if the new one failed.
 
-    Args:
+    Attributes:
         policy: Which one answers.
         old: The old Runnable.
         new: The new one.
-        config: The config of the call; the chain around it may have set one, too.
+        asked: The input.
+        config: The config of the call and of the chain around it.
+        kwargs: Further arguments.
+        told: What a message says about who answered.
     """
 
-    def __init__(
-        self, policy: RolloutPolicy, old: Any, new: Any, config: RunnableConfig | None
-    ) -> None:
-        self.policy, self.old, self.new = policy, old, new
-        self.config = ensure_config(config)
-        self.told: dict[str, Any] = {"name": policy.rollout}
-        if policy.shadow:
+    policy: RolloutPolicy
+    old: Any
+    new: Any
+    asked: LanguageModelInput
+    config: RunnableConfig
+    kwargs: dict[str, Any]
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.told["name"] = self.policy.rollout
+        if self.policy.shadow:
             self.config["run_id"] = self.config.get("run_id") or uuid4()
+            # Apps go on writing into the list of messages that they gave.
+            self.asked, self.kwargs = frozen(self.asked), frozen(self.kwargs)
 
     def turns(self) -> Iterator[tuple[Any, RunnableConfig]]:
         """Yield whom to ask until one answers, with the config of its run."""
         policy = self.policy
-        key = _key(self.config, policy.sticky_by)
+        key = self._key(policy.sticky_by)
         if not policy.shadow and is_new(key, policy.rollout, policy.share):
             yield self.new, self._config_of("new")
         yield self.old, self._config_of("old")
@@ -111,17 +123,24 @@ class RolloutCall:
         told = answer.response_metadata | {"rollout": dict(self.told)}
         return answer.model_copy(update={"response_metadata": told})
 
-    def shadow(self, asked: LanguageModelInput, kwargs: Mapping[str, Any]) -> None:
+    def shadow(self) -> None:
         """Ask the new one too, in a thread, if it is a shadow."""
         if self.policy.shadow:
             config = self._shadow_config()
-            self.policy.background.submit(lambda: self.new.invoke(asked, config, **kwargs))
+            self.policy.background.submit(
+                lambda: self.new.invoke(self.asked, config, **self.kwargs)
+            )
 
-    def ashadow(self, asked: LanguageModelInput, kwargs: Mapping[str, Any]) -> None:
+    def ashadow(self) -> None:
         """Ask the new one too, in a task, if it is a shadow."""
         if self.policy.shadow:
             config = self._shadow_config()
-            self.policy.background.start(lambda: self.new.ainvoke(asked, config, **kwargs))
+            self.policy.background.start(
+                lambda: self.new.ainvoke(self.asked, config, **self.kwargs)
+            )
+
+    def _key(self, names: Sequence[str]) -> str | None:
+        return first_value(names, self.config["configurable"], self.config["metadata"])
 
     def _shadow_config(self) -> RunnableConfig:
         """Return the config of a trace of its own, which only tracers see.
@@ -137,7 +156,7 @@ class RolloutCall:
             SIDE_KEY: "new",
             "rollout_shadow_of": str(self.config.get("run_id")),
         }
-        if key := _key(self.config, THREAD_KEYS):
+        if key := self._key(THREAD_KEYS):
             metadata.setdefault("thread_id", key)
         return RunnableConfig(
             callbacks=list(tracers),
@@ -147,21 +166,34 @@ class RolloutCall:
         )
 
 
-def _key(config: RunnableConfig, names: Sequence[str]) -> str | None:
-    """Return the first of some values that is in `configurable` or `metadata`."""
-    for name in names:
-        for values in (config["configurable"], config["metadata"]):
-            if values.get(name):
-                return str(values[name])
-    return None
+def frozen(value: Any) -> Any:
+    """Return a copy that does not change with the lists, dicts and messages of a value.
+
+    Example:
+        >>> given = [{"role": "user", "content": ["Hi"]}]
+        >>> kept = frozen(given)
+        >>> given[0]["content"].append("Bye")
+        >>> kept
+        [{'role': 'user', 'content': ['Hi']}]
+    """
+    if isinstance(value, list | tuple):
+        copies = map(frozen, value)
+        return list(copies) if isinstance(value, list) else tuple(copies)
+    if isinstance(value, Mapping):
+        return {key: frozen(each) for key, each in value.items()}
+    if isinstance(value, BaseMessage | PromptValue):
+        return value.model_copy(update={name: frozen(each) for name, each in value})
+    return value
 
 
 class AnsweredByEither(ABC):
     """The calls of a Runnable that hands each on to one of two others."""
 
     @abstractmethod
-    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
-        """Return a call with its config."""
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        """Return a call that begins."""
 
     def invoke(
         self,
@@ -170,12 +202,12 @@ class AnsweredByEither(ABC):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self._begun(config)
+        call = self._call(input, ensure_config(config), kwargs)
         for model, turn in call.turns():
             with call.falling_back():
                 answer = model.invoke(input, turn, **kwargs)
                 break
-        call.shadow(input, kwargs)
+        call.shadow()
         return call.marked(answer)
 
     async def ainvoke(
@@ -185,12 +217,12 @@ class AnsweredByEither(ABC):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self._begun(config)
+        call = self._call(input, ensure_config(config), kwargs)
         for model, turn in call.turns():
             with call.falling_back():
                 answer = await model.ainvoke(input, turn, **kwargs)
                 break
-        call.ashadow(input, kwargs)
+        call.ashadow()
         return call.marked(answer)
 
     def stream(
@@ -200,7 +232,7 @@ class AnsweredByEither(ABC):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self._begun(config)
+        call = self._call(input, ensure_config(config), kwargs)
         for model, turn in call.turns():
             with call.falling_back():
                 chunks = model.stream(input, turn, **kwargs)
@@ -209,7 +241,7 @@ class AnsweredByEither(ABC):
         if first is not _END:
             yield call.marked(first)
         yield from chunks
-        call.shadow(input, kwargs)
+        call.shadow()
 
     async def astream(
         self,
@@ -218,7 +250,7 @@ class AnsweredByEither(ABC):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self._begun(config)
+        call = self._call(input, ensure_config(config), kwargs)
         async with AsyncExitStack() as stack:
             for model, turn in call.turns():
                 with call.falling_back():
@@ -230,7 +262,7 @@ class AnsweredByEither(ABC):
                 yield call.marked(first)
             async for chunk in chunks:
                 yield chunk
-        call.ashadow(input, kwargs)
+        call.ashadow()
 
 
 class RolledOut(AnsweredByEither, RunnableSerializable[LanguageModelInput, Any]):
@@ -242,5 +274,7 @@ class RolledOut(AnsweredByEither, RunnableSerializable[LanguageModelInput, Any])
     new: Runnable[LanguageModelInput, Any]
     policy: InstanceOf[RolloutPolicy]
 
-    def _begun(self, config: RunnableConfig | None) -> RolloutCall:
-        return RolloutCall(self.policy, self.old, self.new, config)
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        return RolloutCall(self.policy, self.old, self.new, asked, config, kwargs)
