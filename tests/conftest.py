@@ -35,6 +35,18 @@ def _use_memory():
 _use_memory()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--instrumentors", action="store_true", help="run the tests of real instrumentors as well"
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    # They install some 500 MB outside of the project's environment.
+    is_long = collection_path.name == "instrumentors" and collection_path.is_dir()
+    return True if is_long and not config.getoption("--instrumentors") else None
+
+
 # What shares an engine and a model that a training took long to make stays in one process.
 WALKTHROUGH = "walkthrough"
 WALKTHROUGH_FIXTURES = {"engine", "home", "langsmith", "traffic", "chain", "tuned", "url"}

@@ -123,7 +123,8 @@ def _require_whole(
         raise UnreadableChatError(
             "incomplete_trace", "LiteLLM records no instructions of Anthropic's Messages API."
         )
-    if metadata.get("ls_provider") != "google" or "messages" not in inputs:
+    is_span = "choices" in outputs  # Of another instrumentor than the wrapper.
+    if metadata.get("ls_provider") != "google" or "messages" not in inputs or is_span:
         return
     empty = [
         message

@@ -26,7 +26,7 @@ _CONTENT = (
     *("input.value", "input.mime_type", "output.value", "output.mime_type"),
     *("traceloop.entity.input", "traceloop.entity.output", "events", "all_messages_events"),
     *("model_request_parameters", "pydantic_ai.all_messages", "tool_arguments", "tool_response"),
-    *("logfire.json_schema", "metadata"),
+    *("logfire.json_schema", "metadata", "gen_ai.request.structured_output_schema"),
 )
 """Beginnings of the names of attributes that hold what went in and came out, or describe it."""
 
@@ -54,6 +54,9 @@ _REQUEST = {
     "llm.presence_penalty": "presence_penalty",
 }
 """Attributes of the request's settings, and their names in OpenAI's chat API."""
+
+_SCHEMA = "gen_ai.request.structured_output_schema"
+"""OpenLLMetry's."""
 
 Attributes = dict[str, Any]
 
@@ -160,6 +163,10 @@ def settings(attributes: Attributes) -> dict[str, Any]:
         ]
     if tools:
         params["tools"] = tools
+    schema = mapping(json_value(attributes.get(_SCHEMA)))
+    if schema:
+        json_schema = {"name": schema.get("title") or "response", "schema": schema}
+        params["response_format"] = {"type": "json_schema", "json_schema": json_schema}
     form = mapping(request.get("output_object"))
     if request.get("output_mode") == "native" and form.get("json_schema"):
         named = {key: form[key] for key in ("name", "description", "strict") if form.get(key)}

@@ -43,6 +43,9 @@ _NAMES = {
     "gen_ai.request.model": "ls_model_name",
     "llm.model_name": "ls_model_name",
 }
+_SETTINGS = {f"ls_{name}": name for name in ("temperature", "max_tokens", "stop")}
+"""Settings in the metadata of runs, which LangSmith's exporter writes nowhere else."""
+
 _TOKENS = {
     "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
@@ -123,8 +126,10 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
     else:
         inputs, outputs = event_messages(events) or messages_and_answers(attributes)
         outputs = add_finish_reasons(outputs, attributes)
+    metadata = run["extra"]["metadata"]
+    known = {name: metadata[key] for key, name in _SETTINGS.items() if key in metadata}
     given = mapping(mapping(span.get("extra")).get("invocation_params"))
-    run["extra"]["invocation_params"] = {**settings(attributes), **given}
+    run["extra"]["invocation_params"] = {**known, **settings(attributes), **given}
     return run | {"inputs": inputs, "outputs": outputs}
 
 

@@ -1,6 +1,6 @@
 """Settings of a request that change how it is answered, in the names of OpenAI's chat API.
 
-Sources: the API references of OpenAI (chat, Responses) and Gemini.
+Sources: the API references of OpenAI (chat, Responses), Anthropic and Gemini.
 """
 
 import math
@@ -34,14 +34,21 @@ def read_sampling(params: Mapping[str, Any]) -> dict[str, Any]:
         for name, types in _SAMPLING.items()
         if isinstance(params.get(name), types) and _is_plain(params[name])
     }
-    choice = params.get("tool_choice")
-    if choice in ("auto", "none", "required"):
+    if choice := _tool_choice(params.get("tool_choice")):
         found["tool_choice"] = choice
-    chosen = mapping(choice)
-    name = mapping(chosen.get("function") or chosen).get("name")
-    if chosen.get("type") == "function" and isinstance(name, str):
-        found["tool_choice"] = {"type": "function", "function": {"name": name}}
     return found
+
+
+def _tool_choice(given: Any) -> Any:
+    """Return OpenAI's or Anthropic's choice of tools in the chat API's form, or None."""
+    chosen = mapping(given)
+    kind = chosen.get("type") if chosen else given
+    name = mapping(chosen.get("function") or chosen).get("name")
+    if kind in ("function", "tool") and isinstance(name, str):
+        return {"type": "function", "function": {"name": name}}
+    return {"any": "required", **{each: each for each in ("auto", "none", "required")}}.get(
+        kind if isinstance(kind, str) else ""
+    )
 
 
 def _is_plain(value: Any) -> bool:

@@ -80,7 +80,10 @@ def chat_form_of_anthropic(request, output):
         elif message["role"] == "assistant":
             messages.append(anthropic_answer(content))
         else:
-            for block in content:
+            texts = [block for block in content if block["type"] == "text"]
+            if texts:
+                messages.append({"role": message["role"], "content": texts})
+            for block in (each for each in content if each not in texts):
                 assert block["type"] == "tool_result"
                 result = {"content": block["content"], "tool_call_id": block["tool_use_id"]}
                 messages.append({"role": "tool", **result})
@@ -88,7 +91,10 @@ def chat_form_of_anthropic(request, output):
     if request.get("tools"):
         names = {"name": "name", "description": "description", "input_schema": "parameters"}
         line["tools"] = [
-            {"type": "function", "function": {names[key]: tool[key] for key in tool}}
+            {
+                "type": "function",
+                "function": {names[key]: tool[key] for key in tool if key in names},
+            }
             for tool in request["tools"]
         ]
     return line
