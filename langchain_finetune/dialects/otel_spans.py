@@ -104,7 +104,7 @@ def run_type(span: Mapping[str, Any]) -> str:
     attributes = _all_attributes(span)
     operation = attributes.get("gen_ai.operation.name")
     if operation is not None:
-        return "llm" if operation in _CHAT else _TYPES.get(str(operation), "chain")
+        return "llm" if str(operation) in _CHAT else _TYPES.get(str(operation), "chain")
     for name in _KINDS:
         if kind := attributes.get(name):
             return str(kind).lower()

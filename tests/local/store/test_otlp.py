@@ -11,6 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -20,6 +22,7 @@ from langchain_finetune import Convert, LangSmithRunChatLoader, RunFileChatLoade
 from langchain_finetune.local.store import otlp
 from langchain_finetune.local.store.otlp import read_spans
 from support.instrumentors import RUNS_OF_APPS
+from support.mutations import ANYTHING, mutated_runs
 
 TRACE, ROOT, CHILD, DEEP = (
     "0af7651916cd43dd8448eb211c80319c",
@@ -381,6 +384,12 @@ def test_an_empty_request_is_fine(server):
     assert send(server, b"", **{"Content-Type": "application/x-protobuf"}).content == b""
 
 
+KEYS = [*CHAT, "name", "status", "events", "resource", "startTimeUnixNano", "endTimeUnixNano"]
+KEYS += ["langsmith.span.tags", "langsmith.trace.name", "langsmith.trace.session_name", "metadata"]
+KEYS += ["openinference.span.kind", "input.value", "output.value", "llm.input_messages.0.message"]
+KEYS += ["gen_ai.prompt", "gen_ai.completion", "model_request_parameters", "session.id", "scope"]
+
+
 def test_logfires_announcements_are_no_runs():
     pending = span(given={"logfire.span_type": "pending_span"})
     assert read_spans(json.dumps(request(pending)).encode(), "json", None).runs == []
@@ -428,3 +437,25 @@ def test_langsmiths_own_exporter(server, client, mode):
     ]
     threads = {chat["source"]["thread_id"] for chat in of_store(client, "app").lazy_load()}
     assert threads == {"talk-1"}
+
+
+@settings(
+    max_examples=int(os.environ.get("FUZZ_CASES", "100")),
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+)
+@given(mutated_runs(), st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4))
+def test_a_span_with_anything_in_it_is_a_run_or_is_refused(data, more):
+    """`FUZZ_CASES=20000` draws more."""
+    attributed = data.get("attributes") if isinstance(data, dict) else None
+    given = {**(attributed if isinstance(attributed, dict) else {}), **more}
+    try:
+        body = json.dumps(
+            request({**span(), **more, "attributes": given}), allow_nan=False
+        ).encode()
+    except (TypeError, ValueError):
+        return
+    found = read_spans(body, "json", None)
+    assert len(found.runs) + found.rejected == 1
+    for each in found.runs:
+        each.change(TRACE_ID, None)
