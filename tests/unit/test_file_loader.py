@@ -436,4 +436,6 @@ def test_an_edit_that_the_history_shows_replaces_the_answer(tmp_path):
 def test_arguments_that_were_cleared_or_kept_are_no_edit(tmp_path, arguments):
     path = tmp_path / "runs.jsonl"
     path.write_bytes(jsonl(*replaced(arguments)))
-    assert all("rejected" not in session for session in RunFileChatLoader(path, calls="last").load())
+    assert all(
+        "rejected" not in session for session in RunFileChatLoader(path, calls="last").load()
+    )
