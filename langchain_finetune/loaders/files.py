@@ -20,7 +20,7 @@ from langchain_finetune.dialects.file_row import (
     tools_are_unknown,
 )
 from langchain_finetune.dialects.messages import ReasoningPolicy
-from langchain_finetune.dialects.otel import run_type
+from langchain_finetune.dialects.otel_spans import run_type
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
