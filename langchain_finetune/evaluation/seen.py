@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langsmith.schemas import Example
 
+from langchain_finetune.content import joined_text
 from langchain_finetune.convert.duplicates import DuplicateIndex
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Row
@@ -27,8 +28,7 @@ _NEAR = 0.9
 
 def training_file(metadata: Mapping[str, Any], home: Path) -> Path | None:
     """Return the training file of a model, by its metadata, if it is on this machine."""
-    sha256 = metadata.get("training_sha256")
-    folder = spooled_set(home / "spool", str(sha256)) if sha256 else None
+    folder = spooled_set(metadata, home)
     return folder / "train.jsonl" if folder else None
 
 
@@ -132,7 +132,21 @@ def near_can_be_found() -> bool:
 
 def _request_key(row: Row, *, agent: bool) -> bytes:
     messages = messages_of(row)
-    return exact_key({"messages": messages[: _cut(messages, agent=agent)]})
+    asked = messages[: _cut(messages, agent=agent)]
+    return exact_key({"messages": [_as_asked(each) for each in asked]})
+
+
+def _as_asked(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message without what makes it no other question, such as case and white space."""
+    known = dict(message)
+    if known.get("role") == "developer":
+        known["role"] = "system"
+    if known.get("role") in {"system", "user"}:
+        known.pop("name", None)
+    content = joined_text(known.get("content"))
+    if isinstance(content, str):
+        known["content"] = " ".join(content.casefold().split())
+    return known
 
 
 def _cut(messages: Sequence[Mapping[str, Any]], *, agent: bool) -> int:

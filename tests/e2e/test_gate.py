@@ -307,6 +307,7 @@ def test_so_are_near_ones_and_those_with_another_answer(client, model):
     data = [
         chat(f"{LONG}3 in  district 3 ", "It rains!", "near"),
         chat(f"{LONG}3 in district 3", "It snows, and there will be a lot of wind.", "answer"),
+        chat(f" {LONG.upper()}4 in\ndistrict 4", "It snows, and there will be a lot of wind.", "a"),
         *sessions(3),
     ]
     result = compare_with(model, client).invoke({"model": tuned, "data": Convert().invoke(data)})
@@ -314,6 +315,7 @@ def test_so_are_near_ones_and_those_with_another_answer(client, model):
     assert reasons == [
         "The training file contains nearly the same (line 4).",
         "The training file contains the same request (line 4).",
+        "The training file contains the same request (line 5).",
     ]
     assert len(result.cases) == 3
 

@@ -16,6 +16,7 @@ from langchain_finetune.display.text import counted, dollars, format_duration
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,
+    failure_rows,
     figure,
     regressions,
     score_rows,
@@ -43,9 +44,14 @@ _LONGEST = 20_000
 """Characters of a message; the experiment has the rest."""
 
 
-def sections(data: ComparisonData) -> str:
-    """Return the page's content with its style, which affects nothing around it."""
-    parts = [_head(data), _scores(data), _usage(data)]
+def sections(data: ComparisonData, *, before: str = "") -> str:
+    """Return the page's content with its style, which affects nothing around it.
+
+    Args:
+        data: The comparison.
+        before: A section that stands before the scores.
+    """
+    parts = [_head(data), before, _scores(data), _usage(data)]
     if worst := regressions(data):
         shown = [_case(data, case, number) for number, case in enumerate(worst, 1)]
         parts.append(section("Worst regressions", "".join(shown)))
@@ -116,7 +122,10 @@ def _interval(each: ScoreDifference, widest: float) -> str:
 
 def _usage(data: ComparisonData) -> str:
     rows = [[escape(cell) for cell in row] for row in usage_rows(data)]
-    return section("Latency, cost and failures", table(["", "old", "new"], rows))
+    shown = table(["", "old", "new"], rows)
+    if failures := [[escape(cell) for cell in row] for row in failure_rows(data)]:
+        shown += "<h3>Why answers failed</h3>" + table(["", "reason", "answers"], failures, "wide")
+    return section("Latency, cost and failures", shown)
 
 
 def _case(data: ComparisonData, case: ComparedCase, number: int) -> str:

@@ -70,9 +70,9 @@ def footnotes(data: ComparisonData) -> list[str]:
     for each in data.differences:
         if each.left_out:
             cases = counted(each.left_out, "case")
-            notes.append(f"{each.evaluator}: {cases} without a score of both models left out.")
+            notes.append(f"{each.evaluator}: left out {cases} without a score of both models.")
     for evaluator, count in data.failed_evaluations.items():
-        notes.append(f"{evaluator} failed for {counted(count, 'answer')}, without a score.")
+        notes.append(f"{evaluator} gave no score for {counted(count, 'answer')}.")
     return [*notes, *data.notes]
 
 
