@@ -1,8 +1,9 @@
 """Cases that the training of a model saw: exactly, nearly, or the same request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def seen_cases(
             for number, line in enumerate(lines, 1):
                 row = Row(f"line {number}", {}, line=line)
                 index.repeated(row, add=True)
-                requests.setdefault(_request_key(row, agent=agent), row.id)
+                # A chat trains on each of its answers.
+                for key in _request_keys(row, agent=agent):
+                    requests.setdefault(key, row.id)
         found: dict[str, RefusedCase] = {}
         for name, example in cases:
             row = Row(name, {}, example=example)
@@ -131,9 +134,20 @@ def near_can_be_found() -> bool:
 
 
 def _request_key(row: Row, *, agent: bool) -> bytes:
-    messages = messages_of(row)
-    asked = messages[: _cut(messages, agent=agent)]
-    return exact_key({"messages": [_as_asked(each) for each in asked]})
+    *_, last = (b"", *_request_keys(row, agent=agent))
+    return last
+
+
+def _request_keys(row: Row, *, agent: bool) -> Iterator[bytes]:
+    """Yield a key of what comes before each answer of a chat; of an agent's, each whole run."""
+    key = b""
+    for message, following in pairwise(messages_of(row)):
+        # Each builds on the one before, so that a long chat is read once.
+        before = {"role": "system", "content": key.hex()}
+        key = exact_key({"messages": [before, _as_asked(message)]})
+        asks = message.get("role") == "user" or not agent
+        if asks and following.get("role") == "assistant":
+            yield key
 
 
 def _as_asked(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from langchain_finetune.evaluation.report.figures import (
 from langchain_finetune.evaluation.report.sentences import (
     VERDICTS,
     basis,
+    decisive,
     difference_table,
     footnotes,
     reasons,
@@ -68,7 +69,7 @@ def _head(data: ComparisonData) -> str:
     if data.decision:
         told = f"{data.decision.confidence:.0%} confidence"
         tiles.insert(0, ("Verdict", VERDICTS[data.decision.verdict], told))
-    for each in data.differences[:1]:
+    for each in decisive(data):
         interval = f"{figure(each.low, sign=True)} to {figure(each.high, sign=True)}"
         name, value = escape(each.evaluator), figure(each.difference, sign=True)
         tiles.append((name, value, f"new minus old; {each.confidence:.0%}: {interval}"))
@@ -91,11 +92,11 @@ def _scores(data: ComparisonData) -> str:
         name, *figures = map(escape, row)
         rows.append([f"<code>{name}</code>", *figures[:5], _interval(each, widest), *figures[5:]])
     shown = table([*headings[:6], "", *headings[6:]], rows, kind="scores")
-    for each in data.differences[:1]:
+    for each in decisive(data):
         parts = [
             ("won", each.wins, "validation"),
             ("lost", each.losses, "lost"),
-            ("tied", each.ties, "train"),
+            ("tied", each.ties, "tied"),
         ]
         if each.cases:
             said = ", ".join(f"{name} {count:,}" for name, count, _ in parts)
