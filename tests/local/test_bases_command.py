@@ -108,7 +108,7 @@ def test_a_gguf_file_becomes_a_base_that_trains(command, tmp_path):
     counter = local_counter("tiny", "offline")
     assert counter.limit == CONTEXT
     [count] = counter.count([{"messages": CHAT, "tools": TOOLS}])
-    assert count.trained_tokens == len("Hello") + 1  # The end of the answer is learnt, too.
+    assert count.targets == len("Hello") + 1  # The end of the answer is learnt, too.
     loaded = load(library_folder() / "tiny")
     assert loaded.frame.call.before == '<tool_call>\n{"name": "'
     assert loaded.response_template["fields"]["tool_calls"]["open"] == "<tool_call>"
