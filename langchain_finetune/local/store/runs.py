@@ -172,7 +172,7 @@ class Runs:
         if change.project_name:
             return self._projects.ensure(change.project_name)
         # A patch need not say where its run belongs: the post does.
-        return self._projects.ensure(DEFAULT_PROJECT) if change.kind == "post" else None
+        return self._projects.ensure(DEFAULT_PROJECT) if change.kind != "patch" else None
 
     def _row(self, run_id: str) -> dict[str, Any] | None:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))
