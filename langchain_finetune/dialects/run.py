@@ -124,8 +124,6 @@ def _require_json(session: FineTuningSession) -> None:
     empty = sum(message.get("content") is None for message in wire)
     try:
         text = _json(wire, settings)
-        if _STORED_ELSEWHERE in text:
-            raise UnreadableChatError("hidden_content", "Langfuse stores a part in its own files.")
         if text.count(b"null") > empty:
             # orjson writes infinity, which runs not read from JSON may contain, as null.
             json.dumps([wire, settings], allow_nan=False)
@@ -135,6 +133,8 @@ def _require_json(session: FineTuningSession) -> None:
         raise UnreadableChatError(
             "unreadable_value", "A value that JSON cannot represent."
         ) from error
+    if _STORED_ELSEWHERE in text:
+        raise UnreadableChatError("hidden_content", "Langfuse stores a part in its own files.")
 
 
 def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,8 @@ from langchain_finetune.loaders.stores import StoreChatLoader, refused
 _PAGE = 100
 """Observations in one response, and most ids in one request for scores."""
 
+_TIMEOUT_S = 60
+
 
 class LangfuseChatLoader(StoreChatLoader):
     """Load chats from Langfuse: one session for each generation; needs the extra `langfuse`.
@@ -49,27 +51,31 @@ class LangfuseChatLoader(StoreChatLoader):
         from langfuse.api.core.api_error import ApiError  # noqa: PLC0415 - of the extra
 
         try:
-            api = self.client.api if self.client else _api_from_environment()
-            cursor = None
-            while True:
-                page = api.observations.get_many(
-                    type="GENERATION",
-                    fields="core,basic,io,metadata,model,usage,trace_context",
-                    # Other values are cut off after 200 characters.
-                    expand_metadata="attributes,response_format,tools",
-                    from_start_time=self.start_time,
-                    to_start_time=self.end_time,
-                    limit=_PAGE,
-                    cursor=cursor,
-                )
-                rows = [each.model_dump(mode="json", by_alias=True) for each in page.data]
-                scores = self._scores(api, sorted({str(row["traceId"]) for row in rows}))
-                yield [read_observation(row, scores.get(row["traceId"], ())) for row in rows]
-                cursor = page.meta.cursor
-                if not cursor:
-                    return
+            with httpx.Client(timeout=_TIMEOUT_S) as connection:
+                api = self.client.api if self.client else _api_from_environment(connection)
+                yield from self._pages(api)
         except (ApiError, httpx.HTTPError) as error:
             raise refused("Langfuse", error) from error
+
+    def _pages(self, api: Any) -> Iterator[Iterable[StoredTrace]]:
+        cursor = None
+        while True:
+            page = api.observations.get_many(
+                type="GENERATION",
+                fields="core,basic,io,metadata,model,usage,trace_context",
+                # Other values are cut off after 200 characters.
+                expand_metadata="attributes,response_format,tools",
+                from_start_time=self.start_time,
+                to_start_time=self.end_time,
+                limit=_PAGE,
+                cursor=cursor,
+            )
+            rows = [each.model_dump(mode="json", by_alias=True) for each in page.data]
+            scores = self._scores(api, sorted({str(row["traceId"]) for row in rows}))
+            yield [read_observation(row, scores.get(row["traceId"], ())) for row in rows]
+            cursor = page.meta.cursor
+            if not cursor:
+                return
 
     def _scores(self, api: Any, traces: list[str]) -> dict[str, list[Any]]:
         """Return the scores that the conditions need, by the trace that they are for."""
@@ -94,7 +100,7 @@ class LangfuseChatLoader(StoreChatLoader):
         return found
 
 
-def _api_from_environment() -> Any:
+def _api_from_environment(connection: Any) -> Any:
     """Return a client of Langfuse's API only: a `Langfuse` would set up tracing for the process."""
     from langfuse.api import LangfuseAPI  # noqa: PLC0415 - of the extra `langfuse`
 
@@ -103,5 +109,8 @@ def _api_from_environment() -> Any:
         raise LoadError("Langfuse needs keys: set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY.")
     url = os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST")
     return LangfuseAPI(
-        base_url=url or "https://cloud.langfuse.com", username=public, password=secret
+        base_url=url or "https://cloud.langfuse.com",
+        username=public,
+        password=secret,
+        httpx_client=connection,
     )
