@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from langchain_finetune.cli import (
+    bases,
     check,
     compare,
     doctor,
@@ -20,7 +21,7 @@ from langchain_finetune.cli import (
     rollout,
     train,
 )
-from langchain_finetune.cli.output import print_line
+from langchain_finetune.cli.output import print_error, print_line
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(record.record)
 app.command()(migrate.migrate)
+app.add_typer(bases.app, name="bases", help="List base models, and add one.")
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)
@@ -82,5 +84,5 @@ def run() -> None:
         app(args=[_in_home(each) for each in sys.argv[1:]])
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        print_line(f"Error: {error}", err=True)
+        print_error(error)
         sys.exit(getattr(error, "exit_code", 1))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.dialects import otel
+from langchain_finetune.dialects import otel_spans
 from langchain_finetune.dialects.stored_trace import (
     StoredTrace,
     feedback,
@@ -80,7 +80,7 @@ def _run(span: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any] |
     by_mlflow = attributes.get("mlflow.spanInputs") is not None
     kind = attributes.get("mlflow.spanType")
     as_otel = {**span, "attributes": attributes}
-    if kind not in _CALLS and (by_mlflow or otel.run_type(as_otel) != "llm"):
+    if kind not in _CALLS and (by_mlflow or otel_spans.run_type(as_otel) != "llm"):
         return None
     status = mapping(span.get("status"))
     code = str(status.get("code") or span.get("status_code") or "")
@@ -95,7 +95,7 @@ def _run(span: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any] |
         "start_time": iso_time(span.get("start_time_unix_nano") or span.get("start_time")),
         "end_time": iso_time(span.get("end_time_unix_nano") or span.get("end_time")),
     }
-    if otel.is_span({"attributes": attributes}) and not by_mlflow:
+    if otel_spans.is_span({"attributes": attributes}) and not by_mlflow:
         return {**run, "attributes": attributes, "events": entries(span.get("events"))}
     return run | _io(attributes)
 
