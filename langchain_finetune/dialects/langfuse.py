@@ -57,7 +57,7 @@ def read_observation(row: Mapping[str, Any], scores: Iterable[Any] = ()) -> Stor
         scores = entries(row.get("scores"))
     roots = {str(each.get("id")) for each in observations if _is_root(each)}
     trace_id = str(row.get("id") if given is not None else _field(row, "traceId"))
-    found = []
+    found: list[dict[str, Any]] = []
     for score in map(mapping, scores):
         on = _observation_of(score)
         ids = [trace_id, *roots] if on is None or on in roots else [on]

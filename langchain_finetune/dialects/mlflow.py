@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
-from langchain_finetune.dialects import otel_spans
+from langchain_finetune.dialects.otel_spans import is_span, iso_time, run_type
 from langchain_finetune.dialects.stored_trace import (
     StoredTrace,
     feedback,
     hex_id,
-    iso_time,
     langchain_run,
     parsed,
 )
@@ -49,7 +48,7 @@ def read_trace(trace: Mapping[str, Any]) -> StoredTrace:
     roots = {
         _id(span) for span in spans if not (span.get("parent_span_id") or span.get("parent_id"))
     }
-    found = []
+    found: list[dict[str, Any]] = []
     for assessment in map(mapping, entries(info.get("assessments"))):
         if assessment.get("valid") is False:
             continue
@@ -80,7 +79,7 @@ def _run(span: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any] |
     by_mlflow = attributes.get("mlflow.spanInputs") is not None
     kind = attributes.get("mlflow.spanType")
     as_otel = {**span, "attributes": attributes}
-    if kind not in _CALLS and (by_mlflow or otel_spans.run_type(as_otel) != "llm"):
+    if kind not in _CALLS and (by_mlflow or run_type(as_otel) != "llm"):
         return None
     status = mapping(span.get("status"))
     code = str(status.get("code") or span.get("status_code") or "")
@@ -95,7 +94,7 @@ def _run(span: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any] |
         "start_time": iso_time(span.get("start_time_unix_nano") or span.get("start_time")),
         "end_time": iso_time(span.get("end_time_unix_nano") or span.get("end_time")),
     }
-    if otel_spans.is_span({"attributes": attributes}) and not by_mlflow:
+    if is_span({"attributes": attributes}) and not by_mlflow:
         return {**run, "attributes": attributes, "events": entries(span.get("events"))}
     return run | _io(attributes)
 
@@ -129,7 +128,7 @@ def _message(given: Any) -> Any:
     LangChain writes the arguments of a history itself, and not as MLflow does.
     """
     message = _without_nulls(mapping(given))
-    calls = []
+    calls: list[Any] = []
     for call in map(mapping, entries(message.get("tool_calls"))):
         function = mapping(call.get("function"))
         arguments = parsed(function.get("arguments"))

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,22 +78,6 @@ def hex_id(value: Any) -> str:
         return base64.b64decode(text, validate=True).hex()
     except binascii.Error:
         return text
-
-
-def iso_time(nanoseconds: Any) -> str | None:
-    """Return a time of OpenTelemetry in ISO 8601.
-
-    Example:
-        >>> iso_time(1795983503664143527)
-        '2026-11-29T20:18:23.664143+00:00'
-    """
-    if not isinstance(nanoseconds, int | str) or not str(nanoseconds).isdecimal():
-        return None
-    start = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    try:
-        return (start + dt.timedelta(microseconds=int(nanoseconds) // 1000)).isoformat()
-    except OverflowError:
-        return None
 
 
 def langchain_run(

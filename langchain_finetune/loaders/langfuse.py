@@ -31,7 +31,7 @@ class LangfuseChatLoader(StoreChatLoader):
         client: A `langfuse.Langfuse`; by default one from the environment (`LANGFUSE_PUBLIC_KEY`,
             `LANGFUSE_SECRET_KEY`, `LANGFUSE_BASE_URL`).
         settings: `tags`, `feedback`, `start_time`, `end_time`, `limit` as of `RunQuery`; `where`,
-            `calls`, `reasoning` and `strict` as of `LangSmithRunChatLoader`.
+            `calls`, `internal_calls`, `reasoning`, `strict` as of `LangSmithRunChatLoader`.
 
     Example:
         ```python

@@ -29,7 +29,7 @@ class MLflowChatLoader(StoreChatLoader):
         client: An `mlflow.MlflowClient`; by default one from the environment
             (`MLFLOW_TRACKING_URI`).
         settings: `tags`, `feedback`, `start_time`, `end_time`, `limit` as of `RunQuery`; `where`,
-            `calls`, `reasoning` and `strict` as of `LangSmithRunChatLoader`.
+            `calls`, `internal_calls`, `reasoning`, `strict` as of `LangSmithRunChatLoader`.
 
     Example:
         ```python

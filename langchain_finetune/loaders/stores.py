@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from langchain_finetune.dialects.agent_middleware import is_internal
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.stored_trace import StoredTrace
 from langchain_finetune.dialects.untrusted import readable
@@ -16,9 +17,10 @@ from langchain_finetune.loaders.base import SessionLoader, is_wanted
 from langchain_finetune.loaders.conversations import Folder
 from langchain_finetune.loaders.feedback import Rating, ratings_of
 from langchain_finetune.loaders.query import FeedbackCondition, Several, Time
+from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.run_reader import RunPage
 from langchain_finetune.loaders.run_requests import Run, trace_of
-from langchain_finetune.loaders.runs import read_chats
+from langchain_finetune.loaders.runs import internal_skip, read_chats
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 
@@ -37,6 +39,7 @@ class StoreChatLoader(SessionLoader):
             returns true are loaded.
         calls: `all` loads every call. `last` skips calls that a later call of the same trace
             contains in its history, as `folded`.
+        internal_calls: Also load calls that LangChain's agent middleware made for itself.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
     """
@@ -49,6 +52,7 @@ class StoreChatLoader(SessionLoader):
     limit: int | None = Field(default=None, gt=0)
     where: Callable[[Run], bool] | None = None
     calls: Literal["all", "last"] = "all"
+    internal_calls: bool = False
     reasoning: ReasoningPolicy = "drop"
 
     @model_validator(mode="after")
@@ -79,8 +83,12 @@ class StoreChatLoader(SessionLoader):
         """
         loader = type(self)(**{**dict(self), **overrides}) if overrides else self
         folder = Folder() if loader.calls == "last" else None
+        reviews = Reviews()
         for run, rating in islice(loader._selected(), loader.limit):  # noqa: SLF001 - its own
-            read = partial(read_chats, run, rating, folder, loader.reasoning)
+            if is_internal(run) and not loader.internal_calls:
+                skip(internal_skip(str(run["id"])))
+                continue
+            read = partial(read_chats, run, rating, reviews, folder, loader.reasoning)
             yield from readable(str(run["id"]), read, skip)
 
     def _selected(self) -> Iterator[tuple[Run, Rating]]:
