@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.rows import Row
+from langchain_finetune.convert.rows import Row, request_of
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.convert.split import PARTS
 from langchain_finetune.errors import LoadError
@@ -69,5 +69,5 @@ def _row(part: Any, line: bytes, source: dict[str, Any], response_format: Any) -
     ids = {key: str(source[key]) for key in source.keys() - {"part", "line", "id"}}
     row = Row(source["id"], ids, line=line)
     row.part = part
-    row.response_format = response_format
+    row.response_format = request_of(row.example).get("response_format") or response_format
     return row
