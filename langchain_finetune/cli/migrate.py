@@ -8,18 +8,15 @@ import typer
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
-from langchain_finetune.cli.interrupt import takes_its_time_to_end
+from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
-from langchain_finetune.engines import engine_of
-from langchain_finetune.errors import FineTuningError
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
-from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.methods import Hyperparameters
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.migrate import Migration
@@ -65,13 +62,10 @@ def migrate(
 
     Run it again to go on after an error: nothing is paid for twice.
     """
-    step = build(
-        FineTune,
+    step = chosen.fine_tune(
+        engine,
         model=to,
-        engine=engine,
         base_url=base_url,
-        extra_body=chosen.request_fields(engine_of(engine)),
-        deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         hyperparameters=hyperparameters,
         max_cost_usd=max_training_usd,
@@ -111,9 +105,10 @@ def migrate(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )
             except KeyboardInterrupt:
-                raise FineTuningError(
-                    f"Stopped. What was done is in {out}: run the same again to go on."
-                ) from None
+                print_line(
+                    f"Stopped. What was done is in {out}: run the same again to go on.", err=True
+                )
+                raise typer.Exit(INTERRUPTED) from None
     _print(result, as_json=as_json)
     raise typer.Exit(EXIT_CODES[result.verdict])
 
@@ -138,6 +133,6 @@ def _print(result: MigrationResult, *, as_json: bool) -> None:
         return
     for name, record in result.steps.items():
         print_line(f"{name}: {record.summary}.")
-    print_drawn(tables(result.comparison))
+    print_drawn(tables(result.comparison, texts=False))
     for line in (*result.advice, f"The report, with requests and answers: {result.report}"):
         print_line(line)

@@ -11,7 +11,7 @@ from langchain_finetune.convert.report.formatting import (
     footnotes,
     left_out,
     noted,
-    shown_by_test,
+    remarks,
 )
 from langchain_finetune.display.terminal import make_table
 from langchain_finetune.display.text import share
@@ -23,7 +23,7 @@ _TOOLS = 12
 def tables(report: ReportFigures) -> Group:
     """Return the report as rich tables."""
     parts: list[RenderableType] = [_counts(report)]
-    parts.extend(Text(sentence) for sentence in shown_by_test(report))
+    parts.extend(Text(sentence) for sentence in remarks(report))
     parts.append(_distributions(report))
     if report.tools:
         parts.append(_tools(report))
