@@ -16,10 +16,8 @@ from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
 from langchain_finetune.display.terminal import plain
-from langchain_finetune.engines import engine_of
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
-from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.methods import Hyperparameters
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.migrate import Migration
@@ -65,13 +63,10 @@ def migrate(
 
     Run it again to go on after an error: nothing is paid for twice.
     """
-    step = build(
-        FineTune,
+    step = chosen.fine_tune(
+        engine,
         model=to,
-        engine=engine,
         base_url=base_url,
-        extra_body=chosen.request_fields(engine_of(engine)),
-        deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         hyperparameters=hyperparameters,
         max_cost_usd=max_training_usd,
@@ -144,6 +139,6 @@ def _print(result: MigrationResult, *, as_json: bool) -> None:
         return
     for name, record in result.steps.items():
         print_line(f"{name}: {record.summary}.")
-    print_drawn(tables(result.comparison))
+    print_drawn(tables(result.comparison, texts=False))
     for line in (*result.advice, f"The report, with requests and answers: {result.report}"):
         print_line(line)

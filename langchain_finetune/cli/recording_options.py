@@ -44,7 +44,9 @@ class RecordingOptions:
     def confirm(self, estimate: RecordingEstimate, console: Console) -> bool:
         """Show what the answers cost, and ask whether to go on."""
         limit = self.settings["max_cost_usd"]
-        bound = f"Most that is spent: {dollars(limit)}." if limit else "Limit it with --max-cost-usd."
+        bound = (
+            f"Most that is spent: {dollars(limit)}." if limit else "Limit it with --max-cost-usd."
+        )
         console.print(f"{estimate} {bound}", soft_wrap=True)
         if estimate.unknown:
             told = f"{estimate.unknown} answers may have been paid for and were not received."

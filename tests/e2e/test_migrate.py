@@ -10,11 +10,12 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from openai import NotFoundError, OpenAI
 
@@ -29,18 +30,14 @@ from langchain_finetune import (
     amigrate,
     migrate,
 )
-from langchain_finetune.engines import ENGINES
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
-from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.evaluation.seen import training_file
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.migration.asking import METADATA
-from langchain_finetune.migration.state import locked
+from langchain_finetune.migration.folders import locked_folder
 from support import migration_process
 from support.command_line import runs_command
-from support.openai_account import KEY, OpenAIAccount, openai_account, refusal
+from support.openai_account import KEY, OpenAIAccount, openai_account, quick_engine, refusal
 from support.servers import free_port
 from support.settings import forget_langsmith_settings
 from support.warm_process import WarmProcess
@@ -289,7 +286,9 @@ def in_a_shell(command):
 
 def ask_in_a_shell(exports, name):
     """Ask a model at the address and with the key that a shell would have."""
-    url, key = in_a_shell(f'{exports}; printf "%s\n%s" "$OPENAI_BASE_URL" "$OPENAI_API_KEY"').split()
+    url, key = in_a_shell(
+        f'{exports}; printf "%s\n%s" "$OPENAI_BASE_URL" "$OPENAI_API_KEY"'
+    ).split()
     return ChatOpenAI(model=name, base_url=url, api_key=key).invoke("Is 7 a number?").content
 
 
@@ -393,8 +392,9 @@ def test_a_chain_that_asks_something_else_does_not_pass(copied, shop):
     assert found.comparison.refused == []
 
     def some(model):
-        """A chain that sometimes asks something else."""
-        return (lambda case: case["input"] + " " * case["input"].startswith("Is 1")) | model
+        """A chain that sometimes asks something else, and has an answer of its own to errors."""
+        asks = (lambda case: case["input"] + " " * case["input"].startswith("Is 1")) | model
+        return asks.with_fallbacks([RunnableLambda(lambda _: AIMessage("Sorry, try again."))])
 
     fewer = Migration(**copied(chain=some)).run()
     assert 0 < len(fewer.comparison.refused) < COUNT // 2
@@ -466,8 +466,7 @@ def test_a_plan_asks_for_nothing_and_fixes_nothing(settings, shop):
 
 def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings, shop, monkeypatch):
     """Otherwise the recording would be trained on, and the file in the next run: two jobs."""
-    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05))
-    monkeypatch.setitem(ENGINES, "openai", replace(OPENAI, pace=pace))
+    quick_engine(monkeypatch, "openai")
     content = shop.account.contents[shop.training_id]
     shop.account.contents[shop.training_id] = lambda: iter([content[:10]])
     with pytest.raises(FineTuningError, match="training file"):
@@ -509,7 +508,7 @@ def test_without_a_held_out_answer_nothing_is_trained(settings, shop, tmp_path):
 def test_one_process_at_a_time_and_one_migration_in_a_folder(settings, tmp_path):
     given = settings()
     with (
-        locked(given["out"]),
+        locked_folder(given["out"], "migrating in"),
         pytest.raises(FineTuningError, match="Another process is migrating"),
     ):
         Migration(**given).run()

@@ -16,6 +16,7 @@ from langchain_finetune.convert.report.conversion_report import make_report
 from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.messages import WireMessages
 from support.chats import chats, tool
 from support.html_page import Page
 
@@ -69,6 +70,33 @@ def test_turns_of_a_thread_are_one_conversation():
     assert found.evaluation.groups == len(threads)
     assert found.evaluation.cases > 5 * len(threads)
     assert found.evaluation.gain == power_of(len(threads)).gain
+
+
+def test_it_hints_at_calls_that_are_trained_more_than_once():
+    def call(number):
+        function = {"name": "find", "arguments": "{}"}
+        calls = [{"id": f"call_{number}", "type": "function", "function": function}]
+        result = {"role": "tool", "tool_call_id": f"call_{number}", "content": "7"}
+        return [{"role": "assistant", "content": None, "tool_calls": calls}, result]
+
+    asked = {"role": "user", "content": "Find it"}
+    done = {"role": "assistant", "content": "It is 7."}
+    steps = [asked, *call(1), *call(2), done]
+    chats = [
+        {"messages": WireMessages(steps[:end]), "source": {"trace_id": trace}}
+        for trace in ("t", "u")
+        for end in (2, 4, 6)
+    ]
+    report = Convert().invoke(chats).report()
+    assert (report.calls_to_learn, report.repeated_calls) == (10, 6)
+    said = "6 of the 10 answers that call a tool are trained more than once"
+    assert said in report.to_html()
+    assert said in " ".join(rendered(report, 400).split())
+    alone = Convert().invoke(
+        [{**chat, "source": {"trace_id": str(n)}} for n, chat in enumerate(chats)]
+    )
+    assert alone.report().repeated_calls == 0
+    assert "more than once" not in alone.report().to_html()
 
 
 def test_without_a_test_part_it_says_nothing():

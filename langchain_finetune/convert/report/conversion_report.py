@@ -63,6 +63,7 @@ def make_report(
         messages=tally.messages.distribution(),
         targets=tally.targets,
         calls_to_learn=tally.calls_to_learn,
+        repeated_calls=tally.repeated_calls,
         tools=[
             ToolUse(name=name, offered=tally.offered[name], called=count)
             for name, count in _by_count(names).items()

@@ -53,6 +53,8 @@ class ReportFigures(BaseModel):
         messages: Messages per example.
         targets: Number of assistant messages that are trained on.
         calls_to_learn: Number of those that call a tool.
+        repeated_calls: Number of the latter that an earlier example of the same trace trains, too,
+            as agents send their history again with each call.
         tools: The tools, most called first.
         scripts: Number of examples mostly in each script, such as `Latin`, in the messages of users
             and the assistant, without instructions and tool results.
@@ -79,6 +81,7 @@ class ReportFigures(BaseModel):
     messages: Distribution
     targets: int
     calls_to_learn: int
+    repeated_calls: int = 0
     tools: list[ToolUse]
     scripts: dict[str, int]
     also_scripts: dict[str, int]

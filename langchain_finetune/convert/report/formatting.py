@@ -42,9 +42,16 @@ def noted(report: ReportFigures) -> list[tuple[str, int]]:
     return rows + [(f"warning: {words(code)}", count) for code, count in found]
 
 
-def shown_by_test(report: ReportFigures) -> list[str]:
-    """Return a sentence about what the test part can show, if there is one."""
-    return [f"The test part has {report.evaluation}."] if report.evaluation else []
+def remarks(report: ReportFigures) -> list[str]:
+    """Return sentences about what the test part can show, and what is trained more than once."""
+    found = [f"The test part has {report.evaluation}."] if report.evaluation else []
+    if report.repeated_calls:
+        found.append(
+            f"{report.repeated_calls:,} of the {report.calls_to_learn:,} answers that call a tool"
+            " are trained more than once, since agents send their history again: calls='last' of"
+            " the loader (--last-calls) leaves out calls that another one contains."
+        )
+    return found
 
 
 def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:

@@ -11,7 +11,7 @@ from langchain_finetune.convert.report.formatting import (
     footnotes,
     money,
     noted,
-    shown_by_test,
+    remarks,
     words,
 )
 from langchain_finetune.convert.report.outliers import Outlier
@@ -163,7 +163,7 @@ def _outcome(report: ReportFigures) -> str:
         rows_of_notes = [[escape(what), f"{count:,}"] for what, count in notes]
         noted_table = "<h3>Notes</h3>" + table(["what", "count"], rows_of_notes)
     counted = table(["", "chats", "share"], rows)
-    can_show = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown_by_test(report))
+    can_show = "".join(f"<p>{escape(sentence)}</p>" for sentence in remarks(report))
     return section("Outcome of the chats", f"{plot}<div>{counted}</div>{can_show}{noted_table}")
 
 

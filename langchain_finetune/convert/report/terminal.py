@@ -10,7 +10,7 @@ from langchain_finetune.convert.report.formatting import (
     estimate_row,
     footnotes,
     noted,
-    shown_by_test,
+    remarks,
     words,
 )
 from langchain_finetune.display.terminal import make_table
@@ -23,7 +23,7 @@ _TOOLS = 12
 def tables(report: ReportFigures) -> Group:
     """Return the report as rich tables."""
     parts: list[RenderableType] = [_counts(report)]
-    parts.extend(Text(sentence) for sentence in shown_by_test(report))
+    parts.extend(Text(sentence) for sentence in remarks(report))
     parts.append(_distributions(report))
     if report.tools:
         parts.append(_tools(report))
