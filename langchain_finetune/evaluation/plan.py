@@ -22,6 +22,7 @@ from langchain_finetune.evaluation.cases import (
     groups_of,
     repeated_requests,
     training_line,
+    without_schema,
 )
 from langchain_finetune.evaluation.chains import (
     built,
@@ -51,7 +52,6 @@ from langchain_finetune.evaluation.side import HINT, AppChain, ModelSide, check_
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
-from langchain_finetune.sessions import UNKNOWN_FORMAT
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def make_plan(
     agent = app.agent if app.agent is not None else _is_agent(app, model)
     dataset, examples = _dataset(client, data, agent=agent)
     refused, notes = refusals(examples, model, agent=agent)
-    refused += [] if app.chain else _without_schema(examples)
+    refused += [] if app.chain else without_schema(examples)
     out = {each.id for each in refused}
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
     check_left(kept, len(refused), model)
@@ -184,28 +184,6 @@ def make_plan(
         notes=notes,
         agent=agent,
     )
-
-
-def _without_schema(examples: Sequence[Example]) -> list[RefusedCase]:
-    """Refuse the requests that can't be made again as they were, without the app's chain.
-
-    Raises:
-        CompareError: That are all.
-    """
-    reason = (
-        "The trace has the name of its response format's class, and not the schema: give a chain."
-    )
-    found = [
-        RefusedCase(id=str(each.id), reason=reason)
-        for each in examples
-        if mapping(each.inputs).get("response_format") == UNKNOWN_FORMAT
-    ]
-    if found and len(found) == len(examples):
-        raise CompareError(
-            "The traces of all cases have the name of the response format's class, and not its "
-            "schema, so the requests can't be made again. Give Compare your chain (--chain)."
-        )
-    return found
 
 
 def _lack_their_format(examples: Iterable[Example]) -> bool:
