@@ -8,14 +8,13 @@ import typer
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
-from langchain_finetune.cli.interrupt import takes_its_time_to_end
+from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
-from langchain_finetune.errors import FineTuningError
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.methods import Hyperparameters
@@ -106,9 +105,10 @@ def migrate(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )
             except KeyboardInterrupt:
-                raise FineTuningError(
-                    f"Stopped. What was done is in {out}: run the same again to go on."
-                ) from None
+                print_line(
+                    f"Stopped. What was done is in {out}: run the same again to go on.", err=True
+                )
+                raise typer.Exit(INTERRUPTED) from None
     _print(result, as_json=as_json)
     raise typer.Exit(EXIT_CODES[result.verdict])
 
@@ -133,6 +133,6 @@ def _print(result: MigrationResult, *, as_json: bool) -> None:
         return
     for name, record in result.steps.items():
         print_line(f"{name}: {record.summary}.")
-    print_drawn(tables(result.comparison))
+    print_drawn(tables(result.comparison, texts=False))
     for line in (*result.advice, f"The report, with requests and answers: {result.report}"):
         print_line(line)
