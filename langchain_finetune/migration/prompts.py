@@ -9,7 +9,6 @@ import hashlib
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
@@ -20,7 +19,13 @@ from langchain_finetune.content import mapping
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Outcome, read_each
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import Skip, line_settings, require_chat, wire_messages
+from langchain_finetune.sessions import (
+    UNKNOWN_FORMAT,
+    Skip,
+    line_settings,
+    require_chat,
+    wire_messages,
+)
 
 Origin = Literal["traffic", "file"]
 """Where a prompt comes from: a traced run or stored completion, or a line of a training file."""
@@ -92,6 +97,11 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         "messages": sent_messages(messages),
         **line_settings(session),
     }
+    if given.get("response_format") == UNKNOWN_FORMAT:
+        raise UnreadableChatError(
+            "unknown_response_format",
+            "The trace has the name of the response format's class, and not its schema.",
+        )
     if given.get("response_format"):
         request["response_format"] = given["response_format"]
     sampling = dict(given.get("sampling") or {})
@@ -156,19 +166,6 @@ def _length(size: int) -> str:
     while limit < size:
         limit *= 4
     return f"up to {limit} B" if limit < 1024 else f"up to {limit // 1024} kB"  # noqa: PLR2004
-
-
-@dataclass
-class PromptSelection:
-    """Prompts that were selected, and what was left out.
-
-    Attributes:
-        prompts: The prompts, those of one stratum after the other.
-        left_out: Chats that are not asked again, with the reason.
-    """
-
-    prompts: list[RecordedPrompt] = field(default_factory=list)
-    left_out: list[Skip] = field(default_factory=list)
 
 
 def read_prompts(

@@ -10,10 +10,11 @@ import resource
 import select
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from fastapi.responses import JSONResponse
@@ -34,13 +35,8 @@ from langchain_finetune import (
     record,
     rescue,
 )
-from langchain_finetune.engines import ENGINES
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
-from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.migration.asking import METADATA
 from tests.support import recording_process
-from tests.support.command_line import runs_command
 from tests.support.fault_proxy import FaultProxy
 from tests.support.openai_account import (
     KEY,
@@ -83,14 +79,6 @@ def prompts(tmp_path):
         "".join(f"{json.dumps(training_line('supervised', 1, n))}\n" for n in range(20))
     )
     return path
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """OpenAI's engine under a name of its own, with short pauses between its attempts."""
-    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05))
-    monkeypatch.setitem(ENGINES, "quick", replace(OPENAI, name="quick", pace=pace))
-    return "quick"
 
 
 @pytest.fixture
@@ -634,6 +622,30 @@ def test_ctrl_c_finishes_what_is_on_its_way(account, ask, tmp_path):
     check_recording(account, ask(), 1)
 
 
+def test_ctrl_c_of_the_command_exits_as_a_shell_expects(account, model, url, tmp_path):
+    account.pause = 0.1
+    source = tmp_path / "prompts.jsonl"
+    lines = (json.dumps(training_line("supervised", 0, number)) for number in range(40))
+    source.write_text("\n".join(lines))
+    arguments = ["record", model, "--file", source, "--out", tmp_path / "out", "--yes"]
+    arguments += ["--base-url", url, "--price", 1, 4]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "langchain_finetune.cli", *map(str, arguments)],
+        env={**os.environ, "OPENAI_API_KEY": KEY}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(account.paid) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("Stopped. The answers so far are in")
+    # Without a terminal there is no bar, and still something to see.
+    assert err.startswith("reading the prompts of ")
+
+
 def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path):
     """The journal may not grow any more: the request that could not be written down isn't sent."""
     recording = ask(answers=0)
@@ -691,7 +703,7 @@ def test_twenty_models_from_end_to_end_through_faults(tmp_path, caplog, quick):
 
 
 def test_recent_runs_of_the_model_are_prompts(
-    account, ask, model, url, tmp_path, monkeypatch, capsys
+    account, ask, model, url, tmp_path, monkeypatch, command
 ):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("LANGSMITH_API_KEY", "any")
@@ -704,7 +716,7 @@ def test_recent_runs_of_the_model_are_prompts(
         runs = recent_runs(model, "app", days=10_000, client=client)
         recording = ask([runs], answers=1)
         monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
-        command = runs_command(monkeypatch, capsys)(
+        ended = command(
             "record", model, "--project", "app", "--days", 10_000, "--out", tmp_path / "command",
             "--base-url", url, "--yes", "--json",
         )  # fmt: skip
@@ -712,24 +724,29 @@ def test_recent_runs_of_the_model_are_prompts(
     assert Counter(body["temperature"] for body in account.paid) == {0: 4, 0.4: 4}
     asked = {body["messages"][0]["content"] for body in account.paid}
     assert asked == {"What is 0?", "What is 1?"}
-    assert command.code == 0, command.err
+    assert ended.code == 0, ended.err
     again = ModelRecording.read(tmp_path / "command")
     assert again.prompts() == recording.prompts()
 
 
 def test_rescued_files_are_prompts_and_the_command_line_records_them(
-    account, model, url, tmp_path, monkeypatch, capsys
+    account, model, url, tmp_path, monkeypatch, command
 ):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     rescue([model], out=tmp_path / "rescued")
-    run = runs_command(monkeypatch, capsys)
     options = ("--file", tmp_path / "rescued", "--out", tmp_path / "out", "--answers", "1")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    declined = run("record", model, *options)
+    declined = command("record", model, *options)
     assert declined.code == 1
+    assert declined.err.endswith("Error: Not confirmed; nothing was sent.\n")
+    assert declined.err.count("answers to") == 1
+    assert "Limit it with --max-cost-usd" in declined.err
+    limited = ("--price", "1", "4", "--max-cost-usd", "0.00001", "--yes")
+    low = command("record", model, *options, *limited)
+    assert "max_cost_usd=0.00001." in low.error
     assert account.paid == []
-    done = run("record", model, *options, "--yes", "--json", "--price", "1", "4")
+    done = command("record", model, *options, "--yes", "--json", "--price", "1", "4")
     assert done.code == 0, done.err
     assert done.json["outcomes"]["missing"] == 0
     assert done.json["origins"]["file"] > 0
@@ -737,6 +754,6 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     check_recording(account, ModelRecording.read(tmp_path / "out"), 1)
     usd = done.json["usd"]
     assert ModelRecording.read(tmp_path / "out").manifest.usd == usd > 0
-    told = run("record", model, *options, "--yes")
+    told = command("record", model, *options, "--yes")
     assert f"for ${usd:.2g}." in told.out
     assert "The training lines are in" in told.out

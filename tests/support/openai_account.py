@@ -13,10 +13,15 @@ import math
 import random
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from langchain_finetune.engines import ENGINES
+from langchain_finetune.engines.base import Pace
+from langchain_finetune.engines.flow import Retry
+from langchain_finetune.engines.openai import ENGINE as OPENAI
 from support.fault_proxy import AFTER, BEFORE, FaultProxy
 from support.servers import served
 
@@ -405,6 +410,10 @@ class OpenAIAccount:
             return self._model(body["model"])
         if refused := self.refuse(body):
             return refused
+        form = body.get("response_format") or {"type": "text"}
+        if form["type"] not in {"text", "json_object", "json_schema"}:
+            told = "Input should be 'text', 'json_object' or 'json_schema'."
+            return refusal(400, f"'response_format.type': {told}", "invalid_request_error")
         asked_before = self.paid.count(body)
         self.paid.append(body)
         answers = [self.reply(body, asked_before, choice) for choice in range(body.get("n") or 1)]
@@ -480,3 +489,10 @@ def openai_account(account=None, *, share=0.0, seed=0, faults=FAULTS):
         if share:
             url = stack.enter_context(FaultProxy(url, choose)).url
         yield f"{url}/v1"
+
+
+def quick_engine(monkeypatch, name="quick", **retry):
+    """OpenAI's engine under a name, with short pauses between its attempts."""
+    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05, **retry))
+    monkeypatch.setitem(ENGINES, name, replace(OPENAI, name=name, pace=pace))
+    return name
