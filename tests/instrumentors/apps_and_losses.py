@@ -14,7 +14,6 @@ APPS = {
     "LiteLLM, OpenAI (Responses)": ("litellm_app.py", "responses"),
     "LiteLLM, Anthropic (chat)": ("litellm_app.py", "anthropic"),
     "LiteLLM, Anthropic (Messages)": ("litellm_app.py", "messages"),
-    "DSPy, by LiteLLM": ("dspy_app.py", "openai"),
     "pydantic-ai, OpenAI (chat)": ("pydantic_ai_app.py", "openai"),
     "pydantic-ai, OpenAI (Responses)": ("pydantic_ai_app.py", "responses"),
     "pydantic-ai, Anthropic": ("pydantic_ai_app.py", "anthropic"),
@@ -34,7 +33,7 @@ APPS = {
 }
 """Name -> the script in `apps/`, and the provider that it asks."""
 
-CALLS = {"DSPy, by LiteLLM": 2, "LiteLLM, Anthropic (Messages)": 5}
+CALLS = {"LiteLLM, Anthropic (Messages)": 5}
 """How many calls are asked of an instrumentor, where it is not all six."""
 
 PACKAGES = {
@@ -46,7 +45,6 @@ PACKAGES = {
     "AI SDK, A": ("ai", "@ai-sdk/anthropic", "langsmith"),
     "AI SDK": ("ai", "@ai-sdk/openai", "langsmith"),
     "LiteLLM": ("litellm",),
-    "DSPy": ("dspy", "litellm"),
     "pydantic-ai": ("pydantic-ai-slim",),
     "openai-agents": ("openai-agents", "langsmith"),
     "OpenLLMetry, A": ("opentelemetry-instrumentation-anthropic", "anthropic"),

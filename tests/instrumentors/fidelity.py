@@ -94,10 +94,10 @@ def _message(message):
     content = message.get("content")
     if isinstance(content, dict):  # Gemini's results are objects: `{"output": ...}`.
         content = str(next(iter(content.values()))) if len(content) == 1 else json.dumps(content)
-    if message["role"] == "tool" and (found := re.fullmatch(r'{"\w+":"?(\w+)"?}', content or "")):
-        content = found[1]
     if isinstance(content, list):
         content = "".join(part.get("text", "?") for part in content)
+    if message["role"] == "tool" and (found := re.fullmatch(r'{"\w+":"?(\w+)"?}', content or "")):
+        content = found[1]
     made = {"role": message["role"], "content": content or None}
     calls = message.get("tool_calls") or []
     if calls:
