@@ -36,6 +36,9 @@ APPS = {
 CALLS = {"LiteLLM, Anthropic (Messages)": 5}
 """How many calls are asked of an instrumentor, where it is not all six."""
 
+FAILURES = {"wrap_anthropic": "streamed: TypeError accumulate_event()"}
+"""What an app prints where the instrumentor itself fails."""
+
 PACKAGES = {
     "LangChain.js, ChatA": ("langchain", "@langchain/anthropic", "langsmith"),
     "LangChain.js": ("langchain", "@langchain/openai", "langsmith"),
@@ -83,6 +86,12 @@ LOSSES = {
     },
     "OpenLLMetry, Anthropic": {
         ("structured", "tool_choice"): "It does not write the choice of a tool.",
+    },
+    "wrap_anthropic": {
+        (
+            "streamed",
+            "call",
+        ): "`create(stream=True)` fails in the wrapper with this version of Anthropic's SDK.",
     },
     "wrap_gemini": {
         ("tools", "call"): "Calls in `types.Content` are not written: a skip (`incomplete_trace`).",
