@@ -38,7 +38,7 @@ from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
 from langchain_finetune.migration.recording import ModelRecording
-from langchain_finetune.migration.result import MigrationResult, write_report
+from langchain_finetune.migration.result import MigrationResult, without_addresses, write_report
 from langchain_finetune.migration.settings import MigrationSettings, RecordingSettings
 from langchain_finetune.migration.state import (
     COMPARISON,
@@ -227,7 +227,7 @@ class Migration(MigrationSettings):
             new_model=result.new,
             engine=self.to.engine,
             folder=self.out,
-            comparison=result,
+            comparison=without_addresses(result),
             steps=state.steps,
             advice=advice(self.model, chat, self.to.engine, swapped, base_url),
             chat=chat,

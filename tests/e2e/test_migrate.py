@@ -28,6 +28,7 @@ from langchain_finetune import (
     Migration,
     ModelRecording,
     amigrate,
+    length_ratio,
     migrate,
 )
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
@@ -266,7 +267,7 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
     plan = await Migration(**settings(model=shop.gone, swap=False)).aplan()
     assert [step.done for step in plan.steps] == [True] * 5
     assert [step.what for step in plan.steps][1:4] == [
-        f"{result.steps['record'].summary}, for $0.0056",
+        f"{result.steps['record'].summary}, for $0.0014",
         *(result.steps[name].summary for name in ("train", "compare")),
     ]
     for changes, done in (
@@ -308,6 +309,10 @@ def ask_in_a_shell(exports, name):
 def test_what_is_printed_after_a_swap_works(copied, shop, home):
     result = Migration(**copied()).run()
     assert result.verdict == "pass"
+    # Another engine will have another port: only the line for now names it.
+    url = find_engine(home).url
+    assert str(result).count(url) == result.report.read_text().count(url) == 1
+    assert result.comparison.id in str(result)
     exports = printed(result, "For the app")
     assert ask_in_a_shell(exports, shop.gone) == "Yes"
     # The background engine of the migration is in the way.
