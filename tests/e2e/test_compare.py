@@ -113,21 +113,6 @@ def server():
     )
 
 
-@pytest.fixture(scope="module")
-def model(server):
-    """Return a chat model by name."""
-    with served(server.app) as url:
-        yield lambda name, **settings: ChatOpenAI(
-            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
-        )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
