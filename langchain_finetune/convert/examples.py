@@ -159,12 +159,11 @@ class Examples:
             target: What will be trained.
             prices: USD per million trained tokens, by base.
         """
-        rejected = self.rejected
         return make_report(
             tally,
             target,
             sessions=self.chats_read,
-            skipped=Counter(skip.code for skip in rejected),
+            rejected=self.rejected,
             notes=self.notes,
             findings=self.findings,
             prices=prices,

@@ -17,6 +17,10 @@ NOT_RECORDED = "not_recorded"
 _NOT_FOUND, _REFUSED = frozenset({404}), frozenset({401, 403})
 
 
+class NotRecordedError(Exception):
+    """The recording that answers in place of a model has no answer to a request."""
+
+
 class AnswerFailedError(Exception):
     """A chain raised; the message is the name of the error's class, without any text."""
 

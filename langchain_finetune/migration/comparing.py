@@ -14,6 +14,7 @@ from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import CompareError, FineTuningError
 from langchain_finetune.evaluation.chains import model_name
 from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.failures import NotRecordedError
 from langchain_finetune.evaluation.result import ComparedCase, RefusedCase
 from langchain_finetune.evaluation.verdict import score_differences
 from langchain_finetune.migration.recording import ModelRecording
@@ -21,8 +22,6 @@ from langchain_finetune.migration.recording import ModelRecording
 RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
-_NOT_RECORDED = "UnprocessableEntityError"
-"""Class of the error with which `recorded_model` refuses a request."""
 
 
 def held_out_cases(recording: ModelRecording) -> Examples:
@@ -102,7 +101,7 @@ def recorded_only(result: ComparisonResult) -> ComparisonResult:
 
 
 def _is_unknown(case: ComparedCase) -> bool:
-    return any(answer.error == _NOT_RECORDED for answer in case.old)
+    return any(answer.error == NotRecordedError.__name__ for answer in case.old)
 
 
 def comparison_key(

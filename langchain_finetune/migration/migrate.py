@@ -1,6 +1,6 @@
 """`Migration`: from a model that goes dark to one of your own, step by step, and the swap."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,7 +47,14 @@ from langchain_finetune.migration.state import (
     MigrationState,
     has_begun,
 )
-from langchain_finetune.migration.swap import advice, is_promoted, promote
+from langchain_finetune.migration.swap import (
+    advice,
+    alias_of,
+    base_url_of_engine,
+    is_promoted,
+    promote,
+    why_kept,
+)
 from langchain_finetune.migration.training_data import training_data
 
 
@@ -60,7 +67,9 @@ class Migration(MigrationSettings):
     3. The new model is trained on the rescued training file or, where it is gone, on the recording;
        never on a held-out request.
     4. Both models answer the held-out requests, the old one from its recording.
-    5. Only if the new model passes, the embedded engine lets it answer under the old name.
+    5. Only if the new model passes, the embedded engine lets it answer under the old name. Not if
+       a canary or a shadow runs under that name, another model answers to it, or a swap of this
+       folder was taken back.
 
     Run it again to go on where it was: nothing is paid for twice. Each step is a function or a
     command of its own as well.
@@ -210,7 +219,7 @@ class Migration(MigrationSettings):
             at_least=self.at_least, better=self.better, confidence=self.confidence
         )
         result = result.model_copy(update={"decision": decision})
-        yield from self._swap(state, result)
+        swapped, base_url = yield from self._swap(state, result)
         found = MigrationResult(
             model=self.model,
             new_model=result.new,
@@ -218,7 +227,7 @@ class Migration(MigrationSettings):
             folder=self.out,
             comparison=result,
             steps=state.steps,
-            advice=advice(self.model, chat, self.to.engine, state.steps["swap"].facts),
+            advice=advice(self.model, chat, self.to.engine, swapped, base_url),
             chat=chat,
         )
         yield Do(partial(write_report, found))
@@ -293,23 +302,31 @@ class Migration(MigrationSettings):
         state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
 
-    def _swap(self, state: MigrationState, result: ComparisonResult) -> Flow[Any]:
-        """Swap if it passed; not again if it was swapped before, and taken back since."""
+    def _swap(
+        self, state: MigrationState, result: ComparisonResult
+    ) -> Flow[tuple[Mapping[str, Any], str | None]]:
+        """Swap if it passed and nobody has decided otherwise; return the facts, and the engine."""
         assert result.decision is not None
         verdict, before = result.decision.verdict, state.steps.get("swap")
-        was = before is not None and before.facts.get("swapped") == result.new
-        promoted = False
-        if self.to.engine == "local" and (was or (verdict == "pass" and self.swap)):
-            known = partial(is_promoted, self.model, result.new)
-            promoted = yield Do(known)
-            if not promoted and not was:
-                yield Do(partial(promote, self.model, result.new))
-                promoted = True
+        swaps = list(before.facts.get("swaps", ())) if before else []
+        alias, base_url, why = {}, None, None
+        if self.to.engine == "local":
+            alias = yield Do(partial(alias_of, self.model))
+            if not is_promoted(alias, result.new):
+                why = why_kept(alias, self.model, swaps)
+                if verdict == "pass" and self.swap and why is None:
+                    swapped = partial(promote, self.model, result.new)
+                    alias = yield Do(swapped)
+            base_url = yield Do(base_url_of_engine)
+        promoted = is_promoted(alias, result.new)
+        if promoted and result.new not in swaps:
+            swaps.append(result.new)
         did = f"{result.new} answers to {self.model} at the embedded engine"
-        not_done = "it was swapped before, and taken back since" if was else "not swapped"
-        facts = {"promoted": promoted, "swapped": result.new if promoted or was else None}
-        summary = f"{did if promoted else not_done}; the verdict is {verdict}"
-        state.done("swap", self.out, summary, verdict=verdict, **facts)
+        summary = f"{did if promoted else why or 'not swapped'}; the verdict is {verdict}"
+        facts = {"promoted": promoted, "swaps": swaps, "why": why}
+        facts["earlier"] = bool(alias.get("earlier"))
+        done = state.done("swap", self.out, summary, verdict=verdict, **facts)
+        return done.facts, base_url
 
 
 def migrate(

@@ -19,7 +19,13 @@ from langchain_finetune.content import mapping
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Outcome, read_each
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import Skip, line_settings, require_chat, wire_messages
+from langchain_finetune.sessions import (
+    UNKNOWN_FORMAT,
+    Skip,
+    line_settings,
+    require_chat,
+    wire_messages,
+)
 
 Origin = Literal["traffic", "file"]
 """Where a prompt comes from: a traced run or stored completion, or a line of a training file."""
@@ -91,6 +97,11 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         "messages": sent_messages(messages),
         **line_settings(session),
     }
+    if given.get("response_format") == UNKNOWN_FORMAT:
+        raise UnreadableChatError(
+            "unknown_response_format",
+            "The trace has the name of the response format's class, and not its schema.",
+        )
     if given.get("response_format"):
         request["response_format"] = given["response_format"]
     sampling = dict(given.get("sampling") or {})

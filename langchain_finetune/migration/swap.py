@@ -1,6 +1,8 @@
 """The swap: what lets a new model answer under an old name, or what to change in the app."""
 
-from collections.abc import Mapping
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -9,28 +11,37 @@ from openai import NotFoundError, OpenAI, OpenAIError
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.evaluation.chains import chat_model_of, model_name
-from langchain_finetune.home import home_path
+from langchain_finetune.home import KEY_VARIABLE, home_path
 
-_SERVE, _SERVED = "langchain-finetune serve --port 8123", "http://127.0.0.1:8123/v1"
+_PORT = 8123
+_SERVE = f"langchain-finetune stop && langchain-finetune serve --port {_PORT}"
 
 
-def is_promoted(name: str, model: str) -> bool:
-    """Return whether a model answers to a name at the embedded engine.
+def alias_of(name: str) -> dict[str, Any]:
+    """Return an alias of the embedded engine, empty if there is none.
 
     Raises:
         EngineError: The engine does not answer.
     """
-    found = _aliases("get", name)
-    return bool(found) and found["mode"] == "promoted" and found["target"] == model
+    return _aliases("get", name)
 
 
-def promote(name: str, model: str) -> None:
-    """Let a model of the embedded engine answer to a name, in one transaction.
+def promote(name: str, model: str) -> dict[str, Any]:
+    """Let a model of the embedded engine answer to a name, in one transaction; return the alias.
 
     Raises:
         EngineError: The engine does not answer, or refuses.
     """
-    _aliases("post", name, {"action": "promote", "model": model})
+    return _aliases("post", name, {"action": "promote", "model": model})
+
+
+def base_url_of_engine() -> str:
+    """Return where the embedded engine's API is now.
+
+    Raises:
+        EngineError: It can't be started.
+    """
+    return ensure_engine(home_path()).base_url
 
 
 def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -49,24 +60,75 @@ def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dic
             raise explained(error, address.base_url) from error
 
 
-def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what to do next, line by line."""
-    new = model_name(chat)
+def is_promoted(alias: Mapping[str, Any], model: str) -> bool:
+    """Return whether a model answers all requests for an alias.
+
+    >>> is_promoted({"target": "a", "candidate": None}, "a"), is_promoted({}, "a")
+    (True, False)
+    """
+    return alias.get("target") == model and alias.get("candidate") is None
+
+
+def why_kept(alias: Mapping[str, Any], name: str, swaps: Sequence[str]) -> str | None:
+    """Return why an alias must stay as it is: somebody else has decided about it. Or None.
+
+    Args:
+        alias: The alias, empty if there is none.
+        name: Its name, that of the old model.
+        swaps: Models that this migration has swapped in before.
+
+    Example:
+        >>> why_kept({"target": "a", "mode": "canary", "candidate": "b"}, "old", ["a"])
+        'a canary of b is running'
+        >>> why_kept({}, "old", ["a"])
+        'it was swapped before, and taken back since'
+        >>> why_kept({}, "old", []), why_kept({"target": "a"}, "old", ["a"])
+        (None, None)
+    """
+    target, tried = alias.get("target"), alias.get("candidate")
+    if tried is not None:
+        return f"a {alias['mode']} of {tried} is running"
+    if swaps and target not in swaps:
+        return "it was swapped before, and taken back since"
+    # An upstream may have the old model itself.
+    return None if target in {None, name, *swaps} else f"{target} answers to that name"
+
+
+def advice(
+    model: str, chat: Any, engine: str, swapped: Mapping[str, Any], base_url: str | None
+) -> tuple[str, ...]:
+    """Return what to do next, line by line.
+
+    Args:
+        model: The old model.
+        chat: The new one.
+        engine: The engine of the new one.
+        swapped: The facts of the step `swap`.
+        base_url: Where the embedded engine answers now.
+    """
+    new, alias = model_name(chat), shlex.quote(model)
     if swapped["promoted"]:
-        path = home_path() / "api_key"
-        lines = (
+        undo = f"rollback {alias}" if swapped["earlier"] else f"aliases {alias} --remove"
+        back = f"To go back: langchain-finetune {undo}"
+        old = f"Without OPENAI_BASE_URL, the app asks {model} as before, as long as that is there."
+        if swapped["verdict"] != "pass":
+            told = f"Warning: {new} did not pass now, and answers to {model!r}: it was swapped by"
+            return (f"{told} an earlier run.", back, old)
+        key = home_path() / "api_key"
+        given = f"${KEY_VARIABLE}" if os.environ.get(KEY_VARIABLE) else f"$(cat '{key}')"
+        return (
             f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
-            f"To serve it: {_SERVE}",
-            f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
-            f"To go back: langchain-finetune rollback {model}",
+            f'For the app: export OPENAI_BASE_URL={base_url} OPENAI_API_KEY="{given}"',
+            f"To serve it at an address that stays: {_SERVE}",
+            f"Then, for the app: OPENAI_BASE_URL=http://127.0.0.1:{_PORT}/v1",
+            back,
+            old,
         )
-        if swapped["verdict"] == "pass":
-            return lines
-        return ("It did not pass now, and was swapped by an earlier run.", *lines)
-    swap = f"langchain-finetune promote {model} {new}" if engine == "local" else _lines(model, chat)
+    swap = f"langchain-finetune promote {alias} {new}" if engine == "local" else _lines(model, chat)
+    why = f" ({swapped['why']})" if swapped["why"] else ""
     if swapped["verdict"] == "pass":
-        return (f"It passed. To swap: {swap}",)
-    return (f"Not swapped, since it did not pass. To do it all the same: {swap}",)
+        return (f"It passed, and was not swapped{why}. To swap: {swap}",)
+    return (f"Not swapped, since it did not pass{why}. To do it all the same: {swap}",)
 
 
 def _lines(model: str, chat: Any) -> str:

@@ -113,21 +113,6 @@ def server():
     )
 
 
-@pytest.fixture(scope="module")
-def model(server):
-    """Return a chat model by name."""
-    with served(server.app) as url:
-        yield lambda name, **settings: ChatOpenAI(
-            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
-        )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
@@ -343,6 +328,35 @@ def test_structured_output_has_a_reference_of_its_form(client, model, method):
     result = alone.invoke({"model": model("person"), "data": data})
     assert result.cases[0].old[0].outputs["parsed"] == {"name": "Ada"}
     assert result.differences[0].old == 1.0
+
+
+def test_a_request_whose_schema_is_not_known_is_not_made_up(client, model):
+    """A format of the type "unknown" is refused by every server: it would be a failed answer."""
+    schema = {"name": "Person", "schema": Person.model_json_schema()}
+    formats = [{"type": "unknown"}, {"type": "json_schema", "json_schema": schema}]
+    sessions = [
+        {
+            "messages": [HumanMessage(f"Who is {n}?"), AIMessage('{"name": "Ada"}')],
+            "source": {"run_id": f"r{n}"},
+            "response_format": formats[n > 0],
+        }
+        for n in range(3)
+    ]
+    given = {"model": model("person"), "data": Convert().invoke(sessions)}
+    compare = Compare(evaluators=[exact_match], old=model("person"), client=client)
+    result = compare.invoke(given)
+    assert len(result.cases) == 2
+    [refused] = result.refused
+    assert "give a chain" in refused.reason
+    with pytest.raises(CompareError, match="Give Compare your chain"):
+        compare.invoke({**given, "data": Convert().invoke(sessions[:1])})
+    chain = Compare(
+        chain=lambda model: model.with_structured_output(Person),
+        evaluators=[same_person],
+        old=model("person"),
+        client=client,
+    )
+    assert len(chain.invoke(given).cases) == 3
 
 
 def last_text(state):
@@ -566,6 +580,11 @@ async def test_an_old_answer_that_fails_has_no_score(client, model, how):
     assert result.cases[0].old[0].scores == {"correct": None}
     assert result.failed_evaluations == {}
     assert any("4 of 8 answers failed and have no score" in note for note in result.notes)
+    # The result alone says why, and the report.
+    assert "Error code: 400" in result.cases[0].old[0].comments["reason"]
+    for shown in (result.to_html(), str(result)):
+        assert "Error code: 400" in shown
+    assert "Error code: 400" not in " ".join([repr(result), *result.notes])
     assert result.decide(better={"correct": 0}).verdict == "too_few"
     [project] = [client.read_project(project_id=result.old_experiment.id)]
     runs = [each for each in runs_of(client, project.id) if each["error"]]
@@ -631,6 +650,7 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert "secret" not in caplog.text
     # LangSmith would log a traceback of each; the result has them.
     assert caplog.text == ""
+    assert any("fails failed: 8 ValueError at test_compare.py:" in each for each in result.notes)
     told = [case.new[0].comments.get("fails", "") for case in result.cases]
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
 

@@ -10,7 +10,6 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
-from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
 from langsmith.evaluation import EvaluationResult
 from pydantic import ValidationError
@@ -30,7 +29,6 @@ from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import text
 from support.rule_server import RuleServer
-from support.servers import served
 from support.store import store_client
 
 COUNT = 120
@@ -51,20 +49,6 @@ def bad(body):
 @pytest.fixture(scope="module")
 def server():
     return RuleServer(good=good, as_good=good, bad=bad)
-
-
-@pytest.fixture(scope="module")
-def model(server):
-    with served(server.app) as url:
-        yield lambda name, **settings: ChatOpenAI(
-            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
-        )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -302,18 +286,25 @@ def test_so_are_near_ones_and_those_with_another_answer(client, model):
         return {"messages": [HumanMessage(asked), AIMessage(said)], "source": {"run_id": name}}
 
     learned = [chat(f"{LONG}{n} in district {n}", "It rains.", f"l{n}") for n in range(10)]
+    longer = chat("Is it late?", "Yes, it is past nine o'clock.", "long")
+    more = [HumanMessage("And is it warm outside in this season?"), AIMessage("No, it is cold.")]
+    learned.append({**longer, "messages": [*longer["messages"], *more]})
     trained = Convert(duplicates="keep").invoke(learned)
     tuned = model("as_good", metadata=trained_on(trained))
     data = [
         chat(f"{LONG}3 in  district 3 ", "It rains!", "near"),
         chat(f"{LONG}3 in district 3", "It snows, and there will be a lot of wind.", "answer"),
+        chat(f" {LONG.upper()}4 in\ndistrict 4", "It snows, and there will be a lot of wind.", "a"),
+        longer,
         *sessions(3),
     ]
     result = compare_with(model, client).invoke({"model": tuned, "data": Convert().invoke(data)})
     reasons = sorted(each.reason for each in result.refused)
     assert reasons == [
         "The training file contains nearly the same (line 4).",
+        "The training file contains the same request (line 11).",
         "The training file contains the same request (line 4).",
+        "The training file contains the same request (line 5).",
     ]
     assert len(result.cases) == 3
 

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 from collections import Counter
+from html import escape
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -119,6 +120,24 @@ def test_what_the_loader_skipped_came_in_too():
     assert report.skipped == {"errored_run": 1, "no_assistant_message": 1}
 
 
+def test_each_reason_says_what_it_means_and_what_would_mend_it():
+    def read(skip):
+        skip(Skip("r-9", "errored_run", "The run ended with an error."))
+        yield from chats(5)
+        yield {"messages": [HumanMessage("Hi"), AIMessage("")]}
+
+    report = Convert().invoke(Sessions(read)).report()
+    assert report.meanings["errored_run"] == "The run ended with an error."
+    page = " ".join(report.to_html().split())
+    assert "left out: errored run<small class=" in page
+    assert ">The run ended with an error.</small>" in page
+    # A remedy that `fix=True` knows is named with what is wrong.
+    meaning = report.meanings["empty_target"]
+    remedy = "With Convert(fix=True): The turn becomes context (weight 0)."
+    assert f">{escape(meaning)} {remedy}</small>" in page
+    assert "(message" not in meaning
+
+
 def test_the_chosen_engine_comes_first_and_once(report):
     first, *others = report.estimates
     assert (first.engine, first.model) == ("openai", "gpt-4.1-mini")
@@ -216,7 +235,7 @@ def test_names_from_outside_are_no_markup():
         tally,
         Target(model=evil),
         sessions=41,
-        skipped=Counter({evil: 1}),
+        rejected=[Skip("r-1", evil, evil)],
         notes={evil: 1},
         findings=Findings(),
     )

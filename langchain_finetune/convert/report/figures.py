@@ -1,6 +1,6 @@
 """The figures of a report: numbers and ids, independent of their display."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.power import EvaluationPower
@@ -45,6 +45,7 @@ class ReportFigures(BaseModel):
         parts: Number of examples by part: train, validation and test.
         evaluation: What the test part can show in a comparison; None without such a part.
         skipped: Number of chats without an example by reason, most frequent first.
+        meanings: A sentence by code, for reasons and warnings.
         notes: Other counts by code; see `Examples.notes`.
         tokens: Tokens per example.
         tokens_counted: Share of the examples whose tokens were counted by a tokenizer; for the
@@ -74,6 +75,7 @@ class ReportFigures(BaseModel):
     parts: dict[str, int]
     evaluation: EvaluationPower | None = None
     skipped: dict[str, int]
+    meanings: dict[str, str] = Field(default_factory=dict)
     notes: dict[str, int]
     tokens: Distribution
     tokens_counted: float
