@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from langsmith import Client
-from langsmith._exceptions import NotFoundError
 from langsmith.evaluation import run_evaluator
 from langsmith.schemas import DataType, ExampleCreate, ExampleUpdate
-from langsmith.utils import LangSmithError
+from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
 from support.store import NOON, record
 
@@ -309,10 +308,11 @@ def test_what_asks_whether_something_is_there_is_told_no(client):
     assert not client.skill_exists("a/b")
 
 
-async def test_no_client_finds_this_store_too_old(client, caplog):
+def test_no_client_finds_this_store_too_old(client, caplog):
     for name in ("annotation_queues", "datasets", "evaluators", "runs", "sessions", "threads"):
         assert getattr(client, name) is not None
     assert client.info.version == "0.18.0"
     assert not [record for record in caplog.records if "version" in record.getMessage()]
-    with pytest.raises(NotFoundError, match="sessions/resolve"):
-        await client.sessions.resolve(kind="AGENT")
+    # Behind `client.sessions.resolve`.
+    with pytest.raises(LangSmithNotFoundError, match="no registry of agents"):
+        client.request_with_retries("GET", "/sessions/resolutions", params={"kind": "AGENT"})
