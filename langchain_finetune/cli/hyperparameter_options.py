@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from langchain_finetune.cli.options import build
+from langchain_finetune.cli.options import build, option_parameter
 from langchain_finetune.methods import Hyperparameters
 
 _OTHER_NAMES = {"n_epochs": ("--epochs", "--n-epochs")}
@@ -29,10 +29,10 @@ def _parameters() -> Iterator[inspect.Parameter]:
         # The first alternative is the value; another is `auto`.
         value = schema[name]["anyOf"][0]
         kind = _TYPES.get(value.get("type"), str)
-        option = f"--{name.replace('_', '-')}"
-        names = _OTHER_NAMES.get(name, (option,))
+        flag = f"--{name.replace('_', '-')}"
+        names = _OTHER_NAMES.get(name, (flag,))
         if kind is bool:
-            names = (f"{option}/--no-{option.removeprefix('--')}",)
+            names = (f"{flag}/--no-{flag.removeprefix('--')}",)
         settings = typer.Option(
             *names,
             help=field.description,
@@ -40,12 +40,7 @@ def _parameters() -> Iterator[inspect.Parameter]:
             max=value.get("maximum"),
             rich_help_panel="Hyperparameters",
         )
-        yield inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, settings],
-        )
+        yield option_parameter(name, kind, settings)
 
 
 hyperparameter_options.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

@@ -11,13 +11,14 @@ import typer
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from langchain_finetune.cli.options import EngineChoice, build
+from langchain_finetune.cli.options import EngineChoice, build, option_parameter
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.engines.base import Address, Deployment, Engine, same_address
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.connection import Connection, is_for
 from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.submit import job_of_id
 from langchain_finetune.home import home_path
 
@@ -134,6 +135,17 @@ class EngineOptions:
         given = {name: value for name, value in values.items() if value is not None}
         return build(engine.deployment, **given)
 
+    def fine_tune(self, engine: str, **settings: Any) -> FineTune:
+        """Return the step that trains at an engine."""
+        kind = engine_of(engine)
+        return build(
+            FineTune,
+            engine=engine,
+            extra_body=self.request_fields(kind),
+            deployment=self.deployment(kind),
+            **settings,
+        )
+
 
 def engine_options(**given: Any) -> EngineOptions:
     """Return the options of all engines; the signature is generated from the table of engines."""
@@ -154,35 +166,20 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return dict(extra) if isinstance(extra, dict) else {}
 
 
-def _signature() -> inspect.Signature:
-    """Return the parameters from which Typer creates the options."""
+def _parameters() -> Iterator[inspect.Parameter]:
+    """Yield the parameters from which Typer creates the options."""
     types: dict[str, tuple[Any, str | None]] = {
         _NAME: (str, "Name of the deployment, or of the served model.")
     }
     for engine in all_engines():
-        for option, _, field in _deployment_options(engine):
+        for flag, _, field in _deployment_options(engine):
             kind = field.annotation if field.annotation in {int, float} else str
-            types.setdefault(option, (kind, field.description))
-    parameters = [
-        _parameter(option, kind, typer.Option(option, help=text, rich_help_panel=_PANEL))
-        for option, (kind, text) in types.items()
-    ]
+            types.setdefault(flag, (kind, field.description))
+    for flag, (kind, text) in types.items():
+        yield option_parameter(flag, kind, typer.Option(flag, help=text, rich_help_panel=_PANEL))
     for engine in all_engines():
-        for option, (_, text) in engine.request_options.items():
-            parameters.append(
-                _parameter(option, str, typer.Option(option, help=f"At {engine.name}: {text}"))
-            )
-    return inspect.Signature(parameters)
+        for flag, (_, text) in engine.request_options.items():
+            yield option_parameter(flag, str, typer.Option(flag, help=f"At {engine.name}: {text}"))
 
 
-def _parameter(option: str, kind: Any, settings: Any) -> inspect.Parameter:
-    name = option.removeprefix("--").replace("-", "_")
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, settings],
-    )
-
-
-engine_options.__signature__ = _signature()  # type: ignore[attr-defined]
+engine_options.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

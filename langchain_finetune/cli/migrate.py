@@ -15,11 +15,9 @@ from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
-from langchain_finetune.engines import engine_of
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
-from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.methods import Hyperparameters
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.migrate import Migration
@@ -64,13 +62,10 @@ def migrate(
 
     Run it again to go on after an error: nothing is paid for twice.
     """
-    step = build(
-        FineTune,
+    step = chosen.fine_tune(
+        engine,
         model=to,
-        engine=engine,
         base_url=base_url,
-        extra_body=chosen.request_fields(engine_of(engine)),
-        deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         hyperparameters=hyperparameters,
         max_cost_usd=max_training_usd,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from langchain_finetune.cli.job_options import AddressOption
 from langchain_finetune.cli.options import EngineChoice
 from langchain_finetune.cli.output import (
     AsJson,
@@ -19,21 +20,18 @@ from langchain_finetune.cli.output import (
 from langchain_finetune.display.terminal import plain
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.archive import RescueManifest
+from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.inventory import Inventory
 from langchain_finetune.migration.listing import ModelCalls, TunedModel
-from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.rescue import rescue as rescue_models
 
 EngineOfAccount = Annotated[EngineChoice, typer.Option(help="Engine of the account.")]
-AddressOfAccount = Annotated[
-    str | None, typer.Option(help="Base URL of the engine that the key in the environment is for.")
-]
 
 
 def inventory(
     engine: EngineOfAccount = "openai",
-    base_url: AddressOfAccount = None,
+    base_url: AddressOption = None,
     project: Annotated[
         list[str] | None,
         typer.Option(help="Project whose runs are counted; by default all. Repeatable."),
@@ -67,7 +65,7 @@ def rescue(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     engine: EngineOfAccount = "openai",
-    base_url: AddressOfAccount = None,
+    base_url: AddressOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch jobs, files and stored chat completions of fine-tuned models. Only reads.

@@ -241,6 +241,16 @@ def with_options(made: Callable[..., Any], into: str) -> Callable[[Command], Com
     return decorate
 
 
+def option_parameter(name: str, kind: Any, settings: Any) -> inspect.Parameter:
+    """Return the parameter from which Typer makes an option that need not be given."""
+    return inspect.Parameter(
+        name.removeprefix("--").replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, settings],
+    )
+
+
 def build(kind: Callable[..., Made], **settings: Any) -> Made:
     """Return a pydantic model that is built from options; refuse options that are invalid."""
     try:

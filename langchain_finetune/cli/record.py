@@ -7,7 +7,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from langchain_finetune.cli.interrupt import takes_its_time_to_end
-from langchain_finetune.cli.migration import AddressOfAccount, EngineOfAccount
+from langchain_finetune.cli.job_options import AddressOption
+from langchain_finetune.cli.migration import EngineOfAccount
 from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
@@ -25,7 +26,7 @@ def record(
     model: Annotated[str, typer.Argument(help="The model.")],
     out: Annotated[Path, typer.Option(help="Folder of the recording.")],
     engine: EngineOfAccount = "openai",
-    base_url: AddressOfAccount = None,
+    base_url: AddressOption = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests at once.")] = 16,
     ask_again: Annotated[
         bool, typer.Option("--ask-again", help="Ask again for answers that are unknown or refused.")

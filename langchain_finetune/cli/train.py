@@ -28,11 +28,10 @@ from langchain_finetune.cli.output import (
 )
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
-from langchain_finetune.engines import all_engines, engine_of
+from langchain_finetune.engines import all_engines
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.job import DAY_S, Job
-from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.methods import Hyperparameters, LineKind
@@ -122,13 +121,10 @@ def run(
 ) -> None:
     """Load and convert chats, fine-tune a model, and print its name; with --json, the rest, too."""
     examples = (loader | build(Convert, **settings, method=method)).invoke({})
-    step = build(
-        FineTune,
+    step = chosen.fine_tune(
+        engine,
         model=model,
-        engine=engine,
         base_url=base_url,
-        extra_body=chosen.request_fields(engine_of(engine)),
-        deployment=chosen.deployment(engine_of(engine)),
         suffix=suffix,
         seed=seed,
         hyperparameters=hyperparameters,

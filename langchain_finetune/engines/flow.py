@@ -7,14 +7,15 @@ serve the sync and the async methods.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from langchain_finetune.engines.jobs import EngineSilent, ListPage
-from langchain_finetune.errors import EngineError, Failure
+from langchain_finetune.errors import EngineError, Failure, FineTuningError
 
 Result = TypeVar("Result")
 
@@ -34,9 +35,22 @@ class Call:
 
 @dataclass(frozen=True)
 class Do:
-    """Do something on this machine that may block, such as reading the ledger."""
+    """Do something on this machine that may block, such as reading the ledger.
+
+    Errors of this package and of the disk are raised inside the flow.
+    """
 
     action: Callable[[], Any]
+    errors: ClassVar = (FineTuningError, OSError)
+
+
+@dataclass(frozen=True)
+class Either:
+    """Do something that has a blocking and an async form, with errors as those of `Do`."""
+
+    plain: Callable[[], Any]
+    native: Callable[[], Awaitable[Any]]
+    errors: ClassVar = Do.errors
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Sleep:
     """Wait for some seconds."""
 
     seconds: float
+    errors: ClassVar = ()
 
 
 @dataclass(frozen=True)
@@ -51,19 +66,22 @@ class Tell:
     """Report something that has happened to the caller."""
 
     news: Any
+    errors: ClassVar = ()
 
 
 @dataclass(frozen=True)
 class Together:
     """Run flows at the same time; the answer is the list of their results, in order.
 
-    All of them run to their end. Then the first `EngineError` of one is raised inside the flow.
+    All of them run to their end. Then the first `EngineError` of one is raised inside the flow. If
+    they are interrupted, the flow is closed first, so that it can tell them to stop.
     """
 
     flows: Sequence[Generator[Any, Any, Any]]
+    errors: ClassVar = (EngineError,)
 
 
-Step = Call | Do | Sleep | Tell | Together
+Step = Call | Do | Either | Sleep | Tell | Together
 Flow = Generator[Step, Any, Result]
 
 
@@ -75,80 +93,92 @@ def finished(result: Result) -> Flow[Result]:
 
 def run_flow(
     flow: Flow[Result],
-    client: Any,
-    tell: Callable[[Any], None],
+    client: Any = None,
+    tell: Callable[[Any], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Run a flow to its end, blocking; `tell` hears `Tell`."""
-    answer: Any = None
-    failed: Exception | None = None
-    while True:
-        try:
-            step = flow.throw(failed) if failed else flow.send(answer)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        answer = failed = None
+    """Run a flow to its end, blocking; `tell` hears `Tell`. The flow is closed whatever happens."""
+
+    def done(step: Step) -> Any:
         match step:
-            case Call(request, errors):
-                try:
-                    answer = request(client)
-                except errors as error:
-                    failed = error
-            case Do(action):
-                answer = action()
+            case Call(request):
+                return request(client)
+            case Do(action) | Either(action):
+                return action()
             case Sleep(seconds):
                 sleep(seconds)
-            case Tell(news):
+            case Tell(news) if tell:
                 tell(news)
             case Together(flows):
                 run = partial(run_flow, client=client, tell=tell, sleep=sleep)
                 with ThreadPoolExecutor(max(len(flows), 1)) as pool:
                     running = [pool.submit(run, each) for each in flows]
-                try:
-                    answer = [each.result() for each in running]
-                except EngineError as error:
-                    failed = error
+                    try:
+                        wait(running)
+                    except BaseException:  # Ctrl-C
+                        flow.close()
+                        raise
+                return [each.result() for each in running]
+        return None
+
+    answer: Any = None
+    failed: Exception | None = None
+    with closing(flow):
+        while True:
+            try:
+                step = flow.throw(failed) if failed else flow.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            answer = failed = None
+            try:
+                answer = done(step)
+            except step.errors as error:
+                failed = error
 
 
 async def arun_flow(
     flow: Flow[Result],
-    client: Any,
-    tell: Callable[[Any], Awaitable[None]],
+    client: Any = None,
+    tell: Callable[[Any], Awaitable[None]] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
     """Run a flow to its end without blocking the event loop; as `run_flow` otherwise."""
-    answer: Any = None
-    failed: Exception | None = None
-    while True:
-        try:
-            step = flow.throw(failed) if failed else flow.send(answer)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        answer = failed = None
+
+    async def done(step: Step) -> Any:
         match step:
-            case Call(request, errors, blocking):
-                try:
-                    made = asyncio.to_thread(request, client) if blocking else request(client)
-                    answer = await made
-                except errors as error:
-                    failed = error
+            case Call(request, blocking=blocking):
+                return await (asyncio.to_thread(request, client) if blocking else request(client))
             case Do(action):
-                answer = await asyncio.to_thread(action)
+                return await asyncio.to_thread(action)
+            case Either(native=native):
+                return await native()
             case Sleep(seconds):
                 await sleep(seconds)
-            case Tell(news):
+            case Tell(news) if tell:
                 await tell(news)
             case Together(flows):
                 tasks = [
                     asyncio.create_task(arun_flow(each, client, tell, sleep)) for each in flows
                 ]
                 await asyncio.gather(*tasks, return_exceptions=True)
-                try:
-                    answer = [each.result() for each in tasks]
-                except EngineError as error:
-                    failed = error
+                return [each.result() for each in tasks]
+        return None
+
+    answer: Any = None
+    failed: Exception | None = None
+    with closing(flow):
+        while True:
+            try:
+                step = flow.throw(failed) if failed else flow.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            answer = failed = None
+            try:
+                answer = await done(step)
+            except step.errors as error:
+                failed = error
 
 
 @dataclass(frozen=True)

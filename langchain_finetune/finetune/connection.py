@@ -1,6 +1,7 @@
 """The connection to an engine: where flows run, and what account they run for."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -56,36 +57,44 @@ class Connection:
     api_key: SecretStr | None = None
 
     def run(
-        self, flow: Callable[[Account], Flow[Result]], on_progress: ProgressCallback | None = None
+        self,
+        flow: Callable[[Account], Flow[Result]],
+        on_progress: ProgressCallback | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> Result:
         """Run the flow that is made for the account, blocking."""
         engine, access = engine_of(self.engine), self.access()
+        one_at_a_time = threading.Lock()
         with engine.client(access) as client:
 
             def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent):
                     engine.reconnect(client)
                 if on_progress is not None and (progress := _progress(news)):
-                    on_progress(progress)
+                    with one_at_a_time:
+                        on_progress(progress)
 
-            return run_flow(flow(_account(engine, access, client)), client, tell)
+            return run_flow(flow(_account(engine, access, client)), client, tell, sleep)
 
     async def arun(
         self,
         flow: Callable[[Account], Flow[Result]],
         on_progress: Callable[[Any], Awaitable[None]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Result:
         """Run a flow at the engine without blocking; as `run` otherwise."""
         engine, access = engine_of(self.engine), await self.aaccess()
+        one_at_a_time = asyncio.Lock()
         async with engine.aclient(access) as client:
 
             async def tell(news: Any) -> None:
                 if isinstance(news, EngineSilent):
                     await asyncio.to_thread(engine.reconnect, client)
                 if on_progress is not None and (progress := _progress(news)):
-                    await on_progress(progress)
+                    async with one_at_a_time:
+                        await on_progress(progress)
 
-            return await arun_flow(flow(_account(engine, access, client)), client, tell)
+            return await arun_flow(flow(_account(engine, access, client)), client, tell, sleep)
 
     def access(self) -> Access:
         """Return the address and the key; may start the embedded engine."""

@@ -37,7 +37,7 @@ def parts_below(
         >>> [part.start_time.hour for part in parts_below(RunRequest(("p",)), page, begin)]
         [6, 5, 3, 2]
     """
-    times = [_moment(run) for run in page]
+    times = [started(run) for run in page]
     known = [time for time in times if time is not None]
     if begin is None or len(known) < len(times) or known != sorted(known, reverse=True):
         return []
@@ -68,7 +68,8 @@ def _between(request: RunRequest, start: dt.datetime | None, end: dt.datetime) -
     return replace(request, start_time=start, end_time=end, before=before)
 
 
-def _moment(run: Run) -> dt.datetime | None:
+def started(run: Run) -> dt.datetime | None:
+    """Return when a run started, if it says so."""
     try:
         return in_utc(dt.datetime.fromisoformat(str(run.get("start_time"))))
     except ValueError:

@@ -8,7 +8,7 @@ request carried as metadata. Only if it is not there after `settle_s` seconds is
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,17 +16,17 @@ from typing import Any
 from openai import APIStatusError, OpenAIError
 
 from langchain_finetune.content import mapping
-from langchain_finetune.engines.flow import Call, Do, Flow, Sleep, Tell
+from langchain_finetune.engines.flow import Call, Do, Flow, Sleep, Tell, Together, ask
 from langchain_finetune.engines.jobs import EngineSilent
 from langchain_finetune.engines.openai_errors import (
     GarbledError,
     checked,
     explained,
-    failure_of,
     hinted_s,
 )
-from langchain_finetune.errors import EngineError
-from langchain_finetune.migration.asking import METADATA, AnswerTask, Asking, request_body
+from langchain_finetune.errors import EngineError, FineTuningError
+from langchain_finetune.migration.asking import METADATA, Asking, request_body
+from langchain_finetune.migration.estimate import AnswerTask
 from langchain_finetune.migration.journal import Key, is_completion
 
 _LOOKUP_TIMEOUT_S = 60.0
@@ -45,6 +45,40 @@ _MOST_PILOTS = 3
 """Requests at the beginning whose outcome is not known; after these, the server is at fault."""
 
 
+def ask_for_all(asking: Asking, begin: Callable[[], None]) -> Flow[None]:
+    """Ask for all answers, by several workers at the same time; errors of one are in `asking`.
+
+    Interrupted, it asks for nothing more; what is on its way was paid for, and is waited for.
+
+    Args:
+        asking: What to ask for.
+        begin: Is called before the first request that costs something.
+
+    Raises:
+        EngineError: The server can't be reached, or does not accept the key.
+    """
+    if asking.stores:
+        yield from can_store(asking)
+    yield Do(begin)
+    try:
+        workers = min(asking.settings.concurrency, len(asking.tasks))
+        yield Together([_worker(asking) for _ in range(workers)])
+    finally:
+        asking.stop()
+
+
+def _worker(asking: Asking) -> Flow[None]:
+    """Work until nothing is left to do; what ends it before that stops the others, too."""
+    try:
+        yield from work(asking)
+    except (FineTuningError, OSError) as error:
+        # OSError: the disk is full. The others finish what they have asked for.
+        asking.stop(error)
+    except BaseException:
+        asking.stop()
+        raise
+
+
 def can_store(asking: Asking) -> Flow[None]:
     """Find out whether the server finds stored completions by metadata, which costs nothing.
 
@@ -52,7 +86,8 @@ def can_store(asking: Asking) -> Flow[None]:
         EngineError: It can't be reached, or does not accept the key.
     """
     try:
-        if (yield from _listed(asking, f"{asking.recording_id}.none")):
+        mark = f"{asking.recording_id}.none"
+        if (yield from ask(partial(_listed, asking, mark), asking.retry)):
             asking.no_store()  # It ignores the condition.
         yield from _prove(asking)
     except EngineError as error:
@@ -130,7 +165,7 @@ class _Course:
     refused_itself: bool = False
 
     def __post_init__(self) -> None:
-        self.settle_s = self.asking.settle_s
+        self.settle_s = self.asking.settings.settle_s
 
     def look_up(self) -> Flow[bool]:
         """Find out what came of a request; return whether that settles the task."""
@@ -169,7 +204,7 @@ class _Course:
         self.refused_itself = status is not None and status not in _GATEWAY
         if failure.outcome_unknown and (asking.stores or not self.refused_itself):
             self.asked_at = time.time()
-            self.settle_s = 0.0 if self.refused_itself else asking.settle_s
+            self.settle_s = 0.0 if self.refused_itself else asking.settings.settle_s
             asking.lost_pilots += asking.must_prove and not self.refused_itself
             if asking.lost_pilots > _MOST_PILOTS:
                 raise error
@@ -216,7 +251,7 @@ def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
     def request(client: Any) -> Any:
         # As extra fields: the SDK's types know not each of them.
         return client.chat.completions.with_raw_response.create(
-            messages=messages, model=model, extra_body=body, timeout=asking.timeout_s
+            messages=messages, model=model, extra_body=body, timeout=asking.settings.timeout_s
         )
 
     begun = time.monotonic()
@@ -227,7 +262,7 @@ def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
         if not is_completion(completion):
             raise GarbledError("the answer is no chat completion.")
     except OpenAIError as error:
-        raise explained(error, asking.base_url, asking.key_variable) from error
+        raise explained(error, asking.base_url, asking.engine.key_variable) from error
     seconds = round(time.monotonic() - begun, 3)
     asking.told(answer.headers)
     yield Do(partial(asking.answered, task, completion, seconds))
@@ -263,7 +298,7 @@ def _prove(asking: Asking) -> Flow[None]:
     key = asking.example() if asking.must_prove else None
     if key is None:
         return
-    found = yield from _look_up(asking, key, time.time(), asking.settle_s)
+    found = yield from _look_up(asking, key, time.time(), asking.settings.settle_s)
     asking.proven = found is not None
     if found is None:
         asking.no_store()
@@ -287,7 +322,7 @@ def _look_up(
     until = min(asked_at, time.time()) + settle_s
     while asking.stores:
         late = time.time() >= until
-        for entry in (yield from _listed(asking, mark)):
+        for entry in (yield from ask(partial(_listed, asking, mark), asking.retry)):
             ours = mapping(entry.get("metadata")).get(METADATA) == mark
             if ours and entry.get("choices") and is_completion(entry):
                 return dict(entry)
@@ -306,24 +341,15 @@ def _listed(asking: Asking, mark: str) -> Flow[list[Mapping[str, Any]]]:
     Raises:
         EngineError: The server can't be asked.
     """
-    attempts = 0
-    while True:
-        try:
-            answer = yield Call(
-                lambda client: client.chat.completions.with_raw_response.list(
-                    metadata={METADATA: mark}, limit=20, timeout=_LOOKUP_TIMEOUT_S
-                ),
-                (OpenAIError,),
-            )
-            checked(answer, ("data",), asking.base_url)
-        except OpenAIError as error:
-            failure = failure_of(error)
-            attempts += 1
-            wait = asking.retry.pause_after(attempts, failure)
-            if wait is None:
-                raise explained(error, asking.base_url, asking.key_variable) from error
-            yield Tell(EngineSilent())
-            yield Sleep(wait)
-        else:
-            found = answer.http_response.json()["data"]
-            return [mapping(entry) for entry in found] if isinstance(found, list) else []
+    try:
+        answer = yield Call(
+            lambda client: client.chat.completions.with_raw_response.list(
+                metadata={METADATA: mark}, limit=20, timeout=_LOOKUP_TIMEOUT_S
+            ),
+            (OpenAIError,),
+        )
+        checked(answer, ("data",), asking.base_url)
+    except OpenAIError as error:
+        raise explained(error, asking.base_url, asking.engine.key_variable) from error
+    found = answer.http_response.json()["data"]
+    return [mapping(entry) for entry in found] if isinstance(found, list) else []

@@ -10,23 +10,28 @@ import base64
 import binascii
 import datetime as dt
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field
 
 from langchain_finetune.engines.jobs import DownloadedFile
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.migration.folders import (
+    MANIFEST,
+    locked_folder,
+    new_file,
+    read_manifest,
+    rename,
+    write_private,
+)
 from langchain_finetune.migration.listing import TunedModel
-from langchain_finetune.migration.manifests import MANIFEST, read_manifest
-from langchain_finetune.private_files import disk_errors, open_private
+from langchain_finetune.private_files import disk_errors
 from langchain_finetune.tolerant_json import dumps
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -156,17 +161,8 @@ class Archive:
             FineTuningError: Another process writes there, it is not a folder, or the disk fails.
         """
         folder = folder.expanduser()
-        with disk_errors("The rescue"):
-            _make(folder)
-            lock = FileLock(folder / ".lock", timeout=0, mode=0o600)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise FineTuningError(f"Another process is writing to {folder}.") from error
-            try:
-                yield cls(folder)
-            finally:
-                lock.release()
+        with disk_errors("The rescue"), locked_folder(folder, "writing to"):
+            yield cls(folder)
 
     def begin(self, engine: str, base_url: str) -> None:
         """Read the manifest, or begin a new one.
@@ -193,8 +189,12 @@ class Archive:
             entry = RescuedModel(model=model, folder=folder_name(model.name))
             self.manifest.models[model.name] = entry
         entry.model = model
-        _make(self.folder / entry.folder)
-        (self.folder / entry.folder).chmod(0o700)
+        folder = self.folder / entry.folder
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileExistsError as error:
+            raise FineTuningError(f"{folder} is not a folder: remove the file.") from error
+        folder.chmod(0o700)
         return entry
 
     def path(self, entry: RescuedModel, name: str) -> Path:
@@ -216,7 +216,7 @@ class Archive:
         if path not in self._checked and not _matches(path, known):
             if not _matches(part, known):
                 return False
-            _rename(part, path)
+            rename(part, path)
         self._checked.add(path)
         return True
 
@@ -230,32 +230,20 @@ class Archive:
 
     def write(self, entry: RescuedModel, name: str, content: bytes) -> None:
         """Write a file, and put it into the manifest."""
-        part = self.part(entry, name)
-        writeprivate(part, content)
+        with new_file(self.part(entry, name)) as file:
+            file.write(content)
         self.finish(entry, name, DownloadedFile(hashlib.sha256(content).hexdigest(), len(content)))
 
     def finish(
-        self,
-        entry: RescuedModel,
-        name: str,
-        written: DownloadedFile,
-        *,
-        file_id: str | None = None,
-        filename: str | None = None,
-        created_at: dt.datetime | None = None,
+        self, entry: RescuedModel, name: str, written: DownloadedFile, **fields: Any
     ) -> None:
         """Give a file that is on the disk its name, after its hash is in the manifest."""
-        entry.files[name] = RescuedFile(
-            sha256=written.sha256,
-            size=written.size,
-            fetched_at=dt.datetime.now(dt.UTC),
-            file_id=file_id,
-            filename=filename,
-            created_at=created_at,
-        )
+        now = dt.datetime.now(dt.UTC)
+        known = RescuedFile(sha256=written.sha256, size=written.size, fetched_at=now, **fields)
+        entry.files[name] = known
         self.save()
         path = self.path(entry, name)
-        _rename(self.part(entry, name), path)
+        rename(self.part(entry, name), path)
         self._checked.add(path)
 
     def miss(self, entry: RescuedModel, item: MissingItem) -> None:
@@ -273,9 +261,8 @@ class Archive:
     def save(self) -> None:
         """Write the manifest, atomically."""
         self.manifest.updated_at = dt.datetime.now(dt.UTC)
-        part = self.folder / f".{MANIFEST}.part"
-        writeprivate(part, dumps(self.manifest.model_dump(mode="json"), orjson.OPT_INDENT_2))
-        _rename(part, self.folder / MANIFEST)
+        content = dumps(self.manifest.model_dump(mode="json"), orjson.OPT_INDENT_2)
+        write_private(self.folder / MANIFEST, content)
 
 
 def folder_name(model: str) -> str:
@@ -292,7 +279,7 @@ def folder_name(model: str) -> str:
 def decode(path: Path, target: Path) -> DownloadedFile | None:
     """Decode a file that is base64 as a whole, or return None; memory does not grow with it."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as source, private(target) as file:
+    with path.open("rb") as source, new_file(target) as file:
         try:
             while part := source.read(_PART):
                 decoded = base64.b64decode(part.rstrip(b"\r\n"), validate=True)
@@ -302,41 +289,14 @@ def decode(path: Path, target: Path) -> DownloadedFile | None:
         except binascii.Error:
             target.unlink()
             return None
-        to_disk(file)
     return DownloadedFile(digest.hexdigest(), size)
 
 
 def copy(path: Path, target: Path) -> DownloadedFile:
     """Copy a file onto the disk."""
-    with path.open("rb") as source, private(target) as file:
+    with path.open("rb") as source, new_file(target) as file:
         shutil.copyfileobj(source, file)
-        to_disk(file)
     return hashed(target)
-
-
-def writeprivate(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, onto the disk."""
-    with private(path) as file:
-        file.write(content)
-        to_disk(file)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise FineTuningError(f"{folder} is not a folder: choose another one.") from error
-
-
-def private(path: Path) -> BinaryIO:
-    """Open a new file that only its owner may read."""
-    return os.fdopen(open_private(path, new=True), "wb")
-
-
-def to_disk(file: BinaryIO) -> None:
-    """Bring a file onto the disk."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def hashed(path: Path) -> DownloadedFile:
@@ -354,13 +314,3 @@ def _matches(path: Path, known: RescuedFile) -> bool:
         return hashed(path) == DownloadedFile(known.sha256, known.size)
     except FileNotFoundError:
         return False
-
-
-def _rename(part: Path, path: Path) -> None:
-    part.replace(path)
-    if os.name == "posix":  # The name is on the disk once the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -1,5 +1,6 @@
 """What the workers of a recording share: what is still to be asked for, limits, and the journal."""
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -7,41 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_finetune.engines.flow import Retry
+from langchain_finetune.engines.base import Engine
 from langchain_finetune.errors import BudgetError, FineTuningError
+from langchain_finetune.migration.estimate import AnswerTask
 from langchain_finetune.migration.journal import AnswerJournal, Key
 from langchain_finetune.migration.prices import InferencePrice, dollars
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.prompts import RecordedPrompt
 from langchain_finetune.migration.rate_limits import RateLimits
+from langchain_finetune.migration.settings import RecordingSettings
 from langchain_finetune.private_files import disk_error
 
 METADATA = "langchain_finetune_recording"
 """Name of the metadata by which a stored completion is found."""
 
 _LOOK_S = 0.1
-
-
-@dataclass(frozen=True)
-class AnswerTask:
-    """An answer to ask for.
-
-    Attributes:
-        prompt: The prompt.
-        number: 0 at temperature 0; from 1 those at the app's own temperature.
-        tokens: About how many tokens prompt and answer have, for the limits.
-        most_usd: The most that it can cost.
-    """
-
-    prompt: RecordedPrompt
-    number: int
-    tokens: int
-    most_usd: float
-
-    @property
-    def key(self) -> Key:
-        """Its key in the journal."""
-        return self.prompt.id, self.number
 
 
 def request_body(
@@ -70,40 +51,36 @@ class Asking:
     """What the workers of a recording share; each method may be called from any thread.
 
     Attributes:
-        model: The model.
-        recording_id: Id of the recording.
+        settings: The settings of the recording.
+        recording_id: Its id.
+        engine: The engine.
         base_url: Address of the server, for messages.
-        key_variable: Where its key comes from, for messages.
         journal: The journal.
         tasks: What is still to be asked for.
         price: The price, if known.
-        max_cost_usd: Most that all answers together may cost.
-        stores: Whether the server lists the completions that it stores; `proven` once it did.
-        retry: Retries.
-        settle_s: How long a stored completion may take until it is listed.
-        timeout_s: Most seconds of a request.
         saved: Called from time to time, to write the manifest.
+        lost_usd: Most that answers which can't be had may have cost.
+        stores: Whether the server lists the completions that it stores; `proven` once it did.
+        error: What stopped all workers.
     """
 
-    model: str
+    settings: RecordingSettings
     recording_id: str
+    engine: Engine
     base_url: str
-    key_variable: str | None
     journal: AnswerJournal
     tasks: deque[AnswerTask]
     price: InferencePrice | None
-    max_cost_usd: float | None
-    stores: bool
-    retry: Retry
-    settle_s: float
-    timeout_s: float
     saved: Callable[[], None]
+    lost_usd: float = 0.0
     limits: RateLimits = field(default_factory=RateLimits)
     error: FineTuningError | OSError | None = None
-    lost_usd: float = 0.0
     proven: bool = False
 
     def __post_init__(self) -> None:
+        self.model = self.settings.model
+        self.stores = self.settings.store
+        self.retry = self.engine.pace.retry
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._busy: dict[Key, AnswerTask] = {}
@@ -127,6 +104,12 @@ class Asking:
         """Sleep, but not longer than until `stop`."""
         self._stopped.wait(seconds)
 
+    async def asleep(self, seconds: float) -> None:
+        """Async version of `sleep`."""
+        while seconds > 0 and not self.stopped:
+            await asyncio.sleep(min(seconds, _LOOK_S))
+            seconds -= _LOOK_S
+
     @property
     def costs_nothing(self) -> bool:
         """Whether answers are known to be free."""
@@ -147,14 +130,14 @@ class Asking:
             task = self.tasks[0]
             if self.must_prove and (self._busy or self._pilot):
                 return _LOOK_S
-            if self.max_cost_usd is not None:
+            if (limit := self.settings.max_cost_usd) is not None:
                 spent = self.journal.usage.cost(self.price) or 0.0
                 held = sum(each.most_usd for each in self._busy.values())
-                if spent + self.lost_usd + held + task.most_usd > self.max_cost_usd:
+                if spent + self.lost_usd + held + task.most_usd > limit:
                     if self._busy:
                         return _LOOK_S
                     raise BudgetError(
-                        f"Stopped before max_cost_usd={self.max_cost_usd:g} is exceeded: "
+                        f"Stopped before max_cost_usd={limit:g} is exceeded: "
                         f"{dollars(spent)} are spent, and the next answer can cost up to "
                         f"{dollars(task.most_usd)}. {len(self.tasks)} answers are missing: "
                         "raise it (--max-cost-usd), and run the same again to go on."

@@ -2,9 +2,7 @@
 
 import datetime as dt
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -18,6 +16,7 @@ from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.run_reader import RunReader
 from langchain_finetune.loaders.run_requests import Run, RunRequest
+from langchain_finetune.loaders.time_windows import started
 from langchain_finetune.migration.listing import ModelCalls
 
 MOST_RUNS = 10_000
@@ -44,15 +43,6 @@ def tracing_client() -> Client | None:
     return Client(api_url=engine.url, api_key=key, auto_batch_tracing=False)
 
 
-@dataclass
-class _Count:
-    """The runs of one model."""
-
-    runs: int = 0
-    last_at: dt.datetime | None = None
-    projects: set[str] = field(default_factory=set)
-
-
 def count_calls(
     client: Client,
     names: Sequence[str],
@@ -71,7 +61,8 @@ def count_calls(
         LoadError: A project does not exist, or the runs cannot be read.
     """
     found, notes = _projects(client, projects, since)
-    counts: dict[str, _Count] = defaultdict(_Count)
+    # Of each run only when and where it was: its messages may be large.
+    seen: dict[str, list[tuple[dt.datetime | None, str]]] = {name: [] for name in names}
     known: set[str] = set()
     room = most
     for start in range(0, len(names) if found else 0, _NAMES):
@@ -89,7 +80,8 @@ def count_calls(
                 for run in islice(_runs(client, request), room):
                     model = _model_of(run, where)
                     if str(run.get("id")) not in known and model in part:
-                        _add(counts[model], run, found)
+                        project = str(run.get("session_id"))
+                        seen[model].append((started(run), found.get(project, project)))
                     known.add(str(run.get("id")))
             except LoadError as error:
                 if where == "metadata":
@@ -104,12 +96,12 @@ def count_calls(
         return {}, [*notes, told], None
     calls = {
         name: ModelCalls(
-            count=counts[name].runs,
+            count=len(runs),
             at_least=not room,
-            last_at=counts[name].last_at,
-            projects=tuple(sorted(counts[name].projects)),
+            last_at=max((at for at, _ in runs if at is not None), default=None),
+            projects=tuple(sorted({project for _, project in runs})),
         )
-        for name in names
+        for name, runs in seen.items()
     }
     return calls, notes, f"{place}, {_listed(list(found.values()))}"
 
@@ -164,14 +156,3 @@ def _model_of(run: Run, where: str) -> str:
     if where == "metadata":
         fields = mapping(mapping(run.get("extra")).get("metadata"))
     return str(fields.get("ls_model_name" if where == "metadata" else "model"))
-
-
-def _add(count: _Count, run: Run, projects: Mapping[str, str]) -> None:
-    count.runs += 1
-    project = str(run.get("session_id"))
-    count.projects.add(projects.get(project, project))
-    try:
-        started = in_utc(dt.datetime.fromisoformat(str(run.get("start_time"))))
-    except ValueError:
-        return
-    count.last_at = max(started, count.last_at or started)

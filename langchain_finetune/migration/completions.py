@@ -17,7 +17,8 @@ import orjson
 
 from langchain_finetune.content import mapping
 from langchain_finetune.engines.jobs import ApiRecord
-from langchain_finetune.migration.archive import Archive, RescuedModel, hashed, private, to_disk
+from langchain_finetune.migration.archive import Archive, RescuedModel, hashed
+from langchain_finetune.migration.folders import new_file
 from langchain_finetune.private_files import open_private
 from langchain_finetune.tolerant_json import dumps
 
@@ -58,14 +59,13 @@ class CompletionLines:
         """Put new lines into the archive, once the list was read to its end."""
         if self._file is None:
             return
-        with private(self._archive.part(self._entry, NAME)) as target:
+        with new_file(self._archive.part(self._entry, NAME)) as target:
             if self._had:
                 with self._path.open("rb") as old:
                     shutil.copyfileobj(old, target)
             with self._new.open("rb") as new:
                 # A process may have died just before it removed this file.
                 target.writelines(line for line in new if _id(line) not in self._had)
-            to_disk(target)
         self._entry.completions = len(self.ids)
         written = hashed(self._archive.part(self._entry, NAME))
         self._archive.finish(self._entry, NAME, written)

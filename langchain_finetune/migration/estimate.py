@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.convert.tokens.count import Count
 from langchain_finetune.convert.tokens.openai import openai_counter
-from langchain_finetune.migration.asking import AnswerTask
-from langchain_finetune.migration.journal import AnswerJournal
+from langchain_finetune.migration.journal import AnswerJournal, Key
 from langchain_finetune.migration.prices import InferencePrice, dollars, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt
 
@@ -58,6 +57,28 @@ class RecordingEstimate(BaseModel):
             f"{self.model}: {self.requests:,} answers to {self.prompts:,} prompts, about "
             f"{self.input_tokens:,} tokens of prompts and {self.output_tokens:,} of answers. {cost}"
         )
+
+
+@dataclass(frozen=True)
+class AnswerTask:
+    """An answer to ask for.
+
+    Attributes:
+        prompt: The prompt.
+        number: 0 at temperature 0; from 1 those at the app's own temperature.
+        tokens: About how many tokens prompt and answer have, for the limits.
+        most_usd: The most that it can cost.
+    """
+
+    prompt: RecordedPrompt
+    number: int
+    tokens: int
+    most_usd: float
+
+    @property
+    def key(self) -> Key:
+        """Its key in the journal."""
+        return self.prompt.id, self.number
 
 
 @dataclass(frozen=True)

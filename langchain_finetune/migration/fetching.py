@@ -4,17 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from langchain_finetune.engines.flow import Either, Flow
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.migration.archive import RescuedModel, RescueManifest
-from langchain_finetune.migration.manifests import MANIFEST
+from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import arecord, record
 from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.migration.rescue import arescue, rescue
-from langchain_finetune.migration.settings import MigrationSettings
+from langchain_finetune.migration.settings import AnswerSettings, MigrationSettings
 from langchain_finetune.migration.sources import rescued_files
 from langchain_finetune.migration.state import RECORDED, RESCUED, MigrationState, has_begun
-from langchain_finetune.migration.steps import MigrationStep, StepFlow
 from langchain_finetune.migration.training_data import trained_as
 
 _GONE = frozenset({404, 405, 410})
@@ -26,9 +26,7 @@ _PROMPTS = frozenset({"training file", "validation file", "stored chat completio
 Told = Callable[[MigrationProgress], Any]
 
 
-def rescue_step(
-    settings: MigrationSettings, state: MigrationState, told: Told | None
-) -> StepFlow[str]:
+def rescue_step(settings: MigrationSettings, state: MigrationState, told: Told | None) -> Flow[str]:
     """Fetch what is missing; return in a sentence what there is."""
     if "rescue" in state.steps:
         return state.steps["rescue"].summary
@@ -40,7 +38,7 @@ def rescue_step(
         "on_progress": told,
     }
     try:
-        yield MigrationStep(
+        yield Either(
             partial(rescue, settings.model, **given), partial(arescue, settings.model, **given)
         )
     except EngineError as error:
@@ -87,15 +85,13 @@ def _sources(settings: MigrationSettings) -> list[Any]:
     return [*settings.sources, *((rescued_files(*known) or ()) if model else ())]
 
 
-def record_step(
-    settings: MigrationSettings, state: MigrationState, told: Told | None
-) -> StepFlow[Any]:
+def record_step(settings: MigrationSettings, state: MigrationState, told: Told | None) -> Flow[Any]:
     """Record what is missing; nothing is if the recording is complete."""
-    given = {"engine": settings.engine, "on_progress": told, **recording_arguments(settings)}
+    given = {**recording_arguments(settings), "on_progress": told}
     gone = ""
     try:
-        recording: ModelRecording = yield MigrationStep(
-            partial(record, settings.model, **given), partial(arecord, settings.model, **given)
+        recording: ModelRecording = yield Either(
+            partial(record, **given), partial(arecord, **given)
         )
     except EngineError as error:
         if not (error.failure.model_missing and has_begun(settings.out)):
@@ -119,11 +115,7 @@ def recording_arguments(settings: MigrationSettings) -> dict[str, Any]:
     Raises:
         FineTuningError: There is nothing that prompts could come from.
     """
-    names = (
-        *("answers", "limit", "held_out", "seed", "settings", "base_url", "api_key", "price"),
-        *("max_cost_usd", "confirm", "store", "settle_s"),
-    )
-    given = {name: getattr(settings, name) for name in names}
+    given = {name: getattr(settings, name) for name in AnswerSettings.model_fields}
     sources = [] if has_begun(settings.out) else _sources(settings)
     if not has_begun(settings.out) and not sources:
         raise FineTuningError(

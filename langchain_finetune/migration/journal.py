@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from langchain_finetune.content import mapping
+from langchain_finetune.durable import flush
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.private_files import open_private
@@ -193,7 +194,7 @@ class AnswerJournal:
         if len(whole) < len(content):
             self._file.truncate(len(whole))
         self._file.seek(0, os.SEEK_END)
-        folder_to_disk(self.path.parent)
+        flush(self.path.parent)
 
     @property
     def begun(self) -> bool:
@@ -250,13 +251,3 @@ class AnswerJournal:
                 pass
             case _:
                 raise ValueError("An unknown event.")
-
-
-def folder_to_disk(folder: Path) -> None:
-    """Put the names of a folder's files onto the disk."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

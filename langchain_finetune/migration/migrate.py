@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_finetune.convert.power import power_of
 from langchain_finetune.engines.addresses import without_secrets
+from langchain_finetune.engines.flow import Do, Either, Flow, Result, arun_flow, run_flow
 from langchain_finetune.evaluation.chains import metadata_of, model_name
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
@@ -31,22 +32,21 @@ from langchain_finetune.migration.fetching import (
     recording_arguments,
     rescue_step,
 )
+from langchain_finetune.migration.folders import locked_folder, write_private
 from langchain_finetune.migration.plan import MigrationPlan, make_plan
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
-from langchain_finetune.migration.recording import ModelRecording, write_private
+from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.migration.result import MigrationResult, write_report
-from langchain_finetune.migration.settings import MigrationSettings
+from langchain_finetune.migration.settings import MigrationSettings, RecordingSettings
 from langchain_finetune.migration.state import (
     COMPARISON,
     RECORDED,
     RESCUED,
     MigrationState,
     has_begun,
-    locked,
 )
-from langchain_finetune.migration.steps import MigrationStep, StepFlow, arun_steps, run_steps
 from langchain_finetune.migration.swap import advice, is_promoted, promote
 from langchain_finetune.migration.training_data import training_data
 
@@ -131,8 +131,7 @@ class Migration(MigrationSettings):
             EngineError: An engine does not answer, or refuses. What was done until then is kept.
             FineTuningError: Another step failed; the message says which and what to do.
         """
-        with locked(self.out):
-            return run_steps(self._flow(on_progress, config))
+        return self._run(self._flow(on_progress, config))
 
     async def arun(
         self,
@@ -141,8 +140,7 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None = None,
     ) -> MigrationResult:
         """Async version of `run`."""
-        with locked(self.out):
-            return await arun_steps(self._flow(on_progress, config))
+        return await self._arun(self._flow(on_progress, config))
 
     def plan(
         self, *, on_progress: Callable[[MigrationProgress], None] | None = None
@@ -159,31 +157,34 @@ class Migration(MigrationSettings):
             EngineError: The engine does not answer, or refuses.
             FineTuningError: There are no prompts, or the folder holds another migration.
         """
-        with locked(self.out):
-            return run_steps(self._planning(on_progress))
+        return self._run(self._planning(on_progress))
 
     async def aplan(
         self, *, on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None
     ) -> MigrationPlan:
         """Async version of `plan`."""
-        with locked(self.out):
-            return await arun_steps(self._planning(on_progress))
+        return await self._arun(self._planning(on_progress))
 
-    def _planning(self, told: Told | None) -> StepFlow[MigrationPlan]:
+    def _run(self, flow: Flow[Result]) -> Result:
+        with locked_folder(self.out, "migrating in"):
+            return run_flow(flow)
+
+    async def _arun(self, flow: Flow[Result]) -> Result:
+        with locked_folder(self.out, "migrating in"):
+            return await arun_flow(flow)
+
+    def _planning(self, told: Told | None) -> Flow[MigrationPlan]:
         state = self._state()
         rescued = yield from rescue_step(self, state, told)
-        made: MigrationPlan = yield MigrationStep.blocking(partial(self._planned, state, rescued))
+        made: MigrationPlan = yield Do(partial(self._planned, state, rescued))
         return made
 
     def _planned(self, state: MigrationState, rescued: str) -> MigrationPlan:
         with TemporaryDirectory(dir=self.out, prefix=".plan-") as trial:
             out = self.out / RECORDED if has_begun(self.out) else Path(trial)
-            recorder = Recorder(
-                self.model, engine_name=self.engine, **{**recording_arguments(self), "out": out}
-            )
+            recorder = Recorder(RecordingSettings(**{**recording_arguments(self), "out": out}))
             recorder.open()
             try:
-                recorder.ask_for()
                 recorder.begin()
             finally:
                 recorder.close()
@@ -197,12 +198,12 @@ class Migration(MigrationSettings):
                 to=self.to,
             )
 
-    def _flow(self, told: Told | None, config: RunnableConfig | None) -> StepFlow[MigrationResult]:
+    def _flow(self, told: Told | None, config: RunnableConfig | None) -> Flow[MigrationResult]:
         state = self._state()
         yield from rescue_step(self, state, told)
         check_rescue(self, state)
         recording = yield from record_step(self, state, told)
-        yield MigrationStep.blocking(partial(held_out_cases, recording))
+        yield Do(partial(held_out_cases, recording))
         chat = yield from self._train(state, recording, config)
         result = yield from self._compare(state, recording, chat, config)
         decision = result.decide(
@@ -220,7 +221,7 @@ class Migration(MigrationSettings):
             advice=advice(self.model, chat, self.to.engine, state.steps["swap"].facts),
             chat=chat,
         )
-        yield MigrationStep.blocking(partial(write_report, found))
+        yield Do(partial(write_report, found))
         return found
 
     def _state(self) -> MigrationState:
@@ -235,7 +236,7 @@ class Migration(MigrationSettings):
 
     def _train(
         self, state: MigrationState, recording: ModelRecording, config: RunnableConfig | None
-    ) -> StepFlow[Any]:
+    ) -> Flow[Any]:
         """Train, or find the job of the same data and settings: `FineTune` makes it once."""
         data = training_data(self.model, self.out / RESCUED, recording, self.train_on)
         sessions = data.sessions()
@@ -244,7 +245,7 @@ class Migration(MigrationSettings):
         to = self.to.model_copy(
             update={"chat_settings": {"temperature": 0, **self.to.chat_settings}}
         )
-        chat = yield MigrationStep(
+        chat = yield Either(
             partial(to.invoke, examples, config), partial(to.ainvoke, examples, config)
         )
         known = metadata_of(chat)
@@ -262,7 +263,7 @@ class Migration(MigrationSettings):
         recording: ModelRecording,
         chat: Any,
         config: RunnableConfig | None,
-    ) -> StepFlow[Any]:
+    ) -> Flow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
         functions = [self.chain, *self.tools, *(self.evaluators or ())]
         key = comparison_key(recording, chat, self.to.chat_settings, functions)
@@ -283,7 +284,7 @@ class Migration(MigrationSettings):
             old=recorded_model(recording),
         )
         given = {"model": asked, "data": cases}
-        result: ComparisonResult = yield MigrationStep(
+        result: ComparisonResult = yield Either(
             partial(step.invoke, given, config), partial(step.ainvoke, given, config)
         )
         result = recorded_only(result)
@@ -292,7 +293,7 @@ class Migration(MigrationSettings):
         state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
 
-    def _swap(self, state: MigrationState, result: ComparisonResult) -> StepFlow[Any]:
+    def _swap(self, state: MigrationState, result: ComparisonResult) -> Flow[Any]:
         """Swap if it passed; not again if it was swapped before, and taken back since."""
         assert result.decision is not None
         verdict, before = result.decision.verdict, state.steps.get("swap")
@@ -300,9 +301,9 @@ class Migration(MigrationSettings):
         promoted = False
         if self.to.engine == "local" and (was or (verdict == "pass" and self.swap)):
             known = partial(is_promoted, self.model, result.new)
-            promoted = yield MigrationStep.blocking(known)
+            promoted = yield Do(known)
             if not promoted and not was:
-                yield MigrationStep.blocking(partial(promote, self.model, result.new))
+                yield Do(partial(promote, self.model, result.new))
                 promoted = True
         did = f"{result.new} answers to {self.model} at the embedded engine"
         not_done = "it was swapped before, and taken back since" if was else "not swapped"

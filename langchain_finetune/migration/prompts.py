@@ -9,7 +9,6 @@ import hashlib
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
@@ -156,19 +155,6 @@ def _length(size: int) -> str:
     while limit < size:
         limit *= 4
     return f"up to {limit} B" if limit < 1024 else f"up to {limit // 1024} kB"  # noqa: PLR2004
-
-
-@dataclass
-class PromptSelection:
-    """Prompts that were selected, and what was left out.
-
-    Attributes:
-        prompts: The prompts, those of one stratum after the other.
-        left_out: Chats that are not asked again, with the reason.
-    """
-
-    prompts: list[RecordedPrompt] = field(default_factory=list)
-    left_out: list[Skip] = field(default_factory=list)
 
 
 def read_prompts(

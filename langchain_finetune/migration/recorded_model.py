@@ -1,6 +1,5 @@
 """A chat model that answers from a recording, so that a model that went dark can be compared."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +38,7 @@ def recorded_model(recording: ModelRecording) -> ChatOpenAI:
         api_key=SecretStr("not-needed"),
         max_retries=0,
         use_responses_api=False,
+        disable_streaming=True,
         http_client=httpx2.Client(transport=transport),
         http_async_client=httpx2.AsyncClient(transport=transport),
     )
@@ -65,15 +65,7 @@ class _RecordedAnswers:
             message = "The recording has no answer to this request."
             error = {"message": message, "type": "invalid_request_error", "code": "not_recorded"}
             return httpx2.Response(_NOT_RECORDED, json={"error": error})
-        if not body.get("stream"):
-            return httpx2.Response(200, json=completion)
-        events = [*_chunks(completion), "[DONE]"]
-        lines = (each if isinstance(each, str) else orjson.dumps(each).decode() for each in events)
-        return httpx2.Response(
-            200,
-            headers={"content-type": "text/event-stream"},
-            content="".join(f"data: {line}\n\n" for line in lines).encode(),
-        )
+        return httpx2.Response(200, json=completion)
 
     def _completion(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
@@ -89,25 +81,3 @@ class _RecordedAnswers:
             return same[0]
         # An app may ask for the same in other words than its trace did; but only if it is clear.
         return known[0][1] if len(known) == 1 else None
-
-
-def _chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a completion as the events of a stream: the whole answer, then its usage."""
-    shared = {
-        "id": completion.get("id", "recorded"),
-        "object": "chat.completion.chunk",
-        "created": completion.get("created", int(time.time())),
-        "model": completion.get("model", ""),
-    }
-    choices = []
-    for choice in completion.get("choices", ()):
-        message = dict(choice.get("message") or {})
-        if calls := message.get("tool_calls"):
-            message["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
-        choices.append({**choice, "delta": message})
-    for choice in choices:
-        choice.pop("message", None)
-    return [
-        {**shared, "choices": choices},
-        {**shared, "choices": [], "usage": completion.get("usage")},
-    ]

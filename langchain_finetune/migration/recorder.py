@@ -3,26 +3,22 @@
 import datetime as dt
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import ExitStack
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
-from pydantic import SecretStr
 
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.addresses import without_secrets
-from langchain_finetune.engines.base import Access, Engine, same_address
+from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.flow import Flow
 from langchain_finetune.engines.openai import is_openai, shutdown_of
 from langchain_finetune.errors import BudgetError, FineTuningError
+from langchain_finetune.finetune.connection import Account, Connection
+from langchain_finetune.migration.answering import ask_for_all
 from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
+from langchain_finetune.migration.folders import MANIFEST, locked_folder, write_private
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.manifests import MANIFEST
-from langchain_finetune.migration.prices import InferencePrice, inference_price, unpriced
+from langchain_finetune.migration.prices import inference_price, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
@@ -33,157 +29,117 @@ from langchain_finetune.migration.recording import (
     described,
     hashes,
     read_prompt_file,
-    write_private,
     write_prompts,
     write_training_lines,
 )
+from langchain_finetune.migration.settings import RecordingSettings
 from langchain_finetune.migration.sources import name_of_source, prompts_from, why_none
 from langchain_finetune.private_files import disk_errors
 from langchain_finetune.sessions import Skip
 
-_NOT_SETTINGS = frozenset(
-    {"messages", "metadata", "model", "n", "service_tier", "store", "stream", "stream_options"}
-)
-"""What a recording itself decides; `service_tier` has other prices."""
 
-
-@dataclass
 class Recorder:
-    """One call of `record`: its arguments, and the folder that it writes to.
+    """One call of `record`: its settings, and the folder that it writes to.
 
-    `open`, `ask_for` and `close` may block, and may be called from different threads.
+    `open`, `check_cost` and `close` may block, and may be called from different threads.
+
+    Attributes:
+        settings: The settings.
+        connection: The engine.
+        manifest: What the folder has.
+        prompts: What is asked.
+        asking: What is still to be asked for.
+        estimate: What that takes.
     """
 
-    model: str
-    sources: Iterable[Any] | None
-    out: Path
-    answers: int
-    limit: int
-    held_out: float
-    seed: int
-    settings: Mapping[str, Any] | None
-    engine_name: str
-    base_url: str | None
-    api_key: SecretStr | str | None = field(repr=False)
-    price: InferencePrice | None
-    max_cost_usd: float | None
-    confirm: Callable[[RecordingEstimate], bool] | None
-    concurrency: int = 16
-    ask_again: bool = False
-    store: bool = True
-    settle_s: float = 120.0
-    timeout_s: float = 300.0
+    manifest: RecordingManifest
+    prompts: list[RecordedPrompt]
+    asking: Asking
+    estimate: RecordingEstimate
 
-    def __post_init__(self) -> None:
-        bounds = {"answers": 0, "limit": 1, "concurrency": 1}
-        for name, least in bounds.items():
-            if getattr(self, name) < least:
-                raise FineTuningError(f"{name} must be at least {least}.")
-        if fixed := _NOT_SETTINGS.intersection(self.settings or ()):
-            raise FineTuningError(
-                f"settings cannot have {', '.join(sorted(fixed))}: a recording asks its model with "
-                "the prompts' messages for one whole answer at a time; `answers` says how many."
-            )
-        if not 0 <= self.held_out < 1:
-            raise FineTuningError("held_out must be at least 0 and less than 1.")
-        # Opened in one thread and closed in another by the async twin.
-        self._lock = FileLock(self.out / ".lock", timeout=0, mode=0o600, thread_local=False)
+    def __init__(self, settings: RecordingSettings) -> None:
+        self.settings = settings
+        self.connection = Connection(settings.engine, settings.base_url, settings.api_key)
+        self._engine = engine_of(settings.engine)
+        self._out = settings.out
+        self._folder = ExitStack()
         self._writing = threading.Lock()
-        self.asking: Asking | None = None
         # What was left out of a selection that is not written down yet.
         self._left_out: list[Skip] | None = None
-        if self.sources is not None:
-            self.sources = list(self.sources)
-        self.selection = PromptSettings(
-            sources=[name_of_source(source) for source in self.sources or ()],
-            limit=self.limit,
-            held_out=self.held_out,
-            seed=self.seed,
-            settings=None if self.settings is None else dict(self.settings),
+        self._selection = PromptSettings(
+            sources=[name_of_source(source) for source in settings.sources or ()],
+            limit=settings.limit,
+            held_out=settings.held_out,
+            seed=settings.seed,
+            settings=settings.settings,
         )
-
-    @cached_property
-    def engine(self) -> Engine:
-        """The engine."""
-        return engine_of(self.engine_name)
-
-    @cached_property
-    def access(self) -> Access:
-        """Address and key; may start the embedded engine."""
-        key = self.api_key
-        return self.engine.access(self.base_url, SecretStr(key) if isinstance(key, str) else key)
 
     @disk_errors("The recording")
     def open(self) -> None:
-        """Lock the folder, and read its prompts and answers; or select the prompts.
+        """Lock the folder, read its prompts and answers, or select the prompts; see what to ask.
 
         Raises:
             FineTuningError: Another process records there, it has another recording, or there are
                 no prompts.
             LoadError: A source can't be read.
         """
-        address = without_secrets(self.access.base_url)
-        try:
-            self.out.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.acquire()
-        except FileExistsError as error:
-            raise FineTuningError(f"{self.out} is not a folder: choose another one.") from error
-        except Timeout as error:
-            raise FineTuningError(f"Another process is recording into {self.out}.") from error
-        try:
-            self.journal = journal = AnswerJournal(self.out / ANSWERS)
+        settings = self.settings
+        self._address = without_secrets(self.connection.access().base_url)
+        with ExitStack() as folder:
+            folder.enter_context(locked_folder(self._out, "recording into"))
+            self._journal = AnswerJournal(self._out / ANSWERS)
+            folder.callback(self._leave)
             begun = False
-            if (self.out / MANIFEST).exists():
-                self.manifest = RecordingManifest.read(self.out)
-                self._check(self.manifest, address)
-                self.prompts = read_prompt_file(self.out)
-                begun = journal.begun or self.sources is None
+            if (self._out / MANIFEST).exists():
+                self.manifest = RecordingManifest.read(self._out)
+                self._check(self.manifest)
+                self.prompts = read_prompt_file(self._out)
+                begun = self._journal.begun or settings.sources is None
             if begun:
                 self._go_on()
             else:
-                self._select(address)
-            self.manifest.answers = self.answers
-            known = inference_price(self.model, self.engine_name, address)
-            self.manifest.price = self.price or known or self.manifest.price
-        except BaseException:
-            if hasattr(self, "journal"):
-                self._leave()
-            self._lock.release()
-            raise
+                self._select()
+            self.manifest.answers = settings.answers
+            known = inference_price(settings.model, settings.engine, self._address)
+            self.manifest.price = settings.price or known or self.manifest.price
+            self.asking = self._asking()
+            self._folder = folder.pop_all()
 
-    def _check(self, manifest: RecordingManifest, address: str) -> None:
-        moved = self.engine.takes_base_url and not same_address(manifest.base_url, address)
-        if manifest.model != self.model or manifest.engine != self.engine_name or moved:
+    def _check(self, manifest: RecordingManifest) -> None:
+        model, address = self.settings.model, self._address
+        moved = self._engine.takes_base_url and not same_address(manifest.base_url, address)
+        if manifest.model != model or manifest.engine != self.settings.engine or moved:
             raise FineTuningError(
-                f"{self.out} holds the recording of {manifest.model} at {manifest.base_url}: "
-                f"choose another folder for {self.model} at {address}."
+                f"{self._out} holds the recording of {manifest.model} at {manifest.base_url}: "
+                f"choose another folder for {model} at {address}."
             )
 
-    def _select(self, address: str) -> None:
-        if self.sources is None:
+    def _select(self) -> None:
+        settings = self.settings
+        if settings.sources is None:
             raise FineTuningError(
-                f"{self.out} has no recording yet: give the sources of prompts "
+                f"{self._out} has no recording yet: give the sources of prompts "
                 "(--file or --project)."
             )
-        self.prompts, left_out = self._selected([], self.selection)
+        self.prompts, left_out = self._selected([])
         if not self.prompts:
             raise FineTuningError(
-                f"There are no prompts to ask {self.model} again ({why_none(left_out)})."
+                f"There are no prompts to ask {settings.model} again ({why_none(left_out)})."
             )
         self._left_out = left_out
-        stops = shutdown_of(self.model) if is_openai(address) else None
+        stops = shutdown_of(settings.model) if is_openai(self._address) else None
         now = dt.datetime.now(dt.UTC)
         self.manifest = RecordingManifest(
             id=uuid.uuid4().hex[:16],
-            model=self.model,
-            engine=self.engine_name,
-            base_url=address,
+            model=settings.model,
+            engine=settings.engine,
+            base_url=self._address,
             version=version("langchain-finetune"),
             started_at=now,
             updated_at=now,
             shutdown_date=None if stops is None else stops.isoformat(),
-            answers=self.answers,
-            selection=self.selection,
+            answers=settings.answers,
+            selection=self._selection,
             **described(self.prompts, left_out),
         )
 
@@ -196,71 +152,65 @@ class Recorder:
         before = self.manifest.selection
         if before is None:
             return
-        changed = before.changed(self.selection, resumed=self.sources is None)
-        if changed:
+        resumed = self.settings.sources is None
+        if changed := before.changed(self._selection, resumed=resumed):
             raise FineTuningError(
-                f"The recording in {self.out} was begun with other settings: {', '.join(changed)}. "
-                "Give the same ones to go on, or record into another folder."
+                f"The recording in {self._out} was begun with other settings: {', '.join(changed)}."
+                " Give the same ones to go on, or record into another folder."
             )
-        wanted = self.selection
-        if self.sources is None or wanted == before:
+        if resumed or self._selection == before:
             return
-        added, left_out = self._selected(self.prompts, wanted)
+        added, left_out = self._selected(self.prompts)
         if added:
             self.prompts = [*self.prompts, *added]
             self._left_out = left_out
             self.manifest = self.manifest.model_copy(
-                update={"selection": wanted, **described(self.prompts, left_out)}
+                update={"selection": self._selection, **described(self.prompts, left_out)}
             )
 
-    def _selected(
-        self, kept: list[RecordedPrompt], wanted: PromptSettings
-    ) -> tuple[list[RecordedPrompt], list[Skip]]:
+    def _selected(self, kept: list[RecordedPrompt]) -> tuple[list[RecordedPrompt], list[Skip]]:
+        settings = self.settings
         left_out: list[Skip] = []
         prompts = select_prompts(
-            prompts_from(self.sources or (), self.model, left_out.append),
-            limit=wanted.limit,
-            held_out=wanted.held_out,
-            seed=wanted.seed,
-            settings=wanted.settings,
+            prompts_from(settings.sources or (), settings.model, left_out.append),
+            **self._selection.model_dump(exclude={"sources"}),
             kept=kept,
             skip=left_out.append,
         )
         return prompts, left_out
 
-    def begin(self) -> None:
-        """Write down what is asked. Until then another selection can still be made."""
-        if self._left_out is not None:
-            write_prompts(self.out, self.prompts, self._left_out)
-            self._left_out = None
-        # The last file: only with it has the recording begun.
-        self._save()
-
-    def ask_for(self) -> Asking:
+    def _asking(self) -> Asking:
         """Return what is to be asked for, without having asked whether it may be."""
-        price = self.manifest.price
+        settings, price = self.settings, self.manifest.price
         tasks, self.estimate = make_tasks(
-            self.model, self.prompts, self.answers, self.journal, price, ask_again=self.ask_again
+            *(settings.model, self.prompts, settings.answers, self._journal, price),
+            ask_again=settings.ask_again,
         )
-        lost = {*self.journal.unknown} - {task.key for task in tasks}
+        lost = {*self._journal.unknown} - {task.key for task in tasks}
         each = max((task.most_usd for task in tasks), default=0.0)
-        self.asking = Asking(
-            model=self.model,
+        return Asking(
+            settings=settings,
             recording_id=self.manifest.id,
-            base_url=without_secrets(self.access.base_url),
-            key_variable=self.engine.key_variable,
-            journal=self.journal,
+            engine=self._engine,
+            base_url=self._address,
+            journal=self._journal,
             tasks=tasks,
             price=price,
-            max_cost_usd=self.max_cost_usd,
-            stores=self.store,
-            retry=self.engine.pace.retry,
-            settle_s=self.settle_s,
-            timeout_s=self.timeout_s,
             saved=self._save,
             lost_usd=len(lost) * each,
         )
-        return self.asking
+
+    def ask(self, _: Account) -> Flow[None]:
+        """Ask for what is missing; see `ask_for_all`."""
+        return ask_for_all(self.asking, self.begin)
+
+    def begin(self) -> None:
+        """Write down what is asked. Until then another selection can still be made."""
+        if self._left_out is not None:
+            write_prompts(self._out, self.prompts, self._left_out)
+            self._left_out = None
+        # The last file: only with it has the recording begun.
+        self._save()
 
     def check_cost(self) -> None:
         """Check the cost against the limit, and have it confirmed.
@@ -268,10 +218,10 @@ class Recorder:
         Raises:
             BudgetError: It is too high, not known, or not confirmed.
         """
-        made, limit = self.estimate, self.max_cost_usd
-        if made.price is not None and made.price.input_usd == made.price.output_usd == 0:
+        made, limit, confirm = self.estimate, self.settings.max_cost_usd, self.settings.confirm
+        if self.asking.costs_nothing:
             return
-        if limit is None and self.confirm is None:
+        if limit is None and confirm is None:
             raise BudgetError(
                 f"Nothing was sent. {made} Give max_cost_usd, or confirm, a function that is given "
                 "the estimate."
@@ -279,48 +229,52 @@ class Recorder:
         if limit is not None:
             if made.usd is None:
                 raise BudgetError(
-                    f"Nothing was sent: max_cost_usd={limit:g} can't be checked for {self.model} "
-                    f"at {without_secrets(self.access.base_url)}. {unpriced(self.model)}"
+                    f"Nothing was sent: max_cost_usd={limit:g} can't be checked for {made.model} "
+                    f"at {self._address}. {unpriced(made.model)}"
                 )
             if made.usd + (made.spent_usd or 0.0) > limit:
                 raise BudgetError(
                     f"Nothing was sent: it would exceed max_cost_usd={limit:g}. {made} Lower limit "
                     "or answers, or raise max_cost_usd (--limit, --answers, --max-cost-usd)."
                 )
-        if self.confirm is not None and not self.confirm(made):
+        if confirm is not None and not confirm(made):
             raise BudgetError(f"Not confirmed; nothing was sent. {made}")
 
     @disk_errors("The recording")
     def close(self) -> None:
         """Write the training lines and the manifest, and unlock the folder."""
-        try:
-            self._leave()
+        with self._folder:
+            self._journal.close()
             if self._left_out is not None:
                 return  # Nothing was asked: nothing has changed.
-            if self.asking is not None and self.asking.done:
+            if self.asking.done:
                 self.manifest.stored = self.asking.proven
-            write_training_lines(self.out, self.prompts, self.journal)
-            counted(self.manifest, self.prompts, self.journal)
+            write_training_lines(self._out, self.prompts, self._journal)
+            counted(self.manifest, self.prompts, self._journal)
             if self.manifest.outcomes["missing"]:
                 self.manifest.finished_at = None
-            elif self.manifest.finished_at is None or (self.asking and self.asking.done):
+            elif self.manifest.finished_at is None or self.asking.done:
                 self.manifest.finished_at = self.manifest.updated_at
-            self.manifest.files = hashes(self.out)
+            self.manifest.files = hashes(self._out)
             self._save()
-        finally:
-            self._lock.release()
 
     def _leave(self) -> None:
         """Close the journal; an empty one without a recording is removed."""
-        self.journal.close()
-        if not (self.out / MANIFEST).exists() and not self.journal.path.stat().st_size:
-            self.journal.path.unlink()
+        self._journal.close()
+        if not (self._out / MANIFEST).exists() and not self._journal.path.stat().st_size:
+            self._journal.path.unlink()
 
     def result(self) -> ModelRecording:
-        """Return the recording, as it is on the disk."""
-        return ModelRecording(self.out, self.manifest)
+        """Return the recording, as it is on the disk.
+
+        Raises:
+            FineTuningError: What stopped the workers.
+        """
+        if self.asking.error is not None:
+            raise self.asking.error
+        return ModelRecording(self._out, self.manifest)
 
     def _save(self) -> None:
         with self._writing:
-            counted(self.manifest, self.prompts, self.journal)
-            write_private(self.out / MANIFEST, self.manifest.model_dump_json(indent=2).encode())
+            counted(self.manifest, self.prompts, self._journal)
+            write_private(self._out / MANIFEST, self.manifest.model_dump_json(indent=2).encode())

@@ -12,7 +12,6 @@ All are readable only by their owner.
 
 import datetime as dt
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,16 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_finetune.dialects.file_row import read_training_line
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.migration.journal import (
-    AnswerJournal,
-    AnswerUsage,
-    RecordedAnswer,
-    folder_to_disk,
-)
-from langchain_finetune.migration.manifests import read_manifest
+from langchain_finetune.migration.folders import read_manifest, write_private
+from langchain_finetune.migration.journal import AnswerJournal, AnswerUsage, RecordedAnswer
 from langchain_finetune.migration.prices import InferencePrice
 from langchain_finetune.migration.prompts import RecordedPrompt
-from langchain_finetune.private_files import open_private
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
 
 PROMPTS, ANSWERS = "prompts.jsonl", "answers.jsonl"
@@ -304,14 +297,3 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
     write_private(
         path, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
     )
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, atomically and onto the disk."""
-    part = path.with_name(f".{path.name}.part")
-    with os.fdopen(open_private(part, new=True), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder_to_disk(path.parent)

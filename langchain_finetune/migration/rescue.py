@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import SecretStr
@@ -40,6 +40,7 @@ from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.tolerant_json import dumps
 
 _GONE = frozenset({404, 410})
+_CHECKPOINTS = "checkpoints.json"
 _AT_ONCE = 8
 """Requests for the messages of chat completions at the same time."""
 
@@ -164,8 +165,8 @@ class _Run:
         steps: list[tuple[str, str | None, Callable[[], Flow[None]]]] = []
         if model.job_id:
             steps += [
-                ("events", model.job_id, partial(self._events, entry, model.job_id)),
-                ("checkpoints", model.job_id, partial(self._checkpoints, entry, model.job_id)),
+                (kind, model.job_id, partial(self._list, entry, kind, model.job_id))
+                for kind in ("events", "checkpoints")
             ]
         files = [("training file", "training.jsonl", model.training_file)]
         files += [("validation file", "validation.jsonl", model.validation_file)]
@@ -214,20 +215,17 @@ class _Run:
             self._failures = 0
             self._archive.found(entry, what, item_id)
 
-    def _events(self, entry: RescuedModel, job_id: str) -> Flow[None]:
-        name = "events.jsonl"
+    def _list(
+        self, entry: RescuedModel, kind: Literal["events", "checkpoints"], job_id: str
+    ) -> Flow[None]:
+        """Fetch a list of a job: events as lines, the first one first, or checkpoints."""
+        name = {"events": "events.jsonl", "checkpoints": _CHECKPOINTS}[kind]
         if (yield Do(partial(self._archive.has, entry, name))):
             return
-        events = yield from every("events", job_id, self._account)
-        lines = b"".join(dumps(each.fields, orjson.OPT_APPEND_NEWLINE) for each in events[::-1])
-        yield Do(partial(self._archive.write, entry, name, lines))
-
-    def _checkpoints(self, entry: RescuedModel, job_id: str) -> Flow[None]:
-        name = "checkpoints.json"
-        if (yield Do(partial(self._archive.has, entry, name))):
-            return
-        checkpoints = yield from every("checkpoints", job_id, self._account)
-        content = _json([each.fields for each in checkpoints])
+        found = [each.fields for each in (yield from every(kind, job_id, self._account))]
+        content = _json(found)
+        if kind == "events":
+            content = b"".join(dumps(each, orjson.OPT_APPEND_NEWLINE) for each in found[::-1])
         yield Do(partial(self._archive.write, entry, name, content))
 
     def _file(self, entry: RescuedModel, name: str, file_id: str) -> Flow[None]:
@@ -340,8 +338,8 @@ class _Run:
     def _names(self, entry: RescuedModel) -> list[str]:
         """Return the names of a model and of its checkpoints."""
         names = [entry.model.name]
-        if self._archive.has(entry, "checkpoints.json"):
-            kept = orjson.loads(self._archive.path(entry, "checkpoints.json").read_bytes())
+        if self._archive.has(entry, _CHECKPOINTS):
+            kept = orjson.loads(self._archive.path(entry, _CHECKPOINTS).read_bytes())
             names += [name for name in steps_of(kept) if name not in names]
         return names
 

@@ -10,7 +10,7 @@ from langchain_finetune.display.html import document, section, styled, table
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.report.html import sections
 from langchain_finetune.evaluation.result import Verdict
-from langchain_finetune.migration.recording import write_private
+from langchain_finetune.migration.folders import write_private
 from langchain_finetune.migration.state import REPORT, StepName, StepRecord
 
 

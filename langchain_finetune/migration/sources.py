@@ -17,7 +17,7 @@ from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 from langchain_finetune.migration.archive import RescueManifest
 from langchain_finetune.migration.calls import tracing_client
-from langchain_finetune.migration.manifests import MANIFEST
+from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.prompts import RecordedPrompt, read_prompts
 from langchain_finetune.sessions import Skip
 

@@ -1,17 +1,13 @@
 """What a migration has done so far: the file `migration.json` in its folder."""
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.migration.manifests import MANIFEST
-from langchain_finetune.migration.recording import write_private
+from langchain_finetune.migration.folders import MANIFEST, write_private
 
 STATE, COMPARISON, REPORT = "migration.json", "comparison.json", "report.html"
 RESCUED, RECORDED = "rescued", "recorded"
@@ -100,28 +96,6 @@ class MigrationState(BaseModel):
         self.steps[step] = record
         self.save(folder)
         return record
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make the folder of a migration, for its owner only, and keep other processes out of it.
-
-    Raises:
-        FineTuningError: Another process migrates there, or it is not a folder.
-    """
-    # Locked in one thread and unlocked in another by async callers.
-    lock = FileLock(folder / ".lock", timeout=0, mode=0o600, thread_local=False)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock.acquire()
-    except (FileExistsError, NotADirectoryError) as error:
-        raise FineTuningError(f"{folder} is not a folder: choose another one.") from error
-    except Timeout as error:
-        raise FineTuningError(f"Another process is migrating in {folder}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def has_begun(folder: Path) -> bool:

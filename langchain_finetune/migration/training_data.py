@@ -10,8 +10,8 @@ from langchain_finetune.errors import FineTuningError
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.migration.archive import RescueManifest
+from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.listing import CHECKPOINT
-from langchain_finetune.migration.manifests import MANIFEST
 from langchain_finetune.migration.prompts import sent_messages
 from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_messages

@@ -14,6 +14,8 @@ from langchain_finetune import Convert, FineTune, LangSmithRunChatLoader
 from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.langserve import add_finetune_routes
+from support.command_line import runs_command
+from support.openai_account import quick_engine
 from support.servers import served
 from support.store import Gate, store_client
 from walkthrough.calculator import PROMPT as CALCULATOR_PROMPT
@@ -160,3 +162,15 @@ def filled(gate, tmp_path_factory):
     """A client of a run store that a file's tests share."""
     with store_client(tmp_path_factory.mktemp("store") / "runs.db", gate) as client:
         yield client
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """OpenAI's engine under a name of its own, with short pauses between its attempts."""
+    return quick_engine(monkeypatch)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in this process."""
+    return runs_command(monkeypatch, capsys)

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import stat
-from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI, Request
@@ -20,14 +19,16 @@ from langchain_finetune import (
     record,
     rescue,
 )
-from langchain_finetune.engines import ENGINES
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
-from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.migration.archive import folder_name
 from langchain_finetune.migration.journal import AnswerJournal
 from langchain_finetune.tolerant_json import dumps
-from support.openai_account import KEY, OpenAIAccount, openai_account, training_line
+from support.openai_account import (
+    KEY,
+    OpenAIAccount,
+    openai_account,
+    quick_engine,
+    training_line,
+)
 from support.servers import served
 
 PRICE = InferencePrice(input_usd=1.0, output_usd=4.0, longest_answer=100)
@@ -37,9 +38,7 @@ HALF = "cut emoji \ud83d"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
     monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
-    pace = Pace(retry=Retry(attempts=2, first_s=0.01, longest_s=0.05))
-    monkeypatch.setitem(ENGINES, "quick", replace(OPENAI, name="quick", pace=pace))
-    return "quick"
+    return quick_engine(monkeypatch, attempts=2)
 
 
 @pytest.fixture

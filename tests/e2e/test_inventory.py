@@ -9,13 +9,10 @@ import pytest
 from fastapi import FastAPI
 
 from langchain_finetune import EngineAuthenticationError, FineTuningError, Inventory, LoadError
-from langchain_finetune.engines import ENGINES, engine_of
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
+from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.openai import shutdown_of
 from langchain_finetune.migration.calls import MOST_PROJECTS, count_calls
 from langchain_finetune.migration.listing import ANNOUNCED, Listing
-from support.command_line import runs_command
 from support.openai_account import KEY, OpenAIAccount, openai_account
 from support.servers import served
 from support.store import Gate, store_client
@@ -29,19 +26,6 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LANGSMITH_API_KEY", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """The engine `openai` with short pauses."""
-    engine = replace(engine_of("openai"), name="quick", pace=Pace(Retry(first_s=0.01)))
-    monkeypatch.setitem(ENGINES, "quick", engine)
-    return "quick"
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    return runs_command(monkeypatch, capsys)
 
 
 def without(path):

@@ -7,7 +7,6 @@ import shutil
 import signal
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
@@ -25,18 +24,14 @@ from langchain_finetune import (
     amigrate,
     migrate,
 )
-from langchain_finetune.engines import ENGINES
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
-from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.evaluation.seen import training_file
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.migration.asking import METADATA
-from langchain_finetune.migration.state import locked
+from langchain_finetune.migration.folders import locked_folder
 from support import migration_process
 from support.command_line import runs_command
-from support.openai_account import KEY, OpenAIAccount, openai_account, refusal
+from support.openai_account import KEY, OpenAIAccount, openai_account, quick_engine, refusal
 from support.settings import forget_langsmith_settings
 from support.warm_process import WarmProcess
 
@@ -369,8 +364,7 @@ def test_a_plan_asks_for_nothing_and_fixes_nothing(settings, shop):
 
 def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings, shop, monkeypatch):
     """Otherwise the recording would be trained on, and the file in the next run: two jobs."""
-    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05))
-    monkeypatch.setitem(ENGINES, "openai", replace(OPENAI, pace=pace))
+    quick_engine(monkeypatch, "openai")
     content = shop.account.contents[shop.training_id]
     shop.account.contents[shop.training_id] = lambda: iter([content[:10]])
     with pytest.raises(FineTuningError, match="training file"):
@@ -412,7 +406,7 @@ def test_without_a_held_out_answer_nothing_is_trained(settings, shop, tmp_path):
 def test_one_process_at_a_time_and_one_migration_in_a_folder(settings, tmp_path):
     given = settings()
     with (
-        locked(given["out"]),
+        locked_folder(given["out"], "migrating in"),
         pytest.raises(FineTuningError, match="Another process is migrating"),
     ):
         Migration(**given).run()

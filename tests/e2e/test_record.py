@@ -13,7 +13,6 @@ import stat
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from fastapi.responses import JSONResponse
@@ -34,13 +33,8 @@ from langchain_finetune import (
     record,
     rescue,
 )
-from langchain_finetune.engines import ENGINES
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
-from langchain_finetune.engines.openai import ENGINE as OPENAI
 from langchain_finetune.migration.asking import METADATA
 from tests.support import recording_process
-from tests.support.command_line import runs_command
 from tests.support.fault_proxy import FaultProxy
 from tests.support.openai_account import (
     KEY,
@@ -83,14 +77,6 @@ def prompts(tmp_path):
         "".join(f"{json.dumps(training_line('supervised', 1, n))}\n" for n in range(20))
     )
     return path
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """OpenAI's engine under a name of its own, with short pauses between its attempts."""
-    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05))
-    monkeypatch.setitem(ENGINES, "quick", replace(OPENAI, name="quick", pace=pace))
-    return "quick"
 
 
 @pytest.fixture
@@ -691,7 +677,7 @@ def test_twenty_models_from_end_to_end_through_faults(tmp_path, caplog, quick):
 
 
 def test_recent_runs_of_the_model_are_prompts(
-    account, ask, model, url, tmp_path, monkeypatch, capsys
+    account, ask, model, url, tmp_path, monkeypatch, command
 ):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("LANGSMITH_API_KEY", "any")
@@ -704,7 +690,7 @@ def test_recent_runs_of_the_model_are_prompts(
         runs = recent_runs(model, "app", days=10_000, client=client)
         recording = ask([runs], answers=1)
         monkeypatch.setenv("LANGSMITH_ENDPOINT", client.api_url)
-        command = runs_command(monkeypatch, capsys)(
+        ended = command(
             "record", model, "--project", "app", "--days", 10_000, "--out", tmp_path / "command",
             "--base-url", url, "--yes", "--json",
         )  # fmt: skip
@@ -712,24 +698,23 @@ def test_recent_runs_of_the_model_are_prompts(
     assert Counter(body["temperature"] for body in account.paid) == {0: 4, 0.4: 4}
     asked = {body["messages"][0]["content"] for body in account.paid}
     assert asked == {"What is 0?", "What is 1?"}
-    assert command.code == 0, command.err
+    assert ended.code == 0, ended.err
     again = ModelRecording.read(tmp_path / "command")
     assert again.prompts() == recording.prompts()
 
 
 def test_rescued_files_are_prompts_and_the_command_line_records_them(
-    account, model, url, tmp_path, monkeypatch, capsys
+    account, model, url, tmp_path, monkeypatch, command
 ):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     rescue([model], out=tmp_path / "rescued")
-    run = runs_command(monkeypatch, capsys)
     options = ("--file", tmp_path / "rescued", "--out", tmp_path / "out", "--answers", "1")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    declined = run("record", model, *options)
+    declined = command("record", model, *options)
     assert declined.code == 1
     assert account.paid == []
-    done = run("record", model, *options, "--yes", "--json", "--price", "1", "4")
+    done = command("record", model, *options, "--yes", "--json", "--price", "1", "4")
     assert done.code == 0, done.err
     assert done.json["outcomes"]["missing"] == 0
     assert done.json["origins"]["file"] > 0
@@ -737,6 +722,6 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     check_recording(account, ModelRecording.read(tmp_path / "out"), 1)
     usd = done.json["usd"]
     assert ModelRecording.read(tmp_path / "out").manifest.usd == usd > 0
-    told = run("record", model, *options, "--yes")
+    told = command("record", model, *options, "--yes")
     assert f"for ${usd:.2g}." in told.out
     assert "The training lines are in" in told.out

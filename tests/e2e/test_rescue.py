@@ -24,10 +24,7 @@ from langchain_finetune import (
     arescue,
     rescue,
 )
-from langchain_finetune.engines import ENGINES, engine_of
-from langchain_finetune.engines.base import Pace
-from langchain_finetune.engines.flow import Retry
-from support.command_line import runs_command
+from langchain_finetune.engines import ENGINES
 from support.openai_account import KEY, OpenAIAccount, openai_account
 from support.servers import served
 from support.store import Gate
@@ -41,19 +38,6 @@ SEED = int(os.environ.get("RESCUE_SEED", "7"))
 def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """The engine `openai` with short pauses."""
-    engine = replace(engine_of("openai"), name="quick", pace=Pace(Retry(first_s=0.01)))
-    monkeypatch.setitem(ENGINES, "quick", engine)
-    return "quick"
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    return runs_command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -13,10 +13,15 @@ import math
 import random
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from langchain_finetune.engines import ENGINES
+from langchain_finetune.engines.base import Pace
+from langchain_finetune.engines.flow import Retry
+from langchain_finetune.engines.openai import ENGINE as OPENAI
 from support.fault_proxy import AFTER, BEFORE, FaultProxy
 from support.servers import served
 
@@ -480,3 +485,10 @@ def openai_account(account=None, *, share=0.0, seed=0, faults=FAULTS):
         if share:
             url = stack.enter_context(FaultProxy(url, choose)).url
         yield f"{url}/v1"
+
+
+def quick_engine(monkeypatch, name="quick", **retry):
+    """OpenAI's engine under a name, with short pauses between its attempts."""
+    pace = Pace(retry=Retry(first_s=0.01, longest_s=0.05, **retry))
+    monkeypatch.setitem(ENGINES, name, replace(OPENAI, name=name, pace=pace))
+    return name

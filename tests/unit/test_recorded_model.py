@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from langchain_finetune import Convert, FineTuningError, record, recorded_model
 from langchain_finetune.migration.comparing import as_in_traffic, comparison_key, kept_comparison
-from langchain_finetune.migration.state import MigrationState, locked
+from langchain_finetune.migration.folders import locked_folder
+from langchain_finetune.migration.state import MigrationState
 from langchain_finetune.migration.training_data import training_data
 from tests.support.openai_account import KEY, TOOLS, OpenAIAccount, openai_account
 
@@ -243,11 +244,14 @@ def test_the_state_is_private_and_of_one_migration(tmp_path):
     wanted = {"engine": "openai", "target_engine": "local", "target_base": "nano"}
     state = MigrationState(model="ft:a", base_url=None, **wanted)
     out = tmp_path / "deep" / "out"
-    with locked(out):
+    with locked_folder(out, "migrating in"):
         first = state.done("rescue", out, "4 files", files=["job.json"])
         assert state.done("rescue", out, "4 files", files=["job.json"]) == first
         assert state.done("rescue", out, "5 files").done_at > first.done_at
-        with pytest.raises(FineTuningError, match="Another process"), locked(out):
+        with (
+            pytest.raises(FineTuningError, match="Another process"),
+            locked_folder(out, "migrating in"),
+        ):
             pass
     assert (out / "migration.json").stat().st_mode & 0o777 == 0o600
     assert out.stat().st_mode & 0o777 == 0o700
