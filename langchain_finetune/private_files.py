@@ -4,7 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkstemp
+from typing import BinaryIO
 
+from langchain_finetune.durable import flush
 from langchain_finetune.errors import FineTuningError
 
 
@@ -24,6 +27,28 @@ def open_private(path: Path, *, new: bool = False) -> int:
     if not new and os.name == "posix":
         os.fchmod(descriptor, 0o600)
     return descriptor
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file for its owner only, which is at a path once the block has ended.
+
+    After an exception, what was there stays, and nothing is left behind.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Each has its own temporary file, since another thread or process may write the same path now.
+    descriptor, fresh = mkstemp(".part", f"{path.name}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        flush(Path(fresh))
+        Path(fresh).replace(path)
+    finally:
+        # No text may be left behind, also if the disk is full or the path is a folder.
+        Path(fresh).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ ROOMS = {
     "arguments": -1,
     "extras": -1,
     "content": 0,
-    "durable": 0,
+    "durable": -1,
     "methods": 0,
     "private_files": 0,
     "tolerant_json": 0,

@@ -20,7 +20,7 @@ from langchain_finetune.cli import (
     rollout,
     train,
 )
-from langchain_finetune.cli.output import print_line
+from langchain_finetune.cli.output import print_error, print_line
 from langchain_finetune.errors import FineTuningError
 
 app = typer.Typer(
@@ -82,5 +82,5 @@ def run() -> None:
         app(args=[_in_home(each) for each in sys.argv[1:]])
     except (FineTuningError, OSError) as error:
         # OSError: a full disk, or a file that cannot be read or written.
-        print_line(f"Error: {error}", err=True)
+        print_error(error)
         sys.exit(getattr(error, "exit_code", 1))

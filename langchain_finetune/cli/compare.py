@@ -11,14 +11,12 @@ from langchain_finetune.cli.interrupt import INTERRUPTED
 from langchain_finetune.cli.model_options import ModelOptions, model_options
 from langchain_finetune.cli.options import build, with_options
 from langchain_finetune.cli.output import AsJson, console, print_drawn, print_json, print_line
+from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
 from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.evaluation.case_files import file_cases
 from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.report.terminal import tables
-
-EXIT_CODES = {"pass": 0, "fail": 1, "too_few": 4}
-"""Exit code of each verdict; 2 is a wrong option, and 1 also an error."""
 
 _TEXTS = {"outputs", "comments"}
 _NO_TEXTS: dict[str, Any] = {
@@ -31,6 +29,7 @@ _NO_TEXTS: dict[str, Any] = {
 }
 
 
+@exits_by_verdict
 @with_options(model_options, into="models")
 @with_options(gate_options, into="gate")
 def compare(
@@ -58,7 +57,7 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a new model with the old one. Exits with 0 pass, 1 fail, 4 too few cases."""
+    """Compare a new model with the old one. Exits with 0 pass, 1 fail, 4 too few cases, 2 error."""
     if (data is None) == (dataset is None):
         raise typer.BadParameter("Use one of --data and --dataset.")
     step = build(

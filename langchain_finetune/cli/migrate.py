@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from langchain_finetune.cli.compare import EXIT_CODES
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
@@ -15,6 +14,7 @@ from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
+from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
@@ -26,6 +26,7 @@ from langchain_finetune.migration.state import has_begun
 from langchain_finetune.migration.training_data import TrainOn
 
 
+@exits_by_verdict
 @with_options(recording_options, into="wanted")
 @with_options(gate_options, into="gate")
 @with_options(hyperparameter_options, into="hyperparameters")
@@ -58,7 +59,7 @@ def migrate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rescue, record, train, compare and swap. Exits with 0 pass, 1 fail, 4 too few cases.
+    """Rescue, record, train, compare and swap. Exits with 0 pass, 1 fail, 4 too few cases, 2 error.
 
     Run it again to go on after an error: nothing is paid for twice.
     """

@@ -29,6 +29,11 @@ def print_line(text: str, *, err: bool = False) -> None:
     typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
+def print_error(error: Exception) -> None:
+    """Print on standard error why a command failed."""
+    print_line(f"Error: {error}", err=True)
+
+
 def print_note(text: str) -> None:
     """Print on standard error what is worth knowing beside the result."""
     print_line(f"Note: {text}", err=True)

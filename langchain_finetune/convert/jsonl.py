@@ -1,13 +1,12 @@
 """Writing of training files."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
+from types import TracebackType
 from typing import Self
 
-from langchain_finetune.durable import flush
+from langchain_finetune.private_files import replacing
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,8 @@ class JsonlWriter:
         self.size = 0
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Training text is private: only its owner may read the file. Each writer has its own
-        # temporary file, since another thread or process may write the same path now.
-        descriptor, fresh = mkstemp(".part", f"{self.path.name}.", self.path.parent)
-        self._fresh = Path(fresh)
-        self._file = os.fdopen(descriptor, "wb")
+        self._replacing = replacing(self.path)
+        self._file = self._replacing.__enter__()
         return self
 
     def write(self, line: bytes) -> None:
@@ -55,15 +50,13 @@ class JsonlWriter:
         self.examples += 1
         self.size += len(line)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                flush(self._fresh)
-                self._fresh.replace(self.path)
-        finally:
-            # No text may be left behind, also if the disk is full or the path is a folder.
-            self._fresh.unlink(missing_ok=True)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._replacing.__exit__(kind, error, trace)
 
     def written(self) -> WrittenFile:
         """Return the written file."""

@@ -153,8 +153,7 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         del run_manager  # LangChain passes the config only to functions that take this, too.
         with experiment_client(self.client) as client:
             plan = self._plan(given.value, client)
-            found: list[Any] = []
-            for side in reversed(plan.sides):
+            for side in plan.turns():
                 count = plan.counter(side)
 
                 def report(count: Any = count) -> None:
@@ -165,14 +164,12 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                 thread = ThreadPoolExecutor(1)
                 try:
                     with _undisturbed(plan, side):
-                        found.insert(0, thread.submit(copy_context().run, run).result())
+                        side.experiment = thread.submit(copy_context().run, run).result()
                 finally:
                     # After an interrupt, nobody waits for the answers that are on their way.
                     thread.shutdown(wait=False)
-                side.check_answers()
-                if side.side == "new":
-                    plan.refuse_sent()
-            result = result_of(plan, client, [list(each) for each in found], found)
+                side.rows = list(side.experiment)
+            result = result_of(plan)
         return Traced(result, repr(result))
 
     async def _acompare(
@@ -186,22 +183,18 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
         client = await asyncio.to_thread(entered.__enter__)
         try:
             plan = await asyncio.to_thread(self._plan, given.value, client)
-            found: list[Any] = []
-            for side in reversed(plan.sides):
+            turns = plan.turns()
+            while side := await asyncio.to_thread(next, turns, None):
                 count = plan.counter(side)
 
                 async def report(count: Any = count) -> None:
                     await adispatch_custom_event(COMPARISON_EVENT, count(), config=config)
 
                 with _undisturbed(plan, side):
-                    found.insert(
-                        0, await aevaluate(side.aanswer(report), **self._experiment(plan, side))
-                    )
-                side.check_answers()
-                if side.side == "new":
-                    await asyncio.to_thread(plan.refuse_sent)
-            rows = [[row async for row in each] for each in found]
-            result = await asyncio.to_thread(result_of, plan, client, rows, found)
+                    experiment = self._experiment(plan, side)
+                    side.experiment = await aevaluate(side.aanswer(report), **experiment)
+                side.rows = [row async for row in side.experiment]
+            result = await asyncio.to_thread(result_of, plan)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
         return Traced(result, repr(result))

@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 
-from langchain_finetune.evaluation.report.comparison_report import ComparisonReport
-from langchain_finetune.evaluation.result import Decision
+from rich.console import Group
+
+from langchain_finetune.display.report import Report
+from langchain_finetune.evaluation.report.html import sections
+from langchain_finetune.evaluation.report.sentences import title
+from langchain_finetune.evaluation.report.terminal import tables
+from langchain_finetune.evaluation.result import ComparisonData, Decision
 from langchain_finetune.evaluation.verdict import decide
 
 
-class ComparisonResult(ComparisonReport):
-    """The result of a comparison.
+class ComparisonResult(Report, ComparisonData):
+    """The result of a comparison, with the requests and answers of the worst regressions.
+
+    It can be displayed as tables in a terminal (`print(result)`, in color by `rich.print(result)`),
+    as HTML in a notebook, as JSON (`model_dump_json()`) and as an HTML page (`to_html()`).
 
     Its attributes are those of `ComparisonData`.
     """
@@ -41,3 +49,18 @@ class ComparisonResult(ComparisonReport):
         return decide(
             self.cases, at_least=at_least, better=better, confidence=confidence, order=order
         )
+
+    def _title(self) -> str:
+        return title(self)
+
+    def _repr_html_(self) -> str:
+        return sections(self)
+
+    def __rich__(self) -> Group:
+        return tables(self)
+
+    def __repr__(self) -> str:
+        # Tracebacks and logs show it, so it has no texts.
+        verdict = f", verdict={self.decision.verdict!r}" if self.decision else ""
+        name = type(self).__name__
+        return f"{name}(old={self.old!r}, new={self.new!r}, cases={len(self.cases)}{verdict})"

@@ -2,11 +2,11 @@
 
 import math
 import re
-import threading
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from langsmith import Client
@@ -47,7 +47,7 @@ from langchain_finetune.evaluation.seen import (
     sent_lines,
     training_file,
 )
-from langchain_finetune.evaluation.side import AppChain, ModelSide, check_tools
+from langchain_finetune.evaluation.side import HINT, AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading
@@ -67,12 +67,21 @@ class ComparisonPlan:
     notes: list[str] = field(default_factory=list)
     agent: bool = False
 
-    def refuse_sent(self) -> None:
-        """Leave out the cases for which the new model got a request that its training saw.
+    def turns(self) -> Iterator[ModelSide]:
+        """Yield whose turn it is to answer all cases: the new model's first, then the old one's.
 
         Raises:
-            CompareError: No case is left.
+            CompareError: All answers failed, or no case is left.
         """
+        old, new = self.sides
+        yield new
+        new.check_answers()
+        self._refuse_sent()
+        yield old
+        old.check_answers()
+
+    def _refuse_sent(self) -> None:
+        """Leave out the cases for which the new model got a request that its training saw."""
         new = self.sides[1]
         file = training_file(metadata_of(new.model), home_path())
         if file is None:
@@ -104,22 +113,14 @@ class ComparisonPlan:
 
     def counter(self, side: ModelSide) -> Callable[[], dict[str, Any]]:
         """Return a function that counts an answer, and returns the data of its event."""
-        lock, done = threading.Lock(), 0
-        total = len(self.examples) * self.repetitions
-
-        def count() -> dict[str, Any]:
-            nonlocal done
-            with lock:
-                done += 1
-                return {
-                    "comparison_id": self.id,
-                    "side": side.side,
-                    "model": self.name_of(side),
-                    "done": done,
-                    "total": total,
-                }
-
-        return count
+        told = {
+            "comparison_id": self.id,
+            "side": side.side,
+            "model": self.name_of(side),
+            "total": len(self.examples) * self.repetitions,
+        }
+        done = count(1)  # Cases are answered in several threads.
+        return lambda: {**told, "done": next(done)}
 
 
 def make_plan(
@@ -215,20 +216,19 @@ def _dataset(client: Client, data: Any, *, agent: bool) -> tuple[Dataset, list[E
     return ensure_cases(client, cases)
 
 
-def result_of(
-    plan: ComparisonPlan, client: Client, rows: Sequence[Iterable[Any]], experiments: Sequence[Any]
-) -> ComparisonResult:
+def result_of(plan: ComparisonPlan) -> ComparisonResult:
     """Link both experiments, and return the result of their rows.
 
     Raises:
         CompareError: All answers of a model failed.
     """
-    old, new = (_link(each, plan.dataset) for each in experiments)
-    answers = [_answers(side, each) for side, each in zip(plan.sides, rows, strict=True)]
+    old, new = (_link(side.experiment, plan.dataset) for side in plan.sides)
+    given = [_answers(side) for side in plan.sides]
     for side in plan.sides:
         side.check_answers()
-    notes = _linked(plan, client, old, new)
-    keys = _settle_scores(plan, answers)
+    notes = _linked(plan, old, new)
+    keys = _keys(plan, given)
+    answers = [_scored(each, keys, failed) for each, failed in zip(given, (None, 0.0), strict=True)]
     groups = groups_of(plan.examples.values())
     cases = [
         ComparedCase(
@@ -236,20 +236,19 @@ def result_of(
             group=groups[name],
             inputs=example.inputs,
             reference=example.outputs,
-            old=[ModelAnswer(**each) for each in answers[0].get(name, ())],
-            new=[ModelAnswer(**each) for each in answers[1].get(name, ())],
+            old=answers[0].get(name, []),
+            new=answers[1].get(name, []),
         )
         for name, example in plan.examples.items()
     ]
     failed = Counter(
         key
         for side in answers
-        for each in side.values()
-        for answer in each
-        for key, score in answer["scores"].items()
-        if score is None and not answer["error"]
+        for each in _all(side)
+        for key, score in each.scores.items()
+        if score is None and not each.error
     )
-    url = engine_page(client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
+    url = engine_page(plan.client, plan.id) or (f"{old.url},{new.id}" if old.url else None)
     return ComparisonResult(
         id=plan.id,
         old=plan.name_of(plan.sides[0]),
@@ -268,8 +267,8 @@ def result_of(
     )
 
 
-Answers = dict[str, list[dict[str, Any]]]
-"""Fields of `ModelAnswer`, by case."""
+Answers = dict[str, list[ModelAnswer]]
+"""The answers of a model by case."""
 
 
 def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
@@ -281,14 +280,12 @@ def _link(experiment: Any, dataset: Dataset) -> ExperimentLink:
     return ExperimentLink(name=name, id=found, url=url)
 
 
-def _linked(
-    plan: ComparisonPlan, client: Client, old: ExperimentLink, new: ExperimentLink
-) -> list[str]:
+def _linked(plan: ComparisonPlan, old: ExperimentLink, new: ExperimentLink) -> list[str]:
     """Link both experiments; return a note if that failed, since the answers are paid for."""
     names = " and ".join(plan.name_of(side) for side in plan.sides)
     try:
-        with reading(client, "comparison"):
-            client.create_comparative_experiment(
+        with reading(plan.client, "comparison"):
+            plan.client.create_comparative_experiment(
                 f"{names} {plan.id[:8]}",
                 [old.id, new.id],
                 reference_dataset=plan.dataset.id,
@@ -300,32 +297,28 @@ def _linked(
     return []
 
 
-def _answers(side: ModelSide, rows: Iterable[Any]) -> Answers:
+def _answers(side: ModelSide) -> Answers:
+    """Return the answers of a side with their outputs, and the scores that they were given."""
     found: Answers = defaultdict(list)
-    for row in rows:
-        if str(row["example"].id) not in side.examples:
+    for row in side.rows:
+        case, run = str(row["example"].id), row["run"]
+        if case not in side.examples:
             continue  # Left out once it had been answered.
-        run = row["run"]
-        facts = side.facts[str(run.id)]
-        if run.error and facts.error is None:
-            facts.error = "OutputError"  # What the chain returned can't be stored.
         results = row["evaluation_results"]["results"]
-        found[str(row["example"].id)].append(
-            {
-                "outputs": None if facts.error else run.outputs,
-                "error": facts.error,
-                "run_id": str(run.id),
-                "latency_s": facts.latency_s,
-                "input_tokens": facts.input_tokens,
-                "output_tokens": facts.output_tokens,
-                "cost_usd": facts.cost_usd,
-                "scores": {each.key: _number(each) for each in results},
-                "comments": {
-                    **{each.key: each.comment for each in results if each.comment},
-                    **({"error": facts.hint} if facts.hint else {}),
-                },
-                "unseen_calls": facts.unseen_calls,
-            }
+        # One that never began was stopped.
+        answer = side.answers.get(str(run.id)) or ModelAnswer(run_id=str(run.id), error="Stopped")
+        if run.error and answer.error is None:
+            # What the chain returned can't be stored.
+            answer = side.answers[str(run.id)] = answer.model_copy(update={"error": "OutputError"})
+        comments = {each.key: each.comment for each in results if each.comment}
+        found[case].append(
+            answer.model_copy(
+                update={
+                    "outputs": None if answer.error else run.outputs,
+                    "scores": {each.key: _number(each) for each in results},
+                    "comments": {**comments, **answer.comments},
+                }
+            )
         )
     return found
 
@@ -337,39 +330,45 @@ def _number(result: Any) -> float | None:
     return float(score) if is_number else None
 
 
-def _settle_scores(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
-    """Give each answer a score, or None, by each evaluator; return the keys, the primary first."""
-    given = [
-        (side, each) for side in (0, 1) for several in answers[side].values() for each in several
-    ]
-    seen = [key for _, each in given if not each["error"] for key in each["scores"]]
+def _keys(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
+    """Return the keys of all scores, the primary evaluator's first."""
     pairs = zip(*(side.evaluators for side in plan.sides), strict=True)
     told = [key for pair in pairs for each in pair for key in each.keys]
-    keys = list(dict.fromkeys([*told, *seen]))
-    for side, each in given:
-        if each["error"]:
-            each["scores"] = dict.fromkeys(keys, 0.0 if side else None)
-        else:
-            each["scores"] = {key: each["scores"].get(key) for key in keys}
-    return keys
+    seen = [key for side in answers for each in _all(side) if not each.error for key in each.scores]
+    return list(dict.fromkeys([*told, *seen]))
+
+
+def _scored(answers: Answers, keys: Sequence[str], failed: float | None) -> Answers:
+    """Return answers with a score, or None, by each evaluator; `failed` is that of an error."""
+
+    def scores(answer: ModelAnswer) -> dict[str, float | None]:
+        given = dict.fromkeys(keys, failed) if answer.error else answer.scores
+        return {key: given.get(key) for key in keys}
+
+    return {
+        case: [each.model_copy(update={"scores": scores(each)}) for each in several]
+        for case, several in answers.items()
+    }
+
+
+def _all(answers: Answers) -> list[ModelAnswer]:
+    return [answer for several in answers.values() for answer in several]
 
 
 def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
-    notes = []
+    notes: list[str] = []
     for side, each in zip(plan.sides, answers, strict=True):
-        given = [answer for several in each.values() for answer in several]
-        if errors := Counter(answer["error"] for answer in given if answer["error"]):
-            named = ", ".join(f"{count} {name}" for name, count in errors.most_common())
+        given, told = _all(each), f"{plan.name_of(side)} ({side.side})"
+        if errors := Counter(answer.error for answer in given if answer.error):
+            named = ", ".join(f"{number} {name}" for name, number in errors.most_common())
             counted = "count as 0" if side.side == "new" else "have no score"
             notes.append(
-                f"{plan.name_of(side)} ({side.side}): {errors.total()} of {len(given)} answers "
-                f"failed and {counted}: {named}."
+                f"{told}: {errors.total()} of {len(given)} answers failed and {counted}: {named}."
             )
-        if unseen := sum(answer["unseen_calls"] for answer in given):
+        if unseen := sum(answer.unseen_calls for answer in given):
             notes.append(
-                f"{plan.name_of(side)} ({side.side}): {unseen} tool calls were not in the "
-                "recording, and got an error as their result."
+                f"{told}: {unseen} tool calls were not in the recording, and got an error as their "
+                "result."
             )
-        hints = {answer["comments"]["error"] for answer in given if "error" in answer["comments"]}
-        notes += sorted(hints)
+        notes += sorted({hint for answer in given if (hint := answer.comments.get(HINT))})
     return list(dict.fromkeys(notes))

@@ -31,22 +31,18 @@ from langchain_finetune.evaluation.chains import (
     takes_tools,
 )
 from langchain_finetune.evaluation.failures import NOT_RECORDED, AnswerFailedError, remedy_of
-from langchain_finetune.evaluation.recording import ChainWatch, Recording, how_to_run, replayed
+from langchain_finetune.evaluation.recording import (
+    ChainWatch,
+    Recording,
+    ToolNotRunError,
+    how_to_run,
+    replayed,
+)
+from langchain_finetune.evaluation.result import ModelAnswer
 from langchain_finetune.evaluation.scoring import WatchedEvaluator
 
-
-@dataclass
-class RunFacts:
-    """What is known about a run besides its outputs and scores; `hint` is what to do."""
-
-    error: str | None = None
-    code: str | None = None
-    hint: str | None = None
-    latency_s: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
-    unseen_calls: int = 0
+HINT = "error"
+"""Key of the comment that says what to do about an answer's error."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +88,13 @@ class ModelSide:
         examples: The cases by id.
         evaluators: What scores the answers.
         price: USD per million input tokens, and output tokens, if known.
-        facts: What is known about each run, by its id.
+        answers: The answers by the id of their run, without outputs and scores.
         requests: The requests that a chat model got for each case.
         stopped: Set to end the experiment: runs that have not begun fail at once.
         answered: Whether an answer did not fail.
+        unrecorded: Whether one failed only since the recording that answers has none.
+        experiment: LangSmith's experiment, once it has ended.
+        rows: Its runs with their scores.
     """
 
     side: Literal["old", "new"]
@@ -104,10 +103,13 @@ class ModelSide:
     examples: Mapping[str, Example]
     evaluators: Sequence[WatchedEvaluator]
     price: tuple[float, float] | None = None
-    facts: dict[str, RunFacts] = field(default_factory=dict)
+    answers: dict[str, ModelAnswer] = field(default_factory=dict)
     requests: dict[str, list[list[BaseMessage]]] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
     answered: bool = False
+    unrecorded: bool = False
+    experiment: Any = None
+    rows: list[Any] = field(default_factory=list)
 
     def chain(self, example: Example, recording: Recording) -> Runnable[Any, Any]:
         """Return the chain for a case: with tools it is built for each, otherwise once."""
@@ -140,11 +142,11 @@ class ModelSide:
         Raises:
             CompareError: All answers failed, so that there is nothing to decide by.
         """
-        given = list(self.facts.values())
-        if not given or any(each.error is None or each.code == NOT_RECORDED for each in given):
+        given = list(self.answers.values())
+        if not given or self.unrecorded or any(each.error is None for each in given):
             return
         errors = Counter(str(each.error) for each in given)
-        hints = dict.fromkeys(each.hint for each in given if each.hint)
+        hints = dict.fromkeys(hint for each in given if (hint := each.comments.get(HINT)))
         raise CompareError(
             f"All answers of {model_name(self.model)} ({self.side}) failed, so there is no verdict:"
             f" {', '.join(f'{count} {name}' for name, count in errors.most_common())}. "
@@ -203,7 +205,7 @@ class _CaseRun:
         self._recording = Recording(entries(mapping(self._example.metadata).get(RECORDED)))
         self.watch = ChainWatch(run_tools=side.app.run_tools)
         self._usage = UsageMetadataCallbackHandler()
-        self.facts = side.facts.setdefault(str(tree.id), RunFacts())
+        self._run_id = str(tree.id)
         # Callbacks are given, so that those of the comparison's own run are not inherited.
         self.config: RunnableConfig = {"callbacks": [self._usage, self.watch]}
         self._began = time.perf_counter()
@@ -217,46 +219,49 @@ class _CaseRun:
 
     def failed(self, error: Exception) -> AnswerFailedError:
         """Return the run's error: only its class, since the message may contain texts."""
-        side = self._side
-        self.facts.code, self.facts.hint = getattr(error, "code", None), remedy_of(error)
-        if self.facts.hint and side.side == "new" and not side.answered:
+        side, hint = self._side, remedy_of(error)
+        if getattr(error, "code", None) == NOT_RECORDED:
+            side.unrecorded = True
+        elif hint and side.side == "new" and not side.answered:
             # All others would fail as well.
             side.stopped.set()
-        self._end(type(error).__name__)
-        return AnswerFailedError(self.facts.error)
+        return self._failure(type(error).__name__, hint)
 
     def finished(self, value: Any) -> dict[str, Any]:
         """Return the run's outputs."""
-        self._end("ToolNotRunError" if self.watch.stopped else None)
         if self.watch.stopped:
             # The chain caught it, and went on without the tool.
-            raise AnswerFailedError(self.facts.error)
+            raise self._failure(ToolNotRunError.__name__, None)
+        self._keep()
         self._side.answered = True
         outputs = outputs_of(value)
-        recorded = FORMAT in mapping(self._example.metadata)
-        if (
-            isinstance(value, BaseMessage)
-            and recorded
-            and "parsed" in (self._example.outputs or {})
-        ):
+        is_recorded = FORMAT in mapping(self._example.metadata)
+        expected = self._example.outputs or {}
+        if isinstance(value, BaseMessage) and is_recorded and "parsed" in expected:
             # As the reference, so that equal answers are equal.
             outputs["parsed"] = parsed_answer(outputs)
         return outputs
 
-    def _end(self, error: str | None) -> None:
-        facts = self.facts
-        facts.latency_s = time.perf_counter() - self._began
-        facts.error = error
+    def _failure(self, error: str, hint: str | None) -> AnswerFailedError:
         if self.watch.stopped:
-            facts.hint = how_to_run(self.watch.stopped[0])
-        facts.unseen_calls = self._recording.unseen
-        self._side.requests.setdefault(str(self._example.id), self.watch.requests)
+            hint = how_to_run(self.watch.stopped[0])
+        self._keep(error=error, comments={HINT: hint} if hint else {})
+        return AnswerFailedError(error)
+
+    def _keep(self, **facts: Any) -> None:
+        latency_s = time.perf_counter() - self._began
+        side = self._side
+        side.requests.setdefault(str(self._example.id), self.watch.requests)
         if usage := list(self._usage.usage_metadata.values()):
-            facts.input_tokens = sum(each["input_tokens"] for each in usage)
-            facts.output_tokens = sum(each["output_tokens"] for each in usage)
-            if price := self._side.price:
-                tokens = (facts.input_tokens, facts.output_tokens)
-                facts.cost_usd = sum(map(math.prod, zip(tokens, price, strict=True))) / 1e6
+            tokens = [
+                sum(each[kind] for each in usage) for kind in ("input_tokens", "output_tokens")
+            ]
+            facts |= {"input_tokens": tokens[0], "output_tokens": tokens[1]}
+            if side.price:
+                facts["cost_usd"] = sum(map(math.prod, zip(tokens, side.price, strict=True))) / 1e6
+        side.answers[self._run_id] = ModelAnswer(
+            run_id=self._run_id, latency_s=latency_s, unseen_calls=self._recording.unseen, **facts
+        )
 
 
 def check_tools(app: AppChain) -> None:

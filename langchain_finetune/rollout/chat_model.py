@@ -1,9 +1,8 @@
 """`RolloutChatModel`: an old and a new chat model of any provider as one, in the app itself."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -15,14 +14,19 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Langu
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_finetune.rollout.background import Background
-from langchain_finetune.rollout.either import RolledOut, RolloutPolicy
+from langchain_finetune.rollout.either import (
+    AnsweredByEither,
+    RolledOut,
+    RolloutCall,
+    RolloutPolicy,
+)
 from langchain_finetune.rollout.state import THREAD_KEYS, Share
 
 
-class RolloutChatModel(BaseChatModel):
+class RolloutChatModel(AnsweredByEither, BaseChatModel):
     """An old and a new chat model as one: the new one answers a share of the threads, or none.
 
     Use it where the app had the old model: it can be called, streamed, given tools and a schema, in
@@ -49,6 +53,7 @@ class RolloutChatModel(BaseChatModel):
         rollout: Name of the rollout, by default that of the new model. Under another name, other
             threads are the first.
         sticky_by: Names of what keeps its model, first in `configurable`, then in the metadata.
+        cache: Leave it: each model caches its own answers, if LangChain's cache is set.
         fall_back_on: Errors of the new model after which the old one is asked; a stream only before
             its first chunk.
 
@@ -71,6 +76,8 @@ class RolloutChatModel(BaseChatModel):
     rollout: str | None = None
     sticky_by: tuple[str, ...] = (*THREAD_KEYS, "user_id")
     fall_back_on: tuple[type[Exception], ...] = (Exception,)
+    # Its key in a cache would be that of each other rollout.
+    cache: Literal[False] = Field(default=False, exclude=True)
 
     _background: Background = PrivateAttr(default_factory=Background)
 
@@ -86,45 +93,6 @@ class RolloutChatModel(BaseChatModel):
     async def afinish_shadows(self, timeout_s: float | None = None) -> bool:
         """Wait for the shadows of this event loop; without it, they end with the loop."""
         return await self._background.afinish(timeout_s)
-
-    def invoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask the model whose turn it is."""
-        return cast("AIMessage", self._either().invoke(input, config, **kwargs))
-
-    async def ainvoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask the model whose turn it is."""
-        return cast("AIMessage", await self._either().ainvoke(input, config, **kwargs))
-
-    def stream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Stream from the model whose turn it is."""
-        yield from self._either().stream(input, config, **kwargs)
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Stream from the model whose turn it is."""
-        chunks = cast("AsyncGenerator[Any]", self._either().astream(input, config, **kwargs))
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
@@ -146,10 +114,18 @@ class RolloutChatModel(BaseChatModel):
         """Count tokens as the old model does."""
         return self.old.get_num_tokens_from_messages(messages, tools)
 
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        return RolloutCall(self._policy(), self.old, self.new, asked, config, kwargs)
+
     def _either(
-        self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]] = lambda m: m
+        self, made: Callable[[BaseChatModel], Runnable[LanguageModelInput, Any]]
     ) -> RolledOut:
-        policy = RolloutPolicy(
+        return RolledOut(old=made(self.old), new=made(self.new), policy=self._policy())
+
+    def _policy(self) -> RolloutPolicy:
+        return RolloutPolicy(
             rollout=self._rollout_name(),
             share=self.share,
             shadow=self.mode == "shadow",
@@ -157,7 +133,6 @@ class RolloutChatModel(BaseChatModel):
             fall_back_on=self.fall_back_on,
             background=self._background,
         )
-        return RolledOut(old=made(self.old), new=made(self.new), policy=policy)
 
     def _rollout_name(self) -> str:
         # The name that the provider knows the model by; LangSmith shows it as well.

@@ -5,15 +5,17 @@ count once and training data is read as ever.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import (
     ensure_config,
@@ -30,6 +32,7 @@ from langchain_finetune.rollout.state import (
     SIDE_KEY,
     THREAD_KEYS,
     RolloutSide,
+    first_value,
     is_new,
 )
 
@@ -50,44 +53,67 @@ class RolloutPolicy:
     fall_back_on: tuple[type[Exception], ...]
     background: Background
 
-    def begin(self, config: RunnableConfig | None) -> "RolloutCall":
-        """Return a call with its config, which the chain around it may have set."""
-        whole = ensure_config(config)
-        new = not self.shadow and is_new(_key(whole, self.sticky_by), self.rollout, self.share)
-        if self.shadow:
-            whole["run_id"] = whole.get("run_id") or uuid4()
-        return RolloutCall(self, whole, new=new, asks_old=not new)
-
 
 @dataclass
 class RolloutCall:
-    """A call of one of two models."""
+    """A call of one of two Runnables, and of the old one also if the new one failed.
+
+    Attributes:
+        policy: Which one answers.
+        old: The old Runnable.
+        new: The new one.
+        asked: The input.
+        config: The config of the call and of the chain around it.
+        kwargs: Further arguments.
+        told: What a message says about who answered.
+    """
 
     policy: RolloutPolicy
+    old: Any
+    new: Any
+    asked: LanguageModelInput
     config: RunnableConfig
-    new: bool
-    asks_old: bool = False
+    kwargs: dict[str, Any]
     told: dict[str, Any] = field(default_factory=dict)
 
-    def config_of(self, side: RolloutSide) -> RunnableConfig:
-        """Return the config for a side's run, whose metadata says which side it is."""
-        self.told |= {"name": self.policy.rollout, "side": side}
+    def __post_init__(self) -> None:
+        self.told["name"] = self.policy.rollout
+        if self.policy.shadow:
+            self.config["run_id"] = self.config.get("run_id") or uuid4()
+            # Apps go on writing into the list of messages that they gave.
+            self.asked, self.kwargs = frozen(self.asked), frozen(self.kwargs)
+
+    def turns(self) -> Iterator[tuple[Any, RunnableConfig]]:
+        """Yield whom to ask until one answers, with the config of its run."""
+        policy = self.policy
+        key = self._key(policy.sticky_by)
+        if not policy.shadow and is_new(key, policy.rollout, policy.share):
+            yield self.new, self._config_of("new")
+        yield self.old, self._config_of("old")
+
+    def _config_of(self, side: RolloutSide) -> RunnableConfig:
+        self.told["side"] = side
         metadata = {ROLLOUT_KEY: self.policy.rollout, SIDE_KEY: side}
         if self.told.get("fallback"):
             metadata["rollout_fallback"] = "true"
         return merge_configs(self.config, {"metadata": metadata})
 
-    def fall_back(self, error: Exception) -> None:
-        """Take note that the new model failed, so that the old one is asked."""
-        self.asks_old = True
-        self.told["fallback"] = True
-        # It was the run of the new model.
-        self.config.pop("run_id", None)
-        logger.warning(
-            "The new model of the rollout %r failed (%s): the old one is asked.",
-            self.policy.rollout,
-            type(error).__name__,
-        )
+    @contextmanager
+    def falling_back(self) -> Iterator[None]:
+        """Go on after this block if the new one fails in it, so that the old one is asked."""
+        try:
+            yield
+        except self.policy.fall_back_on as error:
+            if self.told["side"] == "old":
+                raise
+            self.told["fallback"] = True
+            # It was the run of the new model.
+            self.config.pop("run_id", None)
+            logger.warning(
+                "The new model of the rollout %r failed (%s): the old one is asked.",
+                self.policy.rollout,
+                type(error).__name__,
+            )
 
     def marked(self, answer: Any) -> Any:
         """Return a message whose `response_metadata` says who answered; all else as it is."""
@@ -97,7 +123,26 @@ class RolloutCall:
         told = answer.response_metadata | {"rollout": dict(self.told)}
         return answer.model_copy(update={"response_metadata": told})
 
-    def shadow_config(self) -> RunnableConfig:
+    def shadow(self) -> None:
+        """Ask the new one too, in a thread, if it is a shadow."""
+        if self.policy.shadow:
+            config = self._shadow_config()
+            self.policy.background.submit(
+                lambda: self.new.invoke(self.asked, config, **self.kwargs)
+            )
+
+    def ashadow(self) -> None:
+        """Ask the new one too, in a task, if it is a shadow."""
+        if self.policy.shadow:
+            config = self._shadow_config()
+            self.policy.background.start(
+                lambda: self.new.ainvoke(self.asked, config, **self.kwargs)
+            )
+
+    def _key(self, names: Sequence[str]) -> str | None:
+        return first_value(names, self.config["configurable"], self.config["metadata"])
+
+    def _shadow_config(self) -> RunnableConfig:
         """Return the config of a trace of its own, which only tracers see.
 
         Other handlers, such as those that stream to a user, would show the shadow's answer.
@@ -111,7 +156,7 @@ class RolloutCall:
             SIDE_KEY: "new",
             "rollout_shadow_of": str(self.config.get("run_id")),
         }
-        if key := _key(self.config, THREAD_KEYS):
+        if key := self._key(THREAD_KEYS):
             metadata.setdefault("thread_id", key)
         return RunnableConfig(
             callbacks=list(tracers),
@@ -121,23 +166,34 @@ class RolloutCall:
         )
 
 
-def _key(config: RunnableConfig, names: Sequence[str]) -> str | None:
-    """Return the first of some values that is in `configurable` or `metadata`."""
-    for name in names:
-        for values in (config["configurable"], config["metadata"]):
-            if values.get(name):
-                return str(values[name])
-    return None
+def frozen(value: Any) -> Any:
+    """Return a copy that does not change with the lists, dicts and messages of a value.
+
+    Example:
+        >>> given = [{"role": "user", "content": ["Hi"]}]
+        >>> kept = frozen(given)
+        >>> given[0]["content"].append("Bye")
+        >>> kept
+        [{'role': 'user', 'content': ['Hi']}]
+    """
+    if isinstance(value, list | tuple):
+        copies = map(frozen, value)
+        return list(copies) if isinstance(value, list) else tuple(copies)
+    if isinstance(value, Mapping):
+        return {key: frozen(each) for key, each in value.items()}
+    if isinstance(value, BaseMessage | PromptValue):
+        return value.model_copy(update={name: frozen(each) for name, each in value})
+    return value
 
 
-class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
-    """Either of two Runnables for each call: models, models with tools, or with a parser."""
+class AnsweredByEither(ABC):
+    """The calls of a Runnable that hands each on to one of two others."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    old: Runnable[LanguageModelInput, Any]
-    new: Runnable[LanguageModelInput, Any]
-    policy: InstanceOf[RolloutPolicy]
+    @abstractmethod
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        """Return a call that begins."""
 
     def invoke(
         self,
@@ -146,14 +202,12 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self.policy.begin(config)
-        if call.new:
-            try:
-                return call.marked(self.new.invoke(input, call.config_of("new"), **kwargs))
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        answer = self.old.invoke(input, call.config_of("old"), **kwargs)
-        self._shadow(call, input, kwargs)
+        call = self._call(input, ensure_config(config), kwargs)
+        for model, turn in call.turns():
+            with call.falling_back():
+                answer = model.invoke(input, turn, **kwargs)
+                break
+        call.shadow()
         return call.marked(answer)
 
     async def ainvoke(
@@ -163,14 +217,12 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Any:
         """Ask the model whose turn it is."""
-        call = self.policy.begin(config)
-        if call.new:
-            try:
-                return call.marked(await self.new.ainvoke(input, call.config_of("new"), **kwargs))
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        answer = await self.old.ainvoke(input, call.config_of("old"), **kwargs)
-        self._ashadow(call, input, kwargs)
+        call = self._call(input, ensure_config(config), kwargs)
+        for model, turn in call.turns():
+            with call.falling_back():
+                answer = await model.ainvoke(input, turn, **kwargs)
+                break
+        call.ashadow()
         return call.marked(answer)
 
     def stream(
@@ -180,22 +232,16 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self.policy.begin(config)
-        first: Any = _END
-        chunks: Iterator[Any] = iter(())
-        if call.new:
-            try:
-                chunks = self.new.stream(input, call.config_of("new"), **kwargs)
+        call = self._call(input, ensure_config(config), kwargs)
+        for model, turn in call.turns():
+            with call.falling_back():
+                chunks = model.stream(input, turn, **kwargs)
                 first = next(chunks, _END)
-            except self.policy.fall_back_on as error:
-                call.fall_back(error)
-        if call.asks_old:
-            chunks = self.old.stream(input, call.config_of("old"), **kwargs)
-            first = next(chunks, _END)
+                break
         if first is not _END:
             yield call.marked(first)
         yield from chunks
-        self._shadow(call, input, kwargs)
+        call.shadow()
 
     async def astream(
         self,
@@ -204,36 +250,31 @@ class RolledOut(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """Stream from the model whose turn it is; it falls back before the first chunk only."""
-        call = self.policy.begin(config)
+        call = self._call(input, ensure_config(config), kwargs)
         async with AsyncExitStack() as stack:
-            first: Any = _END
-            if call.new:
-                try:
-                    chunks = self.new.astream(input, call.config_of("new"), **kwargs)
-                    await stack.enter_async_context(aclosing(cast("AsyncGenerator[Any]", chunks)))
+            for model, turn in call.turns():
+                with call.falling_back():
+                    asked = aclosing(model.astream(input, turn, **kwargs))
+                    chunks = await stack.enter_async_context(asked)
                     first = await anext(chunks, _END)
-                except self.policy.fall_back_on as error:
-                    call.fall_back(error)
-            if call.asks_old:
-                chunks = self.old.astream(input, call.config_of("old"), **kwargs)
-                await stack.enter_async_context(aclosing(cast("AsyncGenerator[Any]", chunks)))
-                first = await anext(chunks, _END)
+                    break
             if first is not _END:
                 yield call.marked(first)
             async for chunk in chunks:
                 yield chunk
-        self._ashadow(call, input, kwargs)
+        call.ashadow()
 
-    def _shadow(
-        self, call: RolloutCall, asked: LanguageModelInput, kwargs: Mapping[str, Any]
-    ) -> None:
-        if self.policy.shadow:
-            config = call.shadow_config()
-            self.policy.background.submit(lambda: self.new.invoke(asked, config, **kwargs))
 
-    def _ashadow(
-        self, call: RolloutCall, asked: LanguageModelInput, kwargs: Mapping[str, Any]
-    ) -> None:
-        if self.policy.shadow:
-            config = call.shadow_config()
-            self.policy.background.start(lambda: self.new.ainvoke(asked, config, **kwargs))
+class RolledOut(AnsweredByEither, RunnableSerializable[LanguageModelInput, Any]):
+    """Either of two Runnables for each call: models with tools, or with a parser."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    old: Runnable[LanguageModelInput, Any]
+    new: Runnable[LanguageModelInput, Any]
+    policy: InstanceOf[RolloutPolicy]
+
+    def _call(
+        self, asked: LanguageModelInput, config: RunnableConfig, kwargs: dict[str, Any]
+    ) -> RolloutCall:
+        return RolloutCall(self.policy, self.old, self.new, asked, config, kwargs)

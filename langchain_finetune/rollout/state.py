@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
@@ -68,7 +68,18 @@ def thread_key(metadata: Mapping[str, Any]) -> str | None:
         >>> thread_key({"thread_id": "t1"}), thread_key({})
         ('t1', None)
     """
-    return next((str(metadata[key]) for key in THREAD_KEYS if metadata.get(key)), None)
+    return first_value(THREAD_KEYS, metadata)
+
+
+def first_value(names: Iterable[str], *places: Mapping[str, Any]) -> str | None:
+    """Return the first of some values that is given, as text; that of the first place counts.
+
+    Example:
+        >>> first_value(["thread_id", "user_id"], {"user_id": 0}, {"user_id": 1})
+        '0'
+    """
+    found = (place.get(name) for name in names for place in places)
+    return next((str(each) for each in found if each is not None and each != ""), None)
 
 
 class Rollout(BaseModel):

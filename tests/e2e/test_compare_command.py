@@ -195,11 +195,11 @@ def test_a_set_of_training_files_gives_groups(command, folder, monkeypatch):
     assert {case["group"] for case in result["cases"]} == {"t0", "t1", "t2", "t3"}
     path.with_name("sources.jsonl").write_text(lines[1])
     ran = command("right", "right", "--data", path)
-    assert "sources.jsonl does not describe the lines of set/test.jsonl" in ran.error
+    assert "sources.jsonl does not describe the lines of set/test.jsonl" in ran.no_verdict
     for damaged in ("{", "[]", "7", "{}"):
         path.with_name("sources.jsonl").write_text(damaged)
         ran = command("right", "right", "--data", path)
-        assert "set/test.jsonl can't be read with set/sources.jsonl" in ran.error
+        assert "set/test.jsonl can't be read with set/sources.jsonl" in ran.no_verdict
 
 
 def test_a_dataset_of_the_engine(command, folder):
@@ -207,7 +207,7 @@ def test_a_dataset_of_the_engine(command, folder):
     again = command("right", "right", "--dataset", made["dataset"], "--json")
     assert again.json["dataset_id"] == made["dataset_id"]
     assert len(again.json["cases"]) == 12
-    assert "no such dataset" in command("right", "right", "--dataset", "no such dataset").error
+    assert "no such dataset" in command("right", "right", "--dataset", "no such dataset").no_verdict
 
 
 def test_the_page_shows_it(command, home):
@@ -237,7 +237,7 @@ def test_cases_that_training_saw_are_left_out(command, folder, monkeypatch, mode
         name = openai.OpenAI().fine_tuning.jobs.retrieve(job).fine_tuned_model
     models.rules[name] = lambda _: text("Yes")
     ran = command(name, "right", "--data", path)
-    assert f"All 12 cases are in the training file of {name}" in ran.error
+    assert f"All 12 cases are in the training file of {name}" in ran.no_verdict
     more = write_chats(Path("more.jsonl"), 24)
     result = command(name, "right", "--data", more, "--json").json
     assert len(result["refused"]) == len(result["cases"]) == 12
@@ -278,8 +278,8 @@ def test_wrong_options_are_usage_errors(command, models, arguments, told):
 
 
 def test_what_fails_is_told_in_one_sentence(command, folder, monkeypatch):
-    assert "nowhere.jsonl" in command("right", "right", "--data", "nowhere.jsonl").error
-    assert "failed" in command("broken", "broken", *chats(12)).error
+    assert "nowhere.jsonl" in command("right", "right", "--data", "nowhere.jsonl").no_verdict
+    assert "failed" in command("broken", "broken", *chats(12)).no_verdict
     ran = command(
         "right", "right", *chats(12), "--evaluator", f"{folder}:hidden", "--at-least", "other=-0.1",
         "--html", "report.html",
@@ -291,7 +291,7 @@ def test_what_fails_is_told_in_one_sentence(command, folder, monkeypatch):
     assert Path("report.html").exists()
     monkeypatch.delenv("OPENAI_API_KEY")
     ran = command("right", "right", *chats(12))
-    assert ran.error == "Error: --old right: The engine needs a key: set OPENAI_API_KEY."
+    assert ran.no_verdict == "Error: --old right: The engine needs a key: set OPENAI_API_KEY."
 
 
 def test_ctrl_c_ends_it_with_one_sentence(folder, models):

@@ -2,7 +2,6 @@
 
 import pytest
 
-from langchain_finetune.evaluation.report import html
 from support.browser import (
     browsing,
     complaints,
@@ -38,7 +37,7 @@ def page(tmp_path_factory):
         new="ft:gpt-4.1-mini-2025-04-14:" + "acme" * 20, cases=[long, *data.cases], notes=[LONG]
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html.page(data))
+    path.write_text(data.to_html())
     return path.as_uri()
 
 

@@ -28,7 +28,15 @@ class Ran:
     @property
     def error(self):
         """The one sentence of a command that failed."""
-        assert self.code == 1
+        return self._told(1)
+
+    @property
+    def no_verdict(self):
+        """The one sentence of a `compare` or `migrate` that failed."""
+        return self._told(2)
+
+    def _told(self, code):
+        assert self.code == code
         assert "Traceback" not in self.err
         [line] = [line for line in self.err.splitlines() if line.startswith("Error: ")]
         return line

@@ -1,8 +1,8 @@
 """A comparison as `Compare` returns it: 60 cases of 30 conversations, some of them worse."""
 
+from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.result import (
     ComparedCase,
-    ComparisonData,
     Decision,
     ExperimentLink,
     ModelAnswer,
@@ -80,7 +80,7 @@ def comparison(**changes):
             reason="correct: 60 cases show at most a loss of 0.200; about 300 are needed.",
         )
     ]
-    return ComparisonData(
+    return ComparisonResult(
         **{
             "id": "3f0e2a4e-0000-4000-8000-000000000000",
             "old": "gpt-4.1",

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from langchain_finetune.evaluation.comparison import ComparisonResult
-from langchain_finetune.evaluation.report import html, terminal
+from langchain_finetune.evaluation.report import terminal
 from langchain_finetune.evaluation.report.figures import (
     case_difference,
     percentile,
@@ -16,7 +16,6 @@ from langchain_finetune.evaluation.report.figures import (
 )
 from langchain_finetune.evaluation.result import (
     ComparedCase,
-    ComparisonData,
     ExperimentLink,
     ModelAnswer,
 )
@@ -105,8 +104,8 @@ def test_the_terminal_shows_all_of_it(data):
 
 def test_without_rules_there_is_no_verdict(data):
     ungated = data.model_copy(update={"decision": None})
-    assert "erdict" not in rendered(ungated) + html.page(ungated)
-    assert "nano:ft-1 against gpt-4.1" in html.page(ungated)
+    assert "erdict" not in rendered(ungated) + ungated.to_html()
+    assert "nano:ft-1 against gpt-4.1" in ungated.to_html()
 
 
 def test_texts_are_left_out_of_the_terminal_where_they_are_not_wanted(data):
@@ -118,23 +117,23 @@ def test_texts_are_left_out_of_the_terminal_where_they_are_not_wanted(data):
 
 
 def test_unseen_calls_are_counted_only_if_there_were_any(data):
-    assert "recorded result" not in rendered(data) + html.page(data)
+    assert "recorded result" not in rendered(data) + data.to_html()
     unseen = answer("x", 1, score=0.0, unseen_calls=2)
     told = comparison(cases=[case(1).model_copy(update={"new": [unseen]})])
     assert "calls without a recorded result: 2" in rendered(told)
-    assert "Tool calls without a recorded result: 2" in html.page(told)
+    assert "Tool calls without a recorded result: 2" in told.to_html()
 
 
 def test_a_comparison_without_cases_is_shown_too():
     empty = comparison(cases=[], differences=[], refused=[], decision=None)
     assert "0 cases of 0 conversations" in rendered(empty)
-    assert Page(html.page(empty)).tags["h1"] == 1
+    assert Page(empty.to_html()).tags["h1"] == 1
     unscored = comparison(differences=[difference(cases=0, wins=0, losses=0, ties=0)], cases=[])
-    assert Page(html.page(unscored)).tags["h1"] == 1
+    assert Page(unscored.to_html()).tags["h1"] == 1
 
 
 def test_the_page_stands_alone(data):
-    page = Page(html.page(data))
+    page = Page(data.to_html())
     names = [name for name, _ in page.attributes]
     assert not page.tags.keys() & {"script", "link", "img", "iframe"}
     assert "src" not in names
@@ -145,8 +144,8 @@ def test_the_page_stands_alone(data):
     ]
     assert names.count("aria-label") + names.count("aria-hidden") == page.tags["svg"]
     assert page.tags["article"] == 10
-    assert "prefers-color-scheme: dark" in html.page(data)
-    assert html.sections(data).startswith("<style>.lcft")
+    assert "prefers-color-scheme: dark" in data.to_html()
+    assert data._repr_html_().startswith("<style>.lcft")
 
 
 def test_texts_from_outside_are_no_markup():
@@ -166,7 +165,7 @@ def test_texts_from_outside_are_no_markup():
         refused=[each.model_copy(update={"id": EVIL, "reason": EVIL}) for each in data.refused],
         decision=data.decision.model_copy(update={"rules": [rule]}),
     )  # fmt: skip
-    page = Page(html.page(told))
+    page = Page(told.to_html())
     assert not page.tags["script"]
     assert "href" not in [name for name, _ in page.attributes]
     for texts in (True, False):
@@ -189,22 +188,22 @@ def test_any_json_is_an_answer():
             new=[ModelAnswer(outputs=shape, scores={"correct": 0.0})],
         )  # fmt: skip
         told = comparison(cases=[one])
-        assert Page(html.page(told)).tags["article"] == 1
+        assert Page(told.to_html()).tags["article"] == 1
         assert "correct 0.000" in rendered(told)
     assert "x calls f(" in rendered(told)
 
 
 def test_it_is_json_and_back(data):
-    assert ComparisonData.model_validate_json(data.model_dump_json()) == data
+    assert ComparisonResult.model_validate_json(data.model_dump_json()) == data
 
 
-def test_the_result_is_printed_and_shown_and_written(data, tmp_path):
-    result = ComparisonResult.model_validate(data.model_dump())
+def test_the_result_is_printed_and_shown_and_written(tmp_path):
+    result = comparison()
     assert "old answer 10" in str(result)
     assert "\x1b" not in str(result)
     told = "ComparisonResult(old='gpt-4.1', new='nano:ft-1', cases=60, verdict='too_few')"
     assert repr(result) == told
-    assert result._repr_html_() == html.sections(data)
+    assert result._repr_html_() in result.to_html()
     path = tmp_path / "report.html"
     assert path.write_text("old") == 3
     assert result.to_html(path) == path.read_text() == result.to_html()

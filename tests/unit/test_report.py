@@ -157,6 +157,7 @@ def test_a_terminal_shows_tables(report):
     text = rendered(report)
     for said in ("examples kept", "gpt-4.1-mini", "find_order", "never", "run-00200", "2026-11"):
         assert said in text
+    assert "examples kept" in str(report)
     assert "median" in rendered(report, 60)
 
 

@@ -15,9 +15,11 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
@@ -151,6 +153,11 @@ def test_a_thread_may_be_in_the_metadata_or_be_a_user(made):
     model = made(share=0.5)
     for config in ({"metadata": {"session_id": "s"}}, {"configurable": {"user_id": 3}}):
         assert len({side(model.invoke("Hi", config)) for _ in range(8)}) == 1
+    # An id may be 0, and an empty one is none.
+    users = [{"configurable": {"thread_id": "", "user_id": number}} for number in range(8)]
+    sides = [{side(model.invoke("Hi", user)) for _ in range(8)} for user in users]
+    assert {len(each) for each in sides} == {1}
+    assert len(set.union(*sides)) == 2
     mine = made(share=0.5, sticky_by=("tenant",))
     config = {"metadata": {"tenant": "t"}, "configurable": {"thread_id": "t2"}}
     assert len({side(mine.invoke("Hi", config)) for _ in range(8)}) == 1
@@ -302,6 +309,28 @@ async def test_a_shadow_is_recorded_and_never_seen(made, provider, tmp_path):
     assert len(list(RunFileChatLoader(tmp_path / "runs.jsonl").lazy_load())) == 10
 
 
+async def test_a_shadow_is_asked_what_the_old_model_was(made, provider):
+    model = made(mode="shadow")
+    provider.hold.clear()
+    chat = [HumanMessage(["one"])]
+    model.invoke(chat)
+    chat[0].content.append("two")
+    await model.ainvoke(chat)
+    chat.append(AIMessage("I am old"))
+    stream = model.stream(chat)
+    next(stream)
+    chat.append(AIMessage("I am old"))
+    list(stream)
+    provider.hold.set()
+    assert await asyncio.to_thread(model.finish_shadows, 30)
+    assert await model.afinish_shadows(30)
+    asked = {"old": [], "new": []}
+    for body in provider.asked:
+        asked[body["model"]].append(json.dumps(body["messages"]))
+    assert sorted(asked["old"]) == sorted(asked["new"])
+    assert len(set(asked["new"])) == 3
+
+
 async def test_shadows_slow_nobody_and_are_bounded(made, provider, caplog):
     provider.hold.clear()
     model = made(mode="shadow")
@@ -336,6 +365,20 @@ def test_a_call_that_the_old_model_fails_has_no_shadow(made, provider):
     with pytest.raises(APIError):
         model.invoke("Hi")
     assert provider.counted() == {"old": 1}
+
+
+async def test_a_cache_does_not_mix_rollouts():
+    set_llm_cache(InMemoryCache())
+    try:
+        for text in ("a", "b"):
+            models = [FakeListChatModel(responses=[text]), FakeListChatModel(responses=[text * 2])]
+            for share, expected in enumerate((text, text * 2)):
+                model = RolloutChatModel(old=models[0], new=models[1], share=share)
+                asked = [[HumanMessage("Hi")]]
+                found = [model.generate(asked), await model.agenerate(asked)]
+                assert [each.generations[0][0].text for each in found] == [expected] * 2
+    finally:
+        set_llm_cache(None)
 
 
 def test_the_providers_may_differ():

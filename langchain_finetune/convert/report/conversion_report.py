@@ -1,43 +1,31 @@
 """The report: outcome of the chats, statistics of the examples, and estimates of training."""
 
-import os
 from collections import Counter
-from pathlib import Path
 
 from rich.console import Group
 
 from langchain_finetune.checks import Findings
 from langchain_finetune.convert.estimate import Prices, estimate, known_targets
-from langchain_finetune.convert.jsonl import JsonlWriter
 from langchain_finetune.convert.power import power_of
 from langchain_finetune.convert.report.figures import FindingCounts, ReportFigures, ToolUse
-from langchain_finetune.convert.report.html import page, sections
+from langchain_finetune.convert.report.html import sections, title
 from langchain_finetune.convert.report.statistics import MAX_GROUPS, Tally
 from langchain_finetune.convert.report.terminal import tables
 from langchain_finetune.convert.rows import Target
+from langchain_finetune.display.report import Report
 
 
-class ConversionReport(ReportFigures):
+class ConversionReport(Report, ReportFigures):
     """A report of a conversion: numbers and ids, without text unless requested.
 
-    It can be displayed as tables in a terminal (`rich.print(report)`), as HTML in a notebook, as
-    JSON (`model_dump_json()`) and as an HTML page (`to_html()`).
+    It can be displayed as tables in a terminal (`print(report)`, in color by `rich.print(report)`),
+    as HTML in a notebook, as JSON (`model_dump_json()`) and as an HTML page (`to_html()`).
 
     Its attributes are those of `ReportFigures`.
     """
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the report as an HTML page without scripts or external resources.
-
-        Args:
-            path: File to write the page to.
-        """
-        html = page(self)
-        if path is not None:
-            # It may quote training text, so only its owner may read it.
-            with JsonlWriter(Path(path)) as writer:
-                writer.write(html.encode())
-        return html
+    def _title(self) -> str:
+        return title(self)
 
     def _repr_html_(self) -> str:
         return sections(self)

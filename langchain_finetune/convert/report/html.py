@@ -16,7 +16,6 @@ from langchain_finetune.convert.report.formatting import (
 )
 from langchain_finetune.convert.report.outliers import Outlier
 from langchain_finetune.display.html import (
-    document,
     footer,
     header,
     meter,
@@ -106,11 +105,6 @@ _MEASURE = (
 )
 
 
-def page(report: ReportFigures) -> str:
-    """Return the whole page."""
-    return document(_title(report), sections(report))
-
-
 def sections(report: ReportFigures) -> str:
     """Return the page's content with its style, which affects nothing around it."""
     shown = [_head, _outcome, _lengths, _contents, _estimates]
@@ -121,7 +115,8 @@ def sections(report: ReportFigures) -> str:
     return styled("".join([*parts, footer(map(escape, notes))]))
 
 
-def _title(report: ReportFigures) -> str:
+def title(report: ReportFigures) -> str:
+    """Return the title of the page."""
     return f"{report.kept:,} examples from {report.sessions:,} chats"
 
 
@@ -144,7 +139,7 @@ def _head(report: ReportFigures) -> str:
         if made.seconds is not None:
             tiles.append(("Training time", duration(made), "an estimate"))
     where = f"For training {report.model} with {_engine(report.engine)}." if report.model else ""
-    return header("Conversion report", escape(_title(report)), escape(where), tiles)
+    return header("Conversion report", escape(title(report)), escape(where), tiles)
 
 
 def _engine(name: str | None) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from html import escape
 
 from langchain_finetune.display.html import (
-    document,
     footer,
     header,
     section,
@@ -13,7 +12,7 @@ from langchain_finetune.display.html import (
     table,
 )
 from langchain_finetune.display.messages import ShownMessage, read_values
-from langchain_finetune.display.text import dollars, format_duration
+from langchain_finetune.display.text import counted, dollars, format_duration
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,
@@ -26,7 +25,6 @@ from langchain_finetune.evaluation.report.figures import (
 from langchain_finetune.evaluation.report.sentences import (
     VERDICTS,
     basis,
-    counted,
     difference_table,
     footnotes,
     reasons,
@@ -43,11 +41,6 @@ from langchain_finetune.evaluation.result import (
 
 _LONGEST = 20_000
 """Characters of a message; the experiment has the rest."""
-
-
-def page(data: ComparisonData) -> str:
-    """Return the whole page."""
-    return document(title(data), sections(data))
 
 
 def sections(data: ComparisonData) -> str:

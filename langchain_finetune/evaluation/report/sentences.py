@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from langchain_finetune.display.text import counted
 from langchain_finetune.evaluation.report.figures import figure
 from langchain_finetune.evaluation.result import ComparisonData
 
@@ -17,7 +18,7 @@ def title(data: ComparisonData) -> str:
 def basis(data: ComparisonData) -> str:
     """Return what the comparison rests on."""
     groups = len({case.group for case in data.cases})
-    answers = "1 answer" if data.repetitions == 1 else f"{data.repetitions} answers"
+    answers = counted(data.repetitions, "answer")
     return (
         f"{counted(len(data.cases), 'case')} of {counted(groups, 'conversation')} in the dataset "
         f"{data.dataset}, {answers} of each model to each case."
@@ -81,8 +82,3 @@ def refusals(data: ComparisonData) -> dict[str, list[str]]:
     for each in data.refused:
         found[each.reason].append(each.id)
     return dict(sorted(found.items(), key=lambda each: (-len(each[1]), each[0])))
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things, such as `1 case`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
