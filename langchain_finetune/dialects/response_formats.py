@@ -86,6 +86,31 @@ def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, A
     return {"type": "json_schema", "json_schema": named}
 
 
+def equal_format(
+    params: Mapping[str, Any], recorded: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return a response format that means the same as the one that was sent, to ask again.
+
+    LangChain's tracer writes a class's schema with references resolved. To train, the model must
+    see the very schema; to ask again, an equal one will do.
+
+    Example:
+        >>> schema = {"type": "object", "properties": {"kind": {"enum": ["a", "b"]}}}
+        >>> equal_format({"response_format": "<class 'app.Answer'>"}, {"schema": schema})[
+        ...     "json_schema"
+        ... ]["name"]
+        'Answer'
+    """
+    found = _CLASS.fullmatch(str(params.get("response_format")))
+    schema = mapping(mapping(recorded).get("schema"))
+    if found is None or not schema:
+        return None
+    try:
+        return _json_schema({"name": found[1], "schema": strict_schema(schema), "strict": True})
+    except UnreadableChatError:
+        return None
+
+
 def _is_nested(schema: Any) -> bool:
     """Return whether a field's schema may have been a reference, whose name is lost."""
     if isinstance(schema, list):

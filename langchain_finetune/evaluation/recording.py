@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.convert.fingerprints import plain_arguments
 from langchain_finetune.evaluation.answers import functions_of
+from langchain_finetune.evaluation.failures import NOT_RECORDED
 
 UNSEEN = "The tool returned no result."
 """What the model is told after a call that was not recorded; it says nothing about the cause."""
@@ -159,6 +160,7 @@ class ChainWatch(BaseCallbackHandler):
     Attributes:
         stopped: Names of the tools that were stopped.
         requests: The messages of each request to a chat model.
+        unrecorded: Whether a model that answers from a recording had no answer to one of them.
     """
 
     raise_error = True
@@ -168,6 +170,7 @@ class ChainWatch(BaseCallbackHandler):
         self._run_tools = run_tools
         self.stopped: list[str] = []
         self.requests: list[list[BaseMessage]] = []
+        self.unrecorded = False
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -184,6 +187,10 @@ class ChainWatch(BaseCallbackHandler):
         """Keep the messages."""
         del serialized
         self.requests += messages
+
+    def on_llm_error(self, error: BaseException, **_: Any) -> None:
+        """Keep whether the recording has no answer: the chain may catch the error, and go on."""
+        self.unrecorded |= getattr(error, "code", None) == NOT_RECORDED
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
         """Raise, which ends the tool's run before its function is called."""

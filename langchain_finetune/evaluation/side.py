@@ -30,7 +30,7 @@ from langchain_finetune.evaluation.chains import (
     takes_messages,
     takes_tools,
 )
-from langchain_finetune.evaluation.failures import NOT_RECORDED, AnswerFailedError, remedy_of
+from langchain_finetune.evaluation.failures import NOT_RECORDED_ERROR, AnswerFailedError, remedy_of
 from langchain_finetune.evaluation.recording import (
     ChainWatch,
     Recording,
@@ -92,7 +92,6 @@ class ModelSide:
         requests: The requests that a chat model got for each case.
         stopped: Set to end the experiment: runs that have not begun fail at once.
         answered: Whether an answer did not fail.
-        unrecorded: Whether one failed only since the recording that answers has none.
         experiment: LangSmith's experiment, once it has ended.
         rows: Its runs with their scores.
     """
@@ -107,7 +106,6 @@ class ModelSide:
     requests: dict[str, list[list[BaseMessage]]] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
     answered: bool = False
-    unrecorded: bool = False
     experiment: Any = None
     rows: list[Any] = field(default_factory=list)
 
@@ -143,7 +141,7 @@ class ModelSide:
             CompareError: All answers failed, so that there is nothing to decide by.
         """
         given = list(self.answers.values())
-        if not given or self.unrecorded or any(each.error is None for each in given):
+        if not given or any(each.error in {None, NOT_RECORDED_ERROR} for each in given):
             return
         errors = Counter(str(each.error) for each in given)
         hints = dict.fromkeys(hint for each in given if (hint := each.comments.get(HINT)))
@@ -220,9 +218,9 @@ class _CaseRun:
     def failed(self, error: Exception) -> AnswerFailedError:
         """Return the run's error: only its class, since the message may contain texts."""
         side, hint = self._side, remedy_of(error)
-        if getattr(error, "code", None) == NOT_RECORDED:
-            side.unrecorded = True
-        elif hint and side.side == "new" and not side.answered:
+        if self.watch.unrecorded:
+            return self._failure(NOT_RECORDED_ERROR, hint)
+        if hint and side.side == "new" and not side.answered:
             # All others would fail as well.
             side.stopped.set()
         return self._failure(type(error).__name__, hint)
@@ -232,6 +230,9 @@ class _CaseRun:
         if self.watch.stopped:
             # The chain caught it, and went on without the tool.
             raise self._failure(ToolNotRunError.__name__, None)
+        if self.watch.unrecorded:
+            # The chain caught it, and went on with an answer of its own.
+            raise self._failure(NOT_RECORDED_ERROR, None)
         self._keep()
         self._side.answered = True
         outputs = outputs_of(value)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import CompareError, FineTuningError
-from langchain_finetune.evaluation.chains import model_name
 from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.failures import NOT_RECORDED_ERROR
 from langchain_finetune.evaluation.result import ComparedCase, RefusedCase
 from langchain_finetune.evaluation.verdict import score_differences
 from langchain_finetune.migration.recording import ModelRecording
@@ -21,8 +21,6 @@ from langchain_finetune.migration.recording import ModelRecording
 RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
-_NOT_RECORDED = "UnprocessableEntityError"
-"""Class of the error with which `recorded_model` refuses a request."""
 
 
 def held_out_cases(recording: ModelRecording) -> Examples:
@@ -102,12 +100,12 @@ def recorded_only(result: ComparisonResult) -> ComparisonResult:
 
 
 def _is_unknown(case: ComparedCase) -> bool:
-    return any(answer.error == _NOT_RECORDED for answer in case.old)
+    return any(answer.error == NOT_RECORDED_ERROR for answer in case.old)
 
 
 def comparison_key(
     recording: ModelRecording,
-    chat: Any,
+    new: str,
     settings: Mapping[str, Any],
     functions: Iterable[Any],
 ) -> dict[str, Any]:
@@ -119,7 +117,7 @@ def comparison_key(
     identities = [None if each is None else _identity(each) for each in functions]
     asked = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS, default=repr)
     known: dict[str, Any] = {
-        "new": model_name(chat),
+        "new": new,
         "recording": recording.manifest.files,
         "settings": hashlib.sha256(asked).hexdigest(),
     }

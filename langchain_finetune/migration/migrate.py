@@ -28,6 +28,7 @@ from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.fetching import (
     Told,
     check_rescue,
+    is_rescued,
     record_step,
     recording_arguments,
     rescue_step,
@@ -45,10 +46,12 @@ from langchain_finetune.migration.state import (
     RECORDED,
     RESCUED,
     MigrationState,
+    StepName,
     has_begun,
 )
 from langchain_finetune.migration.swap import advice, is_promoted, promote
-from langchain_finetune.migration.training_data import training_data
+from langchain_finetune.migration.training_data import TrainingData, training_data, training_key
+from langchain_finetune.private_files import disk_errors
 
 
 class Migration(MigrationSettings):
@@ -166,11 +169,11 @@ class Migration(MigrationSettings):
         return await self._arun(self._planning(on_progress))
 
     def _run(self, flow: Flow[Result]) -> Result:
-        with locked_folder(self.out, "migrating in"):
+        with disk_errors("The migration"), locked_folder(self.out, "migrating in"):
             return run_flow(flow)
 
     async def _arun(self, flow: Flow[Result]) -> Result:
-        with locked_folder(self.out, "migrating in"):
+        with disk_errors("The migration"), locked_folder(self.out, "migrating in"):
             return await arun_flow(flow)
 
     def _planning(self, told: Told | None) -> Flow[MigrationPlan]:
@@ -196,7 +199,29 @@ class Migration(MigrationSettings):
                 *(state, rescued, recorder.estimate, power, training),
                 convert=self.convert,
                 to=self.to,
+                done=self._done(state, recording, training),
             )
+
+    def _done(
+        self, state: MigrationState, recording: ModelRecording, data: TrainingData
+    ) -> set[StepName]:
+        """Return the steps that were done with the same settings, so that nothing is left to do."""
+        done: set[StepName] = {"rescue"} if is_rescued(state) else set()
+        trained, compared = state.steps.get("train"), state.steps.get("compare")
+        # Without a key it was trained by an earlier version.
+        key = trained and trained.facts.get("key", training_key(data, self.convert, self.to))
+        if trained is None or key != training_key(data, self.convert, self.to):
+            return done
+        done.add("train")
+        if compared and compared.facts == self._comparison_key(
+            recording, trained.facts["new_model"]
+        ):
+            done |= {name for name in ("compare", "swap") if name in state.steps}
+        return done
+
+    def _comparison_key(self, recording: ModelRecording, new: str) -> dict[str, Any]:
+        functions = [self.chain, *self.tools, *(self.evaluators or ())]
+        return comparison_key(recording, new, self.to.chat_settings, functions)
 
     def _flow(self, told: Told | None, config: RunnableConfig | None) -> Flow[MigrationResult]:
         state = self._state()
@@ -254,6 +279,7 @@ class Migration(MigrationSettings):
         if left_out:
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
+        facts["key"] = training_key(data, self.convert, self.to)
         state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)
         return chat
 
@@ -265,8 +291,7 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None,
     ) -> Flow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        functions = [self.chain, *self.tools, *(self.evaluators or ())]
-        key = comparison_key(recording, chat, self.to.chat_settings, functions)
+        key = self._comparison_key(recording, model_name(chat))
         path = self.out / COMPARISON
         before = state.steps.get("compare")
         kept = before and kept_comparison(path, key, before.facts)

@@ -1,6 +1,6 @@
 """The plan of a migration: what each step would do, and what it would cost."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -63,6 +63,7 @@ def make_plan(
     *,
     convert: Convert,
     to: FineTune,
+    done: Collection[StepName],
 ) -> MigrationPlan:
     """Return the plan.
 
@@ -74,25 +75,26 @@ def make_plan(
         training: What will be trained on.
         convert: How it becomes examples.
         to: How it is trained.
+        done: Steps of which nothing is left to do.
     """
     steps: Sequence[PlannedStep] = (
-        PlannedStep(name="rescue", done="rescue" in state.steps, what=rescued),
+        PlannedStep(name="rescue", done="rescue" in done, what=rescued),
         PlannedStep(
             name="record",
             done=estimate.requests == 0,
             what=str(estimate),
             usd=estimate.usd,
         ),
-        _training(training, convert, to, estimate, done="train" in state.steps),
+        _training(training, convert, to, estimate, done="train" in done),
         PlannedStep(
             name="compare",
-            done="compare" in state.steps,
+            done="compare" in done,
             what=f"both models on the held-out requests, the old one from its recording: {power}",
             usd=0.0 if to.engine == "local" else None,
         ),
         PlannedStep(
             name="swap",
-            done="swap" in state.steps,
+            done="swap" in done,
             what=f"{state.model} is answered by the new model at the embedded engine, if it passes"
             if to.engine == "local"
             else "the lines to change in the app",

@@ -204,6 +204,7 @@ class Recorder:
         """Ask for what is missing; see `ask_for_all`."""
         return ask_for_all(self.asking, self.begin)
 
+    @disk_errors("The recording")
     def begin(self) -> None:
         """Write down what is asked. Until then another selection can still be made."""
         if self._left_out is not None:
@@ -238,7 +239,7 @@ class Recorder:
                     "or answers, or raise max_cost_usd (--limit, --answers, --max-cost-usd)."
                 )
         if confirm is not None and not confirm(made):
-            raise BudgetError(f"Not confirmed; nothing was sent. {made}")
+            raise BudgetError("Not confirmed; nothing was sent.")
 
     @disk_errors("The recording")
     def close(self) -> None:

@@ -58,7 +58,7 @@ def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tu
             f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
             f"To serve it: {_SERVE}",
             f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
-            f"To go back: langchain-finetune rollback {model}",
+            f"To go back: {_way_back(model)}",
         )
         if swapped["verdict"] == "pass":
             return lines
@@ -67,6 +67,12 @@ def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tu
     if swapped["verdict"] == "pass":
         return (f"It passed. To swap: {swap}",)
     return (f"Not swapped, since it did not pass. To do it all the same: {swap}",)
+
+
+def _way_back(model: str) -> str:
+    """Return the command that takes a swap back: before the first one, the name was no alias."""
+    earlier = _aliases("get", model).get("earlier")
+    return f"langchain-finetune {f'rollback {model}' if earlier else f'aliases {model} --remove'}"
 
 
 def _lines(model: str, chat: Any) -> str:

@@ -1,25 +1,28 @@
 """What the new model is trained on: the files of the old one, its recorded answers, or both."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
+
 from langchain_finetune.convert.fingerprints import exact_key
+from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.migration.archive import RescueManifest
-from langchain_finetune.migration.folders import MANIFEST
-from langchain_finetune.migration.listing import CHECKPOINT
+from langchain_finetune.migration.archive import hashed, is_whole, rescued_model
 from langchain_finetune.migration.prompts import sent_messages
-from langchain_finetune.migration.recording import ModelRecording
+from langchain_finetune.migration.recording import PROMPTS, RECORDING, ModelRecording
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_messages
 
 TrainOn = Literal["auto", "files", "recording", "both"]
 """`auto`: the training file if it was rescued, or else the recording."""
 
-_TRAINING = "training.jsonl"
+TRAINING = "training.jsonl"
 
 
 @dataclass(frozen=True)
@@ -100,40 +103,50 @@ def training_data(
         train_on: What to train on.
 
     Raises:
-        FineTuningError: `files` or `both` is asked for, and the training file was not rescued.
+        FineTuningError: `files` or `both` is asked for, and the training file was not rescued; or
+            it is not as it was rescued.
     """
+    if train_on == "recording":
+        return TrainingData(None, recording, "recording")
     file, why = _rescued_file(model, rescued)
     if train_on in {"files", "both"} and file is None:
         raise FineTuningError(
             f"{model} can't be trained on {train_on!r}: {why}. Train on the recording."
         )
-    if train_on == "recording":
-        file, why = None, None
     origin = ("files" if file else "recording") if train_on == "auto" else train_on
     return TrainingData(file, recording, origin, why)
 
 
 def _rescued_file(model: str, rescued: Path) -> tuple[Path | None, str | None]:
     """Return the rescued training file of a model, or why there is none to train on."""
-    found = None
-    if (rescued / MANIFEST).is_file():
-        found = RescueManifest.read(rescued).models.get(trained_as(model))
+    found = rescued_model(rescued, model)
     if found is None or not found.model.training_file:
         return None, "the account lists no training file of it"
-    if _TRAINING not in found.files:
+    known = found.files.get(TRAINING)
+    if known is None:
         lost = [item for item in found.missing if item.what == "training file"]
         return None, f"its training file is {lost[0].state if lost else 'missing'}"
     if found.model.method not in {None, "supervised"}:
         return None, f"its training file is for {found.model.method}, not for supervised training"
-    return rescued / found.folder / _TRAINING, None
+    path = rescued / found.folder / TRAINING
+    if not is_whole(path, known):
+        raise FineTuningError(
+            f"{path} was changed or removed after it was rescued: restore it, or train on the "
+            "recording (--train-on recording)."
+        )
+    return path, None
 
 
-def trained_as(model: str) -> str:
-    """Return the name of the last model of the same job, for that of a checkpoint.
-
-    Example:
-        >>> trained_as("ft:gpt-4o-mini-2024-07-18:acme::a1:ckpt-step-10")
-        'ft:gpt-4o-mini-2024-07-18:acme::a1'
-    """
-    checkpoint = CHECKPOINT.match(model)
-    return checkpoint["model"] if checkpoint else model
+def training_key(data: TrainingData, convert: Convert, to: FineTune) -> str:
+    """Return the hash of all that a job depends on: another one means that another job is made."""
+    files = data.recording.manifest.files
+    decides = {"model", "engine", "base_url", "deployment", "hyperparameters", "suffix", "seed"}
+    parts = [
+        data.origin,
+        data.file and hashed(data.file).sha256,
+        [files.get(name) for name in (PROMPTS, RECORDING)],
+        to.model_dump(mode="json", include={*decides, "extra_body"}),
+        convert.model_dump(),
+    ]
+    content = orjson.dumps(parts, default=lambda each: getattr(each, "__qualname__", repr(each)))
+    return hashlib.sha256(content).hexdigest()

@@ -9,13 +9,16 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from openai import NotFoundError, OpenAI
 
 from langchain_finetune import (
     BudgetError,
     CompareError,
+    EngineError,
     FineTune,
     FineTuningError,
     InferencePrice,
@@ -204,7 +207,9 @@ def test_where_files_are_gone_the_recording_is_trained_on_and_the_report_says_so
 
 
 @pytest.mark.train
-def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(settings, shop, home, caplog):
+def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(
+    settings, shop, home, caplog, command
+):
     caplog.set_level("DEBUG")
     result = Migration(**settings()).run()
     assert result.verdict == "pass", str(result)
@@ -222,14 +227,13 @@ def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(settings, sh
     app = ChatOpenAI(model=shop.kept, base_url=engine.base_url, api_key=engine.api_key)
     assert app.invoke("Is 7 a number?").content == "Yes"
     assert answered_by(home, shop.kept) == result.new_model
-    assert f"langchain-finetune rollback {shop.kept}" in str(result)
+    [back] = [line for line in result.advice if line.startswith("To go back")]
+    assert back == f"To go back: langchain-finetune aliases {shop.kept} --remove"
     # Again: nothing is left to do, and what was taken back stays so.
     again = Migration(**settings()).run()
     assert (shop.paid, again.new_model) == (COUNT, result.new_model)
     assert again.comparison.id == result.comparison.id
-    key = engine.api_key.get_secret_value()
-    with OpenAI(base_url=engine.base_url, api_key=key) as client:
-        client.delete(f"/aliases/{shop.kept}", cast_to=object)
+    assert command(*back.split()[5:]).code == 0
     back = Migration(**settings()).run()
     assert answered_by(home, shop.kept) is None
     assert "taken back since" in back.steps["swap"].summary
@@ -259,6 +263,11 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
     assert result.new_model == finished[1].new_model
     plan = await Migration(**settings(model=shop.gone)).aplan()
     assert [step.done for step in plan.steps] == [True] * 5
+    longer = FineTune(**{**TO, "hyperparameters": {"n_epochs": 5}})
+    plan = await Migration(**settings(model=shop.gone, to=longer)).aplan()
+    assert [step.done for step in plan.steps] == [True, True, False, False, False]
+    plan = await Migration(**settings(model=shop.gone, chain=lambda model: model)).aplan()
+    assert [step.done for step in plan.steps] == [True, True, True, False, False]
 
 
 @pytest.mark.train
@@ -285,6 +294,9 @@ def test_a_chain_that_asks_something_else_does_not_pass(copied, shop):
     other = ChatPromptTemplate([("system", "Be short."), ("user", "{input}")])
     with pytest.raises(CompareError, match=f"None of the {COUNT // 2} requests .* same prompt"):
         Migration(**copied(chain=lambda model: other | model)).run()
+    sorry = RunnableLambda(lambda _: AIMessage("Sorry, try again later."))
+    with pytest.raises(CompareError, match=f"None of the {COUNT // 2} requests"):
+        Migration(**copied(chain=lambda model: (other | model).with_fallbacks([sorry]))).run()
     assert shop.paid == 0
     same = ChatPromptTemplate([("user", "{input}")])
     found = Migration(**copied(chain=lambda model: same | model)).run()
@@ -372,6 +384,66 @@ def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings,
     assert shop.paid == 0
     shop.account.contents[shop.training_id] = content
     assert Migration(**settings()).plan().steps[0].done
+
+
+def test_what_a_key_was_not_given_is_fetched_with_another_one(settings, shop):
+    """A key of another project sees no model, and a restricted one no file."""
+    jobs, models = shop.account.jobs, shop.account.models
+    shop.account.jobs, shop.account.models = {}, {"gpt-4o": models["gpt-4o-2024-08-06"]}
+    with pytest.raises(FineTuningError, match="run the same with the key of that one"):
+        Migration(**settings()).plan()
+    shop.account.jobs, shop.account.models = jobs, models
+    shop.account.closed = ("/v1/files",)
+    with pytest.raises(FineTuningError, match="There are no prompts"):
+        Migration(**settings()).plan()
+    shop.account.closed = ()
+    plan = Migration(**settings()).plan()
+    assert plan.steps[0].done
+    assert "of the rescued training file" in str(plan)
+
+
+def test_a_rescued_file_that_was_changed_is_fetched_again_or_told_of(settings, shop):
+    Migration(**settings()).plan()
+    [path] = (settings()["out"] / "rescued").glob("*/training.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 4])
+    assert f"{COUNT // 2} examples of the rescued training file" in str(
+        Migration(**settings()).plan()
+    )
+    assert path.read_bytes() == whole
+    path.unlink()
+    shop.account.delete_file(shop.training_id)
+    with pytest.raises(FineTuningError, match="changed or removed after it was rescued: restore"):
+        Migration(**settings(sources=[{"messages": []}])).plan()
+    assert shop.paid == 0
+
+
+def test_a_refusal_of_access_is_no_model_that_went_dark(settings, shop):
+    """Another project's key gets the answer of a model that is gone."""
+
+    def refuse(body):
+        if shop.paid < COUNT // 2:
+            return None
+        return refusal(404, f"The model `{body['model']}` does not exist.", "model_not_found")
+
+    shop.account.refuse = refuse
+    with pytest.raises(EngineError, match="does not say that it was deleted"):
+        Migration(**settings()).run()
+    state = json.loads((settings()["out"] / "migration.json").read_text())
+    assert "train" not in state["steps"]
+    del shop.account.models[shop.kept]
+    to = FineTune(**{**TO, "model": "no/such-base"})
+    with pytest.raises(FineTuningError, match="holds another migration"):
+        Migration(**settings(to=to)).run()
+    with pytest.raises(BudgetError):
+        Migration(**settings(to=FineTune(**TO, max_tokens=1))).run()
+    state = json.loads((settings()["out"] / "migration.json").read_text())
+    assert "the model does not answer any more" in state["steps"]["record"]["summary"]
+
+
+def test_a_folder_that_the_system_refuses(settings):
+    with pytest.raises(FineTuningError, match="The migration failed: .* remove the cause"):
+        Migration(**settings(out="/proc/none")).plan()
 
 
 def test_a_model_that_the_account_does_not_list_needs_other_prompts(settings, shop, tmp_path):

@@ -246,6 +246,45 @@ def test_a_prompt_that_is_refused_is_recorded_and_not_asked_again(account, ask):
     assert len(account.paid) == 40
 
 
+def test_a_model_that_takes_no_temperature_is_asked_as_the_app_asks_it(account, ask):
+    def refuse(body):
+        if body.get("temperature") == 0:
+            return refusal(400, "Only 1 is supported.", "unsupported_value", "temperature")
+        return None
+
+    account.refuse = refuse
+    recording = ask(answers=1)
+    assert recording.manifest.outcomes["answered"] == 40
+    assert {body.get("temperature") for body in account.paid} == {None}
+    check_recording(account, recording, 1)
+
+
+def test_a_key_that_a_server_repeats_is_in_no_file(account, ask):
+    account.refuse = lambda body: (
+        refusal(400, f"Received API Key = {KEY}.", "bad") if "3 plus 4?" in str(body) else None
+    )
+    recording = ask(answers=0)
+    [event] = events(recording.folder, "failed")
+    assert event["reason"] == "Received API Key = [the key]."
+    account.refuse = lambda _: refusal(403, f"Not for {KEY}.", "bad")
+    with pytest.raises(EngineError, match=r"Not for \[the key\]\."):
+        ask(answers=1)
+
+
+def test_what_another_recording_asked_is_not_the_apps_traffic(account, ask, model, url, tmp_path):
+    account.completions.clear()
+    account.store(model, [{"role": "user", "content": "Hi?"}], {"role": "assistant", "content": "Hello"}, 1)
+    ask(answers=0)
+    rescued = tmp_path / "rescued"
+    found = rescue([model], out=rescued, base_url=url, api_key=KEY)
+    assert found.models[model].completions == 21
+    again = ask([rescued], out=tmp_path / "again", answers=1)
+    assert again.manifest.origins["traffic"] == 1
+    assert again.manifest.left_out["of_a_recording"] == 20
+    sent = {prompt.request.get("temperature") for prompt in again.prompts()}
+    assert sent == {0.7}
+
+
 def test_a_prompt_on_which_the_server_breaks_does_not_stop_the_others(account, ask):
     broken = JSONResponse({"error": {"message": "Boom", "code": None, "param": None}}, 500)
     broken.headers["retry-after-ms"] = "1"

@@ -93,6 +93,16 @@ def test_a_class_of_classes_is_unknown_since_their_names_are_not_in_the_run(mode
     assert pydantic_format(str(model), recorded(model)) is None
     [session] = read_run(structured(model))
     assert session["response_format"] == {"type": "unknown"}
+    # To ask again, an equal one will do.
+    equal = make_prompt(session, {"run_id": "r"}).request["response_format"]
+    assert equal["json_schema"]["name"] == model.__name__
+    assert equal["json_schema"]["schema"]["required"] == list(model.model_fields)
+
+
+def test_without_any_schema_a_request_is_not_asked_again():
+    [session] = read_run(run(SENT, ai("{}"), extra={"invocation_params": {"response_format": str(Flat)}}))
+    with pytest.raises(UnreadableChatError, match="lacks the response format"):
+        make_prompt(session, {"run_id": "r"})
 
 
 def test_a_class_in_a_streamed_responses_request_is_unknown():
