@@ -23,6 +23,15 @@ _FIRST = 5
 FOLDED = "folded"
 """Code of skips that lose nothing: another session contains the whole chat."""
 
+INTERNAL = "internal_call"
+"""Code of skips of calls that an agent's middleware made for itself."""
+
+REPLACED = "replaced_call"
+"""Code of skips of answers of which a person approved nothing."""
+
+NOT_LOST = frozenset({FOLDED, INTERNAL, REPLACED})
+"""Codes of skips that are meant, also if `strict`."""
+
 
 class FineTuningSession(ChatSession, total=False):
     """A `ChatSession` with everything that the model saw, and its source.
@@ -53,7 +62,8 @@ class FineTuningSession(ChatSession, total=False):
     and its completion. `feedback_group_id` names the comparisons that a `score` comes from, and
     `group` the chats that `Split` keeps together. `finish_reason` says why an answer is incomplete,
     `unread_settings` names settings of the request that are unknown here, and `tools_unknown` says
-    that the run's tracer writes no tools.
+    that the run's tracer writes no tools. `replaced_calls` has the ids of calls in the history that
+    a person replaced, and `summarized` says that the chat begins with a summary of what was before.
     """
 
 
@@ -115,7 +125,7 @@ class Sessions:
 
     Args:
         read: Yields the sessions, and passes skips to the function that it is given.
-        strict: Raise after the last session if a chat was skipped that is not folded.
+        strict: Raise after the last session if a chat was skipped whose code is not in `NOT_LOST`.
         origin: The loader and its query as JSON data, without keys.
         read_encoded: Like `read`, but may yield chats that are already training lines.
 
@@ -164,7 +174,7 @@ class Sessions:
 
     def _all_or_error(self, chats: Iterator[Any]) -> Iterator[Any]:
         yield from chats
-        lost = [skip for skip in self.skipped if skip.code != FOLDED]
+        lost = [skip for skip in self.skipped if skip.code not in NOT_LOST]
         if lost:
             ids = ", ".join(skip.id for skip in lost[:_FIRST])
             more = ", ..." if len(lost) > _FIRST else ""

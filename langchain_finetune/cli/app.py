@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from langchain_finetune.cli import (
+    bases,
     check,
     compare,
     doctor,
@@ -38,6 +39,7 @@ app.command()(migration.inventory)
 app.command()(migration.rescue)
 app.command()(record.record)
 app.command()(migrate.migrate)
+app.add_typer(bases.app, name="bases", help="List base models, and add one.")
 app.command()(engine.models)
 app.command()(rollout.promote)
 app.command()(rollout.rollback)

@@ -21,6 +21,12 @@ from langchain_finetune.errors import FineTuningError, LoadError, MissingExtraEr
 from langchain_finetune.extras import PACKAGE, install_command
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
+from langchain_finetune.local.hardware import (
+    PROCESS_BYTES,
+    TRAINING_BYTES,
+    device,
+    model_memory,
+)
 from langchain_finetune.local.server import require_extra
 
 _MARKS = {"good": "ok", "note": "--", "bad": "!!"}
@@ -115,16 +121,10 @@ def _running_engine() -> Iterator[Diagnosis]:
     yield Diagnosis("embedded engine", "good", f"running at {address.url}")
 
 
-_BYTES_PER_PARAMETER = 8
-"""Of LoRA on a CPU: the weights in 32 bits, and as much again for activations and merging."""
-
-
 def _training() -> Diagnosis:
     """Return what the machine can train, by its memory; an estimate."""
-    from langchain_finetune.local.hardware import device, model_memory  # noqa: PLC0415 - slow
-
     memory = 2 * model_memory()
-    billions = memory / _BYTES_PER_PARAMETER / 1e9
+    billions = (memory - PROCESS_BYTES) / TRAINING_BYTES / 1e9
     where = {"cuda": "the GPU", "mps": "the GPU"}.get(device(), "the CPU")
     detail = f"on {where}: models of up to about {billions:.1f} B parameters with LoRA"
     return Diagnosis("training", "good", f"{detail} ({memory / 1e9:.0f} GB of memory; estimated)")

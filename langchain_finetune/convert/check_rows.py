@@ -12,9 +12,9 @@ from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row, line_of
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
-from langchain_finetune.sessions import FOLDED, Sessions
+from langchain_finetune.sessions import NOT_LOST, Sessions
 
-_CONTAINED_ELSEWHERE = frozenset({FOLDED, "duplicate"})
+_CONTAINED_ELSEWHERE = NOT_LOST | {"duplicate"}
 """Codes of chats that another chat contains."""
 
 _LISTED = 20

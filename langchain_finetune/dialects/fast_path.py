@@ -20,6 +20,7 @@ from langchain_finetune.checks import OPENAI, check_example
 from langchain_finetune.checks.finding import Check, CostlySchema, Toolbox
 from langchain_finetune.checks.tools import read_tools
 from langchain_finetune.content import refuse_value
+from langchain_finetune.dialects.agent_middleware import MARKS
 from langchain_finetune.dialects.fast_path_types import (
     ABSENT,
     Answer,
@@ -158,6 +159,8 @@ def _wire(  # noqa: C901, PLR0912 - one loop: function calls would take a third 
             raise _NotCommonError  # It may contain an escaped control token.
         role = _ROLES[message.id[3]]
         if role == "tool":
+            if content.startswith(MARKS[0]) or MARKS[1] in content:
+                raise _NotCommonError  # A person replaced the call.
             call_id = fields.tool_call_id
             waiting.remove(call_id)
             wire.append({"role": role, "content": content, "tool_call_id": call_id})

@@ -225,7 +225,13 @@ class Options(_Harmless, gc=False, forbid_unknown_fields=True):
 
 
 class _Thread(Struct, gc=False):
-    """Metadata that names the thread of a run, see `untrusted.THREAD_KEYS`."""
+    """Metadata that names the thread of a run, see `untrusted.THREAD_KEYS`.
+
+    Middleware's own calls have other keys, see `agent_middleware`.
+    """
+
+    lc_internal_call: None = None
+    lc_source: None = None
 
     session_id: str | None = None
     thread_id: str | None = None

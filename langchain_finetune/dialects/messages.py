@@ -18,6 +18,7 @@ from langchain_finetune.content import (
     wire_call,
     wire_content,
 )
+from langchain_finetune.dialects.agent_middleware import is_decision, is_summary, says_decision
 from langchain_finetune.dialects.finish_reasons import cut_off
 from langchain_finetune.messages import WireMessage, fields_to_wire
 
@@ -33,6 +34,12 @@ _REASONING = "reasoning_parts"
 
 _CUT_OFF = "cut_off"
 """Key of the reason why a message is incomplete until `settled`."""
+
+_SUMMARY = "summary"
+"""Key that marks a message as the summary of a history until `settled`."""
+
+_DECISION = "decision"
+"""Key that marks a result as given by a person in place of the tool until `settled`."""
 
 _RESULTS = frozenset(
     {"tool_result", "tool-result", "tool-error", "function_response", "functionResponse"}
@@ -79,6 +86,10 @@ def read_messages(
             )
         if reasoning:
             message[_REASONING] = reasoning
+        if is_summary(fields):
+            message[_SUMMARY] = True
+        if message["role"] == "tool" and is_decision(fields):
+            message[_DECISION] = True
         if message["role"] == "assistant":
             mark_cut_off(message, fields.get("response_metadata"), fields.get("additional_kwargs"))
         wire.append(message)
@@ -108,10 +119,12 @@ def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
     The messages' reasoning is kept as `reasoning_content`, or dropped and counted as
     `dropped_reasoning`; encrypted ones are always dropped. `finish_reason` says why the last
     message is incomplete. Earlier messages that are incomplete were seen, but are not learnt:
-    they get `weight: 0`.
+    they get `weight: 0`. So do those with a call that a person replaced; `replaced_calls` are its
+    ids. `summarized` says that the chat begins with the summary of an earlier part.
     """
     dropped = 0
     source = {}
+    replaced: dict[str, None] = {}
     for message in wire:
         texts = message.pop(_REASONING, [])
         kept = [text for text in texts if text] if keep else []
@@ -123,8 +136,18 @@ def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
                 source["finish_reason"] = reason
             else:
                 message.setdefault("weight", 0)
+        if message.pop(_SUMMARY, None):
+            source["summarized"] = "true"
+        decided = message.pop(_DECISION, False)
+        if message["role"] == "tool" and (decided or says_decision(message)):
+            replaced[str(message.get("tool_call_id"))] = None
     if dropped:
         source["dropped_reasoning"] = str(dropped)
+    if replaced:
+        source["replaced_calls"] = " ".join(replaced)
+        for message in wire:
+            if any(str(call.get("id")) in replaced for call in message.get("tool_calls") or ()):
+                message.setdefault("weight", 0)
     return source
 
 

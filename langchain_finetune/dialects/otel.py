@@ -1,4 +1,4 @@
-"""An OpenTelemetry span of a model call as a run, from its attributes.
+"""The content of OpenTelemetry's spans, from their attributes: messages, answers and settings.
 
 Four generations of attributes: `gen_ai.prompt` and `gen_ai.completion` with the run's inputs and
 outputs as JSON (langsmith's exporter); `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, ...
@@ -13,125 +13,105 @@ from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, compact_json, entries, mapping
 from langchain_finetune.dialects.numbered_attributes import numbered, openinference_messages
-from langchain_finetune.dialects.otel_events import (
-    content_attributes,
-    event_messages,
-    events_in,
-)
-from langchain_finetune.dialects.untrusted import thread_of
 from langchain_finetune.tolerant_json import loads
 
-_CHAT = frozenset({"chat", "text_completion", "generate_content"})
-_ERRORS = frozenset({"ERROR", "2", "STATUS_CODE_ERROR"})
-_THREADS = (
-    *("gen_ai.conversation.id", "langsmith.metadata.thread_id", "langsmith.metadata.session_id"),
-    *("langsmith.metadata.conversation_id", "langsmith.trace.session_id", "session.id"),
-    *("traceloop.association.properties.thread_id", "traceloop.association.properties.session_id"),
-)
-_CONTENT = (
+_MESSAGES = (
     *("gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages"),
     *("llm.input_messages", "llm.output_messages"),
 )
-_KINDS = ("langsmith.span.kind", "openinference.span.kind", "traceloop.span.kind")
+_CONTENT = (
+    *_MESSAGES,
+    *("gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.tool.call."),
+    *("llm.tools", "llm.invocation_parameters", "llm.request.functions", "llm.prompts"),
+    *("input.value", "input.mime_type", "output.value", "output.mime_type"),
+    *("traceloop.entity.input", "traceloop.entity.output", "events", "all_messages_events"),
+    *("model_request_parameters", "pydantic_ai.all_messages", "tool_arguments", "tool_response"),
+    *("logfire.json_schema", "metadata"),
+)
+"""Beginnings of the names of attributes that hold what went in and came out, or describe it."""
+
+_VALUES = (
+    ("input.value", "output.value"),
+    ("traceloop.entity.input", "traceloop.entity.output"),
+    ("gen_ai.prompt", "gen_ai.completion"),
+    ("gen_ai.input.messages", "gen_ai.output.messages"),
+    ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+    ("tool_arguments", "tool_response"),
+)
+"""What went into a span that is no model call, and what came out."""
+
+_REQUEST = {
+    **{
+        f"gen_ai.request.{name}": name
+        for name in (
+            *("temperature", "top_p", "top_k", "max_tokens", "seed"),
+            *("frequency_penalty", "presence_penalty", "reasoning_effort"),
+        )
+    },
+    "gen_ai.request.stop_sequences": "stop",
+    "gen_ai.request.choice.count": "n",
+    "llm.frequency_penalty": "frequency_penalty",
+    "llm.presence_penalty": "presence_penalty",
+}
+"""Attributes of the request's settings, and their names in OpenAI's chat API."""
 
 Attributes = dict[str, Any]
 
 
-def is_span(run: Mapping[str, Any]) -> bool:
-    """Return whether data is a span, or a run with the attributes of a span."""
-    if "attributes" in run and "inputs" not in run:
-        return True
-    return "generations" not in mapping(run.get("outputs")) and bool(_attributes(run))
+def holds_messages(attributes: Attributes) -> bool:
+    """Return whether attributes contain messages of a model call."""
+    return any(str(key).startswith(_MESSAGES) for key in attributes)
 
 
-def spans_of(data: Any) -> list[Any]:
-    """Return the spans of a request of OTLP in JSON, or the value as the only one.
-
-    Example:
-        >>> spans_of({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "chat"}]}]}]})
-        [{'name': 'chat'}]
-    """
-    request = mapping(data)
-    resources = request.get("resourceSpans", request.get("resource_spans"))
-    if not isinstance(resources, list):
-        return [data]
-    found: list[Any] = []
-    for resource in map(mapping, resources):
-        for key in ("scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
-            for scope in entries(resource.get(key)):
-                found += entries(mapping(scope).get("spans"))
-    return found
+def is_content(name: str) -> bool:
+    """Return whether an attribute holds what went into a span or came out, or describes it."""
+    return name.startswith(_CONTENT) or name in _REQUEST
 
 
-def run_type(span: Mapping[str, Any]) -> str:
-    """Return the type of a span's run: `llm` for a model call, or what it is instead.
-
-    Example:
-        >>> run_type({"attributes": {"gen_ai.operation.name": "execute_tool"}})
-        'tool'
-    """
-    attributes = _all_attributes(span)
-    operation = attributes.get("gen_ai.operation.name")
-    if operation is not None:
-        if operation in _CHAT:
-            return "llm"
-        return {"execute_tool": "tool", "embeddings": "embedding"}.get(str(operation), "chain")
-    for name in _KINDS:
-        if kind := attributes.get(name):
-            return str(kind).lower()
-    return "llm" if _holds_messages(attributes) else "chain"
+def span_values(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the inputs and outputs of a span that is no model call, each as an object."""
+    for names in _VALUES:
+        sent, came = (_data(attributes.get(name)) for name in names)
+        if sent is not None or came is not None:
+            kind = "messages" if names[0] == "gen_ai.input.messages" else ""
+            outputs = None if came is None else _object(came, kind or "output")
+            return {} if sent is None else _object(sent, kind or "input"), outputs
+    return {}, None
 
 
-def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a span of a model call as a run.
+def _object(value: Any, name: str) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {name: value}
+
+
+def _data(value: Any) -> Any:
+    """Return JSON text parsed, and any other value as it is."""
+    found = json_value(value)
+    return value if found is None else found
+
+
+def add_finish_reasons(outputs: Any, attributes: Attributes) -> Any:
+    """Return outputs whose answers have the reason why they ended, where only the span has it."""
+    reasons = entries(json_value(attributes.get("gen_ai.response.finish_reasons")))
+    choices = entries(mapping(outputs).get("choices"))
+    if not reasons or len(choices) != len(reasons):
+        return outputs
+    return {
+        **outputs,
+        "choices": [
+            {**choice, "finish_reason": choice.get("finish_reason") or reason}
+            for choice, reason in zip(choices, reasons, strict=True)
+        ],
+    }
+
+
+def messages_and_answers(attributes: Attributes) -> tuple[Any, Any]:
+    """Return the inputs and outputs of a model call's run.
 
     Raises:
-        UnreadableChatError: It has a part of a message that the wire form cannot represent.
+        UnreadableChatError: A part of a message cannot be represented in the wire form.
     """
-    attributes = _all_attributes(span)
-    events = [*_events(span), *events_in(attributes.get("events"))]
-    attributes |= content_attributes(events)
-    context = mapping(span.get("context"))
-    status = mapping(span.get("status"))
-    code = status.get("status_code", status.get("code", span.get("status")))
-    threads = (attributes.get(name) for name in _THREADS)
-    run = {
-        "id": span.get("id") or context.get("span_id") or _id(span, "spanId"),
-        "trace_id": span.get("trace_id") or context.get("trace_id") or _id(span, "traceId"),
-        "thread_id": next((thread for thread in threads if thread), None) or thread_of(span),
-        "run_type": run_type(span),
-        "status": "error" if str(code).upper() in _ERRORS else "success",
-        "error": span.get("error"),
-    }
-    if run["run_type"] != "llm" or run["status"] == "error":
-        return run
-    params = _params(attributes)
-    given = mapping(mapping(span.get("extra")).get("invocation_params"))
-    inputs, outputs = event_messages(events) or _io(attributes)
-    finish = _json(attributes.get("gen_ai.response.finish_reasons"))
-    if entries(finish) and isinstance(outputs, Mapping):
-        choices = entries(outputs.get("choices"))
-        if len(choices) == len(finish):
-            choices = [
-                {**choice, "finish_reason": choice.get("finish_reason") or reason}
-                for choice, reason in zip(choices, finish, strict=True)
-            ]
-            outputs = {**outputs, "choices": choices}
-    return run | {
-        "inputs": inputs,
-        "outputs": outputs,
-        "extra": {"invocation_params": {**params, **given}},
-    }
-
-
-def _id(span: Mapping[str, Any], name: str) -> Any:
-    return span.get(name) or span.get("span_id" if name == "spanId" else "trace_id")
-
-
-def _io(attributes: Attributes) -> tuple[Any, Any]:
-    """Return the inputs and outputs of a span's run."""
-    inputs = _json(attributes.get("gen_ai.prompt"))
-    outputs = _json(attributes.get("gen_ai.completion"))
+    inputs = json_value(attributes.get("gen_ai.prompt"))
+    outputs = json_value(attributes.get("gen_ai.completion"))
     if isinstance(inputs, list):
         inputs = {"messages": inputs}
     if isinstance(outputs, list):
@@ -150,12 +130,15 @@ def _io(attributes: Attributes) -> tuple[Any, Any]:
     return {"messages": sent}, {"choices": choices} if choices else {}
 
 
-def _params(attributes: Attributes) -> dict[str, Any]:
-    """Return the settings of the request."""
-    params = dict(mapping(_json(attributes.get("llm.invocation_parameters"))))
+def settings(attributes: Attributes) -> dict[str, Any]:
+    """Return the settings of a model call's request."""
+    params: dict[str, Any] = {
+        name: attributes[key] for key, name in _REQUEST.items() if attributes.get(key) is not None
+    }
+    params |= dict(mapping(json_value(attributes.get("llm.invocation_parameters"))))
     params.pop("messages", None)
-    tools = _json(attributes.get("gen_ai.tool.definitions"))
-    request = mapping(_json(attributes.get("model_request_parameters")))
+    tools = json_value(attributes.get("gen_ai.tool.definitions"))
+    request = mapping(json_value(attributes.get("model_request_parameters")))
     # pydantic-ai writes both; only its own form says whether a tool is strict.
     own = [*entries(request.get("function_tools")), *entries(request.get("output_tools"))]
     by_name = {str(mapping(tool).get("name")): mapping(tool) for tool in own}
@@ -169,10 +152,10 @@ def _params(attributes: Attributes) -> dict[str, Any]:
         tools = [*entries(tools), {"type": "builtin"}]
     if not tools:
         tools = [
-            {"type": "function", **tool, "parameters": _json(tool.get("parameters"))}
+            {"type": "function", **tool, "parameters": json_value(tool.get("parameters"))}
             for tool in numbered(attributes, "llm.request.functions")
         ] or [
-            _json(tool.get("tool.json_schema")) or tool
+            json_value(tool.get("tool.json_schema")) or tool
             for tool in numbered(attributes, "llm.tools")
         ]
     if tools:
@@ -185,51 +168,8 @@ def _params(attributes: Attributes) -> dict[str, Any]:
     return params
 
 
-def _all_attributes(span: Mapping[str, Any]) -> Attributes:
-    """Return the attributes of a span, from any of their places."""
-    extra = mapping(span.get("extra"))
-    places = [span.get("attributes"), extra.get("attributes"), extra.get("metadata")]
-    places += [span.get("inputs"), span.get("outputs")]
-    found: Attributes = {}
-    for place in places:
-        if isinstance(place, list):  # OTLP: [{"key": ..., "value": {"stringValue": ...}}]
-            pairs = [(mapping(entry).get("key"), mapping(entry).get("value")) for entry in place]
-            found.update({str(key): _any_value(value) for key, value in pairs})
-        else:
-            found.update(mapping(place))
-    return found
-
-
-def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, Attributes]]:
-    """Yield the name and the attributes of each event of a span."""
-    for event in map(mapping, entries(span.get("events"))):
-        if str(event.get("name")).startswith("gen_ai."):
-            yield str(event["name"]), _all_attributes({"attributes": event.get("attributes")})
-
-
-def _any_value(value: Any) -> Any:
-    """Return a value of OTLP as data."""
-    kind, inner = next(iter(mapping(value).items()), ("", None))
-    if kind == "arrayValue":
-        return [_any_value(each) for each in entries(mapping(inner).get("values"))]
-    if kind == "kvlistValue":
-        pairs = map(mapping, entries(mapping(inner).get("values")))
-        return {str(pair.get("key")): _any_value(pair.get("value")) for pair in pairs}
-    return inner
-
-
-def _attributes(span: Mapping[str, Any]) -> Attributes:
-    """Return the attributes of a span if they contain messages."""
-    found = _all_attributes(span)
-    return found if _holds_messages(found) else {}
-
-
-def _holds_messages(attributes: Attributes) -> bool:
-    return any(str(key).startswith(_CONTENT) for key in attributes)
-
-
-def _json(value: Any) -> Any:
-    """Return a value that may be JSON text."""
+def json_value(value: Any) -> Any:
+    """Return a value that may be JSON text; None for other text."""
     if not isinstance(value, str):
         return value
     try:
@@ -240,7 +180,7 @@ def _json(value: Any) -> Any:
 
 def _openinference(attributes: Attributes) -> tuple[Any, Any] | None:
     """Return inputs and outputs as OpenInference writes them: whole, and as numbered messages."""
-    inputs, outputs = (_json(attributes.get(f"{name}.value")) for name in ("input", "output"))
+    inputs, outputs = (json_value(attributes.get(f"{name}.value")) for name in ("input", "output"))
     known = ("messages", "input", "contents", "prompt")
     if not isinstance(inputs, Mapping) or not any(inputs.get(key) for key in known):
         sent = openinference_messages(attributes, "llm.input_messages")
@@ -254,15 +194,15 @@ def _openinference(attributes: Attributes) -> tuple[Any, Any] | None:
 
 def _conventions(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return inputs and outputs by OpenTelemetry's conventions, if the span follows them."""
-    sent = entries(_json(attributes.get("gen_ai.input.messages")))
-    came = entries(_json(attributes.get("gen_ai.output.messages")))
+    sent = entries(json_value(attributes.get("gen_ai.input.messages")))
+    came = entries(json_value(attributes.get("gen_ai.output.messages")))
     if not sent and not came:
         return None
     if not sent:
         return {}, {"messages": came}  # The instrumentor left them out.
     is_pydantic_ai = "logfire.json_schema" in attributes
     messages = [part for raw in sent for part in _from_parts(raw, compact=is_pydantic_ai)]
-    system = _json(attributes.get("gen_ai.system_instructions"))
+    system = json_value(attributes.get("gen_ai.system_instructions"))
     if system is None:
         text = attributes.get("gen_ai.system_instructions")
         system = [{"type": "text", "content": text}] if text else []
@@ -306,7 +246,7 @@ def _from_parts(raw: Any, *, compact: bool = False) -> list[dict[str, Any]]:
 
 
 def _with_compact_json(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    arguments = _json(part.get("arguments"))
+    arguments = json_value(part.get("arguments"))
     return {**part, "arguments": compact_json(arguments)} if arguments is not None else part
 
 

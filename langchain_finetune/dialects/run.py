@@ -12,7 +12,7 @@ from langchain_finetune.dialects import (
     langchain_tracer,
     openai_chat,
     openai_responses,
-    otel,
+    otel_spans,
 )
 from langchain_finetune.dialects.call_ids import complete_ids
 from langchain_finetune.dialects.messages import ReasoningPolicy, settled
@@ -36,8 +36,8 @@ def read_run(
     Raises:
         UnreadableChatError: The run has no finished chat that the wire form can represent.
     """
-    if otel.is_span(run):
-        run = otel.as_run(run)
+    if otel_spans.is_span(run):
+        run = otel_spans.as_run(run)
     _require_finished(run)
     extra = mapping(run.get("extra"))
     request = {key: extra.get(key) for key in ("invocation_params", "options")}

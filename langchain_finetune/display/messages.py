@@ -1,8 +1,8 @@
 """Stored messages in any format, as the page shows them. Pure functions."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
@@ -13,6 +13,9 @@ _TEXT = frozenset({"text", "input_text", "output_text"})
 _CALLS = frozenset({"tool_use", "tool_call", "function_call"})
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 _IMAGES = frozenset({"image", "image_url", "input_image"})
+_KNOWN = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
+_CHAT_FIELDS = ("messages", "message", "input", "output")
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class ShownPart:
 
 @dataclass(frozen=True)
 class ShownMessage:
-    """A message as the page shows it; `name` is that of its author, or ""."""
+    """A message as the page shows it.
+
+    `name` is that of its author, or ""; `answers` is the id of the call whose result it is.
+    """
 
     role: str
     parts: list[ShownPart]
     calls: list[ShownCall]
     name: str = ""
+    answers: Any = None
 
     @property
     def text(self) -> str:
@@ -74,7 +81,26 @@ def read_message(raw: Any) -> ShownMessage:
     reasoning = fields.get("reasoning_content")
     if reasoning and isinstance(reasoning, str):
         parts = [ShownPart("reasoning", reasoning), *parts]
-    return ShownMessage(role, parts, _calls(fields), str(fields.get("name") or ""))
+    name, answers = str(fields.get("name") or ""), fields.get("tool_call_id")
+    return ShownMessage(role, parts, _calls(fields), name, answers)
+
+
+def read_chat(messages: Iterable[Any]) -> list[ShownMessage]:
+    """Return stored messages as the page shows them; results of tools have their tool's name.
+
+    Example:
+        >>> call = {"id": "c1", "function": {"name": "find_room", "arguments": "{}"}}
+        >>> asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+        >>> read_chat([asked, {"role": "tool", "tool_call_id": "c1", "content": "7"}])[1].name
+        'find_room'
+    """
+    names: dict[Any, str] = {}
+    shown = []
+    for each in map(read_message, messages):
+        names |= {str(call.id): call.name for call in each.calls}
+        name = each.name or names.get(str(each.answers), "")
+        shown.append(replace(each, name=name))
+    return shown
 
 
 def read_values(value: Any) -> list[ShownMessage]:
@@ -86,15 +112,11 @@ def read_values(value: Any) -> list[ShownMessage]:
         >>> [read_values(each)[0].text for each in ({"answer": "42"}, "42")]
         ['42', '42']
     """
+    if chat := find_chat(value):
+        return read_chat(chat)
     found = value
     while isinstance(found, Mapping) and len(found) == 1:
         [found] = found.values()
-    fields = mapping(found)
-    names = ("messages", "message", "input", "output")
-    inner = next((fields[name] for name in names if _is_chat(fields.get(name))), None)
-    for chat in (value, found, inner):
-        if _is_chat(chat):
-            return [read_message(each) for each in (chat if isinstance(chat, list) else [chat])]
     if found is None or found in ("", {}, []):
         return [ShownMessage("", [], [])]
     if isinstance(found, str):
@@ -102,17 +124,59 @@ def read_values(value: Any) -> list[ShownMessage]:
     return [ShownMessage("", [ShownPart("other", indented_json(value))], [])]
 
 
-def _is_chat(value: Any) -> bool:
-    messages = value if isinstance(value, list) else [value]
-    return bool(messages) and all(map(_is_message, messages))
+def find_chat(value: Any) -> list[Any]:
+    """Return the messages that inputs, outputs or any state hold, as they are stored.
+
+    The value itself may be the chat, a batch with one, or a mapping that holds it at any field,
+    also as LangGraph's shorthands: pairs of role and text, or the user's text alone.
+
+    Example:
+        >>> find_chat({"draft": "-", "chat": {"turns": [{"role": "user", "content": "Hi"}]}})
+        [{'role': 'user', 'content': 'Hi'}]
+        >>> find_chat({"messages": [["user", "Hi"]]}), find_chat({"answer": 42})
+        ([{'role': 'user', 'content': 'Hi'}], [])
+    """
+    # Breadth first: what is nearest to the top is the state's own.
+    waiting = [(_CHAT_FIELDS[-1], value, 0)]
+    for field, found, depth in waiting:
+        messages = found if isinstance(found, list) else [found]
+        if messages and isinstance(messages[0], list) and not _is_pair(messages[0]):
+            messages = messages[0]
+        if field == _CHAT_FIELDS[0]:
+            messages = [_from_shorthand(each) for each in messages]
+        expected = field in _CHAT_FIELDS
+        if messages and all(_is_message(each, expected=expected) for each in messages):
+            return messages
+        if isinstance(found, Mapping) and depth < _DEEPEST:
+            names = sorted(found, key=lambda name: name not in _CHAT_FIELDS)
+            waiting += [(str(name), found[name], depth + 1) for name in names]
+    return []
 
 
-def _is_message(value: Any) -> bool:
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2  # noqa: PLR2004 - role and text
+        and all(isinstance(each, str) for each in value)
+        and _ROLES.get(value[0], value[0]) in _KNOWN
+    )
+
+
+def _from_shorthand(value: Any) -> Any:
+    role, content = value if _is_pair(value) else ("user", value)
+    return {"role": role, "content": content} if isinstance(content, str) else value
+
+
+def _is_message(value: Any, *, expected: bool) -> bool:
+    """Return whether a value is a message; where none is expected, its role must be known."""
     fields = mapping(value)
     if fields.get("lc") is not None:
-        return isinstance(fields.get("kwargs"), Mapping)
+        is_message = "Message" in str(entries(fields.get("id"))[-1:])
+        return is_message and isinstance(fields.get("kwargs"), Mapping)
     kind, content = fields.get("role", fields.get("type")), {"content", "data", "tool_calls"}
-    return isinstance(kind, str) and not content.isdisjoint(fields)
+    if not isinstance(kind, str) or content.isdisjoint(fields):
+        return False
+    return expected or read_message(value).role in _KNOWN
 
 
 def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
@@ -123,7 +187,7 @@ def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
     if kind == "function_call":
         return ShownMessage("assistant", [], [_call(raw)])
     if kind == "function_call_output":
-        return ShownMessage("tool", _parts(raw.get("output")), [])
+        return ShownMessage("tool", _parts(raw.get("output")), [], answers=raw.get("call_id"))
     if kind == "reasoning":
         texts = [mapping(part).get("text") for part in entries(raw.get("summary"))]
         summary = "\n\n".join(text for text in texts if isinstance(text, str))
@@ -146,9 +210,10 @@ def _role_and_fields(raw: Any) -> tuple[str, Mapping[str, Any]]:
     if kind == "chat":
         kind = fields.get("role")
     kind = str(kind or "")
-    known = {"user", "assistant", "system", "developer", "tool", "function"}
+    if kind.endswith("MessageChunk"):
+        kind = kind.removesuffix("MessageChunk").lower()
     role = _ROLES.get(kind, kind)
-    return (role if role in known or "content" in fields else ""), fields
+    return (role if role in _KNOWN or "content" in fields else ""), fields
 
 
 def _calls(fields: Mapping[str, Any]) -> list[ShownCall]:
@@ -167,7 +232,7 @@ def _call(call: Mapping[str, Any]) -> ShownCall:
     values = (function.get(name) for name in ("arguments", "args", "input"))
     arguments = next((value for value in values if value is not None), "")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return ShownCall(str(function.get("name") or "?"), text, call.get("id"))
+    return ShownCall(str(function.get("name") or "?"), text, call.get("call_id") or call.get("id"))
 
 
 def _parts(content: Any) -> list[ShownPart]:

@@ -238,7 +238,8 @@ class _LocalEngine(OpenAICompatibleEngine):
     def base_of(self, model: str) -> str:
         """Return a folder's absolute path: the engine does not run in this folder."""
         folder = Path(model).expanduser()
-        return str(folder.resolve()) if model != NANO and folder.is_dir() else model
+        added = "/" not in model and (home_path() / "bases" / model).is_dir()
+        return str(folder.resolve()) if model != NANO and folder.is_dir() and not added else model
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
         """Return nothing: its bases stay."""
@@ -256,6 +257,7 @@ ENGINE = _LocalEngine(
     # Above 100 M parameters with LoRA.
     speeds={
         NANO: Speed(2500.0, 1_200_000, _SPEED_SOURCE),
+        "smollm2-135m": Speed(415.0, 135_000_000, _SPEED_SOURCE),
         "HuggingFaceTB/SmolLM2-135M-Instruct": Speed(415.0, 135_000_000, _SPEED_SOURCE),
         "Qwen/Qwen3-0.6B": Speed(139.0, 600_000_000, _SPEED_SOURCE),
     },

@@ -154,8 +154,8 @@ def join_calls(calls: Iterable[FineTuningSession]) -> list[FineTuningSession]:
 
     - A call that sent the conversation so far replaces it: that is what the model saw.
     - A call that sent only the instructions and new messages is appended to it.
-    - Any other call (a regenerated answer, a truncated history, other instructions or tools) is a
-      conversation of its own.
+    - Any other call (a regenerated answer, a truncated or summarized history, other instructions or
+      tools) is a conversation of its own.
 
     So most threads are one session.
 
@@ -200,7 +200,9 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
     has_history = any(message["role"] == "assistant" for message in fresh[:-1])
     # After calls without results nothing may follow.
     waits = old[-1].get("tool_calls") or old[-1].get("function_call")
-    if not alike or not same_settings or regenerated or has_history or waits:
+    # The call saw a summary in place of what was before.
+    summarized = "summarized" in call.get("source", {})
+    if not alike or not same_settings or regenerated or has_history or waits or summarized:
         return None
     whole = call.copy()
     whole["messages"] = WireMessages([*_not_learnt(known), *fresh])

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from langchain_finetune.dialects.otel import spans_of
+from langchain_finetune.dialects.otel_spans import spans_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
 from langchain_finetune.sessions import EncodedChat

@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
 from langchain_finetune.arguments import suggestion
 from langchain_finetune.content import mapping
+from langchain_finetune.dialects.agent_middleware import MARKS, is_internal
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
     group_of,
@@ -18,7 +20,7 @@ from langchain_finetune.dialects.file_row import (
     tools_are_unknown,
 )
 from langchain_finetune.dialects.messages import ReasoningPolicy
-from langchain_finetune.dialects.otel import run_type
+from langchain_finetune.dialects.otel_spans import run_type
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
@@ -31,6 +33,8 @@ from langchain_finetune.loaders.base import (
 )
 from langchain_finetune.loaders.conversations import OrderlessFolder
 from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, read_rows
+from langchain_finetune.loaders.reviews import Reviews
+from langchain_finetune.loaders.runs import internal_skip
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
 
@@ -67,12 +71,19 @@ class RunFileChatLoader(SessionLoader):
             itself (its `feedback_stats`); feedback on the root is not in the run's row.
         calls: `all` loads every call. `last` skips calls that another call of the same trace
             contains in its history, as `folded`; the files are read twice for it.
+        internal_calls: Also load calls that LangChain's agent middleware made for itself, such as
+            for a summary; by default they are skipped as `internal_call`.
         group: Name of a field of a line or a run, or of its metadata, such as `customer`: chats
             with the same value are one group, which `Split` holds whole. Without it the lines of a
             training file are grouped by their `group`, `thread_id`, `conversation_id` or
             `session_id`, and runs by their thread or trace.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
+
+    Calls of an agent that a person edited (`HumanInTheLoopMiddleware`) become the edited ones, with
+    the model's own as `rejected`; an answer of which nothing was approved is skipped as
+    `replaced_call`. The files are searched first for the agents' next calls, which show it. Those
+    of langchain before 1.4.7 show edits only with `calls="last"`.
 
     Raises:
         LoadError: When reading: a file is missing, empty, truncated or has another format.
@@ -88,6 +99,7 @@ class RunFileChatLoader(SessionLoader):
     where: Callable[[Mapping[str, Any]], bool] | None = None
     score: str | None = None
     calls: Literal["all", "last"] = "all"
+    internal_calls: bool = False
     group: str | None = None
     reasoning: ReasoningPolicy = "drop"
 
@@ -128,7 +140,8 @@ class RunFileChatLoader(SessionLoader):
         notes: Counter[str],
         encoded: Encode | None,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        unknown = set(overrides) - {"path", "where", "score", "calls", "group", "reasoning"}
+        settings = {"path", "where", "score", "calls", "internal_calls", "group", "reasoning"}
+        unknown = set(overrides) - settings
         if unknown:
             name = min(unknown)
             near = suggestion(name, type(self).model_fields)
@@ -137,21 +150,55 @@ class RunFileChatLoader(SessionLoader):
         plain = (loader.where, loader.score, loader.calls, loader.group, loader.reasoning)
         if plain != (None, None, "all", None, "drop"):
             encoded = None  # The fast path has no run to pass on.
-        if loader.calls == "all":
-            yield from _chats(loader, skip, notes, encoded)
-            return
-        folder = OrderlessFolder()
-        for session in _chats(loader, lambda _: None, Counter(), None):
-            if trace_id := _trace_of(session):
-                _readable_or_none(partial(folder.learn, trace_id, session))
-        for session in _chats(loader, skip, notes, None):
-            trace_id = _trace_of(session)
-            if trace_id and _readable_or_none(partial(folder.folds, trace_id, session)):
-                source = session.get("source", {})
-                reason = "Another call of the trace contains all of it."
-                skip(Skip(str(source.get("run_id", "")), FOLDED, reason))
+        reviews = Reviews()
+        folder = OrderlessFolder() if loader.calls == "last" else None
+        reviewed = False
+        # A later call of an agent shows what people decided, and contains earlier calls.
+        with suppress(LoadError):  # The second reading raises it, after what could be read.
+            for session in _chats(loader, lambda _: None, Counter(), None, marked=folder is None):
+                reviewed = True
+                _readable_or_none(partial(reviews.learn, session))
+                if folder and (trace_id := _trace_of(session)):
+                    _readable_or_none(partial(folder.learn, trace_id, session))
+        for chat in _chats(loader, skip, notes, None if reviewed else encoded):
+            if isinstance(chat, EncodedChat) or not reviewed:
+                yield chat
             else:
-                yield session
+                yield from _settled(chat, reviews, folder, skip)
+
+
+def _settled(
+    session: FineTuningSession,
+    reviews: Reviews,
+    folder: OrderlessFolder | None,
+    skip: Callable[[Skip], None],
+) -> Iterator[FineTuningSession]:
+    """Yield a chat as people approved it, unless another one contains it."""
+    run_id = str(session.get("source", {}).get("run_id", ""))
+    for chat in readable(run_id, lambda: [reviews.applied(session)], skip):
+        trace_id = _trace_of(chat)
+        fold = partial(folder.folds, trace_id, chat) if folder and trace_id else None
+        if fold and _readable_or_none(fold):
+            skip(Skip(run_id, FOLDED, "Another call of the trace contains all of it."))
+        else:
+            yield chat
+
+
+_MARKS = tuple(mark.encode() for mark in MARKS)
+_NOTHING = EncodedChat("", b"", {}, ())
+"""Stands for a line without a mark."""
+
+
+def _unmarked(line: bytes) -> EncodedChat | None:
+    return None if any(mark in line for mark in _MARKS) else _NOTHING
+
+
+def _is_marked(row: FileRow | EncodedChat) -> bool:
+    """Return whether a row may show what a person decided on a call."""
+    if isinstance(row, EncodedChat) or not isinstance(row.data, Mapping):
+        return False
+    inputs = row.data.get("inputs")
+    return any(mark in (inputs if isinstance(inputs, str) else str(inputs)) for mark in MARKS)
 
 
 def _chats(
@@ -159,11 +206,15 @@ def _chats(
     skip: Callable[[Skip], None],
     notes: Counter[str],
     encoded: Encode | None,
+    *,
+    marked: bool = False,
 ) -> Iterator[Any]:
-    """Yield the chats of one file after another."""
+    """Yield the chats of one file after another, or only those that show a person's decision."""
     path = loader.path
     for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
-        for row in read_rows(file, encoded):
+        for row in read_rows(file, _unmarked if marked else encoded):
+            if marked and not _is_marked(row):
+                continue
             if isinstance(row, EncodedChat):
                 yield row
             else:
@@ -211,6 +262,9 @@ def _sessions_of(
         run = run_of_row(data, row.place)
     except UnreadableChatError as error:
         skip(Skip(_id(data, row), error.code, str(error)))
+        return
+    if is_internal(run) and not loader.internal_calls:
+        skip(internal_skip(_id(run, row)))
         return
     # Outside of `readable`: an error of the user's function is not a malformed run.
     if not is_wanted(run, loader.where, _id(run, row)):

@@ -11,6 +11,7 @@ from langsmith import Client
 from langsmith.schemas import Run as RunObject
 from pydantic import Field
 
+from langchain_finetune.dialects.agent_middleware import is_internal
 from langchain_finetune.dialects.corrections import corrected
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
@@ -24,10 +25,11 @@ from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
+from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.run_reader import RunPage, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import FOLDED, FineTuningSession, Skip
+from langchain_finetune.sessions import FOLDED, INTERNAL, FineTuningSession, Skip
 
 Found = tuple[str, Run | None, Rating]
 """A run's id, its JSON (None if there is no such run), and the rating of its answer."""
@@ -55,9 +57,15 @@ class LangSmithRunChatLoader(QueryLoader):
             page. The order of the sessions is the same.
         strict: Raise a `LoadError` after the last session if a chat was skipped that is not
             folded.
+        internal_calls: Also load calls that LangChain's agent middleware made for itself, such as
+            for a summary; by default they are skipped as `internal_call`.
         reasoning: How to handle the models' reasoning: `drop` it, counted in a session's
             `source["dropped_reasoning"]`, or `keep` it as the message's
             `reasoning_content`.
+
+    Calls of an agent that a person edited (`HumanInTheLoopMiddleware`) become the edited ones, with
+    the model's own as `rejected`; an answer of which nothing was approved is skipped as
+    `replaced_call`. The decision is seen if the agent's next call is loaded, too.
 
     Attributes:
         query: The query if no runs are given.
@@ -78,6 +86,7 @@ class LangSmithRunChatLoader(QueryLoader):
     where: Callable[[Run], bool] | None = None
     calls: Literal["all", "last"] = "all"
     concurrency: int = Field(default=10, ge=1, le=32)
+    internal_calls: bool = False
     reasoning: ReasoningPolicy = "drop"
     _used_up: bool = False
 
@@ -108,12 +117,16 @@ class LangSmithRunChatLoader(QueryLoader):
                 run because none has feedback of a key.
         """
         folder = Folder() if self.calls == "last" else None
+        reviews = Reviews()
         for run_id, run, rating in self._found(overrides):
             if run is None:
                 reason = "LangSmith has no llm run with this id that meets the conditions."
                 skip(Skip(run_id, "unknown_run", reason))
                 continue
-            read = partial(read_chats, run, rating, folder, self.reasoning)
+            if is_internal(run) and not self.internal_calls:
+                skip(internal_skip(run_id))
+                continue
+            read = partial(read_chats, run, rating, reviews, folder, self.reasoning)
             yield from readable(run_id, read, skip)
 
     def _found(self, overrides: dict[str, Any]) -> Iterator[Found]:
@@ -211,15 +224,20 @@ class LangSmithRunChatLoader(QueryLoader):
 
 
 def read_chats(
-    run: Run, rating: Rating, folder: Folder | None, reasoning: ReasoningPolicy
+    run: Run,
+    rating: Rating,
+    reviews: Reviews,
+    folder: Folder | None,
+    reasoning: ReasoningPolicy,
 ) -> list[FineTuningSession]:
     """Return the chats of a run; with a better answer, the one chat that ends with it.
 
-    A score does not apply to a better answer. The folder drops chats that a newer call contains.
+    A score does not apply to a better answer. The reviews, which learn the chats, replace calls as
+    people did; the folder drops chats that a newer call contains.
 
     Raises:
-        UnreadableChatError: The run has no finished chat, the better answer is not one, or all
-            chats were folded.
+        UnreadableChatError: The run has no finished chat, the better answer is not one, nothing of
+            the answer was approved, or all chats were folded.
     """
     sessions = read_run(run, reasoning)
     if rating.better is not None:
@@ -230,11 +248,20 @@ def read_chats(
             if rating.group:
                 source = session.get("source", {})
                 session["source"] = {**source, "feedback_group_id": rating.group}
+    for session in sessions:
+        reviews.learn(session)
+    if rating.better is None:
+        sessions = list(map(reviews.applied, sessions))
     if folder is not None:
         sessions = [each for each in sessions if not folder.folds(trace_of(run), each)]
         if not sessions:
             raise UnreadableChatError(FOLDED, "A later call of the trace contains all of it.")
     return sessions
+
+
+def internal_skip(run_id: str) -> Skip:
+    """Return the skip of a call that middleware made for itself."""
+    return Skip(run_id, INTERNAL, "An agent's middleware made this call for itself.")
 
 
 def _newest_first(found: Found) -> str:

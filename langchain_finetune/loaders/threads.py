@@ -10,6 +10,7 @@ from typing import Any
 from langsmith import Client
 from pydantic import Field
 
+from langchain_finetune.dialects.agent_middleware import is_internal
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_of
 from langchain_finetune.errors import LoadError
@@ -27,6 +28,7 @@ from langchain_finetune.loaders.langsmith_client import (
 from langchain_finetune.loaders.prefetch import PrefetchSource, in_order
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
+from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.run_reader import (
     NOT_SERVED,
     QueriedProjects,
@@ -35,7 +37,7 @@ from langchain_finetune.loaders.run_reader import (
     find_projects,
 )
 from langchain_finetune.loaders.run_requests import EPOCH, Run, RunRequest, choose_api, run_request
-from langchain_finetune.loaders.runs import read_chats
+from langchain_finetune.loaders.runs import internal_skip, read_chats
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 _PAGE = 100
@@ -118,7 +120,8 @@ class LangSmithThreadChatLoader(QueryLoader):
     A thread is all traces whose metadata has the same `session_id`, `thread_id` or
     `conversation_id`. If the app sends the history with each call, the session is the last call.
     Otherwise the calls are joined in order, and the session contains more than any one request.
-    Calls with other instructions or tools, and regenerated answers, make separate sessions.
+    Calls with other instructions or tools, and regenerated answers, make separate sessions; so does
+    what follows after the history was summarized, and a call as a person edited it.
 
     Args:
         thread_ids: Only these threads; their project must be set, too.
@@ -130,6 +133,8 @@ class LangSmithThreadChatLoader(QueryLoader):
         where: Called with the JSON of each call; only calls for which it returns true are loaded.
         concurrency: Most threads that are fetched concurrently.
         strict: Raise a `LoadError` after the last session if a call was skipped.
+        internal_calls: Also load calls that LangChain's agent middleware made for itself, such as
+            for a summary; by default they are skipped as `internal_call`.
         reasoning: How to handle the models' reasoning: `drop` it, counted in
             `Sessions.notes["dropped_reasoning"]`, or `keep` it as `reasoning_content`.
 
@@ -146,6 +151,7 @@ class LangSmithThreadChatLoader(QueryLoader):
     client: Client | None = None
     where: Callable[[Run], bool] | None = None
     concurrency: int = Field(default=10, ge=1, le=32)
+    internal_calls: bool = False
     reasoning: ReasoningPolicy = "drop"
 
     def __init__(
@@ -197,10 +203,17 @@ class LangSmithThreadChatLoader(QueryLoader):
         runs = [found for page in pages for found in page.rated(keep, used)]
         if self.thread_ids and not any(page.runs for page in pages):
             skip(Skip(thread_id, "unknown_thread", "LangSmith has no llm run in this thread."))
+        reviews = Reviews()
         calls: list[FineTuningSession] = []
-        for run, rating in sorted(runs, key=lambda found: str(found[0].get("start_time"))):
-            read = partial(read_chats, run, rating, None, self.reasoning)
-            calls += readable(str(run["id"]), read, skip)
+        # The newest first, since a later call shows what people decided on an earlier one.
+        runs.sort(key=lambda found: str(found[0].get("start_time")), reverse=True)
+        for run, rating in runs:
+            if is_internal(run) and not self.internal_calls:
+                skip(internal_skip(str(run["id"])))
+                continue
+            read = partial(read_chats, run, rating, reviews, None, self.reasoning)
+            calls += reversed(list(readable(str(run["id"]), read, skip)))
+        calls.reverse()
         for session in readable(thread_id, partial(join_calls, calls), skip):
             session["source"] = {**session.get("source", {}), "thread_id": thread_id}
             yield session

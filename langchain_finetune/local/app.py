@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from langchain_finetune.durable import flush
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import PageSessions
+from langchain_finetune.local.base_library import added_bases, library_folder
 from langchain_finetune.local.base_models import resolve_base
 from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
@@ -65,7 +66,14 @@ def create_app(
     database = open_records(home / "engine.sqlite")
     files = Files(database, home / "files")
     uploads = Uploads(database, home / "uploads", files)
-    models = Models(database, home / "models", aliases=aliases or {}, resolve_base=resolve_base)
+    library = library_folder(home)
+    models = Models(
+        database,
+        home / "models",
+        aliases=aliases or {},
+        resolve_base=partial(resolve_base, library=library),
+        added=partial(added_bases, library),
+    )
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
     store = RunStore(home / "runs.sqlite", limits)

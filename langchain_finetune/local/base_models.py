@@ -1,7 +1,8 @@
-"""Finds base models: `nano`, local folders and models of the Hugging Face Hub."""
+"""Finds base models: `nano`, added ones, local folders and models of the Hugging Face Hub."""
 
 import contextlib
 import json
+import math
 import re
 import threading
 import urllib.error
@@ -11,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-
-NANO = "nano"
-"""The small base model that is included in this package, for tests and first runs."""
+from langchain_finetune.local.base_library import KNOWN, NANO, added_base
 
 HUB_SECONDS = 2.5
 """Timeout of the Hugging Face Hub; its own library would retry for 46 s."""
@@ -26,17 +25,23 @@ _CUSTOM_CODE_MESSAGE = (
 )
 
 
-def resolve_base(name: str) -> Path | str:
+def resolve_base(name: str, library: Path | None = None) -> Path | str:
     """Return the folder of a base model, or its id if training has to download it from the Hub.
 
-    It takes less than three seconds.
+    It takes less than three seconds. `library` is the folder of added bases.
 
     Raises:
         ApiError: The model does not exist or is not available: 400 or 404 with the code
             `model_not_found`.
     """
-    if found := find_base(name):
+    if found := find_base(name, library):
         return found
+    if name in KNOWN:
+        message = f"The base model {name!r} is not here: run langchain-finetune bases add {name}."
+        raise _not_found(404, message)
+    if name.endswith(".gguf"):
+        message = "A GGUF file has to be converted once: run langchain-finetune bases add FILE."
+        raise _not_found(400, message)
     if not _HUB_ID.fullmatch(name):
         raise _not_found(
             404,
@@ -47,7 +52,7 @@ def resolve_base(name: str) -> Path | str:
     return name
 
 
-def find_base(name: str) -> Path | None:
+def find_base(name: str, library: Path | None = None) -> Path | None:
     """Return the folder of a base model on this machine, or None.
 
     Raises:
@@ -55,6 +60,8 @@ def find_base(name: str) -> Path | None:
     """
     if name == NANO:
         return Path(__file__).with_name("nano")
+    if added := added_base(name, library):
+        return _checked(added)
     with contextlib.suppress(RuntimeError):  # "~name" for an unknown user.
         if (folder := Path(name).expanduser()).is_dir():
             return _checked(folder.resolve())
@@ -66,6 +73,22 @@ def find_base(name: str) -> Path | None:
     if isinstance(config, str) and is_complete(Path(config).parent):
         return _checked(Path(config).parent)
     return None
+
+
+def cached_bases() -> list[str]:
+    """Return the ids of the Hugging Face Hub whose models are whole in its cache here."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir  # noqa: PLC0415 - slow, rarely needed
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    found = []
+    for name in sorted(repo.repo_id for repo in repos if repo.repo_type == "model"):
+        with contextlib.suppress(ApiError):
+            if find_base(name):
+                found.append(name)
+    return found
 
 
 def is_complete(folder: Path) -> bool:
@@ -107,6 +130,35 @@ def weights_fault(loading: Mapping[str, Any]) -> str | None:
         f"The model's files lack {len(missing)} of its weights, such as {missing[0]}: download or"
         " copy the model again."
     )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights, without others such as those of an adapter.
+
+    Raises:
+        OSError, ValueError, LookupError: The list of the files can't be read.
+    """
+    index = folder / "model.safetensors.index.json"
+    whole = folder / "model.safetensors"
+    if not index.exists():
+        return [whole] if whole.exists() else []
+    parts = set(json.loads(index.read_text())["weight_map"].values())
+    return [folder / Path(part).name for part in parts]
+
+
+def parameters_in(file: Path) -> int:
+    """Return the number of parameters in a file of weights, from its header.
+
+    Raises:
+        OSError, safetensors.SafetensorError: It can't be read.
+    """
+    from safetensors import safe_open  # noqa: PLC0415 - requires the extra
+
+    with safe_open(file, framework="np") as tensors:
+        return sum(
+            math.prod(tensors.get_slice(name).get_shape())
+            for name in tensors.keys()  # noqa: SIM118 - it is not a mapping
+        )
 
 
 def has_custom_code(folder: Path) -> bool:

@@ -1,8 +1,8 @@
-"""The engine's models: the included base, aliases and fine-tuned models."""
+"""The engine's models: its bases, aliases and fine-tuned models."""
 
 import re
 import shutil
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import Field
 from langchain_finetune.durable import flush
 from langchain_finetune.local.aliases import Aliases
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.base_models import NANO
+from langchain_finetune.local.base_library import NANO
 from langchain_finetune.local.documents import Record, Table
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.sqlite import Database
@@ -64,7 +64,7 @@ class Adapter:
 
 
 class Models:
-    """The engine's models by name; `resolve_base` may take seconds.
+    """The engine's models by name; `resolve_base` may take seconds, `added` names added bases.
 
     Attributes:
         aliases: Other names, which may also be those of models.
@@ -77,12 +77,14 @@ class Models:
         *,
         aliases: Mapping[str, str],
         resolve_base: Callable[[str], Path | str],
+        added: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._table = Table(database, "models", FineTuned)
         self.aliases = Aliases(database, aliases)
         self._resolve_base = resolve_base
+        self._added = added
         self._started_at = now()
 
     def sweep(self, jobs: Container[str]) -> None:
@@ -201,7 +203,7 @@ class Models:
 
     def cards(self) -> list[dict[str, Any]]:
         """Return all models in OpenAI's format; `root` is what an alias stands for."""
-        cards = {NANO: _card(NANO, self._started_at)}
+        cards = {name: _card(name, self._started_at) for name in (NANO, *self._added())}
         for name, (rollout, created_at) in self.aliases.all().items():
             cards[name] = _card(name, created_at) | {"root": rollout.target}
         for tuned in self.fine_tuned():

@@ -21,6 +21,9 @@ from curriculum.words import HANGUL, HANZI, KANA
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+import langchain_finetune
+
+TEMPLATE = Path(langchain_finetune.__file__).parent / "local" / "nano" / "chat_template.jinja"
 VOCABULARY = 2400
 MAX_LENGTH = 4096
 END, START, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
@@ -113,6 +116,6 @@ def build(seed: int, *, chats: int = 3_000) -> PreTrainedTokenizerFast:
         model_max_length=MAX_LENGTH,
         clean_up_tokenization_spaces=False,
     )
-    fast.chat_template = Path(__file__).with_name("chat_template.jinja").read_text("utf-8")
+    fast.chat_template = TEMPLATE.read_text("utf-8")
     fast.response_template = RESPONSE_TEMPLATE
     return fast

@@ -1,7 +1,9 @@
-"""Run the walkthroughs and print their progress: `scripts/demo`."""
+"""Run the walkthroughs and print their progress: `scripts/demo [--base smollm2-135m]`."""
 
+import argparse
 import io
 import os
+import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
@@ -32,6 +34,7 @@ from langchain_finetune.engines.local import (
     stop_engine,
 )
 from langchain_finetune.home import home_path
+from langchain_finetune.local.base_library import KNOWN, NANO, added_base
 from walkthrough.calculator import tools_chain
 from walkthrough.dying import DYING, app, migrate_app, serve_as_dying, use
 from walkthrough.evaluate import Score, evaluate, total
@@ -47,6 +50,12 @@ QUESTION = "What's 56/7?"
 
 def main() -> None:
     """Run the demo; stop the engine at the end if the demo started it."""
+    parser = argparse.ArgumentParser(prog="scripts/demo")
+    parser.add_argument("--base", default=NANO, help="base model; a known one is added first")
+    base = parser.parse_args().base
+    if base in KNOWN and not added_base(base):
+        add = [sys.executable, "-m", "langchain_finetune.cli", "bases", "add", base]
+        subprocess.run(add, check=True)
     began = time.monotonic()
     teacher = _teacher()
     ran_before = find_engine(home_path()) is not None
@@ -56,12 +65,12 @@ def main() -> None:
         client = _trace_to(engine, project)
         record(client, teacher, project)
         with tracing_context(enabled=False):
-            tuned = calculator(client, project, engine)
-            extraction(client)
+            tuned = calculator(client, project, engine, base)
+            extraction(client, base)
             console.rule("The fine-tuned model in the app")
             answer = tools_chain(tuned).invoke({"input": QUESTION})
         console.print(f"{QUESTION} -> [bold]{answer}[/bold]   ({tuned.model_name})")
-        verdict = migration(client, project, engine, tuned)
+        verdict = migration(client, project, engine, tuned, base)
         _goodbye(tuned)
     finally:
         if not ran_before:
@@ -85,7 +94,7 @@ def record(client: Client, teacher: BaseChatModel, project: str) -> None:
     )
 
 
-def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenAI:
+def calculator(client: Client, project: str, engine: EngineAddress, base: str) -> ChatOpenAI:
     """Run the first walkthrough: fine-tune a model on the app's traces."""
     everything = LangSmithRunChatLoader(project_name=project, client=client).invoke({})
     readable = sum(1 for _ in everything)
@@ -97,29 +106,34 @@ def calculator(client: Client, project: str, engine: EngineAddress) -> ChatOpenA
         project_name=project, client=client, trace_filter=SUCCEEDED_AND_LIKED
     )
     examples = (loader | Convert()).invoke({})
-    base = ChatOpenAI(model="nano", base_url=engine.base_url, api_key=engine.api_key, temperature=0)
-    tuned, losses = _fine_tune(examples, "calculator", Hyperparameters())
+    untuned = ChatOpenAI(
+        model=base, base_url=engine.base_url, api_key=engine.api_key, temperature=0
+    )
+    tuned, losses = _fine_tune(base, examples, "calculator", Hyperparameters())
     path = home_path() / "loss_curve.png"
     LossCurve([{"step": step, "train_loss": loss} for step, loss in losses]).save(path)
     console.print(f"Loss curve: {path}")
-    _compare(base, tuned)
+    _compare(untuned, tuned)
     return tuned
 
 
-def extraction(client: Client) -> None:
+def extraction(client: Client, base: str) -> None:
     """Run the second walkthrough: fine-tune a model on a chat dataset."""
     console.rule("2. LangSmith chat datasets: open information extraction")
     name = f"extraction-{time.strftime('%Y%m%d-%H%M%S')}"
     upload_dataset(client, name)
     loader = LangSmithDatasetChatLoader(dataset_name=name, client=client)
     examples = (loader | Convert()).invoke({})
-    tuned, _ = _fine_tune(examples, "extraction", Hyperparameters(n_epochs=10))
+    tuned, _ = _fine_tune(base, examples, "extraction", Hyperparameters(n_epochs=10))
     answer = tuned.invoke(conversation(HELD_OUT))
     console.print(f"{HELD_OUT} -> [bold]{answer.content}[/bold]")
-    console.print("(nano knows little language; this only shows that the pipeline works.)")
+    if base == NANO:
+        console.print("(nano knows little language; this only shows that the pipeline works.)")
 
 
-def migration(client: Client, project: str, engine: EngineAddress, tuned: ChatOpenAI) -> str:
+def migration(
+    client: Client, project: str, engine: EngineAddress, tuned: ChatOpenAI, base: str
+) -> str:
     """Run the third walkthrough: a hosted model goes dark. Return the gate's verdict."""
     console.rule("3. A hosted model goes dark: migrate")
     serve_as_dying(tuned.model_name)
@@ -130,7 +144,7 @@ def migration(client: Client, project: str, engine: EngineAddress, tuned: ChatOp
     os.environ["TQDM_DISABLE"] = "1"
     silent = redirect_stdout(io.StringIO())
     with silent, tracing_context(enabled=False), RichProgress(console) as progress:
-        result = migrate_app(client, project, out, progress)
+        result = migrate_app(client, project, base, out, progress)
         answer = tools_chain(app(engine)).invoke({"input": QUESTION})
     console.print(str(result), markup=False, highlight=False, soft_wrap=True)
     console.print(f"The app's code as it was: {QUESTION} -> [bold]{answer}[/bold]")
@@ -139,10 +153,10 @@ def migration(client: Client, project: str, engine: EngineAddress, tuned: ChatOp
 
 
 def _fine_tune(
-    examples: Examples, suffix: str, hyperparameters: Hyperparameters
+    base: str, examples: Examples, suffix: str, hyperparameters: Hyperparameters
 ) -> tuple[ChatOpenAI, list[tuple[int, float]]]:
     step = FineTune(
-        model="nano",
+        model=base,
         engine="local",
         suffix=suffix,
         seed=1,
@@ -163,7 +177,7 @@ def _compare(base: ChatOpenAI, tuned: ChatOpenAI) -> None:
     for column in ("", *LANGUAGES, "all"):
         table.add_column(column, justify="left" if not column else "right")
     rows = (
-        ("base nano", evaluate(base, held_out(28))),
+        (f"base {base.model_name}", evaluate(base, held_out(28))),
         ("tuned", evaluate(tuned, held_out(28))),
         ("tuned, unseen wordings", evaluate(tuned, reworded(12))),
     )

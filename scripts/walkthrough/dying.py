@@ -39,11 +39,13 @@ def use(engine: EngineAddress, client: Client, per_language: int) -> int:
     return len(questions)
 
 
-def migrate_app(client: Client, project: str, out: Path, progress: RichProgress) -> MigrationResult:
+def migrate_app(
+    client: Client, project: str, base: str, out: Path, progress: RichProgress
+) -> MigrationResult:
     """Rescue, record, train, compare, and swap if the new model passes."""
     migration = Migration(
         model=DYING,
-        to=FineTune(model="nano", engine="local", suffix="migrated", seed=2),
+        to=FineTune(model=base, engine="local", suffix="migrated", seed=2),
         out=out,
         sources=[recent_runs(DYING, project, client=client)],
         engine="local",

@@ -131,7 +131,7 @@ def test_a_base_that_lacks_weights(tiny_model):
 def test_tied_weights_are_not_missing(tmp_path):
     from transformers import AutoModelForCausalLM
 
-    from langchain_finetune.local.base_models import NANO
+    from langchain_finetune.local.base_library import NANO
     from langchain_finetune.local.serving.loading import load
 
     folder = shutil.copytree(resolve_base(NANO), tmp_path / "tied")

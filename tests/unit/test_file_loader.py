@@ -18,7 +18,17 @@ from langchain_finetune import (
 )
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
 from support.dialects import TOLD
-from support.runs import FUNCTION, TOOL, WIRE_ANSWER, WIRE_CALL, WIRE_SENT, run
+from support.runs import (
+    CALL,
+    FUNCTION,
+    SENT,
+    TOOL,
+    WIRE_ANSWER,
+    WIRE_CALL,
+    WIRE_SENT,
+    constructor,
+    run,
+)
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
 
@@ -398,3 +408,34 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         RunFileChatLoader(pipe).load()
     with pytest.raises(ConvertError, match="no regular file"):
         check_file(pipe)
+
+
+def replaced(arguments, thread="t"):
+    """An answer's run, and a later one whose history has other arguments in its place."""
+    extra = {"metadata": {"thread_id": thread}}
+    edited = {**CALL, "args": arguments}
+    history = [
+        *SENT,
+        constructor("AIMessage", content="", type="ai", tool_calls=[edited]),
+        constructor("ToolMessage", content="Room 7", type="tool", tool_call_id=CALL["id"]),
+    ]
+    done = constructor("AIMessage", content="Room 7 is yours.", type="ai")
+    return [run(extra=extra), run(history, done, extra=extra)]
+
+
+def test_an_edit_that_the_history_shows_replaces_the_answer(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(jsonl(*replaced({"beds": 3})))
+    first, second = RunFileChatLoader(path, calls="last").load()
+    assert first["messages"][-1].tool_calls[0]["args"] == {"beds": 3}
+    assert first["rejected"] == WIRE_ANSWER
+    assert "rejected" not in second
+
+
+@pytest.mark.parametrize("arguments", [{}, CALL["args"]])
+def test_arguments_that_were_cleared_or_kept_are_no_edit(tmp_path, arguments):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(jsonl(*replaced(arguments)))
+    assert all(
+        "rejected" not in session for session in RunFileChatLoader(path, calls="last").load()
+    )

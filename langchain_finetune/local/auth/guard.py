@@ -19,6 +19,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth import csrf
 from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.files import MAX_FILE_BYTES
+from langchain_finetune.local.store.routes.otlp import otlp_error
 from langchain_finetune.local.store.routes.public import is_presigned
 from langchain_finetune.local.uploads import MAX_PART_BYTES
 
@@ -185,7 +186,7 @@ _UNAUTHORIZED = ApiError(
 def _error_response(request: Request, error: ApiError, render: Render) -> Response:
     if csrf.expects_page(request.url.path, request.headers):
         return render(request, "error.html", status=error.status, message=error.message)
-    return JSONResponse(error.body(), error.status)
+    return otlp_error(request, error) or JSONResponse(error.body(), error.status)
 
 
 def _with_page_headers(send: Send) -> Send:

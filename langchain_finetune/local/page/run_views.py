@@ -11,7 +11,7 @@ import orjson
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
-from langchain_finetune.display.messages import ShownMessage, read_message
+from langchain_finetune.display.messages import ShownMessage, find_chat, read_chat, read_message
 from langchain_finetune.display.text import indented_json
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
 from langchain_finetune.local.store import RunStore
@@ -20,6 +20,9 @@ from langchain_finetune.local.store.run_serialization import FoundRun
 from langchain_finetune.sessions import SETTINGS, Skip, wire_messages
 
 RunRow = Mapping[str, Any]
+
+_VARIABLES = ("LANGSMITH_", "LANGCHAIN_")
+"""How the environment variables begin that LangSmith's client copies into each run's metadata."""
 
 _MAX_TRACE_RUNS = 100
 """Maximum number of runs that are read from a trace."""
@@ -59,7 +62,14 @@ def run_chat(row: RunRow) -> RunChat:
         if request == sent:
             answers.append(answer)
     settings = {name: value for name, value in sessions[0].items() if name in SETTINGS}
-    return RunChat(list(map(read_message, sent)), list(map(read_message, answers)), settings)
+    return _chat(sent, answers, settings)
+
+
+def _chat(
+    sent: list[Any], answers: list[Any], settings: Mapping[str, Any], skipped: Skip | None = None
+) -> RunChat:
+    shown = read_chat([*sent, *answers])
+    return RunChat(shown[: len(sent)], shown[len(sent) :], settings, skipped)
 
 
 def with_empty_answer(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,33 +86,21 @@ def field_of(row: RunRow, name: str) -> Mapping[str, Any]:
 def _unreadable_chat(run: Mapping[str, Any], skipped: Skip) -> RunChat:
     """Return what can be recognized as the chat of a run that loaders skip."""
     inputs, outputs = run["inputs"], run["outputs"]
-    sent = _messages(inputs)
+    sent = find_chat(inputs)
     if system := inputs.get("system") or inputs.get("instructions"):
         sent = [{"role": "system", "content": system}, *sent]
     choices = _first(outputs.get("generations")) or entries(outputs.get("choices"))
-    answers = [mapping(each).get("message") for each in choices]
-    if not answers:
-        answers = [outputs] if "role" in outputs else _messages(outputs)
-    if answers[: len(sent)] == sent:
-        answers = answers[len(sent) :]
+    answers = [mapping(each).get("message") for each in choices] or find_chat(outputs)
+    roles = [read_message(each).role for each in answers]
+    if "user" in roles:
+        # A state: the whole conversation, of which the last question is sent and what follows new.
+        end = len(roles) - roles[::-1].index("user")
+        sent, answers = answers[:end], answers[end:]
     if not sent:
         return RunChat(skipped=skipped)
     params = {**mapping(run["extra"].get("invocation_params")), **inputs}
     settings = {name: params[name] for name in SETTINGS if params.get(name) not in (None, [])}
-    return RunChat(
-        list(map(read_message, sent)), list(map(read_message, answers)), settings, skipped
-    )
-
-
-def _messages(fields: Mapping[str, Any]) -> list[Any]:
-    """Return the messages in inputs or outputs, as they are stored."""
-    names = ("messages", "message", "input", "output")
-    found = next((fields[name] for name in names if fields.get(name)), None)
-    messages = [found] if isinstance(found, Mapping) else _first(found)
-    is_chat = all(
-        isinstance(each, Mapping) and ("role" in each or "type" in each) for each in messages
-    )
-    return messages if is_chat else []
+    return _chat(sent, answers, settings, skipped)
 
 
 def _first(batch: Any) -> list[Any]:
@@ -165,12 +163,31 @@ def model_calls(store: RunStore, row: RunRow) -> list[FoundRun]:
     return [each for each in found if (each.row["dotted_order"] + ".").startswith(order + ".")]
 
 
-def trace_runs(store: RunStore, row: RunRow) -> list[tuple[int, FoundRun]]:
-    """Return the first runs of a run's trace with their depths, in tree order."""
+@dataclass(frozen=True)
+class TraceLine:
+    """A run in the tree of its trace: its depth, and the seconds until it began and it took."""
+
+    row: RunRow
+    depth: int
+    begun: float
+    seconds: float | None
+
+
+def trace_runs(store: RunStore, row: RunRow) -> list[TraceLine]:
+    """Return the first runs of a run's trace in tree order."""
     body = {"trace": row["trace_id"], "limit": _MAX_TRACE_RUNS, "order": "asc", "select": ["id"]}
-    found = store.runs.find(v1_query(body)).runs
-    found.sort(key=lambda each: str(each.row["dotted_order"]))
-    return [(str(each.row["dotted_order"]).count("."), each) for each in found]
+    found = [each.row for each in store.runs.find(v1_query(body)).runs]
+    found.sort(key=lambda each: str(each["dotted_order"]))
+    first = min((each["start_time"] for each in found), default=0)
+    return [
+        TraceLine(
+            each,
+            str(each["dotted_order"]).count("."),
+            (each["start_time"] - first) / 1e6,
+            seconds_of(each),
+        )
+        for each in found
+    ]
 
 
 def answering_call(store: RunStore, row: RunRow) -> RunRow | None:
@@ -232,7 +249,8 @@ def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
     models = dict.fromkeys(model_of(call.row) for call in calls)
     chat = run_chat(row)
     questions = [message for message in chat.sent if message.role == "user"] or chat.sent
-    answer = chat.answers[-1].summary if chat.answers else summary_of(field_of(row, "outputs"))
+    answers = [message for message in chat.answers if message.role == "assistant"] or chat.answers
+    answer = answers[-1].summary if answers else summary_of(field_of(row, "outputs"))
     return RunLine(
         row,
         ", ".join(name for name in models if name),
@@ -259,4 +277,5 @@ def metadata_of(row: RunRow) -> list[tuple[str, str]]:
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in sorted(field_of(row, "metadata").items())
+        if not name.startswith(_VARIABLES)
     ]

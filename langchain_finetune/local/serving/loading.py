@@ -2,9 +2,7 @@
 
 import ctypes
 import gc
-import json
 import logging
-import math
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +12,13 @@ from typing import Any
 import torch
 from llguidance import LLTokenizer
 from llguidance.hf import from_tokenizer
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.base_models import weights_fault
+from langchain_finetune.local.base_models import parameters_in, weight_files, weights_fault
 from langchain_finetune.local.hardware import (
     SMALL_MODEL,
     device,
@@ -88,10 +86,10 @@ def weigh(folder: Path) -> int:
         ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone.
     """
     try:
-        files = _weights(folder)
+        files = weight_files(folder)
         if device() != "cpu":
             return sum(file.stat().st_size for file in files)
-        parameters = sum(_parameters(file) for file in files)
+        parameters = sum(map(parameters_in, files))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, SafetensorError) as error:
         raise _not_loadable(folder, error) from error
     return parameters * int(_cpu_type(parameters).itemsize)
@@ -149,24 +147,6 @@ def free() -> None:
     # glibc keeps freed memory unless asked to trim; other C libraries lack the call.
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
-
-
-def _weights(folder: Path) -> list[Path]:
-    """Return the files of a model's weights, without others such as those of an adapter."""
-    index = folder / "model.safetensors.index.json"
-    whole = folder / "model.safetensors"
-    if not index.exists():
-        return [whole] if whole.exists() else []
-    parts = set(json.loads(index.read_text())["weight_map"].values())
-    return [folder / Path(part).name for part in parts]
-
-
-def _parameters(file: Path) -> int:
-    with safe_open(file, framework="pt") as tensors:
-        return sum(
-            math.prod(tensors.get_slice(name).get_shape())
-            for name in tensors.keys()  # noqa: SIM118 - it is not a mapping
-        )
 
 
 def _cpu_type(parameters: int) -> Any:

@@ -146,12 +146,17 @@ async def _public_body(request: Request) -> Any:
     return await _json_body(request, MAX_PUBLIC_BYTES)
 
 
-async def _raw_body(request: Request) -> Callable[[], list[FormPart]]:
+async def _raw_body(request: Request) -> Callable[[], bytes]:
     body = await read_body(request)
     encoding = _encoding(request)
-    content_type = request.headers.get("content-type", "")
     # Decompressing takes time: the route does it in its thread.
-    return lambda: multipart(decompressed(body, encoding), content_type)
+    return lambda: decompressed(body, encoding)
+
+
+async def _split_body(request: Request) -> Callable[[], list[FormPart]]:
+    body = await _raw_body(request)
+    content_type = request.headers.get("content-type", "")
+    return lambda: multipart(body(), content_type)
 
 
 def _encoding(request: Request) -> str:
@@ -164,7 +169,10 @@ Json = Annotated[Any, Depends(_any_body)]
 PublicJson = Annotated[Any, Depends(_public_body)]
 """The same, of a route that takes no key."""
 
-SplitBody = Annotated[Callable[[], list[FormPart]], Depends(_raw_body)]
+RawBody = Annotated[Callable[[], bytes], Depends(_raw_body)]
+"""Returns the body, decompressed."""
+
+SplitBody = Annotated[Callable[[], list[FormPart]], Depends(_split_body)]
 """Splits the body into its parts."""
 
 

@@ -2,7 +2,8 @@
 
 A run comes as a post (when it begins) and patches (as it goes on and ends), in any order and any
 number. Null values count as absent. A patch overwrites; a post only fills what is still
-empty, because it is older than every patch, and a repeated one is a client's second attempt.
+empty, because it is older than every patch, and a repeated one is a client's second attempt. A
+whole run, such as a span that has ended, is both.
 """
 
 import re
@@ -35,7 +36,7 @@ _ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
 
-RunChangeKind = Literal["post", "patch"]
+RunChangeKind = Literal["post", "patch", "whole"]
 
 
 class _RunBody(ClientBody):
@@ -61,7 +62,7 @@ _COLUMNS = _RunBody.model_fields.keys() - {"id", "error", "tags", "session_name"
 
 @dataclass(frozen=True)
 class RunChange:
-    """One post or patch; its `values` by column are never None."""
+    """One post or patch, or a whole run; its `values` by column are never None."""
 
     kind: RunChangeKind
     run_id: str
@@ -91,7 +92,7 @@ def run_change(
             values[name] = _checked(name, body[name], dumps(body[name], name).encode())
     # An empty string counts as absent; an empty error is not a failure.
     values = {name: value for name, value in values.items() if value not in {None, ""}}
-    if kind == "post":
+    if kind != "patch":
         for name in ("name", "run_type"):
             if name not in values:
                 raise ApiError(400, f"Run {asked.id} needs a {name}.", param=name)
@@ -109,7 +110,7 @@ def merged(
     known = {name: value for name, value in old.items() if value is not None}
     row = {**change.values, **known} if change.kind == "post" else {**known, **change.values}
     row["id"] = change.run_id
-    row["posted"] = int(change.kind == "post" or bool(old.get("posted")))
+    row["posted"] = int(change.kind != "patch" or bool(old.get("posted")))
     if row["posted"]:
         row |= _place(row, parent or {})
     return row | _derived(row)

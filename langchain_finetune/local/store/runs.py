@@ -92,6 +92,15 @@ class Runs:
         runs = [FoundRun(row, stats.get(row["id"]), files.get(row["id"], {})) for row in page]
         return FoundRuns(runs, has_more)
 
+    def count(self, where: Where, most: int) -> int:
+        """Return how many runs meet a condition on `runs AS r`; counting ends at `most`."""
+        [found] = self._database.search(
+            "SELECT count(*) AS n FROM (SELECT 1 FROM runs AS r "  # noqa: S608 constants and "?"
+            f"WHERE r.posted AND ({where.sql}) LIMIT ?)",
+            (*where.values, most),
+        )
+        return int(found["n"])
+
     def get(self, run_id: str, project_id: str | None = None) -> FoundRun:
         """Return one run, if it is in that project; anywhere by default."""
         row = self._row(run_id)
@@ -172,7 +181,7 @@ class Runs:
         if change.project_name:
             return self._projects.ensure(change.project_name)
         # A patch need not say where its run belongs: the post does.
-        return self._projects.ensure(DEFAULT_PROJECT) if change.kind == "post" else None
+        return self._projects.ensure(DEFAULT_PROJECT) if change.kind != "patch" else None
 
     def _row(self, run_id: str) -> dict[str, Any] | None:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))

@@ -16,6 +16,7 @@ from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import Limits, Retention
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.schema import open_store_file
+from langchain_finetune.local.store.spans import Spans
 from langchain_finetune.local.store.threads import Threads
 
 EXPORTS_FOLDER = "exports"
@@ -45,6 +46,7 @@ class RunStore:
             self.attachments,
             self.retention.make_room,
         )
+        self.spans = Spans(self._database, self.runs)
         self.figures = FiguresByModel(self._database)
         self.threads = Threads(self._database)
         self.queues = Queues(self._database)

@@ -1,6 +1,6 @@
 """Several processes trace at once: nothing is lost, and nothing is there twice.
 
-`INGEST_RUNS=10000` writes that many runs.
+`INGEST_RUNS=10000` writes that many runs, and as many spans.
 """
 
 import datetime as dt
@@ -21,9 +21,9 @@ LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 FIELDS = ["id", "name", "outputs", "status"]
 
 
-def written_by_processes(url):
+def written_by_processes(url, module):
     """Write runs from several processes at once; return exit code, output and errors of each."""
-    command = [sys.executable, "-m", "support.writer_process", url, "app"]
+    command = [sys.executable, "-m", module, url, "app"]
     environment = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
     writers = [
         subprocess.Popen(
@@ -42,7 +42,7 @@ def written_by_processes(url):
 @pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("ignore:list_runs.. is deprecated")
 async def test_runs_of_four_processes_are_all_there_once(server, client):
-    told = written_by_processes(server.url)
+    told = written_by_processes(server.url, "support.writer_process")
     assert [(code, errors) for code, _, errors in told] == [(0, "")] * PROCESSES
     written = Counter(line for _, ids, _ in told for line in ids.split())
     assert written.total() == len(written) == RUNS
@@ -67,3 +67,25 @@ async def test_runs_of_four_processes_are_all_there_once(server, client):
     )
     assert answers.total() == len(answers) == RUNS // 2
     await client.runs._client.close()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore:list_runs.. is deprecated")
+def test_spans_of_four_processes_are_all_there_once(server, client):
+    told = written_by_processes(server.url, "support.span_process")
+    assert [(code, errors) for code, _, errors in told] == [(0, "")] * PROCESSES
+    written = Counter(line for _, ids, _ in told for line in ids.split())
+    assert written.total() == len(written) == RUNS
+
+    runs = list(client.list_runs(project_name="app", select=[*FIELDS, "extra", "parent_run_id"]))
+    ids = (run.extra["otel"] for run in runs)
+    assert Counter(f"{each['trace_id']}:{each['span_id']}" for each in ids) == written
+    assert {run.status for run in runs} == {"success"}
+    roots = {run.id: run for run in runs if run.name == "app"}
+    children = [run for run in runs if run.name == "chat"]
+    assert len(roots) == len(children) == RUNS // 2
+    assert {run.parent_run_id for run in children} == set(roots) == {run.trace_id for run in runs}
+    for run in children:
+        assert run.dotted_order.startswith(f"{roots[run.parent_run_id].dotted_order}.")
+        content = run.outputs["choices"][0]["message"]["content"]
+        assert content == run.extra["otel"]["span_id"]

@@ -11,13 +11,49 @@ function showLocalTimes(root) {
 }
 showLocalTimes(document);
 
-for (const button of document.querySelectorAll("[data-select-all]")) {
-  const boxes = [...button.form.querySelectorAll("input[type=checkbox][name=run]")];
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const all = boxes.every((box) => box.checked);
-    for (const box of boxes) box.checked = !all;
-  });
+// Selected runs stay selected from page to page, in this tab, until they are in a dataset.
+{
+  const read = (name) => JSON.parse(sessionStorage.getItem(name) ?? "[]");
+  const said = document.querySelector("[data-picked]");
+  const picked = new Set(read("picked"));
+  if (location.pathname.startsWith("/ui/datasets/")) read("added").forEach((id) => picked.delete(id));
+  sessionStorage.removeItem("added");
+  const keep = () => sessionStorage.setItem("picked", JSON.stringify([...picked]));
+  keep();
+  if (said) {
+    const { form } = document.querySelector("[data-select-all]");
+    const boxes = [...form.querySelectorAll("input[type=checkbox][name=run]")];
+    const note = () => {
+      for (const box of boxes) picked[box.checked ? "add" : "delete"](box.value);
+      keep();
+      const others = picked.size - boxes.filter((box) => box.checked).length;
+      said.textContent = `${picked.size} selected${others ? `, ${others} of them on other pages` : ""}`;
+    };
+    const select = (wanted) => {
+      for (const box of boxes) box.checked = wanted;
+      note();
+    };
+    const [all, none] = ["all", "none"].map((name) => form.querySelector(`[data-select-${name}]`));
+    all.hidden = none.hidden = false;
+    all.addEventListener("click", () => select(true));
+    none.addEventListener("click", () => {
+      picked.clear();
+      select(false);
+    });
+    for (const box of boxes) box.checked ||= picked.has(box.value);
+    form.addEventListener("change", note);
+    form.addEventListener("submit", () => {
+      form.querySelectorAll("input[type=hidden][name=run]").forEach((each) => each.remove());
+      const here = new Set(boxes.map((box) => box.value));
+      for (const id of picked) {
+        if (here.has(id)) continue;
+        const field = Object.assign(document.createElement("input"), { type: "hidden", name: "run", value: id });
+        form.append(field);
+      }
+      sessionStorage.setItem("added", JSON.stringify([...picked]));
+    });
+    note();
+  }
 }
 
 // A vote updates only its own cell, so that selected runs stay selected.

@@ -13,6 +13,7 @@ from langchain_finetune.local.store.routes.examples import create_examples_route
 from langchain_finetune.local.store.routes.exports import create_exports_router
 from langchain_finetune.local.store.routes.feedback import create_feedback_router
 from langchain_finetune.local.store.routes.ingest import create_ingest_router
+from langchain_finetune.local.store.routes.otlp import create_otlp_router
 from langchain_finetune.local.store.routes.projects import create_projects_router
 from langchain_finetune.local.store.routes.public import create_public_router
 from langchain_finetune.local.store.routes.queues import (
@@ -37,6 +38,7 @@ def create_store_router(store: RunStore) -> APIRouter:
     info.get("/info", name="info")(_info)
     parts = (
         create_ingest_router(store),
+        create_otlp_router(store),
         create_runs_router(store),
         create_projects_router(store),
         create_feedback_router(store),

