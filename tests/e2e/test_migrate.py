@@ -442,7 +442,7 @@ def test_a_refusal_of_access_is_no_model_that_went_dark(settings, shop):
 
 
 def test_a_folder_that_the_system_refuses(settings):
-    with pytest.raises(FineTuningError, match="The migration failed: .* remove the cause"):
+    with pytest.raises(FineTuningError, match=r"The migration failed: .* remove the cause"):
         Migration(**settings(out="/proc/none")).plan()
 
 

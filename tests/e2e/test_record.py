@@ -249,7 +249,7 @@ def test_a_prompt_that_is_refused_is_recorded_and_not_asked_again(account, ask):
 def test_a_model_that_takes_no_temperature_is_asked_as_the_app_asks_it(account, ask):
     def refuse(body):
         if body.get("temperature") == 0:
-            return refusal(400, "Only 1 is supported.", "unsupported_value", "temperature")
+            return refusal(400, "Only 1 is supported.", "unsupported_value", param="temperature")
         return None
 
     account.refuse = refuse
@@ -273,7 +273,8 @@ def test_a_key_that_a_server_repeats_is_in_no_file(account, ask):
 
 def test_what_another_recording_asked_is_not_the_apps_traffic(account, ask, model, url, tmp_path):
     account.completions.clear()
-    account.store(model, [{"role": "user", "content": "Hi?"}], {"role": "assistant", "content": "Hello"}, 1)
+    asked, said = {"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello"}
+    account.store(model, [asked], said, 1)
     ask(answers=0)
     rescued = tmp_path / "rescued"
     found = rescue([model], out=rescued, base_url=url, api_key=KEY)

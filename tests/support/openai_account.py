@@ -468,8 +468,8 @@ def completion(completion_id, model, answers, prompt, created):
     }
 
 
-def refusal(status, message, code, headers=None):
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+def refusal(status, message, code, headers=None, param=None):
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return JSONResponse({"error": error}, status, headers)
 
 

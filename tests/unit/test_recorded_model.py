@@ -1,6 +1,7 @@
 """A recording answers in place of the model; what is trained on is none of its held-out part."""
 
 import datetime as dt
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -181,11 +182,11 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
 def rescued(folder, name, lines, *, model=None, **changes):
     """The folder of a rescue with a training file."""
     (folder / "model").mkdir(exist_ok=True)
-    (folder / "model" / "training.jsonl").write_text(
-        "".join(f"{json.dumps(line)}\n" for line in lines)
-    )
+    content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    (folder / "model" / "training.jsonl").write_bytes(content)
     now = dt.datetime.now(dt.UTC).isoformat()
-    kept = {"sha256": "0", "size": 1, "fetched_at": now}
+    digest = hashlib.sha256(content).hexdigest()
+    kept = {"sha256": digest, "size": len(content), "fetched_at": now}
     entry = {
         "model": {"name": name, "method": "supervised", "training_file": "file-1"},
         "folder": "model",
@@ -225,7 +226,7 @@ def evaluator(outputs):
 
 
 def test_a_comparison_is_kept_only_if_it_would_be_the_same(recording, tmp_path):
-    new = SimpleNamespace(model_name="new")
+    new = "new"
     key = comparison_key(recording, new, {}, [None, evaluator])
     assert key == comparison_key(recording, new, {}, [None, evaluator])
     assert key != comparison_key(recording, new, {"temperature": 0.5}, [None, evaluator])

@@ -14,6 +14,7 @@ from langchain_finetune.convert.contract import ContractBuilder
 from langchain_finetune.dialects.response_formats import pydantic_format, strict_schema
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
+from langchain_finetune.migration.prompts import make_prompt
 from support.dialects import ITEM_TOLD, TOLD, ai, chat, traced, wrapped
 from support.runs import SENT, WIRE_SENT, run
 
@@ -100,7 +101,8 @@ def test_a_class_of_classes_is_unknown_since_their_names_are_not_in_the_run(mode
 
 
 def test_without_any_schema_a_request_is_not_asked_again():
-    [session] = read_run(run(SENT, ai("{}"), extra={"invocation_params": {"response_format": str(Flat)}}))
+    params = {"response_format": str(Flat)}
+    [session] = read_run(run(SENT, ai("{}"), extra={"invocation_params": params}))
     with pytest.raises(UnreadableChatError, match="lacks the response format"):
         make_prompt(session, {"run_id": "r"})
 
