@@ -8,14 +8,13 @@ import typer
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
-from langchain_finetune.cli.interrupt import takes_its_time_to_end
+from langchain_finetune.cli.interrupt import StoppedError, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
-from langchain_finetune.errors import FineTuningError
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.methods import Hyperparameters
@@ -106,8 +105,9 @@ def migrate(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )
             except KeyboardInterrupt:
-                raise FineTuningError(
-                    f"Stopped. What was done is in {out}: run the same again to go on."
+                raise StoppedError(
+                    f"Stopped. What was done is in {out}: run the same again to go on. A training "
+                    "that has begun goes on by itself."
                 ) from None
     _print(result, as_json=as_json)
     raise typer.Exit(EXIT_CODES[result.verdict])

@@ -6,13 +6,13 @@ from typing import Annotated, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from langchain_finetune.cli.interrupt import takes_its_time_to_end
+from langchain_finetune.cli.interrupt import StoppedError, takes_its_time_to_end
 from langchain_finetune.cli.job_options import AddressOption
 from langchain_finetune.cli.migration import EngineOfAccount
 from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.display.terminal import plain
 from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
@@ -54,7 +54,7 @@ def record(
                 **wanted.settings,
             )
         except KeyboardInterrupt:
-            raise FineTuningError(
+            raise StoppedError(
                 f"Stopped. The answers so far are in {out}: run the same again to go on."
             ) from None
     if as_json:
@@ -69,6 +69,7 @@ class RecordingBar:
     def __init__(self, *, quiet: bool) -> None:
         self.console = console(err=True, quiet=quiet)
         self._progress: Progress | None = None
+        self._logged: tuple[str, int | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +78,16 @@ class RecordingBar:
         self.stop()
 
     def show(self, news: MigrationProgress) -> None:
-        """Show news; the bar appears with the first, and goes when all is done."""
+        """Show news; the bar appears with the first, and goes when all is done.
+
+        Without a terminal there is a line for each tenth.
+        """
+        if not self.console.is_terminal:
+            place = news.step, news.total and 10 * news.done // news.total
+            if place != self._logged:
+                self._logged = place
+                self.console.print(plain(str(news)), soft_wrap=True)
+            return
         if self._progress is None:
             columns = (
                 TextColumn("{task.description}", markup=False),

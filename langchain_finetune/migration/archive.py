@@ -38,6 +38,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PART = 4 * 2**18  # A multiple of 4: base64 is decoded in these parts.
 
 
+CHANGED = "changed or removed after it was rescued"
+
 MissingState = Literal["gone", "refused", "failed"]
 """Why something is not in a rescue."""
 

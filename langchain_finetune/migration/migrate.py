@@ -208,9 +208,9 @@ class Migration(MigrationSettings):
         """Return the steps that were done with the same settings, so that nothing is left to do."""
         done: set[StepName] = {"rescue"} if is_rescued(state) else set()
         trained, compared = state.steps.get("train"), state.steps.get("compare")
+        key = training_key(data, self.convert, self.to)
         # Without a key it was trained by an earlier version.
-        key = trained and trained.facts.get("key", training_key(data, self.convert, self.to))
-        if trained is None or key != training_key(data, self.convert, self.to):
+        if trained is None or trained.facts.get("key", key) != key:
             return done
         done.add("train")
         if compared and compared.facts == self._comparison_key(
@@ -278,6 +278,7 @@ class Migration(MigrationSettings):
         summary = f"{model_name(chat)}, trained on {count} examples of {data.described}"
         if left_out:
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
+        summary += data.gaps
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
         facts["key"] = training_key(data, self.convert, self.to)
         state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)

@@ -118,4 +118,5 @@ def _training(
     report = convert.invoke(training.sessions()).report(engine=to.engine, model=to.model)
     made = report.estimates[0]
     what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
+    what += training.gaps
     return PlannedStep(name="train", done=done, what=what, usd=made.usd)

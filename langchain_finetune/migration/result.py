@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_finetune.display.html import document, section, styled, table
+from langchain_finetune.display.html import document, section, table
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.report.html import sections
 from langchain_finetune.evaluation.result import Verdict
@@ -62,7 +62,7 @@ def write_report(result: MigrationResult) -> None:
         for name, record in result.steps.items()
     ]
     said = "".join(f"<p>{escape(line)}</p>" for line in result.advice)
-    steps = section("Migration", table(["step", "what came of it", "done"], rows) + said)
+    steps = section("Migration", table(["step", "what came of it", "done"], rows, "wide") + said)
     title = f"From {result.model} to {result.new_model}"
-    page = document(title, styled(steps) + sections(result.comparison))
+    page = document(title, sections(result.comparison, steps))
     write_private(result.report, page.encode())

@@ -15,7 +15,7 @@ from langchain_finetune.loaders.base import sessions_of
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
-from langchain_finetune.migration.archive import rescued_model
+from langchain_finetune.migration.archive import CHANGED, is_whole, rescued_model
 from langchain_finetune.migration.calls import tracing_client
 from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.prompts import METADATA, RecordedPrompt, read_prompts
@@ -144,7 +144,7 @@ def rescued_files(folder: str | os.PathLike[str], model: str) -> list[Path] | No
     """Return a model's files with chats in the folder of a rescue; None if it is not one.
 
     Raises:
-        LoadError: The rescue does not have the model.
+        LoadError: The rescue does not have the model, or a file is not as it was rescued.
 
     Example:
         >>> rescued_files("runs.jsonl", "ft:gpt-4o-mini:acme::abc") is None
@@ -159,7 +159,11 @@ def rescued_files(folder: str | os.PathLike[str], model: str) -> list[Path] | No
         return None  # The manifest of something else.
     if found is None:
         raise LoadError(f"The rescue in {path} does not have {model}: rescue it first.")
-    return [path / found.folder / name for name in _RESCUED if name in found.files]
+    files = {path / found.folder / name: found.files.get(name) for name in _RESCUED}
+    for file, known in files.items():
+        if known and not is_whole(file, known):
+            raise LoadError(f"{file} was {CHANGED}: rescue it again, or restore it.")
+    return [file for file, known in files.items() if known]
 
 
 def _of_app(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str, Any]], bool]:

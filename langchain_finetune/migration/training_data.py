@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import orjson
 
+from langchain_finetune.content import mapping
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.migration.archive import hashed, is_whole, rescued_model
+from langchain_finetune.migration.archive import CHANGED, hashed, is_whole, rescued_model
 from langchain_finetune.migration.prompts import sent_messages
 from langchain_finetune.migration.recording import PROMPTS, RECORDING, ModelRecording
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_messages
@@ -63,11 +64,30 @@ class TrainingData:
 
         return Sessions(read)
 
+    @property
+    def gaps(self) -> str:
+        """What the held-out requests have and the data do not, in words; empty if nothing."""
+        held_out = [_tools(each.request) for each in self.recording.prompts() if each.held_out]
+        missing = set[str]().union(*held_out)
+        for session in self.sessions() if missing else ():
+            missing -= _tools(session)
+            if not missing:
+                return ""
+        count = sum(not missing.isdisjoint(tools) for tools in held_out)
+        told = f"{count} of {len(held_out)} held-out requests offer tools that none of them has"
+        return f"; {told}: train on both (--train-on both)" if count else ""
+
     def _all(self, skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
         if self.file is not None:
             yield from RunFileChatLoader(self.file).read_sessions({}, skip)
         if self.origin != "files":
             yield from self.recording.sessions()
+
+
+def _tools(request: Mapping[str, Any]) -> set[str]:
+    """Return the names of the tools that a request offers."""
+    inner = [mapping(mapping(each).get("function")) for each in request.get("tools") or ()]
+    return {str(each["name"]) for each in inner if each.get("name")}
 
 
 def _answered_requests(session: FineTuningSession) -> Iterator[bytes]:
@@ -131,8 +151,7 @@ def _rescued_file(model: str, rescued: Path) -> tuple[Path | None, str | None]:
     path = rescued / found.folder / TRAINING
     if not is_whole(path, known):
         raise FineTuningError(
-            f"{path} was changed or removed after it was rescued: restore it, or train on the "
-            "recording (--train-on recording)."
+            f"{path} was {CHANGED}: restore it, or train on the recording (--train-on recording)."
         )
     return path, None
 
@@ -148,5 +167,11 @@ def training_key(data: TrainingData, convert: Convert, to: FineTune) -> str:
         to.model_dump(mode="json", include={*decides, "extra_body"}),
         convert.model_dump(),
     ]
-    content = orjson.dumps(parts, default=lambda each: getattr(each, "__qualname__", repr(each)))
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(orjson.dumps(parts, default=_named)).hexdigest()
+
+
+def _named(value: Any) -> Any:
+    """Return what stands for a value that JSON has no form for, such as a function."""
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    return getattr(value, "__qualname__", repr(value))

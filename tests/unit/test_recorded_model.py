@@ -173,10 +173,20 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     examples = Convert().invoke(data.sessions())
     assert [each["messages"] for each in examples] == [other]
     assert examples.rejected_by_reason() == {"held_out": 3}
+    assert data.gaps == ""
     both = training_data(model, folder, recording, "both")
     assert len(list(both.sessions())) == 11
     only = training_data(model, folder, recording, "recording")
     assert [each["source"].keys() >= {"thread_id"} for each in only.sessions()] == [True] * 10
+
+
+def test_tools_of_the_app_that_no_example_has_are_told(recorded, tmp_path):
+    recording = recorded(*(chat(n, tools=TOOLS) for n in range(8)), held_out=0.5)
+    line = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    folder = rescued(tmp_path, recording.manifest.model, [{"messages": line}])
+    data = training_data(recording.manifest.model, folder, recording, "auto")
+    assert "4 of 4 held-out requests offer tools that none of them has" in data.gaps
+    assert training_data(recording.manifest.model, folder, recording, "both").gaps == ""
 
 
 def rescued(folder, name, lines, *, model=None, **changes):

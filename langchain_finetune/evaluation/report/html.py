@@ -43,9 +43,9 @@ _LONGEST = 20_000
 """Characters of a message; the experiment has the rest."""
 
 
-def sections(data: ComparisonData) -> str:
-    """Return the page's content with its style, which affects nothing around it."""
-    parts = [_head(data), _scores(data), _usage(data)]
+def sections(data: ComparisonData, first: str = "") -> str:
+    """Return the page's content with its style; `first` is a section below its head."""
+    parts = [_head(data), first, _scores(data), _usage(data)]
     if worst := regressions(data):
         shown = [_case(data, case, number) for number, case in enumerate(worst, 1)]
         parts.append(section("Worst regressions", "".join(shown)))
