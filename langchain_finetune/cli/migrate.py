@@ -133,6 +133,6 @@ def _print(result: MigrationResult, *, as_json: bool) -> None:
         return
     for name, record in result.steps.items():
         print_line(f"{name}: {record.summary}.")
-    print_drawn(tables(result.comparison))
+    print_drawn(tables(result.comparison, texts=False))
     for line in (*result.advice, f"The report, with requests and answers: {result.report}"):
         print_line(line)

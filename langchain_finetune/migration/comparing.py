@@ -23,6 +23,9 @@ RECORDED_LATENCY = (
 )
 
 
+_KEPT = ("tool_choice", "stop", "max_tokens", "max_completion_tokens")
+
+
 def held_out_cases(recording: ModelRecording) -> Examples:
     """Return the held-out requests with the old model's answers, by conversation.
 
@@ -47,22 +50,25 @@ def unusable(cases: Examples) -> list[str]:
 
 
 def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]:
-    """Return a chat model with the tool choice of the held-out requests, and what can't be kept.
+    """Return a chat model with the settings of the held-out requests, and what can't be kept.
 
-    Training lines have no field for it, but a model that must call a tool answers otherwise.
+    Training lines have no field for them, but a model that must call a tool, or stops at a word,
+    answers otherwise. Settings that the requests do not share can't be kept.
     """
     held_out = [prompt.request for prompt in recording.prompts() if prompt.held_out]
-    choices = {
-        orjson.dumps(request.get("tool_choice"), option=orjson.OPT_SORT_KEYS)
-        for request in held_out
-        if request.get("tools")
-    }
-    if choices <= {b"null", b'"auto"'}:
-        return chat, []
-    if len(choices) == 1 and all(request.get("tools") for request in held_out):
-        return chat.bind(tool_choice=held_out[0]["tool_choice"]), []
-    note = "Requests of the recording differ in tool_choice; the new model was asked without it."
-    return chat, [note]
+    shared, notes = {}, []
+    for name in _KEPT:
+        asked = [each for each in held_out if name != "tool_choice" or each.get("tools")]
+        values = {orjson.dumps(each.get(name), option=orjson.OPT_SORT_KEYS) for each in asked}
+        if values <= {b"null", b'"auto"'}:
+            continue
+        if len(values) == 1 and len(asked) == len(held_out):
+            shared[name] = held_out[0][name]
+        else:
+            notes.append(
+                f"Requests of the recording differ in {name}; the new model was asked without it."
+            )
+    return (chat.bind(**shared) if shared else chat), notes
 
 
 def recorded_only(result: ComparisonResult) -> ComparisonResult:

@@ -49,7 +49,7 @@ from langchain_finetune.migration.state import (
     StepName,
     has_begun,
 )
-from langchain_finetune.migration.swap import advice, is_promoted, promote
+from langchain_finetune.migration.swap import AliasNow, advice, alias_of, promote
 from langchain_finetune.migration.training_data import TrainingData, training_data, training_key
 from langchain_finetune.private_files import disk_errors
 
@@ -196,7 +196,9 @@ class Migration(MigrationSettings):
             training = training_data(self.model, self.out / RESCUED, recording, self.train_on)
             power = power_of(len(held_out), len(set(held_out)))
             return make_plan(
-                *(state, rescued, recorder.estimate, power, training),
+                *(state, rescued, recorder.estimate),
+                *(power, training),
+                origins=recording.manifest.origins,
                 convert=self.convert,
                 to=self.to,
                 done=self._done(state, recording, training),
@@ -320,21 +322,30 @@ class Migration(MigrationSettings):
         return result
 
     def _swap(self, state: MigrationState, result: ComparisonResult) -> Flow[Any]:
-        """Swap if it passed; not again if it was swapped before, and taken back since."""
+        """Swap if it passed; not again what was taken back since, and not over the user's own."""
         assert result.decision is not None
         verdict, before = result.decision.verdict, state.steps.get("swap")
-        was = before is not None and before.facts.get("swapped") == result.new
-        promoted = False
-        if self.to.engine == "local" and (was or (verdict == "pass" and self.swap)):
-            known = partial(is_promoted, self.model, result.new)
-            promoted = yield Do(known)
-            if not promoted and not was:
+        known = (before.facts.get("swapped") if before else None) or []
+        # Earlier versions noted the last one only.
+        swapped: list[str] = [known] if isinstance(known, str) else known
+        promoted, reason = False, "not swapped"
+        if self.to.engine == "local" and (
+            result.new in swapped or (verdict == "pass" and self.swap)
+        ):
+            now: AliasNow = yield Do(partial(alias_of, self.model))
+            promoted = now == AliasNow(result.new)
+            if not promoted and result.new in swapped:
+                reason = "it was swapped before, and taken back since"
+            elif now.tried or now.target not in {None, self.model, result.new, *swapped}:
+                reason = f"not swapped, since {now.tried or now.target} was given that name"
+            elif not promoted:
                 yield Do(partial(promote, self.model, result.new))
                 promoted = True
+        if promoted and result.new not in swapped:
+            swapped = [*swapped, result.new]
         did = f"{result.new} answers to {self.model} at the embedded engine"
-        not_done = "it was swapped before, and taken back since" if was else "not swapped"
-        facts = {"promoted": promoted, "swapped": result.new if promoted or was else None}
-        summary = f"{did if promoted else not_done}; the verdict is {verdict}"
+        summary = f"{did if promoted else reason}; the verdict is {verdict}"
+        facts = {"promoted": promoted, "swapped": swapped}
         state.done("swap", self.out, summary, verdict=verdict, **facts)
 
 

@@ -1,6 +1,6 @@
 """The plan of a migration: what each step would do, and what it would cost."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -61,6 +61,7 @@ def make_plan(
     power: EvaluationPower,
     training: TrainingData,
     *,
+    origins: Mapping[str, int],
     convert: Convert,
     to: FineTune,
     done: Collection[StepName],
@@ -73,16 +74,18 @@ def make_plan(
         estimate: The answers that are still to be asked for.
         power: What the held-out requests can show.
         training: What will be trained on.
+        origins: Number of prompts by where they come from.
         convert: How it becomes examples.
         to: How it is trained.
         done: Steps of which nothing is left to do.
     """
+    told_origins = ", ".join(f"{count} from {name}" for name, count in origins.items())
     steps: Sequence[PlannedStep] = (
         PlannedStep(name="rescue", done="rescue" in done, what=rescued),
         PlannedStep(
             name="record",
             done=estimate.requests == 0,
-            what=str(estimate),
+            what=f"{estimate} Prompts: {told_origins}.",
             usd=estimate.usd,
         ),
         _training(training, convert, to, estimate, done="train" in done),
@@ -100,7 +103,13 @@ def make_plan(
             else "the lines to change in the app",
         ),
     )
-    return MigrationPlan(model=state.model, steps=tuple(steps))
+    told = [
+        step.model_copy(update={"what": state.steps[step.name].summary})
+        if step.done and step.name in state.steps
+        else step
+        for step in steps
+    ]
+    return MigrationPlan(model=state.model, steps=tuple(told))
 
 
 def _training(

@@ -1,6 +1,7 @@
 """The swap: what lets a new model answer under an old name, or what to change in the app."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -11,17 +12,27 @@ from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.evaluation.chains import chat_model_of, model_name
 from langchain_finetune.home import home_path
 
-_SERVE, _SERVED = "langchain-finetune serve --port 8123", "http://127.0.0.1:8123/v1"
+# The engine that trained runs in the background, at a port of its own.
+_SERVE = "langchain-finetune stop, then langchain-finetune serve --port 8123"
+_SERVED = "http://127.0.0.1:8123/v1"
 
 
-def is_promoted(name: str, model: str) -> bool:
-    """Return whether a model answers to a name at the embedded engine.
+@dataclass(frozen=True)
+class AliasNow:
+    """What answers to a name at the embedded engine; `tried` if another model is tried there."""
+
+    target: str | None
+    tried: str | None = None
+
+
+def alias_of(name: str) -> AliasNow:
+    """Return what answers to a name at the embedded engine.
 
     Raises:
         EngineError: The engine does not answer.
     """
     found = _aliases("get", name)
-    return bool(found) and found["mode"] == "promoted" and found["target"] == model
+    return AliasNow(found["target"], found["candidate"]) if found else AliasNow(None)
 
 
 def promote(name: str, model: str) -> None:
@@ -58,7 +69,7 @@ def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tu
             f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
             f"To serve it: {_SERVE}",
             f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
-            f"To go back: {_way_back(model)}",
+            f"To go back: {_way_back(model)}. While the old model answers: unset OPENAI_BASE_URL.",
         )
         if swapped["verdict"] == "pass":
             return lines

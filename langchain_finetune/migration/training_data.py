@@ -102,8 +102,15 @@ def _answered_requests(session: FineTuningSession) -> Iterator[bytes]:
 
 
 def _request(request: Mapping[str, Any]) -> bytes:
-    """Return the key of a request: its messages, whatever tools come with it."""
-    return exact_key({"messages": list(request["messages"])})
+    """Return the key of a request: what its messages say, spelt in any way, with any tools."""
+    return exact_key({"messages": [_spelt(message) for message in request["messages"]]})
+
+
+def _spelt(message: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in message.items() if name != "name"}
+    if isinstance(text := found.get("content"), str):
+        found["content"] = " ".join(text.split()).casefold()
+    return found | ({"role": "system"} if message["role"] == "developer" else {})
 
 
 def _id_of(session: FineTuningSession) -> str:

@@ -271,7 +271,7 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
 
 
 @pytest.mark.train
-def test_only_a_pass_swaps(copied, shop, home):
+def test_only_a_pass_swaps(copied, shop, home, command):
     failed = Migration(**copied(better={"exact_match": 0.5}, evaluators=None)).run
     with pytest.raises(FineTuningError, match="exact_match"):
         failed()
@@ -286,6 +286,10 @@ def test_only_a_pass_swaps(copied, shop, home):
     assert f"langchain-finetune promote {shop.gone} {kept.new_model}" in kept.advice[0]
     assert shop.paid == 0
     assert len({each.comparison.id for each in (worse, few, kept)}) == 1
+    assert command("promote", shop.gone, "nano").code == 0
+    theirs = Migration(**copied()).run()
+    assert "not swapped, since nano was given that name" in theirs.steps["swap"].summary
+    assert answered_by(home, shop.gone) == "nano"
 
 
 @pytest.mark.train

@@ -614,6 +614,19 @@ def test_a_line_that_was_cut_off_is_asked_for_again_without_being_paid_for(accou
     assert len(account.paid) == 20
 
 
+def test_answers_that_were_lost_are_not_paid_for_again_unless_that_is_wanted(account, ask):
+    recording = ask(answers=0)
+    journal = recording.folder / "answers.jsonl"
+    before = (recording.folder / "recording.jsonl").read_bytes()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    with pytest.raises(FineTuningError, match="of 20 answers that were paid for: restore"):
+        ask(answers=0)
+    assert (len(account.paid), (recording.folder / "recording.jsonl").read_bytes()) == (20, before)
+    check = ask(answers=0, ask_again=True)
+    assert check.manifest.outcomes["answered"] == 20
+
+
 def test_a_damaged_journal_is_told_of(ask):
     recording = ask(answers=0)
     journal = recording.folder / "answers.jsonl"

@@ -150,6 +150,8 @@ def test_the_new_model_is_bound_to_the_tool_choice_of_the_traffic(recorded, mode
     assert unbound is model
     assert "differ in tool_choice" in notes[0]
     assert as_in_traffic(model, recorded(*map(chat, range(4)))) == (model, [])
+    stopped = recorded(*(chat(n, sampling={"stop": ["es"]}) for n in range(4)))
+    assert as_in_traffic(model, stopped)[0].kwargs == {"stop": ["es"]}
 
 
 def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
@@ -157,6 +159,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     recording = recorded(*map(chat, range(20)), held_out=0.5)
     held_out = next(prompt for prompt in recording.prompts() if prompt.held_out)
     asked = held_out.request["messages"]
+    text = asked[0]["content"]
     answered = {"role": "assistant", "content": "2", "reasoning_content": "Hm."}
     later = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "3"}]
     other = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -164,6 +167,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
         {"messages": [*asked, answered]},
         {"messages": [*asked, answered, *later]},
         {"messages": [*asked, answered], "tools": TOOLS},
+        {"messages": [{**asked[0], "name": "ann", "content": f"{text.upper()} "}, answered]},
         {"messages": other},
     ]
     model = recording.manifest.model
@@ -172,7 +176,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     assert (data.origin, data.described) == ("files", "the rescued training file")
     examples = Convert().invoke(data.sessions())
     assert [each["messages"] for each in examples] == [other]
-    assert examples.rejected_by_reason() == {"held_out": 3}
+    assert examples.rejected_by_reason() == {"held_out": 4}
     assert data.gaps == ""
     both = training_data(model, folder, recording, "both")
     assert len(list(both.sessions())) == 11
