@@ -41,6 +41,8 @@ def rescue_step(settings: MigrationSettings, state: MigrationState, told: Told |
     except EngineError as error:
         status = getattr(error.__cause__, "status_code", None)
         if not error.failure.model_missing and status not in _GONE:
+            if before is not None:
+                return before.summary  # What there was is there, and the engine may be gone.
             raise
         found = f"nothing: {error}".rstrip(".")
         return state.done("rescue", settings.out, found, complete=False).summary

@@ -400,6 +400,10 @@ def test_what_a_key_was_not_given_is_fetched_with_another_one(settings, shop):
     shop.account.closed = ("/v1/files",)
     with pytest.raises(FineTuningError, match="There are no prompts"):
         Migration(**settings()).plan()
+    authorization, shop.account.authorization = shop.account.authorization, "none"
+    with pytest.raises(FineTuningError, match="There are no prompts"):
+        Migration(**settings()).plan()
+    shop.account.authorization = authorization
     shop.account.closed = ()
     plan = Migration(**settings()).plan()
     assert plan.steps[0].done
