@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from langchain_finetune.finetune.runnable import FineTune
     from langchain_finetune.loaders.datasets import LangSmithDatasetChatLoader
     from langchain_finetune.loaders.files import RunFileChatLoader
+    from langchain_finetune.loaders.langfuse import LangfuseChatLoader
+    from langchain_finetune.loaders.mlflow import MLflowChatLoader
     from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
@@ -146,8 +148,10 @@ __all__ = [
     "LangSmithDatasetChatLoader",
     "LangSmithRunChatLoader",
     "LangSmithThreadChatLoader",
+    "LangfuseChatLoader",
     "LoadError",
     "LossCurve",
+    "MLflowChatLoader",
     "MapSpeaker",
     "MetricsLogger",
     "Migration",
@@ -238,6 +242,8 @@ _EXPORTS = {
     "finetune.runnable": "FineTune",
     "loaders.datasets": "LangSmithDatasetChatLoader",
     "loaders.files": "RunFileChatLoader",
+    "loaders.langfuse": "LangfuseChatLoader",
+    "loaders.mlflow": "MLflowChatLoader",
     "loaders.query": "FeedbackCondition RunQuery",
     "loaders.runs": "LangSmithRunChatLoader",
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",

@@ -240,6 +240,15 @@ def changed(
         >>> list(twice) == list(twice) == [{"messages": [], "functions": []}]
         True
     """
+    return expanded(source, lambda session: [change(session)], finish)
+
+
+def expanded(
+    source: Iterable[ChatSession],
+    expand: Callable[[ChatSession], Iterable[ChatSession]],
+    finish: Callable[[], None] | None = None,
+) -> Sessions:
+    """Return the sessions that `expand` makes of each one, as `changed` does."""
 
     def read(_: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
         sessions = iter(source)
@@ -249,7 +258,8 @@ def changed(
         return each(sessions)
 
     def each(sessions: Iterator[Any]) -> Iterator[Any]:
-        yield from map(change, sessions)
+        for session in sessions:
+            yield from expand(session)
         if finish is not None:
             finish()
 

@@ -48,10 +48,24 @@ def errors_of(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _check_example_keys(example: dict[Any, Any], check: Check) -> None:
-    unknown = [key for key in example if key not in _EXAMPLE_KEYS and example[key] is not None]
+    if check.rules.response_format and (form := example.get("response_format")) is not None:
+        check_format(form, check)
+    known = _EXAMPLE_KEYS | ({"response_format"} if check.rules.response_format else set())
+    unknown = [key for key in example if key not in known and example[key] is not None]
     if unknown:
         which = f"{len(unknown)} keys outside OpenAI's format; they are not trained on."
         check.add("unknown_key", f"The example has {which}", severity="warning")
+
+
+def check_format(form: Any, check: Check) -> None:
+    """Check a response format: a JSON schema has a name."""
+    named = form.get("json_schema") if isinstance(form, dict) else None
+    if isinstance(form, dict) and form.get("type") in ("text", "json_object"):
+        return
+    schema = named.get("schema") if isinstance(named, dict) else None
+    if not isinstance(schema, dict) or not isinstance(named.get("name"), str):  # type: ignore[union-attr]
+        text = "`response_format` must be a JSON schema with a name, in the form of a request."
+        check.add("invalid_response_format", text)
 
 
 def check_parts(index: int, role: str, parts: list[Any], check: Check) -> int:

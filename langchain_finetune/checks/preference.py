@@ -43,9 +43,10 @@ def check_preference(
     if not isinstance(messages, list) or not messages:
         check.add("no_messages", "`messages` of the input must be a non-empty list.")
         messages = None
-    if request.keys() - {*_INPUT}:
+    allowed = (*_INPUT, "response_format") if rules.response_format else _INPUT
+    if request.keys() - {*allowed}:
         # Legacy functions, for example.
-        text = f"The input of a pair may contain only {', '.join(_INPUT)}."
+        text = f"The input of a pair may contain only {', '.join(allowed)}."
         check.add("unknown_input_field", text)
     better, worse = (_answer(example.get(name)) for name in OUTPUTS)
     for name, answer in zip(OUTPUTS, (better, worse), strict=True):
@@ -63,7 +64,7 @@ def check_preference(
 
 
 def _check_chat(request: Mapping[str, Any], answer: Mapping[str, Any], check: Check) -> None:
-    chat = {name: request[name] for name in _INPUT if name in request}
+    chat = {name: request[name] for name in (*_INPUT, "response_format") if name in request}
     chat["messages"] = [*map(_as_history, request["messages"]), answer]
     for finding in check_example(chat, check.rules):
         # The worse answer is not a target, and nothing is fixed in pairs.

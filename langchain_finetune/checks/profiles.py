@@ -61,6 +61,8 @@ class Profile:
         text_answer_last: The last message must be text, no call.
         text_roles: Roles whose text should be one string. OpenAI's chat API takes a list of parts;
             its file check was reported to refuse one (community.openai.com, topic 965584, 2024).
+        response_format: A line may hold the request's `response_format`. OpenAI's API reference
+            (`FineTuneChatRequestInput`) has no such field, nor has Azure's guide or Nebius's.
         warnings: Codes of rules that this provider is not known to enforce.
         within_openai: A chat of plain text in which OpenAI's rules find nothing meets these, too.
     """
@@ -80,6 +82,7 @@ class Profile:
     max_example_bytes: int = 160 * MB
     text_answer_last: bool = False
     text_roles: frozenset[str] = frozenset({"assistant", "tool"})
+    response_format: bool = False
     warnings: frozenset[str] = frozenset()
     within_openai: bool = False
 
@@ -119,6 +122,7 @@ LOCAL = Profile(
     special_tokens=CHATML_TOKENS,
     max_example_bytes=16 * MB,
     text_roles=frozenset(),
+    response_format=True,
     warnings=UNPROVEN | OPEN_MODELS,
     within_openai=True,
 )

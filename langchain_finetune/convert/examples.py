@@ -159,12 +159,11 @@ class Examples:
             target: What will be trained.
             prices: USD per million trained tokens, by base.
         """
-        rejected = self.rejected
         return make_report(
             tally,
             target,
             sessions=self.chats_read,
-            skipped=Counter(skip.code for skip in rejected),
+            rejected=self.rejected,
             notes=self.notes,
             findings=self.findings,
             prices=prices,
@@ -212,8 +211,8 @@ class Examples:
         """Other counts of the last iteration, of the loader and the conversion.
 
         `trimmed_messages` counts messages after a chat's last answer, which are not trained on;
-        `response_format_left_out` counts chats with a response format, for which a training file
-        has no field (`trained_contract` has it).
+        `response_format_left_out` counts chats with a response format that is not in their line
+        (`trained_contract` has it): the engine takes none, or the trace lacks the schema.
 
         Raises:
             ConvertError: There was no iteration yet.

@@ -41,6 +41,8 @@ def exact_key(example: Example) -> bytes:
     ]
     rest = [request.get("tools"), request.get("functions")]
     rest += [example.get("prompt"), example.get("completion")]
+    if form := request.get("response_format"):
+        rest.append(form)
     return _digest(_canonical_digest(orjson.dumps(rest)) + _sorted_json(seen))
 
 

@@ -41,7 +41,7 @@ class Row:
         group: Name of the group that a split keeps together, such as its thread.
         tokens: Number of tokens, once counted.
         target_tokens: Number of tokens that are trained on.
-        response_format: The response format of the request; a training file has no field for it.
+        response_format: The response format of the request; few engines take it in a line.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line

@@ -22,6 +22,7 @@ from langchain_finetune.convert.estimate import Budget, Prices, within_budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.redaction import Redact, redacted_rows
+from langchain_finetune.convert.response_format import formatted_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.split import Split, split_rows
@@ -179,11 +180,12 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         counter = counter_of(target, self.count_tokens, self.max_example_tokens)
         near = self.near_threshold if self.contamination == "near" else None
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
-        rows = whole_rows(self._made_rows(sessions, outcome), outcome, self.truncated)
+        profile = self._profile(target)
+        rows = formatted_rows(self._made_rows(sessions, outcome), outcome, profile)
+        rows = whole_rows(rows, outcome, self.truncated)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
         rows = secret_rows(rows, outcome, self.secrets)
-        profile = self._profile(target)
         rows = checked_rows(rows, outcome, profile, method=self.method, fix=self.fix)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter:

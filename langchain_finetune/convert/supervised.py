@@ -75,9 +75,6 @@ def supervised_rows(
             outcome.counts["trimmed_messages"] += trimmed
         # Outside of `_read`: an error of the user's function is not an unreadable session.
         example["messages"] = _weighted(example["messages"], targets, place.id)
-        if answer_format is not None:
-            # A line has no field for it; the trained contract keeps it.
-            outcome.counts["response_format_left_out"] += 1
         row = Row(place.id, place.source, example=example, number=place.number)
         row.response_format = answer_format
         yield row

@@ -131,6 +131,8 @@ def _request(request: Mapping[str, Any], change: Change) -> dict[str, Any]:
     for name in ("tools", "functions"):
         if isinstance(request.get(name), list):
             changed[name] = changed_tools(request[name], lambda text: change(text, None))
+    if isinstance(form := request.get("response_format"), Mapping):
+        [changed["response_format"]] = changed_tools([form], lambda text: change(text, None))
     return changed
 
 

@@ -156,14 +156,14 @@ def _frame(span: Mapping[str, Any], attributes: Attributes) -> dict[str, Any]:
         "thread_id": thread,
         "name": attributes.get("langsmith.trace.name") or span.get("name"),
         "run_type": run_type(span),
-        "start_time": _time(span.get("startTimeUnixNano")) or span.get("start_time"),
-        "end_time": _time(span.get("endTimeUnixNano")) or span.get("end_time"),
+        "start_time": iso_time(span.get("startTimeUnixNano")) or span.get("start_time"),
+        "end_time": iso_time(span.get("endTimeUnixNano")) or span.get("end_time"),
         **_status(span),
         "tags": _tags(attributes),
         "events": [
             {
                 "name": event.get("name"),
-                "time": _time(event.get("timeUnixNano")) or event.get("timestamp"),
+                "time": iso_time(event.get("timeUnixNano")) or event.get("timestamp"),
                 "kwargs": _all_attributes({"attributes": event.get("attributes")}),
             }
             for event in map(mapping, entries(span.get("events")))
@@ -177,7 +177,7 @@ def _id(span: Mapping[str, Any], *names: str) -> Any:
     return next((span[name] for name in names if span.get(name)), None)
 
 
-def _time(nanoseconds: Any) -> str | None:
+def iso_time(nanoseconds: Any) -> str | None:
     """Return a time of OTLP, nanoseconds since 1970 (also as text), in ISO 8601; 0 is unknown."""
     try:
         microseconds = int(nanoseconds) // 1000

@@ -105,6 +105,9 @@ def _require_finished(run: Mapping[str, Any]) -> None:
 _HIDDEN = frozenset({"redacted-by-litellm", "__REDACTED__", "[REDACTED]"})
 """Placeholders of LiteLLM, OpenInference and others for text that is not recorded."""
 
+_STORED_ELSEWHERE = b"@@@langfuseMedia:"
+"""Begins Langfuse's reference to an image or a file, which it writes in place of the data."""
+
 
 def _require_shown(wire: list[WireMessage]) -> None:
     if any(isinstance(text := each.get("content"), str) and text in _HIDDEN for each in wire):
@@ -130,6 +133,8 @@ def _require_json(session: FineTuningSession) -> None:
         raise UnreadableChatError(
             "unreadable_value", "A value that JSON cannot represent."
         ) from error
+    if _STORED_ELSEWHERE in text:
+        raise UnreadableChatError("hidden_content", "Langfuse stores a part in its own files.")
 
 
 def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:

@@ -50,9 +50,18 @@ def section(title: str, inside: str) -> str:
 
 
 def table(headings: Iterable[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """Return a table that scrolls where it is wider than the page."""
+    """Return a table that scrolls where it is wider than the page.
+
+    On narrow screens, each row of the kind `wide` becomes a small block, with its headings beside.
+    """
+    headings = list(headings)
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    marks = [f' data-label="{each}"' if "wide" in kind else "" for each in headings]
+
+    def cells(row: Sequence[str]) -> str:
+        return "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(marks, row, strict=True))
+
+    body = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind.strip()}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

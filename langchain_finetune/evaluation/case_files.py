@@ -1,4 +1,7 @@
-"""Cases from files: a part of a set of training files, or whatever else the file loader reads."""
+"""Cases from files: a part of a set of training files, or whatever else the file loader reads.
+
+The test part of the set that a model was trained with is found by the model alone.
+"""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -7,11 +10,15 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.rows import Row
+from langchain_finetune.convert.rows import Row, request_of
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.convert.split import PARTS
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import CompareError, LoadError
+from langchain_finetune.evaluation.chains import metadata_of, model_name
+from langchain_finetune.finetune.training_files import spooled_set
+from langchain_finetune.home import home_path
 from langchain_finetune.loaders.files import RunFileChatLoader
 
 _SOURCES = "sources.jsonl"
@@ -65,9 +72,36 @@ def part_cases(path: Path, *, response_format: Any = None) -> Examples:
     return Examples([], rows, settings={"part": path.stem})
 
 
+def held_out_cases(model: Any) -> Examples:
+    """Return the test part of the data that a model was trained with, from the home's spool.
+
+    Args:
+        model: The model, with the metadata that `FineTune` sets.
+
+    Raises:
+        CompareError: Nothing was held out, or the files are not on this machine.
+    """
+    metadata, name, home = metadata_of(model), model_name(model), home_path()
+    folder = spooled_set(metadata, home)
+    if folder is None:
+        raise CompareError(
+            f"The data that {name} was trained with is not on this machine, so its test cases are "
+            "not known: give the gate data=, a LangSmith dataset or examples.part('test')."
+        )
+    if not (folder / "test.jsonl").exists():
+        raise CompareError(
+            f"Nothing was held out from the training of {name}: use Convert(split=Split(test=0.2)),"
+            " or give the gate data=."
+        )
+    contract = load_contract(metadata["training_sha256"], home)
+    return part_cases(
+        folder / "test.jsonl", response_format=contract.response_format if contract else None
+    )
+
+
 def _row(part: Any, line: bytes, source: dict[str, Any], response_format: Any) -> Row:
     ids = {key: str(source[key]) for key in source.keys() - {"part", "line", "id"}}
     row = Row(source["id"], ids, line=line)
     row.part = part
-    row.response_format = response_format
+    row.response_format = request_of(row.example).get("response_format") or response_format
     return row

@@ -14,10 +14,11 @@ from langsmith import aevaluate, evaluate
 NOT_RECORDED = "not_recorded"
 """Code of the error with which a recording refuses a request that it has no answer to."""
 
-NOT_RECORDED_ERROR = "NotRecordedError"
-"""What an answer of a recording has as `error` then, whatever the chain made of it."""
-
 _NOT_FOUND, _REFUSED = frozenset({404}), frozenset({401, 403})
+
+
+class NotRecordedError(Exception):
+    """The recording that answers in place of a model has no answer to a request."""
 
 
 class AnswerFailedError(Exception):

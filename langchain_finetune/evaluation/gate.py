@@ -15,12 +15,11 @@ from langchain_finetune.errors import (
     GateWarning,
     InvalidArgumentError,
 )
-from langchain_finetune.evaluation.chains import chat_model_of, metadata_of, model_name, wrapped_in
+from langchain_finetune.evaluation.case_files import held_out_cases
+from langchain_finetune.evaluation.chains import chat_model_of, model_name, wrapped_in
 from langchain_finetune.evaluation.compare import Compare, Traced
 from langchain_finetune.evaluation.comparison import ComparisonResult
-from langchain_finetune.evaluation.held_out import held_out_cases
 from langchain_finetune.evaluation.keys import check_rules
-from langchain_finetune.home import home_path
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
 
@@ -148,10 +147,7 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             raise CompareError(
                 f"Gate takes a chat model, such as FineTune returns, not {type(model).__name__}."
             )
-        data = self.data
-        if data is None:
-            data = held_out_cases(metadata_of(model), model_name(model), home_path())
-        return {"model": model, "data": data}
+        return {"model": model, "data": held_out_cases(model) if self.data is None else self.data}
 
     def _chosen(self, model: Runnable[Any, Any], result: ComparisonResult) -> Runnable[Any, Any]:
         try:

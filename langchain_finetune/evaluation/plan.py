@@ -310,7 +310,9 @@ def _answers(side: ModelSide) -> Answers:
         if run.error and answer.error is None:
             # What the chain returned can't be stored.
             answer = side.answers[str(run.id)] = answer.model_copy(update={"error": "OutputError"})
-        comments = {each.key: each.comment for each in results if each.comment}
+        # Evaluators say nothing about an answer that failed.
+        told = () if answer.error else results
+        comments = {each.key: each.comment for each in told if each.comment}
         found[case].append(
             answer.model_copy(
                 update={
@@ -360,10 +362,10 @@ def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
     for side, each in zip(plan.sides, answers, strict=True):
         given, told = _all(each), f"{plan.name_of(side)} ({side.side})"
         if errors := Counter(answer.error for answer in given if answer.error):
-            named = ", ".join(f"{number} {name}" for name, number in errors.most_common())
             counted = "count as 0" if side.side == "new" else "have no score"
             notes.append(
-                f"{told}: {errors.total()} of {len(given)} answers failed and {counted}: {named}."
+                f"{told}: {errors.total()} of {len(given)} answers failed and {counted}: "
+                f"{_counts(errors)}."
             )
         if unseen := sum(answer.unseen_calls for answer in given):
             notes.append(
@@ -371,4 +373,12 @@ def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
                 "result."
             )
         notes += sorted({hint for answer in given if (hint := answer.comments.get(HINT))})
+    for pair in zip(*(side.evaluators for side in plan.sides), strict=True):
+        if failed := Counter(place for each in pair for place in each.failures):
+            keys = dict.fromkeys(key for each in pair for key in each.keys)
+            notes.append(f"{', '.join(keys)} failed: {_counts(failed)}.")
     return list(dict.fromkeys(notes))
+
+
+def _counts(found: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in found.most_common())

@@ -159,8 +159,8 @@ class ChainWatch(BaseCallbackHandler):
 
     Attributes:
         stopped: Names of the tools that were stopped.
+        unrecorded: Whether a model that answers from a recording had no answer.
         requests: The messages of each request to a chat model.
-        unrecorded: Whether a model that answers from a recording had no answer to one of them.
     """
 
     raise_error = True
@@ -169,8 +169,8 @@ class ChainWatch(BaseCallbackHandler):
     def __init__(self, *, run_tools: bool) -> None:
         self._run_tools = run_tools
         self.stopped: list[str] = []
-        self.requests: list[list[BaseMessage]] = []
         self.unrecorded = False
+        self.requests: list[list[BaseMessage]] = []
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -189,7 +189,7 @@ class ChainWatch(BaseCallbackHandler):
         self.requests += messages
 
     def on_llm_error(self, error: BaseException, **_: Any) -> None:
-        """Keep whether the recording has no answer: the chain may catch the error, and go on."""
+        """Take note of a request that was not recorded, whatever the chain does about it."""
         self.unrecorded |= getattr(error, "code", None) == NOT_RECORDED
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:

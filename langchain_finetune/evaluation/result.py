@@ -8,6 +8,10 @@ Verdict = Literal["pass", "fail", "too_few"]
 """`too_few`: the cases can't show it either way; the comparison says how many would."""
 
 
+REASON = "reason"
+"""Key of the comment that is the message of an answer's error."""
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +28,8 @@ class ModelAnswer(_Data):
         output_tokens: Tokens of all answers of the run, if reported.
         cost_usd: Cost of the run, if the prices are known.
         scores: Scores by evaluator; a pass is 1.0, a failure 0.0. None if the evaluator failed.
-        comments: Comments of the evaluators.
+        comments: Comments of the evaluators; of an answer that failed, `reason` is the error's
+            message, and `error` what to do.
         unseen_calls: Tool calls for which the recording had no result.
     """
 

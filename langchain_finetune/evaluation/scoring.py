@@ -1,7 +1,8 @@
 """Evaluators around a run of an experiment: a failed answer of the new model scores 0."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
@@ -9,7 +10,7 @@ from langsmith.schemas import Example, Run
 
 from langchain_finetune.evaluation.failures import EvaluatorFailedError, place_of
 
-NO_ANSWER = "The chain failed, so there is no answer."
+NO_ANSWER = "The answer failed."
 
 
 class WatchedEvaluator(RunEvaluator):
@@ -26,6 +27,9 @@ class WatchedEvaluator(RunEvaluator):
         failed: Score of an answer that failed.
         owners: The first evaluator of each key; shared by all of one experiment.
         place: Place of this one among them.
+
+    Attributes:
+        failures: Class and place of each error that it raised.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class WatchedEvaluator(RunEvaluator):
             # A lambda, a partial function or an object: LangSmith has no name for its scores.
             setattr(self._inner, "_name", f"evaluator_{place + 1}")  # noqa: B010 - it is private
         self._keys: dict[str, None] = {}
+        self.failures: list[str] = []
 
     @property
     def feedback_keys(self) -> list[str]:
@@ -75,11 +80,8 @@ class WatchedEvaluator(RunEvaluator):
         """Return the inner evaluator's scores of a run."""
         if run.error:
             return self._no_answer()
-        try:
-            found = self._inner.evaluate_run(run, example, evaluator_run_id)
-        except Exception as error:  # noqa: BLE001 - raised again without its texts
-            raise EvaluatorFailedError(place_of(error)) from None
-        return self._noted(found)
+        with self._without_texts():
+            return self._noted(self._inner.evaluate_run(run, example, evaluator_run_id))
 
     async def aevaluate_run(
         self,
@@ -90,11 +92,17 @@ class WatchedEvaluator(RunEvaluator):
         """Async version of `evaluate_run`."""
         if run.error:
             return self._no_answer()
+        with self._without_texts():
+            return self._noted(await self._inner.aevaluate_run(run, example, evaluator_run_id))
+
+    @contextmanager
+    def _without_texts(self) -> Iterator[None]:
         try:
-            found = await self._inner.aevaluate_run(run, example, evaluator_run_id)
+            yield
         except Exception as error:  # noqa: BLE001 - raised again without its texts
-            raise EvaluatorFailedError(place_of(error)) from None
-        return self._noted(found)
+            place = place_of(error)
+            self.failures.append(place)
+            raise EvaluatorFailedError(place) from None
 
     def _noted(self, found: Any) -> EvaluationResult | EvaluationResults:
         """Return the results under keys of their own, and note these."""

@@ -1,14 +1,16 @@
 """Cases that the training of a model saw: exactly, nearly, or the same request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langsmith.schemas import Example
 
+from langchain_finetune.content import joined_text
 from langchain_finetune.convert.duplicates import DuplicateIndex
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.convert.rows import Row
@@ -27,8 +29,7 @@ _NEAR = 0.9
 
 def training_file(metadata: Mapping[str, Any], home: Path) -> Path | None:
     """Return the training file of a model, by its metadata, if it is on this machine."""
-    sha256 = metadata.get("training_sha256")
-    folder = spooled_set(home / "spool", str(sha256)) if sha256 else None
+    folder = spooled_set(metadata, home)
     return folder / "train.jsonl" if folder else None
 
 
@@ -50,7 +51,9 @@ def seen_cases(
             for number, line in enumerate(lines, 1):
                 row = Row(f"line {number}", {}, line=line)
                 index.repeated(row, add=True)
-                requests.setdefault(_request_key(row, agent=agent), row.id)
+                # A chat trains on each of its answers.
+                for key in _request_keys(row, agent=agent):
+                    requests.setdefault(key, row.id)
         found: dict[str, RefusedCase] = {}
         for name, example in cases:
             row = Row(name, {}, example=example)
@@ -131,8 +134,33 @@ def near_can_be_found() -> bool:
 
 
 def _request_key(row: Row, *, agent: bool) -> bytes:
-    messages = messages_of(row)
-    return exact_key({"messages": messages[: _cut(messages, agent=agent)]})
+    *_, last = (b"", *_request_keys(row, agent=agent))
+    return last
+
+
+def _request_keys(row: Row, *, agent: bool) -> Iterator[bytes]:
+    """Yield a key of what comes before each answer of a chat; of an agent's, each whole run."""
+    key = b""
+    for message, following in pairwise(messages_of(row)):
+        # Each builds on the one before, so that a long chat is read once.
+        before = {"role": "system", "content": key.hex()}
+        key = exact_key({"messages": [before, _as_asked(message)]})
+        asks = message.get("role") == "user" or not agent
+        if asks and following.get("role") == "assistant":
+            yield key
+
+
+def _as_asked(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message without what makes it no other question, such as case and white space."""
+    known = dict(message)
+    if known.get("role") == "developer":
+        known["role"] = "system"
+    if known.get("role") in {"system", "user"}:
+        known.pop("name", None)
+    content = joined_text(known.get("content"))
+    if isinstance(content, str):
+        known["content"] = " ".join(content.casefold().split())
+    return known
 
 
 def _cut(messages: Sequence[Mapping[str, Any]], *, agent: bool) -> int:

@@ -4,7 +4,8 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from langsmith.run_helpers import get_current_run_tree
 from langsmith.schemas import Example
 
 from langchain_finetune.content import entries, mapping
+from langchain_finetune.convert.secrets import masked
 from langchain_finetune.errors import CompareError, raised_by
 from langchain_finetune.evaluation.answers import outputs_of, parsed_answer
 from langchain_finetune.evaluation.cases import FORMAT, RECORDED
@@ -30,7 +32,7 @@ from langchain_finetune.evaluation.chains import (
     takes_messages,
     takes_tools,
 )
-from langchain_finetune.evaluation.failures import NOT_RECORDED_ERROR, AnswerFailedError, remedy_of
+from langchain_finetune.evaluation.failures import AnswerFailedError, NotRecordedError, remedy_of
 from langchain_finetune.evaluation.recording import (
     ChainWatch,
     Recording,
@@ -38,11 +40,14 @@ from langchain_finetune.evaluation.recording import (
     how_to_run,
     replayed,
 )
-from langchain_finetune.evaluation.result import ModelAnswer
+from langchain_finetune.evaluation.result import REASON, ModelAnswer
 from langchain_finetune.evaluation.scoring import WatchedEvaluator
 
 HINT = "error"
 """Key of the comment that says what to do about an answer's error."""
+
+_LONGEST = 400
+"""Characters of a message that are kept."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class ModelSide:
         requests: The requests that a chat model got for each case.
         stopped: Set to end the experiment: runs that have not begun fail at once.
         answered: Whether an answer did not fail.
+        unrecorded: Whether one failed only since the recording that answers has none.
         experiment: LangSmith's experiment, once it has ended.
         rows: Its runs with their scores.
     """
@@ -106,6 +112,7 @@ class ModelSide:
     requests: dict[str, list[list[BaseMessage]]] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
     answered: bool = False
+    unrecorded: bool = False
     experiment: Any = None
     rows: list[Any] = field(default_factory=list)
 
@@ -141,7 +148,7 @@ class ModelSide:
             CompareError: All answers failed, so that there is nothing to decide by.
         """
         given = list(self.answers.values())
-        if not given or any(each.error in {None, NOT_RECORDED_ERROR} for each in given):
+        if not given or self.unrecorded or any(each.error is None for each in given):
             return
         errors = Counter(str(each.error) for each in given)
         hints = dict.fromkeys(hint for each in given if (hint := each.comments.get(HINT)))
@@ -158,11 +165,8 @@ class ModelSide:
             del inputs  # The run knows its case.
             run = _CaseRun(self)
             try:
-                chain, given = run.prepared()
-                with run.watch.active():
+                with run.begun() as (chain, given):
                     value = chain.invoke(given, run.config)
-            except Exception as error:  # noqa: BLE001 - raised again without its texts
-                raise run.failed(error) from None
             finally:
                 report()
             return run.finished(value)
@@ -178,11 +182,8 @@ class ModelSide:
             del inputs  # The run knows its case.
             run = _CaseRun(self)
             try:
-                chain, given = run.prepared()
-                with run.watch.active():
+                with run.begun() as (chain, given):
                     value = await chain.ainvoke(given, run.config)
-            except Exception as error:  # noqa: BLE001 - raised again without its texts
-                raise run.failed(error) from None
             finally:
                 await report()
             return run.finished(value)
@@ -208,31 +209,41 @@ class _CaseRun:
         self.config: RunnableConfig = {"callbacks": [self._usage, self.watch]}
         self._began = time.perf_counter()
 
-    def prepared(self) -> tuple[Runnable[Any, Any], Any]:
-        """Return the chain, and what it is given."""
-        chain = self._side.chain(self._example, self._recording)
-        given = self._side.app.given(self._example, chain)
-        self._began = time.perf_counter()
-        return chain, given
+    @contextmanager
+    def begun(self) -> Iterator[tuple[Runnable[Any, Any], Any]]:
+        """Yield the chain and what it is given, to be called in this block.
 
-    def failed(self, error: Exception) -> AnswerFailedError:
-        """Return the run's error: only its class, since the message may contain texts."""
-        side, hint = self._side, remedy_of(error)
-        if self.watch.unrecorded:
-            return self._failure(NOT_RECORDED_ERROR, hint)
-        if hint and side.side == "new" and not side.answered:
-            # All others would fail as well.
-            side.stopped.set()
-        return self._failure(type(error).__name__, hint)
+        Raises:
+            AnswerFailedError: The block, or what is before it, failed.
+        """
+        try:
+            chain = self._side.chain(self._example, self._recording)
+            given = self._side.app.given(self._example, chain)
+            self._began = time.perf_counter()
+            with self.watch.active():
+                yield chain, given
+        except Exception as error:  # noqa: BLE001 - raised again without its texts
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> AnswerFailedError:
+        """Return the run's error: only its class, since the message may contain texts.
+
+        The message is kept for the result, which has all texts.
+        """
+        side, remedy = self._side, remedy_of(error)
+        comments = {REASON: masked(str(error))[0][:_LONGEST]}
+        if remedy:
+            comments[HINT] = remedy
+            if side.side == "new" and not side.answered:
+                # All others would fail as well.
+                side.stopped.set()
+        return self._failure(type(error).__name__, comments)
 
     def finished(self, value: Any) -> dict[str, Any]:
         """Return the run's outputs."""
-        if self.watch.stopped:
-            # The chain caught it, and went on without the tool.
-            raise self._failure(ToolNotRunError.__name__, None)
-        if self.watch.unrecorded:
-            # The chain caught it, and went on with an answer of its own.
-            raise self._failure(NOT_RECORDED_ERROR, None)
+        if self.watch.stopped or self.watch.unrecorded:
+            # The chain caught it, and went on without the tool, or without the model's answer.
+            raise self._failure(ToolNotRunError.__name__, {})
         self._keep()
         self._side.answered = True
         outputs = outputs_of(value)
@@ -243,10 +254,13 @@ class _CaseRun:
             outputs["parsed"] = parsed_answer(outputs)
         return outputs
 
-    def _failure(self, error: str, hint: str | None) -> AnswerFailedError:
-        if self.watch.stopped:
-            hint = how_to_run(self.watch.stopped[0])
-        self._keep(error=error, comments={HINT: hint} if hint else {})
+    def _failure(self, error: str, comments: dict[str, str]) -> AnswerFailedError:
+        if self.watch.unrecorded:
+            self._side.unrecorded = True
+            error, comments = NotRecordedError.__name__, {}
+        elif self.watch.stopped:
+            comments = {HINT: how_to_run(self.watch.stopped[0])}
+        self._keep(error=error, comments=comments)
         return AnswerFailedError(error)
 
     def _keep(self, **facts: Any) -> None:

@@ -78,12 +78,16 @@ def spool(
         return _placed(made, folder / name)
 
 
-def spooled_set(folder: Path, training_sha256: str) -> Path | None:
-    """Return the newest folder in a spool whose training file has this SHA-256, or None."""
+def spooled_set(metadata: Mapping[str, Any], home: Path) -> Path | None:
+    """Return the newest folder of the data that a model was trained with, by its metadata.
+
+    None if that is not known, or not on this machine.
+    """
+    sha256 = metadata.get(TRAINING_SHA256)
     found = [
         path
-        for path in folder.glob(f"*/{_MANIFEST}")
-        if orjson.loads(path.read_bytes())["files"]["train"]["sha256"] == training_sha256
+        for path in (home / "spool").glob(f"*/{_MANIFEST}")
+        if sha256 and orjson.loads(path.read_bytes())["files"]["train"]["sha256"] == sha256
     ]
     return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
 

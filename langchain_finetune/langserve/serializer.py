@@ -1,7 +1,6 @@
 """Sends a fine-tuned model over HTTP as its name and lineage, never with a key."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from langchain_core.runnables import Runnable
@@ -10,6 +9,7 @@ from langserve.serialization import Serializer, WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.engines.base import same_address
 from langchain_finetune.errors import FineTuningError
 
@@ -20,8 +20,8 @@ _LINEAGE = ("job_id", "base_model", "training_sha256", "training_examples")
 class ModelManifest(BaseModel):
     """A model as it is sent, marked by its `kind`.
 
-    `base_url` is the engine's address without user name and password; of the metadata, only the
-    lineage is sent.
+    `base_url` is the engine's address without user name, password and query; of the metadata, only
+    the lineage is sent.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -37,7 +37,7 @@ class ModelManifest(BaseModel):
         known = model.metadata or {}
         return cls(
             model=model.model_name,
-            base_url=_without_user(model.openai_api_base),
+            base_url=model.openai_api_base and without_secrets(model.openai_api_base),
             metadata={name: known[name] for name in _LINEAGE if name in known},
         )
 
@@ -136,10 +136,3 @@ def _as_data(value: Any) -> Any:
     if isinstance(value, BaseModel) and not isinstance(value, Runnable):
         return value.model_dump()
     raise TypeError(f"An object of type {type(value).__name__} cannot be sent.")
-
-
-def _without_user(address: str | None) -> str | None:
-    if address is None or "@" not in address:
-        return address
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

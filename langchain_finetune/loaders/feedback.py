@@ -2,7 +2,7 @@
 
 import statistics
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -58,6 +58,25 @@ def fetch_ratings(
         for batch in batches(ids, _IDS_PER_URL):
             for feedback in _feedback(client, batch, condition, stop):
                 found.setdefault(str(feedback.get("run_id")), _Collected()).add(feedback, condition)
+    return {run_id: each.rating() for run_id, each in found.items()}
+
+
+def ratings_of(
+    feedback: Iterable[Mapping[str, Any]],
+    conditions: Sequence[FeedbackCondition],
+    traces: Container[str],
+) -> dict[str, Rating]:
+    """Return the ratings of runs from feedback that is here already, by the id that it is for.
+
+    Feedback is on the root of a trace if its `run_id` is one of the traces' ids.
+    """
+    found: dict[str, _Collected] = {}
+    for each in feedback:
+        run_id = str(each.get("run_id"))
+        for condition in conditions:
+            is_on = (condition.on == "root") == (run_id in traces)
+            if is_on and each.get("key") == condition.key:
+                found.setdefault(run_id, _Collected()).add(each, condition)
     return {run_id: each.rating() for run_id, each in found.items()}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from langchain_finetune.dialects.otel_spans import spans_of
+from langchain_finetune.dialects.stored_rows import runs_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
 from langchain_finetune.sessions import EncodedChat
@@ -247,15 +248,16 @@ def _document(path: Path, text: bytes) -> Any:
 
 
 def _unwrapped(data: Any) -> list[Any]:
-    """Return the rows of a list, of a response of LangSmith's API or of a request of OTLP.
+    """Return the rows of a list, of a response of a store's API or of a request of OTLP.
 
-    Any other value is one row.
+    A trace of another store has a row for each of its runs. Any other value is one row.
     """
-    if isinstance(data, dict) and "inputs" not in data and isinstance(data.get("runs"), list):
-        data = data["runs"]
+    if isinstance(data, dict) and "inputs" not in data:
+        lists = (data[key] for key in ("runs", "traces", "data") if isinstance(data.get(key), list))
+        data = next(lists, data)
     values = data if isinstance(data, list) else [data]
     if not any(isinstance(value, dict) and "resourceSpans" in value for value in values):
-        return values
+        return [run for value in values for run in runs_of(value)]
     return [span for value in values for span in spans_of(value)]
 
 

@@ -3,7 +3,8 @@
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self, TypeVar
+from operator import ge, gt, le, lt
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -79,6 +80,22 @@ class FeedbackCondition(CheckedArguments):
         ):
             raise ValueError("comparative_experiment needs use_score, and allows no bounds")
         return self
+
+    def is_met_by(self, score: Any, value: Any) -> bool:
+        """Return whether a feedback of this key, with such a score or value, meets it.
+
+        Example:
+            >>> FeedbackCondition(key="user_score", at_least=1).is_met_by(1, None)
+            True
+        """
+        if self.value is not None and self.value != value:
+            return False
+        bounds = ((gt, self.above), (ge, self.at_least), (lt, self.below), (le, self.at_most))
+        return all(
+            isinstance(score, int | float) and holds(score, bound)
+            for holds, bound in bounds
+            if bound is not None
+        )
 
     def condition(self) -> str:
         """Return the condition in LangSmith's filter language."""

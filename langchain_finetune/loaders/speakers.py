@@ -4,18 +4,20 @@ The functions replace those of `langchain_community.chat_loaders.utils`; tests c
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from langchain_core.chat_sessions import ChatSession
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import composable, sessions_of
-from langchain_finetune.sessions import Sessions, changed
+from langchain_finetune.loaders.message_times import conversations, spans_of
+from langchain_finetune.sessions import Sessions, changed, expanded
 
 _NAMED = 10
 """Most speakers that an error names."""
@@ -83,10 +85,13 @@ class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], S
 
     Args:
         sender: The speaker to train on, by the name that the chat loader sets.
+        cut: Cut each chat into conversations: at each pause of at least so long, such as
+            `timedelta(hours=8)`, or at each new `day`. A messenger's export is one chat, however
+            many years it has; the times are those of the chat loader.
 
     Example:
         ```python
-        chain = WhatsAppChatLoader("chat.txt") | MapSpeaker("Ada") | Convert()
+        chain = WhatsAppChatLoader("chat.txt") | MapSpeaker("Ada", cut="day") | Convert()
         examples = chain.invoke({})
         ```
     """
@@ -94,6 +99,7 @@ class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], S
     model_config = ConfigDict(extra="forbid")
 
     sender: str
+    cut: Annotated[timedelta, Field(gt=timedelta())] | Literal["day"] | None = None
 
     def __init__(self, sender: str, **fields: Any) -> None:
         fields["sender"] = sender
@@ -124,6 +130,24 @@ class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], S
         return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 
     def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
+        timed = False
+
+        def pieces(session: ChatSession) -> list[ChatSession]:
+            nonlocal timed
+            messages = list(session["messages"])
+            cut = conversations(messages, None if self.cut == "day" else self.cut)
+            timed = timed or len(cut) > 1 or any(spans_of(messages))
+            return [{**session, "messages": each} for each in cut]
+
+        def require_times() -> None:
+            if not timed:
+                raise LoadError(
+                    "The chats can't be cut: no message has a time in "
+                    'additional_kwargs["events"][0]["message_time"].'
+                )
+
+        if self.cut is not None:
+            source = expanded(source, pieces, require_times)
         merged = merge_chat_runs(source)
         speakers: dict[str, None] = {}
 

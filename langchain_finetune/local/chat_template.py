@@ -67,6 +67,35 @@ def to_template_input(body: Mapping[str, Any], *, keep_developer: bool = False) 
     return TemplateInput(messages, _tools(body))
 
 
+def with_format(given: TemplateInput, form: Any) -> TemplateInput:
+    """Return a chat whose instructions show the JSON schema of a response format, if it has one.
+
+    Instructions are put before a chat without any. Keys are sorted, since traces may lose their
+    order.
+
+    Example:
+        >>> form = {"json_schema": {"name": "Sum", "schema": {"type": "object"}}}
+        >>> print(with_format(TemplateInput([], []), form).messages[0]["content"])
+        # Response format
+        <BLANKLINE>
+        Sum: {"type": "object"}
+    """
+    named = form.get("json_schema") if isinstance(form, Mapping) else None
+    if not isinstance(named, Mapping) or not isinstance(named.get("schema"), Mapping):
+        return given
+    schema = json.dumps(named["schema"], ensure_ascii=False, sort_keys=True)
+    shown = f"# Response format\n\n{named.get('name')}: {schema}"
+    first, rest = given.messages[:1], given.messages[1:]
+    if first and first[0]["role"] in ("system", "developer"):
+        told = {**first[0], "content": f"{first[0]['content']}\n\n{shown}"}
+        return TemplateInput([told, *rest], given.tools)
+    return TemplateInput([{"role": "system", "content": shown}, *given.messages], given.tools)
+
+
+SHOWS_FORMAT = "shows_response_format"
+"""Key of a tokenizer's configuration: the model was trained with `with_format`."""
+
+
 def supports_developer(chat_template: str | None) -> bool:
     """Return whether a chat template supports the role `developer`."""
     return "developer" in (chat_template or "")

@@ -13,7 +13,7 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import CompareError, FineTuningError
 from langchain_finetune.evaluation.comparison import ComparisonResult
-from langchain_finetune.evaluation.failures import NOT_RECORDED_ERROR
+from langchain_finetune.evaluation.failures import NotRecordedError
 from langchain_finetune.evaluation.result import ComparedCase, RefusedCase
 from langchain_finetune.evaluation.verdict import score_differences
 from langchain_finetune.migration.recording import ModelRecording
@@ -106,7 +106,7 @@ def recorded_only(result: ComparisonResult) -> ComparisonResult:
 
 
 def _is_unknown(case: ComparedCase) -> bool:
-    return any(answer.error == NOT_RECORDED_ERROR for answer in case.old)
+    return any(answer.error == NotRecordedError.__name__ for answer in case.old)
 
 
 def comparison_key(

@@ -64,5 +64,5 @@ def write_report(result: MigrationResult) -> None:
     said = "".join(f"<p>{escape(line)}</p>" for line in result.advice)
     steps = section("Migration", table(["step", "what came of it", "done"], rows, "wide") + said)
     title = f"From {result.model} to {result.new_model}"
-    page = document(title, sections(result.comparison, steps))
+    page = document(title, sections(result.comparison, before=steps))
     write_private(result.report, page.encode())

@@ -91,5 +91,9 @@ class Background:
     def _ended(self, work: Future[object] | asyncio.Task[object]) -> None:
         with self._lock:
             self._pending.discard(work)
-        if not work.cancelled() and (error := work.exception()):
+        if work.cancelled():  # Its event loop has ended.
+            with self._lock:
+                self.lost += 1
+            logger.warning("A shadow was not answered: its event loop ended (%d lost).", self.lost)
+        elif error := work.exception():
             logger.warning("A shadow failed: %s.", type(error).__name__)

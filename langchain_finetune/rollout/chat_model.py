@@ -83,7 +83,7 @@ class RolloutChatModel(AnsweredByEither, BaseChatModel):
 
     @property
     def shadows_lost(self) -> int:
-        """How many shadows were not asked, since too many were pending."""
+        """How many shadows were left out, as too many were pending, or ended with their loop."""
         return self._background.lost
 
     def finish_shadows(self, timeout_s: float | None = None) -> bool:

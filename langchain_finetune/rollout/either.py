@@ -116,7 +116,12 @@ class RolloutCall:
             )
 
     def marked(self, answer: Any) -> Any:
-        """Return a message whose `response_metadata` says who answered; all else as it is."""
+        """Return a message whose `response_metadata` says who answered; all else as it is.
+
+        With `include_raw=True`, the message is the answer's `raw`.
+        """
+        if isinstance(answer, dict) and "raw" in answer:
+            return {**answer, "raw": self.marked(answer["raw"])}
         if not isinstance(answer, AIMessage):
             return answer
         # A copy: the message may also lie in a cache.

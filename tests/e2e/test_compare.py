@@ -566,6 +566,11 @@ async def test_an_old_answer_that_fails_has_no_score(client, model, how):
     assert result.cases[0].old[0].scores == {"correct": None}
     assert result.failed_evaluations == {}
     assert any("4 of 8 answers failed and have no score" in note for note in result.notes)
+    # The result alone says why, and the report.
+    assert "Error code: 400" in result.cases[0].old[0].comments["reason"]
+    for shown in (result.to_html(), str(result)):
+        assert "Error code: 400" in shown
+    assert "Error code: 400" not in " ".join([repr(result), *result.notes])
     assert result.decide(better={"correct": 0}).verdict == "too_few"
     [project] = [client.read_project(project_id=result.old_experiment.id)]
     runs = [each for each in runs_of(client, project.id) if each["error"]]
@@ -631,6 +636,7 @@ async def test_evaluators_of_all_kinds(client, model, how, caplog):
     assert "secret" not in caplog.text
     # LangSmith would log a traceback of each; the result has them.
     assert caplog.text == ""
+    assert any("fails failed: 8 ValueError at test_compare.py:" in each for each in result.notes)
     told = [case.new[0].comments.get("fails", "") for case in result.cases]
     assert ["ValueError at test_compare.py" in each for each in told] == [False, True] * 4
 

@@ -422,7 +422,10 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert all(f"| `{name}` |" in docs_hook.methods() for name in (*get_args(LineKind), *METHODS))
     assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
-    assert dict(listed).keys() == {"local", "files", "community", "dedup", "langserve", "all"}
+    assert dict(listed).keys() == {
+        *("local", "files", "community", "dedup", "langserve", "all"),
+        *("langfuse", "mlflow"),
+    }
 
 
 def test_an_engine_takes_its_module_and_a_line(monkeypatch):

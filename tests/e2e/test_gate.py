@@ -302,18 +302,25 @@ def test_so_are_near_ones_and_those_with_another_answer(client, model):
         return {"messages": [HumanMessage(asked), AIMessage(said)], "source": {"run_id": name}}
 
     learned = [chat(f"{LONG}{n} in district {n}", "It rains.", f"l{n}") for n in range(10)]
+    longer = chat("Is it late?", "Yes, it is past nine o'clock.", "long")
+    more = [HumanMessage("And is it warm outside in this season?"), AIMessage("No, it is cold.")]
+    learned.append({**longer, "messages": [*longer["messages"], *more]})
     trained = Convert(duplicates="keep").invoke(learned)
     tuned = model("as_good", metadata=trained_on(trained))
     data = [
         chat(f"{LONG}3 in  district 3 ", "It rains!", "near"),
         chat(f"{LONG}3 in district 3", "It snows, and there will be a lot of wind.", "answer"),
+        chat(f" {LONG.upper()}4 in\ndistrict 4", "It snows, and there will be a lot of wind.", "a"),
+        longer,
         *sessions(3),
     ]
     result = compare_with(model, client).invoke({"model": tuned, "data": Convert().invoke(data)})
     reasons = sorted(each.reason for each in result.refused)
     assert reasons == [
         "The training file contains nearly the same (line 4).",
+        "The training file contains the same request (line 11).",
         "The training file contains the same request (line 4).",
+        "The training file contains the same request (line 5).",
     ]
     assert len(result.cases) == 3
 

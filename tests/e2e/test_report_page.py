@@ -23,7 +23,7 @@ FRAME = """<!DOCTYPE html><iframe id="f" width="{width}" height="900" srcdoc="{p
 <pre id="said"></pre><script>
 addEventListener("load", () => {{
   const page = document.getElementById("f").contentDocument;
-  const cut = [...page.querySelectorAll("h1, h2, p, dd, li, .plot")].filter(
+  const cut = [...page.querySelectorAll("h1, h2, p, dd, li, td, .plot")].filter(
     (each) => each.getBoundingClientRect().right > {width} + 1);
   document.getElementById("said").textContent =
     `wide=${{page.documentElement.scrollWidth}} cut=${{cut.length}} ` +

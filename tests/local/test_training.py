@@ -222,3 +222,29 @@ def test_plans():
         == 3
     )
     assert full_rate(50_000_000) < full_rate(5_000_000) < 5e-4
+
+
+def test_serving_shows_a_format_as_training_did(tmp_path, base):
+    from langchain_finetune.local.serving.chat.protocol import ChatRequest
+    from langchain_finetune.local.serving.generation import render_chat
+    from langchain_finetune.local.serving.loading import load
+    from langchain_finetune.local.training.encoding import Encoder
+
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "Sum", "schema": schema, "strict": True}}
+    asked = [{"role": "user", "content": "5 and 8?"}]
+    line = {
+        "messages": [*asked, {"role": "assistant", "content": '{"sum": 13}'}],
+        "response_format": form,
+    }
+    assert finish(start(tmp_path, base, [line] * 12, n_epochs=1, batch_size=12))[1] == 0
+    tuned, untrained = load(tmp_path / "models" / "model"), load(base)
+    body = {"model": "m", "messages": asked}
+    with_form = ChatRequest.read({**body, "response_format": form})
+    [[(shown, _), _]] = Encoder(tuned.tokenizer, frozenset(tuned.ends), None).layout(line)
+    assert json.dumps(schema, sort_keys=True) in shown
+    assert render_chat(tuned, with_form, None).text == shown
+    # Without a format, and where training showed none, the prompt is that of the messages alone.
+    plain = render_chat(tuned, ChatRequest.read(body), None).text
+    assert plain == render_chat(untrained, with_form, None).text
+    assert "Response format" not in plain

@@ -164,7 +164,10 @@ def shop_example(number, turns=1):
         "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}},
     }
     tools = [{"type": "function", "function": function}]
-    return {"inputs": {"messages": chat[:-1], "tools": tools}, "outputs": {"message": chat[-1]}}
+    return {
+        "inputs": {"messages": chat[:-1], "tools": tools},
+        "reference_outputs": {"message": chat[-1]},
+    }
 
 
 def start_jobs(url, key, client, count, *, waiting=0):

@@ -92,9 +92,9 @@ def test_the_terminal_shows_all_of_it(data):
         "7 │ Training saw it. │ seen-0, seen-1, seen-2, seen-3, seen-4 and 2 more",
         "Experiments: old-1 and new-1.",
         "Both answers to each case: https://s.example/both",
-        "judge: 2 cases without a score of both models left out.",
+        "judge: left out 2 cases without a score of both models.",
         "exact McNemar: correct (p = 0.14).",
-        "judge failed for 1 answer, without a score.",
+        "judge gave no score for 1 answer.",
         "Prices of 2026-11.",
     ):
         assert said in text

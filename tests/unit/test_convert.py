@@ -11,6 +11,7 @@ from langchain_core.tracers.base import BaseTracer
 from langsmith.client import _dumps_json
 
 from langchain_finetune import Convert, ConvertError, MapSpeaker, Sessions, Skip, Split
+from langchain_finetune.checks import LOCAL, check_example
 from langchain_finetune.errors import InvalidArgumentError
 
 GOOD = {"messages": [HumanMessage("Hi"), AIMessage("Hello")]}
@@ -210,3 +211,55 @@ def test_a_format_that_a_line_has_no_place_for_is_counted():
     one, other = examples
     assert one == other
     assert examples.notes["response_format_left_out"] == 1
+
+
+FORMAT = {
+    "type": "json_schema",
+    "json_schema": {"name": "Sum", "schema": {"type": "object"}, "strict": True},
+}
+
+
+def test_a_schema_is_in_the_line_where_the_engine_takes_it():
+    with_form = {**GOOD, "response_format": FORMAT}
+    [plain], [formatted] = Convert().invoke([with_form]), Convert(rules="local").invoke([with_form])
+    assert formatted == {**plain, "response_format": FORMAT}
+    for rules in (None, "openai", "azure", "nebius"):
+        examples = Convert(rules=rules).invoke([with_form])
+        assert list(examples) == list(Convert().invoke([GOOD])) == [plain]
+        assert examples.notes["response_format_left_out"] == 1
+    other = {**GOOD, "response_format": {"type": "json_object"}}
+    assert list(Convert(rules="local").invoke([other])) == [plain]
+
+
+def test_a_schema_is_in_the_input_of_a_pair_where_the_engine_takes_it():
+    worse = {"role": "assistant", "content": "Worse"}
+    pair = {**GOOD, "response_format": FORMAT, "rejected": worse}
+    [plain] = Convert(method="preference").invoke([pair])
+    [formatted] = Convert(method="preference", rules="local").invoke([pair])
+    assert formatted["input"] == {**plain["input"], "response_format": FORMAT}
+
+
+def test_chats_that_differ_in_their_schema_are_no_duplicates():
+    other = {**FORMAT, "json_schema": {**FORMAT["json_schema"], "schema": {"type": "array"}}}
+    chats = [{**GOOD, "response_format": form} for form in (FORMAT, other, FORMAT)]
+    assert len(list(Convert(rules="local", duplicates="drop_exact").invoke(chats))) == 2
+
+
+def test_texts_of_a_schema_are_redacted():
+    schema = {"type": "object", "description": "For Ada"}
+    form = {**FORMAT, "json_schema": {**FORMAT["json_schema"], "schema": schema}}
+    redact = lambda text: text.replace("Ada", "X")  # noqa: E731
+    [line] = Convert(rules="local", redact=redact).invoke([{**GOOD, "response_format": form}])
+    shown = line["response_format"]["json_schema"]
+    assert shown["schema"]["description"] == "For X"
+    assert shown["name"] == "Sum"
+
+
+@pytest.mark.parametrize("form", ["json", {"type": "json_schema"}, {"json_schema": {"schema": {}}}])
+def test_a_broken_format_of_a_line_is_an_error(form):
+    line = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    found = check_example({**line, "response_format": form}, LOCAL)
+    assert [each.code for each in found] == ["invalid_response_format"]
+    assert [each.code for each in check_example({**line, "response_format": form})] == [
+        "unknown_key"
+    ]

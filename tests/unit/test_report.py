@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 from collections import Counter
+from html import escape
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -16,6 +17,7 @@ from langchain_finetune.convert.report.conversion_report import make_report
 from langchain_finetune.convert.report.distribution import DistributionCount
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.messages import WireMessages
 from support.chats import chats, tool
 from support.html_page import Page
 
@@ -71,6 +73,33 @@ def test_turns_of_a_thread_are_one_conversation():
     assert found.evaluation.gain == power_of(len(threads)).gain
 
 
+def test_it_hints_at_calls_that_are_trained_more_than_once():
+    def call(number):
+        function = {"name": "find", "arguments": "{}"}
+        calls = [{"id": f"call_{number}", "type": "function", "function": function}]
+        result = {"role": "tool", "tool_call_id": f"call_{number}", "content": "7"}
+        return [{"role": "assistant", "content": None, "tool_calls": calls}, result]
+
+    asked = {"role": "user", "content": "Find it"}
+    done = {"role": "assistant", "content": "It is 7."}
+    steps = [asked, *call(1), *call(2), done]
+    chats = [
+        {"messages": WireMessages(steps[:end]), "source": {"trace_id": trace}}
+        for trace in ("t", "u")
+        for end in (2, 4, 6)
+    ]
+    report = Convert().invoke(chats).report()
+    assert (report.calls_to_learn, report.repeated_calls) == (10, 6)
+    said = "6 of the 10 answers that call a tool are trained more than once"
+    assert said in report.to_html()
+    assert said in " ".join(rendered(report, 400).split())
+    alone = Convert().invoke(
+        [{**chat, "source": {"trace_id": str(n)}} for n, chat in enumerate(chats)]
+    )
+    assert alone.report().repeated_calls == 0
+    assert "more than once" not in alone.report().to_html()
+
+
 def test_without_a_test_part_it_says_nothing():
     report = Convert().invoke(chats(20)).report()
     assert report.evaluation is None
@@ -89,6 +118,24 @@ def test_what_the_loader_skipped_came_in_too():
     report = Convert().invoke(Sessions(read)).report()
     assert (report.sessions, report.kept) == (6, 4)
     assert report.skipped == {"errored_run": 1, "no_assistant_message": 1}
+
+
+def test_each_reason_says_what_it_means_and_what_would_mend_it():
+    def read(skip):
+        skip(Skip("r-9", "errored_run", "The run ended with an error."))
+        yield from chats(5)
+        yield {"messages": [HumanMessage("Hi"), AIMessage("")]}
+
+    report = Convert().invoke(Sessions(read)).report()
+    assert report.meanings["errored_run"] == "The run ended with an error."
+    page = " ".join(report.to_html().split())
+    assert "left out: errored run<small class=" in page
+    assert ">The run ended with an error.</small>" in page
+    # A remedy that `fix=True` knows is named with what is wrong.
+    meaning = report.meanings["empty_target"]
+    remedy = "With Convert(fix=True): The turn becomes context (weight 0)."
+    assert f">{escape(meaning)} {remedy}</small>" in page
+    assert "(message" not in meaning
 
 
 def test_the_chosen_engine_comes_first_and_once(report):
@@ -188,7 +235,7 @@ def test_names_from_outside_are_no_markup():
         tally,
         Target(model=evil),
         sessions=41,
-        skipped=Counter({evil: 1}),
+        rejected=[Skip("r-1", evil, evil)],
         notes={evil: 1},
         findings=Findings(),
     )

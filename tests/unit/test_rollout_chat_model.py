@@ -209,6 +209,7 @@ async def test_tools_and_schemas(made, share, who, provider):
     assert structured.invoke("Hi") == await structured.ainvoke("Hi") == Named(name=who)
     raw = model.with_structured_output(Named, include_raw=True).invoke("Hi")
     assert raw["parsed"] == Named(name=who)
+    assert side(raw["raw"]) == who
     assert model.bind(stop=["x"]).invoke("Hi").content == f"I am {who}"
     assert provider.asked[-1]["stop"] == ["x"]
 
@@ -346,6 +347,24 @@ async def test_shadows_slow_nobody_and_are_bounded(made, provider, caplog):
     provider.hold.set()
     assert await asyncio.to_thread(model.finish_shadows, 30)
     assert await model.afinish_shadows(30)
+
+
+def test_shadows_that_end_with_their_loop_are_counted(caplog):
+    class Slow(FakeListChatModel):
+        async def _agenerate(self, *_, **__):
+            await asyncio.sleep(60)
+
+    model = RolloutChatModel(
+        old=FakeListChatModel(responses=["old"]), new=Slow(responses=["new"]), mode="shadow"
+    )
+
+    async def app():
+        await model.ainvoke("Hi")
+        await asyncio.sleep(0.1)
+
+    asyncio.run(app())
+    assert model.shadows_lost == 1
+    assert "its event loop ended" in caplog.text
 
 
 async def test_shadows_that_fail_reach_nobody(made, provider, caplog):

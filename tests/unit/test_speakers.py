@@ -1,6 +1,7 @@
 """Speakers: the same messages as langchain-community's helpers give, lazily and in a pipe."""
 
 from copy import deepcopy
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from langchain_finetune import (
     map_ai_messages,
     merge_chat_runs,
 )
+from langchain_finetune.errors import InvalidArgumentError
 from support.community import community
 
 
@@ -150,3 +152,70 @@ def test_what_was_left_out_before_an_error_is_told_too():
     with pytest.raises(OSError):
         list(sessions)
     assert [skip.id for skip in sessions.skipped] == ["a", "d"]
+
+
+EXPORTS = {
+    "US": "1/31/26, 9:00:00 PM|1/31/26, 9:10:00 PM|2/1/26, 8:00:00 AM|2/1/26, 8:01:00 AM",
+    "Europe": "31.01.26, 21:00|31.01.26, 21:10|01.02.26, 08:00|01.02.26, 08:01",
+    # Both orders are possible; one of them has a month between the days.
+    "either": "03/02/2026, 21:00|03/02/2026, 21:10|04/02/2026, 08:00|04/02/2026, 08:01",
+    "ISO": "2026-01-31T21:00:00|2026-01-31T21:10:00|2026-02-01T08:00:00|2026-02-01T08:01:00",
+    "seconds": "1769893200.1|1769893800.5|1769932800|1769932860.000200",
+}
+
+
+def timed(times):
+    speakers = ["Bob", "Ada"] * 2
+    return [
+        said(speaker, f"{speaker} {number}", events=[{"message_time": time}])
+        for number, (speaker, time) in enumerate(zip(speakers, times.split("|"), strict=True))
+    ]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(
+    ("cut", "lengths"),
+    [
+        ("day", [2, 2]),
+        (timedelta(hours=8), [2, 2]),
+        (timedelta(hours=12), [4]),
+        (timedelta(minutes=10), [1, 1, 2]),
+    ],
+)
+def test_a_long_chat_is_cut_at_pauses_or_days(name, cut, lengths):
+    chat = {"messages": timed(EXPORTS[name])}
+    sessions = MapSpeaker("Ada", cut=cut).invoke([chat])
+    assert [len(session["messages"]) for session in sessions] == lengths
+    assert len(chat["messages"]) == 4
+
+
+def test_one_export_of_whatsapp_gives_many_examples(tmp_path):
+    path = tmp_path / "chat.txt"
+    days = [
+        f"[{day:02}/03/2026, {hour}:00:00] {speaker}: {speaker} on day {day}"
+        for day in range(1, 21)
+        for hour, speaker in ((9, "Bob"), (10, "Ada"))
+    ]
+    path.write_text("\n".join(days))
+    loader = community("chat_loaders.whatsapp").WhatsAppChatLoader(str(path))
+    assert len(list((loader | MapSpeaker("Ada") | Convert()).invoke({}))) == 1
+    lines = list((loader | MapSpeaker("Ada", cut="day") | Convert()).invoke({}))
+    assert len(lines) == 20
+    assert [message["content"] for message in lines[6]["messages"]] == [
+        "Bob on day 7",
+        "Ada on day 7",
+    ]
+
+
+def test_chats_without_times_cannot_be_cut():
+    untimed = [{"messages": [said("Ada", "Hi"), said("Bob", "Hi", events=[{"message_time": "?"}])]}]
+    with pytest.raises(LoadError, match="no message has a time"):
+        list(MapSpeaker("Ada", cut="day").invoke(untimed))
+    mixed = [{"messages": [*timed(EXPORTS["ISO"]), said("Ada", "?")]}]
+    assert [len(each["messages"]) for each in MapSpeaker("Ada", cut="day").invoke(mixed)] == [2, 2]
+
+
+@pytest.mark.parametrize("cut", ["week", timedelta(), timedelta(hours=-1)])
+def test_a_wrong_cut_is_refused(cut):
+    with pytest.raises(InvalidArgumentError, match="cut"):
+        MapSpeaker("Ada", cut=cut)

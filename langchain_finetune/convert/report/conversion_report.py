@@ -1,6 +1,8 @@
 """The report: outcome of the chats, statistics of the examples, and estimates of training."""
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Group
 
@@ -13,6 +15,9 @@ from langchain_finetune.convert.report.statistics import MAX_GROUPS, Tally
 from langchain_finetune.convert.report.terminal import tables
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.display.report import Report
+from langchain_finetune.sessions import Skip
+
+_MESSAGE = re.compile(r" \(message \d+\)$")
 
 
 class ConversionReport(Report, ReportFigures):
@@ -39,7 +44,7 @@ def make_report(
     target: Target,
     *,
     sessions: int,
-    skipped: Counter[str],
+    rejected: Sequence[Skip],
     notes: dict[str, int],
     findings: Findings,
     prices: Prices | None = None,
@@ -48,6 +53,7 @@ def make_report(
     held_out, groups = tally.parts["test"], len(tally.test_groups)
     names = Counter(dict.fromkeys(tally.offered, 0))
     names.update(tally.called)
+    skipped = Counter(skip.code for skip in rejected)
     return ConversionReport(
         engine=target.engine,
         model=target.model,
@@ -63,6 +69,7 @@ def make_report(
         messages=tally.messages.distribution(),
         targets=tally.targets,
         calls_to_learn=tally.calls_to_learn,
+        repeated_calls=tally.repeated_calls,
         tools=[
             ToolUse(name=name, offered=tally.offered[name], called=count)
             for name, count in _by_count(names).items()
@@ -72,6 +79,7 @@ def make_report(
         duplicates=_by_count(
             Counter({code: n for code, n in {**notes, **skipped}.items() if "duplicate" in code})
         ),
+        meanings=_meanings(rejected, findings),
         findings=FindingCounts(
             errors=_by_count(findings.errors),
             warnings=_by_count(findings.warnings),
@@ -89,6 +97,13 @@ def make_report(
         ],
         outliers=tally.outliers(),
     )
+
+
+def _meanings(rejected: Sequence[Skip], findings: Findings) -> dict[str, str]:
+    """Return what each code of a reason or a warning means, in the words of its first chat."""
+    said = [(each.code, each.message) for each in findings if each.severity == "warning"]
+    said += [(each.code, _MESSAGE.sub("", each.reason)) for each in rejected]
+    return {code: sentence for code, sentence in reversed(said) if sentence}
 
 
 def _known(groups: int) -> int | None:

@@ -1,6 +1,6 @@
 """The figures of a report: numbers and ids, independent of their display."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.power import EvaluationPower
@@ -45,6 +45,7 @@ class ReportFigures(BaseModel):
         parts: Number of examples by part: train, validation and test.
         evaluation: What the test part can show in a comparison; None without such a part.
         skipped: Number of chats without an example by reason, most frequent first.
+        meanings: A sentence by code, for reasons and warnings.
         notes: Other counts by code; see `Examples.notes`.
         tokens: Tokens per example.
         tokens_counted: Share of the examples whose tokens were counted by a tokenizer; for the
@@ -53,6 +54,8 @@ class ReportFigures(BaseModel):
         messages: Messages per example.
         targets: Number of assistant messages that are trained on.
         calls_to_learn: Number of those that call a tool.
+        repeated_calls: Number of the latter that an earlier example of the same trace trains, too,
+            as agents send their history again with each call.
         tools: The tools, most called first.
         scripts: Number of examples mostly in each script, such as `Latin`, in the messages of users
             and the assistant, without instructions and tool results.
@@ -72,6 +75,7 @@ class ReportFigures(BaseModel):
     parts: dict[str, int]
     evaluation: EvaluationPower | None = None
     skipped: dict[str, int]
+    meanings: dict[str, str] = Field(default_factory=dict)
     notes: dict[str, int]
     tokens: Distribution
     tokens_counted: float
@@ -79,6 +83,7 @@ class ReportFigures(BaseModel):
     messages: Distribution
     targets: int
     calls_to_learn: int
+    repeated_calls: int = 0
     tools: list[ToolUse]
     scripts: dict[str, int]
     also_scripts: dict[str, int]

@@ -1,5 +1,6 @@
 """Formatting of a report's numbers."""
 
+from langchain_finetune.checks.finding import FIXES_BY_CODE
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.display.text import dollars, short
@@ -35,16 +36,38 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def noted(report: ReportFigures) -> list[tuple[str, int]]:
-    """Return the notes, and the warnings of the checks."""
-    rows = [(words(code), count) for code, count in report.notes.items()]
+def left_out(report: ReportFigures) -> list[tuple[str, int, str]]:
+    """Return the reasons why chats were left out: what, how many, and what that means."""
+    found = report.skipped.items()
+    return [(f"left out: {words(code)}", count, _explained(report, code)) for code, count in found]
+
+
+def noted(report: ReportFigures) -> list[tuple[str, int, str]]:
+    """Return the notes, and the warnings of the checks: what, how many, and what that means."""
+    rows = [(words(code), count, "") for code, count in report.notes.items()]
     found = report.findings.warnings.items()
-    return rows + [(f"warning: {words(code)}", count) for code, count in found]
+    return rows + [
+        (f"warning: {words(code)}", count, _explained(report, code)) for code, count in found
+    ]
 
 
-def shown_by_test(report: ReportFigures) -> list[str]:
-    """Return a sentence about what the test part can show, if there is one."""
-    return [f"The test part has {report.evaluation}."] if report.evaluation else []
+def _explained(report: ReportFigures, code: str) -> str:
+    """Return what a code means, and what would mend it."""
+    remedy = FIXES_BY_CODE.get(code)
+    sentences = [report.meanings.get(code), remedy and f"With Convert(fix=True): {remedy}"]
+    return " ".join(each for each in sentences if each)
+
+
+def remarks(report: ReportFigures) -> list[str]:
+    """Return sentences about what the test part can show, and what is trained more than once."""
+    found = [f"The test part has {report.evaluation}."] if report.evaluation else []
+    if report.repeated_calls:
+        found.append(
+            f"{report.repeated_calls:,} of the {report.calls_to_learn:,} answers that call a tool"
+            " are trained more than once, since agents send their history again: calls='last' of"
+            " the loader (--last-calls) leaves out calls that another one contains."
+        )
+    return found
 
 
 def footnotes(estimates: list[Estimate], tokens_counted: float) -> list[str]:

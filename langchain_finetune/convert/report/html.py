@@ -9,10 +9,10 @@ from langchain_finetune.convert.report.formatting import (
     duration,
     estimate_row,
     footnotes,
+    left_out,
     money,
     noted,
-    shown_by_test,
-    words,
+    remarks,
 )
 from langchain_finetune.convert.report.outliers import Outlier
 from langchain_finetune.display.html import (
@@ -152,19 +152,24 @@ def _outcome(report: ReportFigures) -> str:
     plot = stacked([*parts, ("left out", lost, "lost")], "Outcome of the chats")
     whole = report.kept + lost
     named = [(part, part, count) for part, count, _ in parts if count or part == "train"]
-    for code, count in report.skipped.items():
-        named.append(("lost", f"left out: {escape(words(code))}", count))
+    for what, count, meaning in left_out(report):
+        named.append(("lost", _explained(what, meaning), count))
     rows = [
         [f'<i class="dot {kind}"></i>{name}', f"{count:,}", share(count, whole)]
         for kind, name, count in named
     ]
     noted_table = ""
     if notes := noted(report):
-        rows_of_notes = [[escape(what), f"{count:,}"] for what, count in notes]
+        rows_of_notes = [[_explained(what, why), f"{count:,}"] for what, count, why in notes]
         noted_table = "<h3>Notes</h3>" + table(["what", "count"], rows_of_notes)
     counted = table(["", "chats", "share"], rows)
-    can_show = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown_by_test(report))
+    can_show = "".join(f"<p>{escape(sentence)}</p>" for sentence in remarks(report))
     return section("Outcome of the chats", f"{plot}<div>{counted}</div>{can_show}{noted_table}")
+
+
+def _explained(what: str, meaning: str) -> str:
+    note = f'<small class="fine">{escape(meaning)}</small>' if meaning else ""
+    return f"<span>{escape(what)}{note}</span>"
 
 
 def _lengths(report: ReportFigures) -> str:

@@ -66,6 +66,9 @@ MAX_NAMES = 1000
 MAX_GROUPS = 10_000
 """Most groups of the test part that are counted; no more are ever needed."""
 
+MAX_CALLS = 100_000
+"""Most calls that are remembered, to find those that are trained twice."""
+
 OTHER_TOOLS = "(other tools)"
 
 _EXCERPT = 600
@@ -84,6 +87,7 @@ class Tally:
         target_tokens: Number of counted tokens that are trained on.
         targets: Number of assistant messages that are trained on.
         calls_to_learn: Number of those that call a tool.
+        repeated_calls: Number of those that an earlier example of the same trace trains, too.
         offered: Number of examples that offer each tool.
         called: Number of calls of each tool.
         callers: Number of examples that call each tool.
@@ -103,6 +107,8 @@ class Tally:
         self.messages = DistributionCount()
         self.targets = 0
         self.calls_to_learn = 0
+        self.repeated_calls = 0
+        self._calls: set[int] = set()
         self.offered: Counter[str] = Counter()
         self.called: Counter[str] = Counter()
         self.callers: Counter[str] = Counter()
@@ -138,6 +144,8 @@ class Tally:
             targets = targets[-1:]  # Of a pair, the preferred answer.
         self.targets += len(targets)
         self.calls_to_learn += sum(bool(calls_of(message)) for message in targets)
+        if trace_id := row.source.get("trace_id"):
+            self._count_repeated(trace_id, targets)
         tools = self._count_tools(example, request, answers)
         script = self._count_scripts([*request, *answers])
         self._outliers.add(
@@ -159,6 +167,17 @@ class Tally:
         return self._outliers.outliers(
             self.tokens, self.messages, self.callers, self.scripts, self.examples
         )
+
+    def _count_repeated(self, trace_id: str, targets: Iterable[Mapping[str, Any]]) -> None:
+        for message in targets:
+            ids = tuple(call.get("id") for call in message.get("tool_calls") or ())
+            key = hash((trace_id, ids))
+            if not ids:
+                continue
+            self.repeated_calls += key in self._calls
+            if len(self._calls) >= MAX_CALLS:
+                self._calls.clear()
+            self._calls.add(key)
 
     def _count_tools(
         self, example: Example, request: Sequence[Any], answers: Sequence[Any]

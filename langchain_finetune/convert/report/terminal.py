@@ -9,9 +9,9 @@ from langchain_finetune.convert.report.figures import ReportFigures
 from langchain_finetune.convert.report.formatting import (
     estimate_row,
     footnotes,
+    left_out,
     noted,
-    shown_by_test,
-    words,
+    remarks,
 )
 from langchain_finetune.display.terminal import make_table
 from langchain_finetune.display.text import share
@@ -23,7 +23,7 @@ _TOOLS = 12
 def tables(report: ReportFigures) -> Group:
     """Return the report as rich tables."""
     parts: list[RenderableType] = [_counts(report)]
-    parts.extend(Text(sentence) for sentence in shown_by_test(report))
+    parts.extend(Text(sentence) for sentence in remarks(report))
     parts.append(_distributions(report))
     if report.tools:
         parts.append(_tools(report))
@@ -43,9 +43,9 @@ def _counts(report: ReportFigures) -> Table:
     split = len([count for count in report.parts.values() if count]) > 1
     for part, count in report.parts.items() if split else ():
         rows.append((f"  {part}", count, share(count, report.kept)))
-    for code, count in report.skipped.items():
-        rows.append((f"left out: {words(code)}", count, share(count, report.sessions)))
-    rows += [(what, count, "") for what, count in noted(report)]
+    for what, count, _ in left_out(report):
+        rows.append((what, count, share(count, report.sessions)))
+    rows += [(what, count, "") for what, count, _ in noted(report)]
     rows.append(("answers to train on", report.targets, ""))
     rows.append(("  that call a tool", report.calls_to_learn, ""))
     for script, count in report.scripts.items():

@@ -2,17 +2,23 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from langchain_finetune.display.text import dollars, format_duration, share, short
-from langchain_finetune.evaluation.result import ComparedCase, ComparisonData, ModelAnswer
+from langchain_finetune.evaluation.result import (
+    REASON,
+    ComparedCase,
+    ComparisonData,
+    ModelAnswer,
+)
 
 Side = Literal["old", "new"]
 
 WORST = 10
-"""Number of regressions in a report."""
+"""Number of regressions, and of reasons of failures, in a report."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,19 @@ def score_rows(data: ComparisonData, case: ComparedCase) -> list[tuple[str, str,
         old, new = (case_score(case, side, evaluator) for side in ("old", "new"))
         rows.append((evaluator, figure(old), figure(new)))
     return rows
+
+
+def failure_rows(data: ComparisonData) -> list[tuple[str, str, str]]:
+    """Return why answers failed: side and class of the error, its message, and how many."""
+    sides: tuple[Side, ...] = ("old", "new")
+    found = Counter(
+        (f"{side}: {answer.error}", answer.comments.get(REASON, "unknown"))
+        for side in sides
+        for case in data.cases
+        for answer in answers_of(case, side)
+        if answer.error is not None
+    )
+    return [(what, why, f"{count:,}") for (what, why), count in found.most_common(WORST)]
 
 
 def figure(number: float | None, *, sign: bool = False) -> str:

@@ -16,6 +16,7 @@ from langchain_finetune.display.text import counted, dollars, format_duration
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,
+    failure_rows,
     figure,
     regressions,
     score_rows,
@@ -25,6 +26,7 @@ from langchain_finetune.evaluation.report.figures import (
 from langchain_finetune.evaluation.report.sentences import (
     VERDICTS,
     basis,
+    decisive,
     difference_table,
     footnotes,
     reasons,
@@ -43,9 +45,14 @@ _LONGEST = 20_000
 """Characters of a message; the experiment has the rest."""
 
 
-def sections(data: ComparisonData, first: str = "") -> str:
-    """Return the page's content with its style; `first` is a section below its head."""
-    parts = [_head(data), first, _scores(data), _usage(data)]
+def sections(data: ComparisonData, *, before: str = "") -> str:
+    """Return the page's content with its style, which affects nothing around it.
+
+    Args:
+        data: The comparison.
+        before: A section that stands before the scores.
+    """
+    parts = [_head(data), before, _scores(data), _usage(data)]
     if worst := regressions(data):
         shown = [_case(data, case, number) for number, case in enumerate(worst, 1)]
         parts.append(section("Worst regressions", "".join(shown)))
@@ -62,7 +69,7 @@ def _head(data: ComparisonData) -> str:
     if data.decision:
         told = f"{data.decision.confidence:.0%} confidence"
         tiles.insert(0, ("Verdict", VERDICTS[data.decision.verdict], told))
-    for each in data.differences[:1]:
+    for each in decisive(data):
         interval = f"{figure(each.low, sign=True)} to {figure(each.high, sign=True)}"
         name, value = escape(each.evaluator), figure(each.difference, sign=True)
         tiles.append((name, value, f"new minus old; {each.confidence:.0%}: {interval}"))
@@ -85,11 +92,11 @@ def _scores(data: ComparisonData) -> str:
         name, *figures = map(escape, row)
         rows.append([f"<code>{name}</code>", *figures[:5], _interval(each, widest), *figures[5:]])
     shown = table([*headings[:6], "", *headings[6:]], rows, kind="scores")
-    for each in data.differences[:1]:
+    for each in decisive(data):
         parts = [
             ("won", each.wins, "validation"),
             ("lost", each.losses, "lost"),
-            ("tied", each.ties, "train"),
+            ("tied", each.ties, "tied"),
         ]
         if each.cases:
             said = ", ".join(f"{name} {count:,}" for name, count, _ in parts)
@@ -116,7 +123,10 @@ def _interval(each: ScoreDifference, widest: float) -> str:
 
 def _usage(data: ComparisonData) -> str:
     rows = [[escape(cell) for cell in row] for row in usage_rows(data)]
-    return section("Latency, cost and failures", table(["", "old", "new"], rows))
+    shown = table(["", "old", "new"], rows)
+    if failures := [[escape(cell) for cell in row] for row in failure_rows(data)]:
+        shown += "<h3>Why answers failed</h3>" + table(["", "reason", "answers"], failures, "wide")
+    return section("Latency, cost and failures", shown)
 
 
 def _case(data: ComparisonData, case: ComparedCase, number: int) -> str:

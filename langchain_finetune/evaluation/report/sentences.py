@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from langchain_finetune.display.text import counted
 from langchain_finetune.evaluation.report.figures import figure
-from langchain_finetune.evaluation.result import ComparisonData
+from langchain_finetune.evaluation.result import ComparisonData, ScoreDifference
 
 VERDICTS = {"pass": "pass", "fail": "fail", "too_few": "too few cases"}
 
@@ -23,6 +23,16 @@ def basis(data: ComparisonData) -> str:
         f"{counted(len(data.cases), 'case')} of {counted(groups, 'conversation')} in the dataset "
         f"{data.dataset}, {answers} of each model to each case."
     )
+
+
+def decisive(data: ComparisonData) -> list[ScoreDifference]:
+    """Return the difference that a report shows first: that of the worst rule, or the primary."""
+    rules = data.decision.rules if data.decision else []
+    order = sorted(rules, key=lambda rule: ("fail", "too_few", "pass").index(rule.verdict))
+    ruled = [
+        each for rule in order for each in data.differences if each.evaluator == rule.evaluator
+    ]
+    return [*ruled, *data.differences][:1]
 
 
 def difference_table(data: ComparisonData) -> tuple[list[str], list[list[str]]]:
@@ -70,9 +80,9 @@ def footnotes(data: ComparisonData) -> list[str]:
     for each in data.differences:
         if each.left_out:
             cases = counted(each.left_out, "case")
-            notes.append(f"{each.evaluator}: {cases} without a score of both models left out.")
+            notes.append(f"{each.evaluator}: left out {cases} without a score of both models.")
     for evaluator, count in data.failed_evaluations.items():
-        notes.append(f"{evaluator} failed for {counted(count, 'answer')}, without a score.")
+        notes.append(f"{evaluator} gave no score for {counted(count, 'answer')}.")
     return [*notes, *data.notes]
 
 

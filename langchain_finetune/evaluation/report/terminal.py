@@ -10,6 +10,7 @@ from langchain_finetune.display.text import shorten
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,
+    failure_rows,
     regressions,
     score_rows,
     usage_rows,
@@ -55,6 +56,8 @@ def tables(data: ComparisonData, *, texts: bool = True) -> Group:
     parts.append(scores)
     parts += [plain(reason) for reason in reasons(data)]
     parts.append(make_table("Answers", ("", "old>", "new>"), usage_rows(data)))
+    if texts and (failures := failure_rows(data)):
+        parts.append(make_table("Why answers failed", ("", "reason", "answers>"), failures))
     if worst := regressions(data):
         parts.append(_side_by_side(data, worst) if texts else _list(data, worst))
     if data.refused:
@@ -96,8 +99,11 @@ def _answers(data: ComparisonData, case: ComparedCase, side: Side) -> Text:
             lines.append(plain(f"calls without a recorded result: {answer.unseen_calls}", "dim"))
         for name, comment in answer.comments.items():
             lines.append(plain(f"{name}: {shorten(comment, _EXCERPT)}", "dim"))
-    for name, old, new in score_rows(data, case):
-        lines.append(plain(f"{name} {old if side == 'old' else new}", "bold"))
+    if any(answer.error is None for answer in answers_of(case, side)):
+        scores = [
+            f"{name} {old if side == 'old' else new}" for name, old, new in score_rows(data, case)
+        ]
+        lines.append(plain(", ".join(scores), "bold"))
     return Text("\n").join(lines)
 
 

@@ -75,6 +75,7 @@ class Follower:
         if first > self._job.reached:
             self._job.reached, self._job.starts = first, 1
         self._job.settle(event.hyperparameters)
+        self._job.examples = event.examples
         again = f", going on after step {first}" if first else ""
         packed = ", packed" if event.hyperparameters.packing is True else ""
         self._journal.note(

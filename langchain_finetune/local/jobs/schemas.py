@@ -31,6 +31,8 @@ class JobRecord(Record):
         validated: The files were checked and are fit.
         starts: How often its training has begun since it last made progress.
         reached: The last step that a start went on from.
+        started_at: When its training began first.
+        examples: Number of examples in its training file, once its training has begun.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -43,6 +45,8 @@ class JobRecord(Record):
     validated: bool = Field(default=False, json_schema_extra={"private": True})
     starts: int = Field(default=0, json_schema_extra={"private": True})
     reached: int = Field(default=0, json_schema_extra={"private": True})
+    started_at: int | None = Field(default=None, json_schema_extra={"private": True})
+    examples: int | None = Field(default=None, json_schema_extra={"private": True})
     method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None
@@ -66,6 +70,11 @@ class JobRecord(Record):
         """The training method."""
         method: Method = self.method["type"]
         return method
+
+    @property
+    def name(self) -> str:
+        """What people call the job: the suffix of its model, or its id."""
+        return self.user_provided_suffix or self.id
 
     @property
     def method_label(self) -> str:

@@ -84,6 +84,7 @@ class Training:
             return False
         job.status = "running"
         job.starts += 1
+        job.started_at = job.started_at or now()
         job.settle(job.requested)
         self._journal.note(job, "Fine-tuning job started")
         own = self._folder / job.id

@@ -10,11 +10,13 @@ import orjson
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord
+from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.create import create_job
 from langchain_finetune.local.jobs.file_check import Param, fault_of_file
 from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.job_form import JobForm
+from langchain_finetune.local.page.job_views import file_name
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.example_formats import openai_line
 from langchain_finetune.methods import METHODS, LineKind, Method
@@ -64,9 +66,14 @@ async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobR
             name = (await asyncio.to_thread(store.datasets.get, form.source_id))["name"]
             lines = await asyncio.to_thread(_lines, store, form.source_id, method)
             to_train, to_validate = split(lines, form.share)
-            training = await keep(to_train, f"{name}.jsonl")
+            job_name = form.request.suffix or name
+
+            def named(part: str, kept: Sequence[bytes]) -> str:
+                return f"{file_name(f'{job_name}, {part}', now(), len(kept))}.jsonl"
+
+            training = await keep(to_train, named("training", to_train))
             if form.share:
-                validation = await keep(to_validate, f"{name}-validation.jsonl")
+                validation = await keep(to_validate, named("validation", to_validate))
         if form.request.validation_file and not form.share:
             validation = uploaded(form.request.validation_file, "validation_file")
         files = {

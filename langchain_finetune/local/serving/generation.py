@@ -17,10 +17,12 @@ from transformers.cli.serving.utils import GenerateManager
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.chat_template import (
+    SHOWS_FORMAT,
     RenderingError,
     render,
     supports_developer,
     to_template_input,
+    with_format,
 )
 from langchain_finetune.local.serving.answer import CompleteCall, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
@@ -92,6 +94,8 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         given = to_template_input(
             request.chat, keep_developer=supports_developer(tokenizer.chat_template)
         )
+        if tokenizer.init_kwargs.get(SHOWS_FORMAT):
+            given = with_format(given, request.response_format.shown)
         text = render(tokenizer, given, add_generation_prompt=True)
     except RenderingError as error:
         message, param = f"Message {error.index}: {error.message}", f"messages[{error.index}]"

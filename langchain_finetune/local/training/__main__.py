@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from filelock import FileLock, Timeout
 
 from langchain_finetune.local.base_models import weights_fault
+from langchain_finetune.local.chat_template import SHOWS_FORMAT
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
 from langchain_finetune.local.training.batches import require_apart, sized
 from langchain_finetune.local.training.checkpoints import (
@@ -82,6 +83,9 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         spec.validation, method=spec.method, code="invalid_validation_file"
     )
     model, tokenizer = _load(spec.base)
+    if any("response_format" in example.get("input", example) for _, example in examples):
+        # It is saved with the tokenizer, so that serving shows formats as training did.
+        tokenizer.init_kwargs[SHOWS_FORMAT] = True
     encoder = _encoder(model, tokenizer)
     training = TRAINING[spec.method]
     encoded = training.encode(encoder, examples)

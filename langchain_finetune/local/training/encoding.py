@@ -15,6 +15,7 @@ from langchain_finetune.local.chat_template import (
     render,
     supports_developer,
     to_template_input,
+    with_format,
 )
 from langchain_finetune.local.training.events import TrainingFailure
 
@@ -198,10 +199,12 @@ class Encoder:
             chat = to_template_input(
                 example, keep_developer=supports_developer(self.tokenizer.chat_template)
             )
-            weights = [message.get("weight") for message in example["messages"]]
+            chat = with_format(chat, example.get("response_format"))
+            added = len(chat.messages) - len(example["messages"])
+            weights = [None] * added + [message.get("weight") for message in example["messages"]]
             # A greeting that opens the chat answers nothing, and templates want a message.
             turns = enumerate(chat.messages)
-            answers = [n for n, each in turns if n and each["role"] == "assistant"]
+            answers = [n for n, each in turns if n > added and each["role"] == "assistant"]
             if last_only:
                 answers = [n for n in answers if weights[n] != 0][-1:]
             for index in answers:

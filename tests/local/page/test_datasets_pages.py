@@ -1,6 +1,7 @@
 """Runs become examples of datasets, and leave them again."""
 
 import json
+import re
 import uuid
 
 import pytest
@@ -9,6 +10,7 @@ from langsmith.schemas import DataType
 from langchain_finetune import Convert, LangSmithDatasetChatLoader, LangSmithRunChatLoader
 from langchain_finetune.sessions import wire_messages
 from support.dialects import RUNS
+from support.page_data import shop_example
 from support.runs import constructor, run
 
 DIALECTS = (
@@ -185,3 +187,20 @@ def test_long_datasets_have_pages_and_other_examples_are_shown(visitor, langsmit
     listed = visitor.get("/ui/datasets")
     assert name in listed.text
     assert visitor.get(f"/ui/datasets/{dataset.id}?offset=-1").status == 400
+
+
+def test_a_long_chat_is_folded_up_to_its_last_question(visitor, langsmith):
+    dataset = langsmith.create_dataset(f"long {uuid.uuid4()}")
+    examples = [shop_example(0, turns=1), shop_example(1, turns=4)]
+    langsmith.create_examples(dataset_id=dataset.id, examples=examples)
+    page = visitor.get(f"/ui/datasets/{dataset.id}")
+    short, long = sorted(page.html.split("<section")[1:], key=len)
+    assert "earlier messages" not in short
+    folded, _, shown = long.partition("13 earlier messages</summary>")[2].partition("</details>")
+    assert "part 2?" in folded
+    assert "part 3?" not in folded
+    assert "part 3?" in shown
+    assert "it comes in 4 days" in shown
+    assert shown.count("<h3>Tool <code>find_order</code></h3>") == 1
+    [download] = [each["download"] for each in page.all("a") if "download" in each]
+    assert re.fullmatch(r"long [0-9a-f-]+, [0-9-]{10}, 2 examples.jsonl", download)

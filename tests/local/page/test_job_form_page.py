@@ -93,7 +93,7 @@ def test_a_share_of_a_dataset_validates(send, dataset, client):
     assert (len(train), len(validation)) == (18, 2)
     assert not [line for line in validation if line in train]
     assert lines_of(client, two.validation_file) == validation
-    assert client.files.retrieve(one.validation_file).filename.endswith("-validation.jsonl")
+    assert client.files.retrieve(one.validation_file).filename.endswith(", 2 examples.jsonl")
 
 
 def test_uploaded_files_are_trained_on(send, upload, client):
@@ -211,7 +211,7 @@ def test_names_with_markup_are_text(visitor, dataset, client, jsonl, send):
     assert name in page.text
     page = send(source=f"dataset:{dataset_id}")
     assert page.all("img") == []
-    assert f"{name}.jsonl" in page.text
+    assert f"{name}, training, " in page.text
 
 
 def test_the_address_fills_the_form(visitor, dataset):

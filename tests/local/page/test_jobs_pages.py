@@ -1,7 +1,10 @@
 """The list of jobs and a job's page, with a trainer that only pretends."""
 
 import csv
+import datetime as dt
 import io
+import re
+from urllib.parse import quote
 
 import pytest
 
@@ -58,10 +61,8 @@ def test_the_figures_are_a_csv_that_spreadsheets_open(visitor, create, ended, as
         each["href"] for each in visitor.get(f"/ui/jobs/{job.id}").all("a") if "download" in each
     ]
     status, headers, text = ask("GET", address, {"Cookie": cookie})
-    assert (status, headers["content-disposition"]) == (
-        200,
-        f'attachment; filename="{job.id}.csv"',
-    )
+    assert status == 200
+    assert headers["content-disposition"].startswith(f"attachment; filename*=UTF-8''{job.id}")
     assert next(csv.DictReader(io.StringIO(text)))["train_loss"] == "1.0"
     assert visitor.get(f"/ui/jobs/{job.id}/results/{job.training_file}").status == 404
 
@@ -178,3 +179,56 @@ def test_other_sites_can_change_no_job(ask, cookie, running, client, action):
         headers = {"Cookie": cookie, "Origin": origin}
         assert ask("POST", f"/ui/jobs/{running.id}/{action}", headers, {})[0] == 403
     assert client.fine_tuning.jobs.retrieve(running.id).status == "running"
+
+
+def listed(visitor, job):
+    """The list's line of a job."""
+    [line] = [
+        line
+        for line in visitor.get("/ui/jobs").html.split("<tr>")
+        if f'href="/ui/jobs/{job.id}"' in line
+    ]
+    return line
+
+
+def test_the_list_shows_what_came_of_a_job(visitor, create, ended, upload, way):
+    job = ended(create(suffix="clerk", validation_file=upload(), seed=0).id)
+    line = listed(visitor, job)
+    model = job.fine_tuned_model
+    assert f'href="/ui/models#{quote(model)}">{model}</a>' in line
+    assert "loss 0.3333</small>" in line
+    assert re.search(r'data-label="Duration">(less than 1 s|\d[\d.]* s)<', line)
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert "loss 0.3333, trained in" in page.text
+    failed = listed(visitor, ended(create(seed=way.FAIL).id))
+    assert "Example 3 is too long." in failed
+
+
+def test_a_queued_job_says_what_it_waits_for(visitor, running, create, client, until):
+    jobs = [create(suffix=suffix) for suffix in ("second", "third")]
+    until(
+        lambda: [client.fine_tuning.jobs.retrieve(job.id).status for job in jobs] == ["queued"] * 2
+    )
+    assert f"waits for {running.id}" in listed(visitor, jobs[0])
+    assert f"waits for {running.id} and 1 other job" in listed(visitor, jobs[1])
+    assert (
+        f"It waits for {running.id} and 1 other job." in visitor.get(f"/ui/jobs/{jobs[1].id}").text
+    )
+    assert "waits" not in listed(visitor, running)
+    client.fine_tuning.jobs.pause(jobs[1].id)
+    assert "waits until it is resumed" in listed(visitor, jobs[1])
+    for job in jobs:
+        client.fine_tuning.jobs.cancel(job.id)
+    assert "waits" not in listed(visitor, jobs[1])
+
+
+def test_files_are_named_by_job_day_and_number_of_examples(visitor, create, ended, ask, cookie):
+    job = ended(create(suffix="front desk").id)
+    day = f"{dt.datetime.fromtimestamp(job.created_at, dt.UTC):%Y-%m-%d}"
+    assert f"front desk, training file, {day}, 12 examples" in visitor.get("/ui/jobs/new").text
+    page = visitor.get(f"/ui/jobs/{job.id}")
+    assert f"front desk, training file, {day}, 12 examples" in page.text
+    [address] = [each["href"] for each in page.all("a") if "download" in each]
+    _, headers, _ = ask("GET", address, {"Cookie": cookie})
+    name = quote(f"front desk, {day}, 12 examples.csv")
+    assert headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"

@@ -40,6 +40,23 @@ def test_models_are_listed_with_where_they_come_from(visitor, create, ended, cli
     assert not any(address.endswith(("=nano", "=gpt-3.5-turbo")) for address in deleted)
 
 
+def test_checkpoints_nest_under_their_model(visitor, create, ended, client):
+    job = ended(create(suffix="nest").id)
+    steps = client.fine_tuning.jobs.checkpoints.list(job.id)
+    names = [each.fine_tuned_model_checkpoint for each in steps]
+    html_page = visitor.get("/ui/models").html
+    model = job.fine_tuned_model
+    inside = html_page.partition(f'<li class="card" id="{model}">')[2]
+    inside = inside.partition("2 checkpoints</summary>")[2].partition("</ul>")[0]
+    for name in set(names) - {model}:
+        assert html_page.count(f'<li class="card" id="{name}">') == 1
+        assert f'<li class="card" id="{name}">' in inside
+    # They can be reached, chosen for an alias, and outlive their model.
+    assert f"<option>{names[-1]}</option>" in html_page
+    client.models.delete(model)
+    assert f'<li class="card" id="{names[-1]}">' in visitor.get("/ui/models").html
+
+
 def test_the_snippet_shows_where_the_key_is_and_never_the_key(visitor, engine):
     page = visitor.get("/ui/models")
     assert engine.key not in page.html

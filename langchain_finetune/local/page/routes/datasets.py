@@ -6,16 +6,20 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Form, Query, Request, Response
 
-from langchain_finetune.content import mapping
-from langchain_finetune.display.messages import read_message
+from langchain_finetune.content import entries, mapping
+from langchain_finetune.display.messages import read_chat
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.page.job_views import file_name
 from langchain_finetune.local.page.render_html import add_notice, redirect, render_page
 from langchain_finetune.local.page.run_examples import add_examples, examples_of
 from langchain_finetune.local.store import RunStore
-from langchain_finetune.local.store.values import uuid_text
+from langchain_finetune.local.store.values import now, uuid_text
 
 PAGE = 20
 """Number of examples per page."""
+
+_LONG = 4
+"""Requests of more than so many messages are folded."""
 
 _MAX_LISTED = 1000
 """Maximum number of datasets in the list."""
@@ -77,6 +81,7 @@ def create_datasets_router(store: RunStore) -> APIRouter:
             "dataset.html",
             section="Datasets",
             dataset=dataset,
+            download_name=file_name(dataset["name"], now() // 10**6, dataset["example_count"]),
             examples=[_example_view(example) for example in found[:PAGE]],
             offset=offset,
             previous=max(0, offset - PAGE),
@@ -111,10 +116,16 @@ def _example_view(example: Mapping[str, Any]) -> dict[str, Any]:
     # Whatever JSON a client stored is shown.
     answer = mapping(outputs).get("message") or mapping(outputs).get("output")
     is_chat = isinstance(sent, list) and isinstance(answer, dict)
+    messages = read_chat([*entries(sent), answer]) if is_chat else []
+    shown_answer = messages.pop() if is_chat else None
+    # Of a long chat, the last question is shown, and what follows it.
+    asked = [place for place, each in enumerate(messages) if each.role == "user"]
+    folded = asked[-1] if asked and len(messages) > _LONG else 0
     return {
         **example,
         "inputs": inputs,
         "outputs": outputs,
-        "messages": [read_message(each) for each in sent or ()] if is_chat else [],
-        "answer": read_message(answer) if is_chat else None,
+        "earlier": messages[:folded],
+        "messages": messages[folded:],
+        "answer": shown_answer,
     }

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.schemas import JobRecord
-from langchain_finetune.local.page import job_form
+from langchain_finetune.local.page import job_form, job_views
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.training_data import start_job
@@ -79,6 +79,8 @@ async def _form(
         limit=_MOST_CHOICES, after=None, purpose="fine-tune", ascending=False
     )
     names = [card["id"] for card in engine.models.cards()]
+    jobs = engine.journal.page(limit=_MOST_CHOICES, after=None, metadata={}).records
+    users = job_views.users_of_files(jobs)
     shown = dict.fromkeys((*job_form.FIELDS, "token"), "") | {"method": "supervised"} | values
     shown["token"] = shown["token"] or secrets.token_urlsafe(16)
     if shown["model"] and shown["model"] not in names:
@@ -92,7 +94,9 @@ async def _form(
         values=shown,
         errors=errors,
         datasets=datasets,
-        files=uploaded.records,
+        files=[
+            (each.id, job_views.file_label(each, users.get(each.id))) for each in uploaded.records
+        ],
         models=names,
         methods=METHODS.values(),
         hyperparameters=[

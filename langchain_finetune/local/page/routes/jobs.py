@@ -1,6 +1,7 @@
 """Jobs: the list, a job with its live loss curve, and actions on it."""
 
 from typing import Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -34,10 +35,8 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
             request,
             "jobs.html",
             section="Jobs",
-            rows=[
-                (job, _latest_progress(engine, job), job_views.age(now() - job.created_at))
-                for job in found.records
-            ],
+            rows=[_row(engine, job) for job in found.records],
+            models={each.id for each in engine.models.fine_tuned()},
             words=job_views.STATUS_WORDS,
             older=found.records[-1].id if found.has_more else None,
             is_first=after is None,
@@ -64,10 +63,12 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
 
     @router.get("/ui/jobs/{job_id}/results/{file_id}")
     async def download_results(job_id: str, file_id: str) -> Response:
-        if file_id not in journal.get(job_id).result_files:
+        job = journal.get(job_id)
+        if file_id not in job.result_files:
             raise ApiError(404, "The job does not have this file.")
         content = job_views.results_csv(files.path(file_id).read_bytes())
-        headers = {"content-disposition": f'attachment; filename="{job_id}.csv"'}
+        name = job_views.file_name(job.name, job.created_at, job_views.examples_of(job))
+        headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}.csv"}
         return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
     @router.post("/ui/jobs/{job_id}/{action}")
@@ -92,6 +93,27 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
     return router
 
 
+def _row(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
+    return {
+        "job": job,
+        "progress": _latest_progress(engine, job),
+        "age": job_views.age(now() - job.created_at),
+        **_outcome(engine, job),
+    }
+
+
+def _outcome(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
+    """Return what a job's list line and its page say of its end, or what it waits for."""
+    journal, loss = engine.journal, ""
+    if job.fine_tuned_model:
+        found = journal.checkpoints(job.id, limit=_MAX_CHECKPOINTS, after=None)
+        loss = job_views.loss(job, found.records)
+    queued = job.status == "queued"
+    active = journal.with_status("running", "queued") if queued else []
+    waits = job_views.waits_for(job, active, disk=journal.waits)
+    return {"loss": loss, "duration": job_views.duration(job), "waits": waits}
+
+
 def _latest_progress(engine: EngineParts, job: JobRecord) -> job_views.JobProgressView | None:
     if job.status in ENDED:
         return None
@@ -111,8 +133,9 @@ def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
         "progress": job_views.progress(reversed(metrics)) if job.status != "succeeded" else None,
         "left": job_views.time_left(left) if left is not None and job.status == "running" else None,
         "settings": job_views.settings(job),
-        "training_file": _file_view(engine, job.training_file),
-        "validation_file": _file_view(engine, job.validation_file),
+        "training_file": _file_view(engine, job, job.training_file),
+        "validation_file": _file_view(engine, job, job.validation_file),
+        **_outcome(engine, job),
         "plot": loss_plot(metrics, job.method_type),
         "box": (WIDTH, HEIGHT),
         "events": events.records,
@@ -123,11 +146,12 @@ def _job_view(engine: EngineParts, job: JobRecord) -> dict[str, Any]:
     }
 
 
-def _file_view(engine: EngineParts, file_id: str | None) -> dict[str, Any] | None:
+def _file_view(engine: EngineParts, job: JobRecord, file_id: str | None) -> dict[str, Any] | None:
     if file_id is None:
         return None
     try:
-        return engine.files.get(file_id).model_dump()
+        file = engine.files.get(file_id)
+        return {**file.model_dump(), "label": job_views.file_label(file, job)}
     except ApiError:
         # The file was deleted.
         return {"id": file_id, "filename": None, "bytes": None}

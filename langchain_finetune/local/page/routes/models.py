@@ -1,7 +1,7 @@
 """Models: the list, how to use a model in an app, rolling out and back, deleting a model."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -48,10 +48,14 @@ class ModelRow:
     job: str | None = None
     age: str | None = None
     alias: AliasView | None = None
+    checkpoints: list["ModelRow"] = field(default_factory=list)
 
 
 async def _rows(engine: EngineParts, store: RunStore) -> list[ModelRow]:
-    """Return base models and aliases, then fine-tuned models, newest first."""
+    """Return base models and aliases, then fine-tuned models with their checkpoints, newest first.
+
+    Checkpoints of a deleted model stand for themselves.
+    """
     trained = {each.id: each for each in engine.models.fine_tuned()}
     aliases = engine.models.aliases
     views = {
@@ -72,8 +76,9 @@ async def _rows(engine: EngineParts, store: RunStore) -> list[ModelRow]:
         for card in await all_cards(engine.models, engine.chats)
         if card["id"] not in trained
     ]
-    return bases + [
-        ModelRow(
+    rows: dict[str, ModelRow] = {}
+    for each in sorted(trained.values(), key=lambda each: each.step is not None):
+        row = ModelRow(
             each.id,
             "fine-tuned" if each.step is None else "checkpoint",
             each.base,
@@ -81,8 +86,16 @@ async def _rows(engine: EngineParts, store: RunStore) -> list[ModelRow]:
             age(now() - each.created_at),
             views.get(each.id),
         )
-        for each in sorted(trained.values(), key=lambda each: -each.created_at)
-    ]
+        if each.step is not None and each.job in rows:
+            rows[each.job].checkpoints.append(row)
+        else:
+            rows[each.id if each.step is not None else each.job] = row
+    order = list(trained)  # In which they were made.
+    return bases + sorted(rows.values(), key=lambda row: -order.index(row.name))
+
+
+def _flat(rows: list[ModelRow]) -> list[ModelRow]:
+    return [each for row in rows for each in (row, *row.checkpoints)]
 
 
 def _told(rollout: Rollout) -> str:
@@ -106,7 +119,7 @@ def create_models_pages(engine: EngineParts, store: RunStore) -> APIRouter:
             "models.html",
             section="Models",
             rows=rows,
-            names=[row.name for row in rows if row.kind != "alias"],
+            names=[row.name for row in _flat(rows) if row.kind != "alias"],
             base_url=f"{str(request.base_url).rstrip('/')}/v1",
             key_variable=KEY_VARIABLE,
             key_file=str(engine.home / "api_key"),
@@ -114,7 +127,8 @@ def create_models_pages(engine: EngineParts, store: RunStore) -> APIRouter:
 
     @router.get(f"{_PATH}/delete")
     async def confirm_deletion(request: Request, name: str) -> Response:
-        row = next((row for row in await _rows(engine, store) if row.name == name), None)
+        rows = _flat(await _rows(engine, store))
+        row = next((row for row in rows if row.name == name), None)
         if row is None:
             raise ApiError(404, "This model does not exist.")
         if row.job is None:

@@ -69,6 +69,11 @@ class _ResponseFormat(_Part):
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: _NamedSchema | None = None
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The format as a training line has it."""
+        return self.model_dump(by_alias=True)
+
     def document(self) -> AnswerSchema | None:
         """Return the requested JSON format; None for any text."""
         if self.type == "text":
