@@ -49,7 +49,7 @@ from langchain_finetune.migration.state import (
     StepName,
     has_begun,
 )
-from langchain_finetune.migration.swap import AliasNow, advice, alias_of, promote
+from langchain_finetune.migration.swap import advice, swap_step
 from langchain_finetune.migration.training_data import TrainingData, training_data, training_key
 from langchain_finetune.private_files import disk_errors
 
@@ -237,7 +237,7 @@ class Migration(MigrationSettings):
             at_least=self.at_least, better=self.better, confidence=self.confidence
         )
         result = result.model_copy(update={"decision": decision})
-        yield from self._swap(state, result)
+        yield from swap_step(self, state, result)
         found = MigrationResult(
             model=self.model,
             new_model=result.new,
@@ -320,33 +320,6 @@ class Migration(MigrationSettings):
         write_private(path, result.model_dump_json().encode())
         state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
-
-    def _swap(self, state: MigrationState, result: ComparisonResult) -> Flow[Any]:
-        """Swap if it passed; not again what was taken back since, and not over the user's own."""
-        assert result.decision is not None
-        verdict, before = result.decision.verdict, state.steps.get("swap")
-        known = (before.facts.get("swapped") if before else None) or []
-        # Earlier versions noted the last one only.
-        swapped: list[str] = [known] if isinstance(known, str) else known
-        promoted, reason = False, "not swapped"
-        if self.to.engine == "local" and (
-            result.new in swapped or (verdict == "pass" and self.swap)
-        ):
-            now: AliasNow = yield Do(partial(alias_of, self.model))
-            promoted = now == AliasNow(result.new)
-            if not promoted and result.new in swapped:
-                reason = "it was swapped before, and taken back since"
-            elif now.tried or now.target not in {None, self.model, result.new, *swapped}:
-                reason = f"not swapped, since {now.tried or now.target} was given that name"
-            elif not promoted:
-                yield Do(partial(promote, self.model, result.new))
-                promoted = True
-        if promoted and result.new not in swapped:
-            swapped = [*swapped, result.new]
-        did = f"{result.new} answers to {self.model} at the embedded engine"
-        summary = f"{did if promoted else reason}; the verdict is {verdict}"
-        facts = {"promoted": promoted, "swapped": swapped}
-        state.done("swap", self.out, summary, verdict=verdict, **facts)
 
 
 def migrate(

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
 from openai import NotFoundError, OpenAI, OpenAIError
 
+from langchain_finetune.engines.flow import Do, Flow
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.evaluation.chains import chat_model_of, model_name
+from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.home import home_path
+from langchain_finetune.migration.settings import MigrationSettings
+from langchain_finetune.migration.state import MigrationState
 
 # The engine that trained runs in the background, at a port of its own.
 _SERVE = "langchain-finetune stop, then langchain-finetune serve --port 8123"
@@ -60,6 +65,36 @@ def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dic
             raise explained(error, address.base_url) from error
 
 
+def swap_step(
+    settings: MigrationSettings, state: MigrationState, result: ComparisonResult
+) -> Flow[None]:
+    """Swap if it passed; not again what was taken back since, and not over the user's own."""
+    assert result.decision is not None
+    verdict, before = result.decision.verdict, state.steps.get("swap")
+    known = (before.facts.get("swapped") if before else None) or []
+    # Earlier versions noted the last one only.
+    swapped: list[str] = [known] if isinstance(known, str) else known
+    promoted, reason = False, "not swapped"
+    if settings.to.engine == "local" and (
+        result.new in swapped or (verdict == "pass" and settings.swap)
+    ):
+        now: AliasNow = yield Do(partial(alias_of, settings.model))
+        promoted = now == AliasNow(result.new)
+        if not promoted and result.new in swapped:
+            reason = "it was swapped before, and taken back since"
+        elif now.tried or now.target not in {None, settings.model, result.new, *swapped}:
+            reason = f"not swapped, since {now.tried or now.target} was given that name"
+        elif not promoted:
+            yield Do(partial(promote, settings.model, result.new))
+            promoted = True
+    if promoted and result.new not in swapped:
+        swapped = [*swapped, result.new]
+    did = f"{result.new} answers to {settings.model} at the embedded engine"
+    summary = f"{did if promoted else reason}; the verdict is {verdict}"
+    facts = {"promoted": promoted, "swapped": swapped}
+    state.done("swap", settings.out, summary, verdict=verdict, **facts)
+
+
 def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what to do next, line by line."""
     new = model_name(chat)
@@ -69,7 +104,8 @@ def advice(model: str, chat: Any, engine: str, swapped: Mapping[str, Any]) -> tu
             f"The app's code stays as it is: at the embedded engine, {new} answers to {model!r}.",
             f"To serve it: {_SERVE}",
             f"For the app: OPENAI_BASE_URL={_SERVED}, OPENAI_API_KEY is the text of {path}.",
-            f"To go back: {_way_back(model)}. While the old model answers: unset OPENAI_BASE_URL.",
+            f"To go back: {_way_back(model)}",
+            "While the old model answers, the app goes back without OPENAI_BASE_URL as well.",
         )
         if swapped["verdict"] == "pass":
             return lines
