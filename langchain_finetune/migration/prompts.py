@@ -113,7 +113,7 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         )
     origin: Origin = "traffic" if "run_id" in source else "file"
     try:
-        seen: list[Any] = [exact_key(request).hex()]
+        seen: list[Any] = [request_key(request).hex()]
         seen += [request.get(name) for name in ("response_format", "tool_choice")]
         key = hashlib.blake2b(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS), digest_size=8)
         size = len(orjson.dumps(request["messages"]))
@@ -131,6 +131,11 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         stratum=f"{_tools(request, answer)}; {_length(size)}",
         answer_tokens=max(1, said // _BYTES_PER_TOKEN),
     )
+
+
+def request_key(request: Mapping[str, Any]) -> bytes:
+    """Return the key of a request: its messages and tools, whatever format is asked for."""
+    return exact_key({name: part for name, part in request.items() if name != "response_format"})
 
 
 def sent_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from langchain_finetune.content import mapping
-from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.evaluation.failures import NOT_RECORDED
+from langchain_finetune.migration.prompts import request_key
 from langchain_finetune.migration.recording import ModelRecording
 
 _ADDRESS = "http://recording.invalid/v1"
@@ -54,7 +54,7 @@ class _RecordedAnswers:
         for prompt in recording.prompts():
             for answer in answers.get(prompt.id, ())[:1]:
                 if answer.number == 0:
-                    known = self._found.setdefault(exact_key(prompt.request), [])
+                    known = self._found.setdefault(request_key(prompt.request), [])
                     known.append((prompt.request, answer.completion))
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -70,7 +70,7 @@ class _RecordedAnswers:
 
     def _completion(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            known = self._found.get(exact_key(dict(body)), [])
+            known = self._found.get(request_key(body), [])
         except (AttributeError, KeyError, TypeError):
             return None  # A request of another API.
         same = [

@@ -233,7 +233,7 @@ def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(
     again = Migration(**settings()).run()
     assert (shop.paid, again.new_model) == (COUNT, result.new_model)
     assert again.comparison.id == result.comparison.id
-    assert command(*back.split()[5:]).code == 0
+    assert command(*back.split()[4:]).code == 0
     back = Migration(**settings()).run()
     assert answered_by(home, shop.kept) is None
     assert "taken back since" in back.steps["swap"].summary
