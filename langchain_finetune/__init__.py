@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.files import RunFileChatLoader
     from langchain_finetune.loaders.langfuse import LangfuseChatLoader
     from langchain_finetune.loaders.mlflow import MLflowChatLoader
+    from langchain_finetune.loaders.openai_completions import StoredCompletionsChatLoader
+    from langchain_finetune.loaders.phoenix import PhoenixChatLoader
     from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
     from langchain_finetune.loaders.speakers import MapSpeaker, map_ai_messages, merge_chat_runs
@@ -165,6 +167,7 @@ __all__ = [
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "PhoenixChatLoader",
     "RecordedAnswer",
     "RecordedPrompt",
     "RecordingEstimate",
@@ -180,6 +183,7 @@ __all__ = [
     "Sessions",
     "Skip",
     "Split",
+    "StoredCompletionsChatLoader",
     "TrainedContract",
     "TrainedContractWarning",
     "TrainingNotAvailableError",
@@ -244,6 +248,8 @@ _EXPORTS = {
     "loaders.files": "RunFileChatLoader",
     "loaders.langfuse": "LangfuseChatLoader",
     "loaders.mlflow": "MLflowChatLoader",
+    "loaders.openai_completions": "StoredCompletionsChatLoader",
+    "loaders.phoenix": "PhoenixChatLoader",
     "loaders.query": "FeedbackCondition RunQuery",
     "loaders.runs": "LangSmithRunChatLoader",
     "loaders.speakers": "MapSpeaker map_ai_messages merge_chat_runs",

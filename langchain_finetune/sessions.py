@@ -47,8 +47,7 @@ class FineTuningSession(ChatSession, total=False):
     """The response format that the request set; `{"type": "unknown"}` if the trace lacks it."""
     sampling: Mapping[str, Any]
     """Other settings of the request, such as `temperature`, by the names of OpenAI's chat API.
-    Training files have no fields for them; `record` sends them again. Where `response_format` is
-    unknown, it is here in a form that means the same, if the trace has one."""
+    Training files have no fields for them; `record` sends them again."""
     rejected: Mapping[str, Any]
     """A worse answer to the same input, in wire form: the one that a correction or a reference
     replaced."""

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Self
 
@@ -20,8 +20,8 @@ from langchain_finetune.evaluation.compare import COMPARISON_EVENT
 class ComparisonProgress(BaseCallbackHandler):
     """Show how many cases each model has answered: a bar, or without a terminal some lines."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, sides: Collection[str] = ("old", "new")) -> None:
+        self._console, self._sides = console, sides
         # Names of models are no markup.
         name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
         self._bar = Progress(
@@ -42,7 +42,7 @@ class ComparisonProgress(BaseCallbackHandler):
 
     def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
         """Show one event of a comparison; others are ignored."""
-        if name != COMPARISON_EVENT:
+        if name != COMPARISON_EVENT or data["side"] not in self._sides:
             return
         with self._lock:
             self._show(data["side"], printable(data["model"]), data["done"], data["total"])

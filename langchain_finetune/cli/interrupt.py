@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from langchain_finetune.errors import FineTuningError
-
 _END_S = 0.8
 """Time to end in good order after Ctrl-C. What is on disk then is whole, as after a crash."""
 
@@ -18,12 +16,6 @@ INTERRUPTED = 130
 """Exit code of shells for a process that Ctrl-C ended."""
 
 _patient = False
-
-
-class StoppedError(FineTuningError):
-    """Ctrl-C ended a command, which says what it has done until then."""
-
-    exit_code = INTERRUPTED
 
 
 @contextmanager

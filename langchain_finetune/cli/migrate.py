@@ -8,13 +8,14 @@ import typer
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
-from langchain_finetune.cli.interrupt import StoppedError, takes_its_time_to_end
+from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
+from langchain_finetune.display.terminal import plain
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.methods import Hyperparameters
@@ -77,6 +78,7 @@ def migrate(
             bar.stop()
             return wanted.confirm(estimate, bar.console)
 
+        bar.console.print(plain(f"{model}: reading what is done in {out}"), soft_wrap=True)
         migration = build(
             Migration,
             model=model,
@@ -98,17 +100,21 @@ def migrate(
             made = migration.plan(on_progress=bar.show)
             print_json(made.model_dump(mode="json")) if as_json else print_line(str(made))
             return
-        with RichProgress(bar.console) as training, ComparisonProgress(bar.console) as cases:
+        # The old model's answers come from a file, at once.
+        shown = ComparisonProgress(bar.console, sides=("new",))
+        with RichProgress(bar.console) as training, shown as cases:
             try:
                 with without_links():
                     result = migration.run(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )
             except KeyboardInterrupt:
-                raise StoppedError(
+                print_line(
                     f"Stopped. What was done is in {out}: run the same again to go on. A training "
-                    "that has begun goes on by itself."
-                ) from None
+                    "that has begun goes on at its engine.",
+                    err=True,
+                )
+                raise typer.Exit(INTERRUPTED) from None
     _print(result, as_json=as_json)
     raise typer.Exit(EXIT_CODES[result.verdict])
 

@@ -6,13 +6,14 @@ from typing import Annotated, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from langchain_finetune.cli.interrupt import StoppedError, takes_its_time_to_end
+from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import AddressOption
 from langchain_finetune.cli.migration import EngineOfAccount
 from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.display.terminal import plain
+from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.record import record as record_answers
@@ -37,26 +38,31 @@ def record(
 
     Run it again to go on after an error: no answer is paid for twice.
     """
-    sources = wanted.sources(model)
     # What was asked for is paid for, so the first Ctrl-C waits for it.
     with takes_its_time_to_end(), RecordingBar(quiet=as_json) as bar:
+
+        def confirm(estimate: RecordingEstimate) -> bool:
+            bar.stop()
+            return wanted.confirm(estimate, bar.console)
+
+        bar.show(MigrationProgress("prompts", f"reading the prompts of {model}"))
         try:
             made = record_answers(
                 model,
-                sources or None,
+                wanted.sources(model) or None,
                 out=out,
                 engine=engine,
                 base_url=base_url,
-                confirm=lambda estimate: wanted.confirm(estimate, bar.console),
+                confirm=confirm,
                 concurrency=concurrency,
                 ask_again=ask_again,
                 on_progress=bar.show,
                 **wanted.settings,
             )
         except KeyboardInterrupt:
-            raise StoppedError(
-                f"Stopped. The answers so far are in {out}: run the same again to go on."
-            ) from None
+            told = f"Stopped. The answers so far are in {out}: run the same again to go on."
+            print_line(told, err=True)
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json({"folder": str(made.folder), **made.manifest.model_dump(mode="json")})
     else:
@@ -64,12 +70,15 @@ def record(
 
 
 class RecordingBar:
-    """Shows the progress of rescue and recording as a bar on standard error."""
+    """Shows the progress of rescue and recording on standard error.
+
+    That is a bar or, without a terminal, a line for each step and each tenth of its requests.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self.console = console(err=True, quiet=quiet)
         self._progress: Progress | None = None
-        self._logged: tuple[str, int | None] | None = None
+        self._told: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,15 +87,9 @@ class RecordingBar:
         self.stop()
 
     def show(self, news: MigrationProgress) -> None:
-        """Show news; the bar appears with the first, and goes when all is done.
-
-        Without a terminal there is a line for each tenth.
-        """
+        """Show news; the bar appears with the first, and goes when all is done."""
         if not self.console.is_terminal:
-            place = news.step, news.total and 10 * news.done // news.total
-            if place != self._logged:
-                self._logged = place
-                self.console.print(plain(str(news)), soft_wrap=True)
+            self._log(news)
             return
         if self._progress is None:
             columns = (
@@ -102,6 +105,12 @@ class RecordingBar:
         self._progress.update(bar, description=news.message, completed=news.done, total=news.total)
         if news.total and news.done >= news.total:
             self.stop()
+
+    def _log(self, news: MigrationProgress) -> None:
+        told = news.step, 10 * news.done // news.total if news.total else 0
+        if told != self._told:
+            self._told = told
+            self.console.print(plain(str(news)), soft_wrap=True)
 
     def stop(self) -> None:
         """Take the bar away, such as before a question."""

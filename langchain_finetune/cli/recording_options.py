@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from langchain_finetune.migration.estimate import RecordingEstimate
-from langchain_finetune.migration.prices import InferencePrice
+from langchain_finetune.migration.prices import InferencePrice, dollars
 from langchain_finetune.migration.sources import recent_runs
 
 
@@ -43,7 +43,11 @@ class RecordingOptions:
 
     def confirm(self, estimate: RecordingEstimate, console: Console) -> bool:
         """Show what the answers cost, and ask whether to go on."""
-        console.print(str(estimate), soft_wrap=True)
+        limit = self.settings["max_cost_usd"]
+        bound = (
+            f"Most that is spent: {dollars(limit)}." if limit else "Limit it with --max-cost-usd."
+        )
+        console.print(f"{estimate} {bound}", soft_wrap=True)
         if estimate.unknown:
             told = f"{estimate.unknown} answers may have been paid for and were not received."
             console.print(told, soft_wrap=True)

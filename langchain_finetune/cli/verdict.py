@@ -24,6 +24,6 @@ def exits_by_verdict(command: Callable[..., None]) -> Callable[..., None]:
             command(**options)
         except (FineTuningError, OSError) as error:
             print_error(error)
-            raise typer.Exit(getattr(error, "exit_code", NO_VERDICT)) from error
+            raise typer.Exit(NO_VERDICT) from error
 
     return run

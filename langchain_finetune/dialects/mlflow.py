@@ -20,6 +20,7 @@ from langchain_finetune.dialects.stored_trace import (
     feedback,
     hex_id,
     langchain_run,
+    named_tags,
     parsed,
 )
 
@@ -37,12 +38,8 @@ def read_trace(trace: Mapping[str, Any]) -> StoredTrace:
     info = mapping(trace.get("info"))
     trace_id = str(info.get("trace_id") or info.get("request_id"))
     details = mapping(info.get("trace_metadata") or info.get("request_metadata"))
-    tags = [
-        tag
-        for key, value in mapping(info.get("tags")).items()
-        if not str(key).startswith("mlflow.")
-        for tag in (str(key), f"{key}={value}")
-    ]
+    tagged = mapping(info.get("tags")).items()
+    tags = named_tags({key: tag for key, tag in tagged if not str(key).startswith("mlflow.")})
     shared = {"trace_id": trace_id, "thread_id": details.get(_SESSION), "tags": tags}
     spans = [mapping(span) for span in entries(mapping(trace.get("data")).get("spans"))]
     roots = {

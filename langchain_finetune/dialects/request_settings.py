@@ -17,11 +17,11 @@ from functools import lru_cache
 from typing import Any
 
 from langchain_finetune.content import INSTRUCTIONS, UnreadableChatError, entries, mapping
-from langchain_finetune.dialects.response_formats import equal_format, response_format
+from langchain_finetune.dialects.response_formats import response_format
 from langchain_finetune.dialects.sampling import read_sampling
 from langchain_finetune.dialects.tool_definitions import read_tools, unsupported_tools
 from langchain_finetune.messages import WireMessage
-from langchain_finetune.sessions import UNKNOWN_FORMAT, FineTuningSession
+from langchain_finetune.sessions import FineTuningSession
 
 _NESTED = (
     *("config", "model_parameters", "mode", "kwargs", "extra_body"),
@@ -297,8 +297,5 @@ def add_settings(
     form = response_format(params, recorded)
     if form is not None:
         session["response_format"] = form
-    sampling = read_sampling(params)
-    if form == UNKNOWN_FORMAT and (equal := equal_format(params, recorded)):
-        sampling["response_format"] = equal
-    if sampling:
+    if sampling := read_sampling(params):
         session["sampling"] = sampling

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
+from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.sessions import UNKNOWN_FORMAT
 
 _CLASS = re.compile(r"<class '(?:.*\.)?(\w+)'>")
@@ -20,7 +20,8 @@ _SETTINGS = frozenset(
 )
 """Names of settings that choose the format, in any API."""
 
-_NESTED = ("properties", "enum", "const", "$ref", "$defs", "allOf", "oneOf")
+_VALUES = frozenset({"default", "examples", "enum", "const"})
+"""Keywords of a schema whose values are no schemas."""
 
 
 def strict_schema(schema: Any) -> Any:
@@ -61,11 +62,12 @@ def strict_schema(schema: Any) -> Any:
 
 
 def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the response format that was sent for a pydantic class.
+    """Return the response format that was sent for a pydantic class, or an equal one.
 
     The tracer writes the class's schema with references resolved and without the titles of its
-    fields. If no field is itself a class, pydantic's rule for titles restores what was sent; or
-    else the result is None. (A custom title of a field is not in the run; pydantic's is used.)
+    fields. Pydantic's rule for titles restores what was sent, unless a field is itself a class or
+    has a title of its own. Then the result is equal: an answer fits one exactly if it fits the
+    other. If a class contains itself, the tracer loses that, and the result is None.
 
     The class is given as the tracer writes it, such as `<class 'app.Answer'>`, with LangChain's
     `ls_structured_output_format`: `{"schema": ..., "kwargs": {"method": ...}}`.
@@ -73,11 +75,13 @@ def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, A
     found = _CLASS.fullmatch(class_repr)
     schema = mapping(recorded.get("schema"))
     fields = schema.get("properties")
-    if not found or not isinstance(fields, Mapping) or any(map(_is_nested, fields.values())):
+    if not found or not isinstance(fields, Mapping) or any(map(_holds_empty, fields.values())):
         return None
     # Pydantic's order is alphabetical.
     titled = {
         name: dict(sorted({**field, "title": name.title().replace("_", " ").strip()}.items()))
+        if isinstance(field, Mapping)
+        else field
         for name, field in fields.items()
     }
     sent = {key: value for key, value in schema.items() if key != "description" or value}
@@ -86,41 +90,12 @@ def pydantic_format(class_repr: str, recorded: Mapping[str, Any]) -> dict[str, A
     return {"type": "json_schema", "json_schema": named}
 
 
-def equal_format(
-    params: Mapping[str, Any], recorded: Mapping[str, Any] | None
-) -> dict[str, Any] | None:
-    """Return a response format that means the same as the one that was sent, to ask again.
-
-    LangChain's tracer writes a class's schema with references resolved. To train, the model must
-    see the very schema; to ask again, an equal one will do.
-
-    Example:
-        >>> schema = {"type": "object", "properties": {"kind": {"enum": ["a", "b"]}}}
-        >>> equal_format({"response_format": "<class 'app.Answer'>"}, {"schema": schema})[
-        ...     "json_schema"
-        ... ]["name"]
-        'Answer'
-    """
-    found = _CLASS.fullmatch(str(params.get("response_format")))
-    schema = mapping(mapping(recorded).get("schema"))
-    if found is None or not schema:
-        return None
-    try:
-        return _json_schema({"name": found[1], "schema": strict_schema(schema), "strict": True})
-    except UnreadableChatError:
-        return None
-
-
-def _is_nested(schema: Any) -> bool:
-    """Return whether a field's schema may have been a reference, whose name is lost."""
-    if isinstance(schema, list):
-        return any(map(_is_nested, schema))
-    if not isinstance(schema, Mapping):
-        return not isinstance(schema, bool)
-    if any(key in schema for key in _NESTED):
-        return True
-    inner = ("items", "anyOf", "additionalProperties", "prefixItems")
-    return any(_is_nested(schema[key]) for key in inner if key in schema)
+def _holds_empty(schema: Any) -> bool:
+    """Return whether an empty schema is inside of another: what the tracer makes of a cycle."""
+    inner = entries(schema)
+    if isinstance(schema, Mapping):
+        inner = [value for key, value in schema.items() if key not in _VALUES]
+    return any(each == {} or _holds_empty(each) for each in inner)
 
 
 def response_format(

@@ -34,9 +34,17 @@ class StoredTrace:
 
 
 def feedback(
-    key: Any, given: Any, run_ids: Iterable[str], *, at: Any = None, correction: Any = None
+    key: Any,
+    given: Any,
+    run_ids: Iterable[str],
+    *,
+    label: Any = None,
+    at: Any = None,
+    correction: Any = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a feedback, once for each of the ids that it is for: numbers are scores.
+    """Yield a feedback, once for each of the ids that it is for.
+
+    What is given is a score if it is a number, or else a value, as `label` is.
 
     Example:
         >>> [found] = feedback("user_score", True, ["r"])
@@ -47,11 +55,21 @@ def feedback(
     fields = {
         "key": str(key),
         "score": float(given) if is_score else None,
-        "value": None if is_score else given,
+        "value": label if is_score or given is None else given,
         "correction": correction,
         "modified_at": str(at),
     }
     yield from ({**fields, "run_id": run_id} for run_id in run_ids)
+
+
+def named_tags(metadata: Mapping[str, Any]) -> list[str]:
+    """Return tags that have values as names, and as names with values.
+
+    Example:
+        >>> named_tags({"team": "support"})
+        ['team', 'team=support']
+    """
+    return [tag for key, value in metadata.items() for tag in (str(key), f"{key}={value}")]
 
 
 def parsed(value: Any) -> Any:

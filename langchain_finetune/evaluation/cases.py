@@ -20,8 +20,9 @@ from langchain_finetune.dialects.chat_example import read_example
 from langchain_finetune.errors import CompareError
 from langchain_finetune.evaluation.answers import answer_of, parsed_answer, run_of
 from langchain_finetune.evaluation.recording import recorded_calls
+from langchain_finetune.evaluation.result import RefusedCase
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import wire_messages
+from langchain_finetune.sessions import UNKNOWN_FORMAT, wire_messages
 
 FORMAT = "langchain_finetune_case"
 """Key of the metadata by which cases of this module are known: `request` or `agent`."""
@@ -87,6 +88,28 @@ def _request_of(example: Example) -> str:
     """Return what a case asks, without the white space and upper case of its texts."""
     inputs = orjson.dumps(example.inputs, option=orjson.OPT_SORT_KEYS, default=str).decode()
     return re.sub(r"\s|\\[nrt]", "", inputs).casefold()
+
+
+def without_schema(examples: Sequence[Example]) -> list[RefusedCase]:
+    """Refuse the requests that can't be made again as they were, without the app's chain.
+
+    Raises:
+        CompareError: That are all.
+    """
+    reason = (
+        "The trace has the name of its response format's class, and not the schema: give a chain."
+    )
+    found = [
+        RefusedCase(id=str(each.id), reason=reason)
+        for each in examples
+        if mapping(each.inputs).get("response_format") == UNKNOWN_FORMAT
+    ]
+    if found and len(found) == len(examples):
+        raise CompareError(
+            "The traces of all cases have the name of the response format's class, and not its "
+            "schema, so the requests can't be made again. Give Compare your chain (--chain)."
+        )
+    return found
 
 
 def training_line(example: Example) -> dict[str, Any] | None:

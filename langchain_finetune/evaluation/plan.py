@@ -22,6 +22,7 @@ from langchain_finetune.evaluation.cases import (
     groups_of,
     repeated_requests,
     training_line,
+    without_schema,
 )
 from langchain_finetune.evaluation.chains import (
     built,
@@ -146,6 +147,7 @@ def make_plan(
     agent = app.agent if app.agent is not None else _is_agent(app, model)
     dataset, examples = _dataset(client, data, agent=agent)
     refused, notes = refusals(examples, model, agent=agent)
+    refused += [] if app.chain else without_schema(examples)
     out = {each.id for each in refused}
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
     check_left(kept, len(refused), model)

@@ -142,9 +142,9 @@ class Aliases:
         self._stored[rollout.name] = alias
 
 
-def no_alias(name: str) -> ApiError:
+def no_alias(name: str, hint: str = "") -> ApiError:
     """Return the error for an alias that there isn't."""
-    return ApiError(404, f"There is no alias {name!r}.", code="alias_not_found")
+    return ApiError(404, f"There is no alias {name!r}. {hint}".rstrip(), code="alias_not_found")
 
 
 def _changed(action: AliasAction, rollout: Rollout, *, target: str | None) -> AliasChange:

@@ -168,7 +168,8 @@ def _engine_lock(home: Path) -> Iterator[None]:
         running = RunningEngine.read(home)
         state = f"running on this home at {running.url}" if running else "starting on this home"
         raise AnotherEngineError(
-            f"Another engine is {state}; stop it or choose another home."
+            f"Another engine is {state}: stop it with `langchain-finetune stop`, or choose another "
+            "home."
         ) from None
     try:
         # An engine that was killed may have left the file, with a wrong address.

@@ -52,8 +52,8 @@ class RecordingEstimate(BaseModel):
     def __str__(self) -> str:
         cost = unpriced(self.model)
         if self.usd is not None and self.at_most_usd is not None:
-            most = f"if each answer is as long as it can be, {dollars(self.at_most_usd)}"
-            cost = f"About {dollars(self.usd)} ({most}): {self.price}."
+            longest = f"{dollars(self.at_most_usd)} if each answer were as long as it can be"
+            cost = f"About {dollars(self.usd)}, {longest}: {self.price}."
         return (
             f"{self.model}: {self.requests:,} answers to {self.prompts:,} prompts, about "
             f"{self.input_tokens:,} tokens of prompts and {self.output_tokens:,} of answers. {cost}"

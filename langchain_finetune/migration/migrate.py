@@ -63,7 +63,9 @@ class Migration(MigrationSettings):
     3. The new model is trained on the rescued training file or, where it is gone, on the recording;
        never on a held-out request.
     4. Both models answer the held-out requests, the old one from its recording.
-    5. Only if the new model passes, the embedded engine lets it answer under the old name.
+    5. Only if the new model passes, the embedded engine lets it answer under the old name. Not if
+       a canary or a shadow runs under that name, another model answers to it, or a swap of this
+       folder was taken back.
 
     Run it again to go on where it was: nothing is paid for twice. Each step is a function or a
     command of its own as well.
@@ -237,7 +239,7 @@ class Migration(MigrationSettings):
             at_least=self.at_least, better=self.better, confidence=self.confidence
         )
         result = result.model_copy(update={"decision": decision})
-        yield from swap_step(self, state, result)
+        swapped, base_url = yield from swap_step(self, state, result)
         found = MigrationResult(
             model=self.model,
             new_model=result.new,
@@ -245,7 +247,7 @@ class Migration(MigrationSettings):
             folder=self.out,
             comparison=result,
             steps=state.steps,
-            advice=advice(self.model, chat, self.to.engine, state.steps["swap"].facts),
+            advice=advice(self.model, chat, self.to.engine, swapped, base_url),
             chat=chat,
         )
         yield Do(partial(write_report, found))

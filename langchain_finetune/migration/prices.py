@@ -114,3 +114,12 @@ def dollars(usd: float) -> str:
     ('$1,234.50', '$0.0012')
     """
     return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"  # noqa: PLR2004
+
+
+def plain_number(value: float) -> str:
+    """Return a number as people type it.
+
+    >>> plain_number(5.0), plain_number(0.00001)
+    ('5', '0.00001')
+    """
+    return f"{value:.10f}".rstrip("0").rstrip(".")

@@ -101,16 +101,17 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         "messages": sent_messages(messages),
         **line_settings(session),
     }
+    if given.get("response_format") == UNKNOWN_FORMAT:
+        raise UnreadableChatError(
+            "unknown_response_format",
+            "The trace has the name of the response format's class, and not its schema.",
+        )
     if given.get("response_format"):
         request["response_format"] = given["response_format"]
     sampling = dict(given.get("sampling") or {})
     if not request.get("tools"):
         sampling.pop("tool_choice", None)  # Refused without tools.
     request |= sampling
-    if request.get("response_format") == UNKNOWN_FORMAT:
-        raise UnreadableChatError(
-            "unknown_response_format", "The trace lacks the response format that was sent."
-        )
     origin: Origin = "traffic" if "run_id" in source else "file"
     try:
         seen: list[Any] = [request_key(request).hex()]

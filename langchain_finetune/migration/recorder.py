@@ -18,7 +18,7 @@ from langchain_finetune.migration.asking import Asking
 from langchain_finetune.migration.estimate import RecordingEstimate, make_tasks
 from langchain_finetune.migration.folders import MANIFEST, locked_folder, write_private
 from langchain_finetune.migration.journal import AnswerJournal
-from langchain_finetune.migration.prices import inference_price, unpriced
+from langchain_finetune.migration.prices import inference_price, plain_number, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt, select_prompts
 from langchain_finetune.migration.recording import (
     ANSWERS,
@@ -245,8 +245,9 @@ class Recorder:
                 )
             if made.usd + (made.spent_usd or 0.0) > limit:
                 raise BudgetError(
-                    f"Nothing was sent: it would exceed max_cost_usd={limit:g}. {made} Lower limit "
-                    "or answers, or raise max_cost_usd (--limit, --answers, --max-cost-usd)."
+                    f"Nothing was sent: it would exceed max_cost_usd={plain_number(limit)}. {made} "
+                    "Lower limit or answers, or raise max_cost_usd (--limit, --answers, "
+                    "--max-cost-usd)."
                 )
         if confirm is not None and not confirm(made):
             raise BudgetError("Not confirmed; nothing was sent.")

@@ -152,6 +152,22 @@ def run_store(tmp_path):
 
 
 @pytest.fixture(scope="module")
+def model(server):
+    """Return a chat model of a file's `RuleServer` by its name."""
+    with served(server.app) as url:
+        yield lambda name, **settings: ChatOpenAI(
+            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
+        )
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A client of a run store of the file's own."""
+    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def gate():
     """Stands before the run store of a file's tests."""
     return Gate(None)

@@ -113,21 +113,6 @@ def server():
     )
 
 
-@pytest.fixture(scope="module")
-def model(server):
-    """Return a chat model by name."""
-    with served(server.app) as url:
-        yield lambda name, **settings: ChatOpenAI(
-            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
-        )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
@@ -343,6 +328,35 @@ def test_structured_output_has_a_reference_of_its_form(client, model, method):
     result = alone.invoke({"model": model("person"), "data": data})
     assert result.cases[0].old[0].outputs["parsed"] == {"name": "Ada"}
     assert result.differences[0].old == 1.0
+
+
+def test_a_request_whose_schema_is_not_known_is_not_made_up(client, model):
+    """A format of the type "unknown" is refused by every server: it would be a failed answer."""
+    schema = {"name": "Person", "schema": Person.model_json_schema()}
+    formats = [{"type": "unknown"}, {"type": "json_schema", "json_schema": schema}]
+    sessions = [
+        {
+            "messages": [HumanMessage(f"Who is {n}?"), AIMessage('{"name": "Ada"}')],
+            "source": {"run_id": f"r{n}"},
+            "response_format": formats[n > 0],
+        }
+        for n in range(3)
+    ]
+    given = {"model": model("person"), "data": Convert().invoke(sessions)}
+    compare = Compare(evaluators=[exact_match], old=model("person"), client=client)
+    result = compare.invoke(given)
+    assert len(result.cases) == 2
+    [refused] = result.refused
+    assert "give a chain" in refused.reason
+    with pytest.raises(CompareError, match="Give Compare your chain"):
+        compare.invoke({**given, "data": Convert().invoke(sessions[:1])})
+    chain = Compare(
+        chain=lambda model: model.with_structured_output(Person),
+        evaluators=[same_person],
+        old=model("person"),
+        client=client,
+    )
+    assert len(chain.invoke(given).cases) == 3
 
 
 def last_text(state):

@@ -10,7 +10,6 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
-from langchain_openai import ChatOpenAI
 from langsmith import Client, tracing_context
 from langsmith.evaluation import EvaluationResult
 from pydantic import ValidationError
@@ -30,7 +29,6 @@ from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import text
 from support.rule_server import RuleServer
-from support.servers import served
 from support.store import store_client
 
 COUNT = 120
@@ -51,20 +49,6 @@ def bad(body):
 @pytest.fixture(scope="module")
 def server():
     return RuleServer(good=good, as_good=good, bad=bad)
-
-
-@pytest.fixture(scope="module")
-def model(server):
-    with served(server.app) as url:
-        yield lambda name, **settings: ChatOpenAI(
-            model=name, base_url=f"{url}/v1", api_key="none", max_retries=0, **settings
-        )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with store_client(tmp_path_factory.mktemp("store") / "runs.db") as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -35,6 +39,7 @@ from langchain_finetune.migration.folders import locked_folder
 from support import migration_process
 from support.command_line import runs_command
 from support.openai_account import KEY, OpenAIAccount, openai_account, quick_engine, refusal
+from support.servers import free_port
 from support.settings import forget_langsmith_settings
 from support.warm_process import WarmProcess
 
@@ -207,9 +212,7 @@ def test_where_files_are_gone_the_recording_is_trained_on_and_the_report_says_so
 
 
 @pytest.mark.train
-def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(
-    settings, shop, home, caplog, command
-):
+def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(settings, shop, home, caplog):
     caplog.set_level("DEBUG")
     result = Migration(**settings()).run()
     assert result.verdict == "pass", str(result)
@@ -227,13 +230,13 @@ def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(
     app = ChatOpenAI(model=shop.kept, base_url=engine.base_url, api_key=engine.api_key)
     assert app.invoke("Is 7 a number?").content == "Yes"
     assert answered_by(home, shop.kept) == result.new_model
-    [back] = [line for line in result.advice if line.startswith("To go back")]
-    assert back == f"To go back: langchain-finetune aliases {shop.kept} --remove"
     # Again: nothing is left to do, and what was taken back stays so.
     again = Migration(**settings()).run()
     assert (shop.paid, again.new_model) == (COUNT, result.new_model)
     assert again.comparison.id == result.comparison.id
-    assert command(*back.split()[4:]).code == 0
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+        client.delete(f"/aliases/{shop.kept}", cast_to=object)
     back = Migration(**settings()).run()
     assert answered_by(home, shop.kept) is None
     assert "taken back since" in back.steps["swap"].summary
@@ -270,8 +273,103 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
     assert [step.done for step in plan.steps] == [True, True, True, False, False]
 
 
+def printed(result, start):
+    """The command of a line of advice."""
+    [line] = [line for line in result.advice if line.startswith(start)]
+    return line.partition(": ")[2]
+
+
+def in_a_shell(command):
+    """Run a command as a user would, in a shell with this package's commands."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    ran = subprocess.run(
+        ["bash", "-ec", command], env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def ask_in_a_shell(exports, name):
+    """Ask a model at the address and with the key that a shell would have."""
+    url, key = in_a_shell(
+        f'{exports}; printf "%s\n%s" "$OPENAI_BASE_URL" "$OPENAI_API_KEY"'
+    ).split()
+    return ChatOpenAI(model=name, base_url=url, api_key=key).invoke("Is 7 a number?").content
+
+
 @pytest.mark.train
-def test_only_a_pass_swaps(copied, shop, home, command):
+def test_what_is_printed_after_a_swap_works(copied, shop, home):
+    result = Migration(**copied()).run()
+    assert result.verdict == "pass"
+    exports = printed(result, "For the app")
+    assert ask_in_a_shell(exports, shop.gone) == "Yes"
+    # The background engine of the migration is in the way.
+    port = str(free_port())
+    serve = printed(result, "To serve it").replace("8123", port)
+    in_a_shell(f"({serve}) >/dev/null 2>&1 & disown")
+    deadline = time.monotonic() + 120
+    while (engine := find_engine(home)) is None or not engine.url.endswith(f":{port}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    then = printed(result, "Then, for the app").replace("8123", port)
+    assert ask_in_a_shell(f"{exports}; {then}", shop.gone) == "Yes"
+    again = Migration(**copied()).run()
+    assert again.steps["swap"] == result.steps["swap"]
+    # As of a run whose rules the model fails, after it was swapped.
+    failed = Migration(**copied(better={"normalized_text": 0.5})).run()
+    assert failed.advice[0].startswith("Warning")
+    assert printed(failed, "To go back") == printed(result, "To go back")
+    in_a_shell(printed(result, "To go back"))
+    assert answered_by(home, shop.gone) is None
+    back = Migration(**copied()).run()
+    assert answered_by(home, shop.gone) is None
+    assert "taken back since" in back.advice[0]
+    in_a_shell(printed_command(back))
+    assert answered_by(home, shop.gone) == result.new_model
+
+
+def printed_command(result):
+    """The command at the end of advice of one line."""
+    [line] = result.advice
+    return line[line.index("langchain-finetune ") :]
+
+
+@pytest.mark.train
+def test_what_somebody_has_decided_about_the_name_stays(copied, shop, home):
+    engine = ensure_engine(home)
+    key = engine.api_key.get_secret_value()
+    with OpenAI(base_url=engine.base_url, api_key=key) as client:
+
+        def step(**body):
+            return client.post(f"/aliases/{shop.gone}", cast_to=object, body=body)
+
+        step(action="promote", model="nano")
+        other = Migration(**copied()).run()
+        assert "not swapped (nano answers to that name)" in other.advice[0]
+        new = other.new_model
+        step(action="canary", model=new, share=0.1)
+        tried = Migration(**copied()).run()
+        assert f"a canary of {new} is running" in tried.steps["swap"].summary
+        assert client.get(f"/aliases/{shop.gone}", cast_to=object)["mode"] == "canary"
+        in_a_shell(printed_command(tried))
+        assert answered_by(home, shop.gone) == new
+        promoted = Migration(**copied()).run()
+        assert printed(promoted, "To go back") == f"langchain-finetune rollback {shop.gone}"
+        in_a_shell(printed(promoted, "To go back"))
+        assert answered_by(home, shop.gone) == "nano"
+        # Also where this migration swapped another model in between.
+        state = copied()["out"] / "migration.json"
+        known = json.loads(state.read_text())
+        known["steps"]["swap"]["facts"]["swaps"].append("ft:nano:local:other:1")
+        state.write_text(json.dumps(known))
+        again = Migration(**copied()).run()
+        assert answered_by(home, shop.gone) == "nano"
+        assert "taken back since" in again.advice[0]
+
+
+@pytest.mark.train
+def test_only_a_pass_swaps(copied, shop, home):
     failed = Migration(**copied(better={"exact_match": 0.5}, evaluators=None)).run
     with pytest.raises(FineTuningError, match="exact_match"):
         failed()
@@ -286,10 +384,6 @@ def test_only_a_pass_swaps(copied, shop, home, command):
     assert f"langchain-finetune promote {shop.gone} {kept.new_model}" in kept.advice[0]
     assert shop.paid == 0
     assert len({each.comparison.id for each in (worse, few, kept)}) == 1
-    assert command("promote", shop.gone, "nano").code == 0
-    theirs = Migration(**copied()).run()
-    assert "not swapped, since nano was given that name" in theirs.steps["swap"].summary
-    assert answered_by(home, shop.gone) == "nano"
 
 
 @pytest.mark.train

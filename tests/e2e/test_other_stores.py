@@ -1,43 +1,37 @@
-"""The same app in LangSmith, a recorder's file, Langfuse and MLflow makes the same lines."""
+"""The same app in LangSmith, a recorder's file, Langfuse, MLflow and Phoenix: the same lines."""
 
-import copy
 import datetime as dt
 import json
 import re
-import warnings
 from collections import Counter
 from functools import partial
 
 import pytest
 from langchain_core.tracers import LangChainTracer
-from langchain_openai import ChatOpenAI
 from langfuse import Langfuse
 from langfuse.langchain import CallbackHandler
-from openai import BadRequestError
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from e2e.test_fidelity import ASK, CASES, Book, invoke
 from langchain_finetune import (
-    Convert,
+    LangfuseChatLoader,
     LangSmithRunChatLoader,
     LoadError,
+    MLflowChatLoader,
     RunFileChatLoader,
     RunRecorder,
 )
-from langchain_finetune.loaders.langfuse import LangfuseChatLoader
-from langchain_finetune.loaders.mlflow import MLflowChatLoader
 from support.langfuse_server import KEYS, LangfuseServer
-from support.model_server import ModelServer, text
 from support.servers import served
 from support.store import store_client
-
-APP = CASES | {
-    "json schema": (
-        lambda m: m.with_structured_output(Book, method="json_schema"),
-        [ASK],
-        text('{"guests": 2.0, "place": "here"}'),
-        invoke,
-    ),
-}
+from support.traced_app import (
+    APP,
+    KEPT,
+    ask_all,
+    examples,
+    expected_of,
+    mlflow_tracer,
+    openinference,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,106 +58,66 @@ def langfuse():
         client.shutdown()
 
 
+def phoenix_rows(spans):
+    """Spans as Phoenix' REST API has them, newest first."""
+    rows = []
+    for span in reversed(spans):
+        attributes = dict(span.attributes)
+        metadata = json.loads(attributes.pop("metadata", "{}"))
+        attributes |= {f"metadata.{key}": value for key, value in metadata.items()}
+        rows.append(
+            {
+                "id": f"s-{span.context.span_id}",
+                "name": span.name,
+                "context": {
+                    "trace_id": format(span.context.trace_id, "032x"),
+                    "span_id": format(span.context.span_id, "016x"),
+                },
+                "span_kind": attributes.pop("openinference.span.kind"),
+                "parent_id": span.parent and format(span.parent.span_id, "016x"),
+                "start_time": dt.datetime.fromtimestamp(span.start_time / 1e9, dt.UTC).isoformat(),
+                "status_code": span.status.status_code.name,
+                "status_message": span.status.description or "",
+                "attributes": attributes,
+                "events": [],
+            }
+        )
+    return rows
+
+
 @pytest.fixture(scope="module")
 def app(mlflow_client, langfuse, tmp_path_factory):
     """The loaders of each store, to which the same calls were traced at the same time."""
-    with warnings.catch_warnings():  # Its own, and those of langchain-community.
-        warnings.simplefilter("ignore")
-        from mlflow.langchain.langchain_tracer import MlflowLangchainTracer
-
     folder = tmp_path_factory.mktemp("app")
-    _, client = langfuse
-    server = ModelServer([answer for _, _, answer, _ in APP.values()] + [None])
+    spans = InMemorySpanExporter()
     with (
-        served(server.app) as url,
         store_client(folder / "runs.db") as langsmith,
         RunRecorder(folder / "runs.jsonl") as recorder,
     ):
         tracer = LangChainTracer(project_name="app", client=langsmith)
-        callbacks = [
-            tracer,
-            recorder,
-            CallbackHandler(public_key=KEYS[0]),
-            MlflowLangchainTracer(),
-        ]
-        model = ChatOpenAI(
-            model="m", base_url=f"{url}/v1", api_key="x", temperature=0, max_retries=0
-        )
-        for name, (build, messages, _, ask) in APP.items():
-            config = {"callbacks": callbacks, "tags": [name], "metadata": {"thread_id": "t-1"}}
-            ask(build(model), messages, config)
-        with pytest.raises(BadRequestError):
-            model.invoke([ASK], {"callbacks": callbacks})
+        handler = CallbackHandler(public_key=KEYS[0])
+        with openinference(spans):
+            ask_all([tracer, recorder, handler, mlflow_tracer()])
         tracer.wait_for_futures()
         langsmith.flush()
-        client.flush()
+        langfuse[1].flush()
+        rows = phoenix_rows(spans.get_finished_spans())
+        (folder / "spans.json").write_text(json.dumps({"data": rows, "next_cursor": None}))
         yield {
             "langsmith": LangSmithRunChatLoader(project_name="app", client=langsmith),
             "recorder": RunFileChatLoader(folder / "runs.jsonl"),
-            "langfuse": LangfuseChatLoader(client=client),
+            "langfuse": LangfuseChatLoader(client=langfuse[1]),
             "mlflow": MLflowChatLoader(project_name="app", client=mlflow_client),
+            "phoenix": RunFileChatLoader(folder / "spans.json"),
         }
-
-
-def examples(loader):
-    return (loader | Convert()).invoke({})
-
-
-def without(line, *changes):
-    """A line with some messages or settings changed."""
-    changed = copy.deepcopy(line)
-    for change in changes:
-        change(changed)
-    return changed
-
-
-def rewritten(line):
-    """A line whose calls have their arguments as LangChain writes them."""
-    for message in line["messages"]:
-        for call in message.get("tool_calls", ()):
-            function = call["function"]
-            function["arguments"] = json.dumps(
-                json.loads(function["arguments"]), ensure_ascii=False
-            )
-
-
-def nameless(line):
-    for message in line["messages"]:
-        message.pop("name", None)
-
-
-def as_system(line):
-    for message in line["messages"]:
-        message["role"] = message["role"].replace("developer", "system")
-
-
-def not_parallel(line):
-    line.pop("parallel_tool_calls", None)
-
-
-KEPT = {
-    "recorder": [],
-    "langfuse": [rewritten, nameless, not_parallel],
-    "mlflow": [rewritten, nameless, as_system],
-}
-"""What the tracers of stores do not keep of a request."""
-
-FUNCTIONS = 2
-"""Cases with functions, the tools of 2023, of which only LangSmith keeps all."""
 
 
 @pytest.mark.parametrize("store", KEPT)
 def test_the_same_app_makes_the_same_lines(app, store):
-    traced = [line for line in examples(app["langsmith"]) if len(line["messages"]) > 1]
+    traced = list(examples(app["langsmith"]))
     assert len(traced) == len(APP)
-    expected = [without(line, *KEPT[store]) for line in traced]
     found = list(examples(app[store]))
-    if store == "recorder":
-        found.reverse()
-    else:
-        expected = [line for line in expected if "functions" not in line]
-        assert len(expected) == len(APP) - FUNCTIONS
-    assert found == expected
+    assert found[:: -1 if store == "recorder" else 1] == expected_of(store, traced)
 
 
 @pytest.mark.parametrize("store", KEPT)
@@ -176,11 +130,12 @@ def test_what_is_not_learnt_has_an_id_and_a_reason(app, store):
         "recorder": {},
         "langfuse": {"empty_target": 2},
         "mlflow": {"empty_target": 2},
+        "phoenix": {},
     }
     assert codes == {"errored_run": 1, **functions[store]}
 
 
-@pytest.mark.parametrize("store", ["langfuse", "mlflow"])
+@pytest.mark.parametrize("store", ["langfuse", "mlflow", "phoenix"])
 def test_threads_and_traces_reach_the_source(app, store):
     sources = [session["source"] for session in app[store].load()]
     assert {source["thread_id"] for source in sources} == {"t-1"}

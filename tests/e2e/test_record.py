@@ -10,6 +10,8 @@ import resource
 import select
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -673,6 +675,30 @@ def test_ctrl_c_finishes_what_is_on_its_way(account, ask, tmp_path):
     check_recording(account, ask(), 1)
 
 
+def test_ctrl_c_of_the_command_exits_as_a_shell_expects(account, model, url, tmp_path):
+    account.pause = 0.1
+    source = tmp_path / "prompts.jsonl"
+    lines = (json.dumps(training_line("supervised", 0, number)) for number in range(40))
+    source.write_text("\n".join(lines))
+    arguments = ["record", model, "--file", source, "--out", tmp_path / "out", "--yes"]
+    arguments += ["--base-url", url, "--price", 1, 4]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "langchain_finetune.cli", *map(str, arguments)],
+        env={**os.environ, "OPENAI_API_KEY": KEY}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(account.paid) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("Stopped. The answers so far are in")
+    # Without a terminal there is no bar, and still something to see.
+    assert err.startswith("reading the prompts of ")
+
+
 def test_a_full_disk_stops_it_and_leaves_a_whole_journal(account, ask, tmp_path):
     """The journal may not grow any more: the request that could not be written down isn't sent."""
     recording = ask(answers=0)
@@ -766,6 +792,12 @@ def test_rescued_files_are_prompts_and_the_command_line_records_them(
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     declined = command("record", model, *options)
     assert declined.code == 1
+    assert declined.err.endswith("Error: Not confirmed; nothing was sent.\n")
+    assert declined.err.count("answers to") == 1
+    assert "Limit it with --max-cost-usd" in declined.err
+    limited = ("--price", "1", "4", "--max-cost-usd", "0.00001", "--yes")
+    low = command("record", model, *options, *limited)
+    assert "max_cost_usd=0.00001." in low.error
     assert account.paid == []
     done = command("record", model, *options, "--yes", "--json", "--price", "1", "4")
     assert done.code == 0, done.err

@@ -56,3 +56,6 @@ def test_what_is_wrong_is_one_sentence(run):
     assert run("aliases", "--remove").code == 2
     run("promote", "once", "a")
     assert "nothing but 'a'" in run("rollback", "once").error
+    assert "aliases NAME --remove" in run("rollback", "once").error
+    for command in ("canary", "shadow"):
+        assert "RolloutChatModel" in run(command, "none", "a").error

@@ -46,7 +46,8 @@ def test_a_second_engine_on_the_same_home_names_the_first(engine):
     )
     assert second.returncode == 3
     assert second.stderr == (
-        f"Another engine is running on this home at {engine.url}; stop it or choose another home.\n"
+        f"Another engine is running on this home at {engine.url}: stop it with "
+        "`langchain-finetune stop`, or choose another home.\n"
     )
     assert RunningEngine.read(engine.home).url == engine.url
 

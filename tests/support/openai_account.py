@@ -414,6 +414,10 @@ class OpenAIAccount:
             return self._model(body["model"])
         if refused := self.refuse(body):
             return refused
+        form = body.get("response_format") or {"type": "text"}
+        if form["type"] not in {"text", "json_object", "json_schema"}:
+            told = "Input should be 'text', 'json_object' or 'json_schema'."
+            return refusal(400, f"'response_format.type': {told}", "invalid_request_error")
         asked_before = self.paid.count(body)
         self.paid.append(body)
         answers = [self.reply(body, asked_before, choice) for choice in range(body.get("n") or 1)]

@@ -196,9 +196,11 @@ def test_runs_of_another_model_are_left_out_with_their_id(tmp_path):
 def test_what_cannot_be_asked_again_is_left_out_with_a_reason(tmp_path):
     plain = {"prompt": "Once", "completion": "upon a time"}
     failed = {**run(1, "Hi"), "error": "Boom", "outputs": None}
-    found, left_out = selected([write(tmp_path / "rows.jsonl", [plain, failed])])
+    nameless = run(2, "Who?", response_format="<class 'app.Answer'>")
+    found, left_out = selected([write(tmp_path / "rows.jsonl", [plain, failed, nameless])])
     assert found == []
-    assert {skip.code for skip in left_out} == {"completion_run", "errored_run"}
+    codes = {"completion_run", "errored_run", "unknown_response_format"}
+    assert {skip.code for skip in left_out} == codes
     assert all(skip.id and skip.reason for skip in left_out)
 
 

@@ -6,19 +6,23 @@ each model, the conversation so far as JSON, in OpenAI's format and without the 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import orjson
 
+from langchain_finetune.content import INSTRUCTIONS, entries, mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
+from langchain_finetune.display.text import indented_json
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.run_views import run_of, with_empty_answer
-from langchain_finetune.sessions import FineTuningSession, Skip, wire_messages
+from langchain_finetune.local.page.run_views import model_of, run_of, with_empty_answer
+from langchain_finetune.sessions import UNKNOWN_FORMAT, FineTuningSession, Skip, wire_messages
 
 MAX_MODELS = 3
 
@@ -29,6 +33,10 @@ _NUMBER_ERRORS = {float: "Enter a number.", int: "Enter a whole number."}
 _REQUEST_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
 _KEPT_FIELDS = (*_REQUEST_FIELDS, "reasoning_content")
 _TOOLS_ERROR = 'Enter a JSON list of tools, such as [{"type": "function", "function": {...}}].'
+_FORMAT_ERROR = 'Enter a JSON object, such as {"type": "json_object"}.'
+_TRAINED_LINES = 200
+"""How many lines of a training file say how a model was trained."""
+
 _UNANSWERED = frozenset({"errored_run", "pending_run", "no_answer"})
 """Codes of skipped runs whose request can still be read."""
 
@@ -65,20 +73,27 @@ class Column:
 
 @dataclass
 class Playground:
-    """State of the playground, with `MAX_MODELS` columns; tools and settings are as typed.
+    """State of the playground, with `MAX_MODELS` columns; tools, format and settings are as typed.
 
-    `message` is the next user message; `errors` are by field, "" is the whole form.
+    `message` is the next user message; `errors` are by field, "" is the whole form. `original` is
+    what followed the question in the run that is asked again, `history` how many messages came
+    before it, and `trained` the model whose training the system prompt, tools and format are of.
     """
 
     columns: list[Column]
     system: str = ""
     tools: str = ""
+    response_format: str = ""
     message: str = ""
     settings: dict[str, str] = field(default_factory=lambda: dict.fromkeys(SETTINGS, ""))
     errors: dict[str, str] = field(default_factory=dict)
+    original: Column = field(default_factory=Column)
+    history: int = 0
+    trained: str = ""
 
     def clear(self) -> None:
-        """Start over with the same models, system prompt, tools and settings."""
+        """Start over with the same models, system prompt, tools, format and settings."""
+        self.original, self.history = Column(), 0
         for column in self.columns:
             column.messages, column.results = [], []
 
@@ -88,6 +103,7 @@ class Playground:
         If the form has errors, nothing changes, and `errors` and the columns report them.
         """
         self._tools()
+        self._response_format()
         self._numbers()
         used = [column for column in self.columns if column.model]
         if not used:
@@ -110,28 +126,41 @@ class Playground:
     def request(self, column: Column) -> dict[str, Any]:
         """Return the chat completion request of a column, after `submit`."""
         system = [{"role": "system", "content": self.system}] if self.system.strip() else []
-        tools, numbers = self._tools(), self._numbers()
+        tools, answer_format, numbers = self._tools(), self._response_format(), self._numbers()
         if "max_tokens" in numbers:
             numbers["max_completion_tokens"] = numbers.pop("max_tokens")
         return {
             "model": column.model,
             "messages": system + [_request_message(message) for message in column.messages],
             **({"tools": tools} if tools else {}),
+            **({"response_format": answer_format} if answer_format else {}),
             **numbers,
         }
 
     def _tools(self) -> list[Any]:
-        if not self.tools.strip():
-            return []
-        try:
-            tools = orjson.loads(self.tools)
-        except orjson.JSONDecodeError as error:
-            self.errors["tools"] = f"This is not valid JSON: {error}."
-            return []
-        if not isinstance(tools, list) or not all(isinstance(each, dict) for each in tools):
+        tools = self._json("tools")
+        if isinstance(tools, list) and all(isinstance(each, dict) for each in tools):
+            return tools
+        if tools is not None:
             self.errors["tools"] = _TOOLS_ERROR
-            return []
-        return tools
+        return []
+
+    def _response_format(self) -> dict[str, Any]:
+        found = self._json("response_format")
+        if isinstance(found, dict):
+            return found
+        if found is not None:
+            self.errors["response_format"] = _FORMAT_ERROR
+        return {}
+
+    def _json(self, name: str) -> Any:
+        """Return the JSON in a field, or None if it is empty or invalid."""
+        text = getattr(self, name)
+        try:
+            return orjson.loads(text) if text.strip() else None
+        except orjson.JSONDecodeError as error:
+            self.errors[name] = f"This is not valid JSON: {error}."
+            return None
 
     def _numbers(self) -> dict[str, Any]:
         numbers: dict[str, Any] = {}
@@ -173,8 +202,11 @@ def read_playground(form: Mapping[str, Sequence[str]]) -> Playground:
         columns,
         system=value("system"),
         tools=value("tools"),
+        response_format=value("response_format"),
         message=value("message"),
         settings={name: value(name).strip() for name in SETTINGS},
+        original=Column(value("original_model"), _conversation(value("original"))),
+        history=int(value("history")) if value("history").isdecimal() else 0,
     )
 
 
@@ -236,27 +268,85 @@ def _unix_lines(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def playground_of_run(row: Mapping[str, Any], models: Sequence[str]) -> Playground:
-    """Return a playground with the request of a run, its last question not yet sent.
+def playground_of_run(row: Mapping[str, Any], models: Sequence[str], *, exact: bool) -> Playground:
+    """Return a playground that opens at the last question of a run, not yet sent.
+
+    Args:
+        row: The model call that gave the answer.
+        models: Whom to ask.
+        exact: Ask with the request of this very call, which may end with results of tools; by
+            default all that followed the last question is shown as the original answer.
 
     Raises:
         ApiError: 400 if the run does not contain a chat.
     """
     session = _session_of(run_of(row))
-    messages = wire_messages(session)[:-1]
+    *messages, answer = wire_messages(session)
+    original = [answer] if answer["content"] or answer.get("tool_calls") else []
+    asked = [place for place, each in enumerate(messages) if each["role"] == "user"]
+    if asked and not exact:
+        original = [*messages[asked[-1] + 1 :], *original]
+        del messages[asked[-1] + 1 :]
     system = message = ""
     first = messages[0] if messages else {"role": ""}
     if first["role"] in {"system", "developer"} and isinstance(first["content"], str):
         system = messages.pop(0)["content"]
+    history = max((n for n, each in enumerate(messages) if each["role"] == "user"), default=0)
     if messages and messages[-1]["role"] == "user" and isinstance(messages[-1]["content"], str):
         message = messages.pop()["content"]
-    tools = session.get("tools")
+    answer_format = session.get("response_format")
     return Playground(
         [Column(model, deepcopy(messages)) for model in models],
         system=system,
-        tools=json.dumps(tools, ensure_ascii=False, indent=2) if tools else "",
+        tools=_indented(session.get("tools")),
+        response_format=_indented(answer_format if answer_format != UNKNOWN_FORMAT else None),
         message=message,
+        original=Column(model_of(row), original),
+        history=history,
     )
+
+
+def playground_of_training(
+    lines: Iterable[bytes], trained: str, models: Sequence[str]
+) -> Playground:
+    """Return a playground with the most frequent system prompt, tools and format of a training.
+
+    Args:
+        lines: Lines of the training file, of which the first are read.
+        trained: The model that was trained on it.
+        models: Whom to ask.
+    """
+    found = [Counter[str]() for _ in range(3)]
+    for line in islice(lines, _TRAINED_LINES):
+        given = mapping(orjson.loads(line))
+        # A preference has its request one level lower.
+        request = mapping(given.get("input", given))
+        prompts = [
+            each["content"]
+            for each in map(mapping, entries(request.get("messages"))[:1])
+            if each.get("role") in INSTRUCTIONS and isinstance(each.get("content"), str)
+        ]
+        texts = (
+            "".join(prompts),
+            _indented(request.get("tools")),
+            _indented(request.get("response_format")),
+        )
+        for counter, text in zip(found, texts, strict=True):
+            counter[text] += 1
+    system, tools, answer_format = (
+        counter.most_common(1)[0][0] if counter else "" for counter in found
+    )
+    return Playground(
+        list(map(Column, models)),
+        system=system,
+        tools=tools,
+        response_format=answer_format,
+        trained=trained,
+    )
+
+
+def _indented(value: Any) -> str:
+    return indented_json(value) if value else ""
 
 
 def _session_of(run: dict[str, Any]) -> FineTuningSession:

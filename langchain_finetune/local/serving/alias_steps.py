@@ -22,6 +22,12 @@ _DO = {"promote": "promote", "rollback": "promote", "canary": "try", "shadow": "
 """What to do with another model, by action."""
 
 
+_NO_OTHER = (
+    "Promote the model that is to answer the others first. One of another server is tried in the "
+    "app, with RolloutChatModel."
+)
+
+
 class AliasStep(BaseModel):
     """A step of a rollout.
 
@@ -77,13 +83,14 @@ def _after(name: str, before: Rollout | None, step: AliasStep) -> Rollout:
             raise _needs_model(step)
         return before.promote(model) if before else Rollout(name=name, target=model)
     if before is None:
-        raise no_alias(name)
+        raise no_alias(name, _NO_OTHER if step.action in {"canary", "shadow"} else "")
     if step.action == "rollback":
         after = before.rollback()
         if after is None:
             raise ApiError(
                 409,
-                f"The alias {name!r} has pointed at nothing but {before.target!r}.",
+                f"The alias {name!r} has pointed at nothing but {before.target!r}. "
+                "`langchain-finetune aliases NAME --remove` removes it.",
                 code="nothing_to_roll_back",
             )
         return after

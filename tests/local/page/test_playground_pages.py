@@ -1,12 +1,17 @@
 """The playground: as a form without a script, and what its script asks for."""
 
 import datetime as dt
+import html
 import json
 import uuid
+from urllib.parse import unquote
 
 import pytest
+from langchain_core.tracers.langchain import wait_for_all_tracers
+from langsmith import tracing_context
 
 from support.dialects import RUNS
+from support.page_data import shop_agent
 from support.runs import constructor, run
 
 PATH = "/ui/playground"
@@ -252,3 +257,129 @@ def test_scripts_of_other_sites_get_no_answer(ask, cookie):
     headers = {"Cookie": cookie, "Origin": "http://evil.example"}
     for path in (PATH, f"{PATH}/turn", "/v1/chat/completions"):
         assert ask("POST", path, headers, {"model": "nano", "message": "Hi"})[0] == 403
+
+
+def textarea(page, name):
+    text = page.html.partition(f'name="{name}"')[2].partition(">")[2].partition("</textarea>")[0]
+    return html.unescape(text).removeprefix("\n")
+
+
+def trained_on(create, upload, ended, *lines):
+    content = "\n".join(map(json.dumps, lines * 12)).encode()
+    return ended(create(training_file=upload(content)).id).fine_tuned_model
+
+
+def test_try_it_opens_with_what_the_model_was_trained_with(visitor, create, upload, ended):
+    tool = {"type": "function", "function": {"name": "find_room", "parameters": {"type": "object"}}}
+    schema = {"name": "room", "schema": {"type": "object", "properties": {}}}
+    line = {
+        "messages": [
+            {"role": "system", "content": "You run a <b>hotel</b>."},
+            {"role": "user", "content": "A room?"},
+            {"role": "assistant", "content": "{}"},
+        ],
+        "tools": [tool],
+        "response_format": {"type": "json_schema", "json_schema": schema},
+    }
+    tuned = trained_on(create, upload, ended, line)
+    links = [
+        each["href"]
+        for each in visitor.get("/ui/models").all("a")
+        if tuned in unquote(each["href"])
+    ]
+    page = visitor.get(next(each for each in links if each.startswith(PATH)))
+    assert chosen(page) == ["nano", tuned, ""]
+    assert textarea(page, "system") == "You run a <b>hotel</b>."
+    assert json.loads(textarea(page, "tools")) == [tool]
+    assert json.loads(textarea(page, "response_format")) == line["response_format"]
+    assert f"those that {tuned} was trained with" in page.text
+
+
+def test_a_preferences_request_is_what_it_was_trained_with(visitor, create, upload, ended):
+    sent = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "A?"}]
+    sides = {
+        side: [{"role": "assistant", "content": side}]
+        for side in ("preferred_output", "non_preferred_output")
+    }
+    content = "\n".join([json.dumps({"input": {"messages": sent}, **sides})] * 12).encode()
+    job = create(training_file=upload(content), method={"type": "dpo"})
+    tuned = ended(job.id).fine_tuned_model
+    assert textarea(visitor.get(PATH, model=["nano", tuned]), "system") == "Be kind."
+
+
+def test_a_model_whose_file_is_gone_opens_without(visitor, create, ended, client):
+    job = ended(create().id)
+    client.files.delete(job.training_file)
+    page = visitor.get(PATH, model=["nano", job.fine_tuned_model])
+    assert page.status == 200
+    assert textarea(page, "system") == ""
+
+
+def test_a_response_format_is_sent(turn):
+    status, body = turn(model="nano", message="Hi", response_format='{"type": "json_object"}')
+    assert status == 200
+    assert body["requests"][0]["body"]["response_format"] == {"type": "json_object"}
+    _, body = turn(model="nano", message="Hi", response_format="[]")
+    assert "Enter a JSON object" in body["html"]
+    assert body["requests"] == []
+
+
+def test_asking_others_the_same_opens_at_the_question_beside_the_answer(
+    visitor, langsmith, project, own_runs
+):
+    agent, questions = shop_agent(3)
+    config = {"configurable": {"thread_id": "t"}}
+    with tracing_context(enabled=True, client=langsmith, project_name=project):
+        for question in questions:
+            agent.invoke({"messages": [("user", question)]}, config)
+    wait_for_all_tracers()
+    langsmith.flush()
+    links = [each.get("href", "") for each in visitor.get(own_runs()).all("a")]
+    last, first = (each for each in links if each.startswith("/ui/runs/"))
+    [link] = [
+        each
+        for each in visitor.get(first).all("a")
+        if PATH in each["href"] and "run=" in each["href"]
+    ]
+    page = visitor.get(link["href"] + "&model=nano")
+    assert textarea(page, "message") == questions[0]
+    assert conversations(page)[0] == []
+    # What the agent did from the question on is beside: the call, its result, the answer.
+    original = json.loads(textarea(page, "original"))
+    assert [each["role"] for each in original] == ["assistant", "tool", "assistant"]
+    beside = page.html.partition('id="original"')[2]
+    assert "Your tyre (order 4714) has been shipped" in beside
+    assert "<h3>Tool <code>find_order</code></h3>" in beside
+    assert any("autofocus" in each for each in page.all("textarea", id="message"))
+
+    page = visitor.get(PATH, run=last.partition("?")[0].rpartition("/")[2], model="nano")
+    assert textarea(page, "message") == questions[1]
+    assert "4 earlier messages" in page.text
+    # It stays beside when the others have answered.
+    page = visitor.post(
+        PATH,
+        model="nano",
+        message=questions[1],
+        conversation=textarea(page, "conversation"),
+        original=textarea(page, "original"),
+        history="4",
+    )
+    assert page.status == 200
+    assert "You're welcome, enjoy the tyre!" in html.unescape(
+        page.html.partition('id="original"')[2]
+    )
+    assert conversations(page)[0][-2]["content"] == questions[1]
+    assert "4 earlier messages" in page.text
+
+
+def test_a_model_calls_own_request_stays_as_it_was(visitor, trace):
+    sent = [
+        constructor("HumanMessage", content="A room?", type="human"),
+        constructor("AIMessage", content="", type="ai", additional_kwargs={"tool_calls": [CALL]}),
+        constructor("ToolMessage", content="7", type="tool", tool_call_id="call_1"),
+    ]
+    run_id = trace(run(sent, constructor("AIMessage", content="Room 7.", type="ai")))
+    page = visitor.get(PATH, run=run_id, model="nano")
+    assert [each["role"] for each in conversations(page)[0]] == ["user", "assistant", "tool"]
+    assert textarea(page, "message") == ""
+    assert [each["content"] for each in json.loads(textarea(page, "original"))] == ["Room 7."]

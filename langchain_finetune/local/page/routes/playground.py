@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from langchain_finetune.display.messages import read_message
+from langchain_finetune.display.messages import read_chat
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.context import EngineParts
 from langchain_finetune.local.page.playground import (
@@ -17,6 +19,7 @@ from langchain_finetune.local.page.playground import (
     Playground,
     append_answer,
     playground_of_run,
+    playground_of_training,
     read_playground,
 )
 from langchain_finetune.local.page.render_html import render_fragment, render_page
@@ -25,6 +28,9 @@ from langchain_finetune.local.serving.backend import all_cards
 from langchain_finetune.local.store import RunStore
 
 _PATH = "/ui/playground"
+_READ_BYTES = 2**22
+"""How much of a training file is read."""
+
 _SETTINGS = {
     "temperature": ("Temperature", "model default"),
     "max_tokens": ("Max tokens", "model limit"),
@@ -43,9 +49,10 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
     ) -> Response:
         names = (model or _default_models(engine))[:MAX_MODELS]
         if run:
-            state = playground_of_run(await asyncio.to_thread(_model_call, store, run), names)
+            row, exact = await asyncio.to_thread(_model_call, store, run)
+            state = playground_of_run(row, names, exact=exact)
         else:
-            state = Playground([Column(name) for name in names])
+            state = await _as_trained(engine, names)
         state.columns += [Column() for _ in range(MAX_MODELS - len(state.columns))]
         return await show(request, state)
 
@@ -75,10 +82,28 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
     return router
 
 
-def _model_call(store: RunStore, run_id: str) -> Mapping[str, Any]:
-    """Return the row of a run, or of the model call within it that produced its answer."""
+def _model_call(store: RunStore, run_id: str) -> tuple[Mapping[str, Any], bool]:
+    """Return the row of the model call that produced a run's answer, and whether it is that run."""
     row = store.runs.get(run_id).row
-    return answering_call(store, row) or row
+    return answering_call(store, row) or row, row["run_type"] == "llm"
+
+
+async def _as_trained(engine: EngineParts, names: list[str]) -> Playground:
+    """Return a playground with the set-up that the last fine-tuned model was trained with."""
+    jobs = {each.id: each.job for each in engine.models.fine_tuned()}
+    for name in reversed(names):
+        # The job or its file may be gone, or be none that can be read.
+        with suppress(ApiError, OSError, ValueError):
+            if job := jobs.get(engine.models.target(name)):
+                path = engine.files.path(engine.journal.get(job).training_file)
+                lines = await asyncio.to_thread(_first_lines, path)
+                return playground_of_training(lines, name, names)
+    return Playground([Column(name) for name in names])
+
+
+def _first_lines(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        return file.readlines(_READ_BYTES)
 
 
 async def _apply_form(request: Request) -> tuple[Playground, list[Column]]:
@@ -123,6 +148,6 @@ async def _view(engine: EngineParts, state: Playground, waiting: list[int]) -> d
         "state": state,
         "waiting": waiting,
         "models": names,
-        "read_message": read_message,
+        "read_chat": read_chat,
         "settings": _SETTINGS,
     }
