@@ -461,7 +461,7 @@ def test_cost_is_told_and_limited_before_anything_is_asked(account, ask):
         ask(confirm=None, max_cost_usd=1)
     with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
         ask(confirm=None, price=PRICE)
-    with pytest.raises(BudgetError, match="would exceed max_cost_usd=1e-06"):
+    with pytest.raises(BudgetError, match=r"would exceed max_cost_usd=0\.000001"):
         ask(confirm=None, max_cost_usd=1e-6, price=PRICE)
     assert account.paid == []
     recording = ask(confirm=lambda estimate: told.append(estimate) or True, price=PRICE)
