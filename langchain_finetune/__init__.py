@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from langchain_finetune.loaders.langfuse import LangfuseChatLoader
     from langchain_finetune.loaders.mlflow import MLflowChatLoader
     from langchain_finetune.loaders.openai_completions import StoredCompletionsChatLoader
+    from langchain_finetune.loaders.opik import OpikChatLoader
     from langchain_finetune.loaders.phoenix import PhoenixChatLoader
     from langchain_finetune.loaders.query import FeedbackCondition, RunQuery
     from langchain_finetune.loaders.runs import LangSmithRunChatLoader
@@ -167,6 +168,7 @@ __all__ = [
     "ModelRetiredError",
     "ModelRetirementWarning",
     "NebiusDeployment",
+    "OpikChatLoader",
     "PhoenixChatLoader",
     "RecordedAnswer",
     "RecordedPrompt",
@@ -249,6 +251,7 @@ _EXPORTS = {
     "loaders.langfuse": "LangfuseChatLoader",
     "loaders.mlflow": "MLflowChatLoader",
     "loaders.openai_completions": "StoredCompletionsChatLoader",
+    "loaders.opik": "OpikChatLoader",
     "loaders.phoenix": "PhoenixChatLoader",
     "loaders.query": "FeedbackCondition RunQuery",
     "loaders.runs": "LangSmithRunChatLoader",

@@ -17,18 +17,12 @@ from typing import Any
 
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.stored_trace import (
+    TRACER_TYPES,
     StoredTrace,
     feedback,
     langchain_run,
     parsed,
 )
-
-_TRACER_TYPES = {
-    "openai": "openai-chat",
-    "azure": "azure-openai-chat",
-    "anthropic": "anthropic-chat",
-}
-"""LangChain's names of integrations by their provider, which Langfuse keeps."""
 
 _KINDS = {"user": "human", "assistant": "ai"} | {
     kind: kind for kind in ("system", "tool", "function")
@@ -129,7 +123,7 @@ def _io(observation: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str
     params = {"model": model, **mapping(parsed(_field(observation, "modelParameters")))}
     if "ls_model_type" in metadata and isinstance(sent, list) and came:
         definitions = [each for each in sent if _is_tool(each)]
-        params["_type"] = _TRACER_TYPES.get(str(metadata.get("ls_provider")))
+        params["_type"] = TRACER_TYPES.get(str(metadata.get("ls_provider")))
         if definitions:
             params["tools"] = [each["content"] for each in definitions]
         return langchain_run(

@@ -46,6 +46,8 @@ def read_run(
     fields["name"] = run.get("name")
     sessions = read_io(fields, reasoning)
     for session in sessions:
+        if run.get("tools_unknown"):
+            _require_no_calls(wire_messages(session))
         session["source"] = {**_source(run), **session.get("source", {})}
     return sessions
 
@@ -146,6 +148,14 @@ def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:
         return orjson.dumps([without_surrogates(wire), settings], default=refuse_value)
 
 
+def _require_no_calls(wire: list[WireMessage]) -> None:
+    """Reject a chat with calls of tools that the store did not keep."""
+    if any(message.get("tool_calls") or message.get("function_call") for message in wire):
+        raise UnreadableChatError(
+            "incomplete_trace", "The store did not keep the tools of a chat that calls them."
+        )
+
+
 def _source(run: Mapping[str, Any]) -> dict[str, str]:
     source = {"run_id": str(run.get("id"))}
     if run.get("trace_id"):
@@ -153,4 +163,6 @@ def _source(run: Mapping[str, Any]) -> dict[str, str]:
     thread_id = thread_of(run)
     if thread_id is not None:
         source["thread_id"] = thread_id
+    if run.get("tools_unknown"):
+        source["tools_unknown"] = "1"
     return source

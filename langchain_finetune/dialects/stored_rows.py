@@ -3,7 +3,7 @@
 from typing import Any
 
 from langchain_finetune.content import mapping
-from langchain_finetune.dialects import langfuse, mlflow, phoenix
+from langchain_finetune.dialects import langfuse, mlflow, opik, phoenix
 
 
 def runs_of(value: Any) -> list[Any]:
@@ -20,6 +20,8 @@ def runs_of(value: Any) -> list[Any]:
         trace = mlflow.read_trace(row)
     elif langfuse.is_observation(row):
         trace = langfuse.read_observation(row)
+    elif opik.is_trace(row):
+        trace = opik.read_trace(row)
     elif phoenix.is_span(row):
         trace = phoenix.read_span(row)
     else:

@@ -8,6 +8,13 @@ from typing import Any
 
 from langchain_finetune.tolerant_json import loads
 
+TRACER_TYPES = {
+    "openai": "openai-chat",
+    "azure": "azure-openai-chat",
+    "anthropic": "anthropic-chat",
+}
+"""LangChain's names of integrations by their providers, which are all that some stores keep."""
+
 
 @dataclass(frozen=True)
 class StoredTrace:

@@ -6,15 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForChainRun,
-    CallbackManagerForChainRun,
-    adispatch_custom_event,
-    dispatch_custom_event,
-)
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langsmith import Client, aevaluate, evaluate
 from langsmith.run_helpers import tracing_context
@@ -27,6 +22,7 @@ from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.failures import log_no_failures
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
+from langchain_finetune.evaluation.traced import TracedStep
 from langchain_finetune.loaders.langsmith_client import reading
 
 COMPARISON_EVENT = "comparison_progress"
@@ -36,7 +32,7 @@ Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
 """
 
 
-class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
+class Compare(TracedStep[dict[str, Any], ComparisonResult]):
     """Compare two models in your chain: both answer the same cases, and evaluators score them.
 
     Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`, best
@@ -52,6 +48,10 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     is unknown or gets no access.
 
     Progress is reported as LangChain custom events named `comparison_progress`.
+
+    `invoke` and `ainvoke` raise a `CompareError` if the chain, the data or the evaluators don't
+    fit, if training saw all cases, or if all answers of one model failed; and a `LoadError` if
+    LangSmith can't be reached, or has no such dataset.
 
     Args:
         chain: Your chain, its model left open: a function of the model, such as
@@ -109,50 +109,9 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     client: InstanceOf[Client] | None = Field(default=None, repr=False)
 
-    def invoke(
-        self,
-        input: dict[str, Any],  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> ComparisonResult:
-        """Compare the new model with the old one.
-
-        Args:
-            input: `{"model": ..., "data": ...}`.
-            config: LangChain's run configuration; its callbacks receive the progress.
-            kwargs: Unused; accepted for Runnable compatibility.
-
-        Raises:
-            CompareError: The chain, the data or the evaluators don't fit, or training saw all
-                cases. Or all answers of one model failed.
-            LoadError: LangSmith can't be reached, or has no such dataset.
-        """
-        del kwargs
-        run: Any = self._compare
-        traced: Any = self._call_with_config(run, _traced(input), config)
-        return cast("ComparisonResult", traced.value)
-
-    async def ainvoke(
-        self,
-        input: dict[str, Any],  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> ComparisonResult:
-        """Async version of `invoke`."""
-        del kwargs
-        run: Any = self._acompare
-        traced: Any = await self._acall_with_config(run, _traced(input), config)
-        return cast("ComparisonResult", traced.value)
-
-    def _compare(
-        self,
-        given: "Traced",
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-    ) -> "Traced":
-        del run_manager  # LangChain passes the config only to functions that take this, too.
+    def _run(self, given: dict[str, Any], config: RunnableConfig) -> ComparisonResult:
         with experiment_client(self.client) as client:
-            plan = self._plan(given.value, client)
+            plan = self._plan(given, client)
             for side in plan.turns():
                 count = plan.counter(side)
 
@@ -169,20 +128,13 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     # After an interrupt, nobody waits for the answers that are on their way.
                     thread.shutdown(wait=False)
                 side.rows = list(side.experiment)
-            result = result_of(plan)
-        return Traced(result, repr(result))
+            return result_of(plan)
 
-    async def _acompare(
-        self,
-        given: "Traced",
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-    ) -> "Traced":
-        del run_manager  # LangChain passes the config only to functions that take this, too.
+    async def _arun(self, given: dict[str, Any], config: RunnableConfig) -> ComparisonResult:
         entered = experiment_client(self.client)
         client = await asyncio.to_thread(entered.__enter__)
         try:
-            plan = await asyncio.to_thread(self._plan, given.value, client)
+            plan = await asyncio.to_thread(self._plan, given, client)
             turns = plan.turns()
             while side := await asyncio.to_thread(next, turns, None):
                 count = plan.counter(side)
@@ -194,10 +146,17 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
                     experiment = self._experiment(plan, side)
                     side.experiment = await aevaluate(side.aanswer(report), **experiment)
                 side.rows = [row async for row in side.experiment]
-            result = await asyncio.to_thread(result_of, plan)
+            return await asyncio.to_thread(result_of, plan)
         finally:
             await asyncio.to_thread(entered.__exit__, None, None, None)
-        return Traced(result, repr(result))
+
+    def _told(self, value: Any) -> str:
+        if isinstance(value, ComparisonResult):
+            return repr(value)
+        given = mapping(value)
+        data = given.get("data")
+        named = repr(data) if isinstance(data, str) else type(data).__name__
+        return f"model={model_name(given.get('model'))!r} data={named}"
 
     def _plan(self, given: dict[str, Any], client: Client) -> ComparisonPlan:
         app = AppChain(self.chain, self.tools, self.run_tools, self.inputs, self.agent)
@@ -221,27 +180,6 @@ class Compare(RunnableSerializable[dict[str, Any], ComparisonResult]):
             "num_repetitions": self.repetitions,
             "client": plan.client,
         }
-
-
-class Traced:
-    """A value as a comparison's own run is traced: what is told of it, without texts and headers.
-
-    The texts are in the experiments; the caller may trace to another place.
-    """
-
-    def __init__(self, value: Any, told: str) -> None:
-        self.value = value
-        self._told = told
-
-    def __repr__(self) -> str:
-        return self._told
-
-
-def _traced(given: Any) -> Any:
-    found = mapping(given)
-    data = found.get("data")
-    named = repr(data) if isinstance(data, str) else type(data).__name__
-    return Traced(given, f"model={model_name(found.get('model'))!r} data={named}")
 
 
 @contextmanager

@@ -5,8 +5,7 @@ import sys
 import warnings
 from typing import Annotated, Any, Literal, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
 from langchain_finetune.errors import (
@@ -17,9 +16,10 @@ from langchain_finetune.errors import (
 )
 from langchain_finetune.evaluation.case_files import held_out_cases
 from langchain_finetune.evaluation.chains import chat_model_of, model_name, wrapped_in
-from langchain_finetune.evaluation.compare import Compare, Traced
+from langchain_finetune.evaluation.compare import Compare
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.keys import check_rules
+from langchain_finetune.evaluation.traced import TracedStep
 
 _Model = Annotated[Runnable[Any, Any], WithJsonSchema({"title": "ChatModel", "type": "object"})]
 
@@ -28,12 +28,15 @@ _INSIDE = frozenset({"langchain_finetune", "langchain_core", "asyncio", "concurr
 _log = logging.getLogger(__name__)
 
 
-class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
+class Gate(TracedStep[Runnable[Any, Any], Runnable[Any, Any]]):
     """Compare a new model with the old one, and return the one that may answer.
 
     Input: a chat model, such as what `FineTune` returns. It is returned if each rule is shown, with
     the verdict in its metadata under `gate`: numbers and names, no texts. Otherwise the old model
     is returned with a `GateWarning`, or a `GateError` is raised. Too few cases never pass.
+
+    `invoke` and `ainvoke` also raise a `GateError` if a rule names an evaluator that gave no score;
+    its `result` is the comparison. They raise what those of `Compare` do, too.
 
     Args:
         compare: How to compare.
@@ -84,63 +87,14 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
         """The new model, or the old one."""
         return _Model
 
-    def invoke(
-        self,
-        input: Runnable[Any, Any],  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Runnable[Any, Any]:
-        """Return the new model if it passes.
+    def _run(self, given: Runnable[Any, Any], config: RunnableConfig) -> Runnable[Any, Any]:
+        return self._chosen(given, self.compare.invoke(self._given(given), config))
 
-        Args:
-            input: The new chat model.
-            config: LangChain's run configuration; its callbacks receive the progress.
-            kwargs: Unused; accepted for Runnable compatibility.
+    async def _arun(self, given: Runnable[Any, Any], config: RunnableConfig) -> Runnable[Any, Any]:
+        return self._chosen(given, await self.compare.ainvoke(self._given(given), config))
 
-        Raises:
-            GateError: It does not pass, and `otherwise` is `raise`; or a rule names an evaluator
-                that gave no score. Its `result` is the comparison.
-            CompareError: The models can't be compared; see `Compare`.
-            LoadError: LangSmith can't be reached.
-        """
-        del kwargs
-        run: Any = self._gate
-        traced: Any = self._call_with_config(run, _traced(input), config)
-        return cast("Runnable[Any, Any]", traced.value)
-
-    async def ainvoke(
-        self,
-        input: Runnable[Any, Any],  # noqa: A002 - defined by Runnable
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Runnable[Any, Any]:
-        """Async version of `invoke`."""
-        del kwargs
-        run: Any = self._agate
-        traced: Any = await self._acall_with_config(run, _traced(input), config)
-        return cast("Runnable[Any, Any]", traced.value)
-
-    def _gate(
-        self,
-        given: Traced,
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-    ) -> Traced:
-        del run_manager  # LangChain passes the config only to functions that take this, too.
-        model = given.value
-        result = self.compare.invoke(self._given(model), config)
-        return cast("Traced", _traced(self._chosen(model, result)))
-
-    async def _agate(
-        self,
-        given: Traced,
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-    ) -> Traced:
-        del run_manager  # LangChain passes the config only to functions that take this, too.
-        model = given.value
-        result = await self.compare.ainvoke(self._given(model), config)
-        return cast("Traced", _traced(self._chosen(model, result)))
+    def _told(self, value: Any) -> str:
+        return f"model={model_name(value)!r}"
 
     def _given(self, model: Runnable[Any, Any]) -> dict[str, Any]:
         if chat_model_of(model) is None:
@@ -169,10 +123,6 @@ class Gate(RunnableSerializable[Runnable[Any, Any], Runnable[Any, Any]]):
             raise GateError(f"The gate did not let the new model pass. {told}", result=result)
         warnings.warn(f"The old model stays. {told}", GateWarning, stacklevel=_users_level())
         return self.compare.old
-
-
-def _traced(model: Any) -> Any:
-    return Traced(model, f"model={model_name(model)!r}")
 
 
 def _users_level() -> int:

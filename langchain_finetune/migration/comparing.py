@@ -111,7 +111,7 @@ def _is_unknown(case: ComparedCase) -> bool:
 
 def comparison_key(
     recording: ModelRecording,
-    new: str,
+    new: str | None,
     settings: Mapping[str, Any],
     functions: Iterable[Any],
 ) -> dict[str, Any]:

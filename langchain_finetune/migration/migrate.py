@@ -28,29 +28,27 @@ from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.fetching import (
     Told,
     check_rescue,
-    is_rescued,
     record_step,
     recording_arguments,
     rescue_step,
 )
 from langchain_finetune.migration.folders import locked_folder, write_private
-from langchain_finetune.migration.plan import MigrationPlan, make_plan
+from langchain_finetune.migration.plan import MigrationPlan, job_key, make_plan
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
 from langchain_finetune.migration.recording import ModelRecording
-from langchain_finetune.migration.result import MigrationResult, write_report
+from langchain_finetune.migration.result import MigrationResult, without_addresses, write_report
 from langchain_finetune.migration.settings import MigrationSettings, RecordingSettings
 from langchain_finetune.migration.state import (
     COMPARISON,
     RECORDED,
     RESCUED,
     MigrationState,
-    StepName,
     has_begun,
 )
 from langchain_finetune.migration.swap import advice, swap_step
-from langchain_finetune.migration.training_data import TrainingData, training_data, training_key
+from langchain_finetune.migration.training_data import training_data
 from langchain_finetune.private_files import disk_errors
 
 
@@ -198,34 +196,12 @@ class Migration(MigrationSettings):
             training = training_data(self.model, self.out / RESCUED, recording, self.train_on)
             power = power_of(len(held_out), len(set(held_out)))
             return make_plan(
-                *(state, rescued, recorder.estimate),
-                *(power, training),
-                origins=recording.manifest.origins,
+                *(state, rescued, recorder.estimate, power, training),
                 convert=self.convert,
                 to=self.to,
-                done=self._done(state, recording, training),
+                comparison=self._comparison_key(recording, state),
+                swap=self.swap,
             )
-
-    def _done(
-        self, state: MigrationState, recording: ModelRecording, data: TrainingData
-    ) -> set[StepName]:
-        """Return the steps that were done with the same settings, so that nothing is left to do."""
-        done: set[StepName] = {"rescue"} if is_rescued(state) else set()
-        trained, compared = state.steps.get("train"), state.steps.get("compare")
-        key = training_key(data, self.convert, self.to)
-        # Without a key it was trained by an earlier version.
-        if trained is None or trained.facts.get("key", key) != key:
-            return done
-        done.add("train")
-        if compared and compared.facts == self._comparison_key(
-            recording, trained.facts["new_model"]
-        ):
-            done |= {name for name in ("compare", "swap") if name in state.steps}
-        return done
-
-    def _comparison_key(self, recording: ModelRecording, new: str) -> dict[str, Any]:
-        functions = [self.chain, *self.tools, *(self.evaluators or ())]
-        return comparison_key(recording, new, self.to.chat_settings, functions)
 
     def _flow(self, told: Told | None, config: RunnableConfig | None) -> Flow[MigrationResult]:
         state = self._state()
@@ -245,7 +221,7 @@ class Migration(MigrationSettings):
             new_model=result.new,
             engine=self.to.engine,
             folder=self.out,
-            comparison=result,
+            comparison=without_addresses(result),
             steps=state.steps,
             advice=advice(self.model, chat, self.to.engine, swapped, base_url),
             chat=chat,
@@ -284,7 +260,7 @@ class Migration(MigrationSettings):
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
         summary += data.gaps
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
-        facts["key"] = training_key(data, self.convert, self.to)
+        facts["job"] = job_key(to, str(known.get("training_sha256")))
         state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)
         return chat
 
@@ -296,7 +272,7 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None,
     ) -> Flow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        key = self._comparison_key(recording, model_name(chat))
+        key = self._comparison_key(recording, state)
         path = self.out / COMPARISON
         before = state.steps.get("compare")
         kept = before and kept_comparison(path, key, before.facts)
@@ -322,6 +298,13 @@ class Migration(MigrationSettings):
         write_private(path, result.model_dump_json().encode())
         state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
+
+    def _comparison_key(self, recording: ModelRecording, state: MigrationState) -> dict[str, Any]:
+        """Return what the comparison with the model of the step `train` depends on."""
+        functions = [self.chain, *self.tools, *(self.evaluators or ())]
+        trained = state.steps.get("train")
+        new = trained.facts["new_model"] if trained else None
+        return comparison_key(recording, new, self.to.chat_settings, functions)
 
 
 def migrate(

@@ -1,23 +1,18 @@
 """What the new model is trained on: the files of the old one, its recorded answers, or both."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from langchain_finetune.content import mapping
 from langchain_finetune.convert.fingerprints import exact_key
-from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.migration.archive import CHANGED, hashed, is_whole, rescued_model
+from langchain_finetune.migration.archive import CHANGED, is_whole, rescued_model
 from langchain_finetune.migration.prompts import sent_messages
-from langchain_finetune.migration.recording import PROMPTS, RECORDING, ModelRecording
+from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_messages
 
 TrainOn = Literal["auto", "files", "recording", "both"]
@@ -161,24 +156,3 @@ def _rescued_file(model: str, rescued: Path) -> tuple[Path | None, str | None]:
             f"{path} was {CHANGED}: restore it, or train on the recording (--train-on recording)."
         )
     return path, None
-
-
-def training_key(data: TrainingData, convert: Convert, to: FineTune) -> str:
-    """Return the hash of all that a job depends on: another one means that another job is made."""
-    files = data.recording.manifest.files
-    decides = {"model", "engine", "base_url", "deployment", "hyperparameters", "suffix", "seed"}
-    parts = [
-        data.origin,
-        data.file and hashed(data.file).sha256,
-        [files.get(name) for name in (PROMPTS, RECORDING)],
-        to.model_dump(mode="json", include={*decides, "extra_body"}),
-        convert.model_dump(),
-    ]
-    return hashlib.sha256(orjson.dumps(parts, default=_named)).hexdigest()
-
-
-def _named(value: Any) -> Any:
-    """Return what stands for a value that JSON has no form for, such as a function."""
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    return getattr(value, "__qualname__", repr(value))
