@@ -30,19 +30,29 @@ EngineOfAccount = Annotated[EngineChoice, typer.Option(help="Engine of the accou
 
 
 def inventory(
+    *,
     engine: EngineOfAccount = "openai",
     base_url: AddressOption = None,
     project: Annotated[
         list[str] | None,
         typer.Option(help="Project whose runs are counted; by default all. Repeatable."),
     ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recorded or exported runs to count instead. Repeatable."),
+    ] = None,
     days: Annotated[int, typer.Option(min=1, help="Count the calls of so many days.")] = 30,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """List an account's fine-tuned models: days left, and who still calls them."""
     with shown(quiet=as_json) as show:
         found = Inventory.fetch(
-            engine=engine, base_url=base_url, project=project, days=days, on_progress=show
+            engine=engine,
+            base_url=base_url,
+            project=project,
+            files=file or (),
+            days=days,
+            on_progress=show,
         )
     if as_json:
         print_json(found.model_dump(mode="json"))

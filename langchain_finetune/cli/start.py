@@ -3,6 +3,8 @@
 Importing this module is quick; the commands, whose libraries take seconds, are imported in `main`.
 """
 
+import atexit
+import gc
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +16,8 @@ from langchain_finetune.cli.interrupt import ctrl_c_ends_it
 
 def main() -> None:
     """Run the command line; errors of this package are printed without a traceback."""
+    # Python would look at each object once more at its end, for seconds where the cores are busy.
+    atexit.register(gc.freeze)
     with ctrl_c_ends_it():
         with _loading():
             from langchain_finetune.cli.app import run  # noqa: PLC0415 - takes seconds

@@ -123,7 +123,8 @@ class EvaluationPower(BaseModel):
         swap = f"that a swap loses at most {100 * MARGIN:.0f} points"
         if self.loss is not None and self.loss <= MARGIN:
             return f"{self.cases:,} cases{where}, {gain}, and {swap}"
-        needed = f"about {self.cases_for_swap:,} cases"
+        needed = f"{no_loss_cases(MARGIN)} cases if no answer is worse, and about "
+        needed += f"{self.cases_for_swap:,} if {100 * DIFFERING:.0f} of 100 differ"
         return f"{self.cases:,} cases{where}, {gain}; to show {swap} takes {needed}"
 
 

@@ -1,6 +1,7 @@
 """The inventory of an account: its fine-tuned models, how long they last, and who calls them."""
 
 import datetime as dt
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -22,9 +23,11 @@ from langchain_finetune.migration.listing import (
     steps_of,
 )
 from langchain_finetune.migration.progress import MigrationProgress
+from langchain_finetune.migration.sources import count_calls_in_files
 
 NOT_COUNTED = (
-    "The models' calls were not counted: set LANGSMITH_API_KEY, or start the embedded engine."
+    "The models' calls were not counted: set LANGSMITH_API_KEY, start the embedded engine, or name "
+    "files of recorded runs (--file)."
 )
 
 
@@ -65,6 +68,7 @@ class Inventory(BaseModel):
         base_url: str | None = None,
         api_key: SecretStr | str | None = None,
         project: str | Sequence[str] | None = None,
+        files: Sequence[str | os.PathLike[str]] = (),
         days: int = 30,
         client: Client | None = None,
         on_progress: Callable[[MigrationProgress], None] | None = None,
@@ -76,6 +80,8 @@ class Inventory(BaseModel):
             base_url: Address of the engine, by default its own.
             api_key: Key of the engine; by default from its environment variable.
             project: Project, or several, whose runs are counted; by default all that have any.
+            files: Files of runs, such as those of `RunRecorder`, whose calls are counted in place
+                of those in LangSmith.
             days: Calls of the last so many days are counted.
             client: LangSmith's client; by default that of the environment, or of the embedded
                 engine if it is running. Without any of them calls are not counted.
@@ -86,7 +92,7 @@ class Inventory(BaseModel):
             LoadError: A project does not exist, or its runs cannot be read.
         """
         connection = account_at(engine, base_url, api_key)
-        flow = partial(_inventory, names_of(project), days, client)
+        flow = partial(_inventory, names_of(project), files, days, client)
         return connection.run(flow, on_progress)
 
     @staticmethod
@@ -96,18 +102,20 @@ class Inventory(BaseModel):
         base_url: str | None = None,
         api_key: SecretStr | str | None = None,
         project: str | Sequence[str] | None = None,
+        files: Sequence[str | os.PathLike[str]] = (),
         days: int = 30,
         client: Client | None = None,
         on_progress: Callable[[MigrationProgress], Awaitable[None]] | None = None,
     ) -> "Inventory":
         """Take the inventory of an account without blocking; as `fetch` otherwise."""
         connection = account_at(engine, base_url, api_key)
-        flow = partial(_inventory, names_of(project), days, client)
+        flow = partial(_inventory, names_of(project), files, days, client)
         return await connection.arun(flow, on_progress)
 
 
 def _inventory(
     projects: tuple[str, ...],
+    files: Sequence[str | os.PathLike[str]],
     days: int,
     client: Client | None,
     account: Account,
@@ -135,7 +143,7 @@ def _inventory(
         )
     yield Tell(MigrationProgress("inventory", "counting calls", len(tuned), len(tuned)))
     models, told, counted_in = yield Do(
-        partial(_counted, models, projects, now - dt.timedelta(days=days), client)
+        partial(_counted, models, projects, files, now - dt.timedelta(days=days), client)
     )
     return Inventory(
         engine=account.engine.name,
@@ -151,12 +159,17 @@ def _inventory(
 def _counted(
     models: list[TunedModel],
     projects: tuple[str, ...],
+    files: Sequence[str | os.PathLike[str]],
     since: dt.datetime,
     client: Client | None,
 ) -> tuple[list[TunedModel], list[str], str | None]:
     """Return the models with their calls, notes, and where the calls were counted."""
     if not models:
         return models, [], None
+    if files:
+        found = count_calls_in_files(files, [model.name for model in models], since)
+        counted = [model.model_copy(update={"calls": found[model.name]}) for model in models]
+        return counted, [], ", ".join(map(str, files))
     source = None
     try:
         source = client or tracing_client()

@@ -33,12 +33,12 @@ from langchain_finetune.migration.fetching import (
     rescue_step,
 )
 from langchain_finetune.migration.folders import locked_folder, write_private
-from langchain_finetune.migration.plan import MigrationPlan, make_plan
+from langchain_finetune.migration.plan import MigrationPlan, job_key, make_plan
 from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.recorded_model import recorded_model
 from langchain_finetune.migration.recorder import Recorder
 from langchain_finetune.migration.recording import ModelRecording
-from langchain_finetune.migration.result import MigrationResult, write_report
+from langchain_finetune.migration.result import MigrationResult, without_addresses, write_report
 from langchain_finetune.migration.settings import MigrationSettings, RecordingSettings
 from langchain_finetune.migration.state import (
     COMPARISON,
@@ -205,6 +205,8 @@ class Migration(MigrationSettings):
                 *(state, rescued, recorder.estimate, power, training),
                 convert=self.convert,
                 to=self.to,
+                comparison=self._comparison_key(recording, state),
+                swap=self.swap,
             )
 
     def _flow(self, told: Told | None, config: RunnableConfig | None) -> Flow[MigrationResult]:
@@ -225,7 +227,7 @@ class Migration(MigrationSettings):
             new_model=result.new,
             engine=self.to.engine,
             folder=self.out,
-            comparison=result,
+            comparison=without_addresses(result),
             steps=state.steps,
             advice=advice(self.model, chat, self.to.engine, swapped, base_url),
             chat=chat,
@@ -263,6 +265,7 @@ class Migration(MigrationSettings):
         if left_out:
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
+        facts["job"] = job_key(to, str(known.get("training_sha256")))
         state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)
         return chat
 
@@ -274,8 +277,7 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None,
     ) -> Flow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        functions = [self.chain, *self.tools, *(self.evaluators or ())]
-        key = comparison_key(recording, chat, self.to.chat_settings, functions)
+        key = self._comparison_key(recording, state)
         path = self.out / COMPARISON
         before = state.steps.get("compare")
         kept = before and kept_comparison(path, key, before.facts)
@@ -301,6 +303,13 @@ class Migration(MigrationSettings):
         write_private(path, result.model_dump_json().encode())
         state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
         return result
+
+    def _comparison_key(self, recording: ModelRecording, state: MigrationState) -> dict[str, Any]:
+        """Return what the comparison with the model of the step `train` depends on."""
+        functions = [self.chain, *self.tools, *(self.evaluators or ())]
+        key = comparison_key(recording, None, self.to.chat_settings, functions)
+        trained = state.steps.get("train")
+        return {**key, "new": trained.facts["new_model"] if trained else None}
 
     def _swap(
         self, state: MigrationState, result: ComparisonResult

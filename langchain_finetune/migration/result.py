@@ -55,6 +55,14 @@ class MigrationResult(BaseModel):
         return "\n".join([*steps, "", str(self.comparison), *self.advice])
 
 
+def without_addresses(found: ComparisonResult) -> ComparisonResult:
+    """Return a comparison without links: a background engine may listen elsewhere tomorrow."""
+    sides = {name: getattr(found, name) for name in ("old_experiment", "new_experiment")}
+    changes = {name: each.model_copy(update={"url": None}) for name, each in sides.items()}
+    told = f"Both answers to each case: langchain-finetune page --open, comparison {found.id}."
+    return found.model_copy(update={**changes, "url": None, "notes": [*found.notes, told]})
+
+
 def write_report(result: MigrationResult) -> None:
     """Write the report to the folder, for its owner only."""
     rows = [

@@ -15,9 +15,11 @@ from langchain_finetune.loaders.base import sessions_of
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
+from langchain_finetune.loaders.time_windows import started
 from langchain_finetune.migration.archive import RescueManifest
 from langchain_finetune.migration.calls import tracing_client
 from langchain_finetune.migration.folders import MANIFEST
+from langchain_finetune.migration.listing import ModelCalls
 from langchain_finetune.migration.prompts import RecordedPrompt, read_prompts
 from langchain_finetune.sessions import Skip
 
@@ -186,3 +188,32 @@ def models_of(run: Mapping[str, Any]) -> set[str]:
         noted.get("ls_model_name"),
     )
     return {name for name in found if isinstance(name, str) and name}
+
+
+def count_calls_in_files(
+    paths: Iterable[str | os.PathLike[str]], names: Iterable[str], since: dt.datetime
+) -> dict[str, ModelCalls]:
+    """Return the calls of models since a time, by name, in files of recorded or exported runs.
+
+    Raises:
+        LoadError: A file can't be read.
+    """
+    seen: dict[str, list[tuple[dt.datetime | None, str]]] = {name: [] for name in names}
+    for path in paths:
+
+        def count(run: Mapping[str, Any], name: str = Path(path).name) -> bool:
+            at = started(run)
+            for model in models_of(run) & seen.keys() if at is None or at >= since else ():
+                seen[model].append((at, name))
+            return False  # Its chats are not needed.
+
+        for _ in RunFileChatLoader(path, where=count).lazy_load():
+            pass
+    return {
+        name: ModelCalls(
+            count=len(runs),
+            last_at=max((at for at, _ in runs if at is not None), default=None),
+            projects=tuple(sorted({file for _, file in runs})),
+        )
+        for name, runs in seen.items()
+    }

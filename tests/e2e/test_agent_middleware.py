@@ -1,7 +1,6 @@
 """Agents with LangChain's real middleware: what people decided, and calls of the middleware."""
 
 import json
-from importlib.metadata import version
 
 import pytest
 from langchain.agents import create_agent
@@ -31,9 +30,7 @@ APPROVE = {"type": "approve"}
 EDIT = {"type": "edit", "edited_action": {"name": "send", "args": {"to": "Ann"}}}
 REJECT = {"type": "reject", "message": "Not on Sundays."}
 RESPOND = {"type": "respond", "message": "I wrote to him myself."}
-# The result of a response is marked since then.
-_MARKED = tuple(map(int, version("langchain").split(".")[:2])) >= (1, 5)
-DECISIONS = [REJECT, {"type": "reject"}, *([RESPOND] if _MARKED else [])]
+DECISIONS = [REJECT, {"type": "reject"}, RESPOND]
 ASKED = {"role": "user", "content": "Tell Bob"}
 BOB, ANN = call("send", '{"to": "Bob"}'), call("send", '{"to": "Ann"}')
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import uuid
 from dataclasses import replace
 
@@ -291,6 +292,29 @@ def test_where_calls_were_counted_is_said(tmp_path, command, monkeypatch):
         ran = command("inventory", "--base-url", url)
         assert f"in LangSmith ({client.api_url}), project app, default." in ran.out
         assert {model.calls.count for model in Inventory.fetch(base_url=url).models} == {0}
+
+
+def test_calls_are_counted_in_files_of_an_app_that_is_not_traced(tmp_path, command):
+    account = OpenAIAccount(models=2)
+    first, second = account.names
+    runs = [
+        {
+            "id": f"r{number}",
+            "run_type": "llm",
+            "start_time": (NOW - dt.timedelta(days=days)).isoformat(),
+            "inputs": {"model": first, "messages": [{"role": "user", "content": "Hi"}]},
+        }
+        for number, days in enumerate((1, 2, 40))
+    ]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(json.dumps(run) + "\n" for run in runs))
+    with openai_account(account) as url:
+        ran = command("inventory", "--base-url", url, "--file", path, "--json")
+    calls = {model["name"]: model["calls"] for model in ran.json["models"]}
+    assert (calls[first]["count"], calls[second]["count"]) == (2, 0)
+    assert calls[first]["projects"] == ["runs.jsonl"]
+    assert ran.json["counted_in"] == str(path)
+    assert ran.json["notes"] == [] or not any("counted" in note for note in ran.json["notes"])
 
 
 def test_a_wrong_key_is_one_sentence(command, monkeypatch):

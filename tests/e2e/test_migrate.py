@@ -28,6 +28,7 @@ from langchain_finetune import (
     Migration,
     ModelRecording,
     amigrate,
+    length_ratio,
     migrate,
 )
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
@@ -263,8 +264,20 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
     assert set(told) == {"rescue", "record"}
     assert shop.paid == COUNT
     assert result.new_model == finished[1].new_model
-    plan = await Migration(**settings(model=shop.gone)).aplan()
+    plan = await Migration(**settings(model=shop.gone, swap=False)).aplan()
     assert [step.done for step in plan.steps] == [True] * 5
+    assert [step.what for step in plan.steps][1:4] == [
+        f"{result.steps['record'].summary}, for $0.0014",
+        *(result.steps[name].summary for name in ("train", "compare")),
+    ]
+    for changes, done in (
+        ({}, 4),
+        ({"evaluators": [length_ratio]}, 3),
+        ({"to": FineTune(**{**TO, "hyperparameters": {"n_epochs": 5}})}, 2),
+        ({"to": FineTune(**{**TO, "suffix": "other"})}, 2),
+    ):
+        plan = await Migration(**settings(model=shop.gone, **changes)).aplan()
+        assert [step.done for step in plan.steps] == [True] * done + [False] * (5 - done), changes
 
 
 def printed(result, start):
@@ -296,6 +309,10 @@ def ask_in_a_shell(exports, name):
 def test_what_is_printed_after_a_swap_works(copied, shop, home):
     result = Migration(**copied()).run()
     assert result.verdict == "pass"
+    # Another engine will have another port: only the line for now names it.
+    url = find_engine(home).url
+    assert str(result).count(url) == result.report.read_text().count(url) == 1
+    assert result.comparison.id in str(result)
     exports = printed(result, "For the app")
     assert ask_in_a_shell(exports, shop.gone) == "Yes"
     # The background engine of the migration is in the way.
@@ -450,6 +467,7 @@ def test_a_plan_asks_for_nothing_and_fixes_nothing(settings, shop):
     assert f"{COUNT} answers to {COUNT} prompts" in str(plan)
     assert f"{COUNT // 2} examples of the rescued training file" in str(plan)
     assert "to show that a swap loses at most 5 points" in str(plan)
+    assert f"Prompts: {COUNT} of training.jsonl." in str(plan)
     assert plan.steps[1].usd > 0
     free = InferencePrice(input_usd=0.0, output_usd=0.0)
     assert asyncio.run(Migration(**settings(price=free)).aplan()).steps[1].usd == 0
@@ -554,7 +572,7 @@ def test_the_command(copied, shop, home, monkeypatch, capsys):
     ]  # fmt: skip
     ran = run(*given, "--plan")
     assert ran.code == 0, ran.err
-    assert ran.out.count("[done]") == 5
+    assert ran.out.count("[done]") == 4
     ran = run(*given, "--no-swap")
     assert ran.code == 0, ran.err
     assert "compare: 70 cases" in ran.out

@@ -5,6 +5,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import (
     AfterValidator,
@@ -202,21 +203,74 @@ class FeedbackConfigs(NamedResource):
             return known[0]
 
     def change(self, body: Any) -> dict[str, Any]:
-        """Update the given fields of a feedback configuration."""
+        """Update the given fields of a feedback configuration.
+
+        `add_categories` (`[{value, label?}]`) and `remove_categories` (`[value]`) change its
+        categories.
+        """
         if not isinstance(body, dict):
             raise ApiError(400, "A feedback configuration must be a JSON object.")
         with self._database.transaction():
             known = self.get(str(body.get("feedback_key")))
+            if body.get("id") not in (None, _id_of(known["feedback_key"])):
+                raise ApiError(404, "The key has no configuration with this id.", param="id")
             given = {name: value for name, value in body.items() if value is not None}
-            return self._write(known | _checked(known | given))
+            added, removed = given.pop("add_categories", []), given.pop("remove_categories", [])
+            record = known | _checked(known | given)
+            if added or removed:
+                record["feedback_config"] = _recategorized(
+                    record["feedback_config"], validated(_Categories, {"added": added}), removed
+                )
+            return self._write(record)
+
+    def key_of(self, config_id: str) -> str:
+        """Return the key of a configuration's id.
+
+        Raises:
+            ApiError: 404; there is no such configuration.
+        """
+        keys = (each["feedback_key"] for each in self.all(limit=-1))
+        found = next((key for key in keys if _id_of(key) == config_id), None)
+        if found is None:
+            raise ApiError(404, "There is no feedback configuration with this id.", param="id")
+        return str(found)
 
     def _write(self, record: dict[str, Any]) -> dict[str, Any]:
         time = now()
         record |= {"tenant_id": TENANT_ID, "modified_at": iso(time)}
+        record["id"] = _id_of(record["feedback_key"])
         body = dumps(record, "feedback_config")
         row = {"key": record["feedback_key"], "modified_at": time, "body": body}
         self._database.put("feedback_configs", row)
         return record
+
+
+def _id_of(key: str) -> str:
+    """Return the id of a key's configuration: here a key has one at most."""
+    return str(uuid5(NAMESPACE_URL, key))
+
+
+class _Category(ClientBody):
+    value: float
+    label: str | None = None
+
+
+class _Categories(ClientBody):
+    added: list[_Category]
+
+
+def _recategorized(scale: dict[str, Any], given: _Categories, removed: Any) -> dict[str, Any]:
+    """Return a categorical scale with other categories."""
+    if scale["type"] != "categorical":
+        raise ApiError(422, "Only a categorical configuration has categories.")
+    gone = removed if isinstance(removed, list) else [removed]
+    kept = [each for each in scale.get("categories") or () if each.get("value") not in gone]
+    categories = [*kept, *(each.model_dump(exclude_none=True) for each in given.added)]
+    for name in ("value", "label"):
+        used = [each[name] for each in categories if each.get(name) is not None]
+        if len(set(used)) < len(used):
+            raise ApiError(422, f"Two categories have the same {name}.", param="add_categories")
+    return {**scale, "categories": categories}
 
 
 def _checked(body: Any) -> dict[str, Any]:

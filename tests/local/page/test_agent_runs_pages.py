@@ -122,7 +122,7 @@ def test_a_run_says_when_its_steps_began_and_whose_results_it_has(
     link = visitor.get(own_runs()).all("a")
     address = next(a["href"] for a in link if "/ui/runs/" in a.get("href", ""))
     page = visitor.get(address)
-    assert "<h3>Tool <code>find_order</code></h3>" in page.html
+    assert "<h3>tool <code>find_order</code></h3>" in page.html
     tree = page.html.partition('<ol class="tree">')[2].partition("</ol>")[0]
     assert "chain, " in tree
     assert "llm, after " in tree
@@ -142,7 +142,7 @@ def test_a_result_without_a_name_gets_that_of_its_call(visitor, trace):
         run_type="llm",
         extra={},
     )
-    assert "<h3>Tool <code>find_room</code></h3>" in visitor.get(f"/ui/runs/{run_id}").html
+    assert "<h3>tool <code>find_room</code></h3>" in visitor.get(f"/ui/runs/{run_id}").html
 
 
 def test_variables_of_the_app_are_not_shown_as_metadata(visitor, traced, own_runs, monkeypatch):

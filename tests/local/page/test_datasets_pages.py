@@ -201,6 +201,6 @@ def test_a_long_chat_is_folded_up_to_its_last_question(visitor, langsmith):
     assert "part 3?" not in folded
     assert "part 3?" in shown
     assert "it comes in 4 days" in shown
-    assert shown.count("<h3>Tool <code>find_order</code></h3>") == 1
+    assert shown.count("<h3>tool <code>find_order</code></h3>") == 1
     [download] = [each["download"] for each in page.all("a") if "download" in each]
     assert re.fullmatch(r"long [0-9a-f-]+, [0-9-]{10}, 2 examples.jsonl", download)

@@ -349,7 +349,7 @@ def test_asking_others_the_same_opens_at_the_question_beside_the_answer(
     assert [each["role"] for each in original] == ["assistant", "tool", "assistant"]
     beside = page.html.partition('id="original"')[2]
     assert "Your tyre (order 4714) has been shipped" in beside
-    assert "<h3>Tool <code>find_order</code></h3>" in beside
+    assert "<h3>tool <code>find_order</code></h3>" in beside
     assert any("autofocus" in each for each in page.all("textarea", id="message"))
 
     page = visitor.get(PATH, run=last.partition("?")[0].rpartition("/")[2], model="nano")

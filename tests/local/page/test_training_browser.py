@@ -123,10 +123,9 @@ def test_from_a_dataset_to_answers_side_by_side(start, open_page, until, tmp_pat
 
         browser.find_element(By.LINK_TEXT, "Compare with its base").click()
         until(lambda: text_of(browser, "h1") == "Playground")
-        one(browser, "#setup summary").click()
-        one(browser, "#system").send_keys(SYSTEM_PROMPT)
+        assert one(browser, "#system").get_attribute("value") == SYSTEM_PROMPT
+        assert json.loads(one(browser, "#tools").get_attribute("value")) == [TOOL]
         one(browser, "#temperature").send_keys("0")
-        one(browser, "#tools").send_keys(json.dumps([TOOL]))
         one(browser, "#message").send_keys("What's 56 divided by 7?", Keys.ENTER)
         until(lambda: text_of(browser, "#announcement") == "All models have answered.", seconds=120)
         base, tuned = (

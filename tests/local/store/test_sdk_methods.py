@@ -10,7 +10,7 @@ import pytest
 from langsmith import Client
 from langsmith.evaluation import run_evaluator
 from langsmith.schemas import DataType, ExampleCreate, ExampleUpdate
-from langsmith.utils import LangSmithError
+from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
 from support.store import NOON, record
 
@@ -236,6 +236,24 @@ async def use_feedback(c, root):
     c.update_feedback_config("judged", is_lower_score_better=True)
     assert [each.feedback_key for each in c.list_feedback_configs()] == ["judged"]
     c.delete_feedback_config("judged")
+    use_categories(c)
+
+
+def use_categories(c):
+    sad, glad = {"value": 0, "label": "sad"}, {"value": 1, "label": "glad"}
+    scale = {"type": "categorical", "categories": [sad]}
+    made = c.create_feedback_config("mood", feedback_config=scale)
+    added = c.add_feedback_categories("mood", [glad], config_id=made.id)
+    assert added.feedback_config["categories"] == [sad, glad]
+    for clash in ({"value": 1}, {"value": 2, "label": "sad"}):
+        with pytest.raises(LangSmithError, match="Two categories"):
+            c.add_feedback_categories("mood", [clash])
+    left = c.remove_feedback_categories("mood", [0])
+    assert left.feedback_config["categories"] == [glad]
+    with pytest.raises(LangSmithError, match="no configuration with this id"):
+        c.add_feedback_categories("mood", [sad], config_id=ID)
+    c.delete_feedback_config(config_id=made.id)
+    assert not list(c.list_feedback_configs())
 
 
 def use_queues(c, root):
@@ -288,3 +306,13 @@ def test_what_asks_whether_something_is_there_is_told_no(client):
     assert client.get_prompt("p") is None
     assert not client.agent_exists("a/b")
     assert not client.skill_exists("a/b")
+
+
+def test_no_client_finds_this_store_too_old(client, caplog):
+    for name in ("annotation_queues", "datasets", "evaluators", "runs", "sessions", "threads"):
+        assert getattr(client, name) is not None
+    assert client.info.version == "0.18.0"
+    assert not [record for record in caplog.records if "version" in record.getMessage()]
+    # Behind `client.sessions.resolve`.
+    with pytest.raises(LangSmithNotFoundError, match="no registry of agents"):
+        client.request_with_retries("GET", "/sessions/resolutions", params={"kind": "AGENT"})

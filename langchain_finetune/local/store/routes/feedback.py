@@ -34,6 +34,11 @@ class _ListedConfigs(PageQuery):
     name_contains: str | None = None
 
 
+class _DeletedConfig(ClientQuery):
+    feedback_key: str | None = None
+    id: Id | None = None
+
+
 def create_feedback_router(store: RunStore) -> APIRouter:
     """Return the routes behind `client.create_feedback`, `list_feedback` and their kin."""
     router = APIRouter()
@@ -109,8 +114,8 @@ def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
         return answer(configs.change(body))
 
     @router.delete("/feedback-configs")
-    def delete_config(feedback_key: str) -> Response:
-        configs.delete(feedback_key)
+    def delete_config(asked: Annotated[_DeletedConfig, Query()]) -> Response:
+        configs.delete(asked.feedback_key or configs.key_of(str(asked.id)))
         return answer({"message": "Feedback configuration deleted"})
 
 

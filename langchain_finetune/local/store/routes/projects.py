@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Where
 from langchain_finetune.local.store.bodies import Json, answer
 from langchain_finetune.local.store.store import RunStore
@@ -38,6 +39,10 @@ def create_projects_router(store: RunStore) -> APIRouter:
     @router.post("")
     def create_project(body: Json, *, upsert: bool = False) -> Response:
         return answer(projects.create(body, upsert=upsert))
+
+    @router.get("/resolutions", include_in_schema=False)
+    def resolve() -> Response:
+        raise ApiError(404, "This store has no registry of agents: name the project itself.")
 
     @router.get("/{project_id}")
     def read_project(project_id: Id, *, include_stats: bool = False) -> Response:

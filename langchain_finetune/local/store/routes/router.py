@@ -27,7 +27,7 @@ PREFIXES = ("", "/api", "/api/v1", "/v1")
 V2_PREFIXES = ("/v2", "/api/v2", "/api/v1/v2", "/v1/v2", "/v1/api/v2")
 """The last is what a client makes of an endpoint that ends in `/v1`."""
 
-LANGSMITH_VERSION = "0.16.0"
+LANGSMITH_VERSION = "0.18.0"
 """The oldest LangSmith with all of these routes; clients compare it."""
 
 
