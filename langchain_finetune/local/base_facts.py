@@ -18,7 +18,7 @@ def base_facts(name: str) -> dict[str, Any]:
 
     Example:
         >>> base_facts("nano")["parameters"], base_facts("nano")["context"]
-        (1257088, 4096)
+        (1260544, 4096)
     """
     folder = find_base(name)
     assert folder

@@ -177,7 +177,7 @@ def test_a_model_is_migrated(names, engine, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with openai_account(account) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
-        back = f"langchain-finetune aliases {account.names[0]} --remove"
+        back = f"To go back: langchain-finetune aliases {account.names[0]} --remove"
         assert back in run_sh("migrate_command")
         assert run("migrate")["result"].verdict == "pass"
         assert len(account.paid) == 280
