@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
-from langchain_finetune.cli.interrupt import takes_its_time_to_end
+from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
 from langchain_finetune.cli.model import print_model
 from langchain_finetune.cli.options import (
@@ -29,7 +29,6 @@ from langchain_finetune.cli.output import (
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.engines import all_engines
-from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.job import DAY_S, Job
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
@@ -141,7 +140,9 @@ def run(
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})
         except KeyboardInterrupt as interrupt:
-            raise FineTuningError(_interrupted(interrupt, progress.job_id, on_cancel)) from None
+            told = _interrupted(interrupt, progress.job_id, on_cancel)
+            print_line(f"Error: {told}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
     # Only OpenAI-compatible chat models have these.
     name, address = (getattr(chat, each, None) for each in ("model_name", "openai_api_base"))
     lineage = chat.metadata or {}

@@ -32,6 +32,10 @@ _NOT_NOW = frozenset({408, 409, 425, 429})
 _OUTCOME_UNKNOWN = frozenset({408, 409})
 _MISSING = frozenset({403, 404})
 _NO_MODEL = "model_not_found"
+_KEY_HEADERS = ("authorization", "api-key")
+_SHORTEST_KEY = 8
+"""Characters; shorter ones, such as `none`, are words, too."""
+
 _SPENT = frozenset({"insufficient_quota", "exceeded_quota", "billing_hard_limit_reached"})
 
 
@@ -182,7 +186,14 @@ def _key_advice(key_variable: str | None) -> str:
 
 
 def reason_of(error: OpenAIError) -> str:
-    """Return the engine's own sentence, or what the SDK says."""
+    """Return the engine's own sentence, or what the SDK says; without the key of the request."""
     body = error.body if isinstance(error, APIStatusError) else None
     sentence = body.get("message") if isinstance(body, dict) else None
-    return str(sentence or error)
+    said = str(sentence or error)
+    # A gateway may repeat what it was sent, and what it says is shown and written to files.
+    sent = error.request.headers if isinstance(error, APIStatusError) else {}
+    for name in _KEY_HEADERS:
+        key = sent.get(name, "").removeprefix("Bearer ")
+        if len(key) >= _SHORTEST_KEY:
+            said = said.replace(key, "[the key]")
+    return said

@@ -25,9 +25,10 @@ from langchain_finetune.engines.openai_errors import (
     hinted_s,
 )
 from langchain_finetune.errors import EngineError, FineTuningError
-from langchain_finetune.migration.asking import METADATA, Asking, request_body
+from langchain_finetune.migration.asking import Asking, request_body
 from langchain_finetune.migration.estimate import AnswerTask
 from langchain_finetune.migration.journal import Key, is_completion
+from langchain_finetune.migration.prompts import METADATA
 
 _LOOKUP_TIMEOUT_S = 60.0
 _BUSY_ATTEMPTS = 30
@@ -244,7 +245,7 @@ def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
         EngineError: There is no answer; its cause is the SDK's error.
     """
     mark = _mark(asking, task.key) if stored else None
-    body = request_body(asking.model, task.prompt, task.number, mark)
+    body = request_body(asking.model, task.prompt, task.number, mark, takes_zero=asking.takes_zero)
     messages = body.pop("messages")
     model = body.pop("model")
 
@@ -287,6 +288,9 @@ def _settled(
         raise error
     if asking.stores and str(cause.param).partition(".")[0] in _OURS:
         asking.no_store()
+        return False
+    if task.number == 0 and asking.takes_zero and cause.param == "temperature":
+        asking.takes_zero = False
         return False
     code = str(cause.code or f"http_{status}")
     yield Do(partial(asking.failed, task, code, error.failure.reason, may_pass=False))

@@ -30,13 +30,15 @@ from langchain_finetune.migration.folders import (
     rename,
     write_private,
 )
-from langchain_finetune.migration.listing import TunedModel
+from langchain_finetune.migration.listing import CHECKPOINT, TunedModel
 from langchain_finetune.private_files import disk_errors
 from langchain_finetune.tolerant_json import dumps
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _PART = 4 * 2**18  # A multiple of 4: base64 is decoded in these parts.
 
+
+CHANGED = "changed or removed after it was rescued"
 
 MissingState = Literal["gone", "refused", "failed"]
 """Why something is not in a rescue."""
@@ -143,6 +145,17 @@ class RescueManifest(BaseModel):
         return [item for item in items if item.state == "failed"]
 
 
+def rescued_model(folder: Path, model: str) -> RescuedModel | None:
+    """Return what a rescue has of a model; None if it has nothing, or the folder is none of it.
+
+    For a checkpoint's model that is what it has of the last model of the same job.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    checkpoint = CHECKPOINT.match(model)
+    return RescueManifest.read(folder).models.get(checkpoint["model"] if checkpoint else model)
+
+
 class Archive:
     """Writes the folder of a rescue. Use `Archive.opened`: one process writes at a time."""
 
@@ -213,8 +226,8 @@ class Archive:
         known, path, part = entry.files.get(name), self.path(entry, name), self.part(entry, name)
         if known is None:
             return False
-        if path not in self._checked and not _matches(path, known):
-            if not _matches(part, known):
+        if path not in self._checked and not is_whole(path, known):
+            if not is_whole(part, known):
                 return False
             rename(part, path)
         self._checked.add(path)
@@ -309,7 +322,8 @@ def hashed(path: Path) -> DownloadedFile:
         return DownloadedFile(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
 
 
-def _matches(path: Path, known: RescuedFile) -> bool:
+def is_whole(path: Path, known: RescuedFile) -> bool:
+    """Return whether a file is there as it was rescued."""
     try:
         return hashed(path) == DownloadedFile(known.sha256, known.size)
     except FileNotFoundError:

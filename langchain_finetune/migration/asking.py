@@ -14,21 +14,25 @@ from langchain_finetune.migration.estimate import AnswerTask
 from langchain_finetune.migration.journal import AnswerJournal, Key
 from langchain_finetune.migration.prices import InferencePrice, dollars
 from langchain_finetune.migration.progress import MigrationProgress
-from langchain_finetune.migration.prompts import RecordedPrompt
+from langchain_finetune.migration.prompts import METADATA, RecordedPrompt
 from langchain_finetune.migration.rate_limits import RateLimits
 from langchain_finetune.migration.settings import RecordingSettings
 from langchain_finetune.private_files import disk_error
-
-METADATA = "langchain_finetune_recording"
-"""Name of the metadata by which a stored completion is found."""
 
 _LOOK_S = 0.1
 
 
 def request_body(
-    model: str, prompt: RecordedPrompt, number: int, mark: str | None = None
+    model: str,
+    prompt: RecordedPrompt,
+    number: int,
+    mark: str | None = None,
+    *,
+    takes_zero: bool = True,
 ) -> dict[str, Any]:
     """Return the body of a request; with `mark`, the server stores the completion under it.
+
+    Answer 0 is asked for at temperature 0, or as the app asks where the model does not take that.
 
     Example:
         >>> request = {"messages": [], "temperature": 0.7, "top_p": 0.9}
@@ -39,7 +43,7 @@ def request_body(
         {'model': 'm', 'messages': [], 'temperature': 0, 'top_p': 0.9}
     """
     body = {"model": model} | prompt.request | {"model": model}
-    if number == 0:
+    if number == 0 and takes_zero:
         body["temperature"] = 0
     if mark is not None:
         body |= {"store": True, "metadata": {METADATA: mark}}
@@ -60,6 +64,7 @@ class Asking:
         price: The price, if known.
         saved: Called from time to time, to write the manifest.
         lost_usd: Most that answers which can't be had may have cost.
+        takes_zero: Whether the model takes a temperature of 0; reasoning models do not.
         stores: Whether the server lists the completions that it stores; `proven` once it did.
         error: What stopped all workers.
     """
@@ -76,6 +81,7 @@ class Asking:
     limits: RateLimits = field(default_factory=RateLimits)
     error: FineTuningError | OSError | None = None
     proven: bool = False
+    takes_zero: bool = True
 
     def __post_init__(self) -> None:
         self.model = self.settings.model

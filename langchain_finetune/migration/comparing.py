@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.errors import CompareError, FineTuningError
-from langchain_finetune.evaluation.chains import model_name
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.failures import NotRecordedError
 from langchain_finetune.evaluation.result import ComparedCase, RefusedCase
@@ -22,6 +21,9 @@ from langchain_finetune.migration.recording import ModelRecording
 RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
+
+
+_KEPT = ("tool_choice", "stop", "max_tokens", "max_completion_tokens")
 
 
 def held_out_cases(recording: ModelRecording) -> Examples:
@@ -48,22 +50,25 @@ def unusable(cases: Examples) -> list[str]:
 
 
 def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]:
-    """Return a chat model with the tool choice of the held-out requests, and what can't be kept.
+    """Return a chat model with the settings of the held-out requests, and what can't be kept.
 
-    Training lines have no field for it, but a model that must call a tool answers otherwise.
+    Training lines have no field for them, but a model that must call a tool, or stops at a word,
+    answers otherwise. Settings that the requests do not share can't be kept.
     """
     held_out = [prompt.request for prompt in recording.prompts() if prompt.held_out]
-    choices = {
-        orjson.dumps(request.get("tool_choice"), option=orjson.OPT_SORT_KEYS)
-        for request in held_out
-        if request.get("tools")
-    }
-    if choices <= {b"null", b'"auto"'}:
-        return chat, []
-    if len(choices) == 1 and all(request.get("tools") for request in held_out):
-        return chat.bind(tool_choice=held_out[0]["tool_choice"]), []
-    note = "Requests of the recording differ in tool_choice; the new model was asked without it."
-    return chat, [note]
+    shared, notes = {}, []
+    for name in _KEPT:
+        asked = [each for each in held_out if name != "tool_choice" or each.get("tools")]
+        values = {orjson.dumps(each.get(name), option=orjson.OPT_SORT_KEYS) for each in asked}
+        if values <= {b"null", b'"auto"'}:
+            continue
+        if len(values) == 1 and len(asked) == len(held_out):
+            shared[name] = held_out[0][name]
+        else:
+            notes.append(
+                f"Requests of the recording differ in {name}; the new model was asked without it."
+            )
+    return (chat.bind(**shared) if shared else chat), notes
 
 
 def recorded_only(result: ComparisonResult) -> ComparisonResult:
@@ -106,7 +111,7 @@ def _is_unknown(case: ComparedCase) -> bool:
 
 def comparison_key(
     recording: ModelRecording,
-    chat: Any,
+    new: str | None,
     settings: Mapping[str, Any],
     functions: Iterable[Any],
 ) -> dict[str, Any]:
@@ -118,7 +123,7 @@ def comparison_key(
     identities = [None if each is None else _identity(each) for each in functions]
     asked = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS, default=repr)
     known: dict[str, Any] = {
-        "new": model_name(chat),
+        "new": new,
         "recording": recording.manifest.files,
         "settings": hashlib.sha256(asked).hexdigest(),
     }

@@ -1,6 +1,6 @@
 """`Migration`: from a model that goes dark to one of your own, step by step, and the swap."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,15 +47,9 @@ from langchain_finetune.migration.state import (
     MigrationState,
     has_begun,
 )
-from langchain_finetune.migration.swap import (
-    advice,
-    alias_of,
-    base_url_of_engine,
-    is_promoted,
-    promote,
-    why_kept,
-)
+from langchain_finetune.migration.swap import advice, swap_step
 from langchain_finetune.migration.training_data import training_data
+from langchain_finetune.private_files import disk_errors
 
 
 class Migration(MigrationSettings):
@@ -175,11 +169,11 @@ class Migration(MigrationSettings):
         return await self._arun(self._planning(on_progress))
 
     def _run(self, flow: Flow[Result]) -> Result:
-        with locked_folder(self.out, "migrating in"):
+        with disk_errors("The migration"), locked_folder(self.out, "migrating in"):
             return run_flow(flow)
 
     async def _arun(self, flow: Flow[Result]) -> Result:
-        with locked_folder(self.out, "migrating in"):
+        with disk_errors("The migration"), locked_folder(self.out, "migrating in"):
             return await arun_flow(flow)
 
     def _planning(self, told: Told | None) -> Flow[MigrationPlan]:
@@ -221,7 +215,7 @@ class Migration(MigrationSettings):
             at_least=self.at_least, better=self.better, confidence=self.confidence
         )
         result = result.model_copy(update={"decision": decision})
-        swapped, base_url = yield from self._swap(state, result)
+        swapped, base_url = yield from swap_step(self, state, result)
         found = MigrationResult(
             model=self.model,
             new_model=result.new,
@@ -264,6 +258,7 @@ class Migration(MigrationSettings):
         summary = f"{model_name(chat)}, trained on {count} examples of {data.described}"
         if left_out:
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
+        summary += data.gaps
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
         facts["job"] = job_key(to, str(known.get("training_sha256")))
         state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)
@@ -307,35 +302,9 @@ class Migration(MigrationSettings):
     def _comparison_key(self, recording: ModelRecording, state: MigrationState) -> dict[str, Any]:
         """Return what the comparison with the model of the step `train` depends on."""
         functions = [self.chain, *self.tools, *(self.evaluators or ())]
-        key = comparison_key(recording, None, self.to.chat_settings, functions)
         trained = state.steps.get("train")
-        return {**key, "new": trained.facts["new_model"] if trained else None}
-
-    def _swap(
-        self, state: MigrationState, result: ComparisonResult
-    ) -> Flow[tuple[Mapping[str, Any], str | None]]:
-        """Swap if it passed and nobody has decided otherwise; return the facts, and the engine."""
-        assert result.decision is not None
-        verdict, before = result.decision.verdict, state.steps.get("swap")
-        swaps = list(before.facts.get("swaps", ())) if before else []
-        alias, base_url, why = {}, None, None
-        if self.to.engine == "local":
-            alias = yield Do(partial(alias_of, self.model))
-            if not is_promoted(alias, result.new):
-                why = why_kept(alias, self.model, swaps)
-                if verdict == "pass" and self.swap and why is None:
-                    swapped = partial(promote, self.model, result.new)
-                    alias = yield Do(swapped)
-            base_url = yield Do(base_url_of_engine)
-        promoted = is_promoted(alias, result.new)
-        if promoted and result.new not in swaps:
-            swaps.append(result.new)
-        did = f"{result.new} answers to {self.model} at the embedded engine"
-        summary = f"{did if promoted else why or 'not swapped'}; the verdict is {verdict}"
-        facts = {"promoted": promoted, "swaps": swaps, "why": why}
-        facts["earlier"] = bool(alias.get("earlier"))
-        done = state.done("swap", self.out, summary, verdict=verdict, **facts)
-        return done.facts, base_url
+        new = trained.facts["new_model"] if trained else None
+        return comparison_key(recording, new, self.to.chat_settings, functions)
 
 
 def migrate(

@@ -13,6 +13,7 @@ from langchain_finetune.convert.power import EvaluationPower
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.migration.estimate import RecordingEstimate
+from langchain_finetune.migration.fetching import is_rescued
 from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.migration.state import MigrationState, StepName
@@ -94,7 +95,7 @@ def make_plan(
     compared = kept and _facts(state, "compare") == comparison
     swapped = compared and (bool(_facts(state, "swap").get("promoted")) or not swap)
     steps: Sequence[PlannedStep] = (
-        PlannedStep(name="rescue", done="rescue" in state.steps, what=rescued),
+        PlannedStep(name="rescue", done=is_rescued(state), what=rescued),
         PlannedStep(
             name="record",
             done=recorded,
@@ -157,6 +158,7 @@ def _training(
     report = examples.report(engine=to.engine, model=to.model)
     made = report.estimates[0]
     what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
+    what += training.gaps
     return PlannedStep(name="train", what=what, usd=made.usd)
 
 

@@ -30,6 +30,9 @@ from langchain_finetune.sessions import (
 Origin = Literal["traffic", "file"]
 """Where a prompt comes from: a traced run or stored completion, or a line of a training file."""
 
+METADATA = "langchain_finetune_recording"
+"""Name of the metadata by which a stored completion of a recording is found."""
+
 _GROUPS = ("thread_id", "trace_id", "example_id")
 _NOT_SENT = frozenset({"weight", "reasoning_content"})
 """Fields of messages that a training file may have and a request may not."""
@@ -77,7 +80,8 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
     """Return the prompt of a chat: its messages before the answer at its end, tools and settings.
 
     Raises:
-        UnreadableChatError: It is not a chat, or nothing comes before the answer.
+        UnreadableChatError: It is not a chat, nothing comes before the answer, or it is not known
+            what was sent.
 
     Example:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -110,7 +114,7 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
     request |= sampling
     origin: Origin = "traffic" if "run_id" in source else "file"
     try:
-        seen: list[Any] = [exact_key(request).hex()]
+        seen: list[Any] = [request_key(request).hex()]
         seen += [request.get(name) for name in ("response_format", "tool_choice")]
         key = hashlib.blake2b(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS), digest_size=8)
         size = len(orjson.dumps(request["messages"]))
@@ -128,6 +132,11 @@ def make_prompt(session: ChatSession, source: Mapping[str, str]) -> RecordedProm
         stratum=f"{_tools(request, answer)}; {_length(size)}",
         answer_tokens=max(1, said // _BYTES_PER_TOKEN),
     )
+
+
+def request_key(request: Mapping[str, Any]) -> bytes:
+    """Return the key of a request: its messages and tools, whatever format is asked for."""
+    return exact_key({name: part for name, part in request.items() if name != "response_format"})
 
 
 def sent_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -204,7 +213,8 @@ def select_prompts(
 
     Of equal prompts the first one counts. Which ones are drawn depends on the prompts and the seed
     only, not on their order. A prompt without settings gets those that are most used in the
-    traffic. Memory grows with the limit and the number of strata, not with the traffic.
+    traffic with the same system prompt or, without such, in all of it. Memory grows with the limit,
+    and the numbers of strata and system prompts, not with the traffic.
 
     Args:
         prompts: The prompts, those from traffic first.
@@ -222,11 +232,13 @@ def select_prompts(
     room = max(limit - len(known), 0)
     seen: set[str] = set()
     counts: Counter[str] = Counter()
-    used: Counter[bytes] = Counter()
+    used: dict[bytes, Counter[bytes]] = defaultdict(Counter)
     best: dict[str, list[tuple[int, str, RecordedPrompt]]] = defaultdict(list)
     for prompt in prompts:
         if prompt.origin != "file":
-            used[orjson.dumps(_sampling(prompt.request), option=orjson.OPT_SORT_KEYS)] += 1
+            sampling = orjson.dumps(_sampling(prompt.request), option=orjson.OPT_SORT_KEYS)
+            for part in {_part_of_app(prompt), _WHOLE_APP}:
+                used[part][sampling] += 1
         if prompt.id in seen:
             skip(Skip(_named(prompt), "duplicate", f"The model sees the same as in {prompt.id}."))
             continue
@@ -248,7 +260,7 @@ def select_prompts(
         chosen += ranked[: shares[stratum]]
         for prompt in ranked[shares[stratum] :]:
             _over(prompt, limit, skip)
-    usual = orjson.loads(used.most_common(1)[0][0]) if used else {}
+    usual = {part: orjson.loads(each.most_common(1)[0][0]) for part, each in used.items()}
     away = _held_out(chosen, held_out, seed)
     # A conversation stays in the part that it is in.
     away |= {prompt.id for prompt in chosen if prompt.group in groups[True]}
@@ -319,9 +331,20 @@ def _sampling(request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if name not in left}
 
 
+_WHOLE_APP = b""
+
+
+def _part_of_app(prompt: RecordedPrompt) -> bytes:
+    """Return what tells the parts of an app apart: the system prompt."""
+    first = prompt.request["messages"][0]
+    if first["role"] not in {"system", "developer"}:
+        return _WHOLE_APP
+    return hashlib.blake2b(orjson.dumps(first), digest_size=8).digest()
+
+
 def _finished(
     prompt: RecordedPrompt,
-    usual: dict[str, Any],
+    usual: Mapping[bytes, dict[str, Any]],
     given: Mapping[str, Any] | None,
     *,
     held_out: bool,
@@ -329,7 +352,8 @@ def _finished(
     """Return a prompt with its settings and its part."""
     request, settings_from = prompt.request, prompt.settings_from
     if settings_from == "none" and usual:
-        request, settings_from = {**request, **usual}, "traffic"
+        found = usual.get(_part_of_app(prompt), usual[_WHOLE_APP])
+        request, settings_from = {**request, **found}, "traffic"
     if given:
         request, settings_from = {**request, **given}, "request"
     changes = {"request": request, "settings_from": settings_from, "held_out": held_out}

@@ -9,11 +9,12 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from langchain_finetune.content import mapping
-from langchain_finetune.convert.fingerprints import exact_key
+from langchain_finetune.evaluation.failures import NOT_RECORDED
+from langchain_finetune.migration.prompts import request_key
 from langchain_finetune.migration.recording import ModelRecording
 
 _ADDRESS = "http://recording.invalid/v1"
-_NOT_RECORDED = 422
+_REFUSED = 422
 """Status of the answer to other requests; not 404, which clients take for a missing model."""
 
 _DISTINGUISHING = ("response_format", "tool_choice")
@@ -53,7 +54,7 @@ class _RecordedAnswers:
         for prompt in recording.prompts():
             for answer in answers.get(prompt.id, ())[:1]:
                 if answer.number == 0:
-                    known = self._found.setdefault(exact_key(prompt.request), [])
+                    known = self._found.setdefault(request_key(prompt.request), [])
                     known.append((prompt.request, answer.completion))
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -63,13 +64,13 @@ class _RecordedAnswers:
         completion = self._completion(body)
         if completion is None:
             message = "The recording has no answer to this request."
-            error = {"message": message, "type": "invalid_request_error", "code": "not_recorded"}
-            return httpx2.Response(_NOT_RECORDED, json={"error": error})
+            error = {"message": message, "type": "invalid_request_error", "code": NOT_RECORDED}
+            return httpx2.Response(_REFUSED, json={"error": error})
         return httpx2.Response(200, json=completion)
 
     def _completion(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            known = self._found.get(exact_key(dict(body)), [])
+            known = self._found.get(request_key(body), [])
         except (AttributeError, KeyError, TypeError):
             return None  # A request of another API.
         same = [

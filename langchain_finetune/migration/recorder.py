@@ -93,6 +93,7 @@ class Recorder:
             if (self._out / MANIFEST).exists():
                 self.manifest = RecordingManifest.read(self._out)
                 self._check(self.manifest)
+                self._check_journal(self.manifest)
                 self.prompts = read_prompt_file(self._out)
                 begun = self._journal.begun or settings.sources is None
             if begun:
@@ -112,6 +113,15 @@ class Recorder:
             raise FineTuningError(
                 f"{self._out} holds the recording of {manifest.model} at {manifest.base_url}: "
                 f"choose another folder for {model} at {address}."
+            )
+
+    def _check_journal(self, manifest: RecordingManifest) -> None:
+        """Refuse to ask again for what was paid for; a process that died may lose one line."""
+        there, known = len(self._journal.answered), manifest.outcomes.get("answered", 0)
+        if there + 1 < known and not self.settings.ask_again:
+            raise FineTuningError(
+                f"{self._out / ANSWERS} has {there} of {known} answers that were paid for: restore "
+                "the file. To pay for them again, set ask_again (--ask-again)."
             )
 
     def _select(self) -> None:
@@ -204,6 +214,7 @@ class Recorder:
         """Ask for what is missing; see `ask_for_all`."""
         return ask_for_all(self.asking, self.begin)
 
+    @disk_errors("The recording")
     def begin(self) -> None:
         """Write down what is asked. Until then another selection can still be made."""
         if self._left_out is not None:

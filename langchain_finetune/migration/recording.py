@@ -174,6 +174,13 @@ class ModelRecording:
         """Whether each answer is there, or known not to come."""
         return not self.manifest.outcomes.get("missing", self.manifest.prompts)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether each answer at temperature 0 is there, or known not to come."""
+        journal = AnswerJournal(self.folder / ANSWERS, writes=False)
+        known = journal.answered.keys() | journal.failed.keys() | journal.unknown
+        return all((prompt.id, 0) in known for prompt in self.prompts())
+
     def sessions(self, *, held_out: bool = False) -> Sessions:
         """Return the chats with the answers at temperature 0, to train on or to compare with.
 

@@ -16,17 +16,20 @@ from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.loaders.query import in_utc
 from langchain_finetune.loaders.runs import LangSmithRunChatLoader
 from langchain_finetune.loaders.time_windows import started
-from langchain_finetune.migration.archive import RescueManifest
+from langchain_finetune.migration.archive import CHANGED, is_whole, rescued_model
 from langchain_finetune.migration.calls import tracing_client
 from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.listing import ModelCalls
-from langchain_finetune.migration.prompts import RecordedPrompt, read_prompts
+from langchain_finetune.migration.prompts import METADATA, RecordedPrompt, read_prompts
 from langchain_finetune.sessions import Skip
 
 _RESCUED = ("completions.jsonl", "validation.jsonl", "training.jsonl")
 
 OTHER_MODEL = "other_model"
 """Code of a run that is left out since it called another model."""
+
+OF_RECORDING = "of_a_recording"
+"""Code of a stored completion that `record` asked for: the app asks otherwise."""
 
 _NAMED = 8
 """Most reasons in a message."""
@@ -114,7 +117,8 @@ def prompts_from(
     """Yield the prompts of all sources, those from traffic first.
 
     A source is the folder of a rescue, another path, as `RunFileChatLoader` takes it, a loader or
-    sessions. Runs in files that name another model are skipped.
+    sessions. Runs in files that name another model are skipped, and so are stored completions of a
+    recording.
 
     Raises:
         LoadError: A source can't be read, or a rescue does not have the model.
@@ -126,7 +130,7 @@ def prompts_from(
             paths = rescued_files(source, model)
             if paths == []:
                 continue
-            source = RunFileChatLoader(paths or source, where=_of_model(model, skip))  # noqa: PLW2901
+            source = RunFileChatLoader(paths or source, where=_of_app(model, skip))  # noqa: PLW2901
         sessions = sessions_of(source)
         for prompt in read_prompts(sessions, skip):
             if prompt.origin == "traffic":
@@ -142,7 +146,7 @@ def rescued_files(folder: str | os.PathLike[str], model: str) -> list[Path] | No
     """Return a model's files with chats in the folder of a rescue; None if it is not one.
 
     Raises:
-        LoadError: The rescue does not have the model.
+        LoadError: The rescue does not have the model, or a file is not as it was rescued.
 
     Example:
         >>> rescued_files("runs.jsonl", "ft:gpt-4o-mini:acme::abc") is None
@@ -152,16 +156,23 @@ def rescued_files(folder: str | os.PathLike[str], model: str) -> list[Path] | No
     if not (path / MANIFEST).is_file():
         return None
     try:
-        found = RescueManifest.read(path).models.get(model)
+        found = rescued_model(path, model)
     except FineTuningError:
         return None  # The manifest of something else.
     if found is None:
         raise LoadError(f"The rescue in {path} does not have {model}: rescue it first.")
-    return [path / found.folder / name for name in _RESCUED if name in found.files]
+    files = {path / found.folder / name: found.files.get(name) for name in _RESCUED}
+    for file, known in files.items():
+        if known and not is_whole(file, known):
+            raise LoadError(f"{file} was {CHANGED}: rescue it again, or restore it.")
+    return [file for file, known in files.items() if known]
 
 
-def _of_model(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str, Any]], bool]:
-    def is_of_model(run: Mapping[str, Any]) -> bool:
+def _of_app(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str, Any]], bool]:
+    def is_of_app(run: Mapping[str, Any]) -> bool:
+        if METADATA in mapping(mapping(run.get("inputs")).get("metadata")):
+            skip(Skip(str(run.get("id")), OF_RECORDING, "`record` asked for it, not the app."))
+            return False
         names = models_of(run)
         if not names or model in names:
             return True
@@ -169,7 +180,7 @@ def _of_model(model: str, skip: Callable[[Skip], None]) -> Callable[[Mapping[str
         skip(Skip(str(run.get("id")), OTHER_MODEL, f"The run called {called}."))
         return False
 
-    return is_of_model
+    return is_of_app
 
 
 def models_of(run: Mapping[str, Any]) -> set[str]:

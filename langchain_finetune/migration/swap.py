@@ -3,15 +3,20 @@
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
 from openai import NotFoundError, OpenAI, OpenAIError
 
+from langchain_finetune.engines.flow import Do, Flow
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.evaluation.chains import chat_model_of, model_name
+from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.home import KEY_VARIABLE, home_path
+from langchain_finetune.migration.settings import MigrationSettings
+from langchain_finetune.migration.state import MigrationState
 
 _PORT = 8123
 _SERVE = f"langchain-finetune stop && langchain-finetune serve --port {_PORT}"
@@ -92,6 +97,32 @@ def why_kept(alias: Mapping[str, Any], name: str, swaps: Sequence[str]) -> str |
         return "it was swapped before, and taken back since"
     # An upstream may have the old model itself.
     return None if target in {None, name, *swaps} else f"{target} answers to that name"
+
+
+def swap_step(
+    settings: MigrationSettings, state: MigrationState, result: ComparisonResult
+) -> Flow[tuple[Mapping[str, Any], str | None]]:
+    """Swap if it passed and nobody has decided otherwise; return the facts, and the engine."""
+    assert result.decision is not None
+    verdict, before = result.decision.verdict, state.steps.get("swap")
+    swaps = list(before.facts.get("swaps", ())) if before else []
+    alias, base_url, why = {}, None, None
+    if settings.to.engine == "local":
+        alias = yield Do(partial(alias_of, settings.model))
+        if not is_promoted(alias, result.new):
+            why = why_kept(alias, settings.model, swaps)
+            if verdict == "pass" and settings.swap and why is None:
+                alias = yield Do(partial(promote, settings.model, result.new))
+        base_url = yield Do(base_url_of_engine)
+    promoted = is_promoted(alias, result.new)
+    if promoted and result.new not in swaps:
+        swaps.append(result.new)
+    did = f"{result.new} answers to {settings.model} at the embedded engine"
+    summary = f"{did if promoted else why or 'not swapped'}; the verdict is {verdict}"
+    facts = {"promoted": promoted, "swaps": swaps, "why": why}
+    facts["earlier"] = bool(alias.get("earlier"))
+    done = state.done("swap", settings.out, summary, verdict=verdict, **facts)
+    return done.facts, base_url
 
 
 def advice(

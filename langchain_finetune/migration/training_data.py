@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from langchain_finetune.content import mapping
 from langchain_finetune.convert.fingerprints import exact_key
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.loaders.files import RunFileChatLoader
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.migration.archive import RescueManifest
-from langchain_finetune.migration.folders import MANIFEST
-from langchain_finetune.migration.listing import CHECKPOINT
+from langchain_finetune.migration.archive import CHANGED, is_whole, rescued_model
 from langchain_finetune.migration.prompts import sent_messages
 from langchain_finetune.migration.recording import ModelRecording
 from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_messages
@@ -19,7 +18,7 @@ from langchain_finetune.sessions import FineTuningSession, Sessions, Skip, wire_
 TrainOn = Literal["auto", "files", "recording", "both"]
 """`auto`: the training file if it was rescued, or else the recording."""
 
-_TRAINING = "training.jsonl"
+TRAINING = "training.jsonl"
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,30 @@ class TrainingData:
 
         return Sessions(read)
 
+    @property
+    def gaps(self) -> str:
+        """What the held-out requests have and the data do not, in words; empty if nothing."""
+        held_out = [_tools(each.request) for each in self.recording.prompts() if each.held_out]
+        missing = set[str]().union(*held_out)
+        for session in self.sessions() if missing else ():
+            missing -= _tools(session)
+            if not missing:
+                return ""
+        count = sum(not missing.isdisjoint(tools) for tools in held_out)
+        told = f"{count} of {len(held_out)} held-out requests offer tools that none of them has"
+        return f"; {told}: train on both (--train-on both)" if count else ""
+
     def _all(self, skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:
         if self.file is not None:
             yield from RunFileChatLoader(self.file).read_sessions({}, skip)
         if self.origin != "files":
             yield from self.recording.sessions()
+
+
+def _tools(request: Mapping[str, Any]) -> set[str]:
+    """Return the names of the tools that a request offers."""
+    inner = [mapping(mapping(each).get("function")) for each in request.get("tools") or ()]
+    return {str(each["name"]) for each in inner if each.get("name")}
 
 
 def _answered_requests(session: FineTuningSession) -> Iterator[bytes]:
@@ -79,8 +97,15 @@ def _answered_requests(session: FineTuningSession) -> Iterator[bytes]:
 
 
 def _request(request: Mapping[str, Any]) -> bytes:
-    """Return the key of a request: its messages, whatever tools come with it."""
-    return exact_key({"messages": list(request["messages"])})
+    """Return the key of a request: what its messages say, spelt in any way, with any tools."""
+    return exact_key({"messages": [_spelt(message) for message in request["messages"]]})
+
+
+def _spelt(message: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in message.items() if name != "name"}
+    if isinstance(text := found.get("content"), str):
+        found["content"] = " ".join(text.split()).casefold()
+    return found | ({"role": "system"} if message["role"] == "developer" else {})
 
 
 def _id_of(session: FineTuningSession) -> str:
@@ -100,40 +125,34 @@ def training_data(
         train_on: What to train on.
 
     Raises:
-        FineTuningError: `files` or `both` is asked for, and the training file was not rescued.
+        FineTuningError: `files` or `both` is asked for, and the training file was not rescued; or
+            it is not as it was rescued.
     """
+    if train_on == "recording":
+        return TrainingData(None, recording, "recording")
     file, why = _rescued_file(model, rescued)
     if train_on in {"files", "both"} and file is None:
         raise FineTuningError(
             f"{model} can't be trained on {train_on!r}: {why}. Train on the recording."
         )
-    if train_on == "recording":
-        file, why = None, None
     origin = ("files" if file else "recording") if train_on == "auto" else train_on
     return TrainingData(file, recording, origin, why)
 
 
 def _rescued_file(model: str, rescued: Path) -> tuple[Path | None, str | None]:
     """Return the rescued training file of a model, or why there is none to train on."""
-    found = None
-    if (rescued / MANIFEST).is_file():
-        found = RescueManifest.read(rescued).models.get(trained_as(model))
+    found = rescued_model(rescued, model)
     if found is None or not found.model.training_file:
         return None, "the account lists no training file of it"
-    if _TRAINING not in found.files:
+    known = found.files.get(TRAINING)
+    if known is None:
         lost = [item for item in found.missing if item.what == "training file"]
         return None, f"its training file is {lost[0].state if lost else 'missing'}"
     if found.model.method not in {None, "supervised"}:
         return None, f"its training file is for {found.model.method}, not for supervised training"
-    return rescued / found.folder / _TRAINING, None
-
-
-def trained_as(model: str) -> str:
-    """Return the name of the last model of the same job, for that of a checkpoint.
-
-    Example:
-        >>> trained_as("ft:gpt-4o-mini-2024-07-18:acme::a1:ckpt-step-10")
-        'ft:gpt-4o-mini-2024-07-18:acme::a1'
-    """
-    checkpoint = CHECKPOINT.match(model)
-    return checkpoint["model"] if checkpoint else model
+    path = rescued / found.folder / TRAINING
+    if not is_whole(path, known):
+        raise FineTuningError(
+            f"{path} was {CHANGED}: restore it, or train on the recording (--train-on recording)."
+        )
+    return path, None

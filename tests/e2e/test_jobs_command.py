@@ -218,7 +218,7 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=240)
     [(job_id, job)] = engine.jobs.items()
-    assert (process.returncode, out) == (1, "")
+    assert (process.returncode, out) == (130, "")
     became = {"keep": "continues", "cancel": "was cancelled"}[on_cancel]
     assert f"Error: Stopped waiting; job {job_id} {became}.\n" in err
     assert (job["status"] == "cancelled") == (on_cancel == "cancel")

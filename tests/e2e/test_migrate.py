@@ -22,6 +22,7 @@ from openai import NotFoundError, OpenAI
 from langchain_finetune import (
     BudgetError,
     CompareError,
+    EngineError,
     FineTune,
     FineTuningError,
     InferencePrice,
@@ -403,6 +404,9 @@ def test_a_chain_that_asks_something_else_does_not_pass(copied, shop):
     other = ChatPromptTemplate([("system", "Be short."), ("user", "{input}")])
     with pytest.raises(CompareError, match=f"None of the {COUNT // 2} requests .* same prompt"):
         Migration(**copied(chain=lambda model: other | model)).run()
+    sorry = RunnableLambda(lambda _: AIMessage("Sorry, try again later."))
+    with pytest.raises(CompareError, match=f"None of the {COUNT // 2} requests"):
+        Migration(**copied(chain=lambda model: (other | model).with_fallbacks([sorry]))).run()
     assert shop.paid == 0
     same = ChatPromptTemplate([("user", "{input}")])
     found = Migration(**copied(chain=lambda model: same | model)).run()
@@ -492,6 +496,70 @@ def test_a_rescue_that_is_not_complete_ends_it_before_anything_is_paid(settings,
     assert shop.paid == 0
     shop.account.contents[shop.training_id] = content
     assert Migration(**settings()).plan().steps[0].done
+
+
+def test_what_a_key_was_not_given_is_fetched_with_another_one(settings, shop):
+    """A key of another project sees no model, and a restricted one no file."""
+    jobs, models = shop.account.jobs, shop.account.models
+    shop.account.jobs, shop.account.models = {}, {"gpt-4o": models["gpt-4o-2024-08-06"]}
+    with pytest.raises(FineTuningError, match="run the same with the key of that one"):
+        Migration(**settings()).plan()
+    shop.account.jobs, shop.account.models = jobs, models
+    shop.account.closed = ("/v1/files",)
+    with pytest.raises(FineTuningError, match="There are no prompts"):
+        Migration(**settings()).plan()
+    authorization, shop.account.authorization = shop.account.authorization, "none"
+    with pytest.raises(FineTuningError, match="There are no prompts"):
+        Migration(**settings()).plan()
+    shop.account.authorization = authorization
+    shop.account.closed = ()
+    plan = Migration(**settings()).plan()
+    assert plan.steps[0].done
+    assert "of the rescued training file" in str(plan)
+
+
+def test_a_rescued_file_that_was_changed_is_fetched_again_or_told_of(settings, shop):
+    Migration(**settings()).plan()
+    [path] = (settings()["out"] / "rescued").glob("*/training.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 4])
+    assert f"{COUNT // 2} examples of the rescued training file" in str(
+        Migration(**settings()).plan()
+    )
+    assert path.read_bytes() == whole
+    path.unlink()
+    shop.account.delete_file(shop.training_id)
+    with pytest.raises(FineTuningError, match="changed or removed after it was rescued"):
+        Migration(**settings()).plan()
+    assert shop.paid == 0
+
+
+def test_a_refusal_of_access_is_no_model_that_went_dark(settings, shop):
+    """Another project's key gets the answer of a model that is gone."""
+
+    def refuse(body):
+        if shop.paid < COUNT // 2:
+            return None
+        return refusal(404, f"The model `{body['model']}` does not exist.", "model_not_found")
+
+    shop.account.refuse = refuse
+    with pytest.raises(EngineError, match="does not say that it was deleted"):
+        Migration(**settings()).run()
+    state = json.loads((settings()["out"] / "migration.json").read_text())
+    assert "train" not in state["steps"]
+    del shop.account.models[shop.kept]
+    to = FineTune(**{**TO, "model": "no/such-base"})
+    with pytest.raises(FineTuningError, match="holds another migration"):
+        Migration(**settings(to=to)).run()
+    with pytest.raises(BudgetError):
+        Migration(**settings(to=FineTune(**TO, max_tokens=1))).run()
+    state = json.loads((settings()["out"] / "migration.json").read_text())
+    assert "the model does not answer any more" in state["steps"]["record"]["summary"]
+
+
+def test_a_folder_that_the_system_refuses(settings):
+    with pytest.raises(FineTuningError, match=r"The migration failed: .* remove the cause"):
+        Migration(**settings(out="/proc/none")).plan()
 
 
 def test_a_model_that_the_account_does_not_list_needs_other_prompts(settings, shop, tmp_path):

@@ -248,6 +248,46 @@ def test_a_prompt_that_is_refused_is_recorded_and_not_asked_again(account, ask):
     assert len(account.paid) == 40
 
 
+def test_a_model_that_takes_no_temperature_is_asked_as_the_app_asks_it(account, ask):
+    def refuse(body):
+        if body.get("temperature") == 0:
+            return refusal(400, "Only 1 is supported.", "unsupported_value", param="temperature")
+        return None
+
+    account.refuse = refuse
+    recording = ask(answers=1)
+    assert recording.manifest.outcomes["answered"] == 40
+    assert {body.get("temperature") for body in account.paid} == {None}
+    check_recording(account, recording, 1)
+
+
+def test_a_key_that_a_server_repeats_is_in_no_file(account, ask):
+    account.refuse = lambda body: (
+        refusal(400, f"Received API Key = {KEY}.", "bad") if "3 plus 4?" in str(body) else None
+    )
+    recording = ask(answers=0)
+    [event] = events(recording.folder, "failed")
+    assert event["reason"] == "Received API Key = [the key]."
+    account.refuse = lambda _: refusal(403, f"Not for {KEY}.", "bad")
+    with pytest.raises(EngineError, match=r"Not for \[the key\]\."):
+        ask(answers=1)
+
+
+def test_what_another_recording_asked_is_not_the_apps_traffic(account, ask, model, url, tmp_path):
+    account.completions.clear()
+    asked, said = {"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello"}
+    account.store(model, [asked], said, 1)
+    ask(answers=0)
+    rescued = tmp_path / "rescued"
+    found = rescue([model], out=rescued, base_url=url, api_key=KEY)
+    assert found.models[model].completions == 21
+    again = ask([rescued], out=tmp_path / "again", answers=1)
+    assert again.manifest.origins["traffic"] == 1
+    assert again.manifest.left_out["of_a_recording"] == 20
+    sent = {prompt.request.get("temperature") for prompt in again.prompts()}
+    assert sent == {0.7}
+
+
 def test_a_prompt_on_which_the_server_breaks_does_not_stop_the_others(account, ask):
     broken = JSONResponse({"error": {"message": "Boom", "code": None, "param": None}}, 500)
     broken.headers["retry-after-ms"] = "1"
@@ -421,7 +461,7 @@ def test_cost_is_told_and_limited_before_anything_is_asked(account, ask):
         ask(confirm=None, max_cost_usd=1)
     with pytest.raises(BudgetError, match="Give max_cost_usd, or confirm"):
         ask(confirm=None, price=PRICE)
-    with pytest.raises(BudgetError, match="would exceed max_cost_usd=1e-06"):
+    with pytest.raises(BudgetError, match=r"would exceed max_cost_usd=0\.000001"):
         ask(confirm=None, max_cost_usd=1e-6, price=PRICE)
     assert account.paid == []
     recording = ask(confirm=lambda estimate: told.append(estimate) or True, price=PRICE)
@@ -574,6 +614,19 @@ def test_a_line_that_was_cut_off_is_asked_for_again_without_being_paid_for(accou
     assert ModelRecording.read(recording.folder).answers()
     check_recording(account, ask(answers=0), 0)
     assert len(account.paid) == 20
+
+
+def test_answers_that_were_lost_are_not_paid_for_again_unless_that_is_wanted(account, ask):
+    recording = ask(answers=0)
+    journal = recording.folder / "answers.jsonl"
+    before = (recording.folder / "recording.jsonl").read_bytes()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    with pytest.raises(FineTuningError, match="of 20 answers that were paid for: restore"):
+        ask(answers=0)
+    assert (len(account.paid), (recording.folder / "recording.jsonl").read_bytes()) == (20, before)
+    check = ask(answers=0, ask_again=True)
+    assert check.manifest.outcomes["answered"] == 20
 
 
 def test_a_damaged_journal_is_told_of(ask):

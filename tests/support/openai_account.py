@@ -102,6 +102,7 @@ class OpenAIAccount:
         jobs: Jobs by id, newest first; those of the fine-tuned models and some that failed.
         gone: Ids of files that were deleted.
         contents: Bytes by file id, or a function that yields them in parts.
+        closed: Beginnings of paths that the key's permissions do not include.
         refuse: Function that returns the refusal of a request for an answer, or None.
         reply: Function that returns the message of an answer, as `answer_to` does.
         completions: Stored chat completions by id, and their messages in `prompts`.
@@ -116,6 +117,7 @@ class OpenAIAccount:
         self.models, self.jobs, self.events, self.checkpoints = {}, {}, {}, {}
         self.files, self.contents, self.gone = {}, {}, set()
         self.completions, self.prompts = {}, {}
+        self.closed = ()
         self.refuse = lambda _body: None
         self.reply = answer_to
         for base, shutdown in BASES.items():
@@ -305,6 +307,8 @@ class OpenAIAccount:
             return refusal(401, "Incorrect API key provided.", "invalid_api_key")
         query = f"?{request.url.query}" if request.url.query else ""
         self.requests.append((request.method, request.url.path + query))
+        if request.url.path.startswith(self.closed):
+            return refusal(403, "Missing scopes: api.files.read.", "missing_scope")
         headers = {}
         if self.limit:
             headers = self._limits()
@@ -468,8 +472,8 @@ def completion(completion_id, model, answers, prompt, created):
     }
 
 
-def refusal(status, message, code, headers=None):
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+def refusal(status, message, code, headers=None, param=None):
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return JSONResponse({"error": error}, status, headers)
 
 

@@ -134,6 +134,27 @@ def test_settings_most_used_in_the_traffic_go_to_prompts_without_any(tmp_path):
     assert {each.request["temperature"] for each in given} == {0.6}
 
 
+def test_settings_are_those_of_the_traffic_with_the_same_system_prompt(tmp_path):
+    """Parts of an app, such as a classifier and an agent, have temperatures of their own."""
+
+    def asked(part, number):
+        return [{"role": "system", "content": part}, {"role": "user", "content": str(number)}]
+
+    runs = []
+    for number, (part, temperature) in enumerate([("Sort.", 0.1), *[("Talk.", 0.9)] * 3]):
+        runs.append(run(number, "", temperature=temperature))
+        runs[-1]["inputs"]["messages"] = asked(part, number)
+    said = {"role": "assistant", "content": "Yes"}
+    lines = [{"messages": [*asked(part, 9), said]} for part in ("Sort.", "Talk.", "Else.")]
+    found, _ = selected([write(tmp_path / "t.jsonl", lines), write(tmp_path / "r.jsonl", runs)])
+    taken = {
+        each.request["messages"][0]["content"]: each.request["temperature"]
+        for each in found
+        if each.origin == "file"
+    }
+    assert taken == {"Sort.": 0.1, "Talk.": 0.9, "Else.": 0.9}
+
+
 def test_without_traffic_there_are_no_settings_to_take_over(tmp_path):
     [prompt], _ = selected([write(tmp_path / "t.jsonl", [training_line("supervised", 1, 1)])])
     assert prompt.settings_from == "none"

@@ -1,6 +1,7 @@
 """A recording answers in place of the model; what is trained on is none of its held-out part."""
 
 import datetime as dt
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -149,6 +150,8 @@ def test_the_new_model_is_bound_to_the_tool_choice_of_the_traffic(recorded, mode
     assert unbound is model
     assert "differ in tool_choice" in notes[0]
     assert as_in_traffic(model, recorded(*map(chat, range(4)))) == (model, [])
+    stopped = recorded(*(chat(n, sampling={"stop": ["es"]}) for n in range(4)))
+    assert as_in_traffic(model, stopped)[0].kwargs == {"stop": ["es"]}
 
 
 def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
@@ -156,6 +159,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     recording = recorded(*map(chat, range(20)), held_out=0.5)
     held_out = next(prompt for prompt in recording.prompts() if prompt.held_out)
     asked = held_out.request["messages"]
+    text = asked[0]["content"]
     answered = {"role": "assistant", "content": "2", "reasoning_content": "Hm."}
     later = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "3"}]
     other = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -163,6 +167,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
         {"messages": [*asked, answered]},
         {"messages": [*asked, answered, *later]},
         {"messages": [*asked, answered], "tools": TOOLS},
+        {"messages": [{**asked[0], "name": "ann", "content": f"{text.upper()} "}, answered]},
         {"messages": other},
     ]
     model = recording.manifest.model
@@ -171,21 +176,31 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     assert (data.origin, data.described) == ("files", "the rescued training file")
     examples = Convert().invoke(data.sessions())
     assert [each["messages"] for each in examples] == [other]
-    assert examples.rejected_by_reason() == {"held_out": 3}
+    assert examples.rejected_by_reason() == {"held_out": 4}
+    assert data.gaps == ""
     both = training_data(model, folder, recording, "both")
     assert len(list(both.sessions())) == 11
     only = training_data(model, folder, recording, "recording")
     assert [each["source"].keys() >= {"thread_id"} for each in only.sessions()] == [True] * 10
 
 
+def test_tools_of_the_app_that_no_example_has_are_told(recorded, tmp_path):
+    recording = recorded(*(chat(n, tools=TOOLS) for n in range(8)), held_out=0.5)
+    line = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    folder = rescued(tmp_path, recording.manifest.model, [{"messages": line}])
+    data = training_data(recording.manifest.model, folder, recording, "auto")
+    assert "4 of 4 held-out requests offer tools that none of them has" in data.gaps
+    assert training_data(recording.manifest.model, folder, recording, "both").gaps == ""
+
+
 def rescued(folder, name, lines, *, model=None, **changes):
     """The folder of a rescue with a training file."""
     (folder / "model").mkdir(exist_ok=True)
-    (folder / "model" / "training.jsonl").write_text(
-        "".join(f"{json.dumps(line)}\n" for line in lines)
-    )
+    content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    (folder / "model" / "training.jsonl").write_bytes(content)
     now = dt.datetime.now(dt.UTC).isoformat()
-    kept = {"sha256": "0", "size": 1, "fetched_at": now}
+    digest = hashlib.sha256(content).hexdigest()
+    kept = {"sha256": digest, "size": len(content), "fetched_at": now}
     entry = {
         "model": {"name": name, "method": "supervised", "training_file": "file-1"},
         "folder": "model",
@@ -225,7 +240,7 @@ def evaluator(outputs):
 
 
 def test_a_comparison_is_kept_only_if_it_would_be_the_same(recording, tmp_path):
-    new = SimpleNamespace(model_name="new")
+    new = "new"
     key = comparison_key(recording, new, {}, [None, evaluator])
     assert key == comparison_key(recording, new, {}, [None, evaluator])
     assert key != comparison_key(recording, new, {"temperature": 0.5}, [None, evaluator])
