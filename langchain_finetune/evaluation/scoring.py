@@ -5,8 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from numbers import Number
-from typing import Any
+from typing import Any, SupportsFloat
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
 from langsmith.evaluation.evaluator import DynamicRunEvaluator
@@ -47,16 +46,16 @@ class WatchedEvaluator(RunEvaluator):
         self._owners = {} if owners is None else owners
         self._place = place
         self._inner: Any = (
-            copy(evaluator) if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
+            evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
         if isinstance(self._inner, DynamicRunEvaluator):
-            # LangSmith takes no other numbers than Python's.
+            # LangSmith takes no other numbers than Python's. The evaluator may be the user's own.
+            self._inner = copy(self._inner)
             for name in ("func", "afunc"):
                 if function := getattr(self._inner, name, None):
                     setattr(self._inner, name, _with_plain_numbers(function))
-        if (
-            getattr(evaluator, "__name__", "<lambda>") == "<lambda>"
-            and not isinstance(evaluator, RunEvaluator)
+        if getattr(evaluator, "__name__", "<lambda>") == "<lambda>" and not isinstance(
+            evaluator, RunEvaluator
         ):
             # A lambda, a partial function or an object: LangSmith has no name for its scores.
             setattr(self._inner, "_name", f"evaluator_{place + 1}")  # noqa: B010 - it is private
@@ -158,10 +157,9 @@ def _plain(found: Any) -> Any:
         return {name: _plain(each) for name, each in found.items()}
     if isinstance(found, list):
         return [_plain(each) for each in found]
-    if isinstance(found, Number) and not isinstance(found, bool | int | float):
-        found = float(found)  # type: ignore[arg-type] - complex ones raise
-    # Numpy's truth values are no numbers to Python, nor is a tensor of one.
-    return found.item() if hasattr(found, "item") else found
+    if isinstance(found, SupportsFloat) and not isinstance(found, int):
+        return float(found)
+    return found
 
 
 def watched(evaluators: Iterable[Any], failed: int | None) -> list[WatchedEvaluator]:

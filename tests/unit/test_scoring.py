@@ -98,5 +98,5 @@ def test_several_numbers_are_no_score():
     def vector(run, example):
         return np.array([0.5, 0.5])
 
-    with pytest.raises(EvaluatorFailedError, match="ValueError"):
+    with pytest.raises(EvaluatorFailedError, match="TypeError"):
         keys_and_scores(watched([vector], 0))
