@@ -15,9 +15,10 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.rows import Row, request_of
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.convert.split import PARTS
+from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.chains import metadata_of, model_name
-from langchain_finetune.finetune.training_files import spooled_set
+from langchain_finetune.finetune.training_files import MANIFEST, spooled_set
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.files import RunFileChatLoader
 
@@ -46,7 +47,7 @@ def part_cases(path: Path, *, response_format: Any = None) -> Examples:
 
     Args:
         path: The part's file, such as `set/test.jsonl`.
-        response_format: Response format of the requests, which a training file has no field for.
+        response_format: Response format of the lines that hold none, where the engine takes none.
 
     Raises:
         LoadError: When reading: the set is not complete.
@@ -93,10 +94,17 @@ def held_out_cases(model: Any) -> Examples:
             f"Nothing was held out from the training of {name}: use Convert(split=Split(test=0.2)),"
             " or give the gate data=."
         )
-    contract = load_contract(metadata["training_sha256"], home)
+    contract = None if _has_formats(folder) else load_contract(metadata["training_sha256"], home)
     return part_cases(
         folder / "test.jsonl", response_format=contract.response_format if contract else None
     )
+
+
+def _has_formats(folder: Path) -> bool:
+    """Return whether lines of a set hold their response format: those without one had none."""
+    made = orjson.loads((folder / MANIFEST).read_bytes())
+    rules = made["convert"].get("rules") or made["target"]["engine"]
+    return rules in ENGINES and engine_of(rules).profile.response_format
 
 
 def _row(part: Any, line: bytes, source: dict[str, Any], response_format: Any) -> Row:

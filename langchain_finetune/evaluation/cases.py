@@ -94,7 +94,7 @@ def without_schema(examples: Sequence[Example]) -> list[RefusedCase]:
     """Refuse the requests that can't be made again as they were, without the app's chain.
 
     Raises:
-        CompareError: That are all.
+        CompareError: There is no other case.
     """
     reason = (
         "The trace has the name of its response format's class, and not the schema: give a chain."

@@ -374,7 +374,10 @@ def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
                 f"{told}: {unseen} tool calls were not in the recording, and got an error as their "
                 "result."
             )
-        notes += sorted({hint for answer in given if (hint := answer.comments.get(HINT))})
+        # An evaluator may have that name too, and its comments are texts of the cases.
+        notes += sorted(
+            {hint for each in given if each.error and (hint := each.comments.get(HINT))}
+        )
     for pair in zip(*(side.evaluators for side in plan.sides), strict=True):
         if failed := Counter(place for each in pair for place in each.failures):
             keys = dict.fromkeys(key for each in pair for key in each.keys)

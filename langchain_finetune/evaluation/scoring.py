@@ -1,11 +1,14 @@
 """Evaluators around a run of an experiment: a failed answer of the new model scores 0."""
 
+import inspect
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, SupportsFloat
 
 from langsmith.evaluation import EvaluationResult, EvaluationResults, RunEvaluator, run_evaluator
+from langsmith.evaluation.evaluator import DynamicRunEvaluator
 from langsmith.schemas import Example, Run
 
 from langchain_finetune.evaluation.failures import EvaluatorFailedError, place_of
@@ -45,9 +48,14 @@ class WatchedEvaluator(RunEvaluator):
         self._inner: Any = (
             evaluator if isinstance(evaluator, RunEvaluator) else run_evaluator(evaluator)
         )
-        if (
-            getattr(evaluator, "__name__", "<lambda>") == "<lambda>"
-            and self._inner is not evaluator
+        if isinstance(self._inner, DynamicRunEvaluator):
+            # LangSmith takes no other numbers than Python's. The evaluator may be the user's own.
+            self._inner = copy(self._inner)
+            for name in ("func", "afunc"):
+                if function := getattr(self._inner, name, None):
+                    setattr(self._inner, name, _with_plain_numbers(function))
+        if getattr(evaluator, "__name__", "<lambda>") == "<lambda>" and not isinstance(
+            evaluator, RunEvaluator
         ):
             # A lambda, a partial function or an object: LangSmith has no name for its scores.
             setattr(self._inner, "_name", f"evaluator_{place + 1}")  # noqa: B010 - it is private
@@ -126,6 +134,32 @@ class WatchedEvaluator(RunEvaluator):
                 for key in self.feedback_keys
             ]
         )
+
+
+def _with_plain_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        async def aevaluate(*given: Any, **settings: Any) -> Any:
+            return _plain(await function(*given, **settings))
+
+        return aevaluate
+    return lambda *given, **settings: _plain(function(*given, **settings))
+
+
+def _plain(found: Any) -> Any:
+    """Return an evaluator's result with Python's numbers for those of numpy, torch and decimal.
+
+    >>> from decimal import Decimal
+    >>> _plain([{"key": "near", "score": Decimal("0.5")}])
+    [{'key': 'near', 'score': 0.5}]
+    """
+    if isinstance(found, dict):
+        return {name: _plain(each) for name, each in found.items()}
+    if isinstance(found, list):
+        return [_plain(each) for each in found]
+    if isinstance(found, SupportsFloat) and not isinstance(found, int):
+        return float(found)
+    return found
 
 
 def watched(evaluators: Iterable[Any], failed: int | None) -> list[WatchedEvaluator]:

@@ -32,7 +32,7 @@ TRAINING_SHA256 = "training_sha256"
 EXAMPLES = "examples"
 """Keys of a job's metadata, which holds up to 16 pairs of 64 and 512 characters."""
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _FORMAT = 1
 """Version of the manifest; changes if older readers could not read it."""
 
@@ -74,7 +74,7 @@ def spool(
     folder.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         made = _write_set(examples, Path(fresh, "set"), target, budget, tell)
-        name = hashlib.sha256((made.folder / _MANIFEST).read_bytes()).hexdigest()[:16]
+        name = hashlib.sha256((made.folder / MANIFEST).read_bytes()).hexdigest()[:16]
         return _placed(made, folder / name)
 
 
@@ -86,7 +86,7 @@ def spooled_set(metadata: Mapping[str, Any], home: Path) -> Path | None:
     sha256 = metadata.get(TRAINING_SHA256)
     found = [
         path
-        for path in (home / "spool").glob(f"*/{_MANIFEST}")
+        for path in (home / "spool").glob(f"*/{MANIFEST}")
         if sha256 and orjson.loads(path.read_bytes())["files"]["train"]["sha256"] == sha256
     ]
     return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
@@ -105,7 +105,7 @@ def write_training_files(
     folder = folder.expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise ConvertError(f"{folder} is a file: name a folder.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MANIFEST).exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise ConvertError(
             f"{folder} holds other files than a set of training files: name an empty folder, or a "
             "new one."
@@ -147,7 +147,7 @@ def _write_set(
             files.pop(part).path.unlink()
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     described = manifest(examples, target, files)
-    _write(folder / _MANIFEST, orjson.dumps(described, option=option))
+    _write(folder / MANIFEST, orjson.dumps(described, option=option))
     _write(folder / "report.json", report.model_dump_json(indent=2).encode())
     _write(folder / "report.html", report.to_html().encode())
     return Spooled(

@@ -22,8 +22,8 @@ RECORDED_LATENCY = (
     "The old model's answers were recorded at temperature 0: its latency here is none of its own."
 )
 
-
 _KEPT = ("tool_choice", "stop", "max_tokens", "max_completion_tokens")
+"""Settings of a request that change its answer, and that training lines have no field for."""
 
 
 def held_out_cases(recording: ModelRecording) -> Examples:
@@ -78,7 +78,7 @@ def recorded_only(result: ComparisonResult) -> ComparisonResult:
     pass.
 
     Raises:
-        CompareError: That are all cases.
+        CompareError: There is no other case.
     """
     kept = [case for case in result.cases if not _is_unknown(case)]
     if len(kept) == len(result.cases):

@@ -34,7 +34,7 @@ def locked_folder(folder: Path, doing: str) -> Iterator[None]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
-    except FileExistsError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise FineTuningError(f"{folder} is not a folder: choose another one.") from error
     except Timeout as error:
         raise FineTuningError(f"Another process is {doing} {folder}.") from error

@@ -69,7 +69,7 @@ class TrainingData:
             if not missing:
                 return ""
         count = sum(not missing.isdisjoint(tools) for tools in held_out)
-        told = f"{count} of {len(held_out)} held-out requests offer tools that none of them has"
+        told = f"{count} of {len(held_out)} held-out requests offer tools that no training chat has"
         return f"; {told}: train on both (--train-on both)" if count else ""
 
     def _all(self, skip: Callable[[Skip], None]) -> Iterator[FineTuningSession]:

@@ -604,6 +604,18 @@ def test_an_evaluator_that_does_not_fit_is_told(client, model):
         assert told in " ".join(shown.split())
 
 
+def test_comments_of_an_evaluator_that_is_named_error_stay_with_the_answers(client, model):
+    """Notes are logged, and stay in the metadata of a model that passed a gate."""
+
+    def error(outputs):
+        return {"key": "error", "score": 1, "comment": f"No error in {outputs['output']!r}"}
+
+    compare = Compare(chain=spoken, evaluators=[error], old=model("speaks"), client=client)
+    result = compare.invoke({"model": model("broken"), "data": questions(client, "sums")})
+    assert result.cases[-1].new[0].comments["error"] == "No error in 'It is 49.'"
+    assert "No error in" not in str(result.notes)
+
+
 def fails(outputs, reference_outputs):
     """An evaluator with a key of its own, which fails on half of the answers."""
     if int(reference_outputs["output"].split()[-1].rstrip(".")) % 2:

@@ -25,6 +25,8 @@ from langchain_finetune import (
     Split,
 )
 from langchain_finetune.engines.local import ensure_engine, stop_engine
+from langchain_finetune.evaluation.case_files import held_out_cases
+from langchain_finetune.evaluation.cases import cases_of
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.loaders.langsmith_client import request_json
 from support.model_server import text
@@ -174,6 +176,29 @@ def test_too_few_cases_never_pass(client, model):
     with pytest.raises(GateError, match=r"too_few.*About \d+ cases would show it") as raised:
         gate.invoke(model("as_good"))
     assert raised.value.result.decision.rules[0].cases_needed > 20
+
+
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "sum", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    ("engine", "rules", "forced"),
+    [("local", None, False), ("openai", None, True), ("local", "openai", True)],
+)
+def test_a_case_that_had_no_response_format_is_asked_without(model, engine, rules, forced):
+    """Only where lines can't hold one is that of most requests taken for all."""
+    given = [
+        {**each, "response_format": FORMAT} if number % 5 < 3 else each
+        for number, each in enumerate(sessions())
+    ]
+    examples = Convert(split=Split(test=0.4), rules=rules).invoke(given)
+    bases = {"local": "nano", "openai": "gpt-4.1-mini"}
+    spec = FineTune(model=bases[engine], engine=engine).spec_of(examples)
+    cases = cases_of(held_out_cases(model("as_good", metadata=spec.metadata)).rows(), agent=False)
+    asked = [each["inputs"].get("response_format") for each in cases]
+    assert FORMAT in asked
+    assert (None not in asked) is forced
 
 
 def test_its_data_can_be_given(client, model):

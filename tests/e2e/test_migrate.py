@@ -607,6 +607,8 @@ def test_one_process_at_a_time_and_one_migration_in_a_folder(settings, tmp_path)
     file.write_text("x")
     with pytest.raises(FineTuningError, match="is not a folder"):
         Migration(**settings(out=file)).plan()
+    with pytest.raises(FineTuningError, match="inside is not a folder: choose another one"):
+        Migration(**settings(out=file / "inside")).plan()
     with pytest.raises(FineTuningError, match="reuse=False"):
         Migration(**settings(to=FineTune(**TO, reuse=False)))
 

@@ -189,7 +189,7 @@ def test_tools_of_the_app_that_no_example_has_are_told(recorded, tmp_path):
     line = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
     folder = rescued(tmp_path, recording.manifest.model, [{"messages": line}])
     data = training_data(recording.manifest.model, folder, recording, "auto")
-    assert "4 of 4 held-out requests offer tools that none of them has" in data.gaps
+    assert "4 of 4 held-out requests offer tools that no training chat has" in data.gaps
     assert training_data(recording.manifest.model, folder, recording, "both").gaps == ""
 
 
