@@ -45,7 +45,12 @@ def found(monkeypatch, capsys):
 def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home, found):
     code, findings = found()
     assert code == 0
-    extras = {"community", "dedup", "files", "langserve", "local"}
+    extras = {"community", "dedup", "files", "langserve", "local"} | {
+        "langfuse",
+        "mlflow",
+        "opik",
+        "phoenix",
+    }
     assert {each.removeprefix("extra ") for each in findings if each.startswith("extra")} == extras
     assert re.search(r"up to about \d+\.\d B parameters", findings["training"]["detail"])
     assert {"engine openai", "engine azure", "engine nebius"} < findings.keys()

@@ -59,14 +59,20 @@ def test_references_against_an_experiments_answers(langsmith, experiments):
     assert supervised["messages"][-1]["content"] == "42"
 
 
-def test_pairwise_annotations(langsmith, experiments):
+@pytest.fixture(scope="module")
+def comparison(filled, experiments):
+    """The id of a pairwise comparison; langsmith 0.15 makes them by the new API only."""
+
     def better(runs, example):
         scores = {str(run.id): int(run.outputs == example.outputs) for run in runs}
         return {"key": "ranked", "scores": scores}
 
-    compared = evaluate_comparative(experiments, [better], client=langsmith, max_concurrency=0)
-    langsmith.flush()
-    comparison = compared.comparative_experiment.id
+    compared = evaluate_comparative(experiments, [better], client=filled, max_concurrency=0)
+    filled.flush()
+    return compared.comparative_experiment.id
+
+
+def test_pairwise_annotations(langsmith, experiments, comparison):
     feedback = {"key": "ranked", "use_score": True, "comparative_experiment": comparison}
     loader = LangSmithRunChatLoader(project_name=experiments, client=langsmith, feedback=feedback)
     pairs, skips = made(loader)

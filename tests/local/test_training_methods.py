@@ -99,11 +99,13 @@ def test_a_killed_lora_training_ends_with_the_same_weights(tmp_path, base):
 
 @pytest.mark.train
 def test_early_stop_and_the_best_epoch(tmp_path, base):
-    """A rate that wrecks the model: every epoch is worse than the one before."""
+    """The better it knows calls, the worse it knows other words: each epoch is worse."""
     examples = [example(n, n + 1) for n in range(12)]
-    options = {"n_epochs": 20, "batch_size": 4, "learning_rate_multiplier": 900.0}
+    said = {"role": "assistant", "content": "zzz qqq xxx kkk " * 12}
+    other = [{"messages": [{"role": "user", "content": "Hm?"}, said]}] * 4
+    options = {"n_epochs": 20, "batch_size": 4, "learning_rate_multiplier": 30.0}
     process = start(
-        tmp_path, base, examples, validation=examples, early_stopping_patience=2, **options
+        tmp_path, base, examples, validation=other, early_stopping_patience=2, **options
     )
     events, status, log = finish(process)
     assert status == 0, log
