@@ -61,8 +61,9 @@ class FineTuningSession(ChatSession, total=False):
     and its completion. `feedback_group_id` names the comparisons that a `score` comes from, and
     `group` the chats that `Split` keeps together. `finish_reason` says why an answer is incomplete,
     `unread_settings` names settings of the request that are unknown here, and `tools_unknown` says
-    that the run's tracer writes no tools. `replaced_calls` has the ids of calls in the history that
-    a person replaced, and `summarized` says that the chat begins with a summary of what was before.
+    that the run's tracer writes no tools. `replaced_calls` has the calls in the run's history that
+    a person replaced, as JSON, each as position of the message and id, such as `[[2, "call_a"]]`.
+    `summarized` says that the chat begins with a summary of what was before.
     """
 
 

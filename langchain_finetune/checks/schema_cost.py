@@ -115,6 +115,11 @@ def _applied(schema: Mapping[str, Any], part: Mapping[str, Any], value: Any) -> 
         yield each, value
 
 
+def _is_index(key: str, count: int) -> bool:
+    # Python refuses to read thousands of digits.
+    return key.isdecimal() and len(key) <= len(str(count)) and int(key) < count
+
+
 def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the targets of a schema's references within the document."""
     for name in _REFERENCES:
@@ -124,7 +129,7 @@ def _referred(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[An
         found: Any = schema
         for step in unquote(reference[1:]).split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and key.isdigit() and int(key) < len(found):
+            if isinstance(found, list) and _is_index(key, len(found)):
                 found = found[int(key)]
             else:
                 found = mapping(found).get(key)

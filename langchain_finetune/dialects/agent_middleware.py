@@ -60,31 +60,27 @@ def says_decision(result: WireMessage) -> bool:
     return isinstance(text, str) and (text.startswith(_REJECTED) or _executed(text) is not None)
 
 
-def replace_calls(
-    calls: Iterable[Mapping[str, Any]], replaced: Iterable[str], results: Iterable[WireMessage]
-) -> list[dict[str, Any]]:
-    r"""Return the calls that were approved: as edited, and without those that were replaced.
+def approved_calls(
+    replaced: Iterable[str], results: Iterable[WireMessage]
+) -> dict[str, dict[str, Any] | None]:
+    r"""Return by id what was approved in place of an answer's calls: an edited call, or None.
 
     Args:
-        calls: The calls of an answer, in wire form.
-        replaced: Ids of those that a person edited, rejected or answered.
-        results: The results that follow.
+        replaced: Ids of the calls that a person edited, rejected or answered.
+        results: The results that follow the answer.
 
     Example:
         >>> said = 'Note. Executed instead: add with arguments {"a": 1}.\n\nTool response:\n2'
         >>> result = {"role": "tool", "tool_call_id": "c", "content": said}
-        >>> replace_calls([wire_call("c", "add", {"a": 2})], ["c"], [result])[0]["function"]
+        >>> approved_calls(["c"], [result])["c"]["function"]
         {'name': 'add', 'arguments': '{"a": 1}'}
     """
     texts = {str(each.get("tool_call_id")): each.get("content") for each in results}
-    approved = []
-    for call in calls:
-        call_id = str(call.get("id"))
-        if call_id not in replaced:
-            approved.append(dict(call))
-        elif executed := _executed(texts.get(call_id)):
-            approved.append(wire_call(call_id, *executed))
-    return approved
+    return {
+        call_id: wire_call(call_id, *executed) if executed else None
+        for call_id in replaced
+        for executed in [_executed(texts.get(call_id))]
+    }
 
 
 def _executed(text: Any) -> tuple[str, dict[str, Any]] | None:

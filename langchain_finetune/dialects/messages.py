@@ -3,6 +3,7 @@
 The data is untrusted. It is only parsed: no class that it names is imported or created.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -119,13 +120,14 @@ def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
     The messages' reasoning is kept as `reasoning_content`, or dropped and counted as
     `dropped_reasoning`; encrypted ones are always dropped. `finish_reason` says why the last
     message is incomplete. Earlier messages that are incomplete were seen, but are not learnt:
-    they get `weight: 0`. So do those with a call that a person replaced; `replaced_calls` are its
-    ids. `summarized` says that the chat begins with the summary of an earlier part.
+    they get `weight: 0`. So do those with a call that a person replaced; `replaced_calls` has the
+    positions of their messages and their ids, such as `[[2, "call_a"]]`. `summarized` says that the
+    chat begins with the summary of an earlier part.
     """
     dropped = 0
     source = {}
-    replaced: dict[str, None] = {}
-    for message in wire:
+    replaced = []
+    for position, message in enumerate(wire):
         texts = message.pop(_REASONING, [])
         kept = [text for text in texts if text] if keep else []
         if kept:
@@ -140,15 +142,21 @@ def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
             source["summarized"] = "true"
         decided = message.pop(_DECISION, False)
         if message["role"] == "tool" and (decided or says_decision(message)):
-            replaced[str(message.get("tool_call_id"))] = None
+            call_id = str(message.get("tool_call_id"))
+            # Some servers give the same ids in each answer: the nearest one made the call.
+            before = (at for at in reversed(range(position)) if call_id in _call_ids(wire[at]))
+            if (asked := next(before, None)) is not None:
+                wire[asked].setdefault("weight", 0)
+                replaced.append([asked, call_id])
     if dropped:
         source["dropped_reasoning"] = str(dropped)
     if replaced:
-        source["replaced_calls"] = " ".join(replaced)
-        for message in wire:
-            if any(str(call.get("id")) in replaced for call in message.get("tool_calls") or ()):
-                message.setdefault("weight", 0)
+        source["replaced_calls"] = json.dumps(replaced)
     return source
+
+
+def _call_ids(message: WireMessage) -> list[str]:
+    return [str(call.get("id")) for call in message.get("tool_calls") or ()]
 
 
 def _kind_and_fields(raw: Any) -> tuple[str | None, Mapping[str, Any]]:

@@ -67,8 +67,8 @@ def read_io(run: Mapping[str, Any], reasoning: ReasoningPolicy) -> list[FineTuni
             raise UnreadableChatError("no_answer", "The answer is not an assistant message.")
         # No API returns a name: agents add theirs to what the tracer writes.
         wire[-1].pop("name", None)
-        source = {**session.get("source", {}), **settled(wire, keep=reasoning == "keep")}
         complete_ids(wire)
+        source = {**session.get("source", {}), **settled(wire, keep=reasoning == "keep")}
         if len(sessions) > 1:
             source["answer"] = str(number)
         if source:

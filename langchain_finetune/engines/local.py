@@ -41,6 +41,7 @@ from langchain_finetune.home import (
     home_path,
     read_key,
 )
+from langchain_finetune.local.base_library import NANO, added_base
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.methods import METHODS, Hyperparameters
 
@@ -203,8 +204,6 @@ _SPEED_SOURCE = "measured on 2 CPU cores without a GPU, 2026-11; a GPU is many t
 _OTHER_PARAMETERS = 600_000_000
 """Taken for a base of unknown size."""
 
-NANO = "nano"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _LocalEngine(OpenAICompatibleEngine):
@@ -238,8 +237,8 @@ class _LocalEngine(OpenAICompatibleEngine):
     def base_of(self, model: str) -> str:
         """Return a folder's absolute path: the engine does not run in this folder."""
         folder = Path(model).expanduser()
-        added = "/" not in model and (home_path() / "bases" / model).is_dir()
-        return str(folder.resolve()) if model != NANO and folder.is_dir() and not added else model
+        known = model == NANO or added_base(model)
+        return str(folder.resolve()) if folder.is_dir() and not known else model
 
     def notices(self, base: str, today: dt.date) -> Flow[list[str]]:
         """Return nothing: its bases stay."""

@@ -150,21 +150,51 @@ class RunFileChatLoader(SessionLoader):
         plain = (loader.where, loader.score, loader.calls, loader.group, loader.reasoning)
         if plain != (None, None, "all", None, "drop"):
             encoded = None  # The fast path has no run to pass on.
-        reviews = Reviews()
+        reviews = Reviews(most=None)
         folder = OrderlessFolder() if loader.calls == "last" else None
         reviewed = False
         # A later call of an agent shows what people decided, and contains earlier calls.
+        wanted = _Wanted(loader.where)
+        first = loader.model_copy(update={"where": wanted.note if folder else None})
         with suppress(LoadError):  # The second reading raises it, after what could be read.
-            for session in _chats(loader, lambda _: None, Counter(), None, marked=folder is None):
+            for session in _chats(first, lambda _: None, Counter(), None, marked=folder is None):
                 reviewed = True
                 _readable_or_none(partial(reviews.learn, session))
-                if folder and (trace_id := _trace_of(session)):
+                if folder and (trace_id := _trace_of(session)) and wanted.last:
                     _readable_or_none(partial(folder.learn, trace_id, session))
+        if folder:
+            loader = loader.model_copy(update={"where": wanted.repeat})
         for chat in _chats(loader, skip, notes, None if reviewed else encoded):
             if isinstance(chat, EncodedChat) or not reviewed:
                 yield chat
             else:
                 yield from _settled(chat, reviews, folder, skip)
+
+
+class _Wanted:
+    """Asks the user's function once for each run of files that are read twice.
+
+    Also a call that is not wanted shows what people decided, but none is folded into it.
+    """
+
+    def __init__(self, where: Callable[[Mapping[str, Any]], bool] | None) -> None:
+        self._where = where
+        self._noted = bytearray()
+        self._repeated = 0
+
+    def note(self, run: Mapping[str, Any]) -> bool:
+        self._noted.append(is_wanted(run, self._where))
+        return True
+
+    @property
+    def last(self) -> bool:
+        return bool(self._noted[-1])
+
+    def repeat(self, run: Mapping[str, Any]) -> bool:
+        self._repeated += 1
+        if self._repeated > len(self._noted):
+            return is_wanted(run, self._where)  # The first reading ended before.
+        return bool(self._noted[self._repeated - 1])
 
 
 def _settled(
@@ -197,8 +227,8 @@ def _is_marked(row: FileRow | EncodedChat) -> bool:
     """Return whether a row may show what a person decided on a call."""
     if isinstance(row, EncodedChat) or not isinstance(row.data, Mapping):
         return False
-    inputs = row.data.get("inputs")
-    return any(mark in (inputs if isinstance(inputs, str) else str(inputs)) for mark in MARKS)
+    # A span has its messages in attributes or events.
+    return any(mark in text for text in map(str, row.data.values()) for mark in MARKS)
 
 
 def _chats(

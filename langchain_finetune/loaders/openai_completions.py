@@ -49,9 +49,10 @@ class StoredCompletionsChatLoader(StoreChatLoader):
         Raises:
             LoadError: OpenAI can't be reached, or rejects the key.
         """
+        asked = {"model": self.model} if self.model else {}
+        client: Any = None
         try:
-            client: Any = self.client or OpenAI()
-            asked = {"model": self.model} if self.model else {}
+            client = self.client or OpenAI()
             for each in client.chat.completions.list(order="desc", limit=_PAGE, **asked):
                 created = dt.datetime.fromtimestamp(each.created, dt.UTC)
                 if self.start_time and created < self.start_time:
@@ -69,3 +70,6 @@ class StoredCompletionsChatLoader(StoreChatLoader):
                 yield [StoredTrace([run], [])]
         except OpenAIError as error:
             raise refused("OpenAI", error) from error
+        finally:
+            if client and client is not self.client:
+                client.close()

@@ -53,8 +53,9 @@ class OpikChatLoader(StoreChatLoader):
         filters = ['type = "llm"']
         filters += [f'start_time {sign} "{time.isoformat()}"' for sign, time in bounds if time]
         last: list[str] = []
+        client: Any = None
         try:
-            client: Any = self.client or Opik()
+            client = self.client or Opik()
             while True:
                 spans = client.search_spans(
                     project_name=self.project_name,
@@ -68,6 +69,9 @@ class OpikChatLoader(StoreChatLoader):
                 last = [f'id < "{spans[-1].id}"']
         except (ApiError, OpikException, httpx.HTTPError) as error:
             raise refused("Opik", error) from error
+        finally:
+            if client and client is not self.client:
+                client.end()
 
     @staticmethod
     def _page(client: Any, spans: list[Any]) -> list[StoredTrace]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from langchain_finetune.dialects.phoenix import read_span
 from langchain_finetune.dialects.stored_trace import StoredTrace
@@ -27,7 +28,8 @@ class PhoenixChatLoader(StoreChatLoader):
     (`using_attributes(tags=...)`). A session of Phoenix is the `thread_id`.
 
     Args:
-        project_name: Name of the project, or its id.
+        project_name: Name of the project, or its id, which those with `/`, `?` or `#` in their
+            names need.
         client: A `phoenix.client.Client`; by default one from the environment
             (`PHOENIX_COLLECTOR_ENDPOINT`, `PHOENIX_API_KEY`).
         settings: `tags`, `feedback`, `start_time`, `end_time`, `limit` as of `RunQuery`; `where`,
@@ -65,7 +67,10 @@ class PhoenixChatLoader(StoreChatLoader):
                 yield [read_span(span, found) for span in spans]
         except httpx.HTTPStatusError as error:
             if error.response.status_code == _NOT_FOUND:
-                raise LoadError(f"Phoenix has no project {self.project_name!r}.") from error
+                raise LoadError(
+                    f"Phoenix has no project {self.project_name!r}. One with / ? or # in its name"
+                    " is only found by its id."
+                ) from error
             raise refused("Phoenix", error) from error
         except httpx.HTTPError as error:
             raise refused("Phoenix", error) from error
@@ -98,7 +103,7 @@ class PhoenixChatLoader(StoreChatLoader):
         cursor = None
         while True:
             answer = http.get(
-                f"v1/projects/{self.project_name}/{what}",
+                f"v1/projects/{quote(self.project_name, safe='')}/{what}",
                 params={**asked, **({"cursor": cursor} if cursor else {})},
             )
             answer.raise_for_status()

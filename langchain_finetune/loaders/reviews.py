@@ -3,24 +3,35 @@
 import json
 from collections import OrderedDict
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
-from langchain_finetune.content import UnreadableChatError, mapping
-from langchain_finetune.dialects.agent_middleware import replace_calls
+from langchain_finetune.content import UnreadableChatError, joined_text, mapping
+from langchain_finetune.dialects.agent_middleware import approved_calls
 from langchain_finetune.dialects.corrections import answered
 from langchain_finetune.messages import WireMessage
 from langchain_finetune.sessions import REPLACED, FineTuningSession, wire_messages
 
 MAX_CALLS = 10_000
-"""Most answers with calls that are remembered, an LRU cache; each takes about a kilobyte."""
+"""Most answers whose calls are remembered as the next call repeats them, an LRU cache; each takes
+about a kilobyte."""
+
+_Key = tuple[str, int, int, *tuple[str, ...]]
+"""Of an answer with calls: thread, position, hash of the message before, ids of the calls."""
 
 
 class Reviews:
     """Applies what people decided on an answer's calls, as a later call's history shows it.
 
     An agent that waits for a person ends its trace, and goes on in another one of the same thread.
-    So an answer and its history are matched by thread, position and ids of the calls. The later
-    call must be learned first.
+    So an answer and its history are matched by thread, position, the message before and ids of the
+    calls. The later call must be learned first.
+
+    A decision that a result tells is taken from any later call. Without one, a call that differs
+    was edited only if the agent's next call has it so: middleware may shorten older calls later.
+
+    Args:
+        most: Most answers of which no result tells a decision that are remembered; None is all.
 
     Example:
         >>> from langchain_finetune.messages import WireMessages
@@ -36,8 +47,10 @@ class Reviews:
         False
     """
 
-    def __init__(self) -> None:
-        self._approved: OrderedDict[tuple[str, int], tuple[list[Any], list[Any]]] = OrderedDict()
+    def __init__(self, most: int | None = MAX_CALLS) -> None:
+        self._most = most
+        self._approved: dict[_Key, dict[str, dict[str, Any] | None]] = {}
+        self._repeated: OrderedDict[_Key, list[Any]] = OrderedDict()
 
     def learn(self, session: FineTuningSession) -> None:
         """Note the calls in the history of a chat that were approved.
@@ -49,16 +62,23 @@ class Reviews:
         thread_id = source.get("thread_id")
         if thread_id is None:
             return
-        replaced = source.get("replaced_calls", "").split()
+        replaced: dict[int, list[str]] = {}
+        for position, call_id in json.loads(source.get("replaced_calls", "[]")):
+            replaced.setdefault(position, []).append(call_id)
         wire = wire_messages(session)
-        for position, message in enumerate(wire[:-1]):
-            if calls := message.get("tool_calls"):
-                approved = replace_calls(calls, replaced, wire[position + 1 :])
-                key = (thread_id, position)
-                self._approved[key] = (_ids(calls), approved)
-                self._approved.move_to_end(key)
-                if len(self._approved) > MAX_CALLS:
-                    self._approved.popitem(last=False)
+        answers = [at for at, each in enumerate(wire[:-1]) if each["role"] == "assistant"]
+        for position in {*replaced, *answers[-1:]}:
+            if not (calls := wire[position].get("tool_calls")):
+                continue
+            key = _key(thread_id, wire, position)
+            if found := replaced.get(position):
+                results = takewhile(lambda each: each["role"] != "assistant", wire[position + 1 :])
+                self._approved.setdefault(key, {}).update(approved_calls(found, results))
+            if position == answers[-1]:
+                self._repeated[key] = calls
+                self._repeated.move_to_end(key)
+                if self._most is not None and len(self._repeated) > self._most:
+                    self._repeated.popitem(last=False)
 
     def applied(self, session: FineTuningSession) -> FineTuningSession:
         """Return a chat with what was approved as its answer; what it replaced is `rejected`.
@@ -67,19 +87,24 @@ class Reviews:
             UnreadableChatError: Nothing of the answer was approved, or a message cannot be
                 represented in the wire form.
         """
-        *history, answer = wire_messages(session)
+        wire = wire_messages(session)
+        answer = wire[-1]
         calls = answer.get("tool_calls")
         thread_id = session.get("source", {}).get("thread_id")
         if not calls or thread_id is None:
             return session
-        ids, approved = self._approved.get((thread_id, len(history)), ([], []))
-        if ids != _ids(calls):
-            return session
+        key = _key(thread_id, wire, len(wire) - 1)
+        decided = self._approved.get(key, {})
+        approved = []
+        for call, repeated in zip(calls, self._repeated.get(key) or calls, strict=True):
+            kept = call if _same(call, repeated) else repeated
+            if (kept := decided.get(str(mapping(call).get("id")), kept)) is not None:
+                approved.append(kept)
         if not approved:
             raise UnreadableChatError(
                 REPLACED, "A person rejected the model's call, or answered in its place."
             )
-        if all(map(_same, calls, approved)) and len(approved) == len(calls):
+        if len(approved) == len(calls) and all(map(_same, calls, approved)):
             return session
         better: WireMessage = {**answer, "tool_calls": approved}
         better.pop("weight", None)
@@ -88,8 +113,11 @@ class Reviews:
         return changed
 
 
-def _ids(calls: list[Any]) -> list[Any]:
-    return [mapping(call).get("id") for call in calls]
+def _key(thread_id: str, wire: list[WireMessage], position: int) -> _Key:
+    # Some servers give the same ids in each answer, and a thread may have several chats.
+    before = wire[position - 1].get("content") if position else None
+    ids = (str(mapping(call).get("id")) for call in wire[position]["tool_calls"])
+    return (thread_id, position, hash(str(joined_text(before))), *ids)
 
 
 def _same(call: Any, approved: Any) -> bool:

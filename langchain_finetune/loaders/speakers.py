@@ -130,17 +130,18 @@ class MapSpeaker(CheckedArguments, RunnableSerializable[Iterable[ChatSession], S
         return self._call_with_config(self._mapped, sessions_of(input), config, **kwargs)
 
     def _mapped(self, source: Iterable[ChatSession]) -> Sessions:
-        timed = False
+        spoken = timed = False
 
         def pieces(session: ChatSession) -> list[ChatSession]:
-            nonlocal timed
+            nonlocal spoken, timed
             messages = list(session["messages"])
+            spoken = spoken or bool(messages)
             cut = conversations(messages, None if self.cut == "day" else self.cut)
             timed = timed or len(cut) > 1 or any(spans_of(messages))
             return [{**session, "messages": each} for each in cut]
 
         def require_times() -> None:
-            if not timed:
+            if spoken and not timed:
                 raise LoadError(
                     "The chats can't be cut: no message has a time in "
                     'additional_kwargs["events"][0]["message_time"].'

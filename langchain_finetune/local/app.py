@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from langchain_finetune.durable import flush
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import PageSessions
-from langchain_finetune.local.base_library import added_bases, library_folder
-from langchain_finetune.local.base_models import resolve_base
+from langchain_finetune.local.base_library import library_folder
+from langchain_finetune.local.base_models import added_bases, resolve_base
 from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal

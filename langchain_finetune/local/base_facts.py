@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_library import KNOWN, NANO, KnownBase, added_base
 from langchain_finetune.local.base_models import find_base, parameters_in, weight_files
 from langchain_finetune.local.hardware import PROCESS_BYTES, SERVING_BYTES, TRAINING_BYTES
+
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What reading JSON of any form raises."""
 
 
 def base_facts(name: str) -> dict[str, Any]:
@@ -19,9 +24,26 @@ def base_facts(name: str) -> dict[str, Any]:
     Example:
         >>> base_facts("nano")["parameters"], base_facts("nano")["context"]
         (1260544, 4096)
+
+    Raises:
+        FineTuningError: Its files are damaged, or gone.
     """
+    from safetensors import SafetensorError  # noqa: PLC0415 - of the extra
+
+    try:
+        return _read_facts(name)
+    except (*_DAMAGED, SafetensorError, ApiError) as error:
+        again = f"langchain-finetune bases remove {name}, and add it again"
+        raise FineTuningError(
+            f"The base model {name!r} can't be read ({error}): "
+            f"{again if added_base(name) else 'download it again'}."
+        ) from error
+
+
+def _read_facts(name: str) -> dict[str, Any]:
     folder = find_base(name)
-    assert folder
+    if folder is None:
+        raise FileNotFoundError("it is gone")
     config = _json(folder / "config.json")
     config = config.get("text_config", config)
     files = weight_files(folder)

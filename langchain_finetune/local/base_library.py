@@ -74,11 +74,3 @@ def added_base(name: str, library: Path | None = None) -> Path | None:
         return None
     folder = (library or library_folder()) / name
     return folder if folder.is_dir() else None
-
-
-def added_bases(library: Path | None = None) -> list[str]:
-    """Return the names of the added bases."""
-    folder = library or library_folder()
-    if not folder.is_dir():
-        return []
-    return sorted(each.name for each in folder.iterdir() if BASE_NAME.fullmatch(each.name))

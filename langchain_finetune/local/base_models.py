@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.base_library import KNOWN, NANO, added_base
+from langchain_finetune.local.base_library import KNOWN, NANO, added_base, library_folder
 
 HUB_SECONDS = 2.5
 """Timeout of the Hugging Face Hub; its own library would retry for 46 s."""
@@ -73,6 +73,17 @@ def find_base(name: str, library: Path | None = None) -> Path | None:
     if isinstance(config, str) and is_complete(Path(config).parent):
         return _checked(Path(config).parent)
     return None
+
+
+def added_bases(library: Path | None = None) -> list[str]:
+    """Return the names of the added bases that are whole."""
+    folder = library or library_folder()
+    found = []
+    for name in sorted(each.name for each in folder.iterdir()) if folder.is_dir() else ():
+        with contextlib.suppress(ApiError):
+            if (base := added_base(name, library)) and _checked(base):
+                found.append(name)
+    return found
 
 
 def cached_bases() -> list[str]:

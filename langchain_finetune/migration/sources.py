@@ -218,7 +218,7 @@ def count_calls_in_files(
                 seen[model].append((at, name))
             return False  # Its chats are not needed.
 
-        for _ in RunFileChatLoader(path, where=count).lazy_load():
+        for _ in RunFileChatLoader(path, where=count, internal_calls=True).lazy_load():
             pass
     return {
         name: ModelCalls(

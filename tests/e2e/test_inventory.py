@@ -297,21 +297,27 @@ def test_where_calls_were_counted_is_said(tmp_path, command, monkeypatch):
 def test_calls_are_counted_in_files_of_an_app_that_is_not_traced(tmp_path, command):
     account = OpenAIAccount(models=2)
     first, second = account.names
+    # Some show that a person rejected a call, others are calls of middleware.
+    internal = {"lc_source": "summarization"}
+    said = {"role": "tool", "content": "User rejected the tool call for `send`"}
     runs = [
         {
             "id": f"r{number}",
             "run_type": "llm",
             "start_time": (NOW - dt.timedelta(days=days)).isoformat(),
-            "inputs": {"model": first, "messages": [{"role": "user", "content": "Hi"}]},
+            "inputs": {"model": first, "messages": [{"role": "user", "content": "Hi"}, *more]},
+            "extra": {"metadata": metadata},
         }
-        for number, days in enumerate((1, 2, 40))
+        for number, (days, more, metadata) in enumerate(
+            ((1, [said], {}), (2, [], internal), (3, [], internal), (40, [said], {}))
+        )
     ]
     path = tmp_path / "runs.jsonl"
     path.write_text("".join(json.dumps(run) + "\n" for run in runs))
     with openai_account(account) as url:
         ran = command("inventory", "--base-url", url, "--file", path, "--json")
     calls = {model["name"]: model["calls"] for model in ran.json["models"]}
-    assert (calls[first]["count"], calls[second]["count"]) == (2, 0)
+    assert (calls[first]["count"], calls[second]["count"]) == (3, 0)
     assert calls[first]["projects"] == ["runs.jsonl"]
     assert ran.json["counted_in"] == str(path)
     assert ran.json["notes"] == [] or not any("counted" in note for note in ran.json["notes"])

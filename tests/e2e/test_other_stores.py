@@ -7,16 +7,19 @@ from collections import Counter
 from functools import partial
 
 import pytest
+from fastapi import FastAPI
 from langchain_core.tracers import LangChainTracer
 from langfuse import Langfuse
 from langfuse.langchain import CallbackHandler
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from phoenix.client import Client as PhoenixClient
 
 from langchain_finetune import (
     LangfuseChatLoader,
     LangSmithRunChatLoader,
     LoadError,
     MLflowChatLoader,
+    PhoenixChatLoader,
     RunFileChatLoader,
     RunRecorder,
 )
@@ -324,3 +327,21 @@ def test_faults_are_told_without_keys(langfuse, app, monkeypatch):
         LangfuseChatLoader().load()
     with pytest.raises(LoadError, match="has no experiment 'unknown'"):
         app["mlflow"].model_copy(update={"project_name": "unknown"}).load()
+
+
+def test_a_project_of_phoenix_may_have_any_name_but_a_slash_needs_its_id():
+    app, asked = FastAPI(), []
+
+    @app.get("/v1/projects/{project}/spans")
+    def spans(project: str, span_kind: str):
+        asked.append((project, span_kind))
+        return {"data": [], "next_cursor": None}
+
+    with served(app) as url:
+        client = PhoenixClient(base_url=url)
+        for name in ("shop", "who? #1", "50%"):
+            assert PhoenixChatLoader(project_name=name, client=client).load() == []
+        with pytest.raises(LoadError, match=r"'shop/eu'\..* by its id"):
+            PhoenixChatLoader(project_name="shop/eu", client=client).load()
+        client._client.close()
+    assert asked == [("shop", "LLM"), ("who? #1", "LLM"), ("50%", "LLM")]

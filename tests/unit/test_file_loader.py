@@ -439,3 +439,114 @@ def test_arguments_that_were_cleared_or_kept_are_no_edit(tmp_path, arguments):
     assert all(
         "rejected" not in session for session in RunFileChatLoader(path, calls="last").load()
     )
+
+
+def turns(*calls, thread="t", **changes):
+    """The run after calls and results, each as (name of the user, arguments, result)."""
+    sent = SENT[:1]
+    for asked, arguments, result in calls:
+        made = constructor("AIMessage", content="", tool_calls=[{**CALL, "args": arguments}])
+        sent = [*sent, constructor("HumanMessage", content=asked), made]
+        sent += [constructor("ToolMessage", content=result, tool_call_id=CALL["id"])]
+    done = constructor("AIMessage", content="Done.", type="ai")
+    return run(sent, done, extra={"metadata": {"thread_id": thread}}, **changes)
+
+
+def answers(*calls, **changes):
+    """The run that made the last of some calls."""
+    *before, (asked, arguments, _) = calls
+    sent = turns(*before)["inputs"]["messages"][0] + [constructor("HumanMessage", content=asked)]
+    made = constructor("AIMessage", content="", type="ai", tool_calls=[{**CALL, "args": arguments}])
+    return run(sent, made, extra={"metadata": {"thread_id": "t"}}, **changes)
+
+
+REJECTED = "User rejected the tool call for `find_room`"
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("more", [{}, {"where": lambda data: "next" not in data["id"]}])
+def test_arguments_that_a_later_history_shortens_are_no_edit(written, newest_first, more):
+    first, cut = ("One", {"beds": 2}, "7"), ("One", {"beds": "2 (cut)"}, "7")
+    rejected = ("Two", {"beds": 4}, REJECTED)
+    runs = [answers(first), turns(first, id="next"), turns(cut, rejected)]
+    path = written(jsonl(*(reversed(runs) if newest_first else runs)))
+    for calls in ("all", "last"):
+        found = RunFileChatLoader(path, calls=calls, **more).load()
+        [made] = [each for each in found if each["messages"][-1].tool_calls]
+        assert made["messages"][-1].tool_calls[0]["args"] == {"beds": 2}
+        assert all("rejected" not in session for session in found)
+
+
+def test_ids_that_each_answer_has_again_are_told_apart_by_position(written):
+    first, second = ("One", {"beds": 2}, "7"), ("Two", {"beds": 4}, REJECTED)
+    path = written(jsonl(answers(first), answers(first, second), turns(first, second)))
+    found, rejected = lines(path)
+    assert [code for _, code in rejected] == ["replaced_call"]
+    assert [
+        [each.get("weight") for each in line["messages"] if each["role"] == "assistant"]
+        for line in found
+    ] == [[None], [None, 0, None]]
+
+
+def test_calls_of_several_chats_of_a_thread_are_told_apart(written):
+    first, second = ("One", {"beds": 2}, "7"), ("Two", {"beds": 4}, REJECTED)
+    path = written(jsonl(answers(first), turns(first), answers(second), turns(second)))
+    for calls in ("all", "last"):
+        sessions = RunFileChatLoader(path, calls=calls).lazy_load()
+        found = [each["messages"][-1].tool_calls for each in sessions]
+        assert [made[0]["args"] for made in found if made] == [{"beds": 2}]
+
+
+def test_decisions_are_applied_however_many_calls_follow(written, monkeypatch):
+    monkeypatch.setattr("langchain_finetune.loaders.reviews.MAX_CALLS", 2)
+    edits = [(f"Ask {number}", {"beds": number}, "7") for number in range(5)]
+    rejected = [(f"Ask again {number}", {"beds": 1}, REJECTED) for number in range(5)]
+    runs = [answers(each) for each in edits + rejected]
+    runs += [turns((asked, {"beds": 9}, result)) for asked, _, result in edits]
+    path = written(jsonl(*runs, *map(turns, rejected)))
+    found = RunFileChatLoader(path, calls="last").invoke({})
+    made = [each for each in found if each["messages"][-1].tool_calls]
+    assert [each["messages"][-1].tool_calls[0]["args"] for each in made] == [{"beds": 9}] * 5
+    assert [skip.code for skip in found.skipped] == ["replaced_call"] * 5
+
+
+@pytest.mark.parametrize("calls", ["all", "last"])
+def test_a_run_is_asked_for_once_also_if_it_shows_a_decision(written, calls):
+    rejected = ("One", {"beds": 4}, REJECTED)
+    path = written(jsonl(answers(rejected, id="a"), turns(rejected, id="b"), run(id="c")))
+    asked = []
+
+    def where(data):
+        asked.append(data["id"])
+        return data["id"] != "b"
+
+    found = RunFileChatLoader(path, where=where, calls=calls).invoke({})
+    assert [each["source"]["run_id"] for each in found] == ["c"]
+    assert [skip.code for skip in found.skipped] == ["replaced_call"]
+    assert asked == ["a", "b", "c"]
+
+
+def test_a_call_that_is_not_wanted_contains_none(written):
+    first = ("One", {"beds": 2}, "7")
+    path = written(jsonl(answers(first, trace_id="t", id="a"), turns(first, trace_id="t", id="b")))
+    loader = RunFileChatLoader(path, calls="last")
+    [last] = loader.load()
+    [kept] = loader.invoke({"where": lambda data: data["id"] == "a"})
+    assert (last["source"]["run_id"], kept["source"]["run_id"]) == ("b", "a")
+
+
+def test_spans_show_decisions(written):
+    asked = {"role": "user", "content": "One"}
+    made = {"role": "assistant", "content": None, "tool_calls": [WIRE_CALL]}
+    said = {"role": "tool", "tool_call_id": CALL["id"], "content": REJECTED}
+    done = {"role": "assistant", "content": "Done."}
+
+    def span(span_id, *sent):
+        given = {"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "t"}
+        *request, answer = sent
+        given |= {"gen_ai.prompt": json.dumps(request), "gen_ai.completion": json.dumps([answer])}
+        return {"context": {"span_id": span_id}, "name": "chat", "attributes": given}
+
+    path = written(jsonl(span("a", asked, made), span("b", asked, made, said, done)))
+    _, rejected = lines(path)
+    assert rejected == [("a", "replaced_call")]

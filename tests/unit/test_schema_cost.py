@@ -69,6 +69,7 @@ def test_a_schema_that_names_itself_is_checked():
         {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"$ref": "#/$defs/a%2Fb"}}},
         {"$ref": "#/nowhere", "properties": {"a": True}, "anyOf": 5},
         {"$ref": "https://elsewhere.example/schema"},
+        {"$ref": "#/anyOf/" + "9" * 5_000, "anyOf": [{"$ref": "#/anyOf/²"}]},
     ],
 )
 def test_odd_references_end(schema):

@@ -215,6 +215,11 @@ def test_chats_without_times_cannot_be_cut():
     assert [len(each["messages"]) for each in MapSpeaker("Ada", cut="day").invoke(mixed)] == [2, 2]
 
 
+def test_no_chats_are_cut_into_none():
+    for chats in ([], [{"messages": []}]):
+        assert not any(each["messages"] for each in MapSpeaker("Ada", cut="day").invoke(chats))
+
+
 @pytest.mark.parametrize("cut", ["week", timedelta(), timedelta(hours=-1)])
 def test_a_wrong_cut_is_refused(cut):
     with pytest.raises(InvalidArgumentError, match="cut"):

@@ -6,6 +6,7 @@ each model, the conversation so far as JSON, in OpenAI's format and without the 
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -206,7 +207,8 @@ def read_playground(form: Mapping[str, Sequence[str]]) -> Playground:
         message=value("message"),
         settings={name: value(name).strip() for name in SETTINGS},
         original=Column(value("original_model"), _conversation(value("original"))),
-        history=int(value("history")) if value("history").isdecimal() else 0,
+        # Python refuses to read thousands of digits.
+        history=int(value("history")) if re.fullmatch(r"\d{1,9}", value("history")) else 0,
     )
 
 

@@ -179,6 +179,10 @@ class _Config(ClientBody):
     is_lower_score_better: StrictBool | None = None
 
 
+class _Changed(ClientBody):
+    feedback_key: Name
+
+
 class FeedbackConfigs(NamedResource):
     """How the feedback of a key is interpreted: a number in bounds, a category, or text.
 
@@ -211,7 +215,7 @@ class FeedbackConfigs(NamedResource):
         if not isinstance(body, dict):
             raise ApiError(400, "A feedback configuration must be a JSON object.")
         with self._database.transaction():
-            known = self.get(str(body.get("feedback_key")))
+            known = self.get(validated(_Changed, body).feedback_key)
             if body.get("id") not in (None, _id_of(known["feedback_key"])):
                 raise ApiError(404, "The key has no configuration with this id.", param="id")
             given = {name: value for name, value in body.items() if value is not None}

@@ -74,16 +74,9 @@ class ReadSpans:
     reason: str = ""
 
 
-def otlp_form(content_type: str) -> OtlpForm:
-    """Return the form of a request's body.
-
-    Raises:
-        ApiError: 415 for any other content type.
-    """
-    form = _FORMS.get(content_type.partition(";")[0].strip().lower())
-    if form is None:
-        raise ApiError(415, "Content-Type must be application/x-protobuf or application/json.")
-    return form
+def otlp_form(content_type: str) -> OtlpForm | None:
+    """Return the form of a request's body; None for a content type that OTLP does not have."""
+    return _FORMS.get(content_type.partition(";")[0].strip().lower())
 
 
 def read_spans(body: bytes, form: OtlpForm, project: str | None) -> ReadSpans:

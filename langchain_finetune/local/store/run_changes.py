@@ -35,6 +35,8 @@ _OBJECTS = frozenset({"inputs", "outputs", "extra", "serialized"})
 _ORDER = re.compile(r"[^.Z]*Z[0-9a-fA-F-]{36}(\.[^.Z]*Z[0-9a-fA-F-]{36})*")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 DEFAULT_PROJECT = "default"
+_MAX_DEPTH = 200
+"""Levels of a trace that the order of a run spells out; a deeper run begins an order of its own."""
 
 RunChangeKind = Literal["post", "patch", "whole"]
 
@@ -119,12 +121,23 @@ def merged(
 def _place(row: Mapping[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
     """Return trace and dotted order, which clients without batches may leave out."""
     stamp = iso(row["start_time"])[:26].translate(str.maketrans("", "", "-:."))
-    above = parent.get("dotted_order")
+    above = parent.get("dotted_order") or ""
+    above = "" if is_deepest(above) else above
     order = row.get("dotted_order") or f"{above + '.' if above else ''}{stamp}Z{row['id']}"
     trace = (
         row.get("trace_id") or parent.get("trace_id") or order.partition(".")[0].partition("Z")[2]
     )
     return {"dotted_order": order, "trace_id": trace}
+
+
+def is_deepest(order: str) -> bool:
+    """Return whether the runs below the one with this order begin orders of their own.
+
+    Example:
+        >>> is_deepest("20261101T120000000000Z6f8c0a52-8d5b-4d3c-9d56-0d3c2c7d9a11")
+        False
+    """
+    return order.count(".") >= _MAX_DEPTH
 
 
 def _derived(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from langchain_finetune.local.sqlite import Database
 from langchain_finetune.local.store.otlp import SpanRun, run_id_of
-from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange
+from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, is_deepest
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.values import micros
-
-_MAX_DEPTH = 200
-"""Levels of a trace that the order of a run spells out; a deeper run begins an order of its own."""
 
 
 class Spans:
@@ -95,7 +92,7 @@ class Spans:
             parent_id = above.pop()
             parent = self._database.row("SELECT dotted_order FROM runs WHERE id = ?", (parent_id,))
             order = (parent or {}).get("dotted_order") or ""
-            if not order or order.count(".") >= _MAX_DEPTH:
+            if not order or is_deepest(order):
                 continue
             children = self._database.rows(
                 "SELECT id, dotted_order FROM runs "

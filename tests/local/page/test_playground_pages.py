@@ -1,18 +1,26 @@
 """The playground: as a form without a script, and what its script asks for."""
 
+import asyncio
 import datetime as dt
 import html
 import json
 import uuid
+from functools import partial
 from urllib.parse import unquote
 
+import httpx
 import pytest
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langsmith import tracing_context
+from pydantic import SecretStr
 
+from langchain_finetune.local.app import create_app
+from langchain_finetune.local.page.routes import playground as routes
 from support.dialects import RUNS
 from support.page_data import shop_agent
 from support.runs import constructor, run
+from support.servers import served
+from tests.local.fake_engine import FakeChat
 
 PATH = "/ui/playground"
 CALL = {
@@ -131,6 +139,11 @@ def test_what_is_wrong_is_told(visitor, turn, form, sentence):
         assert (body["requests"], sentence in body["html"]) == ([], True)
     else:
         assert sentence in body["error"]["message"]
+
+
+def test_a_number_that_only_the_page_itself_sends_may_be_any(visitor):
+    for history in ("9" * 5_000, "²", "-1"):
+        assert visitor.post(PATH, model="nano", message="Hi", history=history).status == 200
 
 
 def test_a_tool_call_waits_for_its_result(turn):
@@ -293,6 +306,25 @@ def test_try_it_opens_with_what_the_model_was_trained_with(visitor, create, uplo
     assert json.loads(textarea(page, "tools")) == [tool]
     assert json.loads(textarea(page, "response_format")) == line["response_format"]
     assert f"those that {tuned} was trained with" in page.text
+
+
+def test_what_may_be_large_is_read_beside_the_event_loop(tmp_path, monkeypatch):
+    on_loop = []
+
+    def noted(read, *arguments, **options):
+        on_loop.append(asyncio._get_running_loop() is not None)
+        return read(*arguments, **options)
+
+    for name in ("playground_of_run", "_as_trained"):
+        monkeypatch.setattr(routes, name, partial(noted, getattr(routes, name)))
+    asked, key = run(), "k" * 30
+    app = create_app(tmp_path / "home", SecretStr(key), chat=FakeChat)
+    with served(app) as url, httpx.Client(base_url=url, headers={"Origin": url}) as client:
+        assert client.post("/runs", json=asked, headers={"x-api-key": key}).is_success
+        client.post("/ui/sign-in", data={"api_key": key})
+        for params in ({"run": asked["id"]}, {}):
+            assert client.get(PATH, params=params).status_code == 200
+    assert on_loop == [False, False]
 
 
 def test_a_preferences_request_is_what_it_was_trained_with(visitor, create, upload, ended):

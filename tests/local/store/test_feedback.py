@@ -98,6 +98,14 @@ def test_a_summary_counts_scores_and_values():
     assert (empty["avg"], empty["stdev"]) == (None, None)
 
 
+def test_a_configuration_is_asked_for_by_its_key(server):
+    url = f"{server.url}/feedback-configs"
+    answer = httpx.delete(url)
+    assert (answer.status_code, "Give feedback_key or id." in answer.text) == (422, True)
+    answer = httpx.patch(url, json={"feedback_config": {"type": "freeform"}})
+    assert (answer.status_code, "feedback_key" in answer.text) == (400, True)
+
+
 def test_what_is_refused_leaves_nothing_behind(client, server):
     run_id = str(uuid4())
     said = {"run_id": run_id, "key": "taste", "score": 1, "feedback_config": {"type": "wrong"}}

@@ -176,6 +176,23 @@ def test_spans_of_a_trace_come_in_any_order(server, client, batches):
     assert len(deep.dotted_order.split(".")) == 3
 
 
+@pytest.mark.parametrize("size", [450, 7])
+def test_the_order_of_a_deep_run_does_not_spell_out_all_above_it(server, client, size):
+    ids = [ROOT, *(f"{number:016x}" for number in range(1, 450))]
+    spans = [
+        span(each, above, at=at)
+        for at, (above, each) in enumerate(zip(["", *ids], ids, strict=False))
+    ]
+    for start in range(0, len(spans), size):
+        send(server, request(*spans[start : start + size]))
+    runs = sorted(runs_of(client).values(), key=lambda run: run.start_time)
+    assert len(runs) == 450
+    levels = [run.dotted_order.count(".") for run in runs]
+    assert levels == [*range(201), *range(201), *range(48)]
+    assert {str(run.trace_id) for run in runs} == {TRACE_ID}
+    assert [run.parent_run_id for run in runs[1:]] == [run.id for run in runs[:-1]]
+
+
 def test_the_same_span_id_in_two_traces_are_two_runs(server, client):
     other = "1" * 32
     spans = [span(CHILD, ROOT), span(CHILD, ROOT, trace=other), span(), span(trace=other)]
@@ -365,6 +382,7 @@ def test_a_span_that_is_not_valid_costs_only_itself(server, client):
         (b"{}", {"Content-Type": "text/plain"}, 415),
         (b"{}", {"Content-Encoding": "br"}, 415),
         (b"{}", {"Content-Encoding": "gzip"}, 400),
+        (b"{", {"Content-Type": "Application/JSON; charset=utf-8"}, 400),
         (b"\xff\xff", {"Content-Type": "application/x-protobuf"}, 400),
         (b"\x0a\x00" * 2_000, {"Content-Type": "application/x-protobuf"}, 413),
     ],
@@ -373,7 +391,7 @@ def test_errors_are_statuses_of_otlp(server, monkeypatch, body, headers, status)
     monkeypatch.setattr(otlp, "MAX_VALUES", 1_000)
     answer = send(server, body, **headers)
     assert answer.status_code == status
-    if "json" in headers.get("Content-Type", "json"):
+    if "json" in headers.get("Content-Type", "json").lower():
         assert answer.json()["message"]
     else:
         assert Status.FromString(answer.content).message

@@ -5,6 +5,9 @@ from langsmith.utils import LangSmithError, LangSmithNotFoundError
 
 from support.store import NOON, SECOND, record
 
+# langsmith 0.15 advises another method; apps of today call this one.
+pytestmark = pytest.mark.filterwarnings("ignore:.*annotation_queue.*deprecated:DeprecationWarning")
+
 UNKNOWN = "3f0e2a4e-0000-4000-8000-000000000000"
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -48,11 +47,8 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
         request: Request, model: Annotated[list[str] | None, Query()] = None, run: str = ""
     ) -> Response:
         names = (model or _default_models(engine))[:MAX_MODELS]
-        if run:
-            row, exact = await asyncio.to_thread(_model_call, store, run)
-            state = playground_of_run(row, names, exact=exact)
-        else:
-            state = await _as_trained(engine, names)
+        opened = partial(_of_run, store, run) if run else partial(_as_trained, engine)
+        state = await asyncio.to_thread(opened, names)
         state.columns += [Column() for _ in range(MAX_MODELS - len(state.columns))]
         return await show(request, state)
 
@@ -82,13 +78,14 @@ def create_playground_pages(engine: EngineParts, store: RunStore) -> APIRouter:
     return router
 
 
-def _model_call(store: RunStore, run_id: str) -> tuple[Mapping[str, Any], bool]:
-    """Return the row of the model call that produced a run's answer, and whether it is that run."""
+def _of_run(store: RunStore, run_id: str, names: list[str]) -> Playground:
+    """Return a playground that asks again what the model call was asked that answered in a run."""
     row = store.runs.get(run_id).row
-    return answering_call(store, row) or row, row["run_type"] == "llm"
+    call = answering_call(store, row) or row
+    return playground_of_run(call, names, exact=row["run_type"] == "llm")
 
 
-async def _as_trained(engine: EngineParts, names: list[str]) -> Playground:
+def _as_trained(engine: EngineParts, names: list[str]) -> Playground:
     """Return a playground with the set-up that the last fine-tuned model was trained with."""
     jobs = {each.id: each.job for each in engine.models.fine_tuned()}
     for name in reversed(names):
@@ -96,14 +93,9 @@ async def _as_trained(engine: EngineParts, names: list[str]) -> Playground:
         with suppress(ApiError, OSError, ValueError):
             if job := jobs.get(engine.models.target(name)):
                 path = engine.files.path(engine.journal.get(job).training_file)
-                lines = await asyncio.to_thread(_first_lines, path)
-                return playground_of_training(lines, name, names)
+                with path.open("rb") as file:
+                    return playground_of_training(file.readlines(_READ_BYTES), name, names)
     return Playground([Column(name) for name in names])
-
-
-def _first_lines(path: Path) -> list[bytes]:
-    with path.open("rb") as file:
-        return file.readlines(_READ_BYTES)
 
 
 async def _apply_form(request: Request) -> tuple[Playground, list[Column]]:

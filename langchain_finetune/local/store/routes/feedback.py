@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.bodies import Json, PublicJson, Root, answer
 from langchain_finetune.local.store.feedback import FeedbackConfigs
 from langchain_finetune.local.store.store import RunStore
@@ -115,6 +116,8 @@ def _add_configs(router: APIRouter, configs: FeedbackConfigs) -> None:
 
     @router.delete("/feedback-configs")
     def delete_config(asked: Annotated[_DeletedConfig, Query()]) -> Response:
+        if not (asked.feedback_key or asked.id):
+            raise ApiError(422, "Give feedback_key or id.", param="feedback_key")
         configs.delete(asked.feedback_key or configs.key_of(str(asked.id)))
         return answer({"message": "Feedback configuration deleted"})
 

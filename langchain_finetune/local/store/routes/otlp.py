@@ -26,6 +26,9 @@ def create_otlp_router(store: RunStore) -> APIRouter:
         project: Annotated[str | None, Header(alias="Langsmith-Project")] = None,
     ) -> Response:
         form = otlp_form(content_type)
+        if form is None:
+            message = "Content-Type must be application/x-protobuf or application/json."
+            raise ApiError(415, message)
         found = read_spans(body(), form, project)
         store.spans.apply(found.runs)
         if form == "json":
@@ -47,7 +50,7 @@ def otlp_error(request: Request, error: ApiError) -> Response | None:
     """Return an error as OTLP wants it, a `google.rpc.Status`; None for any other route's."""
     if not request.url.path.endswith(_PATH):
         return None
-    if request.headers.get("content-type", "").startswith("application/json"):
+    if otlp_form(request.headers.get("content-type", "")) == "json":
         return Response(
             orjson.dumps({"message": error.message}), error.status, media_type="application/json"
         )
