@@ -29,6 +29,9 @@ _KINDS = {"user": "human", "assistant": "ai"} | {
 }
 """LangChain's types of messages by Langfuse's roles."""
 
+_TEXTS = ("CATEGORICAL", "CORRECTION", "TEXT")
+"""Types of scores whose `value` is 0 where they have a `stringValue`."""
+
 
 def is_observation(row: Mapping[str, Any]) -> bool:
     """Return whether a row is an observation of Langfuse, or a trace with observations."""
@@ -55,8 +58,11 @@ def read_observation(row: Mapping[str, Any], scores: Iterable[Any] = ()) -> Stor
     for score in map(mapping, scores):
         on = _observation_of(score)
         ids = [trace_id, *roots] if on is None or on in roots else [on]
-        is_correction = _field(score, "dataType") == "CORRECTION"
-        value = score.get("stringValue") if score.get("value") is None else score["value"]
+        kind = _field(score, "dataType")
+        is_correction = kind == "CORRECTION"
+        value, text = score.get("value"), _field(score, "stringValue")
+        if text is not None and (value is None or kind in _TEXTS):
+            value = text
         found += feedback(
             score.get("name"),
             None if is_correction else value,

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from langchain_finetune.tolerant_json import loads
 
@@ -29,9 +30,12 @@ class StoredTrace:
     def rated_runs(self) -> Iterator[dict[str, Any]]:
         """Yield the runs with the means of their feedback, as `feedback_stats`."""
         for run in self.runs:
+            ids = (run["id"], run["trace_id"])
+            # Feedback on a root that is a run is there for both ids.
+            found_on = {each["id"]: each for each in self.feedback if each["run_id"] in ids}
             scores: dict[str, list[float]] = {}
-            for each in self.feedback:
-                if each["score"] is not None and each["run_id"] in (run["id"], run["trace_id"]):
+            for each in found_on.values():
+                if each["score"] is not None:
                     scores.setdefault(each["key"], []).append(each["score"])
             stats = {
                 key: {"n": len(found), "avg": sum(found) / len(found)}
@@ -49,7 +53,7 @@ def feedback(
     at: Any = None,
     correction: Any = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a feedback, once for each of the ids that it is for.
+    """Yield a feedback, with one id of its own, once for each of the ids that it is for.
 
     What is given is a score if it is a number, or else a value, as `label` is.
 
@@ -60,6 +64,7 @@ def feedback(
     """
     is_score = isinstance(given, int | float)
     fields = {
+        "id": str(uuid4()),
         "key": str(key),
         "score": float(given) if is_score else None,
         "value": label if is_score or given is None else given,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from langchain_finetune.arguments import suggestion
 from langchain_finetune.content import mapping
-from langchain_finetune.dialects.agent_middleware import MARKS, is_internal
+from langchain_finetune.dialects.agent_middleware import MARKS
 from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.file_row import (
     group_of,
@@ -34,7 +34,7 @@ from langchain_finetune.loaders.base import (
 from langchain_finetune.loaders.conversations import OrderlessFolder
 from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, read_rows
 from langchain_finetune.loaders.reviews import Reviews
-from langchain_finetune.loaders.runs import internal_skip
+from langchain_finetune.loaders.runs import skips_internal
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
 
@@ -293,8 +293,7 @@ def _sessions_of(
     except UnreadableChatError as error:
         skip(Skip(_id(data, row), error.code, str(error)))
         return
-    if is_internal(run) and not loader.internal_calls:
-        skip(internal_skip(_id(run, row)))
+    if not loader.internal_calls and skips_internal(run, _id(run, row), skip):
         return
     # Outside of `readable`: an error of the user's function is not a malformed run.
     if not is_wanted(run, loader.where, _id(run, row)):

@@ -118,27 +118,29 @@ class LangSmithRunChatLoader(QueryLoader):
         """
         folder = Folder() if self.calls == "last" else None
         reviews = Reviews()
-        for run_id, run, rating in self._found(overrides):
+        for run_id, run, rating in self._found(overrides, skip):
             if run is None:
                 reason = "LangSmith has no llm run with this id that meets the conditions."
                 skip(Skip(run_id, "unknown_run", reason))
                 continue
-            if is_internal(run) and not self.internal_calls:
-                skip(internal_skip(run_id))
-                continue
             read = partial(read_chats, run, rating, reviews, folder, self.reasoning)
             yield from readable(run_id, read, skip)
 
-    def _found(self, overrides: dict[str, Any]) -> Iterator[Found]:
+    def _found(self, overrides: dict[str, Any], skip: Callable[[Skip], None]) -> Iterator[Found]:
+        def is_kept(found: Found) -> bool:
+            run_id, run, _ = found
+            return run is None or self.internal_calls or not skips_internal(run, run_id, skip)
+
         if self.runs is not None and not overrides:
             runs = self._given_runs()
             if self.calls == "last":
                 runs = iter(sorted(runs, key=_newest_first, reverse=True))
-            return (found for found in runs if found[1] is None or self._is_wanted(found[1]))
+            wanted = (found for found in runs if found[1] is None or self._is_wanted(found[1]))
+            return filter(is_kept, wanted)
         query = updated(self.query, overrides)
         if not query.names_a_source():
             raise LoadError("No runs are selected: set runs, project_name, project_id or trace_id.")
-        return islice(self._selected(query), query.limit)
+        return islice(filter(is_kept, self._selected(query)), query.limit)
 
     def _given_runs(self) -> Iterator[Found]:
         """Yield the given runs in order; ids are fetched in batches when their turn comes."""
@@ -259,9 +261,12 @@ def read_chats(
     return sessions
 
 
-def internal_skip(run_id: str) -> Skip:
-    """Return the skip of a call that middleware made for itself."""
-    return Skip(run_id, INTERNAL, "An agent's middleware made this call for itself.")
+def skips_internal(run: Run, run_id: str, skip: Callable[[Skip], None]) -> bool:
+    """Return whether middleware made a call for itself, which then is a skip."""
+    if is_internal(run):
+        skip(Skip(run_id, INTERNAL, "An agent's middleware made this call for itself."))
+        return True
+    return False
 
 
 def _newest_first(found: Found) -> str:

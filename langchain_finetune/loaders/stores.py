@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from langchain_finetune.dialects.agent_middleware import is_internal
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.stored_trace import StoredTrace
 from langchain_finetune.dialects.untrusted import readable
@@ -20,7 +19,7 @@ from langchain_finetune.loaders.query import FeedbackCondition, Several, Time
 from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.run_reader import RunPage
 from langchain_finetune.loaders.run_requests import Run, trace_of
-from langchain_finetune.loaders.runs import internal_skip, read_chats
+from langchain_finetune.loaders.runs import read_chats, skips_internal
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 
@@ -84,10 +83,12 @@ class StoreChatLoader(SessionLoader):
         loader = type(self)(**{**dict(self), **overrides}) if overrides else self
         folder = Folder() if loader.calls == "last" else None
         reviews = Reviews()
-        for run, rating in islice(loader._selected(), loader.limit):  # noqa: SLF001 - its own
-            if is_internal(run) and not loader.internal_calls:
-                skip(internal_skip(str(run["id"])))
-                continue
+        selected = (
+            (run, rating)
+            for run, rating in loader._selected()  # noqa: SLF001 - its own
+            if loader.internal_calls or not skips_internal(run, str(run["id"]), skip)
+        )
+        for run, rating in islice(selected, loader.limit):
             read = partial(read_chats, run, rating, reviews, folder, loader.reasoning)
             yield from readable(str(run["id"]), read, skip)
 

@@ -10,7 +10,6 @@ from typing import Any
 from langsmith import Client
 from pydantic import Field
 
-from langchain_finetune.dialects.agent_middleware import is_internal
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.untrusted import THREAD_KEYS, readable, thread_of
 from langchain_finetune.errors import LoadError
@@ -37,7 +36,7 @@ from langchain_finetune.loaders.run_reader import (
     find_projects,
 )
 from langchain_finetune.loaders.run_requests import EPOCH, Run, RunRequest, choose_api, run_request
-from langchain_finetune.loaders.runs import internal_skip, read_chats
+from langchain_finetune.loaders.runs import read_chats, skips_internal
 from langchain_finetune.sessions import FineTuningSession, Skip
 
 _PAGE = 100
@@ -208,8 +207,7 @@ class LangSmithThreadChatLoader(QueryLoader):
         # The newest first, since a later call shows what people decided on an earlier one.
         runs.sort(key=lambda found: str(found[0].get("start_time")), reverse=True)
         for run, rating in runs:
-            if is_internal(run) and not self.internal_calls:
-                skip(internal_skip(str(run["id"])))
+            if not self.internal_calls and skips_internal(run, str(run["id"]), skip):
                 continue
             read = partial(read_chats, run, rating, reviews, None, self.reasoning)
             calls += reversed(list(readable(str(run["id"]), read, skip)))

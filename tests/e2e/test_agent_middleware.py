@@ -163,6 +163,7 @@ def test_calls_of_middleware_are_left_out(recorded):
         assert len(recorded.loader(source, strict=True).load()) == len(lines)
         everything = recorded.loader(source, internal_calls=True).load()
         assert len(everything) == (3 if source == "threads" else 5)
+    assert len(recorded.loader("runs", limit=2).load()) == 2
 
 
 def test_a_summary_is_not_joined_to_what_it_replaced(recorded):

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from langchain_finetune import Convert, RunFileChatLoader
+from langchain_finetune.dialects.langfuse import read_observation
+from langchain_finetune.loaders.stores import StoreChatLoader
 from support.runs import ANSWER, SENT, TOOL, WIRE_ANSWER, WIRE_SENT, constructor
 
 TOLD = {"role": "assistant", "content": "Room 7."}
@@ -155,3 +157,46 @@ def test_broken_rows_are_skips(tmp_path, name, broken):
     sessions = RunFileChatLoader(path).invoke({})
     assert len(list(sessions)) >= 1
     assert all(skip.reason for skip in sessions.skipped)
+
+
+def test_scores_of_an_observation_in_a_trace_count_once():
+    scores = [
+        {"name": "user_score", "value": 1, "traceId": "t-1"},
+        {"name": "user_score", "value": 0, "traceId": "t-1"},
+        {"name": "user_score", "value": 0.5, "traceId": "t-1", "observationId": "o-1"},
+    ]
+    row = {"id": "t-1", "input": None, "observations": [observation(output=TOLD)]}
+    [run] = read_observation(row | {"scores": scores}).rated_runs()
+    assert run["feedback_stats"] == {"user_score": {"n": 3, "avg": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        {"dataType": "CATEGORICAL", "value": 0, "stringValue": "good"},
+        {"data_type": "CATEGORICAL", "value": 0, "string_value": "good"},
+        {"dataType": "CATEGORICAL", "value": "good"},
+        {"data_type": "TEXT", "value": None, "string_value": "good"},
+    ],
+)
+def test_categories_of_langfuse_are_no_numbers(score):
+    row = {"id": "t-1", "input": None, "observations": [observation(output=TOLD)]}
+    trace = read_observation(row | {"scores": [{"name": "tone", **score}]})
+    assert {(each["score"], each["value"]) for each in trace.feedback} == {(None, "good")}
+    truth = {"name": "tone", "dataType": "BOOLEAN", "value": 1, "stringValue": "True"}
+    trace = read_observation(row | {"scores": [truth]})
+    assert {(each["score"], each["value"]) for each in trace.feedback} == {(1.0, None)}
+
+
+def test_calls_of_middleware_do_not_count_for_the_limit():
+    class Kept(StoreChatLoader):
+        def pages(self):
+            internal = {"ls_model_type": "chat", "lc_source": "summarization"}
+            rows = [observation(id=f"o-{number}", output=TOLD) for number in range(4)]
+            rows[0]["metadata"] = internal
+            yield [read_observation(row) for row in rows]
+
+    sessions = Kept(limit=2).invoke({})
+    assert [each["source"]["run_id"] for each in sessions] == ["o-1", "o-2"]
+    assert [skip.code for skip in sessions.skipped] == ["internal_call"]
+    assert len(Kept(limit=4, internal_calls=True).load()) == 4
