@@ -72,8 +72,9 @@ class Aliases:
 
     def get(self, name: str) -> Rollout | None:
         """Return where an alias points; None if there is no such alias."""
-        if name in self._stored:
-            return self._stored[name].rollout
+        # One look: the page asks from threads of its own.
+        if stored := self._stored.get(name):
+            return stored.rollout
         if name in self._options:
             return Rollout(name=name, target=self._options[name])
         return None

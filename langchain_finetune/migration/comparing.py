@@ -26,6 +26,10 @@ _KEPT = ("tool_choice", "stop", "max_tokens", "max_completion_tokens")
 """Settings of a request that change its answer, and that training lines have no field for."""
 
 
+_AGREES = 0.95
+"""Least mean score of answers by an evaluator of agreement, against themselves."""
+
+
 def held_out_cases(recording: ModelRecording) -> Examples:
     """Return the held-out requests with the old model's answers, by conversation.
 
@@ -69,6 +73,20 @@ def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]
                 f"Requests of the recording differ in {name}; the new model was asked without it."
             )
     return (chat.bind(**shared) if shared else chat), notes
+
+
+def odd_evaluators(result: ComparisonResult) -> list[str]:
+    """Return a note on each evaluator by which the old model seems not to agree with itself.
+
+    Its answers come from the recording, as do the reference outputs.
+    """
+    return [
+        f"{each.evaluator}: the old model scores {each.old:.3f}, and its answers are the reference "
+        "outputs themselves. If this evaluator is to measure agreement with them, it looks in the "
+        "wrong place: of structured output, the answer is outputs['parsed']."
+        for each in result.differences
+        if each.cases and 0 <= each.old < _AGREES
+    ]
 
 
 def recorded_only(result: ComparisonResult) -> ComparisonResult:

@@ -45,8 +45,9 @@ def rescue_step(settings: MigrationSettings, state: MigrationState, told: Told |
                 return before.summary  # What there was is there, and the engine may be gone.
             raise
         found = f"nothing: {error}".rstrip(".")
-        return state.done("rescue", settings.out, found, complete=False).summary
-    model = _rescued(settings)
+        done = yield Do(partial(state.done, "rescue", settings.out, found, complete=False))
+        return str(done.summary)
+    model: RescuedModel | None = yield Do(partial(_rescued, settings))
     if model is None:
         raise FineTuningError(f"{settings.model} is the name of a job: give that of its model.")
     gone = [f"{item.what} ({item.state})" for item in model.missing]
@@ -57,7 +58,8 @@ def rescue_step(settings: MigrationSettings, state: MigrationState, told: Told |
     # A key with other permissions may be given what this one was refused.
     complete = all(item.state != "refused" for item in model.missing)
     facts = {"files": sorted(model.files), "complete": complete}
-    return state.done("rescue", settings.out, told_of, **facts).summary
+    done = yield Do(partial(state.done, "rescue", settings.out, told_of, **facts))
+    return str(done.summary)
 
 
 def is_rescued(state: MigrationState) -> bool:
@@ -111,14 +113,14 @@ def _sources(settings: MigrationSettings) -> list[Any]:
 
 def record_step(settings: MigrationSettings, state: MigrationState, told: Told | None) -> Flow[Any]:
     """Record what is missing; nothing is if the recording is complete."""
-    given = {**recording_arguments(settings), "on_progress": told}
+    given = {**(yield Do(partial(recording_arguments, settings))), "on_progress": told}
     gone = ""
     try:
         recording = yield Either(partial(record, **given), partial(arecord, **given))
     except EngineError as error:
         if not (error.failure.model_missing and has_begun(settings.out)):
             raise
-        recording = ModelRecording.read(settings.out / RECORDED)
+        recording = yield Do(partial(ModelRecording.read, settings.out / RECORDED))
         if not recording.manifest.outcomes.get("answered"):
             raise
         # It went dark meanwhile: what was recorded until then is what there is.
@@ -134,7 +136,7 @@ def record_step(settings: MigrationSettings, state: MigrationState, told: Told |
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     summary = f"{found.prompts} prompts, {found.held_out} of them held out; answers: {counts}"
     facts = {"usd": found.usd, "outcomes": found.outcomes, "left_out": found.left_out}
-    state.done("record", settings.out, f"{summary}{gone}", **facts)
+    yield Do(partial(state.done, "record", settings.out, f"{summary}{gone}", **facts))
     return recording
 
 
@@ -149,7 +151,7 @@ def _is_dark(
         yield _rescue(settings, told)
     except EngineError:
         return False
-    model = _rescued(settings)
+    model: RescuedModel | None = yield Do(partial(_rescued, settings))
     return model is not None and model.model.status in {"deleted", "shut down"}
 
 

@@ -21,6 +21,7 @@ from langchain_finetune.migration.comparing import (
     comparison_key,
     held_out_cases,
     kept_comparison,
+    odd_evaluators,
     recorded_only,
     unusable,
 )
@@ -48,7 +49,7 @@ from langchain_finetune.migration.state import (
     has_begun,
 )
 from langchain_finetune.migration.swap import advice, swap_step
-from langchain_finetune.migration.training_data import training_data
+from langchain_finetune.migration.training_data import TrainingData, training_data
 from langchain_finetune.private_files import disk_errors
 
 
@@ -177,7 +178,7 @@ class Migration(MigrationSettings):
             return await arun_flow(flow)
 
     def _planning(self, told: Told | None) -> Flow[MigrationPlan]:
-        state = self._state()
+        state: MigrationState = yield Do(self._state)
         rescued = yield from rescue_step(self, state, told)
         made: MigrationPlan = yield Do(partial(self._planned, state, rescued))
         return made
@@ -204,9 +205,9 @@ class Migration(MigrationSettings):
             )
 
     def _flow(self, told: Told | None, config: RunnableConfig | None) -> Flow[MigrationResult]:
-        state = self._state()
+        state: MigrationState = yield Do(self._state)
         yield from rescue_step(self, state, told)
-        check_rescue(self, state)
+        yield Do(partial(check_rescue, self, state))
         recording = yield from record_step(self, state, told)
         yield Do(partial(held_out_cases, recording))
         chat = yield from self._train(state, recording, config)
@@ -243,8 +244,10 @@ class Migration(MigrationSettings):
         self, state: MigrationState, recording: ModelRecording, config: RunnableConfig | None
     ) -> Flow[Any]:
         """Train, or find the job of the same data and settings: `FineTune` makes it once."""
-        data = training_data(self.model, self.out / RESCUED, recording, self.train_on)
-        sessions = data.sessions()
+        data: TrainingData = yield Do(
+            partial(training_data, self.model, self.out / RESCUED, recording, self.train_on)
+        )
+        sessions = yield Do(data.sessions)
         examples = self.convert.invoke(sessions)
         # As the old model's answers, unless the app has another one.
         to = self.to.model_copy(
@@ -258,10 +261,11 @@ class Migration(MigrationSettings):
         summary = f"{model_name(chat)}, trained on {count} examples of {data.described}"
         if left_out:
             summary += f"; left out: {', '.join(f'{n} {code}' for code, n in left_out.items())}"
-        summary += data.gaps
+        summary += yield Do(data.gaps)
         facts = {"new_model": model_name(chat), "job_id": known.get("job_id"), "data": data.origin}
         facts["job"] = job_key(to, str(known.get("training_sha256")))
-        state.done("train", self.out, summary, **facts, examples=count, left_out=left_out)
+        facts |= {"examples": count, "left_out": left_out}
+        yield Do(partial(state.done, "train", self.out, summary, **facts))
         return chat
 
     def _compare(
@@ -272,12 +276,29 @@ class Migration(MigrationSettings):
         config: RunnableConfig | None,
     ) -> Flow[Any]:
         """Compare on the held-out requests; a comparison of the same is read from the disk."""
-        key = self._comparison_key(recording, state)
+        key = yield Do(partial(self._comparison_key, recording, state))
         path = self.out / COMPARISON
         before = state.steps.get("compare")
-        kept = before and kept_comparison(path, key, before.facts)
+        kept = before and (yield Do(partial(kept_comparison, path, key, before.facts)))
         if kept:
             return kept
+        step, given, notes = yield Do(partial(self._comparison, recording, chat))
+        result: ComparisonResult = yield Either(
+            partial(step.invoke, given, config), partial(step.ainvoke, given, config)
+        )
+        result = recorded_only(result)
+        # The built-in ones know where to look.
+        notes += odd_evaluators(result) if self.evaluators else []
+        result = result.model_copy(update={"notes": [*result.notes, *notes]})
+        yield Do(partial(write_private, path, result.model_dump_json().encode()))
+        summary = f"{len(result.cases)} cases of {result.dataset}"
+        yield Do(partial(state.done, "compare", self.out, summary, **key))
+        return result
+
+    def _comparison(
+        self, recording: ModelRecording, chat: Any
+    ) -> tuple[Compare, dict[str, Any], list[str]]:
+        """Return the comparison, what it is given, and notes on it."""
         cases = held_out_cases(recording)
         asked, notes = chat, [RECORDED_LATENCY, *unusable(cases)]
         if self.chain is None:
@@ -289,15 +310,7 @@ class Migration(MigrationSettings):
             evaluators=None if self.evaluators is None else list(self.evaluators),
             old=recorded_model(recording),
         )
-        given = {"model": asked, "data": cases}
-        result: ComparisonResult = yield Either(
-            partial(step.invoke, given, config), partial(step.ainvoke, given, config)
-        )
-        result = recorded_only(result)
-        result = result.model_copy(update={"notes": [*result.notes, *notes]})
-        write_private(path, result.model_dump_json().encode())
-        state.done("compare", self.out, f"{len(result.cases)} cases of {result.dataset}", **key)
-        return result
+        return step, {"model": asked, "data": cases}, notes
 
     def _comparison_key(self, recording: ModelRecording, state: MigrationState) -> dict[str, Any]:
         """Return what the comparison with the model of the step `train` depends on."""

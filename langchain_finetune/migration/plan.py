@@ -158,7 +158,7 @@ def _training(
     report = examples.report(engine=to.engine, model=to.model)
     made = report.estimates[0]
     what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
-    what += training.gaps
+    what += training.gaps()
     return PlannedStep(name="train", what=what, usd=made.usd)
 
 

@@ -286,7 +286,7 @@ class _Run:
         lines: CompletionLines = yield Do(partial(CompletionLines, self._archive, entry))
         try:
             errors = []
-            for model in self._names(entry):
+            for model in (yield Do(partial(self._names, entry))):
                 errors += yield from self._stored_of(model, lines)
             yield Do(lines.archive)
         except EngineError as error:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
-from openai import NotFoundError, OpenAI, OpenAIError
+from openai import ConflictError, NotFoundError, OpenAI, OpenAIError
 
 from langchain_finetune.engines.flow import Do, Flow
 from langchain_finetune.engines.local import ensure_engine
@@ -31,13 +31,22 @@ def alias_of(name: str) -> dict[str, Any]:
     return _aliases("get", name)
 
 
-def promote(name: str, model: str) -> dict[str, Any]:
-    """Let a model of the embedded engine answer to a name, in one transaction; return the alias.
+def promote(name: str, model: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a model of the embedded engine answer to a name, in one transaction.
+
+    Args:
+        name: The name.
+        model: The model.
+        before: The alias as it was when this was decided, empty if there was none.
+
+    Returns:
+        The alias; if it had changed meanwhile, as it is.
 
     Raises:
         EngineError: The engine does not answer, or refuses.
     """
-    return _aliases("post", name, {"action": "promote", "model": model})
+    step = {"action": "promote", "model": model, "expected": before.get("target", name)}
+    return _aliases("post", name, step)
 
 
 def base_url_of_engine() -> str:
@@ -61,6 +70,8 @@ def _aliases(verb: str, name: str, body: Mapping[str, Any] | None = None) -> dic
             if verb == "get":
                 return {}
             raise explained(error, address.base_url) from error
+        except ConflictError:
+            return alias_of(name)
         except OpenAIError as error:
             raise explained(error, address.base_url) from error
 
@@ -112,7 +123,9 @@ def swap_step(
         if not is_promoted(alias, result.new):
             why = why_kept(alias, settings.model, swaps)
             if verdict == "pass" and settings.swap and why is None:
-                alias = yield Do(partial(promote, settings.model, result.new))
+                alias = yield Do(partial(promote, settings.model, result.new, alias))
+                if not is_promoted(alias, result.new):
+                    why = why_kept(alias, settings.model, swaps)
         base_url = yield Do(base_url_of_engine)
     promoted = is_promoted(alias, result.new)
     if promoted and result.new not in swaps:
@@ -121,7 +134,7 @@ def swap_step(
     summary = f"{did if promoted else why or 'not swapped'}; the verdict is {verdict}"
     facts = {"promoted": promoted, "swaps": swaps, "why": why}
     facts["earlier"] = bool(alias.get("earlier"))
-    done = state.done("swap", settings.out, summary, verdict=verdict, **facts)
+    done = yield Do(partial(state.done, "swap", settings.out, summary, verdict=verdict, **facts))
     return done.facts, base_url
 
 

@@ -59,9 +59,8 @@ class TrainingData:
 
         return Sessions(read)
 
-    @property
     def gaps(self) -> str:
-        """What the held-out requests have and the data do not, in words; empty if nothing."""
+        """Return what the held-out requests have and the data do not, in words, or nothing."""
         held_out = [_tools(each.request) for each in self.recording.prompts() if each.held_out]
         missing = set[str]().union(*held_out)
         for session in self.sessions() if missing else ():

@@ -15,6 +15,10 @@ from support.comparisons import answer, case, comparison
 
 pytestmark = needs_browser
 
+SCROLLED = """return [...document.querySelectorAll(".scroll")]
+  .filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.innerText)"""
+"""Tables with columns that are not seen until somebody scrolls."""
+
 LONG = "Long" * 200 + " " + "several words " * 200
 
 
@@ -50,4 +54,5 @@ def test_everybody_can_read_it(browser, page, width, dark, tmp_path):
     screenshot(browser, tmp_path / "report.png")
     assert faults_of_access(browser) == {}
     assert not is_cut_off(browser)
+    assert browser.execute_script(SCROLLED) == []
     assert complaints(browser) == []

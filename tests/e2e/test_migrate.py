@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -35,8 +36,10 @@ from langchain_finetune import (
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
 from langchain_finetune.evaluation.seen import training_file
 from langchain_finetune.home import HOME_VARIABLE
+from langchain_finetune.migration import swap
 from langchain_finetune.migration.asking import METADATA
 from langchain_finetune.migration.folders import locked_folder
+from langchain_finetune.migration.swap import alias_of
 from support import migration_process
 from support.command_line import runs_command
 from support.openai_account import KEY, OpenAIAccount, openai_account, quick_engine, refusal
@@ -251,6 +254,22 @@ def test_where_files_are_there_they_are_trained_on_and_a_pass_swaps(settings, sh
     )
 
 
+@contextmanager
+def opened_in_this_thread(folder):
+    """The names of the files of a folder that this thread opens meanwhile, in a list."""
+    opened, here, listening = [], threading.get_ident(), [True]
+
+    def hear(event, arguments):
+        if event == "open" and listening and threading.get_ident() == here:
+            path = Path(os.fsdecode(arguments[0])) if not isinstance(arguments[0], int) else None
+            if path and path.is_relative_to(folder):
+                opened.append(path.name)
+
+    sys.addaudithook(hear)  # There is no way to remove it.
+    yield opened
+    listening.clear()
+
+
 @pytest.mark.train
 async def test_the_async_twin_does_the_same(settings, shop, home, finished):
     told = []
@@ -260,7 +279,10 @@ async def test_the_async_twin_does_the_same(settings, shop, home, finished):
 
     given = settings(model=shop.gone, swap=False)
     model, to = given.pop("model"), given.pop("to")
-    result = await amigrate(model, to, **given, on_progress=hear)
+    with opened_in_this_thread(given["out"]) as opened:
+        result = await amigrate(model, to, **given, on_progress=hear)
+    # The event loop waits for no file; downloads are written as they come.
+    assert set(opened) <= {".lock", ".validation.jsonl.part", ".result-1.original.part"}
     assert result.verdict == "pass"
     assert set(told) == {"rescue", "record"}
     assert shop.paid == COUNT
@@ -378,6 +400,28 @@ def test_what_somebody_has_decided_about_the_name_stays(copied, shop, home):
         again = Migration(**copied()).run()
         assert answered_by(home, shop.gone) == "nano"
         assert "taken back since" in again.advice[0]
+
+
+@pytest.mark.train
+def test_a_decision_that_is_made_meanwhile_stays(copied, shop, home, monkeypatch):
+    """Between reading the alias and swapping, another process promotes another model."""
+    engine = ensure_engine(home)
+    key = engine.api_key.get_secret_value()
+    reads = []
+
+    def read(name):
+        found = alias_of(name)
+        reads.append(found)
+        if len(reads) == 1:
+            with OpenAI(base_url=engine.base_url, api_key=key) as client:
+                body = {"action": "promote", "model": "nano"}
+                client.post(f"/aliases/{name}", cast_to=object, body=body)
+        return found
+
+    monkeypatch.setattr(swap, "alias_of", read)
+    result = Migration(**copied()).run()
+    assert answered_by(home, shop.gone) == "nano"
+    assert "not swapped (nano answers to that name)" in result.advice[0]
 
 
 @pytest.mark.train

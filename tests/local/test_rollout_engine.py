@@ -109,6 +109,22 @@ def test_promoted_and_rolled_back(api, client, name):
     assert client.models.retrieve(name).model_extra["root"] == "a"
 
 
+def test_a_step_is_refused_where_somebody_has_decided_otherwise(api, name):
+    assert step(api, name, "promote", "a", expected="b").status_code == 409
+    assert done(api, name, "promote", "a", expected=name)["target"] == "a"
+    refused = step(api, name, "promote", "b", expected=name)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "alias_changed")
+    assert refused.json()["error"]["message"].startswith(f"'a' answers to {name!r}, not {name!r}")
+    done(api, name, "canary", "c")
+    refused = step(api, name, "promote", "b", expected="a")
+    assert refused.status_code == 409
+    assert "'a' answers" in refused.json()["error"]["message"]
+    assert "'c' is tried, not 'a' alone" in refused.json()["error"]["message"]
+    assert api.get(f"/aliases/{quote(name)}").json()["mode"] == "canary"
+    done(api, name, "promote", "c")
+    assert done(api, name, "rollback", expected="c")["target"] == "a"
+
+
 def test_the_candidate_is_promoted_without_naming_it(api, name):
     done(api, name, "promote", "a")
     assert step(api, name, "promote").status_code == 400

@@ -54,6 +54,11 @@ def test_an_export_is_read_as_a_file(found):
     assert sorted(map(str, found["files"])) == sorted(map(str, found["lines"]))
 
 
+def test_its_own_client_is_ended(found):
+    assert found["own client"] == len(found["sources"])
+    assert found["ended"] == 2
+
+
 def test_conditions_select(found):
     assert found["selected"] == {
         "root": [["Certainly.", 1]],

@@ -11,10 +11,16 @@ from openai import UnprocessableEntityError
 from pydantic import BaseModel
 
 from langchain_finetune import Convert, FineTuningError, record, recorded_model
-from langchain_finetune.migration.comparing import as_in_traffic, comparison_key, kept_comparison
+from langchain_finetune.migration.comparing import (
+    as_in_traffic,
+    comparison_key,
+    kept_comparison,
+    odd_evaluators,
+)
 from langchain_finetune.migration.folders import locked_folder
 from langchain_finetune.migration.state import MigrationState
 from langchain_finetune.migration.training_data import training_data
+from tests.support.comparisons import comparison, difference
 from tests.support.openai_account import KEY, TOOLS, OpenAIAccount, openai_account
 
 FORMAT = {
@@ -177,7 +183,7 @@ def test_no_chat_with_a_held_out_request_is_trained_on(recorded, tmp_path):
     examples = Convert().invoke(data.sessions())
     assert [each["messages"] for each in examples] == [other]
     assert examples.rejected_by_reason() == {"held_out": 4}
-    assert data.gaps == ""
+    assert data.gaps() == ""
     both = training_data(model, folder, recording, "both")
     assert len(list(both.sessions())) == 11
     only = training_data(model, folder, recording, "recording")
@@ -189,8 +195,8 @@ def test_tools_of_the_app_that_no_example_has_are_told(recorded, tmp_path):
     line = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
     folder = rescued(tmp_path, recording.manifest.model, [{"messages": line}])
     data = training_data(recording.manifest.model, folder, recording, "auto")
-    assert "4 of 4 held-out requests offer tools that no training chat has" in data.gaps
-    assert training_data(recording.manifest.model, folder, recording, "both").gaps == ""
+    assert "4 of 4 held-out requests offer tools that no training chat has" in data.gaps()
+    assert training_data(recording.manifest.model, folder, recording, "both").gaps() == ""
 
 
 def rescued(folder, name, lines, *, model=None, **changes):
@@ -253,6 +259,13 @@ def test_a_comparison_is_kept_only_if_it_would_be_the_same(recording, tmp_path):
         unknown = comparison_key(recording, new, {}, [None, changing])
         assert "functions" not in unknown
         assert kept_comparison(path, unknown, unknown) is None
+
+
+def test_an_evaluator_that_finds_no_agreement_of_the_old_model_with_itself_is_told():
+    found = [difference("team", old=0.64), difference("same", old=1.0), difference("words", old=7)]
+    none = difference("empty", old=0.0, cases=0)
+    [note] = odd_evaluators(comparison(differences=[*found, none]))
+    assert note.startswith("team: the old model scores 0.640")
 
 
 def test_the_state_is_private_and_of_one_migration(tmp_path):

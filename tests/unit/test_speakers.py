@@ -4,7 +4,7 @@ from copy import deepcopy
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -63,6 +63,7 @@ messages = st.builds(
 chats = st.lists(st.fixed_dictionaries({"messages": st.lists(messages, max_size=8)}), max_size=3)
 
 
+@settings(deadline=None)
 @given(chats)
 def test_they_do_what_langchain_community_does(sessions):
     utils = community("chat_loaders.utils")

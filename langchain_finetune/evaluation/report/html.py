@@ -91,7 +91,7 @@ def _scores(data: ComparisonData) -> str:
     for each, row in zip(data.differences, cells, strict=True):
         name, *figures = map(escape, row)
         rows.append([f"<code>{name}</code>", *figures[:5], _interval(each, widest), *figures[5:]])
-    shown = table([*headings[:6], "", *headings[6:]], rows, kind="scores")
+    shown = table([*headings[:6], "", *headings[6:]], rows, kind="scores wide")
     for each in decisive(data):
         parts = [
             ("won", each.wins, "validation"),

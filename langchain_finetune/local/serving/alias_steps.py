@@ -32,7 +32,8 @@ class AliasStep(BaseModel):
     """A step of a rollout.
 
     `model` is needed but for `rollback`; `promote` without one promotes the candidate. `share` is
-    the canary's.
+    the canary's. `expected` is the model that answers all requests until now, the name itself where
+    there is no alias: the step is refused if somebody has decided otherwise meanwhile.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +41,7 @@ class AliasStep(BaseModel):
     action: Literal["promote", "rollback", "canary", "shadow"]
     model: str | None = None
     share: Share | None = None
+    expected: str | None = None
 
 
 async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> Rollout:
@@ -49,7 +51,7 @@ async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> R
 
     Raises:
         ApiError: 400 for a malformed step, 404 where there is no such model or alias, 409 where
-            there is nothing to go back to.
+            there is nothing to go back to, or the alias is not as expected.
     """
     if not name.strip() or len(name) > MAX_NAME:
         fault = f"An alias needs a name of at most {MAX_NAME} characters."
@@ -63,6 +65,7 @@ async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> R
         before = aliases.get(name)
         if before is None and await _is_model(models, chat, name):
             before = Rollout(name=name, target=name)
+        _check_expected(name, before, step.expected)
         after = _after(name, before, step)
         for model in sorted(after.models - (before.models if before else frozenset())):
             if not await _is_model(models, chat, model):
@@ -74,6 +77,19 @@ async def take_step(models: Models, chat: Chat, name: str, step: AliasStep) -> R
                 )
         aliases.change(step.action, after)
     return after
+
+
+def _check_expected(name: str, before: Rollout | None, expected: str | None) -> None:
+    now = before or Rollout(name=name, target=name)
+    if expected is not None and (now.target, now.candidate) != (expected, None):
+        told = f", and {now.candidate!r} is tried" if now.candidate else ""
+        raise ApiError(
+            409,
+            f"{now.target!r} answers to {name!r}{told}, not {expected!r} alone as expected: look "
+            "at it again, and decide anew.",
+            code="alias_changed",
+            param="expected",
+        )
 
 
 def _after(name: str, before: Rollout | None, step: AliasStep) -> Rollout:
