@@ -460,6 +460,6 @@ def test_the_options_of_commands_exist(line):
     """Each line is parsed as it stands; that the commands work is tested elsewhere."""
     command = GROUP
     arguments = shlex.split(line, comments=True)[1:]
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and arguments:
         command = command.commands[arguments.pop(0)]
     assert command.make_context("langchain-finetune", arguments).params

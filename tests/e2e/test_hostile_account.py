@@ -374,11 +374,15 @@ def test_a_recording_follows_no_link_and_is_private(asked_with, tmp_path):
 def test_folders_that_the_system_refuses(asked_with, url, tmp_path):
     file = tmp_path / "file"
     file.touch()
-    for out in (file / "x", tmp_path / ("x" * 300), "/proc/none/x"):
-        with pytest.raises(FineTuningError, match="The rescue failed") as failed:
+    for out, rescuing, recording in (
+        (file / "x", "is not a folder", "is not a folder"),
+        (tmp_path / ("x" * 300), "The rescue failed", "The recording failed"),
+        ("/proc/none/x", "The rescue failed", "The recording failed"),
+    ):
+        with pytest.raises(FineTuningError, match=rescuing) as failed:
             rescued(url, out)
         assert isinstance(failed.value.__cause__, OSError)
-        with pytest.raises(FineTuningError, match="The recording failed"):
+        with pytest.raises(FineTuningError, match=recording):
             record(**{**asked_with, "out": out})
     with pytest.raises(FineTuningError, match="not the folder of a rescue"):
         RescueManifest.read(file)
