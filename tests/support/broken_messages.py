@@ -205,4 +205,14 @@ MESSAGES = [
         chat(said(content="a" * (17 * 2**20)), ANSWER),
         rules="local",
     ),
+    Broken(
+        "a response format without a name",
+        "invalid_response_format",
+        None,
+        {
+            **chat(USER, ANSWER),
+            "response_format": {"type": "json_schema", "json_schema": {"schema": {}}},
+        },
+        rules="local",
+    ),
 ]
