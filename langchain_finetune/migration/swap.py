@@ -121,11 +121,14 @@ def swap_step(
     if settings.to.engine == "local":
         alias = yield Do(partial(alias_of, settings.model))
         if not is_promoted(alias, result.new):
-            why = why_kept(alias, settings.model, swaps)
+            # An old model of the engine itself may be an alias: what answers to it is that model.
+            is_old = settings.engine == "local" and alias and not swaps
+            known = [alias["target"]] if is_old else swaps
+            why = why_kept(alias, settings.model, known)
             if verdict == "pass" and settings.swap and why is None:
                 alias = yield Do(partial(promote, settings.model, result.new, alias))
                 if not is_promoted(alias, result.new):
-                    why = why_kept(alias, settings.model, swaps)
+                    why = why_kept(alias, settings.model, known)
         base_url = yield Do(base_url_of_engine)
     promoted = is_promoted(alias, result.new)
     if promoted and result.new not in swaps:

@@ -12,7 +12,7 @@ from langsmith import Client
 
 from langchain_finetune import FineTune, Migration, MigrationResult, RichProgress, recent_runs
 from langchain_finetune.engines.local import EngineAddress
-from langchain_finetune.migration.swap import promote
+from langchain_finetune.migration.swap import alias_of, promote
 from walkthrough.calculator import tools_chain
 from walkthrough.questions import held_out
 
@@ -26,7 +26,7 @@ def app(engine: EngineAddress) -> ChatOpenAI:
 
 def serve_as_dying(model: str) -> None:
     """Let a model of the engine answer under the name of the hosted one."""
-    promote(DYING, model)
+    promote(DYING, model, alias_of(DYING))
 
 
 def use(engine: EngineAddress, client: Client, per_language: int) -> int:
