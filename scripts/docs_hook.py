@@ -14,14 +14,14 @@ from pkgutil import resolve_name
 from typing import Any, get_args
 
 import griffe
-import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import langchain_finetune
-from langchain_finetune.cli.app import app
+from langchain_finetune.cli.app import COMMANDS
+from langchain_finetune.cli.lazy_command import loaded
 from langchain_finetune.engines import ENGINES, all_engines
 from langchain_finetune.methods import Hyperparameters, LineKind, method_of
 
@@ -108,17 +108,16 @@ def _default(field: FieldInfo) -> str | None:
 
 def command_line() -> str:
     """Return a section for each command, with its options as the program has them."""
-    group: Any = typer.main.get_command(app)
-    return "\n".join(_sections(group, "langchain-finetune"))
+    return "\n".join(_sections(loaded(COMMANDS), "langchain-finetune"))
 
 
-def _sections(group: Any, path: str) -> Iterator[str]:
-    for name, command in group.commands.items():
+def _sections(commands: dict[str, Any], path: str) -> Iterator[str]:
+    for name, command in commands.items():
         called = f"{path} {name}"
         yield f"## {called.removeprefix('langchain-finetune ')}\n"
         yield f"{inspect.cleandoc(command.help or '')}\n"
         if hasattr(command, "commands"):
-            for line in _sections(command, called):
+            for line in _sections(command.commands, called):
                 yield line.replace("## ", "### ", 1) if line.startswith("## ") else line
             continue
         context = command.context_class(command, info_name=called)

@@ -1,65 +1,78 @@
-"""The command-line application: all commands."""
+"""The command-line application: the commands and their first lines."""
 
-import sys
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from langchain_finetune.cli import (
-    bases,
-    check,
-    compare,
-    doctor,
-    engine,
-    export,
-    jobs,
-    migrate,
-    migration,
-    record,
-    rollout,
-    train,
-)
-from langchain_finetune.cli.output import print_error, print_line
-from langchain_finetune.errors import FineTuningError
+from langchain_finetune.cli.lazy_command import LazyCommand
 
-app = typer.Typer(
-    name="langchain-finetune",
-    help="Fine-tune a model of your own on the real chats of your LangChain app.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(train.prepare)
-app.command()(check.check)
-app.command()(train.run)
-app.command()(compare.compare)
-app.add_typer(jobs.app, name="jobs", help="List, watch, pause, resume and cancel fine-tuning jobs.")
-app.command()(migration.inventory)
-app.command()(migration.rescue)
-app.command()(record.record)
-app.command()(migrate.migrate)
-app.add_typer(bases.app, name="bases", help="List base models, and add one.")
-app.command()(engine.models)
-app.command()(rollout.promote)
-app.command()(rollout.rollback)
-app.command()(rollout.canary)
-app.command()(rollout.shadow)
-app.command()(rollout.aliases)
-app.command()(export.export)
-app.command()(engine.page)
-app.command()(engine.serve)
-app.command()(engine.stop)
-app.command()(doctor.doctor)
+_SUMMARY = "Fine-tune a model of your own on the real chats of your LangChain app."
+
+_MODULES = {
+    "train": {
+        "prepare": "Load and convert chats, and write training files and a report.",
+        "run": "Load and convert chats, fine-tune a model, and print its name.",
+    },
+    "check": {"check": "Check training files, without printing their text."},
+    "compare": {"compare": "Compare a new model with the old one."},
+    "jobs": {"jobs": "List, watch, pause, resume and cancel fine-tuning jobs."},
+    "migration": {
+        "inventory": "List an account's fine-tuned models.",
+        "rescue": "Fetch jobs, files and stored chat completions of fine-tuned models.",
+    },
+    "record": {"record": "Record what a model answers to its real prompts."},
+    "migrate": {"migrate": "Rescue, record, train, compare and swap."},
+    "bases": {
+        "bases": "List the base models that are on this machine, and those that can be added."
+    },
+    "rollout": {
+        "promote": "Let a model answer all requests for a name.",
+        "rollback": "End a canary or shadow or, without one, go back to the model before.",
+        "canary": "Let a model answer a share of the threads or users.",
+        "shadow": "Ask a model too, after each answer, without showing what it answers.",
+        "aliases": "List the aliases of the embedded engine, or show or remove one.",
+    },
+    "export": {"export": "Export the engine's runs to files."},
+    "engine": {
+        "models": "List the models of the embedded engine, newest first.",
+        "page": "Print a link to the engine's web page.",
+        "serve": "Run the embedded engine in the foreground.",
+        "stop": "Stop the embedded engine.",
+    },
+    "doctor": {"doctor": "Check installation, home, engine and keys."},
+}
+
+COMMANDS = [
+    LazyCommand(name, f"langchain_finetune.cli.{module}", summary)
+    for module, summaries in _MODULES.items()
+    for name, summary in summaries.items()
+]
+
+
+def command_line() -> Any:
+    """Return the command `langchain-finetune`."""
+    app = typer.Typer(
+        name="langchain-finetune",
+        help=_SUMMARY,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(options)
+    group: Any = get_command(app)
+    for command in COMMANDS:
+        group.add_command(command)
+    return group
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
-        print_line(f"langchain-finetune {version('langchain-finetune')}")
+        from importlib.metadata import version  # noqa: PLC0415 - not needed elsewhere
+
+        typer.echo(f"langchain-finetune {version('langchain-finetune')}")
         raise typer.Exit
 
 
-@app.callback()
 def options(
     *,
     _version: Annotated[
@@ -70,19 +83,3 @@ def options(
     ] = False,
 ) -> None:
     """Fine-tune a model of your own on the real chats of your LangChain app."""
-
-
-def _in_home(argument: str) -> str:
-    """Return an argument with `~/` as the home folder, which shells leave after a `=`."""
-    name, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return name + sign + (str(Path(value).expanduser()) if value.startswith("~/") else value)
-
-
-def run() -> None:
-    """Run the command line; errors of this package are printed without a traceback."""
-    try:
-        app(args=[_in_home(each) for each in sys.argv[1:]])
-    except (FineTuningError, OSError) as error:
-        # OSError: a full disk, or a file that cannot be read or written.
-        print_error(error)
-        sys.exit(getattr(error, "exit_code", 1))

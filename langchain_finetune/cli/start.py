@@ -1,16 +1,11 @@
-"""Start of the command line: something moves at once.
-
-Importing this module is quick; the commands, whose libraries take seconds, are imported in `main`.
-"""
+"""Start of the command line: quick itself; each command is imported when it is called."""
 
 import atexit
 import gc
-import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
-from rich.console import Console
-
+from langchain_finetune.cli.app import command_line
 from langchain_finetune.cli.interrupt import ctrl_c_ends_it
 
 
@@ -19,16 +14,26 @@ def main() -> None:
     # Python would look at each object once more at its end, for seconds where the cores are busy.
     atexit.register(gc.freeze)
     with ctrl_c_ends_it():
-        with _loading():
-            from langchain_finetune.cli.app import run  # noqa: PLC0415 - takes seconds
-        run()
+        try:
+            command_line()(args=[_in_home(each) for each in sys.argv[1:]])
+        except SystemExit:
+            raise  # What follows would import the errors just to see that it is none of them.
+        except _printed_errors() as error:
+            from langchain_finetune.cli.output import print_error  # noqa: PLC0415 - see the top
+
+            print_error(error)
+            sys.exit(getattr(error, "exit_code", 1))
 
 
-def _loading() -> AbstractContextManager[object]:
-    """Return a block in which a terminal shows that the program is being loaded."""
-    is_command = sys.argv[1:2] != [] and not sys.argv[1].startswith("-")
-    completes = any(name.endswith("_COMPLETE") for name in os.environ)
-    console = Console(stderr=True)
-    if is_command and not completes and console.is_terminal:
-        return console.status("Loading")
-    return nullcontext()
+def _in_home(argument: str) -> str:
+    """Return an argument with `~/` as the home folder, which shells leave after a `=`."""
+    name, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return name + sign + (str(Path(value).expanduser()) if value.startswith("~/") else value)
+
+
+def _printed_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that are printed; asked for only when something was raised."""
+    from langchain_finetune.errors import FineTuningError  # noqa: PLC0415 - see the top
+
+    # OSError: a full disk, or a file that cannot be read or written.
+    return FineTuningError, OSError

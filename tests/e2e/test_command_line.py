@@ -4,6 +4,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from langchain_finetune.cli.app import COMMANDS
+from langchain_finetune.cli.lazy_command import loaded
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.jobs.journal import Journal
@@ -35,6 +39,27 @@ def command(engine):
 def here(monkeypatch, capsys):
     """Run a command in the engine's home and in this process, which is quicker."""
     return runs_command(monkeypatch, capsys)
+
+
+def test_help_says_what_commands_say_of_themselves():
+    for name, command in loaded(COMMANDS).items():
+        (summary,) = (each.help for each in COMMANDS if each.name == name)
+        assert " ".join(command.help.split()).startswith(summary.removesuffix(".")), name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["chek"]])
+def test_help_imports_none_of_what_commands_need(arguments):
+    program = (
+        "import atexit, sys\n"
+        "slow = {'langchain_core', 'langsmith', 'openai', 'torch'}\n"
+        "atexit.register(lambda: print('IMPORTED', sorted(slow & set(sys.modules))))\n"
+        "from langchain_finetune.cli import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.stdout.splitlines()[-1] == "IMPORTED []"
+    assert re.search("Usage: |langchain-finetune ", said.stdout + said.stderr)
 
 
 def test_doctor_finds_all_that_is_there(command, engine):

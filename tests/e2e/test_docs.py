@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import typer
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
@@ -27,7 +26,8 @@ from langchain_finetune import (
     LangSmithRunChatLoader,
     LoadError,
 )
-from langchain_finetune.cli.app import app
+from langchain_finetune.cli.app import COMMANDS as COMMAND_LINE
+from langchain_finetune.cli.lazy_command import loaded
 from langchain_finetune.engines import ENGINES
 from langchain_finetune.methods import METHODS, Hyperparameters, LineKind
 from support.command_line import write_chats
@@ -46,7 +46,7 @@ COMMANDS = [
     for block in SHELL
     for line in re.findall(r"^langchain-finetune .*$", block.code.replace("\\\n", ""), re.MULTILINE)
 ]
-GROUP = typer.main.get_command(app)
+CALLED = loaded(COMMAND_LINE)
 
 
 def test_every_block_is_run_here_or_says_why_not():
@@ -400,17 +400,17 @@ def test_contributing_says_where_all_is():
 
 
 def test_every_command_is_named_and_no_other():
-    assert {shlex.split(line, comments=True)[1] for line in COMMANDS} == set(GROUP.commands)
+    assert {shlex.split(line, comments=True)[1] for line in COMMANDS} == set(CALLED)
 
 
 def test_the_reference_has_every_option():
     reference = docs_hook.command_line()
-    groups = [GROUP, *(each for each in GROUP.commands.values() if hasattr(each, "commands"))]
+    groups = [CALLED, *(each.commands for each in CALLED.values() if hasattr(each, "commands"))]
     for name, command in {
         name: each
         for group in groups
-        for name, each in group.commands.items()
-        if each not in groups
+        for name, each in group.items()
+        if not hasattr(each, "commands")
     }.items():
         section = re.search(rf"(?ms)^##+ .*\b{name}$(.*?)(?=^##|\Z)", reference)[1]
         for option in getattr(command, "params", ()):
@@ -458,8 +458,8 @@ def test_the_reference_has_all_that_the_package_exports():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_options_of_commands_exist(line):
     """Each line is parsed as it stands; that the commands work is tested elsewhere."""
-    command = GROUP
-    arguments = shlex.split(line, comments=True)[1:]
+    _, name, *arguments = shlex.split(line, comments=True)
+    command = CALLED[name]
     while hasattr(command, "commands") and arguments:
         command = command.commands[arguments.pop(0)]
     assert command.make_context("langchain-finetune", arguments).params

@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 _SLOW_IMPORTS = [
-    "langchain_finetune.cli.app",
+    "langchain_finetune.cli.migrate",
+    "langchain_finetune.cli.train",
     "langchain_finetune.loaders.runs",
     "langchain_finetune.local.server",
     "peft",
