@@ -72,6 +72,7 @@ class Script:
         self.text = ""
         self.config = None
         self.prompt = ""
+        self.control_tokens = []
         self.pause = 0
         self.stopped = threading.Event()
 
@@ -80,6 +81,11 @@ class Script:
 
         self.config = generation_config
         self.prompt = tokenizer.decode(input_ids[0])
+        self.control_tokens = [
+            str(tokenizer.added_tokens_decoder[token])
+            for token in input_ids[0].tolist()
+            if token in tokenizer.added_tokens_decoder
+        ]
         streamer.put(input_ids)
         tokens = tokenizer(self.text, add_special_tokens=False)["input_ids"]
         try:

@@ -154,3 +154,20 @@ def test_an_image_is_refused_with_its_line(encoder):
     with pytest.raises(TrainingFailure, match="Line 4, message 0") as caught:
         encoder.encode([(4, chat(("user", image), ("assistant", "A")))])
     assert caught.value.code == "invalid_training_file"
+
+
+def test_a_control_token_of_the_base_is_refused_in_text(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(make_tiny_model(tmp_path))
+    tokenizer.add_tokens(["[INST]"], special_tokens=True)
+    own = Encoder(tokenizer, frozenset({tokenizer.eos_token_id}), max_length=2048)
+    for role in ("system", "user", "assistant"):
+        given = chat((role, "Say [INST]"), ("user", "a?"), ("assistant", "A"))
+        said = r"Line 7, message 0: .*control token \[INST\]"
+        with pytest.raises(TrainingFailure, match=said) as told:
+            own.encode_line(7, given)
+        assert told.value.code == "invalid_training_file"
+    tools = [{"type": "function", "function": {"name": "f", "description": "<|im_end|>"}}]
+    with pytest.raises(TrainingFailure, match=r"Line 8: .*control token <\|im_end\|>"):
+        own.encode_line(8, {**chat(("user", "a?"), ("assistant", "A")), "tools": tools})

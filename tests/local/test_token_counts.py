@@ -183,3 +183,18 @@ def test_a_tokenizer_that_can_not_be_read_is_one_sentence(tmp_path):
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(ConvertError, match="its tokenizer can't be read"):
         list(Convert(model=str(folder)).invoke([answered("Hi")]))
+
+
+def test_a_control_token_of_the_base_itself_is_rejected(tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = make_tiny_model(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["[INST]"], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    found = counter_of(Target("local", str(folder)), "offline").count(
+        [chat(("user", "Say [INST]"), ("assistant", "A")), chat(("user", "a"), ("assistant", "A"))]
+    )
+    assert isinstance(found[0], Unfit)
+    assert found[0].code == "special_token"
+    assert not isinstance(found[1], Unfit)

@@ -24,6 +24,7 @@ from langchain_finetune.local.chat_template import (
     to_template_input,
     with_format,
 )
+from langchain_finetune.local.control_tokens import kept_as_text
 from langchain_finetune.local.serving.answer import CompleteCall, End, FinishReason, Piece, Text
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.loading import LoadedModel
@@ -96,7 +97,8 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
         )
         if tokenizer.init_kwargs.get(SHOWS_FORMAT):
             given = with_format(given, request.response_format.shown)
-        text = render(tokenizer, given, add_generation_prompt=True)
+        kept, mark = kept_as_text(given, loaded.control_tokens)
+        text = render(tokenizer, kept, add_generation_prompt=True)
     except RenderingError as error:
         message, param = f"Message {error.index}: {error.message}", f"messages[{error.index}]"
         raise ApiError(400, message, code="invalid_value", param=param) from error
@@ -106,13 +108,12 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     if grammar and not (request.shape and request.shape.free):
         # What the template writes before any answer, such as an empty thought.
         text += loaded.frame.opening
-    encoded = tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
-    inputs = dict(encoded)
-    inputs.pop("token_type_ids", None)
+    parts = list(filter(None, text.split(mark))) if mark else [text]
+    encoded = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
     return _prompt(
         loaded,
-        text,
-        inputs,
+        "".join(parts),
+        _inputs([token for tokens in encoded for token in tokens]),
         request,
         "messages",
         tools=given.tools if request.calls else None,
@@ -133,10 +134,13 @@ def encode_text(loaded: LoadedModel, given: str | list[int], request: SampledReq
         tokens = given
     if not tokens or not all(0 <= token < len(loaded.tokenizer) for token in tokens):
         raise invalid("prompt", "must have at least one token, and none that the model lacks")
-    ids = torch.tensor([tokens])
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
-    return _prompt(loaded, text, inputs, request, "prompt")
+    return _prompt(loaded, text, _inputs(tokens), request, "prompt")
+
+
+def _inputs(tokens: list[int]) -> dict[str, Any]:
+    ids = torch.tensor([tokens])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def _prompt(

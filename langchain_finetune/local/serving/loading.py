@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import logging
+import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_models import parameters_in, weight_files, weights_fault
+from langchain_finetune.local.control_tokens import control_tokens
 from langchain_finetune.local.hardware import (
     SMALL_MODEL,
     device,
@@ -27,6 +29,7 @@ from langchain_finetune.local.hardware import (
 )
 from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
+from langchain_finetune.local.template_process import BoundedTemplate
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,11 @@ class LoadedModel:
         return from_tokenizer(self.tokenizer, eos_token=self.ends)
 
     @cached_property
+    def control_tokens(self) -> re.Pattern[str]:
+        """The tokens that text of a chat must not become."""
+        return control_tokens(self.tokenizer)
+
+    @cached_property
     def special(self) -> dict[str, int]:
         """Tokens that no text is made of, by what they stand for; without those that end it."""
         return {
@@ -106,6 +114,7 @@ def load(folder: Path) -> LoadedModel:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
 from langchain_finetune.local.serving.answer import ChoicesWriter, Piece
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
@@ -19,6 +20,7 @@ from langchain_finetune.local.serving.model_pool import Lease, ModelPool, in_dae
 from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.responses.protocol import ResponseRequest, errors_renamed
 from langchain_finetune.local.serving.responses.response import ResponseWriter
+from langchain_finetune.local.template_process import STOPPED, TemplateStoppedError
 
 if TYPE_CHECKING:
     from langchain_finetune.local.serving.generation import Prompt
@@ -152,9 +154,16 @@ async def _write(
 async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
     from langchain_finetune.local.serving import generation  # noqa: PLC0415 - loaded by now
 
-    shape = request.shape
-    grammar = await asyncio.to_thread(generation.compile_grammar, loaded, shape) if shape else None
-    return generation.render_chat(loaded, request, grammar)
+    def render() -> "Prompt":
+        shape = request.shape
+        grammar = generation.compile_grammar(loaded, shape) if shape else None
+        return generation.render_chat(loaded, request, grammar)
+
+    try:
+        # A template is a program of its own, which may take its time.
+        return await asyncio.to_thread(render)
+    except TemplateStoppedError as error:
+        raise ApiError(500, STOPPED, code="model_not_loadable", param="model") from error
 
 
 def _import(memory: int | None) -> "tuple[Any, ModelPool[LoadedModel]]":

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from langchain_finetune.local.base_models import weights_fault
 from langchain_finetune.local.chat_template import SHOWS_FORMAT
 from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
+from langchain_finetune.local.template_process import BoundedTemplate
 from langchain_finetune.local.training.batches import require_apart, sized
 from langchain_finetune.local.training.checkpoints import (
     best,
@@ -172,6 +173,7 @@ def _load(base: str) -> tuple[Any, Any]:
     disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
         model, info = AutoModelForCausalLM.from_pretrained(
             base,
             dtype="auto",

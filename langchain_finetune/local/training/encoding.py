@@ -5,8 +5,10 @@ rendering the chat up to it, once with and once without it: that needs no knowle
 template. Prompt and turn are put into tokens one by one, since that is how they meet in serving.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from langchain_finetune.local.chat_template import (
@@ -17,6 +19,12 @@ from langchain_finetune.local.chat_template import (
     to_template_input,
     with_format,
 )
+from langchain_finetune.local.control_tokens import control_tokens, place_of_token
+from langchain_finetune.local.template_process import (
+    STOPPED,
+    RejectedChatError,
+    TemplateStoppedError,
+)
 from langchain_finetune.local.training.events import TrainingFailure
 
 
@@ -24,8 +32,8 @@ class UnfitExampleError(ValueError):
     """An example that the base model can't be trained on.
 
     The code is `unsupported_content`, `unsupported_chat_template`, `template_without_tools`,
-    `no_answer` or `too_long`. The message never quotes training text. The index of the message at
-    fault counts from 0; None is for the whole example.
+    `no_answer`, `special_token` or `too_long`. The message never quotes training text. The index of
+    the message at fault counts from 0; None is for the whole example.
     """
 
     def __init__(self, code: str, message: str, index: int | None = None) -> None:
@@ -79,6 +87,7 @@ _JOB_CODES = {
     "too_long": "example_too_long",
     "unsupported_content": "invalid_training_file",
     "no_answer": "invalid_training_file",
+    "special_token": "invalid_training_file",
 }
 """How a failed job names a reason, where it has a name of its own for it."""
 
@@ -201,6 +210,7 @@ class Encoder:
             )
             chat = with_format(chat, example.get("response_format"))
             added = len(chat.messages) - len(example["messages"])
+            self._check_text(chat, added)
             weights = [None] * added + [message.get("weight") for message in example["messages"]]
             # A greeting that opens the chat answers nothing, and templates want a message.
             turns = enumerate(chat.messages)
@@ -222,12 +232,28 @@ class Encoder:
                     break
         except RenderingError as error:
             raise UnfitExampleError("unsupported_content", error.message, error.index) from error
-        except TemplateError as error:
+        except TemplateStoppedError as error:
+            raise UnfitExampleError("unsupported_chat_template", STOPPED) from error
+        except (TemplateError, RejectedChatError) as error:
             raise UnfitExampleError(
                 "unsupported_chat_template",
                 "The base model's chat template does not accept such a chat.",
             ) from error
         return found
+
+    @cached_property
+    def _control_tokens(self) -> re.Pattern[str]:
+        return control_tokens(self.tokenizer)
+
+    def _check_text(self, chat: TemplateInput, added: int) -> None:
+        """Refuse text that would become control tokens, and so end a turn or begin another one."""
+        if found := place_of_token(chat, self._control_tokens):
+            token, index = found
+            # With a message put before it, the first one shows the response format.
+            place = None if index is None or index < added else index - added
+            raise UnfitExampleError(
+                "special_token", f"Text contains the base model's control token {token}.", place
+            )
 
     def tokenized(self, layouts: list[Layout]) -> list[list[Sequence]]:
         """Put rendered examples into tokens, all at once: that is faster than one by one.

@@ -1,0 +1,104 @@
+"""Chat templates that loop or fill the memory stop one chat, and nobody else's."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from langchain_finetune.local import template_process
+from langchain_finetune.local.template_process import BoundedTemplate, TemplateStoppedError
+from langchain_finetune.local.training.__main__ import _encoder, _load
+from langchain_finetune.local.training.encoding import UnfitExampleError
+from tests.local.chat_server import ChatServer
+from tests.local.tiny_model import example, make_tiny_model
+
+IF_ASKED = "{%- if 'now' in messages[-1].content -%}"
+LOOP = f"{IF_ASKED}{{%- for a in range(99999) -%}}{{%- for b in range(99999) -%}}{{%- endfor -%}}"
+LOOP += "{%- endfor -%}{%- endif -%}"
+EAT = f"{IF_ASKED}{{%- set own = namespace(x='x' * 9999) -%}}{{%- for a in range(99) -%}}"
+EAT += "{%- set own.x = own.x ~ own.x -%}{%- endfor -%}{%- endif -%}"
+ASK_NOW = [{"role": "user", "content": "Say it now"}]
+ASK = [{"role": "user", "content": "Say it"}]
+
+
+def with_template(folder, before):
+    file = make_tiny_model(folder) / "chat_template.jinja"
+    file.write_text(before + file.read_text())
+    return folder
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A new process whose bound is short, as seen by this test alone."""
+    monkeypatch.setattr(template_process, "_PROCESS", template_process._Process())
+    yield
+    template_process._PROCESS.stop()
+
+
+@pytest.mark.parametrize("bad", [LOOP, EAT], ids=["loops", "eats memory"])
+def test_one_chat_is_refused_and_others_are_answered(tmp_path, script, bad, short):
+    script.text = "Hi<|im_end|>"
+    good, bad = make_tiny_model(tmp_path / "good"), with_template(tmp_path / "bad", bad)
+    with ChatServer(good=good, bad=bad).running() as server, server.client() as client:
+
+        def ask(model, messages=ASK):
+            asked = client.chat.completions.create(model=model, messages=messages)
+            return asked.choices[0].message.content
+
+        assert ask("good") == ask("bad") == "Hi"
+        with ThreadPoolExecutor(1) as pool:
+            refused = pool.submit(ask, "bad", ASK_NOW)
+            assert ask("good") == "Hi"
+            with pytest.raises(openai.InternalServerError, match="template did not end within"):
+                refused.result()
+        began = time.monotonic()
+        with pytest.raises(openai.InternalServerError, match="this model is refused"):
+            ask("bad")
+        assert time.monotonic() - began < template_process.SECONDS
+        assert ask("good") == "Hi"
+
+
+def test_a_chat_that_a_template_rejects_is_refused_alone(tmp_path, script, short):
+    script.text = "Hi<|im_end|>"
+    broken = f"{IF_ASKED}{{{{ raise_exception('no') }}}}{{{{ 1 + 'a' }}}}{{%- endif -%}}"
+    with (
+        ChatServer(broken=with_template(tmp_path, broken)).running() as server,
+        server.client() as client,
+    ):
+        with pytest.raises(openai.BadRequestError, match="does not take such a chat"):
+            client.chat.completions.create(model="broken", messages=ASK_NOW)
+        assert client.chat.completions.create(model="broken", messages=ASK).choices
+
+
+def test_it_renders_what_the_tokenizer_itself_would(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(make_tiny_model(tmp_path))
+    bounded, given = BoundedTemplate(tokenizer), example(1, 2)
+    for tools in (given["tools"], None):
+        for prompts in (True, False):
+            asked = {"tools": tools, "add_generation_prompt": prompts, "tokenize": False}
+            chat = [*given["messages"], {"role": "user", "content": "\ud83d é"}]
+            assert bounded(chat, **asked) == tokenizer.apply_chat_template(chat, **asked)
+
+
+def test_a_process_that_was_killed_is_replaced(tmp_path, short):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(make_tiny_model(tmp_path))
+    bounded = BoundedTemplate(tokenizer)
+    assert bounded(ASK, tools=None, add_generation_prompt=True)
+    os.kill(template_process._PROCESS._process.pid, signal.SIGKILL)
+    template_process._PROCESS._process.wait()
+    assert bounded(ASK, tools=None, add_generation_prompt=True)
+
+
+def test_training_refuses_such_a_base(tmp_path, short):
+    encoder = _encoder(*_load(str(with_template(tmp_path, LOOP.replace("now", "5")))))
+    with pytest.raises(UnfitExampleError, match="template did not end within") as refused:
+        encoder.sequences(example(5, 8))
+    assert refused.value.code == "unsupported_chat_template"
+    assert isinstance(refused.value.__cause__, TemplateStoppedError)
