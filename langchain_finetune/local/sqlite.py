@@ -5,11 +5,9 @@ one list of migrations in one module.
 """
 
 import logging
-import math
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,23 +19,18 @@ import orjson
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.sqlite_readers import Readers, SearchClock
 
 logger = logging.getLogger(__name__)
 
 Migration: TypeAlias = Callable[[sqlite3.Connection], object]
 """Brings a file from one version to the next, inside a transaction that the caller holds."""
 
-MAX_SEARCH_S = 60
-"""How long a query may take; all others wait meanwhile."""
-
 MAX_PAGE_BYTES = 64 * 2**20
 """What the rows of a page hold, but for the last one: they are in memory several times."""
 
 KEPT_FREE_BYTES = 100 * 2**20
 """What new runs leave free on the disk: jobs and the engine's own files need room too."""
-
-_STEPS = 10_000
-"""Steps of SQLite's machine between two looks at the clock."""
 
 _HURRY_MS = 200
 
@@ -91,13 +84,6 @@ def _joined(conditions: list[Where], joint: str, empty: str) -> Where:
     )
 
 
-class EngineStopsError(ApiError):
-    """A search was ended because the engine stops; LangSmith's client asks again."""
-
-    def __init__(self) -> None:
-        super().__init__(503, "The engine stops: ask again later.", code="engine_stops")
-
-
 class DatabaseLockedError(ApiError):
     """Another program holds the file's lock; clients ask again."""
 
@@ -107,10 +93,14 @@ class DatabaseLockedError(ApiError):
 
 
 class Database:
-    """One connection to a file, which threads take turns at.
+    """A file, and the connection that writes to it, at which threads take turns.
+
+    With `readers`, what only reads has connections of its own and waits for nobody; it sees all
+    that was committed before. Inside a transaction it sees the changes of that.
 
     `PRAGMA user_version` counts the migrations that are done: each makes the file of one version
     one of the next, and a new file has version 0. `give_back` works on a file that `shrinks`.
+    `prepare` makes a connection ready, such as by adding functions.
 
     Raises:
         EngineError: The file is damaged, not a database, can't be written, or was written by a
@@ -124,16 +114,18 @@ class Database:
         *,
         name: str = "database",
         shrinks: bool = False,
+        readers: bool = False,
+        prepare: Callable[[sqlite3.Connection], object] = lambda _: None,
     ) -> None:
         self._name = name
-        self._folder = path.parent
-        self._deadline = math.inf
-        self._ending = False
+        self._path = path
+        self._prepare = prepare
+        self._ended = threading.Event()
         self._lock = threading.RLock()
+        self._writing: int | None = None
         try:
-            self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self.connection = self._connect()
             try:
-                self.connection.row_factory = _as_dict
                 self._require_known(path, len(migrations))
                 if shrinks:
                     self._make_shrinkable()
@@ -150,7 +142,19 @@ class Database:
                 f"The {name} {path} can't be opened ({error}): fix it, move it away to begin with"
                 f" an empty one, or set {HOME_VARIABLE} to another folder."
             ) from error
-        self.connection.set_progress_handler(self._is_late, _STEPS)
+        self._writer = SearchClock(self.connection, self._ended)
+        self._readers = Readers(self._reader, self._ended) if readers else None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.row_factory = _as_dict
+        self._prepare(connection)
+        return connection
+
+    def _reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def _require_known(self, path: Path, version: int) -> None:
         found = self._pragma("user_version")
@@ -186,6 +190,7 @@ class Database:
                 return
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
+                self._writing = threading.get_ident()
                 yield
                 self.connection.execute("COMMIT")
             except BaseException as error:
@@ -196,16 +201,28 @@ class Database:
                 if _is_locked(error):
                     raise DatabaseLockedError(self._name) from error
                 raise
+            finally:
+                self._writing = None
 
     def _roll_back(self) -> None:
         # A full disk has SQLite roll back by itself.
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
+    @contextmanager
+    def _reading(self) -> Iterator[SearchClock]:
+        """Lend a connection to read from."""
+        if self._readers is None or self._writing == threading.get_ident():
+            with self._lock:
+                yield self._writer
+        else:
+            with self._readers.one() as reader:
+                yield reader
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Return all rows of a query, by column."""
-        with self._lock:
-            return self.connection.execute(sql, values).fetchall()
+        with self._reading() as reader:
+            return reader.connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any] | None:
         """Return the first row of a query, or None."""
@@ -215,11 +232,10 @@ class Database:
         """Return all rows of a query with a client's conditions, as `rows`.
 
         Raises:
-            ApiError: 400 where it takes so long that others would wait for it.
-            EngineStopsError: The engine stops.
+            ApiError: As `SearchClock.running`.
         """
-        with self._in_time():
-            return self.rows(sql, values)
+        with self._reading() as reader, reader.running():
+            return reader.connection.execute(sql, values).fetchall()
 
     def page(
         self, sql: str, values: Sequence[Any], limit: int
@@ -231,7 +247,11 @@ class Database:
         """
         found: list[dict[str, Any]] = []
         size = 0
-        with self._in_time(), closing(self.connection.cursor()) as cursor:
+        with (
+            self._reading() as reader,
+            reader.running(),
+            closing(reader.connection.cursor()) as cursor,
+        ):
             for row in cursor.execute(sql, (*values, limit + 1)):
                 if len(found) == limit or size > MAX_PAGE_BYTES:
                     return found, True
@@ -252,33 +272,9 @@ class Database:
             (*where.values, limit, offset),
         )
 
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        with self._lock:
-            self._deadline = time.monotonic() + MAX_SEARCH_S
-            try:
-                yield
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    raise
-                if self._ending:
-                    raise EngineStopsError from None
-                raise ApiError(
-                    400,
-                    f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
-                    code="query_too_slow",
-                ) from None
-            finally:
-                self._deadline = math.inf
-
-    def _is_late(self) -> bool:
-        if self._deadline == math.inf:
-            return False
-        return self._ending or time.monotonic() > self._deadline
-
     def end_searches(self) -> None:
-        """End the search that runs, and those that follow, so that the file can be closed."""
-        self._ending = True
+        """End the searches that run, and those that follow, so that the file can be closed."""
+        self._ended.set()
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Change something; return how many rows it touched."""
@@ -298,7 +294,7 @@ class Database:
         Raises:
             ApiError: 507, so that clients report it instead of asking again.
         """
-        if shutil.disk_usage(self._folder).free < KEPT_FREE_BYTES:
+        if shutil.disk_usage(self._path.parent).free < KEPT_FREE_BYTES:
             raise self._disk_full()
 
     def used_bytes(self) -> int:
@@ -320,7 +316,11 @@ class Database:
                     return
                 # Each step gives one page back, and `execute` would make only one.
                 self.connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+                # Where somebody reads, the rest goes back once the journal is next written.
+                waits = self._pragma("busy_timeout")
+                self.connection.execute("PRAGMA busy_timeout = 0")
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self.connection.execute(f"PRAGMA busy_timeout = {waits}")
 
     def hurry(self) -> None:
         """Wait no longer for other programs than the event loop may, which waits along."""
@@ -328,6 +328,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
+        if self._readers:
+            self._readers.close()
         with self._lock:
             self.connection.close()
 

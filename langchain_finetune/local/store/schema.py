@@ -138,6 +138,6 @@ def open_store_file(path: Path) -> Database:
     Raises:
         EngineError: As `Database`.
     """
-    database = Database(path, MIGRATIONS, name="run store", shrinks=True)
-    add_functions(database.connection)
-    return database
+    return Database(
+        path, MIGRATIONS, name="run store", shrinks=True, readers=True, prepare=add_functions
+    )

@@ -1,6 +1,5 @@
 """The store's file: what is wrong with it, what it gives back, how much a page reads of it."""
 
-import math
 import sqlite3
 import threading
 import time
@@ -10,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.local import sqlite
+from langchain_finetune.local import sqlite, sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import Limits, RunStore, retention
 from langchain_finetune.local.store.example_changes import ExampleChange
@@ -123,10 +122,10 @@ def test_a_search_does_not_keep_the_engine_from_stopping(tmp_path):
     with ThreadPoolExecutor() as pool:
         search = pool.submit(store._database.search, endless)
         started = time.monotonic()
-        while store._database._deadline == math.inf and not search.done():
+        while not store._database._readers._used and not search.done():
             time.sleep(0.01)
         store.close()
         with pytest.raises(ApiError) as ended:
             search.result()
     assert ended.value.status == 503
-    assert time.monotonic() - started < sqlite.MAX_SEARCH_S
+    assert time.monotonic() - started < sqlite_readers.MAX_SEARCH_S

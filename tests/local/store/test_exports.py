@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader, RunFileChatLoader
-from langchain_finetune.local import sqlite
+from langchain_finetune.local import sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import RunStore, exports
 from langchain_finetune.local.store.export_rows import COLUMNS
@@ -224,7 +224,7 @@ def test_an_export_whose_search_the_stop_ends_is_begun_anew(tmp_path, monkeypatc
     project = store.projects.create({"name": "a"}, upsert=False)["id"]
 
     def ends(query):
-        raise sqlite.EngineStopsError
+        raise sqlite_readers.EngineStopsError
 
     monkeypatch.setattr(store.runs, "find", ends)
     made = store.exports.create({"session_id": project})

@@ -264,7 +264,8 @@ def test_ten_thousand_runs_answer_in_few_steps(store):
     }
     thousands = []
     # Steps of SQLite's machine; seconds would tell of other processes, too.
-    store._database.connection.set_progress_handler(lambda: thousands.append(1), 1000)
+    with store._database._readers.one() as reader:
+        reader.connection.set_progress_handler(lambda: thousands.append(1), 1000)
     assert found(store, **asked) == []
     assert len(found(store, trace_filter=asked["trace_filter"], limit=100)) == 100
     # It takes 175; without the index, 613.

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import zstandard
 
-from langchain_finetune.local import sqlite
+from langchain_finetune.local import sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import bodies, example_formats
 from langchain_finetune.local.store.bodies import MAX_PARTS, decompressed, multipart
@@ -137,7 +137,7 @@ def test_a_query_that_takes_long_is_given_up(server, monkeypatch):
     slow = "or(" + ", ".join(f'search("{n} is nowhere")' for n in range(150)) + ")"
     asked = {"id": [run["id"] for run in runs], "filter": slow}
     assert ask(server, "POST", "/runs/query", json=asked)[0] == 200
-    monkeypatch.setattr(sqlite, "MAX_SEARCH_S", 0)
+    monkeypatch.setattr(sqlite_readers, "MAX_SEARCH_S", 0)
     status, message = ask(server, "POST", "/runs/query", json=asked)
     assert (status, message) == (
         400,

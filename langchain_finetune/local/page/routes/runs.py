@@ -28,10 +28,14 @@ from langchain_finetune.local.page.run_filter import (
     FieldError,
     RunFilter,
 )
+from langchain_finetune.local.route_turns import in_turns
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import cursor_after
 from langchain_finetune.local.store.run_serialization import FoundRun
 from langchain_finetune.local.store.values import uuid_text
+
+_AT_ONCE = 8
+"""Most pages of runs that are made at the same time."""
 
 _MAX_LISTED = 1000
 """Maximum number of projects, datasets and feedback in a list."""
@@ -39,7 +43,7 @@ _MAX_LISTED = 1000
 
 def create_runs_router(store: RunStore) -> APIRouter:
     """Return the pages of runs."""
-    router = APIRouter()
+    router = APIRouter(route_class=in_turns(_AT_ONCE))
 
     @router.get("/")
     def list_runs(request: Request, conditions: Annotated[RunFilter, Query()]) -> Response:

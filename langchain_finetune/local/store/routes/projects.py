@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from fastapi.routing import APIRoute
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
@@ -19,9 +20,11 @@ class _ListedProjects(PageQuery):
     include_stats: bool = False
 
 
-def create_projects_router(store: RunStore) -> APIRouter:
+def create_projects_router(store: RunStore, searches: type[APIRoute]) -> APIRouter:
     """Return the routes behind `client.read_project`, `list_projects` and their kin."""
     router = APIRouter(prefix="/sessions")
+    # With statistics, these read all runs of a project.
+    reading = APIRouter(prefix="/sessions", route_class=searches)
     projects = store.projects
 
     def shown(project: dict[str, Any], *, include_stats: bool) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
             return project
         return project | store.runs.stats(Where("r.project_id = ?", (project["id"],)))
 
-    @router.get("")
+    @reading.get("")
     def list_projects(asked: Annotated[_ListedProjects, Query()]) -> Response:
         conditions = vars(asked).copy()
         include_stats = conditions.pop("include_stats")
@@ -44,7 +47,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
     def resolve() -> Response:
         raise ApiError(404, "This store has no registry of agents: name the project itself.")
 
-    @router.get("/{project_id}")
+    @reading.get("/{project_id}")
     def read_project(project_id: Id, *, include_stats: bool = False) -> Response:
         return answer(shown(projects.get(project_id), include_stats=include_stats))
 
@@ -57,4 +60,7 @@ def create_projects_router(store: RunStore) -> APIRouter:
         projects.delete(project_id)
         return answer({"message": "Project deleted"}, 202)
 
-    return router
+    both = APIRouter()
+    for part in (router, reading):
+        both.include_router(part)
+    return both

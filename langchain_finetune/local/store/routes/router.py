@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 
+from langchain_finetune.local.route_turns import in_turns
 from langchain_finetune.local.store.bodies import answer
 from langchain_finetune.local.store.routes.datasets import (
     create_datasets_router,
@@ -34,13 +35,14 @@ LANGSMITH_VERSION = "0.18.0"
 def create_store_router(store: RunStore) -> APIRouter:
     """Return all routes of a run store; the app adds authentication and the shape of errors."""
     router = APIRouter()
+    searches = in_turns()
     info = APIRouter()
     info.get("/info", name="info")(_info)
     parts = (
         create_ingest_router(store),
         create_otlp_router(store),
-        create_runs_router(store),
-        create_projects_router(store),
+        create_runs_router(store, searches),
+        create_projects_router(store, searches),
         create_feedback_router(store),
         create_queues_router(store),
         create_queue_items_router(store),
@@ -57,7 +59,7 @@ def create_store_router(store: RunStore) -> APIRouter:
             router.include_router(part, prefix=prefix, include_in_schema=prefix == "/api/v1")
     for prefix in V2_PREFIXES:
         router.include_router(
-            create_v2_router(store), prefix=prefix, include_in_schema=prefix == "/api/v2"
+            create_v2_router(store, searches), prefix=prefix, include_in_schema=prefix == "/api/v2"
         )
     return router
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from fastapi.routing import APIRoute
 from pydantic import Field
 
 from langchain_finetune.local.store.bodies import Json, Root, Texts, answer
@@ -25,9 +26,9 @@ class _TraceRuns(ClientQuery):
     selects: list[str] = Field(default=[])
 
 
-def create_runs_router(store: RunStore) -> APIRouter:
+def create_runs_router(store: RunStore, searches: type[APIRoute]) -> APIRouter:
     """Return the routes behind `client.list_runs` and `client.read_run`."""
-    router = APIRouter()
+    router = APIRouter(route_class=searches)
 
     @router.post("/runs/query")
     def query_runs(body: Json) -> Response:
@@ -47,9 +48,9 @@ def create_runs_router(store: RunStore) -> APIRouter:
     return router
 
 
-def create_v2_router(store: RunStore) -> APIRouter:
+def create_v2_router(store: RunStore, searches: type[APIRoute]) -> APIRouter:
     """Return the routes behind `client.runs`, `client.threads` and `client.traces`."""
-    router = APIRouter()
+    router = APIRouter(route_class=searches)
 
     @router.post("/runs/query")
     def query_runs(body: Json, root: Root) -> Response:
