@@ -31,13 +31,13 @@ import psutil
 from langchain_finetune.home import RunningEngine, ensure_home, read_key
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import RunChange, run_change
-from langchain_finetune.local.store.values import EPOCH, now
+from langchain_finetune.local.store.values import now
 
 PROJECT = "load"
 BATCH = 100
 _AT_ONCE = 2000
 _WORDS = "tea kettle water leaf steam cup morning pour wait warm shelf order late parcel".split()
-_NOWHERE = "search(\"a word that is in no run\")"
+_NOWHERE = 'search("a word that is in no run")'
 
 Run = dict[str, Any]
 
@@ -88,9 +88,8 @@ def _iso(time_us: int) -> str:
 
 
 def fill(path: Path, number: int, size: int) -> None:
-    """Put runs into a run store by its own code, in large batches that wait for no disk."""
+    """Put runs into a run store by its own code, in large batches."""
     with closing(RunStore(path)) as store:
-        store._database.connection.execute("PRAGMA synchronous = OFF")
         batch: list[RunChange] = []
         for run in traces(number, size=size, seed=number, end=now() - 10**9):
             batch.append(run_change("post", run))
@@ -98,7 +97,6 @@ def fill(path: Path, number: int, size: int) -> None:
                 store.runs.apply(batch)
                 batch.clear()
         store.runs.apply(batch)
-        store._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager
@@ -208,15 +206,19 @@ def main() -> None:
         home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ensure_home(home)
         if not (home / "runs.sqlite").exists():
-            print(f"{timed(lambda: fill(home / 'runs.sqlite', given.runs, given.run_bytes)):.0f} s"
-                  f" to fill the store with {given.runs} runs")
+            print(
+                f"{timed(lambda: fill(home / 'runs.sqlite', given.runs, given.run_bytes)):.0f} s"
+                f" to fill the store with {given.runs} runs"
+            )
         client, process = stack.enter_context(engine(home))
         page = sign_in(client)
         [project] = client.get("/sessions", params={"name": PROJECT}).json()
         fresh = traces(10**7, size=given.run_bytes, seed=time.time_ns(), end=now() + 10**11)
         _measured(client, page, 2, fresh)
-        print(f"one search alone: {timed(lambda: slow_search(client, project['id'])):.2f} s;"
-              f" load of the machine {os.getloadavg()[0]:.1f}")
+        print(
+            f"one search alone: {timed(lambda: slow_search(client, project['id'])):.2f} s;"
+            f" load of the machine {os.getloadavg()[0]:.1f}"
+        )
         found: dict[int, dict[str, list[float]]] = {}
         searched: list[float] = []
         for number in range(2 * given.rounds):
@@ -229,10 +231,14 @@ def main() -> None:
             quiet, busy = found[0][name], found[given.searches][name]
             for label, share in (("median", 0.5), ("p99", 0.99)):
                 a, b = percentile(quiet, share), percentile(busy, share)
-                print(f"{name:6} {label:7} {a * 1e3:8.1f} ms, while searching {b * 1e3:8.1f} ms:"
-                      f" {b / a:.2f} x ({len(quiet)} and {len(busy)})")
-        print(f"searches: {len(searched)}, median {statistics.median(searched):.2f} s;"
-              f" memory {process.memory_info().rss / 2**20:.0f} MB")
+                print(
+                    f"{name:6} {label:7} {a * 1e3:8.1f} ms, while searching {b * 1e3:8.1f} ms:"
+                    f" {b / a:.2f} x ({len(quiet)} and {len(busy)})"
+                )
+        print(
+            f"searches: {len(searched)}, median {statistics.median(searched):.2f} s;"
+            f" memory {process.memory_info().rss / 2**20:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

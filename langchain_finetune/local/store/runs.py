@@ -126,7 +126,7 @@ class Runs:
         """
         source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
         [found] = self._database.search(
-            f"SELECT count(*) AS run_count, avg(r.error IS NOT NULL) AS error_rate, "
+            f"SELECT count(*) AS run_count, avg(r.status = 'error') AS error_rate, "
             "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens,"
             f" sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last {source}",
             where.values,
@@ -139,7 +139,7 @@ class Runs:
             **self._percentiles(
                 source, where, "first_token", "(r.first_token_time - r.start_time)"
             ),
-            "feedback_stats": self._feedback_stats(source, where),
+            "feedback_stats": self._feedback_stats(where),
         }
 
     def _percentiles(
@@ -156,10 +156,10 @@ class Runs:
             found[f"{name}_{label}"] = rows[0]["time"] / 1e6 if rows else None
         return found
 
-    def _feedback_stats(self, source: str, where: Where) -> dict[str, Any]:
+    def _feedback_stats(self, where: Where) -> dict[str, Any]:
         rows = self._database.search(
-            "SELECT key, score, value, comment FROM feedback WHERE run_id IN "  # noqa: S608
-            f"(SELECT r.id {source})",
+            "SELECT f.key, f.score, f.value, f.comment FROM feedback AS f "  # noqa: S608
+            f"CROSS JOIN runs AS r ON r.id = f.run_id WHERE r.posted AND ({where.sql})",
             where.values,
         )
         by_key: dict[str, list[Any]] = {}

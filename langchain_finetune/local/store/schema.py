@@ -122,13 +122,33 @@ def _add_model(connection: sqlite3.Connection) -> None:
     )
 
 
+# What lists, counts and statistics ask of many runs is in an index: the large rows are read only
+# for what is shown.
+_SUMMARIES = """
+CREATE INDEX IF NOT EXISTS runs_of_project ON runs (
+    project_id, start_time, id, posted, parent_run_id, run_type, status, name, end_time,
+    first_token_time, prompt_tokens, completion_tokens, total_tokens
+);
+CREATE INDEX IF NOT EXISTS runs_by_time ON runs (
+    start_time, id, posted, parent_run_id, run_type, status, project_id
+);
+CREATE INDEX IF NOT EXISTS runs_by_thread ON runs (project_id, thread_id, start_time, posted)
+WHERE thread_id IS NOT NULL AND parent_run_id IS NULL;
+DROP INDEX IF EXISTS runs_by_project;
+"""
+
+
+def _add_summaries(connection: sqlite3.Connection) -> None:
+    run_script(connection, _SUMMARIES)
+
+
 def _add_column(connection: sqlite3.Connection, table: str, column: str, kind: str) -> None:
     known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
     if column not in known:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
-MIGRATIONS = (_make_tables, _add_model)
+MIGRATIONS = (_make_tables, _add_model, _add_summaries)
 """How `runs.sqlite` of each version becomes one of the next; only ever appended to."""
 
 
