@@ -6,12 +6,12 @@ See https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.protocol import unsupported
+from langchain_finetune.local.serving.structured.closing import Closed
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Schema, Shape
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
 
@@ -99,48 +99,43 @@ def _check(
     asked: AnswerSchema, options: Schema, tokenizer: LLTokenizer, name: str, code: str
 ) -> None:
     """Refuse a schema that can't be enforced."""
-    grammar = LLMatcher.grammar_from_json_schema(_closed(asked.schema, _enforced(asked, options)))
+    options = _enforced(asked, options)
+    closed = Closed(asked.schema)
+    fault = _fault(closed.schema | {"x-guidance": options}, tokenizer)
+    if fault is None and "lenient" not in options:
+        # Without fields that it does not name, a value may satisfy only one alternative of a
+        # `oneOf`; with them, the same value another one, too.
+        given = _fault(asked.schema | {"x-guidance": options}, tokenizer)
+        if given and "oneOf" in given:
+            overlaps = (_fault(both, tokenizer) for both in closed.overlaps())
+            fault = next((given for each in overlaps if "Unsatisfiable" not in (each or "")), None)
+    if fault is None:
+        return
+    if "oneOf" in fault:
+        fault = (
+            "a value can satisfy two alternatives of its oneOf, which can't be told apart while it"
+            " is written: use anyOf, or give each a required property with a const of its own"
+        )
+    raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
+
+
+def _fault(schema: Schema, tokenizer: LLTokenizer) -> str | None:
+    """Return why a schema can't be enforced; None if it can."""
+    grammar = LLMatcher.grammar_from_json_schema(schema)
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_LIMITS)
     if matcher.is_error():
         # Of a pattern, the lines between show where in it the fault is.
         lines = matcher.get_error().strip().splitlines()
-        fault = (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
-    else:
-        # A schema that only refers to itself compiles, but nothing satisfies it.
-        matcher.compute_bitmask()
-        if not matcher.is_error() and (not matcher.is_stopped() or matcher.is_accepting()):
-            return
-        fault = "Unsatisfiable schema"
-    raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
+        return (f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).rstrip(".")
+    # A schema that only refers to itself compiles, but nothing satisfies it.
+    matcher.compute_bitmask()
+    if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
+        return "Unsatisfiable schema"
+    return None
 
 
 def _json(schema: Schema, options: Schema) -> str:
-    return f"%json {json.dumps(_closed(schema, options))}"
-
-
-def _closed(schema: Schema, options: Schema) -> Schema:
-    """Add the options, and disallow fields that are not in the schema.
-
-    Objects that say nothing about further fields get none: what is written still satisfies the
-    schema. Under `allOf` this would forbid the fields of the other parts, so it is left.
-    """
-    closed = schema if "allOf" in json.dumps(schema) else _close(schema)
-    return closed | {"x-guidance": options}
-
-
-def _close(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_close(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    closed = {
-        key: item if key in {"const", "enum", "default", "examples"} else _close(item)
-        for key, item in value.items()
-    }
-    open_by_name = {"additionalProperties", "patternProperties", "unevaluatedProperties"}
-    if isinstance(value.get("properties"), dict) and not open_by_name & value.keys():
-        closed["additionalProperties"] = False
-    return closed
+    return f"%json {json.dumps(Closed(schema).schema | {'x-guidance': options})}"
 
 
 def _text(text: str, special: Mapping[str, int]) -> str:
