@@ -198,6 +198,7 @@ def _authorized(deployment: AzureDeployment, job_id: str) -> dict[str, Any]:
 
 
 ENGINE = _AzureEngine(
+    streams_usage=True,
     name="azure",
     summary="Azure OpenAI, which deploys a model before it answers",
     key_variable="AZURE_OPENAI_API_KEY",

@@ -247,6 +247,7 @@ class _LocalEngine(OpenAICompatibleEngine):
 
 
 ENGINE = _LocalEngine(
+    streams_usage=True,
     name="local",
     summary="the embedded engine on this machine, started when none runs",
     key_variable=KEY_VARIABLE,

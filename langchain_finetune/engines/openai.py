@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from langchain_finetune.engines.base import is_address
+from langchain_openai import ChatOpenAI
+
+from langchain_finetune.engines.base import Access, is_address
 from langchain_finetune.engines.flow import Flow
 from langchain_finetune.engines.jobs import ModelEnd
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, retirement
@@ -103,6 +105,11 @@ class _OpenAIEngine(OpenAICompatibleEngine):
         if found is None:
             return None
         return replace(found, training_stops=min(found.stops, TRAINING_STOPS))
+
+    def chat_model(self, access: Access, name: str, settings: dict[str, Any]) -> ChatOpenAI:
+        """Return a `ChatOpenAI`; other servers may refuse to tell the usage of streams."""
+        settings = {"stream_usage": is_openai(access.base_url) or None, **settings}
+        return super().chat_model(access, name, settings)
 
     def why_not_available(self) -> str:
         """Return since when OpenAI's fine-tuning is closed, if it is OpenAI's."""

@@ -91,6 +91,8 @@ class OpenAICompatibleEngine(Engine):
         ```
     """
 
+    streams_usage: bool = False  # LangChain asks by itself only where no address is set.
+
     key_variable: str | None = "OPENAI_API_KEY"
 
     @property
@@ -303,6 +305,7 @@ class OpenAICompatibleEngine(Engine):
 
     def chat_model(self, access: Access, name: str, settings: dict[str, Any]) -> ChatOpenAI:
         """Return a `ChatOpenAI`."""
+        settings = {"stream_usage": self.streams_usage or None, **settings}
         return ChatOpenAI(model=name, base_url=access.base_url, api_key=access.api_key, **settings)
 
     def _model(self, name: str) -> Flow[Any]:

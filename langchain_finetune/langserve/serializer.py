@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.addresses import without_secrets
-from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.base import Access, same_address
 from langchain_finetune.errors import FineTuningError
 
 _KIND = "langchain_finetune.chat_model"
@@ -121,13 +121,9 @@ class FineTuneSerializer(Serializer):  # type: ignore[misc]  # LangServe is unty
                 f"The model is served at {served_at}, but the key is for {base_url}. If the key is"
                 f" for that engine, use FineTuneSerializer(api_key, base_url={served_at!r})."
             )
-        return ChatOpenAI(
-            model=manifest.model,
-            base_url=base_url,
-            api_key=self._api_key,
-            metadata=manifest.metadata,
-            **self._settings,
-        )
+        settings = {**self._settings, "metadata": manifest.metadata}
+        access = Access(base_url, self._api_key)
+        return engine_of("openai").chat_model(access, manifest.model, settings)
 
 
 def _as_data(value: Any) -> Any:

@@ -9,8 +9,10 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openai import DefaultAsyncHttpxClient
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import Access
 from tests.local.chat_server import ChatServer
 from tests.local.forms import NANO
 
@@ -141,3 +143,11 @@ async def test_an_agent_that_answers_in_a_form(model, strategy):
     asked = {"messages": [HumanMessage(QUESTION)]}
     assert isinstance(agent.invoke(asked)["structured_response"], Sum)
     assert isinstance((await agent.ainvoke(asked))["structured_response"], Sum)
+
+
+def test_streams_of_the_returned_model_tell_their_usage(server):
+    access = Access(server.url, SecretStr("none"))
+    model = engine_of("local").chat_model(access, "nano", {"max_tokens": 8})
+    streamed = [chunk.usage_metadata for chunk in model.stream(QUESTION) if chunk.usage_metadata]
+    [used] = streamed
+    assert 0 < used["output_tokens"] <= 8

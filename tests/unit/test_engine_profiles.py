@@ -4,6 +4,7 @@ import json
 
 import pytest
 from openai import NotFoundError
+from pydantic import SecretStr
 
 from langchain_finetune import (
     AzureDeployment,
@@ -16,6 +17,8 @@ from langchain_finetune import (
     TrainedContractWarning,
     trained_contract,
 )
+from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.base import Access
 from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from support.deploy_hosts import host_beside
@@ -162,3 +165,19 @@ def test_a_model_knows_its_contract_and_can_be_bound_to_it(url, engine):
         pytest.raises(NotFoundError),  # The stand-in does not chat.
     ):
         model.bind(tools=[other]).invoke("Hi")
+
+
+@pytest.mark.parametrize(
+    ("engine", "url", "asks"),
+    [
+        ("openai", "https://api.openai.com/v1", True),
+        ("openai", "http://127.0.0.1:8000/v1", None),
+        ("azure", "https://acme.openai.azure.com/openai/v1/", True),
+        ("local", "http://127.0.0.1:8000/v1", True),
+        ("nebius", "https://api.tokenfactory.nebius.com/v1/", None),
+    ],
+)
+def test_usage_of_streams_is_asked_for_where_it_is_given(engine, url, asks):
+    access = Access(url, SecretStr("key"))
+    assert engine_of(engine).chat_model(access, "m", {}).stream_usage is asks
+    assert engine_of(engine).chat_model(access, "m", {"stream_usage": False}).stream_usage is False
