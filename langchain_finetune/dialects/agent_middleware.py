@@ -28,6 +28,9 @@ MARKS = (
 )
 """Texts of which a run contains one if a person decided on one of its calls."""
 
+INTERNAL_KEYS = ("lc_internal_call", "lc_source")
+"""Keys of the metadata of calls that middleware made for itself."""
+
 _REJECTED, _EDITED, _DECIDED = MARKS
 _EXECUTED = re.compile(r"Executed instead: (\S+) with arguments (?={)")
 _SUMMARY = "summarization"
@@ -41,7 +44,7 @@ def is_internal(run: Mapping[str, Any]) -> bool:
         True
     """
     metadata = mapping(mapping(run.get("extra")).get("metadata"))
-    return bool(metadata.get("lc_internal_call") or metadata.get("lc_source"))
+    return any(metadata.get(key) for key in INTERNAL_KEYS)
 
 
 def is_summary(fields: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.chat_loaders import BaseChatLoader
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
@@ -12,10 +12,12 @@ from pydantic_core import to_jsonable_python
 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.errors import ConvertError, LoadError, raised_by
-from langchain_finetune.sessions import FineTuningSession, Sessions, Skip
+from langchain_finetune.sessions import EncodedChat, FineTuningSession, Sessions, Skip
 
 _PRIVATE = {"client", "loader", "name", "runs"}
 """Settings that contain keys, objects or training text."""
+
+Chat = TypeVar("Chat", FineTuningSession, FineTuningSession | EncodedChat)
 
 Overrides = dict[str, Any] | BaseModel | None
 """Settings for one call: a `RunQuery`, or some of its fields."""
@@ -110,15 +112,13 @@ class SessionLoader(BaseChatLoader, CheckedArguments, RunnableSerializable[Overr
         return origin
 
 
-def count_notes(
-    sessions: Iterator[FineTuningSession], notes: Counter[str]
-) -> Iterator[FineTuningSession]:
+def count_notes(sessions: Iterator[Chat], notes: Counter[str]) -> Iterator[Chat]:
     """Yield the sessions; `notes` counts what their sources say of them.
 
     `dropped_reasoning` counts parts, `tools_unknown` and `unread_settings` count chats.
     """
     for session in sessions:
-        source = session.get("source", {})
+        source = {} if isinstance(session, EncodedChat) else session.get("source", {})
         if dropped := source.get("dropped_reasoning"):
             notes["dropped_reasoning"] += int(dropped)
         for note in ("tools_unknown", "unread_settings"):
@@ -214,6 +214,6 @@ def is_wanted(
         LoadError: The function failed.
     """
     try:
-        return where is None or bool(where(run))
+        return where is None or bool(where(run if isinstance(run, dict) else dict(run)))
     except Exception as error:
         raise raised_by("where", run_id or str(run.get("id")), LoadError) from error

@@ -52,7 +52,26 @@ def request_json(
     params: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> Any:
-    """Send a read-only request, and return the JSON of the response.
+    """Send a read-only request, and return the JSON of the response; see `request_bytes`.
+
+    Raises:
+        LangSmithError: The server returned an error; see `status_of`.
+        requests.RequestException: There was no response in time.
+    """
+    # A run with half a character must not cost its page.
+    return loads(request_bytes(client, method, path, body=body, params=params, stop=stop))
+
+
+def request_bytes(
+    client: Client,
+    method: Literal["GET", "POST"],
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    stop: threading.Event | None = None,
+) -> bytes:
+    """Send a read-only request, and return the response.
 
     If the server is busy (429, 5xx), the request is retried after the time in `Retry-After`, at
     most `MAX_WAIT_S`, and up to `ATTEMPTS` times. `path` is one below the API's address, such as
@@ -74,8 +93,7 @@ def request_json(
         reraise=True,
     ):
         with attempt:
-            # A run with half a character must not cost its page.
-            return loads(client.request_with_retries(method, path, request_kwargs=sending).content)
+            return client.request_with_retries(method, path, request_kwargs=sending).content
     raise AssertionError("unreachable")
 
 

@@ -18,9 +18,10 @@ from langchain_finetune.loaders.feedback import (
     fetch_references,
     merged,
 )
-from langchain_finetune.loaders.langsmith_client import reading, request_json, status_of, v2_url
+from langchain_finetune.loaders.langsmith_client import reading, request_bytes, status_of, v2_url
 from langchain_finetune.loaders.prefetch import PrefetchSource, in_order
 from langchain_finetune.loaders.query import RunQuery, in_utc
+from langchain_finetune.loaders.run_pages import read_page
 from langchain_finetune.loaders.run_requests import (
     IDS_PER_REQUEST,
     Api,
@@ -28,7 +29,6 @@ from langchain_finetune.loaders.run_requests import (
     RunRequest,
     batches,
     choose_api,
-    read_page,
     request_body,
     trace_of,
 )
@@ -211,7 +211,7 @@ class RunReader:
     ) -> tuple[list[Run], str | None]:
         path = "/runs/query" if api == "v1" else v2_url(self._client, "/runs/query")
         body = request_body(api, request, cursor)
-        return read_page(api, request_json(self._client, "POST", path, body=body, stop=stop))
+        return read_page(api, request_bytes(self._client, "POST", path, body=body, stop=stop))
 
 
 def _single(page: RunPage, stop: threading.Event) -> Iterator[RunPage]:

@@ -1,4 +1,4 @@
-"""Requests for the runs of a query, in both of LangSmith's APIs, and their responses.
+"""Requests for the runs of a query, in both of LangSmith's APIs.
 
 | | old | new |
 |---|---|---|
@@ -142,13 +142,6 @@ def request_body(api: Api, request: RunRequest, cursor: str | None = None) -> di
     return {key: value for key, value in (body | shared).items() if value not in (None, [])}
 
 
-def read_page(api: Api, answer: Mapping[str, Any]) -> tuple[list[Run], str | None]:
-    """Return the runs of a response, and the cursor of the next page or None."""
-    if api == "v1":
-        return answer.get("runs") or [], (answer.get("cursors") or {}).get("next")
-    return [_in_v1_format(run) for run in answer.get("items") or ()], answer.get("next_cursor")
-
-
 def choose_api(version: str, flags: Mapping[str, Any] | None, request: RunRequest) -> Api:
     """Return the API for a request: the new one if the server has it, by `GET /info`.
 
@@ -186,16 +179,3 @@ def batches(ids: Sequence[str], size: int = IDS_PER_REQUEST) -> Iterator[Sequenc
 def _selected(names: Sequence[str], request: RunRequest) -> list[str]:
     left_out = {"inputs", "outputs", "feedback_stats"} if request.light else set()
     return [name for name in names if name not in left_out]
-
-
-def _in_v1_format(run: Run) -> Run:
-    """Return a run of the new API in the old one's format."""
-    old = dict(run)
-    for name in ("run_type", "status"):
-        if isinstance(run.get(name), str):
-            old[name] = run[name].lower()
-    if "project_id" in old:
-        old["session_id"] = old.pop("project_id")
-    if "parent_run_ids" in run:
-        old["parent_run_id"] = next(reversed(run["parent_run_ids"] or ()), None)
-    return old

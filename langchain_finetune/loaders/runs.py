@@ -7,29 +7,42 @@ from itertools import islice
 from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 from langsmith import Client
 from langsmith.schemas import Run as RunObject
 from pydantic import Field
 
-from langchain_finetune.dialects.agent_middleware import is_internal
+from langchain_finetune.dialects.agent_middleware import INTERNAL_KEYS, is_internal
 from langchain_finetune.dialects.corrections import corrected
+from langchain_finetune.dialects.fast_path import traced_line
 from langchain_finetune.dialects.messages import ReasoningPolicy
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.annotation_queues import queued_runs
-from langchain_finetune.loaders.base import is_wanted
+from langchain_finetune.loaders.base import Overrides, as_changes, count_notes, is_wanted
 from langchain_finetune.loaders.conversations import Folder
 from langchain_finetune.loaders.feedback import UNRATED, Rating, require_known_keys
+from langchain_finetune.loaders.file_formats import Encode
 from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
 from langchain_finetune.loaders.query_loader import QueryLoader, take_conditions, updated
 from langchain_finetune.loaders.reviews import Reviews
+from langchain_finetune.loaders.run_pages import RawRun
 from langchain_finetune.loaders.run_reader import RunPage, RunReader, find_projects
 from langchain_finetune.loaders.run_requests import V1_PAGE, Run, batches, run_request, trace_of
-from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import FOLDED, INTERNAL, FineTuningSession, Skip
+from langchain_finetune.messages import UnreadableChatError, WireMessages
+from langchain_finetune.sessions import (
+    FOLDED,
+    INTERNAL,
+    EncodedChat,
+    FineTuningSession,
+    Sessions,
+    Skip,
+)
+
+_INTERNAL = tuple(key.encode() for key in INTERNAL_KEYS)
 
 Found = tuple[str, Run | None, Rating]
 """A run's id, its JSON (None if there is no such run), and the rating of its answer."""
@@ -116,6 +129,26 @@ class LangSmithRunChatLoader(QueryLoader):
             LoadError: LangSmith can't be reached, rejects the key, or has no such project, or no
                 run because none has feedback of a key.
         """
+        for chat in self._read(overrides, skip, None):
+            assert not isinstance(chat, EncodedChat)
+            yield chat
+
+    def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
+        changes = {**settings, **as_changes(overrides)}
+        encode = traced_line if (self.calls, self.reasoning) == ("all", "drop") else None
+        sessions: Sessions = Sessions(
+            lambda skip: count_notes(self.read_sessions(changes, skip), sessions.notes),
+            strict=self.strict,
+            origin=self.origin(changes),
+            read_encoded=lambda skip: count_notes(
+                self._read(changes, skip, encode), sessions.notes
+            ),
+        )
+        return sessions
+
+    def _read(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None], encode: Encode | None
+    ) -> Iterator[FineTuningSession | EncodedChat]:
         folder = Folder() if self.calls == "last" else None
         reviews = Reviews()
         for run_id, run, rating in self._found(overrides, skip):
@@ -123,12 +156,19 @@ class LangSmithRunChatLoader(QueryLoader):
                 reason = "LangSmith has no llm run with this id that meets the conditions."
                 skip(Skip(run_id, "unknown_run", reason))
                 continue
+            if encode and isinstance(run, RawRun) and rating == UNRATED:
+                line = encode(run.data)
+                if line is not None and _stands(line, reviews):
+                    yield line
+                    continue
             read = partial(read_chats, run, rating, reviews, folder, self.reasoning)
             yield from readable(run_id, read, skip)
 
     def _found(self, overrides: dict[str, Any], skip: Callable[[Skip], None]) -> Iterator[Found]:
         def is_kept(found: Found) -> bool:
             run_id, run, _ = found
+            if isinstance(run, RawRun) and not any(key in run.data for key in _INTERNAL):
+                return True  # Most runs, without parsing them.
             return run is None or self.internal_calls or not skips_internal(run, run_id, skip)
 
         if self.runs is not None and not overrides:
@@ -223,6 +263,20 @@ class LangSmithRunChatLoader(QueryLoader):
             )
             for page in reader.pages(queued_request):
                 yield replace(page, runs=[run for run in page.runs if queued.contains(run)])
+
+
+def _stands(chat: EncodedChat, reviews: Reviews) -> bool:
+    """Return whether people left the answer of a chat as it is; the reviews learn the chat."""
+    if b'"tool_calls"' not in chat.line:
+        return True
+    session = FineTuningSession(
+        messages=WireMessages(orjson.loads(chat.line)["messages"]), source=dict(chat.source)
+    )
+    try:
+        reviews.learn(session)
+        return reviews.applied(session) is session
+    except UnreadableChatError:
+        return False
 
 
 def read_chats(

@@ -4,14 +4,15 @@ import datetime as dt
 import itertools
 import uuid
 
+import orjson
 import pytest
 
 from langchain_finetune import FeedbackCondition, RunQuery
 from langchain_finetune.errors import InvalidArgumentError
+from langchain_finetune.loaders.run_pages import read_page
 from langchain_finetune.loaders.run_requests import (
     RunRequest,
     choose_api,
-    read_page,
     request_body,
     run_request,
 )
@@ -153,12 +154,22 @@ def test_the_new_api_is_never_asked_for_the_last_day_only():
 
 def test_a_run_of_the_new_api_is_told_in_the_olds_words():
     item = {"id": "1", "run_type": "LLM", "status": "SUCCESS", "project_id": "p"}
-    runs, cursor = read_page("v2", {"items": [item | {"parent_run_ids": ["a", "b"]}]})
+    data = orjson.dumps({"items": [item | {"parent_run_ids": ["a", "b"]}]})
+    runs, cursor = read_page("v2", data)
     assert cursor is None
     assert runs[0]["run_type"] == "llm"
     assert (runs[0]["status"], runs[0]["session_id"]) == ("success", "p")
     assert runs[0]["parent_run_id"] == "b"
-    assert read_page("v1", {"runs": [item], "cursors": {"next": "c"}}) == ([item], "c")
+    runs, cursor = read_page("v1", orjson.dumps({"runs": [item], "cursors": {"next": "c"}}))
+    assert (list(map(dict, runs)), cursor) == ([item], "c")
+
+
+def test_a_run_with_half_a_character_costs_its_page_nothing():
+    page = rb'{"runs": [{"id": "1", "name": "\ud83d"}, {"id": "2"}], "cursors": {}}'
+    runs, _ = read_page("v1", page)
+    assert [run["id"] for run in runs] == ["1", "2"]
+    with pytest.raises(ValueError, match="JSON"):
+        read_page("v1", page.replace(rb"\ud83d", b"\xff"))
 
 
 @pytest.mark.parametrize(
