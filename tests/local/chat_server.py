@@ -66,32 +66,33 @@ class ChatServer:
 
 
 class Script:
-    """Stands in for `generate`: writes `text`, and remembers how it was asked."""
+    """Stands in for what a model draws: writes `text`, and remembers how it was asked."""
 
-    def __init__(self):
+    def __init__(self, close_stream):
         self.text = ""
-        self.config = None
+        self.sampler = None
         self.prompt = ""
         self.control_tokens = []
         self.pause = 0
         self.stopped = threading.Event()
+        self._close_stream = close_stream
 
-    def generate(self, *, input_ids, streamer, generation_config, tokenizer, **_):
-        import torch
-
-        self.config = generation_config
-        self.prompt = tokenizer.decode(input_ids[0])
-        self.control_tokens = [
-            str(tokenizer.added_tokens_decoder[token])
-            for token in input_ids[0].tolist()
-            if token in tokenizer.added_tokens_decoder
-        ]
-        streamer.put(input_ids)
+    def draw(self, row, _scores):
+        tokenizer = row.loaded.tokenizer
+        done = len(row.sink.tokens)
+        if not done:
+            self.sampler = row.sampler
+            self.prompt = tokenizer.decode(row.tokens)
+            self.control_tokens = [
+                str(tokenizer.added_tokens_decoder[token])
+                for token in row.tokens
+                if token in tokenizer.added_tokens_decoder
+            ]
         tokens = tokenizer(self.text, add_special_tokens=False)["input_ids"]
-        try:
-            for token in tokens[: generation_config.max_new_tokens]:
-                streamer.put(torch.tensor([token]))
-                self.stopped.wait(self.pause)
-        finally:
-            self.stopped.set()
-        streamer.end()
+        self.stopped.wait(self.pause)
+        return [*tokens, tokenizer.eos_token_id][min(done, len(tokens))]
+
+    def close(self, stream, error):
+        """Stands in for a stream's own, and takes note."""
+        self.stopped.set()
+        self._close_stream(stream, error)

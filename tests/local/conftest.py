@@ -36,12 +36,14 @@ def way():
 @pytest.fixture
 def script(monkeypatch):
     """What every served model writes; see `chat_server.Script`."""
-    from transformers import LlamaForCausalLM
-
+    from langchain_finetune.local.serving.scheduler import BatchRow
+    from langchain_finetune.local.serving.stream import TokenStream
     from tests.local.chat_server import Script
 
-    script = Script()
-    monkeypatch.setattr(LlamaForCausalLM, "generate", script.generate)
+    script = Script(TokenStream.close)
+    # Functions, since a bound method would not get the row.
+    monkeypatch.setattr(BatchRow, "draw", lambda row, scores: script.draw(row, scores))  # noqa: PLW0108
+    monkeypatch.setattr(TokenStream, "close", lambda *given: script.close(*given))  # noqa: PLW0108
     return script
 
 

@@ -216,9 +216,9 @@ def test_usage_of_a_stream(client, script):
 )
 def test_sampling(client, script, options, sampling):
     ask(client, **options)
-    assert script.config.do_sample is sampling
+    assert script.sampler.greedy is not sampling
     for name, value in options.items():
-        assert not sampling or getattr(script.config, name) == value
+        assert not sampling or getattr(script.sampler, name) == value
 
 
 @pytest.mark.parametrize(

@@ -165,10 +165,10 @@ def test_an_answer_that_is_cut_off(client, script):
 def test_a_model_that_breaks_off(client, monkeypatch):
     from transformers import LlamaForCausalLM
 
-    def break_off(**_):
+    def break_off(*_, **__):
         raise ValueError("a secret prompt")
 
-    monkeypatch.setattr(LlamaForCausalLM, "generate", break_off)
+    monkeypatch.setattr(LlamaForCausalLM, "forward", break_off)
     with pytest.raises(openai.InternalServerError):
         respond(client)
     last = list(respond(client, stream=True))[-1]

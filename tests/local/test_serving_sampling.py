@@ -124,7 +124,10 @@ def test_a_completion(client, script):
     assert answer.choices[0].text == " and so"
     assert answer.choices[0].finish_reason == "stop"
     assert script.prompt == "Once"
-    assert script.config.max_new_tokens == 16
+    script.text = "x" * 50
+    long = client.completions.create(model="tiny", prompt="Once")
+    assert long.usage.completion_tokens == 16
+    script.text = " and so on.<|im_end|>"
     echoed = client.completions.create(model="tiny", prompt="Once", echo=True)
     assert echoed.choices[0].text == "Once and so on."
 

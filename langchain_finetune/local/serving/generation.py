@@ -1,19 +1,14 @@
 """From a request to an answer: renders the prompt, and lets the model write.
 
-Models run on the inference thread of transformers' own server. Importing this module takes
-seconds: it imports torch and transformers.
+Importing this module takes seconds: it imports torch and transformers.
 """
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
-from transformers import GenerationConfig
-from transformers.cli.serving.utils import GenerateManager
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.chat_template import (
@@ -30,25 +25,18 @@ from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
 from langchain_finetune.local.serving.protocol import SampledRequest, invalid, unsupported
-from langchain_finetune.local.serving.stream import (
-    CancelledAnswerError,
-    LenientParser,
-    TextFilter,
-    TokenStream,
-)
+from langchain_finetune.local.serving.sampling import Sampler
+from langchain_finetune.local.serving.scheduler import BatchRow, Scheduler
+from langchain_finetune.local.serving.stream import LenientParser, TextFilter, TokenStream
 from langchain_finetune.local.serving.structured.constraint import (
-    Adjustment,
     Constraint,
     ConstraintError,
     Grammar,
-    ScoreRecorder,
 )
 from langchain_finetune.local.serving.structured.grammar import compile_shape
 from langchain_finetune.local.serving.structured.shape import Shape
 
 logger = logging.getLogger(__name__)
-
-_SEEDS = 2**63
 
 DEFAULT_MAX_TOKENS = 1024
 """Most tokens of an answer, where the request does not say."""
@@ -56,14 +44,13 @@ DEFAULT_MAX_TOKENS = 1024
 
 @dataclass(frozen=True)
 class Prompt:
-    """A rendered request, of `length` tokens, whose answer may have `room` tokens.
+    """A rendered request, whose answer may have `room` tokens.
 
     `tools` is None where answers have no calls; with `one_call`, an answer ends with its first.
     """
 
     text: str
-    inputs: dict[str, Any]
-    length: int
+    tokens: list[int]
     room: int
     request: SampledRequest
     tools: list[dict[str, Any]] | None = None
@@ -113,7 +100,7 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     return _prompt(
         loaded,
         "".join(parts),
-        _inputs([token for tokens in encoded for token in tokens]),
+        [token for tokens in encoded for token in tokens],
         request,
         "messages",
         tools=given.tools if request.calls else None,
@@ -135,25 +122,20 @@ def encode_text(loaded: LoadedModel, given: str | list[int], request: SampledReq
     if not tokens or not all(0 <= token < len(loaded.tokenizer) for token in tokens):
         raise invalid("prompt", "must have at least one token, and none that the model lacks")
     text = given if isinstance(given, str) else loaded.tokenizer.decode(given)
-    return _prompt(loaded, text, _inputs(tokens), request, "prompt")
-
-
-def _inputs(tokens: list[int]) -> dict[str, Any]:
-    ids = torch.tensor([tokens])
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return _prompt(loaded, text, tokens, request, "prompt")
 
 
 def _prompt(
     loaded: LoadedModel,
     text: str,
-    inputs: dict[str, Any],
+    tokens: list[int],
     request: SampledRequest,
     param: str,
     **answer: Any,
 ) -> Prompt:
     if any(token >= len(loaded.tokenizer) for token in request.biases):
         raise invalid("logit_bias", "must have no token that the model lacks")
-    length = inputs["input_ids"].shape[-1]
+    length = len(tokens)
     asked = request.token_limit or DEFAULT_MAX_TOKENS
     room = asked if loaded.context is None else min(asked, loaded.context - length)
     if room < 1:
@@ -164,54 +146,40 @@ def _prompt(
             code="context_length_exceeded",
             param=param,
         )
-    on_device = {name: tensor.to(loaded.model.device) for name, tensor in inputs.items()}
-    return Prompt(text, on_device, length, room, request, **answer)
+    return Prompt(text, tokens, room, request, **answer)
 
 
-async def write(
-    manager: GenerateManager,
-    lease: Lease[LoadedModel],
-    prompt: Prompt,
-    index: int,
-) -> AsyncGenerator[Piece]:
-    """Let a model write, and yield the pieces of its answer; the last one is an `End`.
+@dataclass(frozen=True)
+class BegunAnswer:
+    """An answer: its pieces, of which the last one is an `End`.
 
-    Closing the iterator stops the model, which is held until it has really stopped. `index` says
-    which one of several answers this is; each has a seed.
-
-    Raises:
-        ApiError: 500; the model broke off. 400 where it was because of a schema.
+    Iterating raises ApiError: 500, the model broke off; 400 where it was because of a schema. After
+    `cancel`, or the last piece, the model stops with the next token; it is held until then.
     """
+
+    pieces: AsyncGenerator[Piece]
+    cancel: Callable[[], None]
+
+
+def begin(
+    scheduler: Scheduler, lease: Lease[LoadedModel], prompt: Prompt, index: int
+) -> BegunAnswer:
+    """Have a model write; `index` says which one of several answers this is."""
     loaded, request = lease.model, prompt.request
-    config = _generation_config(loaded, prompt)
-    adjusts = request.presence_penalty or request.frequency_penalty or request.biases
-    adjustment = Adjustment(request) if adjusts else None
-    recorder = ScoreRecorder() if request.alternatives is not None else None
-    constraint = None
-    if prompt.grammar:
-        constraint = Constraint(prompt.grammar, prompt.room, greedy=not config.do_sample)
-    stream = TokenStream(loaded, _parser(loaded, prompt), recorder, request.alternatives or 0)
-
-    def generate() -> None:
-        # These hold for the whole process; answers are written one after the other.
-        torch.set_num_threads(loaded.threads)
-        if request.seed is not None:
-            torch.manual_seed((request.seed + index) % _SEEDS)
-        # An error that went further would keep the model in memory, until the next answer.
-        with suppress(CancelledAnswerError):
-            loaded.model.generate(
-                **prompt.inputs,
-                streamer=stream,
-                generation_config=config,
-                tokenizer=loaded.tokenizer,
-                logits_processor=[step for step in (recorder, adjustment, constraint) if step],
-            )
-
-    lease.hold()
-    manager.submit(generate).add_done_callback(
-        lambda done: stream.close(done.exception(), lease.release)
+    advised = loaded.model.generation_config
+    sampler = Sampler(request, advised, prompt.grammar, prompt.room, index)
+    stream = TokenStream(
+        loaded, _parser(loaded, prompt), sampler.recorder, request.alternatives or 0, lease.release
     )
-    text = TextFilter(request.stops)
+    lease.hold()
+    scheduler.submit(BatchRow(loaded, prompt.tokens, prompt.room, sampler, stream))
+    return BegunAnswer(_pieces(loaded, prompt, stream, sampler.constraint), stream.cancel)
+
+
+async def _pieces(
+    loaded: LoadedModel, prompt: Prompt, stream: TokenStream, constraint: Constraint | None
+) -> AsyncGenerator[Piece]:
+    text = TextFilter(prompt.request.stops)
     calls = 0
     try:
         while (item := await stream.queue.get()) is not None and not text.stopped:
@@ -233,7 +201,7 @@ async def write(
         cut = text.stopped or (calls and prompt.one_call)
         whole = cut or _is_whole(loaded, stream, constraint, prompt)
         reason: FinishReason = "tool_calls" if calls else "stop"
-        yield End(reason if whole else "length", prompt.length, len(stream.tokens))
+        yield End(reason if whole else "length", len(prompt.tokens), len(stream.tokens))
     finally:
         stream.cancel()
 
@@ -268,27 +236,3 @@ def _broken(error: BaseException) -> ApiError:
     # What it says may quote the chat.
     logger.error("A model broke off while it was answering: %s", type(error).__name__)
     return ApiError(500, "The model broke off.", code="generation_failed")
-
-
-def _generation_config(loaded: LoadedModel, prompt: Prompt) -> GenerationConfig:
-    """Use the settings of the request, and otherwise those recommended by the model's authors."""
-    advised: Any = loaded.model.generation_config
-    request = prompt.request
-    config = GenerationConfig(
-        max_new_tokens=prompt.room,
-        eos_token_id=loaded.ends or None,
-        pad_token_id=advised.pad_token_id or loaded.tokenizer.pad_token_id,
-        repetition_penalty=advised.repetition_penalty,
-        do_sample=bool(advised.do_sample),
-    )
-    if request.temperature is not None:
-        config.do_sample = request.temperature > 0
-    elif request.top_p is not None:
-        config.do_sample = True
-    if config.do_sample:
-        config.temperature = (
-            advised.temperature if request.temperature is None else request.temperature
-        )
-        config.top_p = advised.top_p if request.top_p is None else request.top_p
-        config.top_k = advised.top_k
-    return config

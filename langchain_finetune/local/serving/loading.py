@@ -27,6 +27,7 @@ from langchain_finetune.local.hardware import (
     has_fast_bfloat16,
     serving_threads,
 )
+from langchain_finetune.local.serving.decoder import Decoder
 from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 from langchain_finetune.local.template_process import BoundedTemplate
@@ -40,13 +41,14 @@ disable_progress_bar()
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory, where its weights take `nbytes`; an answer takes so many CPU `threads`.
+    """A model in memory, where its weights take `nbytes`; a step takes so many CPU `threads`.
 
     `response_template` says how it writes tool calls, where that is known; `context` is the most
     tokens of prompt and answer together, or None for no limit.
     """
 
     model: Any
+    decoder: Decoder
     tokenizer: Any
     response_template: dict[str, Any] | None
     context: int | None
@@ -140,6 +142,7 @@ def load(folder: Path) -> LoadedModel:
         raise _not_loadable(folder, error) from error
     return LoadedModel(
         model=model,
+        decoder=Decoder(model),
         tokenizer=tokenizer,
         response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),

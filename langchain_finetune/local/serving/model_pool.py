@@ -22,7 +22,7 @@ async def in_daemon_thread(work: Callable[[], R]) -> R:
     `asyncio.to_thread` would keep a server that was just started from stopping for as long as
     torch takes to import.
     """
-    outcome = _Outcome[R]()
+    outcome = Attempt[R]()
     # From here on it can't be cancelled, whether or not somebody still waits.
     outcome.set_running_or_notify_cancel()
 
@@ -34,8 +34,8 @@ async def in_daemon_thread(work: Callable[[], R]) -> R:
     return await asyncio.wrap_future(outcome)
 
 
-class _Outcome(Future[R]):
-    """A result, or the error that ends its context."""
+class Attempt(Future[R]):
+    """A result, or the error that ends its context, of whatever kind."""
 
     def __enter__(self) -> Self:
         return self

@@ -25,12 +25,13 @@ from langchain_finetune.local.template_process import STOPPED, TemplateStoppedEr
 if TYPE_CHECKING:
     from langchain_finetune.local.serving.generation import Prompt
     from langchain_finetune.local.serving.loading import LoadedModel
+    from langchain_finetune.local.serving.scheduler import Scheduler
 
 
 class ChatService:
     """Answers chats with the models in local folders.
 
-    Answers are written one after the other: they would only share the same cores.
+    All that are asked for at one time are written together, those of each model in one step.
 
     `resolve` finds a model's folder by its name. It is called in a thread, for every request, so
     a new model is served at once. `memory` bounds the bytes of all weights that are kept; default:
@@ -44,7 +45,7 @@ class ChatService:
         self._resolve = resolve
         self._memory = memory
         self._importing = asyncio.Lock()
-        self._manager: Any = None
+        self._scheduler: Scheduler | None = None
         self._pool: ModelPool[LoadedModel] | None = None
 
     @asynccontextmanager
@@ -94,7 +95,7 @@ class ChatService:
         async with self._importing:
             if self._pool is None:
                 loaded = await in_daemon_thread(lambda: _import(self._memory))
-                self._manager, self._pool = loaded
+                self._scheduler, self._pool = loaded
 
     async def unload(self, model: str) -> None:
         """Unload a model; an answer that it is writing now is still finished."""
@@ -132,7 +133,8 @@ class ChatService:
         stream: bool,
     ) -> AsyncIterator[Response]:
         """Let a model answer prompts; it stops when the context is left."""
-        async with aclosing(_write(self._manager, lease, prompts)) as pieces:
+        assert self._scheduler
+        async with aclosing(_write(self._scheduler, lease, prompts)) as pieces:
             if stream:
                 yield StreamingResponse(writer.events(pieces), media_type="text/event-stream")
             else:
@@ -140,15 +142,19 @@ class ChatService:
 
 
 async def _write(
-    manager: Any, lease: Lease["LoadedModel"], prompts: Sequence["Prompt"]
+    scheduler: "Scheduler", lease: Lease["LoadedModel"], prompts: Sequence["Prompt"]
 ) -> AsyncGenerator[tuple[int, Piece]]:
     """Yield the pieces of the answers, each with the number of its answer."""
-    from langchain_finetune.local.serving.generation import write  # noqa: PLC0415 - loaded by now
+    from langchain_finetune.local.serving.generation import begin  # noqa: PLC0415 - loaded by now
 
-    for index, prompt in enumerate(prompts):
-        async with aclosing(write(manager, lease, prompt, index)) as pieces:
-            async for piece in pieces:
+    answers = [begin(scheduler, lease, prompt, index) for index, prompt in enumerate(prompts)]
+    try:
+        for index, answer in enumerate(answers):
+            async for piece in answer.pieces:
                 yield index, piece
+    finally:
+        for answer in answers:
+            answer.cancel()
 
 
 async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
@@ -166,16 +172,14 @@ async def _render(loaded: "LoadedModel", request: ChatRequest) -> "Prompt":
         raise ApiError(500, STOPPED, code="model_not_loadable", param="model") from error
 
 
-def _import(memory: int | None) -> "tuple[Any, ModelPool[LoadedModel]]":
-    """Return what runs the models, one answer after the other on its thread, and their pool."""
+def _import(memory: int | None) -> "tuple[Scheduler, ModelPool[LoadedModel]]":
+    """Return what runs the models, and their pool."""
     share_the_cpu()
-    from transformers.cli.serving.utils import GenerateManager  # noqa: PLC0415 - seconds
-
-    from langchain_finetune.local.serving import generation, loading  # noqa: F401, PLC0415 - seconds
+    from langchain_finetune.local.serving import generation, loading, scheduler  # noqa: F401, PLC0415 - seconds
 
     # What was imported stays; collecting it again would take most of the time of `loading.free`.
     gc.collect()
     gc.freeze()
     limit = model_memory() if memory is None else memory
     pool = ModelPool(limit, weigh=loading.weigh, load=loading.load, free=loading.free)
-    return GenerateManager(), pool
+    return scheduler.Scheduler(limit // 4), pool

@@ -22,10 +22,6 @@ from langchain_finetune.local.serving.structured.constraint import ScoreRecorder
 _MIN_LOGPROB = -9999.0
 
 
-class CancelledAnswerError(Exception):
-    """The rest of the answer is not wanted."""
-
-
 class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is not typed
     """A response parser that returns malformed tool calls as text.
 
@@ -77,11 +73,12 @@ def _is_sound(event: Mapping[str, Any]) -> bool:
 
 
 class TokenStream:
-    """Takes tokens from `generate` on its thread, and hands pieces over to the event loop.
+    """Takes tokens on the thread of the models, and hands pieces over to the event loop.
 
     `queue` gets pieces, and in the end the exception that broke the answer off, or None. Without
     a parser, which finds calls and reasoning, all is text. With a recorder of log-probabilities,
-    text comes with its tokens, and each of these with `top` alternatives.
+    text comes with its tokens, and each of these with `top` alternatives. In the end, the event
+    loop calls `then`.
     """
 
     def __init__(
@@ -90,6 +87,7 @@ class TokenStream:
         parser: LenientParser | None,
         recorder: ScoreRecorder | None,
         top: int,
+        then: Callable[[], None],
     ) -> None:
         self.queue: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
         self.tokens: list[int] = []
@@ -98,46 +96,45 @@ class TokenStream:
         self._parser = parser
         self._recorder = recorder
         self._top = top
+        self._then = then
         # Only the parser needs to see special tokens.
         self._decoder = DecodeStream([], skip_special_tokens=parser is None)
         self._unshown: list[Token] = []
-        self._prompt_seen = False
         self._cancelled = threading.Event()
         if parser is not None:
             self._send(parser.initial_events)
 
-    def put(self, value: Any) -> None:
-        """Take the prompt, at first, and then token after token (called by `generate`)."""
-        if self._cancelled.is_set():
-            raise CancelledAnswerError
-        if not self._prompt_seen:
-            self._prompt_seen = True
+    @property
+    def cancelled(self) -> bool:
+        """Whether the rest of the answer is not wanted."""
+        return self._cancelled.is_set()
+
+    def put(self, token: int) -> None:
+        """Take a token."""
+        self.tokens.append(token)
+        if self._recorder and token not in self._loaded.ends:
+            self._unshown.append(self._with_logprob(token, self._recorder))
+        text = self._decoder.step(self._loaded.tokenizer._tokenizer, token)  # noqa: SLF001
+        if text is None:
             return
-        for token in value.tolist():
-            self.tokens.append(token)
-            if self._recorder and token not in self._loaded.ends:
-                self._unshown.append(self._with_logprob(token, self._recorder))
-            text = self._decoder.step(self._loaded.tokenizer._tokenizer, token)  # noqa: SLF001
-            if text is None:
-                continue
-            if self._parser is None:
-                self._hand_over(self._text(text))
-            else:
-                self._send(self._parser.feed(text))
+        if self._parser is None:
+            self._hand_over(self._text(text))
+        else:
+            self._send(self._parser.feed(text))
 
     def end(self) -> None:
-        """Take note that no token follows (called by `generate`)."""
+        """Take note that no token follows."""
         if self._parser is not None:
             _, events = self._parser.finalize()
             self._send(events)
 
-    def close(self, error: BaseException | None, then: Callable[[], None]) -> None:
-        """Take note that `generate` has ended, with what it raised; the event loop calls `then`."""
+    def close(self, error: BaseException | None) -> None:
+        """Take note that the answer is over, with what broke it off."""
         self._hand_over(error)
-        self._call(then)
+        self._call(self._then)
 
     def cancel(self) -> None:
-        """Make `generate` end with the next token."""
+        """Have it end with the next token."""
         self._cancelled.set()
 
     def _send(self, events: list[dict[str, Any]]) -> None:
