@@ -24,6 +24,9 @@ _CALLS = frozenset(
 _UNSEEN = frozenset({"tool-approval-request", "tool-approval-response", "cachePoint"})
 """Blocks for the app or the provider's cache, which the model does not see."""
 
+_NOTES = frozenset({"anthropic.message_start", "anthropic.fallback"})
+"""Kinds of the AI SDK's `custom` blocks that tell of an answer, and are no part of it."""
+
 _BUILT_IN = ("_call", "_call_output", "_tool_result", "_tool_use", "_approval_request")
 _CODE = frozenset(
     {"executableCode", "codeExecutionResult", "executable_code", "code_execution_result"}
@@ -41,6 +44,15 @@ _GEMINI = {
     **{key: key for key in _CODE},
 }
 """Kinds of Gemini's parts, which have no type, by the key that they have."""
+
+
+_IMAGES = {
+    "iVBORw0KGgo": "image/png",
+    "/9j/": "image/jpeg",
+    "R0lGOD": "image/gif",
+    "UklGR": "image/webp",
+}
+"""Beginnings of images in base64."""
 
 
 class UnreadableChatError(ValueError):
@@ -88,6 +100,8 @@ def wire_content(content: Any, *, answer: bool = False, reasoning: list[str] | N
         if answer and (kind in _REASONING or (kind == "text" and part.get("thought") is True)):
             if reasoning is not None:
                 reasoning.append(reasoning_text(part))
+        elif kind == "custom" and part.get("kind") in _NOTES:
+            continue
         elif kind not in _UNSEEN and not (answer and kind in _CALLS):
             parts.append(_part(kind, part))
     return parts
@@ -281,15 +295,31 @@ def _image(part: Mapping[str, Any]) -> dict[str, Any]:
     source = mapping(part.get("source")) or part
     data = _data(source)
     kind = source.get("mime_type") or source.get("media_type") or source.get("mimeType")
-    url = f"data:{kind};base64,{data}" if data and kind else source.get("url")
+    url = _data_url(kind or "image", data) if data else source.get("url")
     if not url:
         raise UnreadableChatError("unsupported_content", "An image without data or URL.")
     return _image_url(url)
 
 
+def _data_url(kind: Any, data: Any) -> str | None:
+    """Return data in base64 as a URL, or None if its type is not known.
+
+    As the AI SDK does, a type without its second half (`image`, `image/*`) is told by the data.
+    """
+    text = str(data)
+    if text.startswith(("data:", "http://", "https://")):
+        return text
+    if str(kind).removesuffix("/*") == "image":
+        kind = next((name for start, name in _IMAGES.items() if text.startswith(start)), None)
+    return f"data:{kind};base64,{text}" if kind else None
+
+
 def _file(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a file part of OpenAI (chat, Responses) or LangChain as one of OpenAI's chat API."""
     file = mapping(part.get("file"))
+    if part.get("mediaType") and part.get("data"):  # The AI SDK's own.
+        url = _data_url(part["mediaType"], part["data"])
+        file = {"file_data": url, "filename": part.get("filename")}
     if file:
         # The AI SDK's tracer writes images and sounds as files: their data says what they are.
         data = str(file.get("file_data") or "")

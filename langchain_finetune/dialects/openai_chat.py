@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, entries, kind_of, mapping
+from langchain_finetune.dialects import ai_sdk_spans
 from langchain_finetune.dialects.answers import read_answers
 from langchain_finetune.dialects.messages import read_messages
 from langchain_finetune.dialects.request_settings import RequestSettings
@@ -51,7 +52,8 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     settings.require_hidden_nothing()
     _require_whole(inputs, outputs, settings, metadata)
     # Anthropic's content is a list of blocks; OpenAI's chat format has text and calls.
-    joined = metadata.get("ls_provider") == "anthropic" or "ai_sdk_method" in metadata
+    by_ai_sdk = "ai_sdk_method" in metadata or ai_sdk_spans.OPERATION in metadata
+    joined = metadata.get("ls_provider") == "anthropic" or by_ai_sdk
     wire = settings.with_system(read_messages(sent, joined=joined))
     if _is_ai_sdk_openai(run, metadata):
         model = metadata.get("ls_model_name")
@@ -148,4 +150,6 @@ def _is_ai_sdk_openai(run: Mapping[str, Any], metadata: Mapping[str, Any]) -> bo
     """Return whether the AI SDK's provider of OpenAI sent the request; its name is the run's."""
     name = str(run.get("name") or "")
     integration = str(metadata.get("ls_integration") or "")
+    if ai_sdk_spans.OPERATION in metadata:
+        name, integration = str(metadata.get("ai.model.provider")), "vercel-ai-sdk"
     return integration.startswith("vercel-ai-sdk") and name.startswith(("openai", "azure"))

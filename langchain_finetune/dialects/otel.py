@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, compact_json, entries, mapping
+from langchain_finetune.dialects import ai_sdk_spans
 from langchain_finetune.dialects.numbered_attributes import numbered, openinference_messages
 from langchain_finetune.tolerant_json import loads
 
 _MESSAGES = (
     *("gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages"),
-    *("llm.input_messages", "llm.output_messages"),
+    *("llm.input_messages", "llm.output_messages", ai_sdk_spans.MESSAGES),
 )
 _CONTENT = (
     *_MESSAGES,
+    *ai_sdk_spans.CONTENT,
     *("gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.tool.call."),
     *("llm.tools", "llm.invocation_parameters", "llm.request.functions", "llm.prompts"),
     *("input.value", "input.mime_type", "output.value", "output.mime_type"),
@@ -73,6 +75,8 @@ def is_content(name: str) -> bool:
 
 def span_values(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the inputs and outputs of a span that is no model call, each as an object."""
+    if found := ai_sdk_spans.values(attributes):
+        return found
     for names in _VALUES:
         sent, came = (_data(attributes.get(name)) for name in names)
         if sent is not None or came is not None:
@@ -121,7 +125,11 @@ def messages_and_answers(attributes: Attributes) -> tuple[Any, Any]:
         outputs = {"messages": outputs}
     if isinstance(inputs, Mapping):
         return inputs, outputs
-    found = _conventions(attributes) or _openinference(attributes)
+    found = (
+        _conventions(attributes)
+        or ai_sdk_spans.messages_and_answer(attributes)
+        or _openinference(attributes)
+    )
     if found:
         return found
     sent = numbered(attributes, "gen_ai.prompt")
@@ -163,6 +171,7 @@ def settings(attributes: Attributes) -> dict[str, Any]:
         ]
     if tools:
         params["tools"] = tools
+    params |= ai_sdk_spans.settings(attributes)
     schema = mapping(json_value(attributes.get(_SCHEMA)))
     if schema:
         json_schema = {"name": schema.get("title") or "response", "schema": schema}
@@ -262,7 +271,9 @@ def _blocks(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     kind = part.get("type")
     text, media = part.get("content"), part.get("mime_type") or part.get("media_type")
     url = part.get("uri") or part.get("url")
-    modality = part.get("modality") or str(media or kind).split("/")[0].removesuffix("-url")
+    # The AI SDK calls a PDF an image, too: its type says what it is.
+    named = media or part.get("modality") or kind
+    modality = str(named).split("/")[0].removesuffix("-url")
     if part.get("builtin"):
         yield {"type": "builtin_call"}
     elif kind in ("text", "thinking", "reasoning"):

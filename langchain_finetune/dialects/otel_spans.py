@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
+from langchain_finetune.dialects import ai_sdk_spans
 from langchain_finetune.dialects.otel import (
     Attributes,
     add_finish_reasons,
@@ -43,8 +44,18 @@ _NAMES = {
     "gen_ai.request.model": "ls_model_name",
     "llm.model_name": "ls_model_name",
 }
-_SETTINGS = {f"ls_{name}": name for name in ("temperature", "max_tokens", "stop")}
-"""Settings in the metadata of runs, which LangSmith's exporter writes nowhere else."""
+_SETTINGS = {
+    **{f"ls_{name}": name for name in ("temperature", "max_tokens", "stop")},
+    **{
+        name: name
+        for name in (
+            *("tool_choice", "parallel_tool_calls", "tool_config", "text", "instructions"),
+            *("system_instruction", "previous_response_id", "cached_content", "seed", "n"),
+            *("top_p", "top_k", "max_completion_tokens", "max_output_tokens", "reasoning_effort"),
+        )
+    },
+}
+"""Settings in the metadata of LangChain's runs, which LangSmith's exporter writes nowhere else."""
 
 _TOKENS = {
     "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
@@ -105,6 +116,8 @@ def run_type(span: Mapping[str, Any]) -> str:
     operation = attributes.get("gen_ai.operation.name")
     if operation is not None:
         return "llm" if str(operation) in _CHAT else _TYPES.get(str(operation), "chain")
+    if (kind := ai_sdk_spans.run_type(attributes)) is not None:
+        return kind
     for name in _KINDS:
         if kind := attributes.get(name):
             return str(kind).lower()
@@ -127,7 +140,12 @@ def as_run(span: Mapping[str, Any]) -> dict[str, Any]:
         inputs, outputs = event_messages(events) or messages_and_answers(attributes)
         outputs = add_finish_reasons(outputs, attributes)
     metadata = run["extra"]["metadata"]
-    known = {name: metadata[key] for key, name in _SETTINGS.items() if key in metadata}
+    by_langchain = "ls_model_type" in metadata
+    known = {
+        name: metadata[key]
+        for key, name in _SETTINGS.items()
+        if key in metadata and (by_langchain or key != name)
+    }
     given = mapping(mapping(span.get("extra")).get("invocation_params"))
     run["extra"]["invocation_params"] = {**known, **settings(attributes), **given}
     return run | {"inputs": inputs, "outputs": outputs}
@@ -163,7 +181,7 @@ def _frame(span: Mapping[str, Any], attributes: Attributes) -> dict[str, Any]:
         "run_type": run_type(span),
         "start_time": iso_time(span.get("startTimeUnixNano")) or span.get("start_time"),
         "end_time": iso_time(span.get("endTimeUnixNano")) or span.get("end_time"),
-        **_status(span),
+        **_status(span, attributes),
         "tags": _tags(attributes),
         "events": [
             {
@@ -193,17 +211,19 @@ def iso_time(nanoseconds: Any) -> str | None:
         return None
 
 
-def _status(span: Mapping[str, Any]) -> dict[str, Any]:
+def _status(span: Mapping[str, Any], attributes: Attributes) -> dict[str, Any]:
     """Return the status of a run, and its error, if any."""
     given = mapping(span.get("status"))
     code = given.get("status_code", given.get("code", span.get("status")))
-    if str(code).upper() not in _ERRORS:
-        return {"status": "success", "error": span.get("error")}
-    raised = (
-        mapping(_all_attributes({"attributes": event.get("attributes")}))
+    raised = [
+        _all_attributes({"attributes": event.get("attributes")})
         for event in map(mapping, entries(span.get("events")))
         if event.get("name") == "exception"
-    )
+    ]
+    # LangSmith's exporter says "OK" when a run begins, and a span keeps that when it fails later.
+    failed = raised and "langsmith.span.kind" in attributes
+    if not failed and str(code).upper() not in _ERRORS:
+        return {"status": "success", "error": span.get("error")}
     told = (each.get("exception.message") or each.get("exception.type") for each in raised)
     texts = (span.get("error"), given.get("message"), given.get("description"), *told)
     return {"status": "error", "error": next((text for text in texts if text), "error")}

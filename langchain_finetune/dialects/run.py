@@ -47,7 +47,10 @@ def read_run(
     sessions = read_io(fields, reasoning)
     for session in sessions:
         if run.get("tools_unknown"):
-            _require_no_calls(wire_messages(session))
+            _require_no_calls(wire_messages(session), "tool_calls", "function_call")
+        elif "langsmith.span.kind" in mapping(extra.get("metadata")) and "functions" not in session:
+            # LangSmith's exporter writes the tools of a request, and not the functions of 2023.
+            _require_no_calls(wire_messages(session), "function_call")
         session["source"] = {**_source(run), **session.get("source", {})}
     return sessions
 
@@ -148,9 +151,9 @@ def _json(wire: list[WireMessage], settings: Mapping[str, Any]) -> bytes:
         return orjson.dumps([without_surrogates(wire), settings], default=refuse_value)
 
 
-def _require_no_calls(wire: list[WireMessage]) -> None:
+def _require_no_calls(wire: list[WireMessage], *kinds: str) -> None:
     """Reject a chat with calls of tools that the store did not keep."""
-    if any(message.get("tool_calls") or message.get("function_call") for message in wire):
+    if any(message.get(kind) for message in wire for kind in kinds):
         raise UnreadableChatError(
             "incomplete_trace", "The store did not keep the tools of a chat that calls them."
         )

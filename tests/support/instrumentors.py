@@ -92,6 +92,20 @@ def after_result(text):
     return {"messages": [*PARTED, ASKED_COMPACT, told, TOLD], "tools": [TOOL]}
 
 
+def ai_sdk_span(messages, operation="ai.generateText.doGenerate", **attributes):
+    """A span of the AI SDK's own telemetry."""
+    return span(
+        ai__operationId=operation,
+        ai__model__provider="openai.chat",
+        ai__prompt__messages=json.dumps(messages),
+        ai__prompt__tools=[json.dumps(AI_SDK_TOOL)],
+        ai__prompt__toolChoice='{"type":"auto"}',
+        gen_ai__system="openai.chat",
+        gen_ai__request__model="gpt-4.1",
+        **attributes,
+    )
+
+
 def litellm(outputs, messages=WIRE_SENT, call_type="completion", **parameters):
     """A run of LiteLLM's callback: its whole record of the call."""
     return wrapped(
@@ -290,6 +304,38 @@ RUNS_OF_APPS = {
             invocation_params={"instructions": [{"role": "system", "content": INSTRUCTIONS}]},
         ),
         TALKING,
+    ),
+    "AI SDK's spans": (
+        ai_sdk_span(
+            PARTED,
+            ai__response__text="",
+            ai__response__toolCalls=json.dumps(
+                [{"toolCallId": "call_5", "toolName": "find_room", "input": '{"beds":2}'}]
+            ),
+            ai__response__finishReason="tool-calls",
+        ),
+        JS_CALLING,
+    ),
+    "AI SDK's spans, streamed, with a result": (
+        ai_sdk_span(
+            [
+                *PARTED,
+                AI_SDK_ASKED,
+                result(output={"type": "json", "value": {"room": 7}}),
+            ],
+            "ai.streamText.doStream",
+            ai__response__text=TEXT,
+            ai__response__reasoning="Two.",
+        ),
+        after_result('{"room":7}'),
+    ),
+    "AI SDK's spans, an object": (
+        span(
+            ai__operationId="ai.generateObject.doGenerate",
+            ai__prompt__messages=json.dumps(WIRE_SENT),
+            ai__response__object='{"beds":2}',
+        ),
+        {"messages": [*WIRE_SENT, {"role": "assistant", "content": '{"beds":2}'}]},
     ),
     "LiteLLM": (
         litellm(CHOICE, tools=[TOOL], parallel_tool_calls=False, temperature=0),

@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 
 import pytest
+from langchain_core.tracers import LangChainTracer
 from langchain_openai import ChatOpenAI
 from openai import BadRequestError
 
@@ -65,6 +66,26 @@ def openinference(exporter):
         provider.shutdown()
 
 
+@contextmanager
+def langsmiths_spans(store, project):
+    """LangSmith's tracer that sends runs as spans to a run store; all are there at the end."""
+    from langsmith import Client
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    exporter = OTLPSpanExporter(
+        f"{store.api_url}/otel/v1/traces", headers={"Langsmith-Project": project}
+    )
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    client = Client(
+        api_url=store.api_url, api_key="any", tracing_mode="otel", otel_tracer_provider=provider
+    )
+    yield LangChainTracer(project_name=project, client=client)
+    provider.shutdown()
+
+
 def examples(loader):
     return (loader | Convert()).invoke({})
 
@@ -106,6 +127,7 @@ KEPT = {
     "langfuse": [rewritten, nameless, not_parallel],
     "mlflow": [rewritten, nameless, as_system],
     "phoenix": [],
+    "otlp": [],
 }
 """What the tracers of stores do not keep of a request."""
 
@@ -113,6 +135,6 @@ KEPT = {
 def expected_of(store, traced):
     """The lines that a store gives, of those that LangSmith's tracer gives."""
     lines = [without(line, *KEPT[store]) for line in traced]
-    # The tools of 2023, which neither Langfuse nor MLflow keeps.
+    # The tools of 2023, which neither Langfuse nor MLflow keeps, nor LangSmith's exporter.
     whole = store in ("recorder", "phoenix")
     return [line for line in lines if whole or "functions" not in line]

@@ -7,6 +7,7 @@ import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader, RunFileChatLoader
 from langchain_finetune.dialects.finish_reasons import cut_off
+from langchain_finetune.dialects.otel_spans import as_run
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import (
@@ -28,6 +29,7 @@ from support.instrumentors import (
     DECLARED,
     RUNS_OF_APPS,
     ai_sdk,
+    ai_sdk_span,
     gemini,
     js,
     langchain_js,
@@ -341,6 +343,9 @@ def test_providers_without_names_of_messages_saw_none(provider):
 
 DATA = "data:image/png;base64,QUJD"
 IMAGE = {"type": "image_url", "image_url": {"url": DATA}}
+PNG = "iVBORw0KGgoQUJD"
+PNG_IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,QUJD", "filename": "a"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}}
 
 
@@ -358,6 +363,14 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}
             {"type": "fileData", "fileData": {"mimeType": "image/png", "fileUri": "https://a/b"}},
             {"type": "image_url", "image_url": {"url": "https://a/b"}},
         ),
+        ({"type": "file", "mediaType": "image/png", "data": "QUJD"}, IMAGE),
+        ({"type": "file", "mediaType": "audio/mp3", "data": "QUJD"}, SOUND),
+        ({"type": "file", "mediaType": "image/*", "data": PNG}, PNG_IMAGE),
+        (
+            {"type": "file", "mediaType": "image", "data": "https://a/b"},
+            {"type": "image_url", "image_url": {"url": "https://a/b"}},
+        ),
+        ({"type": "file", "mediaType": "application/pdf", "filename": "a", "data": "QUJD"}, PDF),
         ({"text": "Hi"}, {"type": "text", "text": "Hi"}),
         ({"type": "text-plain", "text": "Hi"}, {"type": "text", "text": "Hi"}),
     ],
@@ -372,6 +385,8 @@ def test_blocks_of_every_instrumentor_are_read(block, expected):
     [
         ({"type": "blob", "modality": "image", "mime_type": "image/png", "content": "QUJD"}, IMAGE),
         ({"type": "binary", "media_type": "image/png", "content": "QUJD"}, IMAGE),
+        ({"type": "blob", "modality": "image", "mime_type": None, "content": PNG}, PNG_IMAGE),
+        ({"type": "blob", "modality": "image", "mime_type": None, "content": DATA}, IMAGE),
         ({"type": "uri", "modality": "image", "uri": DATA}, IMAGE),
         ({"type": "image-url", "url": DATA}, IMAGE),
         ({"type": "blob", "mime_type": "audio/mp3", "content": "QUJD"}, SOUND),
@@ -467,6 +482,94 @@ def test_spans_of_agents_and_tools_are_no_model_calls(attributes, tmp_path):
     sessions = RunFileChatLoader(path).invoke({})
     assert (list(sessions), sessions.skipped) == ([], [])
     assert sessions.notes == {"not_an_llm_run": 1}
+
+
+def test_a_pdf_is_no_image_whatever_the_ai_sdk_calls_it():
+    parts = [{"type": "blob", "modality": "image", "mime_type": "application/pdf", "content": "QQ"}]
+    wire = wire_of(
+        pydantic_ai([{"role": "user", "parts": parts}], [{"type": "text", "content": "B"}])
+    )
+    assert wire[0]["content"][0]["type"] == "file"
+
+
+def test_notes_of_the_ai_sdk_beside_an_answer_are_no_part_of_it():
+    note = {"type": "custom", "kind": "anthropic.message_start", "providerMetadata": {}}
+    answer = {"role": "assistant", "content": [note, {"type": "text", "text": "Hi"}]}
+    asked = {"messages": [{"role": "user", "content": "Hello"}]}
+    assert wire_of(wrapped(asked, answer))[-1] == {"role": "assistant", "content": "Hi"}
+    answer["content"][0] = {**note, "kind": "openai.compaction"}
+    assert code_of(wrapped(asked, answer)) == "unsupported_content"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({"ai__operationId": "ai.generateText", "ai__prompt": '{"prompt":"Hi"}'}, "chain"),
+        ({"ai__operationId": "ai.toolCall", "ai__toolCall__args": '{"beds":2}'}, "tool"),
+        ({"ai__operationId": "ai.embed.doEmbed"}, "embedding"),
+    ],
+)
+def test_other_spans_of_the_ai_sdk_are_no_model_calls(attributes, kind):
+    data = span(**attributes)
+    assert code_of(data) == "not_an_llm_run"
+    assert as_run(data)["run_type"] == kind
+
+
+def test_the_ai_sdks_spans_have_a_thread_and_say_that_an_object_was_asked_for():
+    data, _ = RUNS_OF_APPS["AI SDK's spans, an object"]
+    data = copy.deepcopy(data)
+    data["attributes"]["ai.telemetry.metadata.thread_id"] = "talk-1"
+    [session] = read_run(data)
+    assert session["response_format"] == {"type": "unknown"}
+    assert session["source"]["thread_id"] == "talk-1"
+
+
+def test_the_ai_sdks_spans_without_content_are_a_skip():
+    hidden = span(ai__operationId="ai.streamText.doStream", ai__response__finishReason="stop")
+    assert code_of(hidden) == "no_outputs"
+    files = json.dumps([{"type": "file", "mediaType": "image/png", "data": "QUJD"}])
+    drawn = ai_sdk_span([{"role": "user", "content": "Draw"}], ai__response__files=files)
+    examples = converted(drawn)
+    assert list(examples) == []
+    assert [skip.code for skip in examples.rejected] == ["image_outside_user"]
+
+
+def langsmiths_span(status="OK", **attributes):
+    """A span of LangSmith's exporter, of a call of a LangChain model."""
+    sent = [{"type": "human", "content": "Hi"}]
+    answer = {"generations": [[{"message": {"type": "ai", "content": "Hello"}}]]}
+    found = span(
+        langsmith__span__kind="llm",
+        langsmith__metadata__ls_model_type="chat",
+        gen_ai__operation__name="chat",
+        gen_ai__prompt=json.dumps({"messages": [sent]}),
+        gen_ai__completion=json.dumps(answer),
+        **attributes,
+    )
+    return {**found, "status": {"status_code": status}}
+
+
+def test_settings_that_langsmiths_exporter_has_only_in_the_metadata():
+    choice = json.dumps({"type": "function", "function": {"name": "find_room"}})
+    data = langsmiths_span(
+        langsmith__metadata__parallel_tool_calls=False,
+        langsmith__metadata__tool_choice=choice,
+        langsmith__metadata__instructions="Be brief.",
+    )
+    [session] = read_run(data)
+    assert session["parallel_tool_calls"] is False
+    assert session["sampling"]["tool_choice"] == json.loads(choice)
+    assert session["messages"].wire[0] == {"role": "system", "content": "Be brief."}
+    hidden = langsmiths_span(langsmith__metadata__previous_response_id="resp_1")
+    assert code_of(hidden) == "hidden_history"
+
+
+def test_a_call_that_failed_after_langsmiths_exporter_called_it_ok():
+    event = {"name": "exception", "attributes": {"exception.message": "no quota"}}
+    assert code_of({**langsmiths_span(), "events": [event]}) == "errored_run"
+    # Others may note an exception that they handled.
+    other = span(gen_ai__prompt__0__role="user", gen_ai__completion__0__content="Hello")
+    assert wire_of({**other, "events": [event]})[-1]["content"] == "Hello"
 
 
 def as_otlp(*spans):
