@@ -14,6 +14,8 @@ from langchain_finetune.sessions import EncodedChat, Sessions, supervised_exampl
 Targets = Literal["all", "last"] | Callable[[WireMessage, int], bool]
 """All answers, the last one, or those that a function selects by message and index."""
 
+_ANSWER = b'"role":"assistant"'
+
 
 def weighted(messages: Sequence[WireMessage], targets: Targets) -> list[WireMessage]:
     """Return a chat in which the answers that are not targets have the weight 0.
@@ -59,13 +61,12 @@ def supervised_rows(
         ConvertError: An item is not a session, or the function `targets` failed.
     """
     chats: Iterable[ChatSession | EncodedChat] = sessions
-    if targets == "all" and isinstance(sessions, Sessions):
+    if isinstance(sessions, Sessions):
         chats = sessions.encoded()
     for chat in chats:
         if isinstance(chat, EncodedChat):
             outcome.sessions += 1
-            number = outcome.sessions
-            yield Row(chat.id, chat.source, line=chat.line, fit_for=chat.fit_for, number=number)
+            yield _encoded_row(chat, targets, outcome.sessions)
             continue
         read = read_session(chat, _read, outcome)
         if read is None:
@@ -78,6 +79,18 @@ def supervised_rows(
         row = Row(place.id, place.source, example=example, number=place.number)
         row.response_format = answer_format
         yield row
+
+
+def _encoded_row(chat: EncodedChat, targets: Targets, number: int) -> Row:
+    row = Row(chat.id, chat.source, line=chat.line, fit_for=chat.fit_for, number=number)
+    # In JSON, a text can't contain this: its quotes are escaped.
+    if targets == "all" or (targets == "last" and chat.line.count(_ANSWER) == 1):
+        return row
+    messages = _weighted(row.example["messages"], targets, chat.id)
+    # A function may leave nothing to train on; an answer that is context breaks no other rule.
+    fit_for = chat.fit_for if targets == "last" else ()
+    example = {**row.example, "messages": messages}
+    return Row(chat.id, chat.source, example=example, fit_for=fit_for, number=number)
 
 
 def _weighted(messages: list[WireMessage], targets: Targets, chat_id: str) -> list[WireMessage]:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.runs import skips_internal
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
+from langchain_finetune.tolerant_json import loads
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -147,9 +149,11 @@ class RunFileChatLoader(SessionLoader):
             near = suggestion(name, type(self).model_fields)
             raise LoadError(f"RunFileChatLoader has no setting {name!r}; {near}")
         loader = self.model_copy(update=overrides)
-        plain = (loader.where, loader.score, loader.calls, loader.group, loader.reasoning)
-        if plain != (None, None, "all", None, "drop"):
-            encoded = None  # The fast path has no run to pass on.
+        if (loader.calls, loader.reasoning) != ("all", "drop"):
+            encoded = None
+        elif encoded and (loader.where or loader.group):
+            # A score is for preferences, which are not made of lines.
+            encoded = partial(_encoded, encoded, loader.where, loader.group)
         reviews = Reviews(most=None)
         folder = OrderlessFolder() if loader.calls == "last" else None
         reviewed = False
@@ -216,7 +220,25 @@ def _settled(
 
 _MARKS = tuple(mark.encode() for mark in MARKS)
 _NOTHING = EncodedChat("", b"", {}, ())
-"""Stands for a line without a mark."""
+"""Stands for a line without a mark, or for one that is not wanted."""
+
+
+def _encoded(
+    encode: Encode,
+    where: Callable[[Mapping[str, Any]], bool] | None,
+    group: str | None,
+    line: bytes,
+) -> EncodedChat | None:
+    """Return the chat of a line that is wanted, with its group; `_NOTHING` if it is not wanted."""
+    chat = encode(line)
+    if chat is None:
+        return None
+    run = run_of_row(loads(line), chat.id)
+    if not is_wanted(run, where, chat.id):
+        return _NOTHING
+    if group and (name := group_of(run, group)):
+        return replace(chat, source={**chat.source, "group": name})
+    return chat
 
 
 def _unmarked(line: bytes) -> EncodedChat | None:
@@ -244,6 +266,8 @@ def _chats(
     for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
         for row in read_rows(file, _unmarked if marked else encoded):
             if marked and not _is_marked(row):
+                continue
+            if row is _NOTHING:
                 continue
             if isinstance(row, EncodedChat):
                 yield row

@@ -34,8 +34,9 @@ from langchain_finetune import Convert, RunFileChatLoader
 from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.rows import Outcome
-from langchain_finetune.convert.supervised import supervised_rows
+from langchain_finetune.convert.supervised import Targets, supervised_rows
 from langchain_finetune.dialects.fast_path import traced_line
+from langchain_finetune.sessions import Sessions
 
 AT_MOST, ALL_AT_MOST, FASTER = 0.8, 2, 14
 PER_FILE = 2_500
@@ -52,9 +53,11 @@ def main() -> int:
     ways: dict[str, Callable[[Path], Iterator[bytes]]] = {
         "orjson": parse_and_write,
         "bytes of a run to those of a line": encode,
-        "files to checked lines": lambda path: lines(path, None),
-        "the same, by the plain path": lambda path: lines(path, bool),
+        "files to checked lines": lines,
+        "the same, by the plain path": lambda path: lines(path, parsed=True),
         "all of loader | Convert()": convert,
+        "with where=": lambda path: convert(path, where=lambda run: bool(run["inputs"])),
+        'with targets="last"': lambda path: convert(path, targets="last"),
         "langchain-community": lambda path: community(path, list),
         "langchain-community, one by one": lambda path: community(path, iter),
     }
@@ -67,7 +70,7 @@ def main() -> int:
             sizes += written
             for name, way in list(ways.items()) * ROUNDS:
                 times[name].append(cpu_time(way, path) / len(written) * 1e6)
-            assert list(encode(path)) == list(lines(path, bool)), "not the same bytes"
+            assert list(encode(path)) == list(lines(path, parsed=True)), "not the same bytes"
     print(f"{runs} runs of {sum(sizes) / len(sizes) / 1000:.1f} KB; every line is identical")
     print(f"{'':36}{'us a run':>9}{'x orjson':>10}")
     for name, each in times.items():
@@ -110,22 +113,21 @@ def encode(path: Path) -> Iterator[bytes]:
             yield chat.line
 
 
-def lines(path: Path, where: Callable[[Any], bool] | None) -> Iterator[bytes]:
-    """Make training lines and check them.
-
-    Args:
-        path: The runs.
-        where: As the loader has it. To look at each run it has to be read the plain way, as runs
-            of any other shape are.
-    """
-    sessions, outcome = RunFileChatLoader(path, where=where).invoke({}), Outcome()
+def lines(path: Path, *, parsed: bool = False) -> Iterator[bytes]:
+    """Make training lines and check them; `parsed` is the plain path, which reads any shape."""
+    loader, outcome = RunFileChatLoader(path), Outcome()
+    sessions = loader.invoke({})
+    if parsed:
+        sessions = Sessions(lambda skip: loader.read_sessions({}, skip))
     rows = checked_rows(supervised_rows(sessions, outcome), outcome, OPENAI)
     return (row.line for row in rows)
 
 
-def convert(path: Path) -> Iterator[bytes]:
+def convert(
+    path: Path, where: Callable[[Any], bool] | None = None, targets: Targets = "all"
+) -> Iterator[bytes]:
     """Make training lines as a user does."""
-    examples = (RunFileChatLoader(path) | Convert()).invoke({})
+    examples = (RunFileChatLoader(path, where=where) | Convert(targets=targets)).invoke({})
     return (row.line for row in examples.rows())
 
 
