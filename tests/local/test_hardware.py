@@ -23,6 +23,19 @@ def test_device_and_precision(hardware, device, fast):
     assert (hardware.device, hardware.fast_bfloat16) == (device, fast)
 
 
+@pytest.mark.parametrize(
+    ("hardware", "trains"),
+    [
+        (Hardware(cpu_bfloat16=True), False),
+        (Hardware(cpu_bfloat16=True, cpu_amx=True), True),
+        (Hardware(cuda_gpus=1, cuda_bfloat16=True), True),
+        (Hardware(cuda_gpus=1, cpu_bfloat16=True, cpu_amx=True), False),
+    ],
+)
+def test_training_on_a_cpu_wants_more_than_serving(hardware, trains):
+    assert hardware.trains_in_bfloat16 == trains
+
+
 @pytest.mark.parametrize(("emulates", "gpus"), [(True, 1), (False, 2)])
 def test_what_torch_says(monkeypatch, emulates, gpus):
     import torch

@@ -144,11 +144,88 @@ def test_preferences_without_a_difference(tmp_path, base):
     assert "Line 2: Both answers are the same" in events[0]["message"]
 
 
-def test_layers_that_the_model_does_not_have(tmp_path, base):
-    process = start(tmp_path, base, [example(1, 2)] * 3, lora_rank=2, lora_targets=["nope"])
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("nope", "no layer 'nope'. It has down_proj, gate_proj"),
+        ("embed_tokens", "shares its weights with lm_head"),
+        ("lm_head", "shares its weights with model.embed_tokens"),
+        ("mlp", "LoRA can't be put on this base model"),
+    ],
+)
+def test_layers_that_lora_can_not_be_put_on(tmp_path, base, target, why):
+    process = start(tmp_path, base, [example(1, 2)] * 3, lora_rank=2, lora_targets=[target])
     events, status, _ = finish(process)
     assert status == 1
     assert events[-1]["code"] == "invalid_hyperparameters"
+    assert why in events[-1]["message"]
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+@pytest.mark.parametrize(
+    ("tied", "targets"),
+    [(True, "all-linear"), (False, "all-linear"), (False, ["embed_tokens", "q_proj"])],
+)
+def test_the_served_model_is_the_trained_one(tmp_path, tied, targets, monkeypatch):
+    """What the trainer's own model answers in the end, and what is served from its folder."""
+    import threading
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from langchain_finetune.local.serving.loading import load
+    from langchain_finetune.local.training import fit as fitting
+    from langchain_finetune.local.training.checkpoints import folder_of
+    from langchain_finetune.local.training.encoding import Encoder
+    from langchain_finetune.local.training.export import export
+    from langchain_finetune.local.training.plan import make_plan
+    from langchain_finetune.methods import Hyperparameters
+
+    monkeypatch.setattr(fitting, "trains_in_bfloat16", lambda: False)
+    monkeypatch.setattr(fitting, "device", lambda: "cpu")
+    trained = {}
+
+    class Watched(fitting._Progress):
+        def on_train_end(self, *_, model, **__):
+            trained["model"] = model
+
+    monkeypatch.setattr(fitting, "_Progress", Watched)
+    base = make_tiny_model(tmp_path / "base", tied=tied)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    encoded = Encoder.of(tokenizer, model.config, model.generation_config).encode(
+        enumerate((example(n, n + 1) for n in range(6)), start=1)
+    )
+    # A rate at which a base that was left as it is would answer otherwise.
+    asked = Hyperparameters(
+        n_epochs=4, batch_size=2, lora_rank=4, lora_targets=targets, learning_rate_multiplier=50
+    )
+    plan = make_plan(asked, examples=6, parameters=model.num_parameters())
+    work = tmp_path / "work"
+    fitted = fitting.fit(
+        model, tokenizer, encoded, None, plan=plan, seed=3, work=work, resumed_from=None,
+        stop=threading.Event(), report=lambda _: None,
+    )  # fmt: skip
+    target = tmp_path / "served"
+    export(
+        folder_of(work, fitted.steps), target, tokenizer, base=str(base), name="tiny",
+        dtype=torch.float32, lora=True,
+    )  # fmt: skip
+    text = torch.tensor([encoded[0].columns["input_ids"]])
+
+    def answers(model):
+        with torch.no_grad():
+            return model.eval()(input_ids=text).logits.float().log_softmax(-1)
+
+    expected = answers(trained["model"])
+
+    def divergence(model):
+        return (expected.exp() * (expected - answers(model))).sum(-1).max()
+
+    assert divergence(load(target).model) < 1e-4
+    assert divergence(AutoModelForCausalLM.from_pretrained(base)) > 1e-2
 
 
 @pytest.mark.train

@@ -50,17 +50,25 @@ def losses_and_gradients(base, sequences, steps):
 
 
 @pytest.mark.train
-@pytest.mark.parametrize(("size", "packing"), [(1, False), (2, False), (4, False), (2, True)])
-def test_a_step_learns_the_mean_of_its_tokens(tmp_path, base, monkeypatch, size, packing):
+@pytest.mark.parametrize(
+    ("size", "packing", "most_logits"),
+    [(1, False, 2**25), (2, False, 2**25), (4, False, 2**25), (2, True, 2**25), (2, False, 0)],
+)
+def test_a_step_learns_the_mean_of_its_tokens(
+    tmp_path, base, monkeypatch, size, packing, most_logits
+):
     """Without a learning rate, every step meets the same weights; the last one has two chats."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from langchain_finetune.local.training import fit as fitting
+    from langchain_finetune.local.training import trainers
     from langchain_finetune.local.training.encoding import Encoder
 
-    monkeypatch.setattr(fitting, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(fitting, "trains_in_bfloat16", lambda: False)
     monkeypatch.setattr(fitting, "device", lambda: "cpu")
+    # Above it, TRL computes the loss.
+    monkeypatch.setattr(trainers, "MOST_LOGITS", most_logits)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)

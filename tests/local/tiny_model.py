@@ -21,8 +21,11 @@ CALCULATOR = {
 }
 
 
-def make_tiny_model(folder: Path, *, context: int = 2048) -> Path:
-    """Write a Llama of 60,000 random parameters and its tokenizer into `folder`."""
+def make_tiny_model(folder: Path, *, context: int = 2048, tied: bool = True) -> Path:
+    """Write a Llama of 60,000 random parameters and its tokenizer into `folder`.
+
+    Input and output embeddings are the same weights if they are `tied`.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -53,7 +56,7 @@ def make_tiny_model(folder: Path, *, context: int = 2048) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=context,
-            tie_word_embeddings=True,
+            tie_word_embeddings=tied,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=None,

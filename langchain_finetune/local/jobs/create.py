@@ -13,6 +13,7 @@ from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.jobs.schemas import JobRecord, method_object
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.targets import require_targets
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign
 
 MAX_METADATA = 16
@@ -148,6 +149,8 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
     model = models.target(request.model)
     base = await asyncio.to_thread(models.resolve, model)
     await asyncio.to_thread(require_space, home, base)
+    if isinstance(hyperparameters.lora_targets, tuple):
+        await asyncio.to_thread(require_targets, base, hyperparameters.lora_targets)
     return queue.add(
         JobRecord(
             id=new_id("ftjob"),

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from langchain_finetune.local.base_models import weights_fault
 from langchain_finetune.local.chat_template import SHOWS_FORMAT
-from langchain_finetune.local.hardware import has_fast_bfloat16, share_the_cpu
+from langchain_finetune.local.hardware import release_memory, share_the_cpu, trains_in_bfloat16
 from langchain_finetune.local.template_process import BoundedTemplate
 from langchain_finetune.local.training.batches import require_apart, sized
 from langchain_finetune.local.training.checkpoints import (
@@ -36,6 +36,7 @@ from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
+from langchain_finetune.local.training.targets import fault_of_targets
 
 STOPPED = 130
 """Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
@@ -102,6 +103,10 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         parameters=model.num_parameters(),
         method=spec.method,
     )
+    if isinstance(plan.lora_targets, tuple) and (
+        fault := fault_of_targets(model, plan.lora_targets)
+    ):
+        raise TrainingFailure("invalid_hyperparameters", fault)
     if training.packs:
         plan = sized(plan, [each.length for each in encoded], spec.seed)
     if plan.packing:
@@ -127,7 +132,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     dtype = model.dtype
     with together(plan.processes, Path(sys.argv[1])):
         fitted = fit(
-            model.bfloat16() if plan.lora and has_fast_bfloat16() else model.float(),
+            model.bfloat16() if plan.lora and trains_in_bfloat16() else model.float(),
             tokenizer,
             encoded,
             validation,
@@ -140,6 +145,9 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         )
     if not is_first():
         return
+    # Exporting loads models anew.
+    del model
+    release_memory()
     if not fitted.finished:
         reporter.report(Stopped(step=fitted.steps))
         return

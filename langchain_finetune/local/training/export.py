@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 from trl.chat_template_utils import add_response_schema
 
-from langchain_finetune.local.hardware import has_fast_bfloat16
+from langchain_finetune.local.hardware import trains_in_bfloat16
 from langchain_finetune.local.models import ADAPTER
 
 
@@ -31,7 +31,7 @@ def export(
     """
     if lora:
         # Merging rounds: in 16 bits only where the training had no more.
-        precise = dtype if has_fast_bfloat16() else "float32"
+        precise = dtype if trains_in_bfloat16() else "float32"
         whole = AutoModelForCausalLM.from_pretrained(
             base, dtype=precise, use_safetensors=True, trust_remote_code=False
         )

@@ -21,7 +21,7 @@ from peft import LoraConfig
 from transformers import TrainerCallback, set_seed
 
 from langchain_finetune.durable import flush_tree
-from langchain_finetune.local.hardware import SMALL_MODEL, device, has_fast_bfloat16
+from langchain_finetune.local.hardware import SMALL_MODEL, device, trains_in_bfloat16
 from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
     OPTIMIZER,
@@ -156,7 +156,7 @@ def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": where == "cpu",
-        "bf16": has_fast_bfloat16(),
+        "bf16": trains_in_bfloat16(),
         # Saves memory where it is short, and costs a third of the speed.
         "activation_checkpointing": model.num_parameters() > SMALL_MODEL and where != "cpu",
         "dataloader_pin_memory": where == "cuda",

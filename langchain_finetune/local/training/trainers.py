@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import Sampler
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
@@ -26,6 +27,9 @@ ANCHOR = 1.0
 Where two answers differ in few tokens, DPO alone makes both less likely: with `nano` and pairs of
 calculator calls it ranked every held-out pair rightly, and answered nothing rightly any more.
 """
+
+MOST_LOGITS = 2**25
+"""Logits of a batch that are held at once, about 0.4 GB while gradients are computed."""
 
 
 def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
@@ -94,6 +98,55 @@ class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too 
 
 class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     data_collator: Any
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 - transformers' signature
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the mean loss of the trained tokens, computing logits for those alone.
+
+        TRL does so on CUDA only, and elsewhere computes them for each token of a prompt: with
+        SmolLM2-135M and 44 of 310 tokens trained, a step took 1.5 x of the time and 1.25 x of the
+        memory. Where there are too many to hold, TRL goes through them in parts.
+        """
+        labels = inputs["labels"][:, 1:]
+        places = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+        logits = labels.shape[0] * len(places) * self._vocabulary
+        if (
+            return_outputs
+            or self.aux_loss_enabled
+            or labels.is_cuda
+            or not self._keeps_logits
+            or not 0 < logits <= MOST_LOGITS
+        ):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        given = {name: value for name, value in inputs.items() if name != "labels"}
+        kept = model(**given, logits_to_keep=places, use_cache=False).logits.float()
+        wanted = labels[:, places]
+        trained = (wanted != IGNORED).sum()
+        loss = torch.nn.functional.cross_entropy(
+            kept.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+        ) / (trained if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            # It counts the tokens of all processes, whose gradients are averaged.
+            loss = loss * self.accelerator.num_processes
+        right = self.accelerator.gather_for_metrics((kept.argmax(-1) == wanted).sum()).sum()
+        count = self.accelerator.gather_for_metrics(trained).sum()
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["mean_token_accuracy"].append((right / count).item())
+        return loss
+
+    @cached_property
+    def _vocabulary(self) -> int:
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @cached_property
+    def _keeps_logits(self) -> bool:
+        model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        return bool(model._supports_logits_to_keep())  # noqa: SLF001 - as transformers itself asks
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         settings = self.args
