@@ -95,7 +95,7 @@ class DuplicateIndex:
         if self._threshold is not None:
             shingles = shingles_of(row.example)
             keys = self._bands(signature(shingles))
-            hashes = {zlib.crc32(shingle.encode(errors="replace")) for shingle in shingles}
+            hashes = set(map(zlib.crc32, shingles))
             if (near := self._nearest(hashes, keys)) is not None:
                 return near, False
             if add:

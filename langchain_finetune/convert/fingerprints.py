@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -87,7 +89,7 @@ def plain_arguments(arguments: str) -> str:
         return json.dumps(json.loads(arguments), sort_keys=True)
 
 
-def signature(shingles: Iterable[str]) -> list[int]:
+def signature(shingles: Iterable[bytes]) -> list[int]:
     """Return the MinHash signature of shingles: `PERMUTATIONS` numbers below 2 to the 32.
 
     Raises:
@@ -103,19 +105,26 @@ def signature(shingles: Iterable[str]) -> list[int]:
     return numbers
 
 
-def shingles_of(example: Example) -> set[str]:
-    """Return all sequences of three words in an example, ignoring case.
+def shingles_of(example: Example) -> set[bytes]:
+    """Return all sequences of three words in an example, ignoring case, as the words' hashes.
 
     They come from messages, calls and results. System prompts and tools do not count: an app sends
     the same ones with every chat, and long ones would make all chats similar.
 
     Example:
-        >>> sorted(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
-        ['hi there hello', 'there hello you']
+        >>> len(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
+        2
     """
     words = _WORD.findall("\n".join(_texts(example)).lower())
-    last = max(1, len(words) - _SHINGLE + 1)
-    return {" ".join(words[place : place + _SHINGLE]) for place in range(last)}
+    hashes = array("I", map(_word_hash, words))
+    step, data = hashes.itemsize, hashes.tobytes()
+    size, last = _SHINGLE * step, max(1, len(words) - _SHINGLE + 1)
+    return {data[place : place + size] for place in range(0, last * step, step)}
+
+
+@lru_cache(maxsize=1 << 16)
+def _word_hash(word: str) -> int:
+    return zlib.crc32(word.encode(errors="replace"))
 
 
 def _texts(example: Example) -> Iterator[str]:

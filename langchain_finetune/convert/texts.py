@@ -6,8 +6,11 @@ Examples come as chats (`messages`), preferences (`input`, `preferred_output`,
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any
+
+import orjson
 
 from langchain_finetune.checks.preference import OUTPUTS
 from langchain_finetune.convert.rows import Example
@@ -32,8 +35,22 @@ def changed_tools(tools: list[Any], change: Callable[[str], str]) -> list[Any]:
         >>> changed_tools([{"name": "find", "parameters": who}], str.upper)
         [{'name': 'find', 'parameters': {'type': 'string', 'enum': ['ADA', 'BOB'], 'title': 'WHO'}}]
     """
-    is_name = frozenset(_property_names(tools)).__contains__
+    is_name = property_names(tools).__contains__
     return [_schema(tool, change, is_name) for tool in tools]
+
+
+def property_names(tools: list[Any]) -> frozenset[str]:
+    """Return the names of all properties in definitions of tools."""
+    try:
+        return _names_in(orjson.dumps(tools))
+    except TypeError:
+        return frozenset(_property_names(tools))  # Numbers beyond 64 bits.
+
+
+@lru_cache(maxsize=32)
+def _names_in(tools: bytes) -> frozenset[str]:
+    """Return the names of properties in the JSON of tools; an app has few lists of them."""
+    return frozenset(_property_names(orjson.loads(tools)))
 
 
 def _schema(schema: Any, change: Callable[[str], str], is_name: Callable[[str], bool]) -> Any:
@@ -140,7 +157,7 @@ def _names(request: Mapping[str, Any]) -> frozenset[str] | None:
     """Return the names of all properties of a request's tools; None without tools."""
     lists = [request.get(name) for name in ("tools", "functions")]
     tools = [tool for given in lists if isinstance(given, list) for tool in given]
-    return frozenset(_property_names(tools)) if tools else None
+    return property_names(tools) if tools else None
 
 
 def _messages(
