@@ -150,7 +150,7 @@ def test_words_of_scripts_without_spaces():
     assert shingles_of({"prompt": "今天很好", "completion": "ok"}) == apart
     assert len(apart) == 3
     assert len(shingles_of({"prompt": "สวัสดีครับ", "completion": ""})) > 2
-    assert shingles_of({"prompt": "", "completion": ""}) == {""}
+    assert shingles_of({"prompt": "", "completion": ""}) == {b""}
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.8, 0.9, 1.0])
