@@ -1,17 +1,18 @@
 """A comparison's progress in the terminal, without LangSmith's own."""
 
 import io
-import os
 import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partialmethod
 from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
+from tqdm import tqdm
 
 from langchain_finetune.display.terminal import printable
 from langchain_finetune.evaluation.compare import COMPARISON_EVENT
@@ -72,9 +73,15 @@ def without_links() -> Iterator[None]:
 
     The result has a link of its own, and standard output is for the result.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    with redirect_stdout(_WithoutLinks()):
-        yield
+    # Its bars have no setting. A variable would come too late where tqdm is imported already, and
+    # reach what the app starts.
+    drawn = tqdm.__init__
+    tqdm.__init__ = partialmethod(drawn, disable=True)
+    try:
+        with redirect_stdout(_WithoutLinks()):
+            yield
+    finally:
+        tqdm.__init__ = drawn
 
 
 class _WithoutLinks(io.TextIOBase):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_finetune.cli.interrupt import INTERRUPTED
 from langchain_finetune.cli.job_options import AddressOption, connection_of, selected_job
 from langchain_finetune.cli.model import print_model
 from langchain_finetune.cli.options import EngineChoice, with_options
@@ -220,7 +221,8 @@ def watch(
         try:
             status = job.wait(timeout_s=timeout, on_progress=progress.show_job)
         except KeyboardInterrupt:
-            raise FineTuningError(f"Stopped watching; job {job.job_id} continues.") from None
+            print_line(f"Error: Stopped watching; job {job.job_id} continues.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json(asdict(status))
     else:

@@ -71,6 +71,10 @@ def chat_loader(
         bool,
         _option("--last-calls", help="Skip calls that a later call of an agent repeats."),
     ] = False,
+    internal_calls: Annotated[
+        bool,
+        _option("--internal-calls", help="Also load calls that agent middleware made for itself."),
+    ] = False,
 ) -> SessionLoader:
     """Return the loader that the options describe."""
     conditions = {
@@ -97,12 +101,14 @@ def chat_loader(
         )
     calls: Literal["all", "last"] = "last" if last_calls else "all"
     if dataset:
-        if last_calls:
-            raise typer.BadParameter("--last-calls applies only to runs, not to datasets.")
+        if last_calls or internal_calls:
+            name = "--last-calls" if last_calls else "--internal-calls"
+            raise typer.BadParameter(f"{name} applies only to runs, not to datasets.")
         return LangSmithDatasetChatLoader(dataset_name=dataset)
     if file:
-        return RunFileChatLoader(file, calls=calls)
-    return LangSmithRunChatLoader(query=updated(_query_of(query), given), calls=calls)
+        return RunFileChatLoader(file, calls=calls, internal_calls=internal_calls)
+    wanted = updated(_query_of(query), given)
+    return LangSmithRunChatLoader(query=wanted, calls=calls, internal_calls=internal_calls)
 
 
 def _query_of(path: Path | None) -> RunQuery:

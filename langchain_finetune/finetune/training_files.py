@@ -1,12 +1,13 @@
 """The training files on disk, their manifest, and the job that is made from them."""
 
+import errno
 import hashlib
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import orjson
@@ -72,7 +73,7 @@ def spool(
         BudgetError: Training on them would take too much; likewise.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
+    with _on_a_full_disk(folder), TemporaryDirectory(dir=folder, prefix="writing-") as fresh:
         made = _write_set(examples, Path(fresh, "set"), target, budget, tell)
         name = hashlib.sha256((made.folder / MANIFEST).read_bytes()).hexdigest()[:16]
         return _placed(made, folder / name)
@@ -111,9 +112,23 @@ def write_training_files(
             "new one."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as fresh:
+    fresh_folder = TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    with _on_a_full_disk(folder), fresh_folder as fresh:
         made = _write_set(examples, Path(fresh, "set"), target, Budget(), tell)
         return _placed(made, folder)
+
+
+@contextmanager
+def _on_a_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise  # A loader's, such as of its network.
+        raise ConvertError(
+            f"The disk of {folder} or of {gettempdir()} is full: nothing was sent, and what was "
+            "begun is removed. Make room on it, and run the same again."
+        ) from error
 
 
 def _write_set(

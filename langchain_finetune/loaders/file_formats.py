@@ -1,7 +1,8 @@
 """The rows of a file: JSON Lines, JSON or Parquet, detected by content, also compressed.
 
 JSON Lines are read line by line and Parquet batch by batch, so memory does not grow with the
-file. A JSON document is one value and is read completely: for big data, use JSON Lines.
+file, also if a small file holds much. A JSON document is one value and is read completely: for big
+data, use JSON Lines.
 """
 
 import gzip
@@ -67,8 +68,14 @@ def _below(folder: Path) -> list[Path]:
     )
 
 
+_LARGEST = 256 << 20
+"""Most bytes of a line and of a JSON document; Parquet's rows are read half of it at once."""
+
 _BATCH = 64
 """Rows in memory at once: a run can have some hundred kilobytes."""
+
+_EXPANDS = 1000
+"""How many times its size text may have when it is decompressed: no real one comes near it."""
 
 _PARQUET_BUFFER = 1 << 16
 """Bytes read at once from a column; without it, pyarrow reads whole columns of a row group."""
@@ -105,7 +112,8 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                 )
             nested = {field.name for field in schema if pa.types.is_nested(field.type)}
             columns = [name for name in schema.names if name not in _UNUSED]
-            for batch in file.iter_batches(_BATCH, columns=columns, use_threads=False):
+            rows = _rows_at_once(path, file.metadata)
+            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="lossy"):
                     yield {
                         name: _without_nulls(value) if name in nested else value
@@ -113,6 +121,28 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                     }
     except (pa.ArrowException, OSError) as error:
         raise EOFError from error
+
+
+def _rows_at_once(path: Path, metadata: Any) -> int:
+    """Return how many rows fit into memory, also if each has the longest text of its column.
+
+    A column's text may be stored once for all rows.
+
+    Raises:
+        LoadError: The file expands to what no file of chats does.
+    """
+    largest = 1
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(metadata.num_columns)):
+            size, packed = column.total_uncompressed_size, column.total_compressed_size
+            expands = size > _LARGEST and size > _EXPANDS * packed
+            if expands or size > _LARGEST * max(1, group.num_rows):
+                raise LoadError(
+                    f"{path} expands to {size >> 20:,} MiB in {group.num_rows:,} rows of the column"
+                    f" {column.path_in_schema}, too much to be chats: export it again."
+                )
+            largest = max(largest, size)
+    return max(1, min(_BATCH, _LARGEST // 2 // largest))
 
 
 def _without_nulls(value: Any) -> Any:
@@ -142,7 +172,8 @@ Encode = Callable[[bytes], EncodedChat | None]
 class FileRow:
     """One value of a file, None for a line that is not valid JSON, and its `path:number`.
 
-    Lines, rows and items are counted from 1. `fault` is `not_utf8` for a line in another encoding.
+    Lines, rows and items are counted from 1. `fault` is `not_utf8` for a line in another encoding,
+    and `line_too_long` for one that would take too much memory.
     """
 
     place: str
@@ -167,8 +198,9 @@ def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | E
             if isinstance(data, EncodedChat):
                 yield data
                 continue
-            if data is _NOT_UTF8:
-                yield FileRow(f"{path}:{count}", None, "not_utf8")
+            if data is _NOT_UTF8 or data is _TOO_LONG:
+                fault = "not_utf8" if data is _NOT_UTF8 else "line_too_long"
+                yield FileRow(f"{path}:{count}", None, fault)
                 continue
             for value in _unwrapped(data):
                 yield FileRow(f"{path}:{count}", value)
@@ -205,28 +237,59 @@ def _json_rows(
     path: Path, stream: io.BufferedReader, encoded: Encode | None
 ) -> Iterator[tuple[int, Any]]:
     """Yield numbered values; None for a line that is not valid JSON."""
+    lines = enumerate(_lines(stream), 1)
+    head = _head(path, lines)
+    if _begins_document(head[0][1]):
+        text = b"".join(text for _, text in head) + stream.read(_LARGEST)
+        if stream.peek(1):
+            raise LoadError(_too_large(path))
+        data = _document(path, text)
+        yield from enumerate(_unwrapped(data), 1)
+        return
+    for number, line in chain(head, lines):
+        if line is None:
+            yield number, _TOO_LONG
+        elif encoded and (chat := encoded(line)):
+            yield number, chat
+        elif line.strip():
+            yield number, _parsed(line)
+
+
+def _head(path: Path, lines: Iterator[tuple[int, bytes | None]]) -> list[tuple[int, bytes]]:
+    """Return the first two lines, which tell the format and an invalid line from another one."""
     head: list[tuple[int, bytes]] = []
-    lines = enumerate(stream, 1)
     for number, line in lines:
+        if line is None:
+            raise LoadError(_too_large(path, f"Line {number} of "))
         text = line.removeprefix(_BOM) if number == 1 else line
         if text.strip():
             head.append((number, text))
-        if len(head) == 2:  # noqa: PLR2004 - distinguishes an invalid line from another format
+        if len(head) == 2:  # noqa: PLR2004
             break
     if not head:
         raise LoadError(f"{path} is empty.")
     _require_utf8(path, head[0][1])
     if not any(text.lstrip().startswith((b"{", b"[")) for _, text in head):
         raise LoadError(f"{path} is not JSON Lines, JSON or Parquet.")
-    if _begins_document(head[0][1]):
-        data = _document(path, b"".join(text for _, text in head) + stream.read())
-        yield from enumerate(_unwrapped(data), 1)
-        return
-    for number, line in chain(head, lines):
-        if encoded and (chat := encoded(line)):
-            yield number, chat
-        elif line.strip():
-            yield number, _parsed(line)
+    return head
+
+
+def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
+    """Yield lines; None for one that is too long, which is passed over."""
+    while line := stream.readline(_LARGEST):
+        if len(line) < _LARGEST or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := stream.readline(_BUFFER)) and not rest.endswith(b"\n"):
+            pass
+        yield None
+
+
+def _too_large(path: Path, line: str = "") -> str:
+    return (
+        f"{line}{path} has more than {_LARGEST >> 20} MiB, too much for one value: write JSON"
+        " Lines, a run in each line."
+    )
 
 
 def _begins_document(line: bytes) -> bool:
@@ -263,6 +326,9 @@ def _unwrapped(data: Any) -> list[Any]:
 
 _NOT_UTF8 = object()
 """Stands for text in another encoding."""
+
+_TOO_LONG = object()
+"""Stands for a line that would take too much memory."""
 
 
 def _parsed(text: bytes) -> Any:

@@ -290,6 +290,7 @@ def _readable_or_none(ask: Callable[[], bool | None]) -> bool | None:
 _FAULTS = {
     "": "The line is not a JSON object.",
     "not_utf8": "The line is not UTF-8 text.",
+    "line_too_long": "The line is longer than 256 MiB.",
 }
 """What is wrong with a line, by the fault of its row."""
 

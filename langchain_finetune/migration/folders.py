@@ -20,7 +20,7 @@ Manifest = TypeVar("Manifest", bound=BaseModel)
 
 @contextmanager
 def locked_folder(folder: Path, doing: str) -> Iterator[None]:
-    """Make a folder, and keep other processes out of it.
+    """Make a folder, and keep other processes out of it; one that stays empty is removed.
 
     Args:
         folder: The folder.
@@ -31,6 +31,7 @@ def locked_folder(folder: Path, doing: str) -> Iterator[None]:
     """
     # Locked in one thread and unlocked in another by async callers.
     lock = FileLock(folder / ".lock", timeout=0, mode=0o600, thread_local=False)
+    is_new = not folder.exists()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
@@ -41,6 +42,11 @@ def locked_folder(folder: Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if [each.name for each in folder.iterdir()] == [".lock"]:
+            # Nothing was done. Whoever waits for this very file begins anew.
+            (folder / ".lock").unlink()
+            if is_new:
+                folder.rmdir()
         lock.release()
 
 

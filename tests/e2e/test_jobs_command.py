@@ -222,3 +222,19 @@ def test_ctrl_c_ends_run_and_says_what_became_of_the_job(command, engine, chats,
     became = {"keep": "continues", "cancel": "was cancelled"}[on_cancel]
     assert f"Error: Stopped waiting; job {job_id} {became}.\n" in err
     assert (job["status"] == "cancelled") == (on_cancel == "cancel")
+
+
+def test_ctrl_c_ends_watch_and_the_job_goes_on(command, engine, job):
+    with subprocess.Popen(
+        [sys.executable, "-c", _HEARS_CTRL_C, "jobs", "watch", job],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr.readline().startswith(job)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=240)
+    assert (process.returncode, out) == (130, "")
+    assert f"Error: Stopped watching; job {job} continues.\n" in err
+    assert engine.jobs[job]["status"] != "cancelled"

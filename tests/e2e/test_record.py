@@ -392,7 +392,11 @@ def test_nothing_is_fixed_before_the_first_request(account, ask, tmp_path, model
         asyncio.run(
             arecord(model, [prompts], out=out, base_url=url, api_key=KEY, confirm=lambda _: False)
         )
-    assert [path.name for path in out.iterdir()] == [".lock"]
+    assert not out.exists()
+    out.mkdir()
+    with pytest.raises(BudgetError, match="Not confirmed"):
+        ask(confirm=lambda _: False)
+    assert list(out.iterdir()) == []
     recording = ask(limit=10, seed=7, held_out=0.5)
     assert (recording.manifest.prompts, recording.manifest.held_out) == (10, 5)
     check_recording(account, recording, 1)

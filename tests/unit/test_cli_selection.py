@@ -53,6 +53,9 @@ def test_several_projects_a_dataset_and_files():
     files = chat_loader(file=["x.jsonl", "y/"])
     assert isinstance(files, RunFileChatLoader)
     assert files.path == ["x.jsonl", "y/"]
+    for source in ({"project": ["a"]}, {"file": ["x.jsonl"]}):
+        assert not chat_loader(**source).internal_calls
+        assert chat_loader(**source, internal_calls=True).internal_calls
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,7 @@ def test_several_projects_a_dataset_and_files():
         {"project": ["a"], "dataset": "d"},
         {"file": ["a"], "limit": 3},
         {"dataset": "d", "last_calls": True},
+        {"dataset": "d", "internal_calls": True},
         {"project": ["a"], "metadata": ["tenant"]},
         {"project": ["a"], "feedback": ["user_score>good"]},
     ],

@@ -17,6 +17,7 @@ from langchain_finetune import (
     check_file,
 )
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
+from langchain_finetune.loaders import file_formats
 from support.dialects import TOLD
 from support.runs import (
     CALL,
@@ -401,6 +402,20 @@ def test_a_split_holds_a_named_group_whole(written):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_line_that_is_too_long_is_passed_over(written, monkeypatch, pack):
+    monkeypatch.setattr(file_formats, "_LARGEST", 1 << 16)
+    long = '{"x": "' + "a" * 3_000_000 + '"}'
+    path = written(pack(jsonl(run(), run(), long, run(), long)))
+    assert lines(path) == (
+        [WHOLE] * 3,
+        [(f"{path}:3", "line_too_long"), (f"{path}:5", "line_too_long")],
+    )
+    for data in (jsonl(long), jsonl(long, run()), json.dumps([long] * 2, indent=1).encode()):
+        with pytest.raises(LoadError, match="more than 0 MiB, too much for one value"):
+            RunFileChatLoader(written(pack(data))).load()
+
+
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     pipe = tmp_path / "runs.jsonl"
     os.mkfifo(pipe)

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader
+from langchain_finetune.loaders import file_formats
 from support.runs import ANSWER, SENT, TOOL, WIRE_ANSWER, WIRE_SENT, constructor, run
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
@@ -200,3 +203,38 @@ def test_messages_of_the_tracer_survive_structs_of_many_kinds(tmp_path):
         WIRE_ANSWER,
     ]
     assert found[1] == WHOLE
+
+
+READING = """
+import resource, sys
+from langchain_finetune import RunFileChatLoader
+rows = sum(1 for _ in RunFileChatLoader(sys.argv[1]).lazy_load())
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+def test_a_small_file_of_long_texts_takes_little_memory(tmp_path):
+    """A text that all rows share is stored once, and would be in memory 64 times."""
+    long = json.dumps({"messages": [{"role": "user", "content": "a" * 20_000_000}]})
+    table = pa.Table.from_pylist(as_strings([exported()] * 64)).drop_columns("inputs")
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array([long]))
+    path = tmp_path / "runs.parquet"
+    # Without its schema it is read as plain text.
+    pq.write_table(
+        table.append_column("inputs", shared), path, compression="zstd", store_schema=False
+    )
+    assert path.stat().st_size < 30_000
+    done = subprocess.run(
+        [sys.executable, "-c", READING, path], capture_output=True, text=True, check=True
+    )
+    rows, megabytes = map(int, done.stdout.split())
+    assert rows == 64
+    assert megabytes < 1000
+
+
+def test_what_expands_as_no_chats_do_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_formats, "_LARGEST", 1 << 20)
+    rows = as_strings([exported(name=f"{n}" + "a" * 200_000) for n in range(20)])
+    path = write(tmp_path / "runs.parquet", rows, compression="zstd", use_dictionary=False)
+    with pytest.raises(LoadError, match="expands to 3 MiB in 20 rows of the column name"):
+        RunFileChatLoader(path).load()

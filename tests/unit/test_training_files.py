@@ -1,5 +1,6 @@
 """The spool: one pass, a folder named by its content, all or nothing."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,12 +14,20 @@ from threading import Barrier
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_finetune import BudgetError, Convert, ConvertError, RunFileChatLoader, Split
+from langchain_finetune import (
+    BudgetError,
+    Convert,
+    ConvertError,
+    FineTune,
+    RunFileChatLoader,
+    Split,
+)
 from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.estimate import Budget
 from langchain_finetune.convert.report.conversion_report import ConversionReport
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import ENGINES, engine_of
+from langchain_finetune.finetune import training_files
 from langchain_finetune.finetune.training_files import spool
 
 BESIDE = {"manifest.json", "sources.jsonl", "report.json", "report.html"}
@@ -142,6 +151,7 @@ sys.path.insert(0, sys.argv[2])
 from support.chats import chats
 from langchain_finetune import Convert, Split
 from langchain_finetune.convert.rows import Target
+from langchain_finetune.finetune import training_files
 from langchain_finetune.finetune.training_files import spool
 examples = Convert(split=Split(validation=0.1, test=0.1)).invoke(chats(400))
 spool(examples, Path(sys.argv[1]), target=Target("openai", "gpt-4.1-mini"))
@@ -195,6 +205,24 @@ def test_a_broken_budget_leaves_nothing(tmp_path):
     with pytest.raises(BudgetError, match="max_tokens=5"):
         spooled(tmp_path, budget=Budget(max_tokens=5))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
+    def write(_writer, _line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(training_files.JsonlWriter, "write", write)
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path))
+    step = FineTune(model="m", engine="openai", base_url="http://127.0.0.1:9/v1", api_key="k")
+    for make in (
+        lambda: spooled(tmp_path / "spool"),
+        lambda: step.invoke(Convert().invoke(chats(20))),
+    ):
+        with pytest.raises(
+            ConvertError, match=r"is full: nothing was sent.* Make room on it, and run"
+        ):
+            make()
+        assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_a_test_part_alone_is_no_training_data(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from langchain_finetune.content import mapping
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord
 from langchain_finetune.local.identifiers import now
@@ -114,6 +115,18 @@ def split(lines: Sequence[tuple[str, bytes]], share: float) -> tuple[list[bytes]
     return train, [line for key, line in lines if key in chosen]
 
 
+def supervised_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
+    """Return OpenAI's line of a chat, with its response format; None where there is no chat.
+
+    As in the lines of `Convert`, it is there if its JSON schema is known.
+    """
+    line = openai_line(inputs, outputs)
+    form = mapping(inputs).get("response_format")
+    if line and "schema" in mapping(mapping(form).get("json_schema")):
+        line["response_format"] = form
+    return line
+
+
 def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
     """Return OpenAI's line of a preference, or None where the example is not one.
 
@@ -130,7 +143,7 @@ def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
 
 
 LINES: Mapping[LineKind, tuple[str, Callable[[Any, Any], dict[str, Any] | None]]] = {
-    "supervised": ("chat", openai_line),
+    "supervised": ("chat", supervised_line),
     "preference": ("preference", preference_line),
 }
 """For each kind of line that the engine trains on: its word, and what makes an example into one."""

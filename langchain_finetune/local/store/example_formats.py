@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
@@ -13,6 +13,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store.bodies import FormPart
 from langchain_finetune.local.store.example_changes import ExampleChange
 from langchain_finetune.local.store.values import dumps
+from langchain_finetune.sessions import FineTuningSession, line_settings
 
 MAX_ROWS = 100_000
 """Most rows of a file: short ones take a hundred times their bytes as examples."""
@@ -77,7 +78,7 @@ _KEPT = ("name", "tool_call_id")
 
 
 def openai_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
-    """Return `{messages, tools?, functions?}`, or None if there is no chat."""
+    """Return `{messages, tools?, functions?, parallel_tool_calls?}`; None if there is no chat."""
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         return None
     given = inputs.get("input", inputs.get("messages"))
@@ -90,7 +91,7 @@ def openai_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
     if None in messages:
         return None
     line: dict[str, Any] = {"messages": messages}
-    return line | {name: inputs[name] for name in ("tools", "functions") if inputs.get(name)}
+    return line | line_settings(cast("FineTuningSession", inputs))
 
 
 def _message(message: Any) -> dict[str, Any] | None:

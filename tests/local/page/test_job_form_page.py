@@ -83,6 +83,18 @@ def test_a_dataset_becomes_a_training_file_and_a_job(send, dataset, client, ende
     assert (asked.n_epochs, asked.lora_rank) == (2, 4)
 
 
+def test_the_schema_of_a_structured_output_is_in_the_lines(send, dataset, client):
+    form = {"type": "json_schema", "json_schema": {"name": "Sum", "schema": {"type": "object"}}}
+    tools = [{"type": "function", "function": {"name": "find_room", "parameters": {}}}]
+    given = {"messages": [QUESTION], "tools": tools, "parallel_tool_calls": False}
+    for known in (form, {"type": "unknown"}):
+        dataset_id = dataset(inputs={**given, "response_format": known})
+        job = job_of(client, send(source=f"dataset:{dataset_id}"))
+        line = {**given, "messages": [QUESTION, *answer("Room 0.")]}
+        expected = {**line, "response_format": known} if known is form else line
+        assert lines_of(client, job.training_file)[0] == expected
+
+
 def test_a_share_of_a_dataset_validates(send, dataset, client):
     dataset_id = dataset(count=20)
     one = job_of(client, send(source=f"dataset:{dataset_id}", validation_share="10"))
