@@ -7,6 +7,7 @@ lock nothing is sent to that address: after a crash, somebody else may listen th
 
 import datetime as dt
 import json
+import logging
 import os
 import signal
 import sqlite3
@@ -47,6 +48,9 @@ from langchain_finetune.methods import METHODS, Hyperparameters
 
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
+_TELL_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,16 @@ def find_engine(home: Path | None = None) -> EngineAddress | None:
 def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineAddress:
     """Return the engine of a home, by default `home_path()`; start it if it is not running.
 
+    What it waits for is logged after some seconds.
+
     Raises:
-        EngineUnreachableError: It can't be started; the message holds the last line of its log.
+        EngineUnreachableError: It can't be started, with the last line of its log; or the one that
+            runs does not answer, with its process id.
     """
     home = (home or home_path()).absolute()
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
+    deadline = began + timeout_s
+    told = False
     process: subprocess.Popen[bytes] | None = None
     while (found := find_engine(home)) is None:
         if process is None:
@@ -102,8 +111,13 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
             raise EngineUnreachableError(f"The embedded engine can't be started: {_hint(home)}")
         if time.monotonic() > deadline:
             raise EngineUnreachableError(
-                f"The embedded engine did not answer within {timeout_s:g} s: {_hint(home)}"
+                f"The embedded engine did not answer within {timeout_s:g} s: "
+                f"{_hanging(home) or _hint(home)}"
             )
+        if not told and time.monotonic() > began + _TELL_S:
+            what = _hanging(home) or f"it is starting, see {home / 'engine.log'}"
+            logger.warning("Waiting up to %g s for the embedded engine: %s", timeout_s, what)
+            told = True
         time.sleep(_POLL_S)
     return found
 
@@ -160,17 +174,35 @@ def _stored_job(body: dict[str, object]) -> RemoteJob:
 def _find(home: Path) -> RunningEngine | None:
     """Return the engine that `engine.json` names, if it is the one that answers there."""
     running = RunningEngine.read(home)
-    if running is None:
-        return None
+    return running if running and not _fault(running) else None
+
+
+def _hanging(home: Path) -> str:
+    """Return what is wrong with an engine that runs and does not answer; nothing if none runs."""
+    running = RunningEngine.read(home)
+    fault = _fault(running) if running else ""
+    if not running or not fault:
+        return ""
+    return (
+        f"the one at {running.url} (process {running.pid}) {fault}. Wait, or end that process; its "
+        "jobs go on with the next start."
+    )
+
+
+def _fault(running: RunningEngine) -> str:
+    """Return why what answers at an engine's address is not that engine; nothing if it is."""
     # Without the environment's proxies: the engine is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{running.url}/health", timeout=5.0) as answer:
             health = json.load(answer)
-    except (OSError, ValueError):
-        return None
+    except OSError as error:
+        return f"does not answer ({getattr(error, 'reason', error)})"
+    except ValueError:
+        health = None
     # After a crash, another program (or the engine of another home) may have got the port.
-    return running if isinstance(health, dict) and health.get("pid") == running.pid else None
+    is_it = isinstance(health, dict) and health.get("pid") == running.pid
+    return "" if is_it else "is another program"
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:

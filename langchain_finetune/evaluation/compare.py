@@ -15,6 +15,7 @@ from langsmith import Client, aevaluate, evaluate
 from langsmith.run_helpers import tracing_context
 from pydantic import ConfigDict, Field, InstanceOf
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.content import mapping
 from langchain_finetune.evaluation.case_datasets import experiment_client
 from langchain_finetune.evaluation.chains import model_name
@@ -32,7 +33,7 @@ Its data: `{"comparison_id", "side": "old" or "new", "model", "done", "total"}`.
 """
 
 
-class Compare(TracedStep[dict[str, Any], ComparisonResult]):
+class Compare(CheckedArguments, TracedStep[dict[str, Any], ComparisonResult]):
     """Compare two models in your chain: both answer the same cases, and evaluators score them.
 
     Input: `{"model": the new chat model, "data": cases}`. The cases are examples of `Convert`, best

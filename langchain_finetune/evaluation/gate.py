@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, InstanceOf, WithJsonSchema
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.errors import (
     CompareError,
     GateError,
@@ -28,7 +29,7 @@ _INSIDE = frozenset({"langchain_finetune", "langchain_core", "asyncio", "concurr
 _log = logging.getLogger(__name__)
 
 
-class Gate(TracedStep[Runnable[Any, Any], Runnable[Any, Any]]):
+class Gate(CheckedArguments, TracedStep[Runnable[Any, Any], Runnable[Any, Any]]):
     """Compare a new model with the old one, and return the one that may answer.
 
     Input: a chat model, such as what `FineTune` returns. It is returned if each rule is shown, with

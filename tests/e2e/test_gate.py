@@ -269,7 +269,7 @@ def test_the_schemas_of_a_chain_with_a_gate(client, model):
     assert chain.get_output_jsonschema()["type"] == "object"
     assert gate.get_input_jsonschema()["type"] == "object"
     assert gate.compare.get_output_jsonschema()["title"] == "ComparisonResult"
-    with pytest.raises(ValidationError, match="at_leest"):
+    with pytest.raises(InvalidArgumentError, match="did you mean .at_least"):
         Gate(gate.compare, at_leest={"correct": -0.1})
 
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,21 @@ def test_an_engine_that_does_not_answer_in_time(home, monkeypatch):
     with pytest.raises(EngineUnreachableError, match=r"within 0\.5 s"):
         ensure_engine(home, timeout_s=0.5)
     monkeypatch.undo()
+    ensure_engine(home)
+
+
+def test_an_engine_that_hangs_is_told_within_seconds_and_named(home, caplog):
+    ensure_engine(home)
+    pid = RunningEngine.read(home).pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(EngineUnreachableError) as hung:
+            ensure_engine(home, timeout_s=9)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    said = rf"\(process {pid}\) does not answer \(timed out\)\. Wait, or end that process"
+    assert re.search(f"within 9 s: the one at http://.* {said}", str(hung.value))
+    assert re.search(f"Waiting up to 9 s for the embedded engine: .* {said}", caplog.text)
     ensure_engine(home)
 
 

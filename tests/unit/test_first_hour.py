@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import docs_hook
 from langchain_finetune import (
+    Compare,
     Convert,
     ConvertError,
     FineTune,
@@ -66,6 +67,7 @@ def test_skips_of_a_loader_before_an_iteration_are_no_empty_success(tmp_path):
     [
         (lambda: FineTune(modle="nano"), "FineTune has no argument 'modle'; did you mean 'model'?"),
         (lambda: Convert(targts="last"), "Convert has no argument 'targts'; did you mean 'targ"),
+        (lambda: Compare(evaluatrs=[]), "Compare has no argument 'evaluatrs'; did you mean 'eval"),
         (lambda: Split(tset=0.1), "Split has no argument 'tset'; did you mean 'test'?"),
         (
             lambda: LangSmithRunChatLoader(projct_name="app"),
