@@ -12,7 +12,6 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langsmith import Client, tracing_context
 from langsmith.evaluation import EvaluationResult
-from pydantic import ValidationError
 
 from langchain_finetune import (
     Compare,
@@ -22,6 +21,7 @@ from langchain_finetune import (
     Gate,
     GateError,
     GateWarning,
+    InvalidArgumentError,
     Split,
 )
 from langchain_finetune.engines.local import ensure_engine, stop_engine
@@ -269,7 +269,7 @@ def test_the_schemas_of_a_chain_with_a_gate(client, model):
     assert chain.get_output_jsonschema()["type"] == "object"
     assert gate.get_input_jsonschema()["type"] == "object"
     assert gate.compare.get_output_jsonschema()["title"] == "ComparisonResult"
-    with pytest.raises(InvalidArgumentError, match="did you mean .at_least"):
+    with pytest.raises(InvalidArgumentError, match="did you mean 'at_least'"):
         Gate(gate.compare, at_leest={"correct": -0.1})
 
 
