@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from langchain_finetune.errors import EngineError
 from langchain_finetune.home import RunningEngine
 from langchain_finetune.local.addresses import Endpoint
+from langchain_finetune.local.connections import Connections, bound_by_system
 from langchain_finetune.local.safe_logging import log_config
 
 READ_TIMEOUT_S = 20.0
@@ -38,12 +39,15 @@ WRITE_TIMEOUT_S = 120.0
 Someone who steps through a stream in a debugger rarely fills them.
 """
 
-MAX_CONNECTIONS = 500
-"""Maximum number of connections; a process may usually open about 1,000 files."""
+HANDSHAKE_TIMEOUT_S = 10.0
+"""Timeout of a TLS handshake; asyncio's own is 60 s."""
 
 
 class TimeoutProtocol(H11Protocol):
     """A connection that is closed if its client sends or reads too slowly."""
+
+    counted: ClassVar[Connections | None] = None
+    """Where it is counted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,6 +83,21 @@ class TimeoutProtocol(H11Protocol):
         """Count the bytes received."""
         self._received += len(data)
         super().data_received(data)
+        self._count()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._count()
+
+    def _count(self) -> None:
+        if self.counted is None:
+            return
+        number = self.transport.get_extra_info("socket").fileno()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.counted.asked(number)
+        else:
+            self.counted.answered(number)
 
     def _start_read_timer(self) -> None:
         self._received = 0
@@ -120,13 +139,21 @@ def run_http_server(
         EngineError: The application failed to start.
     """
 
+    connections = Connections(bound_by_system())
+    listener = connections.listener(loopback[1])
+
+    class Protocol(TimeoutProtocol):
+        pass
+
+    Protocol.counted = connections
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
             await super().startup(sockets=list(sockets or []))
             if self.started:
                 if public:
                     await self._serve_public(*public)
-                endpoint, listener = loopback
+                endpoint, _ = loopback
                 (home / "port").write_text(str(listener.getsockname()[1]))
                 url = endpoint.url(listener)
                 RunningEngine(url, os.getpid(), version("langchain-finetune")).write(home)
@@ -139,16 +166,20 @@ def run_http_server(
             (home / "engine.json").unlink(missing_ok=True)
             await super().shutdown(sockets=sockets)
 
-        async def _serve_public(self, endpoint: Endpoint, listener: socket.socket) -> None:
+        async def _serve_public(self, endpoint: Endpoint, bound: socket.socket) -> None:
             # uvicorn supports TLS only for all of its sockets.
             protocol = partial(
-                TimeoutProtocol,
+                Protocol,
                 config=self.config,
                 server_state=self.server_state,
                 app_state=self.lifespan.state,
             )
-            loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_server(protocol, sock=listener, ssl=endpoint.tls))
+            listener = connections.listener(bound)
+            handshake = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S} if endpoint.tls else {}
+            server = await asyncio.get_running_loop().create_server(
+                protocol, sock=listener, ssl=endpoint.tls, **handshake
+            )
+            self.servers.append(server)
             logger.info("The engine is public at %s", endpoint.url(listener))
             if endpoint.tls is None:
                 logger.warning(
@@ -159,8 +190,7 @@ def run_http_server(
         uvicorn.Config(
             app,
             loop="asyncio",
-            http=TimeoutProtocol,
-            limit_concurrency=MAX_CONNECTIONS,
+            http=Protocol,
             ws="none",
             log_config=log_config(str(log_file) if log_file else None),
             # Paths may contain training text, in filters.
@@ -171,7 +201,7 @@ def run_http_server(
         )
     )
     with _signals_stop(server):
-        server.run(sockets=[loopback[1]])
+        server.run(sockets=[listener])
     if not server.started:
         raise EngineError("The engine failed to start; see its log.")
 
