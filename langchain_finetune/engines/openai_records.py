@@ -3,6 +3,7 @@
 Servers may omit fields. Sources: openai 3.52, `resources` and `types`.
 """
 
+import asyncio
 import base64
 import binascii
 import csv
@@ -10,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -121,10 +123,13 @@ def download(file_id: str, path: Path, timeout: float, client: Any) -> Any:
 
 async def _adownload(answer: Any, path: Path) -> DownloadedFile:
     async with answer as response:
-        # Short blocking writes, as the SDK's own; only the last one waits for the disk.
-        with _Target(path, response) as target:
+        target = _Target(path, response)
+        await asyncio.to_thread(target.__enter__)
+        try:
             async for part in response.iter_bytes(_PART):
-                target.write(part)
+                await asyncio.to_thread(target.write, part)
+        finally:
+            await asyncio.to_thread(target.__exit__, *sys.exc_info())
     return target.written()
 
 

@@ -4,16 +4,19 @@ Every change happens on the event loop's thread and holds no `await`, so two cha
 interleave: what a handler reads and then writes is one step.
 """
 
+import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, all_of
+
+logger = logging.getLogger(__name__)
 
 _INDEXES: dict[str, str | None] = {
     "files": None,
@@ -24,6 +27,9 @@ _INDEXES: dict[str, str | None] = {
     "checkpoints": "$.fine_tuning_job_id",
 }
 """The tables, and the field of a document that each is often asked for."""
+
+_MOST_FAULTS = 3
+"""Faults of a record that the log tells."""
 
 _ALIAS_INDEXES = {"aliases": None, "alias_changes": "$.alias"}
 
@@ -100,13 +106,49 @@ def open_records(path: Path) -> Database:
     return Database(path, MIGRATIONS, name="engine's file")
 
 
+class UnreadableRecordError(ApiError):
+    """A document is damaged, or holds what this version does not know."""
+
+    def __init__(self, record_id: str) -> None:
+        message = f"The engine's record of {record_id} can't be read; its log says why."
+        super().__init__(500, message, code="record_unreadable")
+
+
 class Table(Generic[R]):
-    """Documents of one kind in a table of the migrations, in the order in which they were made."""
+    """Documents of one kind in a table of the migrations, in the order in which they were made.
+
+    Lists leave out documents that can't be read, and the log names them.
+
+    Attributes:
+        unreadable: The ids of those that were met so far.
+    """
 
     def __init__(self, database: Database, name: str, model: type[R]) -> None:
         self._database = database
         self._name = name
         self._model = model
+        self.unreadable: set[str] = set()
+
+    def _read(self, record_id: str, body: str) -> R | None:
+        try:
+            return self._model.model_validate_json(body)
+        except ValidationError as error:
+            if record_id not in self.unreadable:
+                self.unreadable.add(record_id)
+                # Fields and rules alone: values, and keys in a field, may be users' data.
+                faults = error.errors(include_input=False, include_url=False, include_context=False)
+                places = ", ".join(
+                    f"{each['loc'][0] if each['loc'] else 'all of it'} ({each['type']})"
+                    for each in faults[:_MOST_FAULTS]
+                )
+                logger.warning(
+                    "The record %s in the table %s of engine.sqlite can't be read, and is left"
+                    " out: %s. Was it written by a newer version?",
+                    record_id,
+                    self._name,
+                    places,
+                )
+            return None
 
     def put(self, record: R) -> None:
         """Add a document, or replace the one with its id, which keeps its place."""
@@ -117,10 +159,24 @@ class Table(Generic[R]):
         )
 
     def get(self, record_id: str) -> R | None:
-        """Return the document with this id, or None."""
+        """Return the document with this id, or None.
+
+        Raises:
+            UnreadableRecordError: It is there, but can't be read.
+        """
         sql = f"SELECT body FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
         row = self._database.row(sql, (record_id,))
-        return self._model.model_validate_json(row["body"]) if row else None
+        if row is None:
+            return None
+        record = self._read(record_id, row["body"])
+        if record is None:
+            raise UnreadableRecordError(record_id)
+        return record
+
+    def has(self, record_id: str) -> bool:
+        """Return whether there is a document with this id, readable or not."""
+        sql = f"SELECT 1 FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
+        return self._database.row(sql, (record_id,)) is not None
 
     def remove(self, record_id: str) -> None:
         """Delete the document."""
@@ -146,16 +202,28 @@ class Table(Generic[R]):
             found = self._database.row(sql, (after,))
             if found is None:
                 raise ApiError(400, "Nothing has the id given as after.", param="after")
-            conditions.append(Where("seq > ?" if ascending else "seq < ?", (found["seq"],)))
-        condition = all_of(conditions)
-        rows = self._database.rows(
-            f"SELECT body FROM {self._name} WHERE {condition.sql} "  # noqa: S608 constants and "?"
-            f"ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
-            (*condition.values, limit + 1),
-        )
-        records = [self._model.model_validate_json(row["body"]) for row in rows[:limit]]
-        return Page(records, has_more=len(rows) > limit)
+            conditions.append(_beyond(found["seq"], ascending=ascending))
+        records: list[R] = []
+        while len(records) <= limit:
+            condition = all_of(conditions)
+            wanted = limit + 1 - len(records)
+            rows = self._database.rows(
+                f"SELECT seq, id, body FROM {self._name} WHERE {condition.sql} "  # noqa: S608 constants and "?"
+                f"ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
+                (*condition.values, wanted),
+            )
+            read = [self._read(row["id"], row["body"]) for row in rows]
+            records += [record for record in read if record is not None]
+            if len(rows) < wanted:
+                break
+            # More, in place of those that can't be read.
+            conditions.append(_beyond(rows[-1]["seq"], ascending=ascending))
+        return Page(records[:limit], has_more=len(records) > limit)
 
     def all(self, *where: Where) -> list[R]:
         """Return all documents that meet the conditions, oldest first."""
         return self.page(limit=2**31, where=where, ascending=True).records
+
+
+def _beyond(seq: int, *, ascending: bool) -> Where:
+    return Where("seq > ?" if ascending else "seq < ?", (seq,))

@@ -20,6 +20,9 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 """Largest file (OpenAI's API reference, "Upload file")."""
 
 _MAX_NAME = 255
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
+_BEGINNING = 4096
+"""Bytes in which JSON begins, unless somebody hides it."""
 
 
 class FileRecord(Record):
@@ -43,7 +46,7 @@ class Files:
     def sweep(self) -> None:
         """Complete what a killed engine has left, and find files whose content is damaged."""
         for fresh in self._folder.glob("file-*.new"):
-            if self._table.get(fresh.stem):
+            if self._table.has(fresh.stem):
                 fresh.replace(self._folder / fresh.stem)
             else:
                 fresh.unlink()
@@ -58,8 +61,10 @@ class Files:
         """Store a training file; the client's name of it is never used as a path.
 
         Raises:
-            ApiError: 400 if it is empty.
+            ApiError: 400 if it is empty, or an array of JSON.
         """
+        require_lines(source.read(_BEGINNING))
+        source.seek(0)
         file_id = new_id("file")
         fresh = self._fresh(file_id)
         try:
@@ -152,6 +157,22 @@ class Files:
             path.replace(fresh)
         self._table.remove(file_id)
         fresh.unlink(missing_ok=True)
+
+
+def require_lines(beginning: bytes) -> None:
+    """Refuse what begins like an array of JSON, before somebody has to read all of it.
+
+    Raises:
+        ApiError: 400.
+    """
+    if beginning.lstrip(_BEFORE).startswith(b"["):
+        raise ApiError(
+            400,
+            "The file is an array of JSON. Training files are JSON lines: an example a line, with"
+            " no brackets around and no commas between.",
+            code="invalid_file_format",
+            param="file",
+        )
 
 
 def copy_to(source: IO[bytes], target: Path) -> None:

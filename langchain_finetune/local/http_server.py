@@ -138,7 +138,6 @@ def run_http_server(
     Raises:
         EngineError: The application failed to start.
     """
-
     connections = Connections(bound_by_system())
     listener = connections.listener(loopback[1])
 

@@ -13,7 +13,7 @@ from langchain_finetune.durable import flush
 from langchain_finetune.local.aliases import Aliases
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_library import NANO
-from langchain_finetune.local.documents import Record, Table
+from langchain_finetune.local.documents import Record, Table, UnreadableRecordError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.sqlite import Database
 
@@ -97,6 +97,9 @@ class Models:
             damaged = _is_damaged(self._folder / tuned.folder, tuned.sizes)
             if damaged != tuned.damaged:
                 self._table.put(tuned.model_copy(update={"damaged": damaged}))
+        if self._table.unreadable:
+            # Some folder may be that of such a record.
+            return
         known = {tuned.folder for tuned in tuned_models}
         for folder in self._folder.iterdir():
             if folder.name not in known and folder.name.partition("-step-")[0] in jobs:
@@ -134,10 +137,11 @@ class Models:
 
         Raises:
             DamagedModelError: It would be there, but for its files.
+            UnreadableRecordError: It would be there, but for its record.
         """
         try:
             found = self.resolve(name)
-        except DamagedModelError:
+        except (DamagedModelError, UnreadableRecordError):
             raise
         except ApiError:
             return None

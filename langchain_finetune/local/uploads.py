@@ -11,8 +11,8 @@ from pydantic import Field
 
 from langchain_finetune.durable import flush
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.documents import Record, Table
-from langchain_finetune.local.files import FileRecord, Files, copy_to
+from langchain_finetune.local.documents import Record, Table, UnreadableRecordError
+from langchain_finetune.local.files import FileRecord, Files, copy_to, require_lines
 from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.sqlite import Database, Where
 
@@ -62,7 +62,10 @@ class Uploads:
     def sweep(self) -> None:
         """Remove leftovers of an engine that was killed, except parts that it acknowledged."""
         for folder in self._folder.glob("upload-*"):
-            upload = self._table.get(folder.name)
+            try:
+                upload = self._table.get(folder.name)
+            except UnreadableRecordError:
+                continue
             if upload and upload.status == "pending":
                 for fresh in folder.glob("*.new"):
                     fresh.unlink()
@@ -119,7 +122,7 @@ class Uploads:
 
         Raises:
             ApiError: 404 if the upload does not exist; 400 if it is not pending, a part is
-                missing, or the size or checksum does not match.
+                missing, the size or checksum does not match, or the file is an array of JSON.
         """
         upload = self._pending(upload_id)
         folder = self._folder / upload_id
@@ -135,6 +138,8 @@ class Uploads:
                 f"The parts have {size} bytes in total, but the upload has {upload.bytes}.",
                 param="part_ids",
             )
+        with paths[0].open("rb") as first:
+            require_lines(first.read(4096))
         self._completing.add(upload_id)
         try:
             whole = folder / "whole.new"

@@ -2,14 +2,19 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from langchain_finetune.checks import LOCAL, check_lines, check_size, errors_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.schemas import JobErrorRecord
 from langchain_finetune.methods import METHODS, Method
+
+MAX_LINE_BYTES = 8 * 2**20
+"""Longest line, as long as a request with its example may be. Each line is parsed at once, in a
+thread: meanwhile the engine answers nobody, and it takes up to thirty times as much memory."""
 
 Param = Literal["training_file", "validation_file"]
 
@@ -58,7 +63,7 @@ def _fault_of_lines(
     examples = 0
     size = path.stat().st_size
     with path.open("rb") as lines:
-        for number, found in check_lines(lines, LOCAL, METHODS[method].lines[0]):
+        for number, found in check_lines(_bounded(lines, name), LOCAL, METHODS[method].lines[0]):
             if stop.is_set():
                 return None
             for error in errors_of(found):
@@ -71,3 +76,18 @@ def _fault_of_lines(
         message = f"The {name}: {finding.message}"
         return JobErrorRecord(code=finding.code, message=message, param=param)
     return None
+
+
+def _bounded(lines: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield the lines of a file, with one of them in memory.
+
+    Raises:
+        ApiError: A line is too long.
+    """
+    number = 0
+    while line := lines.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            most = MAX_LINE_BYTES // 2**20
+            raise ApiError(400, f"Line {number} of the {name} is longer than {most} MiB.")
+        yield line

@@ -1,5 +1,6 @@
 """Jobs: the list, a job with its live loss curve, and actions on it."""
 
+import asyncio
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -66,7 +67,8 @@ def create_jobs_pages(engine: EngineParts) -> APIRouter:
         job = journal.get(job_id)
         if file_id not in job.result_files:
             raise ApiError(404, "The job does not have this file.")
-        content = job_views.results_csv(files.path(file_id).read_bytes())
+        path = files.path(file_id)
+        content = await asyncio.to_thread(lambda: job_views.results_csv(path.read_bytes()))
         name = job_views.file_name(job.name, job.created_at, job_views.examples_of(job))
         headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}.csv"}
         return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
