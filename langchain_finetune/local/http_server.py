@@ -174,9 +174,11 @@ def run_http_server(
                 app_state=self.lifespan.state,
             )
             listener = connections.listener(bound)
-            handshake = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S} if endpoint.tls else {}
             server = await asyncio.get_running_loop().create_server(
-                protocol, sock=listener, ssl=endpoint.tls, **handshake
+                protocol,
+                sock=listener,
+                ssl=endpoint.tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if endpoint.tls else None,
             )
             self.servers.append(server)
             logger.info("The engine is public at %s", endpoint.url(listener))
