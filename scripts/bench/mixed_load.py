@@ -53,7 +53,11 @@ class _Client:
         self._known: list[str] = []
         self._fresh: Iterator[Run] = traces(10**6, size=1500, seed=seed, end=now() + 10**10)
         self._http = httpx2.AsyncClient(
-            base_url=sync.base_url, headers=dict(sync.headers), cookies=cookies, timeout=120
+            base_url=sync.base_url,
+            headers=dict(sync.headers),
+            cookies=cookies,
+            timeout=120,
+            verify=False,  # Plain HTTP; it would read all certificates of the system.
         )
 
     async def act(self, until: float, found: Found) -> None:
@@ -122,8 +126,8 @@ async def _weigh(process: psutil.Process, until: float, found: Found) -> None:
 async def _all(sync: httpx2.Client, process: psutil.Process, given: argparse.Namespace) -> Found:
     [project] = [each["id"] for each in sync.get("/sessions", params={"name": PROJECT}).json()]
     cookies, found = sign_in(sync).cookies, Found()
-    until = time.monotonic() + given.seconds
     clients = [_Client(sync, cookies, project, seed) for seed in range(given.clients)]
+    until = time.monotonic() + given.seconds
     await asyncio.gather(
         *(client.act(until, found) for client in clients),
         *(_search(sync, project, until, found) for _ in range(given.searches)),
