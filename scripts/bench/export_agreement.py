@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from openai import OpenAI
+from openai import InternalServerError, OpenAI
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from langchain_finetune.engines.local import ensure_engine
@@ -76,9 +76,15 @@ def answers(client: OpenAI, model: str, requests: list[dict[str, Any]]) -> list[
     """Return the greedy answers, with calls as JSON."""
     written = []
     for request in requests:
-        done = client.chat.completions.create(
-            model=model, temperature=0, max_tokens=TOKENS, timeout=300, **request
-        )
+        room = 3 * TOKENS if "tools" in request else TOKENS
+        try:
+            done = client.chat.completions.create(
+                model=model, temperature=0, max_tokens=room, timeout=300, **request
+            )
+        except InternalServerError:
+            # transformers' server can't answer with a call that is cut off, or no JSON.
+            written.append("[[HTTP 500]]")
+            continue
         message = done.choices[0].message
         calls = [
             [each.function.name, json.loads(each.function.arguments)]
