@@ -52,7 +52,8 @@ class SearchesBusyError(ApiError):
 class SearchClock:
     """Ends what a connection does once its time is over, or the engine stops.
 
-    `slow` are the turns of searches that take long; a connection that writes waits for none.
+    `slow` are the turns of requests' searches that take long. A connection that writes waits for
+    none, nor does the engine's own work, in threads that others need.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class SearchClock:
         self._deadline = math.inf
         self._began = 0.0
         self._waited = 0.0
+        self._pauses = False
         self._has_turn = False
         connection.set_progress_handler(self._is_late, _STEPS)
 
@@ -80,8 +82,10 @@ class SearchClock:
             SearchesBusyError: Others took long.
         """
         self._began = time.monotonic()
-        self._deadline = ASKED_AT.get(self._began) + MAX_SEARCH_S
-        self._waited = self._began - ASKED_AT.get(self._began)
+        asked_at = ASKED_AT.get(None)
+        self._pauses = asked_at is not None
+        self._waited = self._began - asked_at if asked_at is not None else 0.0
+        self._deadline = self._began - self._waited + MAX_SEARCH_S
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -106,7 +110,8 @@ class SearchClock:
         if self._deadline == math.inf:
             return False
         now = time.monotonic()
-        if self._slow and not self._has_turn and now - self._began > SLOW_S:
+        pauses = self._pauses and not self._has_turn and now - self._began > SLOW_S
+        if self._slow and pauses:
             while not self._is_over() and not self._has_turn:
                 self._has_turn = self._slow.acquire(timeout=_LOOK_S)
             self._waited += time.monotonic() - now

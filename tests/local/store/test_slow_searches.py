@@ -26,11 +26,17 @@ def post(number, **more):
     return [run_change("post", body | {"id": str(uuid4())} | more) for _ in range(number)]
 
 
+def request(store):
+    """Search as a request that came just now."""
+    sqlite_readers.ASKED_AT.set(time.monotonic())
+    return store._database.search(ENDLESS)
+
+
 @contextmanager
 def searching(store, number=1):
     """Search without an end in so many threads; what they came to is read from the futures."""
     with ThreadPoolExecutor(number) as pool:
-        searches = [pool.submit(store._database.search, ENDLESS) for _ in range(number)]
+        searches = [pool.submit(request, store) for _ in range(number)]
         while store._database._readers._used < number:
             time.sleep(0.01)
         try:
