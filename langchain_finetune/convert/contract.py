@@ -32,6 +32,8 @@ class TrainedContract(BaseModel):
         response_format: The response format of most requests, as far as it is known.
         unknown_formats: Number of examples whose request set a response format that is not in the
             trace, such as a class of which the trace has only the name.
+        formats: Number of examples whose request set a response format, known or not; None in
+            contracts of older versions.
         parallel_tool_calls: The value in most requests; None if it was not set.
 
     Example:
@@ -49,6 +51,7 @@ class TrainedContract(BaseModel):
     system_prompts: int = 0
     response_format: dict[str, Any] | None = None
     unknown_formats: int = 0
+    formats: int | None = None
     parallel_tool_calls: bool | None = None
 
 
@@ -69,6 +72,7 @@ class ContractBuilder:
         self._formats = _MostCommon()
         self._parallel = _MostCommon()
         self._unknown_formats = 0
+        self._with_format = 0
 
     def add(self, row: Row) -> None:
         """Count an example."""
@@ -82,6 +86,7 @@ class ContractBuilder:
             or [{"type": "function", "function": function} for function in functions]
         )
         self._prompts.add(_system_prompt(request.get("messages")))
+        self._with_format += row.response_format is not None
         if row.response_format == UNKNOWN_FORMAT:
             self._unknown_formats += 1
         else:
@@ -98,6 +103,7 @@ class ContractBuilder:
             system_prompts=len(self._prompts.counts),
             response_format=self._formats.most_common(),
             unknown_formats=self._unknown_formats,
+            formats=self._with_format,
             parallel_tool_calls=self._parallel.most_common(),
         )
 

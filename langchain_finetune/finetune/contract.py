@@ -9,13 +9,17 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 
+from langchain_finetune.content import mapping
 from langchain_finetune.convert.contract import TrainedContract, fingerprint, load_contract
 from langchain_finetune.errors import FineTuningError, TrainedContractWarning
 from langchain_finetune.home import home_path
 
 
 class ContractWatch(BaseCallbackHandler):
-    """Warns once when a fine-tuned model is called with other tools than it was trained on."""
+    """Warns once when a fine-tuned model is called otherwise than it was trained.
+
+    That is with other tools, or with a JSON schema where no example had one.
+    """
 
     run_inline = True  # It only looks: no thread is needed for it.
 
@@ -30,6 +34,7 @@ class ContractWatch(BaseCallbackHandler):
         """Compare the tools of a call with those of the training."""
         del serialized, messages
         request = kwargs.get("invocation_params") or {}
+        self._look_at_format(request)
         if self._warned or not self.contract.tool_lists or _does_without_tools(request):
             return
         tools = request.get("tools") or []
@@ -47,6 +52,20 @@ class ContractWatch(BaseCallbackHandler):
             "trained_contract(model).tools lists them.",
             TrainedContractWarning,
             stacklevel=2,
+        )
+
+    def _look_at_format(self, request: Mapping[str, Any]) -> None:
+        """Warn where a schema is asked for, and no example had one."""
+        asked = "json_schema" in mapping(request.get("response_format"))
+        if self._warned or not asked or self.contract.formats != 0:
+            return
+        self._warned = True
+        warnings.warn(
+            f"{self._model} is asked for a JSON schema, but was trained without any. It may answer "
+            "worse. If the old model answered by calling a tool, as with_structured_output of many "
+            'chat models has it, pass method="function_calling" to it.',
+            TrainedContractWarning,
+            stacklevel=3,
         )
 
 

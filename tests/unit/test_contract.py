@@ -47,6 +47,8 @@ def test_the_most_usual_request_is_the_contract():
     assert (contract.system_prompt, contract.system_prompts) == ("Add.", 3)
     assert contract.response_format == {"type": "json_object"}
     assert contract.parallel_tool_calls is False
+    assert contract.formats == 4
+    assert built(chat()).formats == 0
     assert "Add." not in repr(contract)
 
 

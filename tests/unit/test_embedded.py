@@ -20,8 +20,14 @@ from langchain_finetune.engines.local import (
     find_engine,
     stop_engine,
 )
-from langchain_finetune.errors import EngineUnreachableError
-from langchain_finetune.home import KEY_VARIABLE, RunningEngine, holds_lock
+from langchain_finetune.errors import EngineUnreachableError, FineTuningError
+from langchain_finetune.home import (
+    KEY_VARIABLE,
+    RunningEngine,
+    ensure_key,
+    holds_lock,
+    read_key,
+)
 
 ENSURE = """
 import sys
@@ -84,6 +90,21 @@ def test_an_engine_that_cannot_start(home, monkeypatch):
     with pytest.raises(EngineUnreachableError, match="not 'nonsense'") as refused:
         ensure_engine(home)
     assert str(home / "engine.log") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "written", [b"", b" \n", b"\xff\xfek\0", b"one\ntwo", "schlüssel".encode()]
+)
+def test_a_key_file_without_a_key_is_refused_and_kept(home, written):
+    home.mkdir()
+    (home / "api_key").write_bytes(written)
+    (home / "api_key").chmod(0o600)
+    for ask_for_it in (read_key, ensure_key):
+        with pytest.raises(
+            FineTuningError, match=r"stop the engine and (delete|remove) it to create"
+        ):
+            ask_for_it(home)
+    assert (home / "api_key").read_bytes() == written
 
 
 def test_an_engine_that_does_not_answer_in_time(home, monkeypatch):

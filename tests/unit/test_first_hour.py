@@ -171,6 +171,19 @@ def test_the_contract_warning_says_what_differs(request_, said):
     assert said is None or said in str(told[0].message)
 
 
+def test_a_schema_that_no_training_had_is_told(tmp_path):
+    schema = {"type": "json_schema", "json_schema": {"name": "Note", "schema": {}}}
+    for formats, told in ((0, 1), (3, 0), (None, 0)):
+        contract = TrainedContract(examples=10, formats=formats)
+        watch = ContractWatch(contract, "ft:nano")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                watch.on_chat_model_start({}, [], invocation_params={"response_format": schema})
+        assert len(caught) == told
+        assert all('method="function_calling"' in str(each.message) for each in caught)
+
+
 def test_no_variable_of_the_package_travels_into_traces(monkeypatch, tmp_path):
     names = [name for name in docs_hook.variables() if name.startswith("LCFT_")]
     assert {HOME_VARIABLE, KEY_VARIABLE, "LCFT_ALIASES", "LCFT_UPSTREAM"} < {*names}
