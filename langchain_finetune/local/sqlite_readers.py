@@ -23,7 +23,10 @@ ASKED_AT: ContextVar[float] = ContextVar("ASKED_AT")
 
 SLOW_S = 0.5
 SLOW_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Most searches at the same time that take longer than `SLOW_S`; others of them pause."""
+"""Most searches at the same time that take more of the processor than `SLOW_S`; others pause.
+
+On a busy machine, one that reads little may take as long by the clock.
+"""
 
 _STEPS = 10_000
 """Steps of SQLite's machine between two looks at the clock."""
@@ -66,7 +69,7 @@ class SearchClock:
         self._ended = ended
         self._slow = slow
         self._deadline = math.inf
-        self._began = 0.0
+        self._used = 0.0
         self._waited = 0.0
         self._pauses = False
         self._has_turn = False
@@ -81,11 +84,12 @@ class SearchClock:
             EngineStopsError: The engine stops.
             SearchesBusyError: Others took long.
         """
-        self._began = time.monotonic()
+        began = time.monotonic()
+        self._used = time.thread_time()
         asked_at = ASKED_AT.get(None)
         self._pauses = asked_at is not None
-        self._waited = self._began - asked_at if asked_at is not None else 0.0
-        self._deadline = self._began - self._waited + MAX_SEARCH_S
+        self._waited = began - asked_at if asked_at is not None else 0.0
+        self._deadline = began - self._waited + MAX_SEARCH_S
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -110,8 +114,8 @@ class SearchClock:
         if self._deadline == math.inf:
             return False
         now = time.monotonic()
-        pauses = self._pauses and not self._has_turn and now - self._began > SLOW_S
-        if self._slow and pauses:
+        pauses = self._pauses and not self._has_turn
+        if self._slow and pauses and time.thread_time() - self._used > SLOW_S:
             while not self._is_over() and not self._has_turn:
                 self._has_turn = self._slow.acquire(timeout=_LOOK_S)
             self._waited += time.monotonic() - now

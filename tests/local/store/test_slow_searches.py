@@ -74,8 +74,8 @@ def test_what_reads_can_not_write(store):
 
 def test_of_searches_that_take_long_few_go_on_at_once(store, monkeypatch):
     """The others pause, and are told so; a client asks again."""
-    monkeypatch.setattr(sqlite_readers, "MAX_SEARCH_S", 3)
-    monkeypatch.setattr(sqlite_readers, "SLOW_S", 0.1)
+    monkeypatch.setattr(sqlite_readers, "MAX_SEARCH_S", 5)
+    monkeypatch.setattr(sqlite_readers, "SLOW_S", 0.02)
     number = sqlite_readers.SLOW_AT_ONCE + 2
     with searching(store, number) as searches:
         ends = [search.exception(timeout=60) for search in searches]
