@@ -87,8 +87,14 @@ class Hyperparameters(CheckedArguments):
     early_stopping_patience: Annotated[int, Field(ge=1)] | Auto = Field(
         default="auto",
         title="Early stopping patience",
-        description="Embedded engine only: stop after so many epochs without a lower validation"
-        " loss. Default: no early stop.",
+        description="Embedded engine only: stop after so many validations without a lower loss"
+        " (epochs, unless eval_steps is given). Default: no early stop.",
+    )
+    eval_steps: Annotated[int, Field(ge=1)] | Auto = Field(
+        default="auto",
+        title="Steps between validations",
+        description="Embedded engine only: measure on the validation file every so many steps, too;"
+        " the best of all becomes the model. Default: at the end of each epoch.",
     )
     packing: bool | Auto = Field(
         default="auto",

@@ -122,6 +122,27 @@ def test_early_stop_and_the_best_epoch(tmp_path, base):
 
 
 @pytest.mark.train
+def test_the_best_of_validations_within_epochs(tmp_path, base):
+    examples = [example(n, n + 1) for n in range(12)]
+    said = {"role": "assistant", "content": "zzz qqq xxx kkk " * 12}
+    other = [{"messages": [{"role": "user", "content": "Hm?"}, said]}] * 4
+    options = {"n_epochs": 5, "batch_size": 2, "learning_rate_multiplier": 30.0}
+    options |= {"eval_steps": 2, "early_stopping_patience": 1}
+    events, status, log = finish(start(tmp_path, base, examples, validation=other, **options))
+    assert status == 0, log
+    validated = {each["step"]: each["valid_loss"] for each in events[1:-1] if "valid_loss" in each}
+    best = min(validated, key=validated.get)
+    # It ends at once, in the first of the epochs of six steps.
+    assert list(validated) == list(range(2, best + 3, 2))
+    assert best + 2 < 6
+    done = events[-1]
+    assert (done["step"], [each["step"] for each in done["checkpoints"]]) == (best, [best])
+    assert done["checkpoints"][0]["valid_loss"] == validated[best]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["model"]
+    assert 0 < done["trained_tokens"] < events[0]["trained_tokens"] // 5
+
+
+@pytest.mark.train
 def test_dpo_prefers_what_it_is_told_to(tmp_path, base):
     pairs = [preference(n) for n in range(16)]
     events, status, log = finish(

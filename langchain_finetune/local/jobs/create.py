@@ -24,6 +24,7 @@ LIMITS = {
     "lora_rank": 256,
     "lora_alpha": 1000,
     "early_stopping_patience": 50,
+    "eval_steps": 1_000_000,
 }
 """Largest values that this engine takes, where the hyperparameter itself has none."""
 
@@ -119,10 +120,11 @@ def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | N
             f"lora_targets must be 'all-linear', or at most {_MAX_TARGETS} names of at most"
             f" {_MAX_TARGET_LENGTH} characters."
         )
-    if given.early_stopping_patience != "auto" and not validates:
-        return "validation_file", (
-            "early_stopping_patience watches the validation loss: give a validation_file too."
-        )
+    for name in ("early_stopping_patience", "eval_steps"):
+        if getattr(given, name) != "auto" and not validates:
+            return "validation_file", (
+                f"{name} watches the validation loss: give a validation_file too."
+            )
     if given.lora_rank == 0 and (given.lora_alpha != "auto" or targets != "auto"):
         return "lora_rank", (
             "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets."

@@ -151,7 +151,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     if not fitted.finished:
         reporter.report(Stopped(step=fitted.steps))
         return
-    steps = kept(fitted.history, fitted.epochs)
+    steps = kept(fitted.history, fitted.epochs) or [fitted.steps]
     chosen = best(fitted.history) or steps[-1]
     shutil.rmtree(spec.partial, ignore_errors=True)
     for step in steps:
@@ -167,7 +167,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     spec.partial.rename(spec.output)
     reporter.report(
         Done(
-            trained_tokens=len(fitted.epochs) * tokens,
+            trained_tokens=tokens * fitted.steps // plan.steps_an_epoch(len(encoded)),
             step=chosen,
             checkpoints=[measured_at(fitted.history, step) for step in steps],
         )

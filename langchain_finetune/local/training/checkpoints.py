@@ -96,7 +96,7 @@ def kept(history: History, epochs: Sequence[int]) -> list[int]:
 
 
 def ran_out_of_patience(history: History, patience: int | None) -> bool:
-    """Return whether the lowest validation loss is at least `patience` epochs ago."""
+    """Return whether the lowest validation loss is at least `patience` validations ago."""
     validated = [entry["step"] for entry in history if "eval_loss" in entry]
     if patience is None or not validated:
         return False

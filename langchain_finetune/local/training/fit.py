@@ -1,7 +1,7 @@
 """The training itself, from its beginning or from its last checkpoint.
 
-A checkpoint is written at the end of every epoch, and now and then within long ones, so that a
-training that was killed goes on from there. Validation is measured before each epoch's checkpoint.
+A checkpoint is written at the end of every epoch, after each validation that is the best so far, and
+now and then within long epochs, so that a training that was killed goes on from there.
 Importing this module takes seconds: it brings torch, transformers and TRL.
 """
 
@@ -26,6 +26,7 @@ from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
     OPTIMIZER,
     History,
+    best,
     checkpoint_steps,
     folder_of,
     kept,
@@ -78,7 +79,8 @@ def fit(
     """Train a model; the result is its checkpoints in the folder `work`.
 
     Goes on from the checkpoint of the step `resumed_from`, if there is one, and measures on the
-    validation examples at the end of each epoch. When `stop` is set, it saves its state and ends.
+    validation examples at the end of each epoch, and every `eval_steps` of the plan. When `stop` is
+    set, it saves its state and ends.
 
     Raises:
         TrainingFailure: `training_diverged`, when the loss is not finite;
@@ -116,6 +118,7 @@ def fit(
                     work,
                     steps_an_epoch=steps_an_epoch,
                     validates=validation is not None,
+                    eval_steps=plan.eval_steps,
                     stop=stop,
                     report=report,
                 )
@@ -189,6 +192,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
     work: Path
     steps_an_epoch: int
     validates: bool
+    eval_steps: int | None
     stop: threading.Event
     report: Callable[[Metrics], None]
     training: dict[str, float] | None = None
@@ -196,10 +200,12 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Decide what follows a step."""
-        if state.global_step % self.steps_an_epoch == 0:
-            control.should_log = True
-            control.should_evaluate = self.validates
-            control.should_save = True
+        ends_epoch = state.global_step % self.steps_an_epoch == 0
+        measures = self.eval_steps is not None and state.global_step % self.eval_steps == 0
+        if self.validates and (ends_epoch or measures):
+            control.should_log = control.should_evaluate = True
+        if ends_epoch:
+            control.should_log = control.should_save = True
         late = time.monotonic() - self.saved_at > SAVE_SECONDS
         # All processes must do as the first one: they save and end together.
         late, stop = broadcast_object_list([late, self.stop.is_set()])
@@ -224,8 +230,10 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
             self._report_step(state, logs)
 
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop if the validation loss has not fallen for long enough."""
-        control.should_training_stop |= ran_out_of_patience(state.log_history, self.patience)
+        """Save the best so far; stop if the validation loss has not fallen for long enough."""
+        ends = ran_out_of_patience(state.log_history, self.patience)
+        control.should_save |= ends or best(state.log_history) == state.global_step
+        control.should_training_stop |= ends
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Mark the checkpoint as complete; remove those that are no longer needed."""

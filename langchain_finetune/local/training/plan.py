@@ -42,6 +42,7 @@ class Plan:
     lora_alpha: float | None
     lora_targets: tuple[str, ...] | str | None
     early_stopping_patience: int | None
+    eval_steps: int | None
     packing: bool | None
     learning_rate: float
     device_batch_size: int
@@ -97,6 +98,7 @@ def make_plan(
     else:
         epochs = min(max(ceil(FULL_EXAMPLES / examples), 3), 14)
     patience = None if given.early_stopping_patience == "auto" else given.early_stopping_patience
+    eval_steps = None if given.eval_steps == "auto" else given.eval_steps
     targets = "all-linear" if given.lora_targets == "auto" else given.lora_targets
     # As many sequences at once as memory surely holds; a step adds up several such parts.
     device_batch_size = gcd(batch_size, 2 if parameters > SMALL_MODEL else 32)
@@ -110,6 +112,7 @@ def make_plan(
         lora_alpha=_or(given.lora_alpha, 2 * rank) if lora else None,
         lora_targets=targets if lora else None,
         early_stopping_patience=patience,
+        eval_steps=eval_steps,
         packing=given.packing is True if defaults.packs else None,
         learning_rate=multiplier * rate * defaults.rate,
         device_batch_size=device_batch_size,
