@@ -51,24 +51,34 @@ def losses_and_gradients(base, sequences, steps):
 
 @pytest.mark.train
 @pytest.mark.parametrize(
-    ("size", "packing", "most_logits"),
-    [(1, False, 2**25), (2, False, 2**25), (4, False, 2**25), (2, True, 2**25), (2, False, 0)],
+    ("size", "packing", "without"),
+    [
+        (1, False, None),
+        (2, False, None),
+        (4, False, None),
+        (2, True, None),
+        (2, False, "logits"),
+        (4, False, "memory"),
+    ],
 )
 def test_a_step_learns_the_mean_of_its_tokens(
-    tmp_path, base, monkeypatch, size, packing, most_logits
+    tmp_path, base, monkeypatch, capfd, size, packing, without
 ):
     """Without a learning rate, every step meets the same weights; the last one has two chats."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from langchain_finetune.local.training import fit as fitting
-    from langchain_finetune.local.training import trainers
+    from langchain_finetune.local.training import memory, trainers
     from langchain_finetune.local.training.encoding import Encoder
 
     monkeypatch.setattr(fitting, "trains_in_bfloat16", lambda: False)
     monkeypatch.setattr(fitting, "device", lambda: "cpu")
-    # Above it, TRL computes the loss.
-    monkeypatch.setattr(trainers, "MOST_LOGITS", most_logits)
+    if without == "logits":
+        # Above it, TRL computes the loss.
+        monkeypatch.setattr(trainers, "MOST_LOGITS", 0)
+    if without == "memory":
+        monkeypatch.setattr(memory, "model_memory", lambda: 0)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)
@@ -86,6 +96,8 @@ def test_a_step_learns_the_mean_of_its_tokens(
         model, tokenizer, encoded, encoded[1:], plan=plan, seed=3, work=tmp_path,
         resumed_from=None, stop=threading.Event(), report=lambda _: None,
     )  # fmt: skip
+    halved = "1 of 4 sequences at once, activations computed again" in capfd.readouterr().err
+    assert halved == (without == "memory")
     order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(3)).tolist()
     steps = [order[at : at + BATCH_SIZE] for at in range(0, len(order), BATCH_SIZE)]
     logged = [(each["loss"], each["grad_norm"]) for each in fitted.history if "loss" in each]

@@ -27,8 +27,8 @@ MOST_TOKENS = 1536
 def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
     """Return the plan with batches of the size that costs least; its steps stay as they are.
 
-    The batches of the plan are as large as memory surely holds. The seed gives an order that stands
-    for all.
+    That is for CPUs: a GPU takes as much at once as its memory holds. The seed gives an order that
+    stands for all.
 
     Example:
         >>> from langchain_finetune.local.training.plan import make_plan

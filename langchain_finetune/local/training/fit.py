@@ -1,7 +1,7 @@
 """The training itself, from its beginning or from its last checkpoint.
 
-A checkpoint is written at the end of every epoch, after each validation that is the best so far, and
-now and then within long epochs, so that a training that was killed goes on from there.
+A checkpoint is written at the end of every epoch, after each validation that is the best so far,
+and now and then within long epochs, so that a training that was killed goes on from there.
 Importing this module takes seconds: it brings torch, transformers and TRL.
 """
 
@@ -21,7 +21,7 @@ from peft import LoraConfig
 from transformers import TrainerCallback, set_seed
 
 from langchain_finetune.durable import flush_tree
-from langchain_finetune.local.hardware import SMALL_MODEL, device, trains_in_bfloat16
+from langchain_finetune.local.hardware import device, trains_in_bfloat16
 from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
     OPTIMIZER,
@@ -37,6 +37,7 @@ from langchain_finetune.local.training.checkpoints import (
 )
 from langchain_finetune.local.training.encoding import Encoded
 from langchain_finetune.local.training.events import Metrics, TrainingFailure
+from langchain_finetune.local.training.memory import fit_into_memory
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan
 
@@ -107,7 +108,7 @@ def fit(
     try:
         trainer = make_trainer(
             plan,
-            _settings(model, plan, total_steps=total, seed=seed, work=work),
+            _settings(plan, total_steps=total, seed=seed, work=work),
             model=model,
             train_dataset=_dataset(train),
             eval_dataset=_dataset(validation) if validation else None,
@@ -133,11 +134,13 @@ def fit(
             "LoRA can't be put on this base model: lora_targets must be 'all-linear' or end parts"
             " of its layers' names, such as 'q_proj'.",
         ) from error
+    longest = max(range(len(train)), key=lambda place: train[place].length)
+    fit_into_memory(trainer, longest, processes=plan.processes)
     trainer.train(resume_from_checkpoint=resumed_from and str(folder_of(work, resumed_from)))
     return fitted(trainer.state.log_history, trainer.state.global_step)
 
 
-def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[str, Any]:
+def _settings(plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[str, Any]:
     """Return the arguments that the configurations of all trainers share."""
     where = device()
     return {
@@ -160,8 +163,8 @@ def _settings(model: Any, plan: Plan, *, total_steps: int, seed: int, work: Path
         "disable_tqdm": True,
         "use_cpu": where == "cpu",
         "bf16": trains_in_bfloat16(),
-        # Saves memory where it is short, and costs a third of the speed.
-        "activation_checkpointing": model.num_parameters() > SMALL_MODEL and where != "cpu",
+        # It saves memory and costs a third of the speed: `fit_into_memory` says if it is needed.
+        "activation_checkpointing": False,
         "dataloader_pin_memory": where == "cuda",
         "seed": seed,
         # No example is longer than the model takes.

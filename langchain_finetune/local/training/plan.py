@@ -100,8 +100,8 @@ def make_plan(
     patience = None if given.early_stopping_patience == "auto" else given.early_stopping_patience
     eval_steps = None if given.eval_steps == "auto" else given.eval_steps
     targets = "all-linear" if given.lora_targets == "auto" else given.lora_targets
-    # As many sequences at once as memory surely holds; a step adds up several such parts.
-    device_batch_size = gcd(batch_size, 2 if parameters > SMALL_MODEL else 32)
+    # A step adds up several such parts; `memory.fit_into_memory` divides them further.
+    device_batch_size = gcd(batch_size, 32)
     rate = lora_rate if lora else full_rate(parameters)
     return Plan(
         method=method,
