@@ -225,3 +225,69 @@ def test_kinds_of_models(name):
     for score, wanted in zip(got, right, strict=False):
         torch.testing.assert_close(score, wanted, atol=1e-4, rtol=1e-3)
     assert decoder.token_bytes > 0
+
+
+@pytest.fixture
+def read(loaded, monkeypatch):
+    """The number of tokens that each step of the model takes in."""
+    loaded.prefixes._kept.clear()
+    step, read = loaded.decoder.step, []
+
+    def counts(portions):
+        read.append(sum(len(portion.tokens) for portion in portions))
+        return step(portions)
+
+    monkeypatch.setattr(loaded.decoder, "step", counts)
+    return read
+
+
+def test_a_text_that_begins_the_same_is_not_read_again(loaded, read):
+    scheduler = Scheduler(10**9)
+    system = [random.Random(2).randrange(256) for _ in range(300)]
+    first = submitted(scheduler, loaded, [*system, 1, 2, 3], 20)
+    assert first.error() is None
+    assert max(read) == 303
+    read.clear()
+    other = submitted(scheduler, loaded, [*system, 9, 8], 20)
+    assert other.error() is None
+    assert max(read) == 2
+    # A further turn, after the answer.
+    read.clear()
+    turns = [*system, 1, 2, 3, *first.tokens, 5, 6]
+    further = submitted(scheduler, loaded, turns, 20)
+    same = submitted(scheduler, loaded, [*system, 1, 2, 3], 20)
+    assert (further.error(), same.error()) == (None, None)
+    assert max(read) <= 4
+    assert other.tokens == written_alone(loaded, [*system, 9, 8], 20)
+    assert further.tokens == written_alone(loaded, turns, 20)
+    assert same.tokens == first.tokens
+
+
+def test_many_who_ask_at_once_read_their_beginning_once(loaded, read, monkeypatch):
+    from langchain_finetune.local.serving import scheduler as module
+
+    monkeypatch.setattr(module, "PROMPT_TOKENS", 100)
+    system = [random.Random(3).randrange(256) for _ in range(300)]
+    scheduler = Scheduler(10**9)
+    asked = [[*system, number] for number in range(6)]
+    sinks = [submitted(scheduler, loaded, prompt, 10) for prompt in asked]
+    assert [sink.error() for sink in sinks] == [None] * 6
+    assert sum(read) < 300 + 6 * 12
+    assert [sink.tokens for sink in sinks] == [written_alone(loaded, each, 10) for each in asked]
+
+
+def test_what_is_kept_stays_within_the_memory(loaded, read):
+    room = loaded.decoder.token_bytes * 700
+    scheduler = Scheduler(room)
+    prompts = [[number, *range(100, 200)] for number in range(8)]
+    for prompt in prompts:
+        assert submitted(scheduler, loaded, prompt, 10).error() is None
+        assert 0 < loaded.prefixes.nbytes <= room
+    read.clear()
+    # The last ones are there; the first are not, and come again in place of others.
+    for prompt in (prompts[-1], prompts[0]):
+        assert submitted(scheduler, loaded, prompt, 10).error() is None
+    assert sorted(read)[-2:] == [1, 101]
+    # One that takes all there is leaves room for nothing else.
+    assert submitted(scheduler, loaded, [5], 699).error() is None
+    assert loaded.prefixes.nbytes <= room

@@ -34,6 +34,15 @@ class KeyValues:
         """Memory that they take, in bytes."""
         return sum(each.nbytes for layer in self._layers.values() for each in layer)
 
+    def copied(self, length: int) -> "KeyValues":
+        """Return a copy of the first tokens."""
+        copy = KeyValues()
+        copy.tokens = self.tokens[:length]
+        for layer, held in self._layers.items():
+            empty = held[0][:, :0]
+            copy._layers[layer] = _grown(held, empty, length), _grown(held, empty, length, 1)
+        return copy
+
     def extend(self, layer: int, keys: Any, values: Any) -> tuple[Any, Any]:
         """Put those of further tokens, (heads, tokens, size), behind the others; return all.
 

@@ -5,7 +5,7 @@ import gc
 import logging
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from langchain_finetune.local.hardware import (
     serving_threads,
 )
 from langchain_finetune.local.serving.decoder import Decoder
+from langchain_finetune.local.serving.prefixes import Prefixes
 from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
 from langchain_finetune.local.template_process import BoundedTemplate
@@ -39,7 +40,7 @@ set_verbosity_error()
 disable_progress_bar()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A model in memory, where its weights take `nbytes`; a step takes so many CPU `threads`.
 
@@ -54,6 +55,7 @@ class LoadedModel:
     context: int | None
     threads: int
     nbytes: int
+    prefixes: Prefixes = field(default_factory=Prefixes)
 
     @cached_property
     def ends(self) -> list[int]:

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import torch
 
-from langchain_finetune.local.serving.decoder import Decoder, Portion
+from langchain_finetune.local.serving.decoder import Decoder, KeyValues, Portion
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Attempt
+from langchain_finetune.local.serving.prefixes import SHORTEST, KeptPrefixes, shared
 from langchain_finetune.local.serving.sampling import Sampler
 
 MOST_ANSWERS = 32
@@ -45,7 +46,7 @@ class BatchRow:
 
     Attributes:
         tokens: The prompt's, and then those of the answer.
-        past: What the model remembers of them.
+        past: What the model remembers of them; None before its first step.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BatchRow:
         self.past: Any = None
         self.sink = sink
         self._taken = 0
+        self._leader: BatchRow | None = None
         self._last = len(prompt) + room
         self.sampler = sampler
 
@@ -69,10 +71,31 @@ class BatchRow:
         """How many tokens the model has yet to take in before it can write the next."""
         return len(self.tokens) - self._taken
 
+    def start(self, rows: "list[BatchRow]") -> bool:
+        """Take the past of a text that begins the same; return whether to go on in this step.
+
+        `rows` are all of the model. Where one of them is reading such a text now, it waits for it.
+        """
+        if self.past is not None:
+            return True
+        if not self.loaded.decoder.together:
+            self.past = self.loaded.decoder.sequence()
+            return True
+        others = [row for row in rows if row.loaded is self.loaded and row.past is not None]
+        reading = [row for row in others if row.waiting > 1]
+        if self._leader in reading:
+            return False
+        for row in reading:
+            ahead = shared(self.tokens[:-1], row.tokens) - len(row.past.tokens)
+            if self._leader is None and ahead > SHORTEST:
+                self._leader = row
+                return False
+        self.past = self.loaded.prefixes.begin(self.tokens, [row.past for row in others])
+        self._taken, self._leader = len(self.past.tokens), None
+        return True
+
     def portion(self, most: int) -> Portion:
         """Return the next tokens to take in."""
-        if self.past is None:
-            self.past = self.loaded.decoder.sequence()
         return Portion(self.past, self.tokens[self._taken : self._taken + most])
 
     def advance(self, count: int, scores: Any) -> bool:
@@ -96,11 +119,13 @@ class BatchRow:
 class Scheduler:
     """Writes answers, on its thread, whose keys and values take at most `memory` bytes together.
 
-    Those that find no room wait in order; one that would take more than all of it goes alone.
+    Those that find no room wait in order; one that would take more than all of it goes alone. What
+    is left of the memory keeps texts for those that begin the same.
     """
 
     def __init__(self, memory: int) -> None:
         self._memory = memory
+        self._kept = KeptPrefixes()
         self._new: queue.SimpleQueue[BatchRow] = queue.SimpleQueue()
         self._waiting: deque[BatchRow] = deque()
         self._rows: list[BatchRow] = []
@@ -129,12 +154,16 @@ class Scheduler:
             row.sink.close(None)
         while self._waiting and self._fits(self._waiting[0]):
             self._rows.append(self._waiting.popleft())
+            self._kept.shrink(self._memory - self._taken())
+
+    def _taken(self) -> int:
+        return sum(row.nbytes for row in self._rows)
 
     def _fits(self, row: BatchRow) -> bool:
         if not self._rows:
             return True
-        taken = sum(each.nbytes for each in self._rows)
-        return len(self._rows) < MOST_ANSWERS and taken + row.nbytes <= self._memory
+        enough = self._taken() + row.nbytes <= self._memory
+        return len(self._rows) < MOST_ANSWERS and enough
 
     def _step_all(self) -> None:
         for row in [row for row in self._rows if row.sink.cancelled]:
@@ -145,6 +174,7 @@ class Scheduler:
                 self._step(decoder, _portions(rows))
             else:
                 for row in rows:
+                    row.start(rows)
                     self._step(decoder, [(row, row.portion(row.waiting))])
 
     def _step(self, decoder: Decoder, work: list[tuple[BatchRow, Portion]]) -> None:
@@ -168,6 +198,9 @@ class Scheduler:
 
     def _end(self, row: BatchRow, error: BaseException | None) -> None:
         self._rows.remove(row)
+        if isinstance(row.past, KeyValues) and error is None:
+            self._kept.keep(row.loaded.prefixes, row.past)
+            self._kept.shrink(self._memory - self._taken())
         row.sink.close(error)
 
 
@@ -176,7 +209,7 @@ def _portions(rows: list[BatchRow]) -> list[tuple[BatchRow, Portion]]:
     left = PROMPT_TOKENS
     work = []
     for row in rows:
-        if row.waiting > 1 and not left:
+        if (row.waiting > 1 and not left) or not row.start(rows):
             continue
         portion = row.portion(left if row.waiting > 1 else 1)
         left -= len(portion.tokens) if row.waiting > 1 else 0
