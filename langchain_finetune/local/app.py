@@ -18,7 +18,7 @@ from langchain_finetune.durable import flush
 from langchain_finetune.local.auth.guard import Guard, install_error_handlers
 from langchain_finetune.local.auth.sessions import PageSessions
 from langchain_finetune.local.base_library import library_folder
-from langchain_finetune.local.base_models import added_bases, resolve_base
+from langchain_finetune.local.base_models import added_bases, find_base, resolve_base
 from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.journal import Journal
@@ -74,6 +74,7 @@ def create_app(
         aliases=aliases or {},
         resolve_base=partial(resolve_base, library=library),
         added=partial(added_bases, library),
+        find_base=partial(find_base, library=library),
     )
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)

@@ -1,5 +1,6 @@
 """The engine's models: its bases, aliases and fine-tuned models."""
 
+import contextlib
 import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -13,6 +14,7 @@ from langchain_finetune.durable import flush
 from langchain_finetune.local.aliases import Aliases
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_library import NANO
+from langchain_finetune.local.base_reference import belongs
 from langchain_finetune.local.documents import Record, Table, UnreadableRecordError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.sqlite import Database
@@ -63,8 +65,20 @@ class Adapter:
     base: str
 
 
+@dataclass(frozen=True)
+class OnBase:
+    """A fine-tuned model that is its adapter on the weights of its base, both folders."""
+
+    adapter: Path
+    base_name: str
+    base: Path
+
+
 class Models:
-    """The engine's models by name; `resolve_base` may take seconds, `added` names added bases.
+    """The engine's models by name.
+
+    `resolve_base` may take seconds; `find_base` returns the folder of a base that is on this
+    machine; `added` names added bases.
 
     Attributes:
         aliases: Other names, which may also be those of models.
@@ -78,6 +92,7 @@ class Models:
         aliases: Mapping[str, str],
         resolve_base: Callable[[str], Path | str],
         added: Callable[[], Iterable[str]] = tuple,
+        find_base: Callable[[str], Path | None] = lambda _: None,
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
@@ -85,6 +100,7 @@ class Models:
         self.aliases = Aliases(database, aliases)
         self._resolve_base = resolve_base
         self._added = added
+        self._find_base = find_base
         self._started_at = now()
 
     def sweep(self, jobs: Container[str]) -> None:
@@ -146,6 +162,20 @@ class Models:
         except ApiError:
             return None
         return found if isinstance(found, Path) else None
+
+    def loadable(self, name: str) -> Path | OnBase | None:
+        """Return what to serve a model from: its own weights, or those of its base if it can be.
+
+        Raises:
+            DamagedModelError: It would be there, but for its files.
+        """
+        folder = self.servable(name)
+        if folder and (adapter := self.adapter(name)):
+            with contextlib.suppress(ApiError):
+                base = self._find_base(adapter.base)
+                if base and belongs(adapter.folder, base):
+                    return OnBase(adapter.folder, adapter.base, base)
+        return folder
 
     def adapter(self, name: str) -> Adapter | None:
         """Return the LoRA adapter of a fine-tuned model, if it has one for a base model."""

@@ -30,7 +30,8 @@ class Pool(ModelPool):
     def _size(folder):
         return int(folder.name.partition("-")[2])
 
-    def _open(self, folder):
+    def _open(self, folder, base):
+        assert base is None or base.nbytes
         assert self.gate.wait(10)
         self.loads.append(folder.name)
         if folder.name in self.broken:

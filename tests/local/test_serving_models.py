@@ -114,7 +114,7 @@ def test_a_model_is_loaded_once(folder, script, monkeypatch):
 
     loads = []
     load = loading.load
-    monkeypatch.setattr(loading, "load", lambda path: loads.append(path) or load(path))
+    monkeypatch.setattr(loading, "load", lambda path, base: loads.append(path) or load(path, base))
     server = ChatServer()
     server.models["tiny"] = folder
     script.text = "hi<|im_end|>"

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from langchain_finetune.local.base_reference import belongs
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, preference, start, weights
 
@@ -22,6 +23,7 @@ def test_lora_is_merged_and_its_matrices_kept(tmp_path, base):
     events, status, log = finish(process)
     assert status == 0, log
     assert events[0]["method"] == "lora"
+    assert belongs(tmp_path / "models" / "model" / "adapter", base)
     assert events[0]["total_steps"] == 2
     expected = {"n_epochs": 1, "batch_size": 3, "learning_rate_multiplier": 1.0, "lora_rank": 4}
     expected |= {"lora_alpha": 8, "lora_targets": "all-linear", "packing": False}

@@ -12,4 +12,4 @@ def make_chat(models: Models, settings: ServingSettings) -> ChatService | Upstre
     """Return what answers chats, as the settings say."""
     if settings.upstream:
         return Upstream(settings.upstream, models.adapter)
-    return ChatService(models.servable, memory=settings.memory)
+    return ChatService(models.loadable, memory=settings.memory)

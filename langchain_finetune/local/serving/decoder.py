@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
+from langchain_finetune.local.serving.adapters import AdapterSwitch, LoraAdapter
 from langchain_finetune.local.serving.model_pool import Attempt
 
 _NAME = "lcft_sequences"
@@ -69,10 +70,11 @@ def _grown(held: tuple[Any, Any] | None, new: Any, past: int, which: int = 0) ->
 
 @dataclass(frozen=True)
 class Portion:
-    """Tokens of a sequence that a step takes in, after those of its `past`."""
+    """Tokens of a sequence that a step takes in, after those of its `past`; whose they are."""
 
     past: Any
     tokens: list[int]
+    adapter: LoraAdapter | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Decoder:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self._switch = AdapterSwitch(model)
         config = model.config.get_text_config()
         types = getattr(config, "layer_types", None) or ()
         window = getattr(config, "sliding_window", None)
@@ -181,6 +184,7 @@ class Decoder:
         with torch.inference_mode():
             if not self.together:
                 return torch.cat([self._alone(portion) for portion in portions])
+            self._switch.set([(each.adapter, len(each.tokens)) for each in portions])
             scores = self._together(portions)
         for portion in portions:
             portion.past.tokens += portion.tokens
@@ -206,6 +210,7 @@ class Decoder:
 
     def _alone(self, portion: Portion) -> Any:
         ids = torch.tensor([portion.tokens], device=self.model.device)
+        self._switch.set([(portion.adapter, len(portion.tokens))])
         past = {self._recurrent or "past_key_values": portion.past}
         return self.model(input_ids=ids, use_cache=True, **past).logits[:, -1]
 

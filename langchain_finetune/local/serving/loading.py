@@ -5,10 +5,12 @@ import gc
 import logging
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from llguidance import LLTokenizer
@@ -27,6 +29,7 @@ from langchain_finetune.local.hardware import (
     has_fast_bfloat16,
     serving_threads,
 )
+from langchain_finetune.local.serving.adapters import LoraAdapter, read_adapter
 from langchain_finetune.local.serving.decoder import Decoder
 from langchain_finetune.local.serving.prefixes import Prefixes
 from langchain_finetune.local.serving.protocol import model_not_found
@@ -34,6 +37,10 @@ from langchain_finetune.local.serving.structured.template_probe import AnswerFra
 from langchain_finetune.local.template_process import BoundedTemplate
 
 logger = logging.getLogger(__name__)
+
+_ADAPTER_FILE = "adapter_model.safetensors"
+
+_tokenizers: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
 
 # transformers' server logs requests; prompts and answers must not come near a log.
 set_verbosity_error()
@@ -43,6 +50,8 @@ disable_progress_bar()
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A model in memory, where its weights take `nbytes`; a step takes so many CPU `threads`.
+
+    One with an `adapter` has the `model` and the `decoder` of its base, and `nbytes` of its own.
 
     `response_template` says how it writes tool calls, where that is known; `context` is the most
     tokens of prompt and answer together, or None for no limit.
@@ -55,6 +64,7 @@ class LoadedModel:
     context: int | None
     threads: int
     nbytes: int
+    adapter: LoraAdapter | None = None
     prefixes: Prefixes = field(default_factory=Prefixes)
 
     @cached_property
@@ -98,7 +108,7 @@ def weigh(folder: Path) -> int:
         ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone.
     """
     try:
-        files = weight_files(folder)
+        files = weight_files(folder) or list(folder.glob(_ADAPTER_FILE))
         if device() != "cpu":
             return sum(file.stat().st_size for file in files)
         parameters = sum(map(parameters_in, files))
@@ -107,18 +117,19 @@ def weigh(folder: Path) -> int:
     return parameters * int(_cpu_type(parameters).itemsize)
 
 
-def load(folder: Path) -> LoadedModel:
+def load(folder: Path, base: LoadedModel | None = None) -> LoadedModel:
     """Load a model from a local folder: safetensors only, and no code of its own.
+
+    With a base, the folder is that of an adapter within that of the tuned model.
 
     Raises:
         ApiError: 500 with the code `model_not_loadable`; 404 where the folder is gone; 503 with
             the code `out_of_memory`.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+        if base:
+            return _on_base(folder, base)
+        tokenizer = _tokenizer(folder)
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,
@@ -140,7 +151,7 @@ def load(folder: Path) -> LoadedModel:
             " it has ended, or start the engine with a smaller --model-memory."
         )
         raise ApiError(503, message, code="out_of_memory", param="model") from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(folder, error) from error
     return LoadedModel(
         model=model,
@@ -151,6 +162,33 @@ def load(folder: Path) -> LoadedModel:
         threads=serving_threads(parameters),
         nbytes=model.get_memory_footprint(),
     )
+
+
+def _on_base(folder: Path, base: LoadedModel) -> LoadedModel:
+    adapter = read_adapter(folder, base.model)
+    tokenizer = _tokenizer(folder.parent)
+    return replace(
+        base,
+        tokenizer=tokenizer,
+        response_template=get_response_template(tokenizer, base.model),
+        nbytes=adapter.nbytes,
+        adapter=adapter,
+        prefixes=Prefixes(),
+    )
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Return a folder's tokenizer; models with the same share it, since it takes much memory."""
+    names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json")
+    files = [folder / name for name in names]
+    content = sha256(b"\0".join(file.read_bytes() for file in files if file.is_file())).digest()
+    if (tokenizer := _tokenizers.get(content)) is None:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+        _tokenizers[content] = tokenizer
+    return tokenizer
 
 
 def free() -> None:

@@ -67,8 +67,14 @@ class Lease(Generic[T]):
     Call all methods on the event loop's thread. A forgotten one can no longer be leased.
     """
 
-    def __init__(self, model: T, on_idle: Callable[["Lease[T]"], None]) -> None:
+    def __init__(
+        self,
+        model: T,
+        on_idle: Callable[["Lease[T]"], None],
+        base: "Lease[T] | None" = None,
+    ) -> None:
         self.model = model
+        self.base = base
         self.users = 0
         self.forgotten = False
         self._on_idle = on_idle
@@ -89,8 +95,8 @@ class ModelPool(Generic[T]):
 
     One is loaded at a time. Requests wait, in order, until others have released enough memory; no
     request holds one model while it waits for another, so there is no deadlock. `weigh` returns
-    how many bytes a folder's model will take, `free` gives back the memory of those that are gone;
-    all three functions run in threads.
+    how many bytes a folder's model will take, `load` loads it, an adapter onto its base, and `free`
+    gives back the memory of those that are gone; all three functions run in threads.
     """
 
     def __init__(
@@ -98,7 +104,7 @@ class ModelPool(Generic[T]):
         limit: int,
         *,
         weigh: Callable[[Path], int],
-        load: Callable[[Path], T],
+        load: Callable[[Path, T | None], T],
         free: Callable[[], None],
     ) -> None:
         self.limit = limit
@@ -118,8 +124,13 @@ class ModelPool(Generic[T]):
         """Names of the models in memory, least recently used first."""
         return [name for name, _ in self._leases]
 
-    async def lease(self, name: str, folder: Path) -> Lease[T]:
+    async def lease(
+        self, name: str, folder: Path, base: tuple[str, Path] | None = None
+    ) -> Lease[T]:
         """Return a model, loaded if it is not in memory; the caller holds it.
+
+        One with a `base`, a name and a folder, is an adapter: as long as it is in memory, so is
+        the base, which others may share.
 
         Raises:
             ApiError: 400 with the code `model_too_large`; and what `load` raises.
@@ -135,21 +146,24 @@ class ModelPool(Generic[T]):
                 self._loading = None
             if key not in self._leases:
                 nbytes = await asyncio.to_thread(self._weigh, folder)
-                if nbytes > self.limit:
+                more = await asyncio.to_thread(self._weigh, base[1]) if base else 0
+                if nbytes + more > self.limit:
                     message = (
-                        f"The model '{name}' takes {_readable(nbytes)} of memory, and the engine "
-                        f"keeps at most {_readable(self.limit)} of models: start it with a larger "
-                        f"--model-memory (or {MEMORY_VARIABLE})."
+                        f"The model '{name}' takes {_readable(nbytes + more)} of memory, and the "
+                        f"engine keeps at most {_readable(self.limit)} of models: start it with a "
+                        f"larger --model-memory (or {MEMORY_VARIABLE})."
                     )
                     raise ApiError(400, message, code="model_too_large", param="model")
-                await self._make_room(nbytes)
-                self._loads = name
-                loading = self._loading = asyncio.create_task(self._fill(key, nbytes))
-                # Python warns about errors that are never retrieved.
-                loading.add_done_callback(lambda done: done.cancelled() or done.exception())
-                await asyncio.wait({loading})
-                self._loading = None
-                loading.result()
+                if base is None:
+                    await self._bring_in(key, nbytes, None)
+                else:
+                    if base not in self._leases:
+                        await self._bring_in(base, more, None)
+                    held = self._held(base)
+                    try:
+                        await self._bring_in(key, nbytes, held)
+                    finally:
+                        held.release()
             return self._held(key)
 
     async def forget(self, name: str) -> None:
@@ -167,13 +181,30 @@ class ModelPool(Generic[T]):
         lease.hold()
         return lease
 
-    async def _fill(self, key: tuple[str, Path], nbytes: int) -> Lease[T]:
+    async def _bring_in(self, key: tuple[str, Path], nbytes: int, base: Lease[T] | None) -> None:
+        await self._make_room(nbytes)
+        self._loads = key[0]
+        loading = self._loading = asyncio.create_task(self._fill(key, nbytes, base))
+        # Python warns about errors that are never retrieved.
+        loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({loading})
+        self._loading = None
+        loading.result()
+
+    async def _fill(self, key: tuple[str, Path], nbytes: int, base: Lease[T] | None) -> Lease[T]:
         self.nbytes += nbytes
+        on = base.model if base else None
+        if base:
+            base.hold()
         try:
-            model = await in_daemon_thread(lambda: self._load(key[1]))
+            model = await in_daemon_thread(lambda: self._load(key[1], on))
+        except BaseException:
+            if base:
+                base.release()
+            raise
         finally:
             self.nbytes -= nbytes
-        lease = self._leases[key] = Lease(model, self._on_idle)
+        lease = self._leases[key] = Lease(model, self._on_idle, base)
         self.nbytes += model.nbytes
         return lease
 
@@ -202,6 +233,8 @@ class ModelPool(Generic[T]):
     def _on_idle(self, lease: Lease[T]) -> None:
         if lease.forgotten:
             self.nbytes -= lease.model.nbytes
+            if lease.base:
+                lease.base.release()
         self._idle.set()
 
 

@@ -1,4 +1,4 @@
-"""What a model remembers of texts, kept for those that begin the same: system prompts, earlier turns.
+"""What a model remembers of texts, kept for others that begin the same, such as further turns.
 
 Importing this module imports torch.
 """

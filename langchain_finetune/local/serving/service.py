@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import model_memory, share_the_cpu
+from langchain_finetune.local.models import OnBase
 from langchain_finetune.local.serving.answer import ChoicesWriter, Piece
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.chat.response import ChatWriter
@@ -41,7 +42,9 @@ class ChatService:
         >>> service = ChatService({"my-model": Path("models/mine")}.get)
     """
 
-    def __init__(self, resolve: Callable[[str], Path | None], *, memory: int | None = None) -> None:
+    def __init__(
+        self, resolve: Callable[[str], Path | OnBase | None], *, memory: int | None = None
+    ) -> None:
         self._resolve = resolve
         self._memory = memory
         self._importing = asyncio.Lock()
@@ -112,12 +115,15 @@ class ChatService:
     @asynccontextmanager
     async def _model(self, name: str) -> AsyncIterator[Lease["LoadedModel"]]:
         """Hold a model in memory for as long as the context lasts."""
-        folder = await asyncio.to_thread(self._resolve, name)
-        if folder is None:
+        found = await asyncio.to_thread(self._resolve, name)
+        if found is None:
             raise model_not_found(f"The model '{name}' does not exist, or is not on this machine.")
         await self.warm()
         assert self._pool
-        lease = await self._pool.lease(name, folder)
+        if isinstance(found, OnBase):
+            lease = await self._pool.lease(name, found.adapter, (found.base_name, found.base))
+        else:
+            lease = await self._pool.lease(name, found)
         try:
             yield lease
         finally:

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from safetensors import safe_open
+from torch.nn import Linear
 from transformers import AutoModelForCausalLM
 from trl.chat_template_utils import add_response_schema
 
+from langchain_finetune.local.base_models import find_base
+from langchain_finetune.local.base_reference import shareable, write_reference
 from langchain_finetune.local.hardware import trains_in_bfloat16
 from langchain_finetune.local.models import ADAPTER
 
@@ -35,6 +39,7 @@ def export(
         whole = AutoModelForCausalLM.from_pretrained(
             base, dtype=precise, use_safetensors=True, trust_remote_code=False
         )
+        linear = [layer for layer, each in whole.named_modules() if isinstance(each, Linear)]
         model = PeftModel.from_pretrained(whole, checkpoint).merge_and_unload()
         adapter = target / ADAPTER
         adapter.mkdir(parents=True)
@@ -43,6 +48,9 @@ def export(
         # The base's path says nothing elsewhere, and something about this machine.
         config["base_model_name_or_path"] = name
         (adapter / "adapter_config.json").write_text(json.dumps(config, indent=2))
+        with safe_open(adapter / "adapter_model.safetensors", framework="pt") as tensors:
+            if (here := find_base(base)) and shareable(config, tensors.keys(), linear):
+                write_reference(adapter, here)
     else:
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint, use_safetensors=True, trust_remote_code=False
