@@ -58,7 +58,10 @@ def _wrapped(
     if isinstance(answer, Mapping):
         if "type" in answer or "role" in answer or "lc" in answer or "data" in answer:
             return [_answer(answer, outputs)]
-        return read_answers(answer, sent)
+        inner = read_answers(answer, sent)
+        for message in (last for *_, last in inner):
+            mark_cut_off(message, outputs)  # Bedrock's reason stands beside its answer.
+        return inner
     answers = entries(answer)
     if len(answers) == _PAIR and all(isinstance(part, str) for part in answers):
         return [_answer(answers)]

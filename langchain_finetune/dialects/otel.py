@@ -202,7 +202,12 @@ def _openinference(attributes: Attributes) -> tuple[Any, Any] | None:
         sent = openinference_messages(attributes, "llm.input_messages")
         inputs = {"messages": sent} if sent else None
     came = openinference_messages(attributes, "llm.output_messages")
-    if not isinstance(outputs, Mapping):
+    answers = entries(outputs) if attributes.get("output.mime_type") == "application/json" else []
+    if answers and all("text" in mapping(each) for each in answers):
+        # DSPy's, of whose calls the numbered messages have none.
+        came = [{**each, "role": "assistant", "content": each["text"]} for each in answers]
+    is_text = any(each.get("content") == attributes.get("output.value") for each in came)
+    if is_text or not isinstance(outputs, Mapping):
         reason = attributes.get("llm.finish_reason")
         outputs = {"choices": [{"message": each, "finish_reason": reason} for each in came]}
     return (inputs, outputs) if inputs else None

@@ -179,8 +179,8 @@ def _frame(span: Mapping[str, Any], attributes: Attributes) -> dict[str, Any]:
         "thread_id": thread,
         "name": attributes.get("langsmith.trace.name") or span.get("name"),
         "run_type": run_type(span),
-        "start_time": iso_time(span.get("startTimeUnixNano")) or span.get("start_time"),
-        "end_time": iso_time(span.get("endTimeUnixNano")) or span.get("end_time"),
+        "start_time": _time(span, "start"),
+        "end_time": _time(span, "end"),
         **_status(span, attributes),
         "tags": _tags(attributes),
         "events": [
@@ -194,6 +194,11 @@ def _frame(span: Mapping[str, Any], attributes: Attributes) -> dict[str, Any]:
         ],
         "extra": {"metadata": metadata},
     }
+
+
+def _time(span: Mapping[str, Any], name: str) -> Any:
+    given = _id(span, f"{name}TimeUnixNano", f"{name}_time_unix_nano")
+    return iso_time(given) or span.get(f"{name}_time")
 
 
 def _id(span: Mapping[str, Any], *names: str) -> Any:
@@ -287,6 +292,7 @@ def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, Attributes]]:
 def _any_value(value: Any) -> Any:
     """Return a value of OTLP as data."""
     kind, inner = next(iter(mapping(value).items()), ("", None))
+    kind = str(kind).replace("_v", "V")  # The names of protobuf's fields are valid, too.
     if kind == "arrayValue":
         return [_any_value(each) for each in entries(mapping(inner).get("values"))]
     if kind == "kvlistValue":

@@ -31,6 +31,10 @@ _NAMES = tuple(
 """Suffixes of data files; names matter only in folders."""
 
 
+_SPANS = frozenset({"resourceSpans", "resource_spans"})
+"""Keys of a request of OTLP: of JSON, and of protobuf's fields."""
+
+
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return the files of paths: each once, in the given order, those of a folder by name.
 
@@ -319,7 +323,7 @@ def _unwrapped(data: Any) -> list[Any]:
         lists = (data[key] for key in ("runs", "traces", "data") if isinstance(data.get(key), list))
         data = next(lists, data)
     values = data if isinstance(data, list) else [data]
-    if not any(isinstance(value, dict) and "resourceSpans" in value for value in values):
+    if not any(isinstance(value, dict) and not _SPANS.isdisjoint(value) for value in values):
         return [run for value in values for run in runs_of(value)]
     return [span for value in values for span in spans_of(value)]
 

@@ -4,12 +4,21 @@ APPS = {
     "LangChain.js, ChatOpenAI": ("langchain_js.mjs", "openai"),
     "LangChain.js, ChatOpenAI (Responses)": ("langchain_js.mjs", "responses"),
     "LangChain.js, ChatAnthropic": ("langchain_js.mjs", "anthropic"),
+    "LangChain.js, ChatGoogleGenerativeAI": ("langchain_js.mjs", "genai"),
+    "LangChain.js, ChatGoogle": ("langchain_js.mjs", "google"),
     "LangChain, ChatOpenAI by OTLP": ("langchain_app.py", "otel"),
     "LangChain, ChatGoogleGenerativeAI": ("langchain_app.py", "gemini"),
     "LangChain, ChatMistralAI": ("langchain_app.py", "mistral"),
     "AI SDK, OpenAI (Responses)": ("ai_sdk.mjs", "openai"),
     "AI SDK, OpenAI (chat)": ("ai_sdk.mjs", "chat"),
     "AI SDK, Anthropic": ("ai_sdk.mjs", "anthropic"),
+    "AI SDK 7, OpenAI (Responses)": ("ai_sdk.mjs", "openai", "package7"),
+    "AI SDK 7, OpenAI (chat)": ("ai_sdk.mjs", "chat", "package7"),
+    "AI SDK 7, Anthropic": ("ai_sdk.mjs", "anthropic", "package7"),
+    "AI SDK's own spans, OpenAI (chat)": ("ai_sdk_otel.mjs", "chat"),
+    "AI SDK's own spans, Anthropic": ("ai_sdk_otel.mjs", "anthropic"),
+    "AI SDK 7's own spans, OpenAI (Responses)": ("ai_sdk_otel.mjs", "openai", "package7"),
+    "AI SDK 7's own spans, Anthropic": ("ai_sdk_otel.mjs", "anthropic", "package7"),
     "LiteLLM, OpenAI (chat)": ("litellm_app.py", "openai"),
     "LiteLLM, OpenAI (Responses)": ("litellm_app.py", "responses"),
     "LiteLLM, Anthropic (chat)": ("litellm_app.py", "anthropic"),
@@ -26,12 +35,14 @@ APPS = {
     "OpenInference, OpenAI (chat)": ("openinference_app.py", "chat"),
     "OpenInference, OpenAI (Responses)": ("openinference_app.py", "responses"),
     "OpenInference, Anthropic": ("openinference_app.py", "anthropic"),
+    "OpenInference, CrewAI": ("crewai_app.py", "chat"),
+    "OpenInference, DSPy": ("dspy_app.py", "chat"),
     "wrap_openai (chat)": ("wrappers_app.py", "chat"),
     "wrap_openai (Responses)": ("wrappers_app.py", "responses"),
     "wrap_anthropic": ("wrappers_app.py", "anthropic"),
     "wrap_gemini": ("wrappers_app.py", "gemini"),
 }
-"""Name -> the script in `apps/`, and the provider that it asks."""
+"""Name -> the script in `apps/`, the provider that it asks, and Node.js' packages if others."""
 
 CALLS = {"LiteLLM, Anthropic (Messages)": 5}
 """How many calls are asked of an instrumentor, where it is not all six."""
@@ -40,11 +51,18 @@ FAILURES = {"wrap_anthropic": "streamed: TypeError accumulate_event()"}
 """What an app prints where the instrumentor itself fails."""
 
 PACKAGES = {
+    "LangChain.js, ChatGoogleG": ("langchain", "@langchain/google-genai", "langsmith"),
+    "LangChain.js, ChatGoogle": ("langchain", "@langchain/google", "langsmith"),
     "LangChain.js, ChatA": ("langchain", "@langchain/anthropic", "langsmith"),
     "LangChain.js": ("langchain", "@langchain/openai", "langsmith"),
     "LangChain, ChatG": ("langchain-core", "langchain-google-genai", "langsmith"),
     "LangChain, ChatM": ("langchain-core", "langchain-mistralai", "langsmith"),
     "LangChain": ("langchain-core", "langchain-openai", "langsmith"),
+    "AI SDK 7's own spans, O": ("ai", "@ai-sdk/openai", "@ai-sdk/otel"),
+    "AI SDK 7's own spans": ("ai", "@ai-sdk/anthropic", "@ai-sdk/otel"),
+    "AI SDK's own spans, O": ("ai", "@ai-sdk/openai"),
+    "AI SDK's own spans": ("ai", "@ai-sdk/anthropic"),
+    "AI SDK 7, A": ("ai", "@ai-sdk/anthropic", "langsmith"),
     "AI SDK, A": ("ai", "@ai-sdk/anthropic", "langsmith"),
     "AI SDK": ("ai", "@ai-sdk/openai", "langsmith"),
     "LiteLLM": ("litellm",),
@@ -52,6 +70,8 @@ PACKAGES = {
     "openai-agents": ("openai-agents", "langsmith"),
     "OpenLLMetry, A": ("opentelemetry-instrumentation-anthropic", "anthropic"),
     "OpenLLMetry": ("opentelemetry-instrumentation-openai", "openai"),
+    "OpenInference, C": ("openinference-instrumentation-crewai", "crewai"),
+    "OpenInference, D": ("openinference-instrumentation-dspy", "dspy"),
     "OpenInference, A": ("openinference-instrumentation-anthropic", "anthropic"),
     "OpenInference": ("openinference-instrumentation-openai", "openai"),
     "wrap_openai": ("langsmith", "openai"),
@@ -60,6 +80,8 @@ PACKAGES = {
 }
 """Beginning of a name -> the packages whose versions the table shows; the first that fits."""
 
+_FORM = "The spans do not have the format."
+_TELEMETRY_FORM = "LangSmith's telemetry does not write the format."
 _MESSAGES_API = "LiteLLM leaves out `system`, so each call is a skip (`incomplete_trace`)."
 _REQUIRED = "pydantic-ai does not write that it requires a tool."
 _AGENTS_TOOLS = "The processor writes no tools of the chat API (`tools_unknown`)."
@@ -69,6 +91,15 @@ _ITEM_ID = "OpenLLMetry writes the item's id in place of the call's."
 LOSSES = {
     "LangChain, ChatOpenAI by OTLP": {
         ("structured", "response_format"): "LangSmith's exporter does not write the format.",
+    },
+    **{
+        f"AI SDK 7, {api}": {("structured", "response_format"): _TELEMETRY_FORM}
+        for api in ("OpenAI (Responses)", "OpenAI (chat)", "Anthropic")
+    },
+    **{
+        name: {("structured", "response_format"): _FORM}
+        for name in APPS
+        if "own spans" in name
     },
     "LiteLLM, Anthropic (Messages)": {
         (case, "call"): _MESSAGES_API for case in ("plain", "system", "tools", "structured")

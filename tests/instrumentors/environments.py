@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".instrumentors"
 
 
-def command(app):
+def command(app, pins):
     """The command that runs an app of `apps/`, once its environment is there."""
     path = HERE / "apps" / app
     if path.suffix == ".mjs":
         # Node.js looks for modules beside the script.
-        folder = installed("node", HERE / "package.json", _install_node)
+        folder = installed(pins.replace("package", "node"), HERE / f"{pins}.json", _install_node)
         copy = folder / path.name
         copy.write_bytes(path.read_bytes())
         return [shutil.which("node"), str(copy)]
@@ -30,10 +30,10 @@ def command(app):
     return [str(folder / "bin" / "python"), str(path)]
 
 
-def version_of(app, package):
+def version_of(app, package, pins="package"):
     """A package and the version of it that is pinned for an app."""
     if app.endswith(".mjs"):
-        pins = json.loads((HERE / "package.json").read_text())["dependencies"]
+        pins = json.loads((HERE / f"{pins}.json").read_text())["dependencies"]
     else:
         lines = _requirements(Path(app).stem).read_text().split()
         pins = dict(line.split("==") for line in lines)
@@ -70,7 +70,7 @@ def _install_python(folder, pins):
     subprocess.run([*pip, "install", "-r", str(pins)], check=True)
 
 
-def run(app, provider, stub, engine, project):
+def run(app, provider, stub, engine, project, pins="package"):
     """Run an app against a stub, traced into a project of an engine; return what it printed."""
     environment = {
         # Nothing of this process's own environment that configures an SDK.
@@ -88,7 +88,7 @@ def run(app, provider, stub, engine, project):
         "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
     }
     done = subprocess.run(
-        command(app), env=environment, capture_output=True, text=True, timeout=300, check=False
+        command(app, pins), env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -23,10 +23,10 @@ COLUMNS = ("messages", "system", "tools", "answer", "settings", "response_format
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", APPS)
 def test_what_is_loaded_is_what_was_sent(name, tmp_path, table):
-    app, provider = APPS[name]
+    app, provider, *pins = APPS[name]
     stub = ProviderStub()
     with served(stub.app) as url, store_client(tmp_path / "runs.sqlite") as client:
-        said = environments.run(app, provider, url, client.api_url, "app")
+        said = environments.run(app, provider, url, client.api_url, "app", *pins)
         sent, differing = fidelity.differences(stub, client, "app")
     assert said.startswith(FAILURES.get(name, ""))
     assert bool(said) == (name in FAILURES), said
@@ -46,7 +46,8 @@ def row_of(name, sent, differing):
         fields = {"settings": ("temperature", "tool_choice")}.get(column, (column,))
         wrong = missing | {key for key, field in differing if field in fields}
         cells.append(f"{len(sent) - len(wrong)}/{len(sent)}")
-    versions = ", ".join(environments.version_of(APPS[name][0], each) for each in packages(name))
+    app, _, *pins = APPS[name]
+    versions = ", ".join(environments.version_of(app, each, *pins) for each in packages(name))
     reasons = " ".join(dict.fromkeys(LOSSES.get(name, {}).values()))
     return f"| {name} | {versions} | {' | '.join(cells)} | {reasons} |"
 

@@ -657,6 +657,15 @@ RUNS_OF_APPS = {
         ),
         CALLING,
     ),
+    "OpenInference, DSPy": (
+        openinference(
+            {"prompt": None, "messages": WIRE_SENT, "kwargs": {"tools": [TOOL]}},
+            [{"text": None, "tool_calls": WIRE_ANSWER["tool_calls"]}],
+            output__mime_type="application/json",
+            llm__output_messages__0__message__role="assistant",
+        ),
+        CALLING,
+    ),
     "OpenInference, messages only": (
         openinference(
             llm__input_messages__0__message__role="system",

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -34,6 +35,7 @@ from support.instrumentors import (
     js,
     langchain_js,
     litellm,
+    openinference,
     pydantic_ai,
 )
 from support.runs import SENT, TOOL, WIRE_SENT
@@ -294,6 +296,13 @@ def test_a_cut_off_answer_of_the_history_is_seen_but_not_learnt():
     [line] = list(converted(traced(ai("Room 7 is free."), [*SENT, half, SENT[1]])))
     assert line["messages"][2] == {"role": "assistant", "content": "Room 7 is", "weight": 0}
     assert "weight" not in line["messages"][-1]
+
+
+def test_a_reason_beside_bedrocks_answer_is_read():
+    answer = {"message": {"role": "assistant", "content": [{"text": "It is"}]}}
+    outputs = {"output": answer, "stopReason": "max_tokens"}
+    [session] = read_run(wrapped({"messages": ASKING}, outputs))
+    assert session["source"]["finish_reason"] == "max_tokens"
 
 
 def test_one_of_several_answers_may_be_cut_off():
@@ -603,6 +612,29 @@ def test_requests_of_otlp_are_files_of_spans(tmp_path):
     expected = [RUNS_OF_APPS[name][1] for name in (*names, names[0])]
     assert list(Convert().invoke(sessions)) == expected
     assert next(iter(sessions))["source"]["thread_id"] == "talk-1"
+
+
+def test_requests_of_otlp_may_have_the_names_of_protobufs_fields(tmp_path):
+    data, line = RUNS_OF_APPS["pydantic-ai"]
+    text = json.dumps(as_otlp(data))
+    names = ("resourceSpans", "scopeSpans", "traceId", "spanId", "stringValue")
+    for name in names:
+        text = text.replace(name, re.sub("([A-Z])", r"_\1", name).lower())
+    path = tmp_path / "spans.json"
+    path.write_text(text)
+    assert list(Convert().invoke(RunFileChatLoader(path).invoke({}))) == [line]
+
+
+def test_an_answer_of_openinference_may_itself_be_json():
+    answer = '{"output": 8}'
+    data = openinference(
+        {"messages": ASKING},
+        {"output": 8},
+        output__mime_type="application/json",
+        llm__output_messages__0__message__role="assistant",
+        llm__output_messages__0__message__content=answer,
+    )
+    assert wire_of(data)[-1] == {"role": "assistant", "content": answer}
 
 
 def test_agents_that_never_tell_their_tools_are_noted():

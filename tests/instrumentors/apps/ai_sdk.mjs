@@ -1,15 +1,16 @@
-// The AI SDK under LangSmith's wrapper. PROVIDER is openai (Responses), chat or anthropic.
+// The AI SDK under LangSmith's wrapper, or its telemetry (AI SDK 7). PROVIDER is openai (Responses), chat or anthropic.
 import { readFileSync } from "node:fs";
 import * as ai from "ai";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { Client } from "langsmith";
-import { wrapAISDK } from "langsmith/experimental/vercel";
+import * as vercel from "langsmith/experimental/vercel";
 import { z } from "zod";
 
 const { STUB, CASES, PROVIDER } = process.env;
 const client = new Client();
-const { generateText, streamText } = wrapAISDK(ai, { client });
+if (ai.registerTelemetry) ai.registerTelemetry(vercel.LangSmithTelemetry({ client }));
+const { generateText, streamText } = ai.registerTelemetry ? ai : vercel.wrapAISDK(ai, { client });
 const openai = createOpenAI({ baseURL: `${STUB}/v1`, apiKey: "x" });
 const model = {
   openai: () => openai.responses("gpt-4.1"),

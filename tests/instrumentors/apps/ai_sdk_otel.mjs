@@ -10,6 +10,7 @@ import { z } from "zod";
 const { STUB, CASES, PROVIDER } = process.env;
 const provider = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] });
 provider.register();
+if (ai.registerTelemetry) ai.registerTelemetry(new (await import("@ai-sdk/otel")).OpenTelemetry());
 const openai = createOpenAI({ baseURL: `${STUB}/v1`, apiKey: "x" });
 const model = {
   openai: () => openai.responses("gpt-4.1"),
@@ -25,10 +26,10 @@ const calculator = ai.tool({
 for (const [name, each] of Object.entries(JSON.parse(readFileSync(CASES, "utf8")))) {
   const request = { model, prompt: each.question, temperature: 0.2, maxRetries: 0 };
   request.experimental_telemetry = { isEnabled: true, metadata: { thread_id: "t-1" } };
-  if (each.system) request.system = each.system;
+  if (each.system) request[ai.stepCountIs && !ai.isStepCount ? "system" : "instructions"] = each.system;
   if (each.tool) {
     request.tools = { calculator };
-    request.stopWhen = ai.stepCountIs(3);
+    request.stopWhen = (ai.isStepCount ?? ai.stepCountIs)(3);
   }
   if (each.structured) request.output = ai.Output.object({ schema: z.object({ answer: z.number() }) });
   try {
