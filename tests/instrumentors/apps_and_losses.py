@@ -96,11 +96,7 @@ LOSSES = {
         f"AI SDK 7, {api}": {("structured", "response_format"): _TELEMETRY_FORM}
         for api in ("OpenAI (Responses)", "OpenAI (chat)", "Anthropic")
     },
-    **{
-        name: {("structured", "response_format"): _FORM}
-        for name in APPS
-        if "own spans" in name
-    },
+    **{name: {("structured", "response_format"): _FORM} for name in APPS if "own spans" in name},
     "LiteLLM, Anthropic (Messages)": {
         (case, "call"): _MESSAGES_API for case in ("plain", "system", "tools", "structured")
     },

@@ -88,7 +88,12 @@ def run(app, provider, stub, engine, project, pins="package"):
         "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
     }
     done = subprocess.run(
-        command(app, pins), env=environment, capture_output=True, text=True, timeout=300, check=False
+        command(app, pins),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -8,9 +8,7 @@ from openinference.instrumentation.dspy import DSPyInstrumentor
 
 provider = trace_by_otlp()
 DSPyInstrumentor().instrument(tracer_provider=provider)
-model = dspy.LM(
-    "openai/gpt-4.1", api_base=f"{STUB}/v1", api_key="x", temperature=0.2, cache=False
-)
+model = dspy.LM("openai/gpt-4.1", api_base=f"{STUB}/v1", api_key="x", temperature=0.2, cache=False)
 dspy.configure(lm=model, adapter=dspy.JSONAdapter())
 
 
