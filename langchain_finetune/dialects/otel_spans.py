@@ -78,6 +78,11 @@ def is_span(run: Mapping[str, Any]) -> bool:
     return holds_messages(_all_attributes(run))
 
 
+def is_request(data: Any) -> bool:
+    """Return whether data is a request of OTLP, with its names in JSON or those of protobuf."""
+    return not mapping(data).keys().isdisjoint({"resourceSpans", "resource_spans"})
+
+
 def spans_of(data: Any) -> list[Any]:
     """Return the spans of a request of OTLP in JSON, or the value as the only one.
 

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from langchain_finetune.dialects.otel_spans import spans_of
+from langchain_finetune.dialects.otel_spans import is_request, spans_of
 from langchain_finetune.dialects.stored_rows import runs_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
@@ -29,10 +29,6 @@ _NAMES = tuple(
     for compression in ("", ".gz", ".zst")
 )
 """Suffixes of data files; names matter only in folders."""
-
-
-_SPANS = frozenset({"resourceSpans", "resource_spans"})
-"""Keys of a request of OTLP: of JSON, and of protobuf's fields."""
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -323,7 +319,7 @@ def _unwrapped(data: Any) -> list[Any]:
         lists = (data[key] for key in ("runs", "traces", "data") if isinstance(data.get(key), list))
         data = next(lists, data)
     values = data if isinstance(data, list) else [data]
-    if not any(isinstance(value, dict) and not _SPANS.isdisjoint(value) for value in values):
+    if not any(is_request(value) for value in values):
         return [run for value in values for run in runs_of(value)]
     return [span for value in values for span in spans_of(value)]
 
