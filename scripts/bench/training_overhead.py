@@ -1,23 +1,27 @@
 """What the engine adds to a training: a job against a bare TRL script on the same data.
 
-Both train `nano` on a hundred calculator chats, as often and in batches of the same size; the
-script is another process, its start included, and it neither validates nor keeps checkpoints. They
-take turns, in another order each round, so that a busy machine hits both. Beside the time from
-creation to success there is the time that processors worked for it: the engine's and the trainer's
-(its children count once they have ended), against the script's. That one is the same on a busy
-machine, more or less.
+Both train a base on calculator chats, as often and in steps of the same size; the script is another
+process, its start included, and it neither validates nor keeps checkpoints. They take turns, in
+another order each round, so that a busy machine hits both. Beside the time from creation to success
+there is the time that processors worked for it: the engine's and the trainer's (its children count
+once they have ended), against the script's. That one is the same on a busy machine, more or less.
+Then there is the most memory that a process of theirs took, looked at now and then.
 
-    PYTHONPATH=scripts .venv/bin/python scripts/bench/training_overhead.py [ROUNDS]
+    PYTHONPATH=scripts .venv/bin/python scripts/bench/training_overhead.py [--rounds 3] \
+        [--base smollm2-135m --lora-rank 16 --epochs 1 --examples 16 --at-once 2]
 """
 
+import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +34,16 @@ from langchain_finetune.home import HOME_VARIABLE, RunningEngine
 from langchain_finetune.local.base_models import resolve_base
 from walkthrough.questions import asked
 
-EPOCHS, BATCH, RATE = 6, 8, 5e-4
+BATCH, RATE = 8, 5e-4
 
 BARE = f"""
 import json, sys
 from datasets import Dataset
+from peft import LoraConfig
 from trl import SFTConfig, SFTTrainer
 
-base, data, output = sys.argv[1:]
+base, data, output, rank, epochs, at_once = sys.argv[1:]
+rank, epochs, at_once = int(rank), int(epochs), int(at_once)
 rows = []
 for line in open(data):
     example = json.loads(line)
@@ -47,27 +53,45 @@ for line in open(data):
     *prompt, answer = example["messages"]
     rows.append({{"prompt": prompt, "completion": [answer], "tools": example["tools"]}})
 settings = SFTConfig(
-    output_dir=output, num_train_epochs={EPOCHS}, per_device_train_batch_size={BATCH},
+    output_dir=output, num_train_epochs=epochs, per_device_train_batch_size=at_once,
+    gradient_accumulation_steps={BATCH} // at_once,
     learning_rate={RATE}, lr_scheduler_type="cosine", warmup_steps=5, logging_steps=3,
     save_strategy="no", report_to="none", use_cpu=True, bf16=False, disable_tqdm=True,
     activation_checkpointing=False, max_length=None,
 )
 dataset = Dataset.from_list(rows, on_mixed_types="use_json")
-trainer = SFTTrainer(model=base, args=settings, train_dataset=dataset)
+lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+trainer = SFTTrainer(
+    model=base, args=settings, train_dataset=dataset, peft_config=lora if rank else None
+)
 trainer.train()
 trainer.save_model(output)
 """
 
 
 def main() -> None:
-    """Measure in turns and print both medians and their ratio."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    """Measure in turns and print medians and their ratio."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--base", default="nano")
+    parser.add_argument("--lora-rank", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--examples", type=int, default=100)
+    parser.add_argument("--at-once", type=int, default=BATCH, help="of the script, in a step of 8")
+    given = parser.parse_args()
+    # Of the usual home: an added base is no base of the temporary one.
+    base = str(resolve_base(given.base))
     with tempfile.TemporaryDirectory() as home:
         os.environ[HOME_VARIABLE] = home
         engine = ensure_engine(Path(home))
         client = OpenAI(base_url=engine.base_url, api_key=engine.api_key.get_secret_value())
         data = Path(home) / "chats.jsonl"
-        data.write_text("\n".join(json.dumps(chat(each, right=True)) for each in asked()))
+        chats = [chat(each, right=True) for each in asked()[: given.examples]]
+        data.write_text("\n".join(map(json.dumps, chats)))
+        settings = {
+            "n_epochs": given.epochs, "batch_size": BATCH, "lora_rank": given.lora_rank
+        }  # fmt: skip
+        script = [base, data, Path(home) / "out", given.lora_rank, given.epochs, given.at_once]
         try:
             # The engine imports what answering needs in its first seconds.
             messages = [{"role": "user", "content": "Hello"}]
@@ -77,62 +101,79 @@ def main() -> None:
             assert running
             here, engine_process = psutil.Process(), psutil.Process(running.pid)
             spent: dict[str, list[Spent]] = {"bare script": [], "job": []}
-            for number in range(rounds):
+            for number in range(given.rounds):
                 turns = [
-                    ("bare script", here, lambda: _bare(data, Path(home))),
-                    ("job", engine_process, lambda: _job(client, file)),
+                    ("bare script", here, lambda: _bare(list(map(str, script)))),
+                    ("job", engine_process, lambda: _job(client, base, file, settings)),
                 ]
                 for name, process, work in turns if number % 2 else turns[::-1]:
-                    spent[name].append(_measured(process, work))
+                    spent[name].append(_measured(process, running.pid, work))
                     print(f"{number + 1} {name}: {spent[name][-1]}", flush=True)
         finally:
             stop_engine(Path(home))
-    for kind in ("wall", "processors"):
+    for kind in ("wall", "processors", "gigabytes"):
         pairs = [[getattr(each, kind) for each in times] for times in spent.values()]
         ratios = sorted(job / bare for bare, job in zip(*pairs, strict=True))
         medians = ", ".join(
-            f"{name} {statistics.median(times):.1f} s"
+            f"{name} {statistics.median(times):.1f}"
             for name, times in zip(spent, pairs, strict=True)
         )
         print(
-            f"{kind}: {medians}; median ratio {statistics.median(ratios):.2f} of {rounds} rounds"
-            f" (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"{kind}: {medians}; median ratio {statistics.median(ratios):.2f} of {given.rounds}"
+            f" rounds (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds that something took, by the clock and by the processors, and the load then."""
+    """Seconds by the clock and by the processors, the most memory of a child, and the load then."""
 
     wall: float
     processors: float
+    gigabytes: float
     load: float
 
     def __str__(self) -> str:
         """Say it for a line of the log."""
-        return f"{self.wall:.1f} s, processors {self.processors:.1f} s (load {self.load:.1f})"
+        return (
+            f"{self.wall:.1f} s, processors {self.processors:.1f} s, {self.gigabytes:.2f} GB"
+            f" (load {self.load:.1f})"
+        )
 
 
-def _measured(process: psutil.Process, work: Callable[[], None]) -> Spent:
+def _measured(process: psutil.Process, engine: int, work: Callable[[], None]) -> Spent:
     """Do something that happens in a process and in children of it that end meanwhile."""
     before, began = sum(process.cpu_times()[:4]), time.monotonic()
-    work()
+    most, done = [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            with suppress(psutil.Error):
+                children = [each for each in process.children() if each.pid != engine]
+                most.extend(each.memory_info().rss for each in children)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        work()
+    finally:
+        done.set()
+        watcher.join()
     wall = time.monotonic() - began
-    return Spent(wall, sum(process.cpu_times()[:4]) - before, os.getloadavg()[0])
+    processors = sum(process.cpu_times()[:4]) - before
+    return Spent(wall, processors, max(most) / 1e9, os.getloadavg()[0])
 
 
-def _bare(data: Path, home: Path) -> None:
-    command = [sys.executable, "-c", BARE, str(resolve_base("nano")), str(data), str(home / "out")]
+def _bare(arguments: list[str]) -> None:
     # As the engine's own process: threads that wait must not spin.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", BARE, *arguments]
     subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def _job(client: OpenAI, file: str) -> None:
+def _job(client: OpenAI, base: str, file: str, hyperparameters: dict[str, int]) -> None:
     job = client.fine_tuning.jobs.create(
-        model="nano",
-        training_file=file,
-        hyperparameters={"n_epochs": EPOCHS, "batch_size": BATCH},
+        model=base, training_file=file, hyperparameters=hyperparameters
     )
     while job.status not in {"succeeded", "failed"}:
         time.sleep(0.2)
