@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from socket import socketpair
 from typing import Any
 
-SECONDS = 5.0
+SECONDS = 2.0
 """Most CPU time for one chat; a long one takes some milliseconds."""
 
 MEMORY = 1 << 30
@@ -139,6 +139,8 @@ class _Process:
                 pass_fds=[there.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # An error's text may quote the chat.
+                stderr=subprocess.DEVNULL,
             )
         self._connection = Connection(here.detach())
         return self._connection
