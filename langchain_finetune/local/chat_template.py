@@ -10,6 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_finetune.local.templates.prepare import PRELUDE_END
+from langchain_finetune.local.templates.takes import (
+    OneCallError,
+    adapted,
+    find_takes,
+    raw_render,
+)
+
 TemplateMessage = dict[str, Any]
 TemplateTool = dict[str, Any]
 
@@ -98,23 +106,34 @@ SHOWS_FORMAT = "shows_response_format"
 
 def supports_developer(chat_template: str | None) -> bool:
     """Return whether a chat template supports the role `developer`."""
-    return "developer" in (chat_template or "")
+    # The prelude knows the role, whether or not the template behind it does.
+    return "developer" in (chat_template or "").rpartition(PRELUDE_END)[2]
 
 
 def render(tokenizer: Any, given: TemplateInput, *, add_generation_prompt: bool) -> str:
     """Return the rendered chat, which is the input of the model.
 
     Raises:
+        RenderingError: The last answer has several calls, and the template writes one only.
         jinja2.TemplateError: The template rejects the chat, for example because of two
             consecutive user messages.
     """
-    text: str = tokenizer.apply_chat_template(
-        given.messages,
-        tools=given.tools or None,
-        tokenize=False,
-        add_generation_prompt=add_generation_prompt,
-    )
-    return text
+    try:
+        messages = adapted(given.messages, find_takes(tokenizer))
+    except OneCallError as error:
+        raise RenderingError(
+            "This model's chat template writes one call an answer, and here are several: put each"
+            " into an answer of its own, followed by its result.",
+            error.index,
+        ) from error
+    try:
+        return raw_render(tokenizer)(messages, given.tools, asks=add_generation_prompt)
+    except (TypeError, LookupError, AttributeError) as error:
+        # Of the extra `local`: clients without it import this module for the plan of a job.
+        from jinja2 import TemplateError  # noqa: PLC0415
+
+        # A template is a program, which may trip over a chat that it does not expect.
+        raise TemplateError(type(error).__name__) from error
 
 
 def _text(message: Mapping[str, Any], index: int) -> str:

@@ -4,38 +4,24 @@ Importing this module imports torch and transformers. transformers expands quant
 architectures it reads is in its documentation under "GGUF".
 """
 
-import json
 import struct
 from pathlib import Path
-from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.errors import FineTuningError
-from langchain_finetune.local.base_library import NANO
 from langchain_finetune.local.base_models import weights_fault
-
-_CHATML = Path(__file__).with_name(NANO)
-"""Holds our template of ChatML with tools, and how its calls are read."""
-
-_OPENING, _END = "<|im_start|>system\n", "<|im_end|>\n"
-_ASKED = {"role": "user", "content": "Question?"}
-_ANSWERED = {"role": "assistant", "content": "Answer."}
-_CHATS: list[list[dict[str, Any]]] = [
-    [_ASKED],
-    [{"role": "system", "content": "Rules."}, _ASKED],
-    [_ASKED, _ANSWERED, _ASKED],
-]
+from langchain_finetune.local.templates.answer_form import find_answer_form
+from langchain_finetune.local.templates.prepare import prepare
 
 
 def convert_gguf(file: Path, folder: Path) -> bool:
     """Write a model that is in a GGUF file to an empty folder; return whether it knows tools.
 
-    Weights are written in 16 bits (bfloat16). A base whose template is ChatML without tools gets
-    ours, which writes chats without tools alike.
+    Weights are written in 16 bits (bfloat16). Before a template that lacks tools comes ours, which
+    writes chats without tools alike.
 
     Raises:
         FineTuningError: The file is not GGUF, is damaged, or holds what transformers can't read.
@@ -60,42 +46,8 @@ def convert_gguf(file: Path, folder: Path) -> bool:
         ) from error
     if fault := weights_fault(info):
         raise FineTuningError(f"{file} can't be used. {fault}")
-    _add_tools(tokenizer)
+    prepare(tokenizer)
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return "tools" in (tokenizer.chat_template or "")
-
-
-def _add_tools(tokenizer: Any) -> None:
-    """Give a tokenizer our template with tools if its own is the same but for tools."""
-    own = tokenizer.chat_template
-    if own is None or "tools" in own:
-        return
-    before = _rendered(tokenizer)
-    if before is None:
-        return
-    # What a chat without a system message begins with, such as a name of the model.
-    opening, _, _ = before[0].partition("<|im_start|>user")
-    default = opening.removeprefix(_OPENING).removesuffix(_END)
-    template = (_CHATML / "chat_template.jinja").read_text()
-    if opening:
-        template = f"{{%- set default_system = {json.dumps(default)} -%}}\n{template}"
-    tokenizer.chat_template = template
-    if _rendered(tokenizer) != before:
-        tokenizer.chat_template = own
-        return
-    settings = json.loads((_CHATML / "tokenizer_config.json").read_bytes())
-    tokenizer.response_template = settings["response_template"]
-
-
-def _rendered(tokenizer: Any) -> list[str] | None:
-    """Return some chats without tools as the template writes them; None if it refuses one."""
-    try:
-        return [
-            tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=asks)
-            for chat in _CHATS
-            for asks in (False, True)
-        ]
-    except TemplateError:
-        return None
+    return find_answer_form(tokenizer, [tokenizer.eos_token]).call is not None

@@ -15,6 +15,7 @@ from langchain_finetune.local.gguf_base import convert_gguf
 from langchain_finetune.local.serving.loading import load
 from support.command_line import runs_command
 from support.gguf_file import CONTEXT, TEMPLATE, write_gguf
+from tests.local.forms import NANO
 
 TOOLS = [
     {
@@ -146,8 +147,7 @@ def test_a_gguf_file_becomes_a_base_that_trains(command, tmp_path):
     [count] = counter.count([{"messages": CHAT, "tools": TOOLS}])
     assert count.targets == len("Hello") + 1  # The end of the answer is learnt, too.
     loaded = load(library_folder() / "tiny")
-    assert loaded.frame.call.before == '<tool_call>\n{"name": "'
-    assert loaded.response_template["fields"]["tool_calls"]["open"] == "<tool_call>"
+    assert loaded.form.call.before == '<tool_call>\n{"name": "'
 
 
 def test_chats_without_tools_are_written_as_the_base_knows_them(tmp_path):
@@ -159,18 +159,26 @@ def test_chats_without_tools_are_written_as_the_base_knows_them(tmp_path):
     assert ours == tokenizer.apply_chat_template(CHAT, tokenize=False)
 
 
+def chat_template_of(tmp_path, template):
+    convert_gguf(write_gguf(tmp_path / "tiny.gguf", template), tmp_path)
+    return AutoTokenizer.from_pretrained(tmp_path).chat_template
+
+
 @pytest.mark.parametrize(
     "template",
-    [
-        "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{% endfor %}",
-        TEMPLATE + "{# tools #}",
-        "{{ raise_exception('no') }}",
-    ],
-    ids=["another form", "knows tools", "refuses"],
+    [(NANO / "chat_template.jinja").read_text(), "{{ raise_exception('no') }}"],
+    ids=["knows tools", "refuses"],
 )
-def test_another_template_stays(tmp_path, template):
-    convert_gguf(write_gguf(tmp_path / "tiny.gguf", template), tmp_path)
-    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == template
+def test_a_template_that_takes_all_chats_or_none_stays(tmp_path, template):
+    assert chat_template_of(tmp_path, template) == template
+
+
+def test_another_form_gets_tools_before_it(tmp_path):
+    plain = "{% for message in messages %}[{{ message.role }}] {{ message.content }}{% endfor %}"
+    plain += "{% if add_generation_prompt %}[assistant] {% endif %}"
+    found = chat_template_of(tmp_path, plain)
+    assert found.startswith("{%- set lcft_write_calls = true -%}")
+    assert found.endswith(plain)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_only_the_answers_are_trained(encoder):
     assert sequence.text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\na?<|im_end|>\n"
         "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nb?<|im_end|>\n"
-        "<|im_start|>assistant\nB<|im_end|>\n"
+        "<|im_start|>assistant\nB<|im_end|>"
     )
 
 

@@ -1,9 +1,11 @@
 """The grammar of calls within any text, for templates that mark calls in different ways."""
 
+from dataclasses import replace
+
 import pytest
 
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Shape
-from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
+from langchain_finetune.local.templates.call_form import CallForm, JsonArguments
 from tests.local.forms import NANO
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -22,8 +24,9 @@ def takes(nano, text, *, before, after, shape=None):
     from langchain_finetune.local.serving.structured.grammar import compile_shape
 
     shape = shape or Shape(None, free=True, tools=TOOLS, parallel=True)
-    call = CallFrame(before, '", "arguments": ', after + before, after, (", ", ": "))
-    matcher = compile_shape(shape, AnswerFrame("", call), nano.vocabulary, nano.special)
+    call = CallForm("", before, '", "arguments": ', JsonArguments(", ", ": "), after, "", "")
+    form = replace(nano.form, opening="", call=call)
+    matcher = compile_shape(shape, form, nano.vocabulary, nano.special)
     tokens = nano.tokenizer.encode(text, add_special_tokens=False)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 

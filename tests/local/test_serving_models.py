@@ -217,7 +217,6 @@ def test_canary_of_transformers_internals():
     from transformers.utils.chat_parsing import ResponseParser
 
     assert list(inspect.signature(utils.response_events_to_chunks).parameters) == ["events"]
-    assert list(inspect.signature(utils.get_response_template).parameters) == ["processor", "model"]
     assert {"name", "arguments"} == set(utils.ToolCall.__dataclass_fields__)
     assert issubclass(utils.ReasoningText, str)
     parser = ResponseParser({"start_anchor": "<", "fields": {"content": {"content": "text"}}}, "")

@@ -7,7 +7,6 @@ import pytest
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Shape
-from langchain_finetune.local.serving.structured.template_probe import AnswerFrame
 from tests.local.forms import NANO
 
 A = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -40,7 +39,7 @@ def compiled(nano, schema, *, strict=True):
 
     asked = AnswerSchema("answer", schema, "response_format", strict)
     shape = Shape(asked, free=False, tools=(), parallel=False)
-    return compile_shape(shape, AnswerFrame("", None), nano.vocabulary, nano.special)
+    return compile_shape(shape, nano.form, nano.vocabulary, nano.special)
 
 
 def takes(nano, schema, value):

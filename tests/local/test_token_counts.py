@@ -150,9 +150,8 @@ def test_a_preference_is_its_prompt_with_each_answer(counter, engine):
         engine.sequences({"messages": [*asked[:1], {**asked[1], "weight": 0}, asked[2], *each]})
         for each in answers
     ]
-    behind = len(engine.tokenizer("\n")["input_ids"])
     lengths = [len(sequence.input_ids) for [sequence] in learnt]
-    assert count.total == sum(lengths) - 2 * behind
+    assert count.total == sum(lengths)
     assert count.longest == max(lengths)
     assert count.targets == sum(sequence.trained for [sequence] in learnt)
 

@@ -24,7 +24,7 @@ from langchain_finetune.local.serving.answer import CompleteCall, End, FinishRea
 from langchain_finetune.local.serving.chat.protocol import ChatRequest
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Lease
-from langchain_finetune.local.serving.protocol import SampledRequest, invalid, unsupported
+from langchain_finetune.local.serving.protocol import SampledRequest, invalid
 from langchain_finetune.local.serving.sampling import Sampler
 from langchain_finetune.local.serving.scheduler import BatchRow, Scheduler
 from langchain_finetune.local.serving.stream import LenientParser, TextFilter, TokenStream
@@ -64,10 +64,8 @@ def compile_grammar(loaded: LoadedModel, shape: Shape) -> Grammar:
     Raises:
         ApiError: 400; a schema can't be enforced, or the model's calls can't be read.
     """
-    if shape.tools and loaded.response_template is None:
-        raise unsupported("tool_choice", "this engine does not know how this model writes calls")
-    start = compile_shape(shape, loaded.frame, loaded.vocabulary, loaded.special)
-    return Grammar(loaded.vocabulary, start, loaded.ends)
+    start = compile_shape(shape, loaded.form, loaded.vocabulary, loaded.special)
+    return Grammar(loaded.vocabulary, start, loaded.ends, loaded.closings)
 
 
 def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | None) -> Prompt:
@@ -92,9 +90,9 @@ def render_chat(loaded: LoadedModel, request: ChatRequest, grammar: Grammar | No
     except (TemplateError, ValueError) as error:
         message = "The model's chat template does not take such a chat."
         raise ApiError(400, message, code="invalid_value", param="messages") from error
-    if grammar and not (request.shape and request.shape.free):
-        # What the template writes before any answer, such as an empty thought.
-        text += loaded.frame.opening
+    if (shape := request.shape) and not shape.free:
+        # What the template writes before any such answer, such as an empty thought.
+        text += loaded.form.opening + ("" if shape.tools else loaded.form.text)
     parts = list(filter(None, text.split(mark))) if mark else [text]
     encoded = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
     return _prompt(
@@ -219,10 +217,10 @@ def _is_whole(
 
 
 def _parser(loaded: LoadedModel, prompt: Prompt) -> LenientParser | None:
-    if prompt.tools is None or not loaded.response_template:
+    if prompt.tools is None:
         return None
     return LenientParser(
-        loaded.response_template,
+        loaded.form,
         prefix=prompt.text,
         tools=prompt.tools,
         special=loaded.tokenizer.all_special_tokens,

@@ -17,7 +17,6 @@ from llguidance import LLTokenizer
 from llguidance.hf import from_tokenizer
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.cli.serving.utils import get_response_template
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.local.api_error import ApiError
@@ -33,8 +32,13 @@ from langchain_finetune.local.serving.adapters import LoraAdapter, read_adapter
 from langchain_finetune.local.serving.decoder import Decoder
 from langchain_finetune.local.serving.prefixes import Prefixes
 from langchain_finetune.local.serving.protocol import model_not_found
-from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, answer_frame
-from langchain_finetune.local.template_process import BoundedTemplate
+from langchain_finetune.local.template_process import (
+    STOPPED,
+    BoundedTemplate,
+    TemplateStoppedError,
+)
+from langchain_finetune.local.templates.answer_form import AnswerForm, find_answer_form
+from langchain_finetune.local.templates.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +56,12 @@ class LoadedModel:
     """A model in memory, where its weights take `nbytes`; a step takes so many CPU `threads`.
 
     One with an `adapter` has the `model` and the `decoder` of its base, and `nbytes` of its own.
-
-    `response_template` says how it writes tool calls, where that is known; `context` is the most
-    tokens of prompt and answer together, or None for no limit.
+    `context` is the most tokens of prompt and answer together, or None for no limit.
     """
 
     model: Any
     decoder: Decoder
     tokenizer: Any
-    response_template: dict[str, Any] | None
     context: int | None
     threads: int
     nbytes: int
@@ -69,15 +70,27 @@ class LoadedModel:
 
     @cached_property
     def ends(self) -> list[int]:
-        """Tokens that end an answer."""
-        advised = self.model.generation_config.eos_token_id
-        advised = advised if isinstance(advised, list) else [advised]
-        return sorted({*advised, self.tokenizer.eos_token_id} - {None})
+        """Tokens that end an answer: by the model's configuration, or by its template."""
+        named = self.tokenizer.convert_tokens_to_ids(list(self.form.ends))
+        return sorted({*self._advised_ends, *named} - {None})
 
     @cached_property
-    def frame(self) -> AnswerFrame:
-        """What the chat template puts around an answer."""
-        return answer_frame(self.tokenizer, [self.tokenizer.decode([end]) for end in self.ends])
+    def _advised_ends(self) -> set[int]:
+        advised = self.model.generation_config.eos_token_id
+        advised = advised if isinstance(advised, list) else [advised]
+        return {*advised, self.tokenizer.eos_token_id} - {None}
+
+    @cached_property
+    def form(self) -> AnswerForm:
+        """How the chat template writes answers."""
+        texts = self.tokenizer.batch_decode(sorted(self._advised_ends))
+        return find_answer_form(self.tokenizer, texts)
+
+    @cached_property
+    def closings(self) -> list[list[int]]:
+        """Tokens that end something in the form of the template's calls."""
+        texts = self.form.call.closings if self.form.call else []
+        return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
 
     @cached_property
     def vocabulary(self) -> LLTokenizer:
@@ -144,6 +157,8 @@ def load(folder: Path, base: LoadedModel | None = None) -> LoadedModel:
         if device() == "cpu":
             model = model.to(_cpu_type(parameters))
         model = model.to(device()).eval()
+    except TemplateStoppedError as error:
+        raise ApiError(500, STOPPED, code="model_not_loadable", param="model") from error
     except (MemoryError, torch.OutOfMemoryError) as error:
         logger.warning("Not enough memory for a model")
         message = (
@@ -157,7 +172,6 @@ def load(folder: Path, base: LoadedModel | None = None) -> LoadedModel:
         model=model,
         decoder=Decoder(model),
         tokenizer=tokenizer,
-        response_template=get_response_template(tokenizer, model),
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
         threads=serving_threads(parameters),
         nbytes=model.get_memory_footprint(),
@@ -170,7 +184,6 @@ def _on_base(folder: Path, base: LoadedModel) -> LoadedModel:
     return replace(
         base,
         tokenizer=tokenizer,
-        response_template=get_response_template(tokenizer, base.model),
         nbytes=adapter.nbytes,
         adapter=adapter,
         prefixes=Prefixes(),
@@ -187,6 +200,7 @@ def _tokenizer(folder: Path) -> Any:
             folder, local_files_only=True, trust_remote_code=False
         )
         tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+        prepare(tokenizer)
         _tokenizers[content] = tokenizer
     return tokenizer
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokenizers.decoders import DecodeStream
@@ -17,13 +17,14 @@ from transformers.utils.chat_parsing import ResponseParser
 from langchain_finetune.local.serving.answer import CompleteCall, Piece, ReasoningDelta, Text, Token
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.structured.constraint import ScoreRecorder
+from langchain_finetune.local.templates.answer_form import AnswerForm
 
 # OpenAI's API gives this for what is all but impossible; JSON has no infinity.
 _MIN_LOGPROB = -9999.0
 
 
 class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is not typed
-    """A response parser that returns malformed tool calls as text.
+    """A response parser that reads calls in the form of a template, and malformed ones as text.
 
     The parser's inner methods are overridden; `tests/local/test_serving_models.py` has a canary.
     transformers' own raises ValueError, after which the whole answer is lost: also its text, and
@@ -32,44 +33,35 @@ class LenientParser(ResponseParser):  # type: ignore[misc]  # transformers is no
     """
 
     def __init__(
-        self,
-        template: Mapping[str, Any],
-        *,
-        prefix: str,
-        tools: list[dict[str, Any]],
-        special: Sequence[str],
+        self, form: AnswerForm, *, prefix: str, tools: list[dict[str, Any]], special: Sequence[str]
     ) -> None:
+        self._reader = form.reader
         self._special = special
         self._region_start = 0
-        super().__init__(template, prefix, tools=tools)
+        super().__init__(form.response_template(), prefix, tools=tools)
 
     def _open_explicit(self, events: list[dict[str, Any]], field: Any, m: Any) -> None:
         self._region_start = m.start()
         super()._open_explicit(events, field, m)
 
     def _close_current(self, events: list[dict[str, Any]]) -> None:
-        known = len(events)
-        try:
+        if self._current != "tool_calls":
             super()._close_current(events)
-        except (KeyError, TypeError, ValueError):
-            self._reset_to_implicit()
-        else:
-            if all(_is_sound(event) for event in events[known:]):
-                return
-        del events[known:]
-        raw = self._buffer[self._region_start : self._pos]
-        for token in self._special:
-            raw = raw.replace(token, "")
-        events.append({"type": "region_chunk", "field": "content", "text": raw, "dirty": False})
-
-
-def _is_sound(event: Mapping[str, Any]) -> bool:
-    if event["type"] != "region_close" or event["field"] != "tool_calls":
-        return True
-    match event["value"]:
-        case {"function": {"name": str(), "arguments": dict()}}:
-            return True
-    return False
+            return
+        written = self._buffer[self._region_start : self._pos]
+        self._reset_to_implicit()
+        calls = self._reader.read(written) if self._reader else None
+        if calls is None or not all(isinstance(arguments, dict) for _, arguments in calls):
+            for token in self._special:
+                written = written.replace(token, "")
+            events.append(
+                {"type": "region_chunk", "field": "content", "text": written, "dirty": False}
+            )
+            return
+        for name, arguments in calls:
+            # Values that are written like texts become what the tool's schema says.
+            value = self._coerce_tool_calls({"function": {"name": name, "arguments": arguments}})
+            events.append({"type": "region_close", "field": "tool_calls", "value": value})
 
 
 class TokenStream:

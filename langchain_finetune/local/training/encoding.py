@@ -25,6 +25,9 @@ from langchain_finetune.local.template_process import (
     RejectedChatError,
     TemplateStoppedError,
 )
+from langchain_finetune.local.templates.answer_form import AnswerForm, find_answer_form
+from langchain_finetune.local.templates.prepare import prepare
+from langchain_finetune.local.templates.turns import answer_turn
 from langchain_finetune.local.training.events import TrainingFailure
 
 
@@ -32,8 +35,8 @@ class UnfitExampleError(ValueError):
     """An example that the base model can't be trained on.
 
     The code is `unsupported_content`, `unsupported_chat_template`, `template_without_tools`,
-    `no_answer`, `special_token` or `too_long`. The message never quotes training text. The index of
-    the message at fault counts from 0; None is for the whole example.
+    `text_beside_call`, `no_answer`, `special_token` or `too_long`. The message never quotes
+    training text. The index of the message at fault counts from 0; None is for the whole example.
     """
 
     def __init__(self, code: str, message: str, index: int | None = None) -> None:
@@ -100,12 +103,18 @@ Layout = list[list[tuple[str, bool | None]]]
 class Encoder:
     """Puts examples into tokens.
 
-    On `stop_ids` the model ends its turn; `max_length` is None if it takes any number of tokens.
+    On `stop_ids`, and on the tokens that the template itself puts behind answers, the model ends
+    its turn; `max_length` is None if it takes any number of tokens.
     """
 
     tokenizer: Any
     stop_ids: frozenset[int]
     max_length: int | None
+
+    @cached_property
+    def form(self) -> AnswerForm:
+        """How the template writes answers."""
+        return find_answer_form(self.tokenizer, self.tokenizer.batch_decode(sorted(self.stop_ids)))
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, generation_config: Any) -> "Encoder":
@@ -120,6 +129,10 @@ class Encoder:
                 "The base model has no chat template: take one that was trained on chats, such as"
                 " one whose name ends in 'Instruct'.",
             )
+        try:
+            prepare(tokenizer)
+        except TemplateStoppedError as error:
+            raise UnfitExampleError("unsupported_chat_template", STOPPED) from error
         ends = generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         limits = (
@@ -221,7 +234,8 @@ class Encoder:
                 before = TemplateInput(chat.messages[:index], chat.tools)
                 through = TemplateInput(chat.messages[: index + 1], chat.tools)
                 prompt = render(self.tokenizer, before, add_generation_prompt=True)
-                turn = _turn(prompt, render(self.tokenizer, through, add_generation_prompt=False))
+                whole = render(self.tokenizer, through, add_generation_prompt=False)
+                turn = self._turn(prompt, whole, chat.messages[index])
                 _check_tools(chat, chat.messages[index], prompt, turn)
                 if not rendered or not prompt.startswith(rendered):
                     rendered = ""
@@ -268,15 +282,31 @@ class Encoder:
             found.append([each for each in sequences if each.trained])
         return found
 
+    def _turn(self, prompt: str, whole: str, message: Mapping[str, Any]) -> str:
+        """Return an answer up to the token that ends it; what follows is the template's."""
+        turn = answer_turn(prompt, whole, self.form.anchors)
+        if turn is None:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template opens an answer in one way and shows it in another,"
+                " so an answer can't be separated from its prompt.",
+            )
+        ended = self.form.until_end(turn, message)
+        if ended is None:
+            raise UnfitExampleError(
+                "unsupported_chat_template",
+                "The base model's chat template ends an answer between its text and its calls.",
+            )
+        return ended
+
     def _sequence(
         self, parts: list[tuple[str, bool | None]], tokens: Iterator[list[int]]
     ) -> Sequence:
         sequence = Sequence()
         for (text, trained), ids in zip(parts, tokens, strict=False):
-            end = self._until_stop(ids) if trained else 0
             sequence.text += text
             sequence.input_ids += ids
-            sequence.labels += ids[:end] + [IGNORED] * (len(ids) - end)
+            sequence.labels += ids if trained else [IGNORED] * len(ids)
         return sequence
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
@@ -288,24 +318,9 @@ class Encoder:
         )
         return list(encoded["input_ids"])
 
-    def _until_stop(self, tokens: list[int]) -> int:
-        """Count the tokens up to the one that ends the turn; what follows is the template's."""
-        stops = [place for place, token in enumerate(tokens) if token in self.stop_ids]
-        return stops[-1] + 1 if stops else len(tokens)
-
-
-def _turn(prompt: str, whole: str) -> str:
-    if not whole.startswith(prompt):
-        raise UnfitExampleError(
-            "unsupported_chat_template",
-            "The base model's chat template opens an answer in one way and shows it in another,"
-            " so an answer can't be separated from its prompt.",
-        )
-    return whole[len(prompt) :]
-
 
 def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, turn: str) -> None:
-    """Many templates drop tools silently; the model would learn to answer nothing."""
+    """Templates may drop parts of a chat silently; the model would learn to answer without them."""
     offered = [tool["function"]["name"] for tool in chat.tools]
     called = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if any(name not in prompt for name in offered) or any(name not in turn for name in called):
@@ -313,4 +328,11 @@ def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, t
             "template_without_tools",
             "The base model's chat template has no tools; take a base whose template has, such as"
             " Qwen/Qwen3-0.6B.",
+        )
+    text = message["content"].strip()
+    if called and text and text not in turn:
+        raise UnfitExampleError(
+            "text_beside_call",
+            "The base model's chat template leaves out the text beside a call, so it can't be"
+            " learnt: remove it from the example, or take another base.",
         )

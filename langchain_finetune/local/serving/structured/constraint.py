@@ -6,7 +6,7 @@ Importing this module imports torch.
 """
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import LogitsProcessor
 from langchain_finetune.local.serving.protocol import SampledRequest
 
 _FAR = 16
-_FARTHEST = 64
+_FARTHEST = 256
 _CANDIDATES = 8
 
 # What leads to the end soonest, where more than one thing may follow.
@@ -31,12 +31,20 @@ _KINDS = (*"0123456789", *string.punctuation, " ", "n", "t", "f", "a", "A")
 class Grammar:
     """The form of an answer: how far it is to its end, and which tokens leave enough room.
 
-    A copy of `start` follows each answer and gives the tokens that may come next.
+    A copy of `start` follows each answer and gives the tokens that may come next. `closings` are
+    tokens that end something in the form of a model's calls.
     """
 
-    def __init__(self, tokenizer: LLTokenizer, start: LLMatcher, ends: list[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: LLTokenizer,
+        start: LLMatcher,
+        ends: list[int],
+        closings: Sequence[list[int]] = (),
+    ) -> None:
         self.start = start
         self._ends = frozenset(ends)
+        self._closings = [each for each in closings if each]
         self._closers = _singles(tokenizer, _CLOSERS)
         self._quotes = _singles(tokenizer, '"')
         self._kinds = _singles(tokenizer, _KINDS)
@@ -92,7 +100,12 @@ class Grammar:
     def _shortest(self, matcher: LLMatcher) -> list[int]:
         mask = matcher.compute_bitmask()
         # Only inside a string may both brackets stand.
-        inside = len(self._brackets) > 1 and all(_allows(mask, token) for token in self._brackets)
+        inside = self._inside(mask)
+        for closing in self._closings:
+            ahead = matcher.deep_copy()
+            taken = ahead.try_consume_tokens(closing) == len(closing)
+            if taken and (ahead.is_accepting() or not self._inside(ahead.compute_bitmask())):
+                return closing
         closers = self._quotes if inside else self._closers
         for token in closers:
             if _allows(mask, token):
@@ -102,6 +115,9 @@ class Grammar:
             return [min(known, key=lambda token: self._leads_nowhere(matcher, mask, token))]
         any_byte = next(((place, byte) for place, byte in enumerate(mask) if byte), None)
         return [any_byte[0] * 8 + (any_byte[1] & -any_byte[1]).bit_length() - 1] if any_byte else []
+
+    def _inside(self, mask: bytes) -> bool:
+        return len(self._brackets) > 1 and all(_allows(mask, token) for token in self._brackets)
 
     def _leads_nowhere(self, matcher: LLMatcher, mask: bytes, token: int) -> int:
         """Return 0 if a token leads to an end, 2 if to the same state, and otherwise 1."""

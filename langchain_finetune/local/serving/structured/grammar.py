@@ -4,16 +4,17 @@ See https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 """
 
 import json
-import re
 from collections.abc import Mapping
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.protocol import unsupported
+from langchain_finetune.local.serving.structured.call_grammar import call_rules, literal, pattern
 from langchain_finetune.local.serving.structured.closing import Closed
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Schema, Shape
-from langchain_finetune.local.serving.structured.template_probe import AnswerFrame, CallFrame
+from langchain_finetune.local.templates.answer_form import AnswerForm
+from langchain_finetune.local.templates.call_form import JsonArguments
 
 # Errors must not quote what was written; the text of the grammar is of no use to a caller either.
 _LIMITS = LLParserLimits(verbose_errors=False)
@@ -21,7 +22,7 @@ _LIMITS = LLParserLimits(verbose_errors=False)
 
 def compile_shape(
     shape: Shape,
-    frame: AnswerFrame,
+    form: AnswerForm,
     tokenizer: LLTokenizer,
     special: Mapping[str, int],
 ) -> LLMatcher:
@@ -30,49 +31,44 @@ def compile_shape(
     Use its `deep_copy` for each answer. `special` has the tokens that text can't contain.
 
     Raises:
-        ApiError: 400; a schema can't be enforced, or the model's template has no JSON calls.
+        ApiError: 400; a schema can't be enforced, or the model's template has no calls.
     """
-    call = frame.call
+    call = form.call
     if shape.tools and call is None:
-        raise unsupported("tool_choice", "this model's chat template does not write calls as JSON")
-    item, key = call.separators if call else (", ", ": ")
+        raise unsupported("tool_choice", "this model's chat template has no calls that can be read")
+    item, key = ", ", ": "
+    if call and isinstance(call.arguments, JsonArguments):
+        item, key = call.arguments.item, call.arguments.key
     # A weak model would go on with white space for ever.
     options: Schema = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
-    alternatives, rules = [], []
+    alternatives, rules = [], [r"TEXT: /(.|\n)*/"]
     if shape.json:
         _check(shape.json, options, tokenizer, shape.json.name, "invalid_json_schema")
         alternatives.append("document")
-        rules.append(f"document: {_json(shape.json.schema, options)}")
+        # Beside calls, it is the model that opens the one or the other.
+        opening = literal(form.text, special) if shape.tools else ""
+        document = _json(shape.json.schema, options)
+        rules.append(f"document: {opening} {document} {literal(form.tail, special)}")
     if shape.tools and call:
         for tool in shape.tools:
             name = f"function '{tool.name}'"
             _check(tool, options, tokenizer, name, "invalid_function_parameters")
-        rules += _call_rules(shape, call, options, special)
-        alternatives.append("answer" if shape.free else f"{_text(call.before, special)} calls")
+        rules += call_rules(
+            shape.tools,
+            call,
+            parallel=shape.parallel,
+            special=special,
+            write_json=lambda tool: lambda schema: _json(schema, _enforced(tool, options)),
+        )
+        before = call.opening + call.before
+        if shape.free:
+            rules += _free_rules(before.lstrip(), special)
+        alternatives.append("answer" if shape.free else f"{literal(before, special)} calls")
     source = "\n".join(["%llguidance {}", f"start: {' | '.join(alternatives)}", *rules])
     matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(source), log_level=0, limits=_LIMITS)
     if matcher.is_error():
         raise ApiError(400, "The schemas are too large together.", code="schema_too_complex")
     return matcher
-
-
-def _call_rules(
-    shape: Shape, call: CallFrame, options: Schema, special: Mapping[str, int]
-) -> list[str]:
-    again = ""
-    if shape.parallel and call.joint is not None:
-        again = f" ({_text(call.joint, special)} call)*"
-    rules = [
-        f"calls: call{again} {_text(call.after, special)}",
-        "call: " + " | ".join(f"call_{index}" for index in range(len(shape.tools))),
-    ]
-    for index, tool in enumerate(shape.tools):
-        name = json.dumps(tool.name, ensure_ascii=False)[1:-1]
-        arguments = _json(tool.schema, _enforced(tool, options))
-        rules.append(f"call_{index}: {_text(name + call.between, special)} {arguments}")
-    if shape.free:
-        rules += _free_rules(call.before.lstrip(), special)
-    return rules
 
 
 def _enforced(tool: AnswerSchema, options: Schema) -> Schema:
@@ -82,17 +78,16 @@ def _enforced(tool: AnswerSchema, options: Schema) -> Schema:
 
 def _free_rules(opening: str, special: Mapping[str, int]) -> list[str]:
     """Return the rules of any text, and of calls after their opening marker."""
-    rules = [r"TEXT: /(.|\n)*/"]
     marks = [token for token in special if opening.startswith(token)]
     if not marks:
         # Lazy: as soon as the opening stands there, it is one.
-        rules.append(f"text_before[lazy]: /(.|\\n)*{_literal(opening)}/")
-        return [*rules, "answer: TEXT | text_before calls"]
+        lazy = f"text_before[lazy]: /(.|\\n)*{pattern(opening)}/"
+        return [lazy, "answer: TEXT | text_before calls"]
     # TEXT has no special tokens in it; others than the mark of a call, such as those around a
     # thought, are left to the model.
     others = ",".join(str(token) for text, token in special.items() if text not in marks)
     text = f"TEXT (<[{others}]> TEXT)*" if others else "TEXT"
-    return [*rules, f"answer: {text} ({_text(opening, special)} calls)?"]
+    return [f"answer: {text} ({literal(opening, special)} calls)?"]
 
 
 def _check(
@@ -136,20 +131,3 @@ def _fault(schema: Schema, tokenizer: LLTokenizer) -> str | None:
 
 def _json(schema: Schema, options: Schema) -> str:
     return f"%json {json.dumps(Closed(schema).schema | {'x-guidance': options})}"
-
-
-def _text(text: str, special: Mapping[str, int]) -> str:
-    """Return text as the grammar writes it; a special token is named by its number."""
-    if not special:
-        return json.dumps(text)
-    parts = re.split(f"({'|'.join(map(re.escape, special))})", text)
-    written = [
-        f"<[{special[part]}]>" if part in special else json.dumps(part) for part in parts if part
-    ]
-    return " ".join(written) or '""'
-
-
-def _literal(text: str) -> str:
-    """Return text as a part of a regular expression between slashes."""
-    # `re.escape` puts a backslash before a line break, too.
-    return re.escape(text).replace("/", r"\/").replace("\n", "n")
