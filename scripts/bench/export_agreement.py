@@ -167,6 +167,8 @@ params = xllamacpp.CommonParams()
 params.model.path, params.port = sys.argv[1], int(sys.argv[2])
 params.n_ctx, params.n_parallel = 4096, 1
 params.use_jinja = True
+# Of several threads, those that wait spin: on a busy machine an answer then takes minutes.
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(params)
 while True:
     time.sleep(60)
