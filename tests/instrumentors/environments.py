@@ -86,6 +86,8 @@ def run(app, provider, stub, engine, project, pins="package"):
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"{engine}/otel",
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-api-key=any,Langsmith-Project={project}",
         "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+        # LiteLLM otherwise asks the internet first, and waits where there is none.
+        "LITELLM_OFFLINE_MODE": "true",
     }
     done = subprocess.run(
         command(app, pins),

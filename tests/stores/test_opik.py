@@ -15,9 +15,11 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("opik")
     python = Path(os.environ["STORE_SERVERS"]) / "opik/bin/python"
     places = os.pathsep.join(map(str, (HERE.parent, HERE.parents[1])))
+    # LiteLLM otherwise asks the internet first, and waits where there is none.
+    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     done = subprocess.run(
         [python, HERE / "opik_app.py", folder],
-        env={**os.environ, "PYTHONPATH": places, "HOME": str(folder)},
+        env={**os.environ, **offline, "PYTHONPATH": places, "HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=300,
