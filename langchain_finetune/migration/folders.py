@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -42,11 +42,13 @@ def locked_folder(folder: Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if [each.name for each in folder.iterdir()] == [".lock"]:
-            # Nothing was done. Whoever waits for this very file begins anew.
-            (folder / ".lock").unlink()
-            if is_new:
-                folder.rmdir()
+        # Somebody else may have moved the folder away.
+        with suppress(OSError):
+            if [each.name for each in folder.iterdir()] == [".lock"]:
+                # Nothing was done. Whoever waits for this very file begins anew.
+                (folder / ".lock").unlink()
+                if is_new:
+                    folder.rmdir()
         lock.release()
 
 
