@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -165,7 +166,8 @@ def _best(rounds: Rounds) -> float:
 
 
 @contextmanager
-def _engine(home: Path) -> Iterator[Server]:
+def running_engine(home: Path) -> Iterator[Server]:
+    """Run an engine on a home of its own."""
     home.mkdir()
     command = [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)]
     with _process(command, home / "log", {}) as process:
@@ -179,10 +181,17 @@ def _engine(home: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def _theirs(folder: Path, port: int, variables: dict[str, str]) -> Iterator[Server]:
+def running_transformers(
+    folder: Path,
+    port: int,
+    *options: str,
+    dtype: str = "float32",
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Server]:
+    """Run `transformers serve`; `folder` gets its log."""
     command = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu"]
-    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--log-level", "error", "--model-timeout", "-1"]
+    command += ["--dtype", dtype, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--log-level", "error", "--model-timeout", "-1", *options]
     with (
         _process(command, folder / f"log-{port}", variables) as process,
         httpx2.Client(base_url=f"http://127.0.0.1:{port}/v1", timeout=120) as client,
@@ -200,8 +209,10 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[psutil.Process]:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"} | variables
+def _process(
+    command: list[str], log: Path, variables: Mapping[str, str]
+) -> Iterator[psutil.Process]:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", **variables}
     with (
         log.open("w") as out,
         subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
@@ -235,9 +246,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
         servers = {
-            "engine": stack.enter_context(_engine(place / "home")),
-            "transformers": stack.enter_context(_theirs(place, 8931, {})),
-            "transformers, 1 thread": stack.enter_context(_theirs(place, 8932, ONE_THREAD)),
+            "engine": stack.enter_context(running_engine(place / "home")),
+            "transformers": stack.enter_context(running_transformers(place, 8931)),
+            "transformers, 1 thread": stack.enter_context(
+                running_transformers(place, 8932, variables=ONE_THREAD)
+            ),
         }
         seconds = measure(servers, asks, rounds)
         differ = _differences(servers, asks)
