@@ -23,8 +23,7 @@ SMALL_MODEL = 100_000_000
 TRAINING_BYTES, SERVING_BYTES, PROCESS_BYTES = 8, 4, 500_000_000
 """Estimates on a CPU: bytes a parameter to train with LoRA (32-bit weights, and as much again for
 activations and merging) and to serve, and of a process that has loaded torch. A training takes more
-where there is more, since it then computes more sequences at once: that of SmolLM2-135M took 3.0 GB
-of a 23 GB machine, on chats of 310 tokens."""
+where there is more: that of SmolLM2-135M took 3.0 GB, with two chats of 310 tokens at once."""
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from filelock import FileLock, Timeout
 from langchain_finetune.local.base_models import weights_fault
 from langchain_finetune.local.chat_template import SHOWS_FORMAT
 from langchain_finetune.local.hardware import (
+    SMALL_MODEL,
     device,
     release_memory,
     share_the_cpu,
     trains_in_bfloat16,
 )
 from langchain_finetune.local.template_process import BoundedTemplate
-from langchain_finetune.local.training.batches import require_apart, sized
+from langchain_finetune.local.training.batches import at_most, require_apart, sized
 from langchain_finetune.local.training.checkpoints import (
     best,
     folder_of,
@@ -112,6 +113,8 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         fault := fault_of_targets(model, plan.lora_targets)
     ):
         raise TrainingFailure("invalid_hyperparameters", fault)
+    if device() == "cpu" and model.num_parameters() > SMALL_MODEL:
+        plan = at_most(plan, 2)
     if training.packs and device() != "cuda":
         plan = sized(plan, [each.length for each in encoded], spec.seed)
     if plan.packing:
