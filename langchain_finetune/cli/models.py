@@ -48,7 +48,7 @@ app = typer.Typer()
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
-    """List the models of the embedded engine, newest first."""
+    """List the models of the embedded engine, and export one. The newest is listed first."""
     if context.invoked_subcommand is not None:
         return
     found = sorted(_ask("/models")["data"], key=lambda each: each["created"], reverse=True)
