@@ -380,7 +380,9 @@ def test_the_environment_is_set(tmp_path):
 def test_links_of_the_readme_lead_somewhere():
     """Those of `docs/` are checked by MkDocs."""
     for target in re.findall(r"\]\(([^)]+)\)", TEXT[ROOT / "README.md"]):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        page, _, anchor = target.partition("#")
+        assert target.startswith("https://") or (ROOT / page).exists(), target
+        assert not anchor or f"## {anchor}" in (ROOT / page).read_text().lower(), target
     assert len(TEXT[ROOT / "README.md"].encode()) <= 9000
 
 
@@ -430,7 +432,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {
-        *("local", "files", "community", "dedup", "langserve", "all"),
+        *("local", "files", "community", "dedup", "gguf", "langserve", "all"),
         *("langfuse", "mlflow", "phoenix", "opik"),
     }
 
