@@ -69,7 +69,9 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415 - not needed elsewhere
 
-        typer.echo(f"langchain-finetune {version('langchain-finetune')}")
+        from langchain_finetune.cli.output import print_line  # noqa: PLC0415
+
+        print_line(f"langchain-finetune {version('langchain-finetune')}")
         raise typer.Exit
 
 

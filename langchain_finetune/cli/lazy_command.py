@@ -51,6 +51,6 @@ def _loading() -> AbstractContextManager[object]:
     completes = any(name.endswith("_COMPLETE") for name in os.environ)
     if completes or not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console  # noqa: PLC0415 - not needed elsewhere
+    from langchain_finetune.cli.output import console  # noqa: PLC0415 - not needed elsewhere
 
-    return Console(stderr=True).status("Loading")
+    return console(err=True).status("Loading")

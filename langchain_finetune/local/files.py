@@ -155,6 +155,8 @@ class Files:
         path, fresh = self._folder / self.get(file_id).id, self._fresh(file_id)
         with suppress(FileNotFoundError):
             path.replace(fresh)
+            # Otherwise a loss of power could leave the content with its name and no record.
+            flush(self._folder)
         self._table.remove(file_id)
         fresh.unlink(missing_ok=True)
 

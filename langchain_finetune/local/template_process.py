@@ -46,7 +46,9 @@ class BoundedTemplate:
     """Takes the place of a tokenizer's `apply_chat_template`, for `chat_template.render`.
 
     Example:
-        >>> tokenizer.apply_chat_template = BoundedTemplate(tokenizer)  # doctest: +SKIP
+        ```python
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+        ```
     """
 
     def __init__(self, tokenizer: Any) -> None:

@@ -45,7 +45,7 @@ def found(monkeypatch, capsys):
 def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home, found):
     code, findings = found()
     assert code == 0
-    extras = {"community", "dedup", "files", "langserve", "local"} | {
+    extras = {"community", "dedup", "files", "gguf", "langserve", "local"} | {
         "langfuse",
         "mlflow",
         "opik",

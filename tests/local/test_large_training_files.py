@@ -44,7 +44,9 @@ def test_a_line_of_many_megabytes_is_not_parsed(engine, client, until):
     job = client.fine_tuning.jobs.create(model="nano", training_file=file.id).id
     until(lambda: client.fine_tuning.jobs.retrieve(job).status == "failed")
     error = client.fine_tuning.jobs.retrieve(job).error
-    assert error.message == "Line 1 of the training file is longer than 8 MiB."
+    assert error.message == (
+        "Line 1 of the training file: An example may have at most 16 MB. (rule example_too_large)"
+    )
     assert (error.code, error.param) == ("invalid_training_file", "training_file")
     # All of it parsed takes 900 MiB.
     assert peak(engine) - before < 150 * MIB

@@ -291,6 +291,7 @@ def pushed(folder, url, *, public=False):
         "HF_ENDPOINT": url,
         "HF_TOKEN": "hf_key",
         "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",
     }
     return subprocess.run(
         [sys.executable, "-c", source, str(folder), "1" * public],

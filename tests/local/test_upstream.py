@@ -57,6 +57,9 @@ def without_ids(answer):
     for field in ("id", "created", "created_at", "completed_at"):
         data.pop(field, None)
     for choice in data.get("choices", ()):
+        for token in (choice.get("logprobs") or {}).get("content") or ():
+            # The second answer finds the prompt's keys and values: the last digits may differ.
+            token["logprob"] = pytest.approx(token["logprob"], abs=1e-4)
         for call in (choice.get("message") or {}).get("tool_calls") or ():
             call.pop("id")
     for item in data.get("output", ()):

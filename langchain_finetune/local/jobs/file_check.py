@@ -12,10 +12,6 @@ from langchain_finetune.local.files import Files
 from langchain_finetune.local.jobs.schemas import JobErrorRecord
 from langchain_finetune.methods import METHODS, Method
 
-MAX_LINE_BYTES = 8 * 2**20
-"""Longest line, as long as a request with its example may be. Each line is parsed at once, in a
-thread: meanwhile the engine answers nobody, and it takes up to thirty times as much memory."""
-
 Param = Literal["training_file", "validation_file"]
 
 
@@ -81,13 +77,18 @@ def _fault_of_lines(
 def _bounded(lines: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield the lines of a file, with one of them in memory.
 
+    A longer line than the rules allow is not parsed, which takes up to thirty times its memory.
+
     Raises:
         ApiError: A line is too long.
     """
-    number = 0
-    while line := lines.readline(MAX_LINE_BYTES + 1):
+    number, most = 0, LOCAL.max_example_bytes
+    while line := lines.readline(most + 1):
         number += 1
-        if len(line) > MAX_LINE_BYTES:
-            most = MAX_LINE_BYTES // 2**20
-            raise ApiError(400, f"Line {number} of the {name} is longer than {most} MiB.")
+        if len(line) > most:
+            raise ApiError(
+                400,
+                f"Line {number} of the {name}: An example may have at most {most // 2**20} MB. "
+                "(rule example_too_large)",
+            )
         yield line

@@ -33,7 +33,9 @@ def row_of(run):
 
 
 def told(session):
-    return wire_messages(session), {name: session.get(name) for name in SETTINGS}
+    # An empty list of tools says no more than none.
+    settings = {name: session.get(name) for name in SETTINGS}
+    return wire_messages(session), {**settings, "tools": settings["tools"] or None}
 
 
 def read_back(example):
