@@ -1,6 +1,7 @@
 """Clients without a key that open connections, and keep others neither out nor waiting."""
 
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -34,6 +35,22 @@ async def app(scope, receive, send):
 
 
 @contextmanager
+def _logging_as_before():
+    """Undo what the server sets for its process: here it is that of other tests, too."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "langchain_finetune")]
+    before = [(each, [*each.handlers], each.level, each.propagate) for each in loggers]
+    try:
+        yield
+    finally:
+        for logger, handlers, level, propagate in before:
+            for handler in set(logger.handlers) - set(handlers):
+                handler.close()
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+@contextmanager
 def serving(home, monkeypatch, tls=None):
     """Run the engine's server in a thread; give the ports of loopback and of the public socket."""
     running, ready = [], threading.Event()
@@ -45,7 +62,7 @@ def serving(home, monkeypatch, tls=None):
 
     monkeypatch.setattr(http_server, "_signals_stop", no_signals)
     ensure_home(home)
-    with ExitStack() as stack:
+    with _logging_as_before(), ExitStack() as stack:
         loopback, public = Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 0, tls)
         sockets = [stack.enter_context(each.bind()) for each in (loopback, public)]
         ports = [each.getsockname()[1] for each in sockets]
