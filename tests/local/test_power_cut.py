@@ -60,7 +60,7 @@ def test_what_is_acknowledged_outlives_a_loss_of_power(tmp_path, monkeypatch, un
             def ended():
                 return client.fine_tuning.jobs.retrieve(job.id)
 
-            until(lambda: ended().status == "succeeded")
+            until(lambda: ended().status == "succeeded", seconds=240)
             answer = client.chat.completions.create(
                 model=ended().fine_tuned_model, messages=[{"role": "user", "content": "hi"}]
             )
