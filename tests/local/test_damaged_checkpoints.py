@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -30,6 +31,10 @@ def killed_at(start, until, base, *, checkpoints, stopped=False, epochs=30):
             os.kill(trainer, signal.SIGSTOP)
         engine.process.kill()
         engine.process.wait()
+        if not stopped:
+            # Until the next engine ends it, it would write further checkpoints.
+            with suppress(ProcessLookupError):
+                os.kill(trainer, signal.SIGKILL)
     return work, job, trainer
 
 
