@@ -7,8 +7,6 @@ from typer.main import get_command
 
 from langchain_finetune.cli.lazy_command import LazyCommand
 
-_SUMMARY = "Fine-tune a model of your own on the real chats of your LangChain app."
-
 _MODULES = {
     "train": {
         "prepare": "Load and convert chats, and write training files and a report.",
@@ -54,7 +52,6 @@ def command_line() -> Any:
     """Return the command `langchain-finetune`."""
     app = typer.Typer(
         name="langchain-finetune",
-        help=_SUMMARY,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )

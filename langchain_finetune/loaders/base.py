@@ -93,8 +93,15 @@ class SessionLoader(BaseChatLoader, CheckedArguments, RunnableSerializable[Overr
             lambda skip: count_notes(self.read_sessions(changes, skip), sessions.notes),
             strict=self.strict,
             origin=self.origin(changes),
+            read_encoded=lambda skip: count_notes(self.read_encoded(changes, skip), sessions.notes),
         )
         return sessions
+
+    def read_encoded(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession | EncodedChat]:
+        """Like `read_sessions`, but may yield chats that are already training lines."""
+        return self.read_sessions(overrides, skip)
 
     def origin(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the loader and its settings as JSON data, including those for this call.

@@ -20,7 +20,7 @@ from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.annotation_queues import queued_runs
-from langchain_finetune.loaders.base import Overrides, as_changes, count_notes, is_wanted
+from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import Folder
 from langchain_finetune.loaders.feedback import UNRATED, Rating, require_known_keys
 from langchain_finetune.loaders.file_formats import Encode
@@ -38,7 +38,6 @@ from langchain_finetune.sessions import (
     INTERNAL,
     EncodedChat,
     FineTuningSession,
-    Sessions,
     Skip,
 )
 
@@ -133,18 +132,12 @@ class LangSmithRunChatLoader(QueryLoader):
             assert not isinstance(chat, EncodedChat)
             yield chat
 
-    def _sessions(self, overrides: Overrides, **settings: Any) -> Sessions:
-        changes = {**settings, **as_changes(overrides)}
+    def read_encoded(
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None]
+    ) -> Iterator[FineTuningSession | EncodedChat]:
+        """Yield the chats of most runs as training lines, without parsing the runs."""
         encode = traced_line if (self.calls, self.reasoning) == ("all", "drop") else None
-        sessions: Sessions = Sessions(
-            lambda skip: count_notes(self.read_sessions(changes, skip), sessions.notes),
-            strict=self.strict,
-            origin=self.origin(changes),
-            read_encoded=lambda skip: count_notes(
-                self._read(changes, skip, encode), sessions.notes
-            ),
-        )
-        return sessions
+        return self._read(overrides, skip, encode)
 
     def _read(
         self, overrides: dict[str, Any], skip: Callable[[Skip], None], encode: Encode | None
