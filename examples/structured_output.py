@@ -27,7 +27,7 @@ def main() -> None:
             key = os.environ.get("LCFT_API_KEY")
             key = key or Path(address["api_key_file"]).read_text()
             model = ChatOpenAI(model="nano", base_url=address["base_url"], api_key=key.strip())
-            # What the ticket says is nonsense, since nano is no useful model. Its shape is not:
+            # What the ticket says is nonsense, since nano is not a useful model. Its shape is not:
             # the engine lets a model write only what the schema allows.
             for complaint in ("The printer is on fire!", "My mouse is slow."):
                 ticket = model.with_structured_output(Ticket).invoke(complaint)

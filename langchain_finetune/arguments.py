@@ -1,4 +1,4 @@
-"""Arguments of steps and settings: what is wrong with one is said in one sentence.
+"""Arguments of steps and settings: one sentence says what is wrong with one.
 
 pydantic's own errors have several lines, and say of a misspelt argument only that it is extra.
 """

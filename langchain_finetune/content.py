@@ -25,7 +25,7 @@ _UNSEEN = frozenset({"tool-approval-request", "tool-approval-response", "cachePo
 """Blocks for the app or the provider's cache, which the model does not see."""
 
 _NOTES = frozenset({"anthropic.message_start", "anthropic.fallback"})
-"""Kinds of the AI SDK's `custom` blocks that tell of an answer, and are no part of it."""
+"""Kinds of the AI SDK's `custom` blocks that describe an answer, and are not part of it."""
 
 _BUILT_IN = ("_call", "_call_output", "_tool_result", "_tool_use", "_approval_request")
 _CODE = frozenset(
@@ -304,7 +304,7 @@ def _image(part: Mapping[str, Any]) -> dict[str, Any]:
 def _data_url(kind: Any, data: Any) -> str | None:
     """Return data in base64 as a URL, or None if its type is not known.
 
-    As the AI SDK does, a type without its second half (`image`, `image/*`) is told by the data.
+    As in the AI SDK, a type without its second half (`image`, `image/*`) is detected from the data.
     """
     text = str(data)
     if text.startswith(("data:", "http://", "https://")):

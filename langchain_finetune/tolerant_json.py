@@ -1,7 +1,7 @@
-r"""Parsing and writing of JSON that contains half a character.
+r"""Parsing and writing of JSON that contains unpaired surrogates.
 
 `JSON.stringify` in JavaScript and `json.dumps` in Python write an unpaired surrogate, such as half
-of a cut emoji, as an escape (`\ud83d`). It is no text in UTF-8, so orjson rejects all of the JSON.
+of a cut emoji, as an escape (`\ud83d`). It is not valid UTF-8, so orjson rejects all of the JSON.
 Files, pages of runs and uploads are parsed with `loads`, so that it costs one character and not
 everything beside it.
 """

@@ -13,7 +13,7 @@ Internal: `langchain_finetune` exports what is public.
 """
 
 from langchain_finetune.checks.example import check_example, errors_of
-from langchain_finetune.checks.file import MIN_EXAMPLES, check_lines, check_size, parse_line
+from langchain_finetune.checks.file import check_lines, check_size, parse_line
 from langchain_finetune.checks.finding import Finding, Findings, Severity
 from langchain_finetune.checks.methods import CHECKS
 from langchain_finetune.checks.profiles import LOCAL, OPENAI, Profile
@@ -21,7 +21,6 @@ from langchain_finetune.checks.profiles import LOCAL, OPENAI, Profile
 __all__ = [
     "CHECKS",
     "LOCAL",
-    "MIN_EXAMPLES",
     "OPENAI",
     "Finding",
     "Findings",

@@ -8,12 +8,9 @@ import orjson
 
 from langchain_finetune.checks.finding import Finding
 from langchain_finetune.checks.methods import CHECKS
-from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.checks.profiles import Profile
 from langchain_finetune.methods import LineKind
 from langchain_finetune.tolerant_json import parse_json
-
-MIN_EXAMPLES = OPENAI.min_examples
-"""Fewest examples of a training file (OpenAI's fine-tuning guide), the same for all providers."""
 
 
 def parse_line(line: bytes) -> Any:

@@ -23,7 +23,7 @@ class ComparisonProgress(BaseCallbackHandler):
 
     def __init__(self, console: Console, *, sides: Collection[str] = ("old", "new")) -> None:
         self._console, self._sides = console, sides
-        # Names of models are no markup.
+        # Names of models are not markup.
         name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
         self._bar = Progress(
             name, BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -71,7 +71,7 @@ def check_file(
     profile = engine_of(rules).profile
     path = Path(path).expanduser()
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ConvertError(f"{path} is no regular file: write its content to one first.")
+        raise ConvertError(f"{path} is not a regular file: write its content to one first.")
     findings = Findings()
     examples = rejected = 0
     try:

@@ -40,7 +40,7 @@ def run_type(attributes: Mapping[str, Any]) -> str | None:
 
 
 def values(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return what went into a span that is no model call, and what came out; None if it isn't one.
+    """Return the input and output of a span that is not a model call; None if it is another span.
 
     Example:
         >>> values({"ai.toolCall.args": '{"beds": 2}', "ai.toolCall.result": '"Room 7"'})

@@ -1,6 +1,6 @@
 """Why a model stopped: whether an answer is whole or was cut off.
 
-A cut-off answer must not be learnt as a whole one: the model would learn to stop in the middle.
+A cut-off answer must not be trained on as a whole one: the model would learn to stop in the middle.
 
 Sources: the API references of OpenAI (`finish_reason`; Responses: `status`, `incomplete_details`),
 Anthropic (`stop_reason`), Gemini (`finishReason`), Amazon Bedrock (`stopReason`), Cohere, Mistral,

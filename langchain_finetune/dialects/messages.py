@@ -119,7 +119,7 @@ def settled(wire: list[WireMessage], *, keep: bool) -> dict[str, str]:
 
     The messages' reasoning is kept as `reasoning_content`, or dropped and counted as
     `dropped_reasoning`; encrypted ones are always dropped. `finish_reason` says why the last
-    message is incomplete. Earlier messages that are incomplete were seen, but are not learnt:
+    message is incomplete. Earlier messages that are incomplete were seen, but are not trained on:
     they get `weight: 0`. So do those with a call that a person replaced; `replaced_calls` has the
     positions of their messages and their ids, such as `[[2, "call_a"]]`. `summarized` says that the
     chat begins with the summary of an earlier part.

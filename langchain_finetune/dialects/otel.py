@@ -40,7 +40,7 @@ _VALUES = (
     ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
     ("tool_arguments", "tool_response"),
 )
-"""What went into a span that is no model call, and what came out."""
+"""Attributes with the input and the output of a span that is not a model call."""
 
 _REQUEST = {
     **{
@@ -74,7 +74,7 @@ def is_content(name: str) -> bool:
 
 
 def span_values(attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the inputs and outputs of a span that is no model call, each as an object."""
+    """Return the inputs and outputs of a span that is not a model call, each as an object."""
     if found := ai_sdk_spans.values(attributes):
         return found
     for names in _VALUES:

@@ -79,7 +79,7 @@ _HARMLESS = frozenset(
         *("ls_structured_output_format", "system_fingerprint"),
     }
 )
-"""Settings that are no part of what the model sees, or of a training example."""
+"""Settings that are not part of what the model sees, or of a training example."""
 
 _NOTED = frozenset({"context_management"})
 """Settings of the provider that change what the model sees only in very long chats."""
@@ -219,7 +219,7 @@ def _places(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 @lru_cache(maxsize=1024)
 def is_known_setting(key: Any) -> bool:
-    """Return whether a setting is read, or is no part of what the model sees."""
+    """Return whether a setting is read, or is not part of what the model sees."""
     name = _snake(key)
     return name in _READ or name in _HARMLESS or bool(_ABOUT.fullmatch(name))
 

@@ -21,7 +21,7 @@ _SETTINGS = frozenset(
 """Names of settings that choose the format, in any API."""
 
 _VALUES = frozenset({"default", "examples", "enum", "const"})
-"""Keywords of a schema whose values are no schemas."""
+"""Keywords of a schema whose values are not schemas."""
 
 
 def strict_schema(schema: Any) -> Any:

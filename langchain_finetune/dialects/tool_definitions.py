@@ -25,7 +25,7 @@ def read_tools(tools: Any) -> list[dict[str, Any]]:
     """Return the tools of a request.
 
     Raises:
-        UnreadableChatError: They are no list, or one of them is run by the provider.
+        UnreadableChatError: They are not a list, or one of them is run by the provider.
     """
     if not isinstance(tools, list):
         raise unsupported_tools()

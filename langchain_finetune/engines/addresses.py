@@ -1,4 +1,4 @@
-"""Addresses of engines: how they are told, and clients that keep to them."""
+"""Addresses of engines: how they are given, and clients that keep to them."""
 
 import re
 from typing import Any

@@ -191,7 +191,7 @@ class ModelEnd:
 
     Attributes:
         stops: When it stops answering.
-        source: Where that is said.
+        source: Where that is announced.
         training_stops: When its base can no longer be trained, if known.
     """
 

@@ -79,7 +79,7 @@ class _OpenAIEngine(OpenAICompatibleEngine):
         if not is_address(address):
             # Not quoted: it may hold a password.
             raise FineTuningError(
-                "OPENAI_BASE_URL holds no address; one is needed, such as http://127.0.0.1:8000/v1."
+                "OPENAI_BASE_URL is not an address such as http://127.0.0.1:8000/v1."
             )
         return address
 

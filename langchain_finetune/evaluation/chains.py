@@ -26,7 +26,7 @@ def takes_tools(chain: Callable[..., Any] | None) -> bool:
     """Return whether a chain is a function of the model and the tools.
 
     Raises:
-        CompareError: It is no function of one or two parameters.
+        CompareError: It is not a function of one or two parameters.
     """
     if chain is None:
         return False
@@ -94,7 +94,7 @@ def is_agent(chain: Any, *, with_tools: bool) -> bool:
 
 
 def _holds_graph(chain: Any) -> bool:
-    # LangGraph is no dependency: if it was not imported, this is no graph.
+    # LangGraph is not a dependency: if it was not imported, this is not a graph.
     pregel = sys.modules.get("langgraph.pregel")
     if pregel is None:
         return False
@@ -105,7 +105,7 @@ def _holds_graph(chain: Any) -> bool:
 
 
 def built(chain: Callable[..., Any] | None, model: Any, *tools: Any) -> Runnable[Any, Any]:
-    """Return the chain of a model: a Runnable that is no chat model is a whole chain already.
+    """Return the chain of a model: a Runnable that is not a chat model is a whole chain already.
 
     Raises:
         CompareError: What `chain` returned is no Runnable.
@@ -135,7 +135,7 @@ def request_messages(inputs: Mapping[str, Any]) -> list[BaseMessage]:
     """Return the messages of a case for a model without a chain.
 
     Raises:
-        CompareError: The inputs of the example are no chat.
+        CompareError: The inputs of the example are not a chat.
     """
     sent = inputs.get("messages") or inputs.get("input")
     if isinstance(sent, str):
@@ -178,7 +178,7 @@ def check_variables(chain: Any, given: Any) -> None:
     if not isinstance(first, BasePromptTemplate) or not isinstance(given, Mapping):
         return
     missing = sorted(set(first.input_variables) - given.keys())
-    # A prompt takes a value that is no dict for its only variable.
+    # A prompt takes a value that is not a dict for its only variable.
     if missing:
         names = ", ".join(repr(name) for name in missing)
         raise CompareError(

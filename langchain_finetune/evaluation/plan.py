@@ -93,7 +93,7 @@ class ComparisonPlan:
             lines += [(name, line) for line in sent_lines(each, sent, agent=self.agent)]
             unread += not sent and training_line(each) is None
         if unread:
-            told = "cases are no chats, and no chat model was asked: whether training saw them is"
+            told = "cases are not chats, and no chat model was asked: whether training saw them is"
             self.notes.append(f"{unread} {told} unchecked.")
         if lines:
             self.refused.extend(seen_cases(lines, file, agent=self.agent))
@@ -329,7 +329,7 @@ def _answers(side: ModelSide) -> Answers:
 
 def _number(result: Any) -> float | None:
     score = result.score if result.score is not None else result.value
-    # NaN and infinity are no scores.
+    # NaN and infinity are not scores.
     is_number = isinstance(score, bool | int | float) and math.isfinite(score)
     return float(score) if is_number else None
 

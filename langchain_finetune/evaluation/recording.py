@@ -21,7 +21,7 @@ from langchain_finetune.evaluation.answers import functions_of
 from langchain_finetune.evaluation.failures import NOT_RECORDED
 
 UNSEEN = "The tool returned no result."
-"""What the model is told after a call that was not recorded; it says nothing about the cause."""
+"""Result of a call that was not recorded, for the model; it says nothing about the cause."""
 
 _REPLAY = "langchain_finetune_replay"
 

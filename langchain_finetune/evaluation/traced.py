@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 
 class _Named:
-    """A value as it is traced: by what is told of it, without texts and headers."""
+    """A value as it is traced: by a description, without texts and headers."""
 
     def __init__(self, value: Any, told: str) -> None:
         self.value = value

@@ -197,7 +197,7 @@ def decide(
         >>> decision.verdict, decision.rules[0].cases_needed
         ('too_few', 230)
     """
-    if not 0.5 <= confidence < 1:  # noqa: PLR2004 - less is no confidence
+    if not 0.5 <= confidence < 1:  # noqa: PLR2004 - less would not be confidence
         raise FineTuningError(f"confidence must be from 0.5 to less than 1, not {confidence}.")
     known = evaluators_of(cases, order)
     if not known:

@@ -1,4 +1,7 @@
-"""Loaders of chats: LangSmith's runs, threads and datasets, files, and any `BaseChatLoader`.
+"""Loaders of chats: where sessions come from.
+
+LangSmith's runs, threads, datasets and annotation queues; files of runs; the stores of Langfuse,
+MLflow, Opik, Phoenix and OpenAI; and any `BaseChatLoader`.
 
 Internal: `langchain_finetune` exports what is public.
 """

@@ -212,7 +212,7 @@ def _joined(known: FineTuningSession, call: FineTuningSession) -> FineTuningSess
 
 
 def _not_learnt(session: FineTuningSession) -> list[WireMessage]:
-    """Return a session's messages; an answer that was cut off is seen, but not learnt."""
+    """Return a session's messages; an answer that was cut off is seen, but not trained on."""
     *sent, answer = wire_messages(session)
     if "finish_reason" in session.get("source", {}):
         answer = {**answer, "weight": 0}

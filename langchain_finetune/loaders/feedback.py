@@ -105,7 +105,7 @@ def require_known_keys(
 ) -> None:
     """Explain that no run was found, where a key is one that no run of the projects has.
 
-    A server that does not say which keys there are is no error: nothing is known then.
+    It is not an error if the server does not list its keys: nothing is known then.
 
     Raises:
         LoadError: It is; the message names the keys that exist.

@@ -53,7 +53,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         for file in files:
             # A pipe would be waited for for ever, and some devices have no end.
             if not file.is_file():
-                raise LoadError(f"{file} is no regular file: write its content to one first.")
+                raise LoadError(f"{file} is not a regular file: write its content to one first.")
         found |= dict.fromkeys(files)
     return list(found)
 

@@ -58,7 +58,7 @@ def request_json(
         LangSmithError: The server returned an error; see `status_of`.
         requests.RequestException: There was no response in time.
     """
-    # A run with half a character must not cost its page.
+    # A run with an unpaired surrogate must not cost its page.
     return loads(request_bytes(client, method, path, body=body, params=params, stop=stop))
 
 

@@ -19,8 +19,8 @@ _PAGE = 20
 class StoredCompletionsChatLoader(StoreChatLoader):
     """Load chats from chat completions that OpenAI stored, those with `store=True`.
 
-    OpenAI keeps no feedback, so it is no condition. `tags` are names of a completion's metadata,
-    or `name=value`. Files that `rescue` wrote are read by `RunFileChatLoader`.
+    OpenAI keeps no feedback, so it cannot be a condition. `tags` are names of a completion's
+    metadata, or `name=value`. Files that `rescue` wrote are read by `RunFileChatLoader`.
 
     Args:
         model: Only completions of this model.

@@ -90,7 +90,7 @@ class RawRun(Mapping[str, Any]):
             try:
                 self._quick = _ids(self.data)
             except msgspec.DecodeError:
-                self._quick = _Ids()  # They are no texts: `fields` has them.
+                self._quick = _Ids()  # They are not texts: `fields` has them.
         return self._quick
 
 

@@ -122,8 +122,8 @@ def render(tokenizer: Any, given: TemplateInput, *, add_generation_prompt: bool)
         messages = adapted(given.messages, find_takes(tokenizer))
     except OneCallError as error:
         raise RenderingError(
-            "This model's chat template writes one call an answer, and here are several: put each"
-            " into an answer of its own, followed by its result.",
+            "This model's chat template writes one call per answer, and this one has several: put"
+            " each into an answer of its own, followed by its result.",
             error.index,
         ) from error
     try:

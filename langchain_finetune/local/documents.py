@@ -201,7 +201,7 @@ class Table(Generic[R]):
             sql = f"SELECT seq FROM {self._name} WHERE id = ?"  # noqa: S608 a constant name
             found = self._database.row(sql, (after,))
             if found is None:
-                raise ApiError(400, "Nothing has the id given as after.", param="after")
+                raise ApiError(400, "There is no record with the id `after`.", param="after")
             conditions.append(_beyond(found["seq"], ascending=ascending))
         records: list[R] = []
         while len(records) <= limit:

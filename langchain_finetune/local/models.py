@@ -51,7 +51,7 @@ class DamagedModelError(ApiError):
         super().__init__(
             404,
             f"Files of the model {name!r} are damaged or gone, as after a loss of power: run the"
-            " same chain again to train it anew, or put them back and start the engine again.",
+            " same chain again to train it again, or put them back and start the engine again.",
             code="model_not_found",
             param="model",
         )

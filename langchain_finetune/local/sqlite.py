@@ -338,7 +338,7 @@ class Database:
             return
         self.connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
         try:
-            # A file that holds tables already takes it on only when it is written anew.
+            # A file that holds tables already takes it on only when it is rewritten.
             self.connection.execute("VACUUM")
         except sqlite3.OperationalError as error:
             if not _is_full(error):

@@ -261,7 +261,7 @@ def _ask_once(asking: Asking, task: AnswerTask, *, stored: bool) -> Flow[None]:
         checked(answer, ("choices",), asking.base_url)
         completion = answer.http_response.json()
         if not is_completion(completion):
-            raise GarbledError("the answer is no chat completion.")
+            raise GarbledError("the answer is not a chat completion.")
     except OpenAIError as error:
         raise explained(error, asking.base_url, asking.engine.key_variable) from error
     seconds = round(time.monotonic() - begun, 3)

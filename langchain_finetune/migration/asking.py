@@ -160,7 +160,7 @@ class Asking:
         """Whether it is still to be seen if the server lists what it stores.
 
         An account may be set so that nothing is stored, whatever the request says. Until one answer
-        was found there, a single worker asks: nothing can be said of what is not found.
+        was found there, a single worker asks: what is not found proves nothing.
         """
         return self.stores and not self.proven
 

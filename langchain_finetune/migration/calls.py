@@ -55,7 +55,7 @@ def count_calls(
     A run counts if its metadata has the model as `ls_model_name` (LangChain's tracer, LangSmith's
     wrappers), or else its inputs as `model`. Without projects, all those with runs since then are
     searched, up to `MOST_PROJECTS`. At most `most` runs are read. Where no project has runs,
-    nothing was counted: there is no entry, and no place.
+    nothing was counted: the result has no entry and no place.
 
     Raises:
         LoadError: A project does not exist, or the runs cannot be read.

@@ -47,10 +47,10 @@ def held_out_cases(recording: ModelRecording) -> Examples:
 
 
 def unusable(cases: Examples) -> list[str]:
-    """Return a note about the held-out answers that are no examples, if there are any."""
+    """Return a note about the held-out answers that are not examples, if there are any."""
     rejected = cases.rejected_by_reason()
     named = ", ".join(f"{count} {code}" for code, count in rejected.items())
-    return [f"Held-out answers that are no cases: {named}."] if rejected else []
+    return [f"Held-out answers that are not cases: {named}."] if rejected else []
 
 
 def as_in_traffic(chat: Any, recording: ModelRecording) -> tuple[Any, list[str]]:

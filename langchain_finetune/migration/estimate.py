@@ -1,4 +1,4 @@
-"""What answers will cost, told before they are asked for."""
+"""Estimates of what answers will cost, before they are requested."""
 
 from collections import deque
 from collections.abc import Sequence

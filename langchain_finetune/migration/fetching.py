@@ -143,7 +143,7 @@ def record_step(settings: MigrationSettings, state: MigrationState, told: Told |
 def _is_dark(
     settings: MigrationSettings, recording: ModelRecording, told: Told | None
 ) -> Flow[bool]:
-    """Return whether the model is gone for good: a key without access is told the same."""
+    """Return whether the model is gone for good: a key without access gets the same answer."""
     day = recording.manifest.shutdown_date
     if day is not None and dt.date.fromisoformat(day) <= dt.datetime.now(dt.UTC).date():
         return True

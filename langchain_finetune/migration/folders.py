@@ -45,7 +45,7 @@ def locked_folder(folder: Path, doing: str) -> Iterator[None]:
         # Somebody else may have moved the folder away.
         with suppress(OSError):
             if [each.name for each in folder.iterdir()] == [".lock"]:
-                # Nothing was done. Whoever waits for this very file begins anew.
+                # Nothing was done. Whoever waits for this very file starts over.
                 (folder / ".lock").unlink()
                 if is_new:
                     folder.rmdir()

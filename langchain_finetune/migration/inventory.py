@@ -85,7 +85,7 @@ class Inventory(BaseModel):
             days: Calls of the last so many days are counted.
             client: LangSmith's client; by default that of the environment, or of the embedded
                 engine if it is running. Without any of them calls are not counted.
-            on_progress: Is told of each step.
+            on_progress: Called with each step.
 
         Raises:
             EngineError: The engine does not answer, or refuses the key.
@@ -138,7 +138,7 @@ def _inventory(
         )
     if any(model.shutdown_source == ANNOUNCED for model in models):
         notes.append(
-            f"{address} tells no date of some models that have names of OpenAI's: {ANNOUNCED}. It "
+            f"{address} gives no date for some models with names of OpenAI's: {ANNOUNCED}. It "
             "holds if the server is a gateway to OpenAI."
         )
     yield Tell(MigrationProgress("inventory", "counting calls", len(tuned), len(tuned)))

@@ -66,7 +66,7 @@ class TunedModel(BaseModel):
         checkpoint_of: For the model of a checkpoint: the last model of the same job.
         step: For the model of a checkpoint: its step.
         shutdown_date: When it stops answering, if that is announced.
-        shutdown_source: Where that is said.
+        shutdown_source: Where that is announced.
         training_stops: When its base can no longer be trained, if that is announced.
         days_left: Days until `shutdown_date`; negative afterwards.
         status: `available`: it is in the list of models. `shut down`: it is not, and its date has

@@ -57,7 +57,7 @@ class Migration(MigrationSettings):
     """Takes a model that goes dark to one of your own.
 
     1. `rescue` fetches what the account has of the model. An account that does not have it, or a
-       server without such lists, is no error.
+       server without such lists, is not an error.
     2. `record` asks the model for its own answers. A part of the prompts is held out.
     3. The new model is trained on the rescued training file or, where it is gone, on the recording;
        never on a held-out request.
@@ -122,7 +122,7 @@ class Migration(MigrationSettings):
         """Run the migration, or go on with it.
 
         Args:
-            on_progress: Is told the progress of rescue and recording.
+            on_progress: Called with the progress of rescue and recording.
             config: LangChain's run configuration; its callbacks receive the progress of training
                 and comparison.
 
@@ -155,7 +155,7 @@ class Migration(MigrationSettings):
         the model, trained or changed, and a recording that has not begun can still become another.
 
         Args:
-            on_progress: Is told the progress of the rescue.
+            on_progress: Called with the progress of the rescue.
 
         Raises:
             EngineError: The engine does not answer, or refuses.

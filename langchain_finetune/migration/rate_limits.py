@@ -24,7 +24,7 @@ def seconds_of(text: str) -> float | None:
 
 @dataclass
 class _Bucket:
-    """What is left of one limit; it fills up steadily until `reset_s` after it was told.
+    """What is left of one limit; it fills up steadily until `reset_s` after it was reported.
 
     Without the limit itself, nothing is known of how it fills up until then.
     """

@@ -41,7 +41,7 @@ def record(
         max_cost_usd: Most that all answers of the recording together may cost. It is not exceeded:
             an answer is asked for only if there is room for the longest one.
         confirm: Is given the estimate; nothing is sent unless it returns true.
-        on_progress: Is told of each answer.
+        on_progress: Called after each answer.
         further: Any of the following.
 
     Keyword Args:

@@ -70,7 +70,7 @@ def rescue(
         engine: The engine: `openai` for each server of OpenAI's API, `azure`, ...
         base_url: Address of the engine, by default its own.
         api_key: Key of the engine; by default from its environment variable.
-        on_progress: Is told of each step.
+        on_progress: Called with each step.
 
     Returns:
         What there is, and what is missing and why. If the engine did not answer for something,

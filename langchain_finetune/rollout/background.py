@@ -41,7 +41,7 @@ class Background:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rollout-shadow")
             try:
-                # Without the caller's context: the work is no part of its trace.
+                # Without the caller's context: the work is not part of its trace.
                 future = self._threads.submit(Context().run, work)
             except RuntimeError:  # Python ends, or the system gives no more threads.
                 self.lost += 1

@@ -185,7 +185,7 @@ def cell(family, column):
     chat = CHATS[column]
     takes = encoder.form.takes
     if column == "parallel" and takes.one_call:
-        with pytest.raises(UnfitExampleError, match="writes one call an answer"):
+        with pytest.raises(UnfitExampleError, match="writes one call per answer"):
             trained(encoder, chat)
         return REASONS["one"]
     if column == "text+call" and not takes.text_beside:

@@ -65,7 +65,7 @@ def screenshot(browser, path):
 
 
 def is_cut_off(browser):
-    """Tell whether the page is wider than the screen."""
+    """Return whether the page is wider than the screen."""
     return browser.execute_script(
         "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
     )

@@ -419,9 +419,9 @@ def test_a_line_that_is_too_long_is_passed_over(written, monkeypatch, pack):
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     pipe = tmp_path / "runs.jsonl"
     os.mkfifo(pipe)
-    with pytest.raises(LoadError, match="no regular file"):
+    with pytest.raises(LoadError, match="not a regular file"):
         RunFileChatLoader(pipe).load()
-    with pytest.raises(ConvertError, match="no regular file"):
+    with pytest.raises(ConvertError, match="not a regular file"):
         check_file(pipe)
 
 

@@ -58,10 +58,10 @@ def test_an_address_of_the_environment_that_is_none_is_told(address, tmp_path, m
     chats = [{"messages": [HumanMessage(f"{n}?"), AIMessage("Yes")]} for n in range(12)]
     step = FineTune(model="gpt-4.1", api_key="k", max_cost_usd=50)
     for run in (step.invoke, step.submit):
-        with pytest.raises(FineTuningError, match=r"^OPENAI_BASE_URL holds no address") as caught:
+        with pytest.raises(FineTuningError, match=r"^OPENAI_BASE_URL is not an address") as caught:
             run(Convert().invoke(chats))
         assert address not in str(caught.value)
-    with pytest.raises(FineTuningError, match="OPENAI_BASE_URL holds no address"):
+    with pytest.raises(FineTuningError, match="OPENAI_BASE_URL is not an address"):
         step.from_job_id("ftjob-1")
 
 

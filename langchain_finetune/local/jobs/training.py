@@ -123,7 +123,7 @@ class Training:
             if failure and failure.code in _UNEXPLAINED and set_aside(work, follower.resumed_from):
                 message = (
                     f"The training broke when it went on after step {follower.resumed_from}: the"
-                    " checkpoint may be damaged, so it goes on from an earlier one, or begins anew."
+                    " checkpoint may be damaged, so it goes on from an earlier one, or starts over."
                 )
                 self._journal.note(job, message, level="warn")
                 return True

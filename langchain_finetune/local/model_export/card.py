@@ -2,12 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from langchain_finetune.local.model_export.modelfile import OLLAMA_VERSION
 
 ExportFormat = Literal["hf", "adapter", "gguf", "ollama", "mlx"]
-FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 _ON_SCHEMAS = (
     "In its training the model saw the JSON schema of a request's `response_format` at the end of"

@@ -86,7 +86,7 @@ def _check_expected(name: str, before: Rollout | None, expected: str | None) -> 
         raise ApiError(
             409,
             f"{now.target!r} answers to {name!r}{told}, not {expected!r} alone as expected: look "
-            "at it again, and decide anew.",
+            "at it again, and decide.",
             code="alias_changed",
             param="expected",
         )

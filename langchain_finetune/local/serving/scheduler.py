@@ -134,7 +134,7 @@ class Scheduler:
         threading.Thread(target=self._run, name="models", daemon=True).start()
 
     def submit(self, row: BatchRow) -> None:
-        """Have an answer written; its sink is told."""
+        """Have an answer written; its sink receives the tokens."""
         self._new.put(row)
 
     def _run(self) -> None:

@@ -92,7 +92,7 @@ def _parquet_file(path: Path, compression: Compression, columns: Sequence[str]) 
             row[name] = None if time is None else moment(time)
         for name in _JSON:
             text = None if row[name] is None else orjson.dumps(row[name]).decode()
-            # Null outputs are no outputs.
+            # Null outputs count as none.
             row[name] = None if text == "null" else text
             size += len(row[name] or "")
         row["tags"] = orjson.loads(found.row["tags"] or "[]")

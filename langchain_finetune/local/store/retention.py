@@ -35,7 +35,7 @@ _AT_ONCE = 50
 
 _LISTED = 5000
 _ROOM = 0.9
-"""Of the bound, after making room: else every run that comes would have to make room anew."""
+"""Of the bound, after making room: else every run that comes would have to make room again."""
 
 _OLDEST = """
 WITH kept AS (
@@ -62,7 +62,7 @@ _NEVER = 2**62
 class Limits:
     """How many days a trace stays after its last run ended, and how large the file may be.
 
-    None is no limit.
+    None means no limit.
     """
 
     days: float | None = None
@@ -179,5 +179,5 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
         value = 0.0
     # Compared this way round, a NaN is refused as well.
     if not 0 < value < 10**9:
-        raise EngineError(f"{name} must be a number above zero, unlike {text!r}.")
+        raise EngineError(f"{name} must be a number above zero, not {text!r}.")
     return value

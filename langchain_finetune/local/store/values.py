@@ -152,7 +152,7 @@ def json_text(value: Any) -> str:
 
 
 def loads(data: bytes, what: str = "body") -> Any:
-    """Parse JSON; half a character (an unpaired surrogate) becomes U+FFFD.
+    """Parse JSON; an unpaired surrogate becomes U+FFFD.
 
     Raises:
         ApiError: 400 where it is not valid, 413 where it would take too much memory.

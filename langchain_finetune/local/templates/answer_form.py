@@ -110,7 +110,7 @@ class AnswerForm:
                 "close_pattern": pattern_of(closed.strip()) + r"\s*",
                 "content": "text",
             }
-        # A field without content: what frames a text is no part of it.
+        # A field without content: what frames a text is not part of it.
         frames = {self.text.strip(), self.tail.strip(), *map(_header, self.anchors)} - {""}
         fields["frame"] = {"open": sorted(frames), "close_pattern": "", "content": "text"}
         if self.reader:

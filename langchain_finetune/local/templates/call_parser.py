@@ -180,7 +180,7 @@ def _unescaped(text: str) -> str:
 
 
 def _bare_at(fields: FieldArguments, text: str, place: int) -> tuple[Any, int]:
-    """Read a value that is no text: a bracket that is balanced, or up to the next separator."""
+    """Read a value that is not text: a bracket that is balanced, or up to the next separator."""
     depth, begin = 0, place
     while place < len(text):
         for opened, closed in (fields.quotes, ('"', '"'), ("'", "'")):

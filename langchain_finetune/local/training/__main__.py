@@ -153,7 +153,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         )
     if not is_first():
         return
-    # Exporting loads models anew.
+    # Exporting loads models again.
     del model
     release_memory()
     if not fitted.finished:

@@ -177,7 +177,7 @@ class Encoder:
 
     def _check(self, sequences: list[Sequence]) -> None:
         if not sequences:
-            raise UnfitExampleError("no_answer", "It has no answer of the assistant to learn.")
+            raise UnfitExampleError("no_answer", "It has no answer of the assistant to train on.")
         longest = max(sequence.length for sequence in sequences)
         if self.max_length and longest > self.max_length:
             raise UnfitExampleError(
@@ -334,5 +334,5 @@ def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, t
         raise UnfitExampleError(
             "text_beside_call",
             "The base model's chat template leaves out the text beside a call, so it can't be"
-            " learnt: remove it from the example, or take another base.",
+            " trained on: remove it from the example, or take another base.",
         )

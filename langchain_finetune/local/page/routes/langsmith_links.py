@@ -1,6 +1,6 @@
 """Addresses of LangSmith's web app, which its client prints and returns, lead to the page's own.
 
-A client has to be told where the app is: `Client(api_url=url, web_url=f"{url}/ui/langsmith")`.
+A client needs the address of the app: `Client(api_url=url, web_url=f"{url}/ui/langsmith")`.
 """
 
 from typing import Annotated

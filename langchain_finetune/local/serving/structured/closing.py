@@ -23,7 +23,7 @@ Names = tuple[str, ...]
 
 
 class _CannotCloseError(Exception):
-    """Which fields a value may have can't be told."""
+    """The fields that a value may have are not known."""
 
 
 class Closed:

@@ -108,8 +108,8 @@ def _check(
         return
     if "oneOf" in fault:
         fault = (
-            "a value can satisfy two alternatives of its oneOf, which can't be told apart while it"
-            " is written: use anyOf, or give each a required property with a const of its own"
+            "a value can satisfy two alternatives of its oneOf, which can't be distinguished while"
+            " it is written: use anyOf, or give each a required property with a const of its own"
         )
     raise ApiError(400, f"Invalid schema for {name}: {fault}.", code=code, param=asked.param)
 

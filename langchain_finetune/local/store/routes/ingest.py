@@ -77,7 +77,7 @@ def read_batch(
         elif kind in {"post", "patch"} and (not name or name in _LARGE):
             runs.setdefault((kind, run_id), {})[name] = part.data
         else:
-            raise ApiError(400, "A part's name is none of a run, feedback or an attachment.")
+            raise ApiError(400, "A part's name is not that of a run, feedback or an attachment.")
     for (kind, run_id), fields in runs.items():
         body = loads(fields.pop("", b"{}"), "run")
         if not isinstance(body, dict):
