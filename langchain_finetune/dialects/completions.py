@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_finetune.content import UnreadableChatError, entries, mapping
 from langchain_finetune.dialects.messages import mark_cut_off
+from langchain_finetune.dialects.request_settings import RequestSettings
 from langchain_finetune.messages import WireMessages
 from langchain_finetune.sessions import FineTuningSession
 
@@ -29,9 +30,11 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
     """Yield each prompt with each of its completions.
 
     Raises:
-        UnreadableChatError: The run has no prompt or no completion.
+        UnreadableChatError: The run has no prompt or no completion, or the model saw more than the
+            prompt, such as a `suffix`.
     """
     inputs, outputs = mapping(run.get("inputs")), mapping(run.get("outputs"))
+    settings = RequestSettings(inputs, mapping(run.get("extra")), ("prompt", "prompts"))
     prompts = entries(inputs.get("prompts"))
     rows = entries(outputs.get("generations"))
     if "prompts" not in inputs:
@@ -52,4 +55,11 @@ def read_chats(run: Mapping[str, Any]) -> Iterator[FineTuningSession]:
             wire = [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
             for holder in (generation, generation.get("generation_info")):
                 mark_cut_off(wire[-1], holder)
-            yield {"messages": WireMessages(wire), "source": {"kind": "completion"}}
+            session: FineTuningSession = {
+                "messages": WireMessages(wire),
+                "source": {"kind": "completion"},
+            }
+            settings.require_read(session, wire)
+            if settings.system:
+                raise UnreadableChatError("unread_setting", "A completion has no instructions.")
+            yield session

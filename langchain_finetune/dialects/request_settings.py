@@ -57,10 +57,11 @@ _READ = frozenset(
 _HARMLESS = frozenset(
     {
         # Sampling and limits: they choose among the answers of a model.
-        *("temperature", "top_p", "top_k", "min_p", "n", "candidate_count", "seed", "logit_bias"),
+        *("temperature", "top_p", "top_k", "min_p", "n", "seed", "logit_bias"),
         *("frequency_penalty", "presence_penalty", "repetition_penalty", "stop", "stop_sequences"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "logprobs"),
         *("top_logprobs", "response_logprobs", "max_tool_calls", "truncation", "num_predict"),
+        *("candidate_count", "best_of"),
         *("reasoning", "reasoning_effort", "thinking", "thinking_config", "verbosity", "effort"),
         *("modalities", "response_modalities", "prediction", "safety_settings", "media_resolution"),
         # The choice of the model, and how it is reached.
@@ -86,7 +87,8 @@ _NOTED = frozenset({"context_management"})
 
 _LIKE_SETTING = re.compile(
     "(^|_)(sys(tem)?(prompt)?|instruct(ions?)?|preamble|developer|persona|prompts?|tools?|functions?|examples?"
-    "|doc(ument)?s?|knowledge|contexts?|history|schemas?|format|messages?|contents?|input|conversation)(_|$)"
+    "|doc(ument)?s?|knowledge|contexts?|history|schemas?|format|messages?|contents?|input|conversation"
+    "|suffix)(_|$)"
 )
 """Names whose text or tools the model may have seen."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from langchain_finetune import Convert, LangSmithRunChatLoader
 from langchain_finetune.dialects.run import read_run
+from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.messages import UnreadableChatError
 from support.dialects import (
     ANTHROPIC_TOOL,
@@ -49,6 +50,16 @@ def test_each_dialect_makes_the_example_that_the_model_saw(name):
     assert list(examples) == [expected]
     assert examples.rejected == []
     assert data == before
+
+
+@pytest.mark.parametrize("field", ["system", "preamble", "suffix"])
+@pytest.mark.parametrize("name", [name for name, (data, _) in RUNS.items() if "inputs" in data])
+def test_a_text_beside_the_messages_is_read_or_the_run_is_skipped(name, field):
+    data = copy.deepcopy(RUNS[name][0])
+    data["inputs"][field] = "Speak like a pirate."
+    skips = []
+    sessions = list(readable(name, lambda: read_run(data), skips.append))
+    assert skips or "Speak like a pirate." in str(sessions[0]["messages"].wire)
 
 
 def test_each_of_several_answers_makes_a_session():
