@@ -27,8 +27,8 @@ import httpx2
 import psutil
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from bench.engine_process import engine_process
 from bench.model_memory import NANO
-from langchain_finetune.home import RunningEngine, read_key
 from walkthrough.calculator import SYSTEM_PROMPT, Calculator
 from walkthrough.questions import asked
 
@@ -168,16 +168,10 @@ def _best(rounds: Rounds) -> float:
 @contextmanager
 def running_engine(home: Path) -> Iterator[Server]:
     """Run an engine on a home of its own."""
-    home.mkdir()
-    command = [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)]
-    with _process(command, home / "log", {}) as process:
-        while (running := RunningEngine.read(home)) is None:
-            time.sleep(0.05)
-        key = read_key(home)
-        assert key
-        headers = {"authorization": f"Bearer {key.get_secret_value()}"}
+    with engine_process(home) as running:
+        headers = {"authorization": f"Bearer {running.key}"}
         with httpx2.Client(base_url=f"{running.url}/v1", headers=headers, timeout=120) as client:
-            yield Server(client, process)
+            yield Server(client, running.process)
 
 
 @contextmanager

@@ -11,23 +11,28 @@ engine's memory, by tenths of the time.
 
 import argparse
 import asyncio
-import contextlib
 import os
 import random
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import uuid4
 
 import httpx2
 import psutil
 
-from bench.store_load import PROJECT, Run, engine, fill, percentile, sign_in, slow_search, traces
-from langchain_finetune.home import ensure_home
+from bench.store_load import (
+    PROJECT,
+    Run,
+    filled_engine,
+    load_options,
+    percentile,
+    sign_in,
+    slow_search,
+    traces,
+)
 from langchain_finetune.local.store.values import now
 
 _RUNS = 6
@@ -138,19 +143,12 @@ async def _all(sync: httpx2.Client, process: psutil.Process, given: argparse.Nam
 
 def main() -> None:
     """Measure, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20_000)
+    parser = load_options(__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--searches", type=int, default=5)
-    parser.add_argument("--home", type=Path, help="a home that an earlier call filled")
     given = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ensure_home(home)
-        if not (home / "runs.sqlite").exists():
-            fill(home / "runs.sqlite", given.runs, 1500)
-        client, process = stack.enter_context(engine(home))
+    with filled_engine(given.home, given.runs, 1500) as (client, process):
         cpu = process.cpu_times()
         found = asyncio.run(_all(client, process, given))
         used = process.cpu_times()

@@ -6,10 +6,8 @@ several clients that take them in different orders. What the process has in memo
     PYTHONPATH=scripts .venv/bin/python scripts/bench/model_memory.py [MODELS] [MB_EACH] [FIT]
 """
 
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,7 +22,7 @@ import psutil
 from openai import OpenAI
 
 import langchain_finetune
-from langchain_finetune.home import RunningEngine, read_key
+from bench.engine_process import engine_process
 
 NANO = Path(langchain_finetune.__file__).parent / "local" / "nano"
 CLIENTS = 4
@@ -120,24 +118,11 @@ def _made(folder: Path, models: int, megabytes: int) -> Iterator[Path]:
 
 @contextmanager
 def _engine(home: Path, bound: int) -> Iterator[tuple[OpenAI, psutil.Process]]:
-    command = [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)]
-    home.mkdir()
     with (
-        (home / "log").open("w") as log,
-        subprocess.Popen(
-            [*command, "--model-memory", str(bound)], stderr=log, env=dict(os.environ)
-        ) as process,
+        engine_process(home, "--model-memory", str(bound)) as running,
+        OpenAI(base_url=f"{running.url}/v1", api_key=running.key) as client,
     ):
-        try:
-            while (running := RunningEngine.read(home)) is None:
-                assert process.poll() is None, (home / "log").read_text()
-                time.sleep(0.05)
-            key = read_key(home)
-            assert key
-            with OpenAI(base_url=f"{running.url}/v1", api_key=key.get_secret_value()) as client:
-                yield client, psutil.Process(process.pid)
-        finally:
-            process.terminate()
+        yield client, running.process
 
 
 @contextmanager

@@ -14,8 +14,6 @@ import contextlib
 import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,7 +26,8 @@ from uuid import UUID
 import httpx2
 import psutil
 
-from langchain_finetune.home import RunningEngine, ensure_home, read_key
+from bench.engine_process import engine_process
+from langchain_finetune.home import ensure_home
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import RunChange, run_change
 from langchain_finetune.local.store.values import now
@@ -102,23 +101,35 @@ def fill(path: Path, number: int, size: int) -> None:
 @contextmanager
 def engine(home: Path) -> Iterator[tuple[httpx2.Client, psutil.Process]]:
     """Run an engine; give a client with its key, and its process."""
-    command = [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)]
-    with (home / "log").open("ab") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            while (running := RunningEngine.read(home)) is None or running.pid != process.pid:
-                if process.poll() is not None:
-                    raise SystemExit((home / "log").read_text())
-                time.sleep(0.05)
-            key = read_key(home)
-            assert key
-            headers = {"x-api-key": key.get_secret_value()}
-            limits = httpx2.Limits(max_connections=None, keepalive_expiry=30)
-            with httpx2.Client(
-                base_url=running.url, headers=headers, timeout=180, limits=limits
-            ) as client:
-                yield client, psutil.Process(process.pid)
-        finally:
-            process.terminate()
+    with engine_process(home) as running:
+        headers = {"x-api-key": running.key}
+        limits = httpx2.Limits(max_connections=None, keepalive_expiry=30)
+        with httpx2.Client(
+            base_url=running.url, headers=headers, timeout=180, limits=limits
+        ) as client:
+            yield client, running.process
+
+
+def load_options(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of every measurement under load: how many runs, and on which home."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--home", type=Path, help="a home that an earlier call filled")
+    return parser
+
+
+@contextmanager
+def filled_engine(
+    home: Path | None, number: int, size: int
+) -> Iterator[tuple[httpx2.Client, psutil.Process]]:
+    """Run an engine on a home, by default a temporary one, filled with runs if it has none."""
+    with contextlib.ExitStack() as stack:
+        home = home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ensure_home(home)
+        if not (home / "runs.sqlite").exists():
+            seconds = timed(lambda: fill(home / "runs.sqlite", number, size))
+            print(f"{seconds:.0f} s to fill the store with {number} runs")
+        yield stack.enter_context(engine(home))
 
 
 def sign_in(client: httpx2.Client) -> httpx2.Client:
@@ -194,23 +205,13 @@ def _measured(
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20_000)
+    parser = load_options(__doc__)
     parser.add_argument("--run-bytes", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--searches", type=int, default=1)
-    parser.add_argument("--home", type=Path, help="a home that an earlier call filled")
     given = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ensure_home(home)
-        if not (home / "runs.sqlite").exists():
-            print(
-                f"{timed(lambda: fill(home / 'runs.sqlite', given.runs, given.run_bytes)):.0f} s"
-                f" to fill the store with {given.runs} runs"
-            )
-        client, process = stack.enter_context(engine(home))
+    with filled_engine(given.home, given.runs, given.run_bytes) as (client, process):
         page = sign_in(client)
         [project] = client.get("/sessions", params={"name": PROJECT}).json()
         fresh = traces(10**7, size=given.run_bytes, seed=time.time_ns(), end=now() + 10**11)

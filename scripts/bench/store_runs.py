@@ -11,9 +11,6 @@ and the ratio to the file's. The lines of file and store must be the same.
 import argparse
 import gc
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -28,8 +25,8 @@ import psutil
 from langsmith import Client
 
 from bench.agent_runs import agent_run
+from bench.engine_process import engine_process
 from langchain_finetune import Convert, LangSmithRunChatLoader, RunFileChatLoader
-from langchain_finetune.home import RunningEngine, read_key
 from langchain_finetune.loaders import run_reader
 
 PROJECT = "bench"
@@ -134,24 +131,11 @@ def _cpu(process: psutil.Process) -> float:
 
 @contextmanager
 def _engine(folder: Path) -> Iterator[tuple[Client, psutil.Process]]:
-    home = folder / "home"
-    command = [sys.executable, "-m", "langchain_finetune.local", "--home", str(home)]
-    home.mkdir()
-    environment = {**os.environ, "LANGSMITH_TRACING": "false"}
-    with (home / "log").open("wb") as log:
-        process = psutil.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while (running := RunningEngine.read(home)) is None:
-                time.sleep(0.05)
-            key = read_key(home)
-            assert key
-            client = Client(
-                api_url=running.url, api_key=key.get_secret_value(), auto_batch_tracing=False
-            )
-            yield client, process
-        finally:
-            process.terminate()
-            process.wait()
+    with engine_process(folder / "home") as running:
+        yield (
+            Client(api_url=running.url, api_key=running.key, auto_batch_tracing=False),
+            running.process,
+        )
 
 
 if __name__ == "__main__":
