@@ -33,7 +33,7 @@ from langchain_finetune.local.openai_api.models import create_models_router
 from langchain_finetune.local.openai_api.openapi import ErrorBody, describe
 from langchain_finetune.local.openai_api.shadows import Shadows
 from langchain_finetune.local.openai_api.uploads import create_uploads_router
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.render_html import render_page
 from langchain_finetune.local.page.router import add_page
 from langchain_finetune.local.safe_logging import log_failure

@@ -10,16 +10,16 @@ from pydantic import SecretStr
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth.csrf import STATIC
 from langchain_finetune.local.auth.sessions import PageSessions
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.routes.comparisons import create_comparisons_pages
-from langchain_finetune.local.page.routes.datasets import create_datasets_router
+from langchain_finetune.local.page.routes.datasets import create_datasets_pages
 from langchain_finetune.local.page.routes.job_form import create_job_form_pages
 from langchain_finetune.local.page.routes.jobs import create_jobs_pages
-from langchain_finetune.local.page.routes.langsmith_links import create_langsmith_links
+from langchain_finetune.local.page.routes.langsmith_links import create_langsmith_links_pages
 from langchain_finetune.local.page.routes.models import create_models_pages
 from langchain_finetune.local.page.routes.playground import create_playground_pages
-from langchain_finetune.local.page.routes.runs import create_runs_router
-from langchain_finetune.local.page.routes.sign_in import create_sign_in_router
+from langchain_finetune.local.page.routes.runs import create_runs_pages
+from langchain_finetune.local.page.routes.sign_in import create_sign_in_pages
 from langchain_finetune.local.store import RunStore
 
 
@@ -39,11 +39,11 @@ def add_page(
     assets = _Assets(packages=[("langchain_finetune.local.page", "static")])
     app.mount(STATIC.rstrip("/"), assets)
     router = APIRouter(include_in_schema=False)
-    router.include_router(create_sign_in_router(sessions, key))
-    router.include_router(create_runs_router(store))
-    router.include_router(create_datasets_router(store))
+    router.include_router(create_sign_in_pages(sessions, key))
+    router.include_router(create_runs_pages(store))
+    router.include_router(create_datasets_pages(store))
     router.include_router(create_comparisons_pages(store))
-    router.include_router(create_langsmith_links(store))
+    router.include_router(create_langsmith_links_pages(store))
     router.include_router(create_job_form_pages(engine, store))
     router.include_router(create_jobs_pages(engine))
     router.include_router(create_models_pages(engine, store))

@@ -15,7 +15,7 @@ from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.create import create_job
 from langchain_finetune.local.jobs.file_check import Param, fault_of_file
 from langchain_finetune.local.jobs.schemas import JobRecord
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_form import JobForm
 from langchain_finetune.local.page.job_views import file_name
 from langchain_finetune.local.store import RunStore

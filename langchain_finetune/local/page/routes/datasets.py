@@ -25,7 +25,7 @@ _MAX_LISTED = 1000
 """Maximum number of datasets in the list."""
 
 
-def create_datasets_router(store: RunStore) -> APIRouter:
+def create_datasets_pages(store: RunStore) -> APIRouter:
     """Return the pages of datasets."""
     router = APIRouter()
 

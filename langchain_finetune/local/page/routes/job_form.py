@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page import job_form, job_views
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.page.training_data import start_job
 from langchain_finetune.local.store import RunStore

@@ -11,7 +11,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.schemas import ENDED, JobRecord
 from langchain_finetune.local.page import job_views
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.loss_curve import HEIGHT, WIDTH, loss_plot
 from langchain_finetune.local.page.render_html import redirect, render_fragment, render_page
 

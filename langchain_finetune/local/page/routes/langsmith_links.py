@@ -15,7 +15,7 @@ from langchain_finetune.local.store.values import uuid_text
 _ROOT = "/ui/langsmith/o/{tenant}"
 
 
-def create_langsmith_links(store: RunStore) -> APIRouter:
+def create_langsmith_links_pages(store: RunStore) -> APIRouter:
     """Return the redirects."""
     router = APIRouter(prefix=_ROOT)
 

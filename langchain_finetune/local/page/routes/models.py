@@ -11,7 +11,7 @@ from langchain_finetune.home import KEY_VARIABLE
 from langchain_finetune.local.aliases import AliasChange
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.identifiers import now
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_views import age
 from langchain_finetune.local.page.render_html import redirect, render_page
 from langchain_finetune.local.serving.alias_steps import AliasStep, take_step

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from langchain_finetune.display.messages import read_chat
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.page.context import EngineParts
+from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.playground import (
     MAX_MODELS,
     Column,

@@ -41,7 +41,7 @@ _MAX_LISTED = 1000
 """Maximum number of projects, datasets and feedback in a list."""
 
 
-def create_runs_router(store: RunStore) -> APIRouter:
+def create_runs_pages(store: RunStore) -> APIRouter:
     """Return the pages of runs."""
     router = APIRouter(route_class=in_turns(_AT_ONCE))
 

@@ -12,7 +12,7 @@ from langchain_finetune.local.auth.sessions import TICKET_S, PageSessions, Sessi
 from langchain_finetune.local.page.render_html import render_page, session_of
 
 
-def create_sign_in_router(sessions: PageSessions, key: SecretStr) -> APIRouter:
+def create_sign_in_pages(sessions: PageSessions, key: SecretStr) -> APIRouter:
     """Return the routes that start and end sessions."""
     router = APIRouter()
 
