@@ -15,7 +15,7 @@ _MODULES = {
     "check": {"check": "Check training files, without printing their text."},
     "compare": {"compare": "Compare a new model with the old one."},
     "jobs": {"jobs": "List, watch, pause, resume and cancel fine-tuning jobs."},
-    "migration": {
+    "rescue": {
         "inventory": "List an account's fine-tuned models.",
         "rescue": "Fetch jobs, files and stored chat completions of fine-tuned models.",
     },

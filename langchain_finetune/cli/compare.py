@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
+from langchain_finetune.cli.exit_codes import EXIT_CODES, exits_by_verdict
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.interrupt import INTERRUPTED
 from langchain_finetune.cli.model_options import ModelOptions, model_options
 from langchain_finetune.cli.options import build, with_options
 from langchain_finetune.cli.output import AsJson, console, print_drawn, print_json, print_line
-from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
 from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.evaluation.case_files import file_cases
 from langchain_finetune.evaluation.compare import Compare

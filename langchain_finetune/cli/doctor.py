@@ -11,8 +11,8 @@ import typer
 from openai import OpenAI, OpenAIError
 from packaging.requirements import Requirement
 
+from langchain_finetune.cli.doctor_findings import Diagnosis
 from langchain_finetune.cli.doctor_home import home_findings
-from langchain_finetune.cli.findings import Diagnosis
 from langchain_finetune.cli.output import AsJson, print_aligned, print_json
 from langchain_finetune.engines import all_engines
 from langchain_finetune.engines.local import find_engine

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from langchain_finetune.cli.findings import Diagnosis
+from langchain_finetune.cli.doctor_findings import Diagnosis
 from langchain_finetune.engines.local import find_engine
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.ledger import NAME as LEDGER

@@ -10,7 +10,7 @@ import typer
 
 from langchain_finetune.cli.interrupt import INTERRUPTED
 from langchain_finetune.cli.job_options import AddressOption, connection_of, selected_job
-from langchain_finetune.cli.model import print_model
+from langchain_finetune.cli.model_output import print_model
 from langchain_finetune.cli.options import EngineChoice, with_options
 from langchain_finetune.cli.output import (
     AsJson,

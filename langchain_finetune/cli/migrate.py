@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
+from langchain_finetune.cli.exit_codes import EXIT_CODES, exits_by_verdict
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
 from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
@@ -14,7 +15,6 @@ from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
 from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
-from langchain_finetune.cli.verdict import EXIT_CODES, exits_by_verdict
 from langchain_finetune.display.terminal import plain
 from langchain_finetune.evaluation.report.terminal import tables
 from langchain_finetune.finetune.callbacks import RichProgress

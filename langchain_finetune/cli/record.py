@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import AddressOption
-from langchain_finetune.cli.migration import EngineOfAccount
 from langchain_finetune.cli.options import with_options
 from langchain_finetune.cli.output import AsJson, console, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
+from langchain_finetune.cli.rescue import EngineOfAccount
 from langchain_finetune.display.terminal import plain
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import dollars

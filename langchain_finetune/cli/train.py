@@ -10,7 +10,7 @@ import typer
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
 from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
-from langchain_finetune.cli.model import print_model
+from langchain_finetune.cli.model_output import print_model
 from langchain_finetune.cli.options import (
     EngineChoice,
     build,

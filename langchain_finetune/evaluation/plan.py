@@ -32,6 +32,13 @@ from langchain_finetune.evaluation.chains import (
     takes_tools,
 )
 from langchain_finetune.evaluation.comparison import ComparisonResult
+from langchain_finetune.evaluation.contamination import (
+    check_left,
+    refusals,
+    seen_cases,
+    sent_lines,
+    training_file,
+)
 from langchain_finetune.evaluation.evaluators import default_evaluators
 from langchain_finetune.evaluation.recording import Recording, replayed
 from langchain_finetune.evaluation.result import (
@@ -41,13 +48,6 @@ from langchain_finetune.evaluation.result import (
     RefusedCase,
 )
 from langchain_finetune.evaluation.scoring import watched
-from langchain_finetune.evaluation.seen import (
-    check_left,
-    refusals,
-    seen_cases,
-    sent_lines,
-    training_file,
-)
 from langchain_finetune.evaluation.side import HINT, AppChain, ModelSide, check_tools
 from langchain_finetune.evaluation.verdict import score_differences, unfit_notes
 from langchain_finetune.home import home_path

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.templates.prepare import PRELUDE_END
-from langchain_finetune.local.templates.takes import (
+from langchain_finetune.local.templates.template_probe import (
     OneCallError,
     adapted,
     find_takes,

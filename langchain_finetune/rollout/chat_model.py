@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_finetune.rollout.background import Background
-from langchain_finetune.rollout.either import (
+from langchain_finetune.rollout.routing import (
     AnsweredByEither,
     RolledOut,
     RolloutCall,

@@ -34,7 +34,7 @@ from langchain_finetune import (
     migrate,
 )
 from langchain_finetune.engines.local import ensure_engine, find_engine, stop_engine
-from langchain_finetune.evaluation.seen import training_file
+from langchain_finetune.evaluation.contamination import training_file
 from langchain_finetune.home import HOME_VARIABLE
 from langchain_finetune.migration import swap
 from langchain_finetune.migration.asking import METADATA

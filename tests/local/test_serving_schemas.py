@@ -200,7 +200,7 @@ def test_refused_with_the_reason(nano, schema, reason):
 
 def test_references_that_multiply_are_left_open():
     """Written out, each level would have two copies of the next."""
-    from langchain_finetune.local.serving.structured.closing import Closed
+    from langchain_finetune.local.serving.structured.closed_schema import Closed
 
     pairs = {
         f"L{level}": {

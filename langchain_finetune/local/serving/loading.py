@@ -30,7 +30,7 @@ from langchain_finetune.local.hardware import (
 )
 from langchain_finetune.local.serving.adapters import LoraAdapter, read_adapter
 from langchain_finetune.local.serving.decoder import Decoder
-from langchain_finetune.local.serving.prefixes import Prefixes
+from langchain_finetune.local.serving.prefix_cache import Prefixes
 from langchain_finetune.local.serving.protocol import model_not_found
 from langchain_finetune.local.template_process import (
     STOPPED,

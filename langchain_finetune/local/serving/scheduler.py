@@ -14,7 +14,7 @@ import torch
 from langchain_finetune.local.serving.decoder import Decoder, KeyValues, Portion
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Attempt
-from langchain_finetune.local.serving.prefixes import SHORTEST, KeptPrefixes, shared
+from langchain_finetune.local.serving.prefix_cache import SHORTEST, KeptPrefixes, shared
 from langchain_finetune.local.serving.sampling import Sampler
 
 MOST_ANSWERS = 32

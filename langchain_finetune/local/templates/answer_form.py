@@ -12,7 +12,7 @@ from typing import Any
 
 from langchain_finetune.local.templates.call_form import CallForm, find_call_form
 from langchain_finetune.local.templates.call_parser import CallReader, pattern_of
-from langchain_finetune.local.templates.takes import (
+from langchain_finetune.local.templates.template_probe import (
     ANSWER,
     QUESTION,
     Message,

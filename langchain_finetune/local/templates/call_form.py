@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_finetune.local.templates.takes import calling
+from langchain_finetune.local.templates.template_probe import calling
 from langchain_finetune.local.templates.turns import common_start, shared_start
 
 ID, INDEX, NAME = "\ue000", "\ue001", "\ue002"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.local.templates.answer_form import find_answer_form
-from langchain_finetune.local.templates.takes import (
+from langchain_finetune.local.templates.template_probe import (
     ANSWER,
     adapted,
     calling,

@@ -28,7 +28,7 @@ from langchain_finetune.local.page.run_filter import (
     FieldError,
     RunFilter,
 )
-from langchain_finetune.local.route_turns import in_turns
+from langchain_finetune.local.search_limits import in_turns
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import cursor_after
 from langchain_finetune.local.store.run_serialization import FoundRun

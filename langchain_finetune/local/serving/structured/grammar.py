@@ -11,7 +11,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.serving.protocol import unsupported
 from langchain_finetune.local.serving.structured.call_grammar import call_rules, literal, pattern
-from langchain_finetune.local.serving.structured.closing import Closed
+from langchain_finetune.local.serving.structured.closed_schema import Closed
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Schema, Shape
 from langchain_finetune.local.templates.answer_form import AnswerForm
 from langchain_finetune.local.templates.call_form import JsonArguments

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 
-from langchain_finetune.local.route_turns import in_turns
+from langchain_finetune.local.search_limits import in_turns
 from langchain_finetune.local.store.bodies import answer
 from langchain_finetune.local.store.routes.datasets import (
     create_datasets_router,
