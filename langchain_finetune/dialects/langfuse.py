@@ -35,8 +35,6 @@ _TEXTS = ("CATEGORICAL", "CORRECTION", "TEXT")
 
 def is_observation(row: Mapping[str, Any]) -> bool:
     """Return whether a row is an observation of Langfuse, or a trace with observations."""
-    if "inputs" in row:
-        return False
     if isinstance(row.get("observations"), list):
         return "input" in row
     return "input" in row and bool(_field(row, "traceId")) and str(row.get("type")).isupper()

@@ -30,7 +30,7 @@ _SESSION = "mlflow.trace.session"
 
 def is_trace(row: Mapping[str, Any]) -> bool:
     """Return whether a row is a trace of MLflow."""
-    return "inputs" not in row and bool(entries(mapping(row.get("data")).get("spans")))
+    return bool(entries(mapping(row.get("data")).get("spans")))
 
 
 def read_trace(trace: Mapping[str, Any]) -> StoredTrace:

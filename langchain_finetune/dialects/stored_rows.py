@@ -16,6 +16,8 @@ def runs_of(value: Any) -> list[Any]:
         ([{'inputs': {}}], ['no object'])
     """
     row = mapping(value)
+    if "inputs" in row:
+        return [value]  # A run of LangSmith, as nearly all are.
     if mlflow.is_trace(row):
         trace = mlflow.read_trace(row)
     elif langfuse.is_observation(row):
