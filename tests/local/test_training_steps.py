@@ -71,6 +71,7 @@ def test_a_step_learns_the_mean_of_its_tokens(
     from langchain_finetune.local.training import fit as fitting
     from langchain_finetune.local.training import memory, trainers
     from langchain_finetune.local.training.encoding import Encoder
+    from langchain_finetune.local.training.shared_prefix import learn_shared
 
     monkeypatch.setattr(fitting, "trains_in_bfloat16", lambda: False)
     monkeypatch.setattr(fitting, "device", lambda: "cpu")
@@ -79,6 +80,13 @@ def test_a_step_learns_the_mean_of_its_tokens(
         monkeypatch.setattr(trainers, "MOST_LOGITS", 0)
     if without == "memory":
         monkeypatch.setattr(memory, "model_memory", lambda: 0)
+    shared = []
+
+    def counted(*given):
+        shared.append(given)
+        return learn_shared(*given)
+
+    monkeypatch.setattr(trainers, "learn_shared", counted)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)
@@ -98,6 +106,8 @@ def test_a_step_learns_the_mean_of_its_tokens(
     )  # fmt: skip
     halved = "1 of 4 sequences at once, activations computed again" in capfd.readouterr().err
     assert halved == (without == "memory")
+    # The tools are the same in all chats.
+    assert bool(shared) == (size > 1 and not packing and without is None)
     order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(3)).tolist()
     steps = [order[at : at + BATCH_SIZE] for at in range(0, len(order), BATCH_SIZE)]
     logged = [(each["loss"], each["grad_norm"]) for each in fitted.history if "loss" in each]

@@ -22,7 +22,15 @@ from langchain_finetune.local.hardware import (
     trains_in_bfloat16,
 )
 from langchain_finetune.local.template_process import BoundedTemplate
-from langchain_finetune.local.training.batches import at_most, require_apart, sized
+from langchain_finetune.local.training.batches import (
+    MOST_LOGITS,
+    MOST_TOKENS,
+    MOST_TOKENS_OF_LARGE,
+    alike,
+    at_most,
+    require_apart,
+    sized,
+)
 from langchain_finetune.local.training.checkpoints import (
     best,
     folder_of,
@@ -30,7 +38,12 @@ from langchain_finetune.local.training.checkpoints import (
     last_checkpoint,
     measured_at,
 )
-from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
+from langchain_finetune.local.training.encoding import (
+    IGNORED,
+    Encoded,
+    Encoder,
+    UnfitExampleError,
+)
 from langchain_finetune.local.training.events import (
     Done,
     Reporter,
@@ -39,7 +52,7 @@ from langchain_finetune.local.training.events import (
     TrainingFailure,
 )
 from langchain_finetune.local.training.methods import TRAINING
-from langchain_finetune.local.training.plan import make_plan
+from langchain_finetune.local.training.plan import Plan, make_plan
 from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.spec import Spec, read_examples
 from langchain_finetune.local.training.targets import fault_of_targets
@@ -113,10 +126,11 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         fault := fault_of_targets(model, plan.lora_targets)
     ):
         raise TrainingFailure("invalid_hyperparameters", fault)
-    if device() == "cpu" and model.num_parameters() > SMALL_MODEL:
-        plan = at_most(plan, 2)
+    large = model.num_parameters() > SMALL_MODEL
     if training.packs and device() != "cuda":
-        plan = sized(plan, [each.length for each in encoded], spec.seed)
+        plan = _sized(plan, encoded, model, seed=spec.seed, large=large)
+    elif device() == "cpu" and large:
+        plan = at_most(plan, 2)
     if plan.packing:
         require_apart(model, tokenizer)
     plan = plan.shared_by(wanted(spec.processes, plan.batch_size))
@@ -179,6 +193,21 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
             step=chosen,
             checkpoints=[measured_at(fitted.history, step) for step in steps],
         )
+    )
+
+
+def _sized(plan: Plan, encoded: list[Encoded], model: Any, *, seed: int, large: bool) -> Plan:
+    shared = alike([each.columns["input_ids"] for each in encoded])
+    behind = [each.columns["labels"][shared:] for each in encoded]
+    trained = max(len(labels) - labels.count(IGNORED) for labels in behind)
+    vocabulary = model.config.get_text_config().vocab_size
+    return sized(
+        plan,
+        [each.length for each in encoded],
+        seed,
+        shared=0 if plan.packing else shared,
+        most_tokens=MOST_TOKENS_OF_LARGE if large and device() == "cpu" else MOST_TOKENS,
+        most_sharing=MOST_LOGITS // (vocabulary * max(trained, 1)),
     )
 
 

@@ -12,6 +12,7 @@ of two in order; on chats of 300 tokens 4,400 with batches of eight or four, 4,1
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from math import gcd
 from typing import Any
 
@@ -24,12 +25,31 @@ COST_OF_A_BATCH = 150
 MOST_TOKENS = 1536
 """Tokens that a batch has on average, at most; larger ones are no faster on a CPU."""
 
+MOST_TOKENS_OF_LARGE = 768
+"""The same for a model that is not tiny: more take more memory and no less time.
 
-def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
+Two of 310 tokens at once took SmolLM2-135M 46 to 49 s for two steps of eight, and 3.2 to 3.6 GB;
+four took 51 s and 4.5 GB.
+"""
+
+MOST_LOGITS = 2**25
+"""Logits of a batch that are held at once, about 0.4 GB while gradients are computed."""
+
+
+def sized(
+    plan: Plan,
+    lengths: Sequence[int],
+    seed: int,
+    *,
+    shared: int = 0,
+    most_tokens: int = MOST_TOKENS,
+    most_sharing: int | None = None,
+) -> Plan:
     """Return the plan with batches of the size that costs least; its steps stay as they are.
 
     That is for CPUs: a GPU takes as much at once as its memory holds. The seed gives an order that
-    stands for all.
+    stands for all. The first `shared` tokens are alike in all examples, and computed once a batch
+    of at most `most_sharing` examples.
 
     Example:
         >>> from langchain_finetune.local.training.plan import make_plan
@@ -39,25 +59,29 @@ def sized(plan: Plan, lengths: Sequence[int], seed: int) -> Plan:
         4
         >>> sized(plan, [100, 100, 100, 900] * 25, 0).device_batch_size
         2
+        >>> sized(plan, [300] * 100, 0, shared=250).device_batch_size
+        8
     """
     step = plan.device_batch_size * plan.accumulation
     order = random.Random(seed).sample(range(len(lengths)), len(lengths))  # noqa: S311 - no secret
     ordered = [lengths[place] for place in by_length(order, lengths, step)]
     mean = sum(lengths) / len(lengths)
+
+    def once(size: int) -> int:
+        return shared if most_sharing is None or size <= most_sharing else 0
+
     sizes = [
         size
         for size in range(1, plan.device_batch_size + 1)
-        if step % size == 0 and (size == 1 or size * mean <= MOST_TOKENS)
+        if step % size == 0
+        and (size == 1 or once(size) + size * (mean - once(size)) <= most_tokens)
     ]
-    best = min(sizes, key=lambda size: _cost(ordered, step, size))
+    best = min(sizes, key=lambda size: _cost(ordered, step, size, once(size)))
     return replace(plan, device_batch_size=best, accumulation=step // best)
 
 
 def at_most(plan: Plan, number: int) -> Plan:
     """Return the plan with at most so many sequences at once; its steps stay as they are.
-
-    On a CPU, two of 310 tokens at once took SmolLM2-135M 46 to 49 s for two steps of eight, and
-    3.2 to 3.6 GB; four took 51 s and 4.5 GB.
 
     Example:
         >>> from langchain_finetune.local.training.plan import make_plan
@@ -71,6 +95,18 @@ def at_most(plan: Plan, number: int) -> Plan:
     return replace(plan, device_batch_size=at_once, accumulation=step // at_once)
 
 
+def alike(rows: Sequence[Sequence[int]]) -> int:
+    """Return with how many tokens all rows begin alike.
+
+    Example:
+        >>> alike([[1, 2, 3], [1, 2, 4, 5]])
+        2
+    """
+    # What lies between the least and the greatest begins as both do.
+    pairs = zip(min(rows), max(rows), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def by_length(order: Sequence[int], lengths: Sequence[int], step: int) -> Iterator[int]:
     """Return an epoch's order with the examples of each step in order of their length.
 
@@ -82,10 +118,12 @@ def by_length(order: Sequence[int], lengths: Sequence[int], step: int) -> Iterat
         yield from sorted(order[start : start + step], key=lambda place: lengths[place])
 
 
-def _cost(ordered: Sequence[int], step: int, size: int) -> int:
+def _cost(ordered: Sequence[int], step: int, size: int, shared: int) -> int:
     steps = (ordered[start : start + step] for start in range(0, len(ordered), step))
     batches = (each[start : start + size] for each in steps for start in range(0, step, size))
-    return sum(len(batch) * max(batch) + COST_OF_A_BATCH for batch in batches if batch)
+    return sum(
+        shared + len(batch) * (max(batch) - shared) + COST_OF_A_BATCH for batch in batches if batch
+    )
 
 
 APART = 0.3

@@ -5,7 +5,7 @@ Importing this module takes seconds: it brings torch, transformers and TRL.
 
 import copy
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,9 +17,14 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from langchain_finetune.local.training.batches import by_length
+from langchain_finetune.local.training.batches import MOST_LOGITS, by_length
 from langchain_finetune.local.training.encoding import IGNORED
 from langchain_finetune.local.training.plan import Plan
+from langchain_finetune.local.training.shared_prefix import (
+    learn_shared,
+    shared_length,
+    shares_exactly,
+)
 
 ANCHOR = 1.0
 """Weight of the preferred answers' own loss beside DPO's (Pang et al. 2024, equation 1).
@@ -27,9 +32,6 @@ ANCHOR = 1.0
 Where two answers differ in few tokens, DPO alone makes both less likely: with `nano` and pairs of
 calculator calls it ranked every held-out pair rightly, and answered nothing rightly any more.
 """
-
-MOST_LOGITS = 2**25
-"""Logits of a batch that are held at once, about 0.4 GB while gradients are computed."""
 
 
 def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
@@ -96,6 +98,22 @@ class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too 
         return by_length(order, self._lengths, self._step)
 
 
+def _places(labels: Any) -> Any:
+    """Return the places at which a token of some row is trained."""
+    return (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+
+
+def _learn(model: Any, given: dict[str, Any], labels: Any) -> Any:
+    """Return the sum of the losses of the trained tokens, and how many of them are foretold."""
+    places = _places(labels)
+    kept = model(**given, logits_to_keep=places).logits.float()
+    wanted = labels[:, places]
+    total = torch.nn.functional.cross_entropy(
+        kept.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return torch.stack([total, (kept.argmax(-1) == wanted).sum().to(total)])
+
+
 class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     data_collator: Any
 
@@ -111,33 +129,55 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
         TRL does so on CUDA only, and elsewhere computes them for each token of a prompt: with
         SmolLM2-135M and 44 of 310 tokens trained, a step took 1.5 x of the time and 1.25 x of the
         memory. Where there are too many to hold, TRL goes through them in parts.
+
+        What the examples begin with alike is computed once: eight of 310 tokens, 262 of them alike,
+        took SmolLM2-135M 0.22 x of the time.
         """
-        labels = inputs["labels"][:, 1:]
-        places = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        logits = labels.shape[0] * len(places) * self._vocabulary
+        labels = inputs["labels"]
+        shared = self._shared(inputs)
         if (
             return_outputs
             or self.aux_loss_enabled
             or labels.is_cuda
             or not self._keeps_logits
-            or not 0 < logits <= MOST_LOGITS
+            or not 0 < self._logits(labels, shared) <= MOST_LOGITS
         ):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        given = {name: value for name, value in inputs.items() if name != "labels"}
-        kept = model(**given, logits_to_keep=places, use_cache=False).logits.float()
-        wanted = labels[:, places]
-        trained = (wanted != IGNORED).sum()
-        loss = torch.nn.functional.cross_entropy(
-            kept.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-        ) / (trained if num_items_in_batch is None else num_items_in_batch)
+        if shared:
+            learnt = learn_shared(partial(_learn, model), self.model.config, inputs, shared)
+        else:
+            given = {name: value for name, value in inputs.items() if name != "labels"}
+            learnt = _learn(model, {**given, "use_cache": False}, labels[:, 1:])
+        total, right = learnt
+        trained = (labels[:, 1:] != IGNORED).sum()
+        loss = total / (trained if num_items_in_batch is None else num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             # It counts the tokens of all processes, whose gradients are averaged.
             loss = loss * self.accelerator.num_processes
-        right = self.accelerator.gather_for_metrics((kept.argmax(-1) == wanted).sum()).sum()
+        right = self.accelerator.gather_for_metrics(right.detach()).sum()
         count = self.accelerator.gather_for_metrics(trained).sum()
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["mean_token_accuracy"].append((right / count).item())
         return loss
+
+    def _shared(self, inputs: dict[str, Any]) -> int:
+        """Return how many tokens the batch begins with that are computed once."""
+        apart = len(inputs["labels"]) == 1 or "attention_mask" not in inputs
+        # Where activations are computed again, nothing is cached; processes that train together
+        # count on one pass of the model.
+        if apart or self.args.activation_checkpointing or self.accelerator.num_processes > 1:
+            return 0
+        length = shared_length(inputs["input_ids"], inputs["labels"])
+        return length if length and self._shares_exactly else 0
+
+    @cached_property
+    def _shares_exactly(self) -> bool:
+        return shares_exactly(partial(_learn, self.model), self.model)
+
+    def _logits(self, labels: Any, shared: int) -> int:
+        """Return how many logits the trained tokens of a batch take."""
+        first, rest = labels[:1, 1 : shared + 1], labels[:, shared + 1 :]
+        return self._vocabulary * sum(len(part) * len(_places(part)) for part in (first, rest))
 
     @cached_property
     def _vocabulary(self) -> int:

@@ -1,0 +1,80 @@
+"""The tokens that the examples of a batch begin with alike are computed once for all of them.
+
+Chats of one app begin with the same instructions and tools, which are most of their tokens. What a
+model computes for them is the same in each example, as long as each token sees only those before
+it; so is what is learnt through them, summed. It is exact but for rounding.
+
+Importing this module takes seconds: it brings torch and transformers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from langchain_finetune.local.training.batches import COST_OF_A_BATCH
+
+NEAR = 0.05
+"""How near the gradients must be to those of examples computed apart, as a share of their norm; in
+16 bits they differ by 0.01 or so, and without what is learnt through the prefix by far more."""
+
+Learn = Callable[[dict[str, Any], Any], Any]
+"""Takes arguments of a model, and the label behind each token; returns sums, the loss first."""
+
+
+def shared_length(input_ids: Any, labels: Any) -> int:
+    """Return how many tokens of a batch are to be computed once; 0 if that does not pay.
+
+    The last of those that are alike is left out, since the one after it, which may differ, is
+    learnt there.
+
+    Example:
+        >>> rows = torch.tensor([[7] * 200 + [1, 2], [7] * 200 + [3, 4]])
+        >>> shared_length(rows, rows)
+        199
+    """
+    alike = ((input_ids == input_ids[0]) & (labels == labels[0])).all(dim=0)
+    length = int(alike.int().cumprod(dim=0).sum()) - 1
+    return length if (len(input_ids) - 1) * length > COST_OF_A_BATCH else 0
+
+
+def learn_shared(learn: Learn, config: Any, inputs: dict[str, Any], length: int) -> Any:
+    """Return the sum that a batch gives to `learn`, with its first `length` tokens computed once.
+
+    `inputs` are the batch's tokens, attention mask and labels.
+    """
+    ids, mask, labels = (inputs[name] for name in ("input_ids", "attention_mask", "labels"))
+    cached = {"past_key_values": DynamicCache(config=config), "use_cache": True}
+    first = {"input_ids": ids[:1, :length], "attention_mask": mask[:1, :length], **cached}
+    of_first = learn(first, labels[:1, 1 : length + 1])
+    cached["past_key_values"].batch_repeat_interleave(len(ids))
+    rest = {"input_ids": ids[:, length:], "attention_mask": mask, **cached}
+    return len(ids) * of_first + learn(rest, labels[:, length + 1 :])
+
+
+def shares_exactly(learn: Learn, model: Any) -> bool:
+    """Return whether a model learns the same from a batch whose beginning is computed once.
+
+    It does not if it keeps no such cache, or one through which nothing is learnt. A dropout makes
+    it differ, too.
+    """
+    tokens = torch.arange(10, 42, device=model.device) % model.config.get_text_config().vocab_size
+    ids = torch.stack([tokens, tokens])
+    ids[1, 24:] = tokens[:8]
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    weights = [each for each in model.parameters() if each.requires_grad]
+
+    def gradient(sums: Any) -> Any:
+        found = torch.autograd.grad(sums[0], weights, allow_unused=True)
+        return torch.cat([each.flatten().float() for each in found if each is not None])
+
+    # A dropout must not change what the seed draws later.
+    with torch.random.fork_rng():
+        apart = gradient(learn({**inputs, "use_cache": False}, ids[:, 1:]))
+        try:
+            together = gradient(learn_shared(learn, model.config, {**inputs, "labels": ids}, 23))
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            # Its cache is of another kind, or changed in place.
+            return False
+    return bool(together.shape == apart.shape and (together - apart).norm() < NEAR * apart.norm())
