@@ -40,9 +40,12 @@ def use(engine: EngineAddress, client: Client, per_language: int) -> int:
 
 
 def migrate_app(
-    client: Client, project: str, base: str, out: Path, progress: RichProgress
+    client: Client, project: str, base: str, out: Path, *, progress: RichProgress, margin: float
 ) -> MigrationResult:
-    """Rescue, record, train, compare, and swap if the new model passes."""
+    """Rescue, record, train, compare, and swap if the new model passes.
+
+    A share of less than `margin` of its calls may be others.
+    """
     migration = Migration(
         model=DYING,
         to=FineTune(model=base, engine="local", suffix="migrated", seed=2),
@@ -51,5 +54,6 @@ def migrate_app(
         engine="local",
         answers=0,
         held_out=0.4,
+        at_least={"arguments_match": -margin},
     )
     return migration.run(config={"callbacks": [progress]})

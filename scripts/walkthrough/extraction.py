@@ -1,6 +1,7 @@
 """The second walkthrough: open information extraction, from a dataset of type chat."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict
@@ -73,7 +74,26 @@ def conversation(sentence: str) -> list[BaseMessage]:
     return [*messages, HumanMessage(sentence)]
 
 
-def upload_dataset(client: Client, name: str) -> Dataset:
+def score(answer: str, sentence: str) -> float:
+    """Return the share of the parts of the triple that an answer has right.
+
+    Example:
+        >>> score('[{"s": "The baker", "object": "rolls", "relation": "sells"}]', SENTENCES[0])
+        0.6666666666666666
+    """
+    [expected] = json.loads(triples(sentence))
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return 0.0
+    if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], dict):
+        return 0.0
+    return sum(found[0].get(name) == part for name, part in expected.items()) / len(expected)
+
+
+def upload_dataset(
+    client: Client, name: str, sentences: Sequence[str] = SENTENCES[_FEW_SHOT:]
+) -> Dataset:
     """Create a dataset of data type chat and upload the sentences with their triples."""
     dataset = client.create_dataset(name, data_type=DataType.chat)
     examples: list[dict[str, Any]] = [
@@ -81,7 +101,7 @@ def upload_dataset(client: Client, name: str) -> Dataset:
             "inputs": {"input": [_stored(message) for message in conversation(sentence)]},
             "reference_outputs": {"output": _stored(AIMessage(triples(sentence)))},
         }
-        for sentence in SENTENCES[_FEW_SHOT:]
+        for sentence in sentences
     ]
     client.create_examples(dataset_id=dataset.id, examples=examples)
     return dataset

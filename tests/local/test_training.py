@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 
 from langchain_finetune.local.training.events import OUT_OF_MEMORY, Reporter, TrainingFailure
-from langchain_finetune.local.training.plan import full_rate, make_plan
+from langchain_finetune.local.training.plan import full_rate, lora_rate, make_plan
 from langchain_finetune.methods import Hyperparameters
 from tests.local.tiny_model import example, make_tiny_model
 from tests.local.training_process import finish, start, weights
@@ -216,7 +216,9 @@ def test_plans():
     assert preferences.learning_rate < tiny.learning_rate / 2
     assert big.hyperparameters.n_epochs == 3
     assert (big.device_batch_size, big.accumulation) == (2, 3)
-    assert big.learning_rate == pytest.approx(1e-4)
+    assert big.learning_rate == pytest.approx(0.5 * lora_rate(600_000_000))
+    assert lora_rate(10**6) == lora_rate(135_000_000) == 1e-3
+    assert lora_rate(8 * 10**9) < lora_rate(2 * 10**9) < lora_rate(600_000_000) < 1e-3
     assert (
         make_plan(Hyperparameters(n_epochs=1), examples=3, parameters=9).hyperparameters.batch_size
         == 3
