@@ -95,7 +95,7 @@ def at_most(plan: Plan, number: int) -> Plan:
     return replace(plan, device_batch_size=at_once, accumulation=step // at_once)
 
 
-def alike(rows: Sequence[Sequence[int]]) -> int:
+def alike(rows: Sequence[list[int]]) -> int:
     """Return with how many tokens all rows begin alike.
 
     Example:

@@ -133,14 +133,14 @@ def lora_rate(parameters: int) -> float:
 
     For Llama models, Tinker's cookbook (`hyperparam_utils.get_lr`; Schulman et al. 2025, "LoRA
     Without Regret") has ten times the rate of full training, 5e-4 x (2000 / hidden size)^0.78. By
-    the parameters of models of such widths, from 135 M to 8 B, that is this, to a tenth or so. The
+    the parameters of models of such widths, from 135 M to 8 B, that is this, to a fifth or so. The
     alpha of large models is twice that of these figures, so their rate is half.
 
     Example:
         >>> [f"{lora_rate(n * 10**6):.0e}" for n in (135, 1_200, 8_000)]
         ['1e-03', '5e-04', '1e-04']
     """
-    rate = min(1e-3, 5e-4 * (1_200_000_000 / parameters) ** 0.4)
+    rate = float(min(1e-3, 5e-4 * (1_200_000_000 / parameters) ** 0.4))
     return rate / 2 if parameters >= LARGE_MODEL else rate
 
 
