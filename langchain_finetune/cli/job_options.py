@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from langchain_finetune.cli.options import EngineChoice, build, option_parameter
 from langchain_finetune.engines import all_engines, engine_of
-from langchain_finetune.engines.base import Address, Deployment, Engine, same_address
+from langchain_finetune.engines.access import Address, same_address
+from langchain_finetune.engines.base import Deployment, Engine
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.connection import Connection, is_for
 from langchain_finetune.finetune.job import Job

@@ -23,7 +23,7 @@ from langchain_finetune.cli.output import (
 )
 from langchain_finetune.display.text import counted
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.access import same_address
 from langchain_finetune.engines.jobs import JobStatus, RemoteJob
 from langchain_finetune.engines.local import find_engine, stored_jobs
 from langchain_finetune.errors import FineTuningError

@@ -11,7 +11,7 @@ import typer
 from langchain_finetune.cli.job_options import chosen_connection
 from langchain_finetune.cli.options import EngineChoice
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.access import same_address
 from langchain_finetune.errors import EngineAuthenticationError
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.job_queries import job_of_model

@@ -2,7 +2,7 @@
 
 from langchain_finetune.cli.output import print_line
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import same_address
+from langchain_finetune.engines.access import same_address
 from langchain_finetune.finetune.job import Job
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.engines import all_engines, engine_of
-from langchain_finetune.engines.base import Price
+from langchain_finetune.engines.prices import Price
 from langchain_finetune.errors import BudgetError
 
 Prices = Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
-from langchain_finetune.engines.base import Access
+from langchain_finetune.engines.access import Access
 
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import ConfigDict, SecretStr
 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.checks import OPENAI, Profile
+from langchain_finetune.engines.access import Access
 from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import (
     ApiRecord,
@@ -34,10 +35,11 @@ from langchain_finetune.engines.jobs import (
     RemoteJob,
     UploadedFile,
 )
+from langchain_finetune.engines.prices import Price, Speed
 from langchain_finetune.errors import EngineAuthenticationError, EngineError, Failure
 from langchain_finetune.methods import LineKind
 
-Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints"]
+Capability = Literal["cancel", "pause", "resume", "events", "metrics", "checkpoints", "weights"]
 """Operations that some engines do not support."""
 
 CAPABILITIES: Mapping[Capability, str] = {
@@ -47,71 +49,11 @@ CAPABILITIES: Mapping[Capability, str] = {
     "events": "list a job's events",
     "metrics": "report a job's metrics",
     "checkpoints": "list a job's checkpoints",
+    "weights": "hand out a model's weights",
 }
 """Descriptions for error messages."""
 
 Steering = Literal["cancel", "pause", "resume"]
-
-
-def is_address(text: str) -> bool:
-    """Return whether a text is a valid base URL of an API."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # Unbalanced brackets, or a port that is not a number.
-        return False
-
-
-def _checked_address(text: str) -> str:
-    if not is_address(text):
-        raise ValueError("An address is needed, such as http://127.0.0.1:8000/v1.")
-    return text
-
-
-Address = Annotated[str, AfterValidator(_checked_address)]
-"""The base URL of an API."""
-
-
-def same_address(one: str, other: str) -> bool:
-    """Return whether two base URLs are the same, except for a trailing slash."""
-    return one.rstrip("/") == other.rstrip("/")
-
-
-@dataclass(frozen=True)
-class Access:
-    """Address and key of an account; empty where an engine has none, or requires none."""
-
-    base_url: str
-    api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
-
-
-class Price(BaseModel):
-    """The price of training, in USD per million trained tokens.
-
-    The source is of the month `as_of`, `YYYY-MM`; None if the price was set by the user.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    usd: float
-    source: str
-    as_of: str | None = None
-
-    def __str__(self) -> str:
-        when = f", {self.as_of}" if self.as_of else ""
-        return f"${self.usd:g} per million trained tokens ({self.source}{when})"
-
-
-@dataclass(frozen=True)
-class Speed:
-    """The speed of training a base model: trained tokens per second, and where it was measured.
-
-    The engine's choice of epochs depends on the number of parameters.
-    """
-
-    tokens_per_s: float
-    parameters: int
-    source: str
 
 
 @dataclass(frozen=True)
@@ -154,6 +96,7 @@ class Engine(ABC):
             run on a copy with the account's address.
         takes_base_url: Whether another address can be set.
         needs_base_url: Whether each account has its own address.
+        extra: The extra with its SDK; None if it requires no other.
         profile: Rules of its training files.
         lines: Methods of `Convert(method=...)` whose examples it can train on.
         prices: USD per million trained tokens, by base.
@@ -161,7 +104,10 @@ class Engine(ABC):
         price_as_of: Month of that source, `YYYY-MM`.
         price_host: The only host that the prices apply to; by default that of `base_url`.
         speeds: Speed of training, by base, if known.
+        quotes: Whether it tells the price of a job before it is created, see `quote`.
+        shares_files: Whether the same content uploaded again is the same file.
         refused_in_suffix: Characters that a suffix must not contain.
+        max_suffix: Most characters of a suffix.
         deployment: Model of the deployment settings; None if models need no deployment.
         request_options: Options of `run` for fields of the job's request: by option, the field
             and its help text.
@@ -175,6 +121,7 @@ class Engine(ABC):
     base_url: str | None = None
     takes_base_url: bool = True
     needs_base_url: bool = False
+    extra: str | None = None
     profile: Profile = OPENAI
     lines: tuple[LineKind, ...] = get_args(LineKind)
     prices: Mapping[str, float] = field(default_factory=dict)
@@ -182,10 +129,13 @@ class Engine(ABC):
     price_as_of: str | None = None
     price_host: str | None = None
     speeds: Mapping[str, Speed] = field(default_factory=dict)
+    quotes: bool = False
+    shares_files: bool = False
     refused_in_suffix: str = ""
+    max_suffix: int = 64
     deployment: type[Deployment] | None = None
     request_options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    capabilities: frozenset[Capability] = frozenset(CAPABILITIES)
+    capabilities: frozenset[Capability] = frozenset(CAPABILITIES) - {"weights"}
     pace: Pace = Pace()
 
     def require(self, capability: Capability) -> None:
@@ -301,6 +251,14 @@ class Engine(ABC):
         del file_id
         return finished(None)
 
+    def quote(self, request: NewJob) -> Flow[float]:
+        """Return the price of a job in USD, from the ids of its uploaded files.
+
+        Raises:
+            EngineError: The engine can't tell it.
+        """
+        raise NotImplementedError(request)
+
     @abstractmethod
     def create(self, request: NewJob) -> Flow[RemoteJob]:
         """Create a job.
@@ -319,6 +277,10 @@ class Engine(ABC):
             metadata: Metadata of the jobs; an engine may ignore it.
             after: Cursor of the previous page.
         """
+
+    def carries(self, job: RemoteJob, metadata: Mapping[str, str]) -> bool:
+        """Return whether a job was created with this metadata."""
+        return all(job.metadata.get(key) == value for key, value in metadata.items())
 
     @abstractmethod
     def status(self, job_id: str) -> Flow[RemoteJob]:
@@ -355,6 +317,21 @@ class Engine(ABC):
             deployment: An instance of `self.deployment`.
         """
         raise NotImplementedError(status, base, deployment)
+
+    def undeploy(self, status: JobStatus, deployment: Any) -> Flow[None]:
+        """Remove what an interrupted `deploy` left unfinished, where that costs money."""
+        del status, deployment
+        return finished(None)
+
+    def weights(self, status: JobStatus, step: int | None, folder: Path) -> Flow[None]:
+        """Write the weights of a job's model into an empty folder, in Hugging Face's format.
+
+        Args:
+            status: Status of the job.
+            step: Step of the checkpoint; None for the final model.
+            folder: The folder; a failed download may leave a part in it.
+        """
+        raise NotImplementedError(status, step, folder)
 
     # What an account has.
 

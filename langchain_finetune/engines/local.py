@@ -25,10 +25,12 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 
 from langchain_finetune.checks import LOCAL
-from langchain_finetune.engines.base import Access, Pace, Price, Speed
+from langchain_finetune.engines.access import Access
+from langchain_finetune.engines.base import Pace
 from langchain_finetune.engines.flow import Flow, Retry, finished
 from langchain_finetune.engines.jobs import ENDED, RemoteJob
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, remote_job
+from langchain_finetune.engines.prices import Price, Speed
 from langchain_finetune.errors import (
     EngineAuthenticationError,
     EngineError,

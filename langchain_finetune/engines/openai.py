@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from langchain_openai import ChatOpenAI
 
-from langchain_finetune.engines.base import Access, is_address
+from langchain_finetune.engines.access import Access, is_address
 from langchain_finetune.engines.flow import Flow
 from langchain_finetune.engines.jobs import ModelEnd
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, retirement

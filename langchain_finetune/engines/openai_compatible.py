@@ -17,8 +17,9 @@ from httpx2 import HTTPError
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
 
+from langchain_finetune.engines.access import Access
 from langchain_finetune.engines.addresses import aopenai_client, openai_client, without_secrets
-from langchain_finetune.engines.base import Access, Engine, Steering
+from langchain_finetune.engines.base import Engine, Steering
 from langchain_finetune.engines.flow import Call, Flow, Retry, ask_or_none
 from langchain_finetune.engines.jobs import (
     ApiRecord,
@@ -83,10 +84,10 @@ class OpenAICompatibleEngine(Engine):
     Example:
         ```python
         ENGINE = OpenAICompatibleEngine(
-            name="together",
-            summary="Together AI",
-            base_url="https://api.together.xyz/v1",
-            key_variable="TOGETHER_API_KEY",
+            name="globex",
+            summary="Globex",
+            base_url="https://api.globex.example/v1",
+            key_variable="GLOBEX_API_KEY",
         )
         ```
     """

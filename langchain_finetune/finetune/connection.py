@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import Access, Engine, same_address
+from langchain_finetune.engines.access import Access, same_address
+from langchain_finetune.engines.base import Engine
 from langchain_finetune.engines.flow import Flow, arun_flow, run_flow
 from langchain_finetune.engines.jobs import EngineSilent, JobProgress
 from langchain_finetune.errors import EngineAuthenticationError, FineTuningError

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.contract import load_contract
 from langchain_finetune.engines import EngineName, engine_of
-from langchain_finetune.engines.base import Access, Address, Deployment
+from langchain_finetune.engines.access import Access, Address
+from langchain_finetune.engines.base import Deployment
 from langchain_finetune.engines.flow import Flow, Patience
 from langchain_finetune.engines.jobs import (
     JobCheckpoint,

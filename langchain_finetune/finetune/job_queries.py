@@ -156,7 +156,7 @@ def find_job(
                 # In another order, the job may come behind older ones.
                 if is_newest_first and created < newest - age:
                     return None
-            if any(job.metadata.get(key) != value for key, value in metadata.items()):
+            if not account.engine.carries(job, metadata):
                 continue
             if in_any_state or (yield from is_usable(job, account)):
                 return job

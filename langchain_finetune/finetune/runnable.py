@@ -22,7 +22,8 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.progress import ConversionProgress, TellConversion
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.engines import EngineName, all_engines, engine_of
-from langchain_finetune.engines.base import Address, Deployment
+from langchain_finetune.engines.access import Address
+from langchain_finetune.engines.base import Deployment
 from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.callbacks import CONVERSION_EVENT, PROGRESS_EVENT

@@ -9,8 +9,8 @@ from langserve.serialization import Serializer, WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.access import Access, same_address
 from langchain_finetune.engines.addresses import without_secrets
-from langchain_finetune.engines.base import Access, same_address
 from langchain_finetune.errors import FineTuningError
 
 _KIND = "langchain_finetune.chat_model"

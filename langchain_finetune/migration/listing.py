@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from langchain_finetune.content import mapping
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.access import is_address
 from langchain_finetune.engines.addresses import without_secrets
-from langchain_finetune.engines.base import Engine, is_address
+from langchain_finetune.engines.base import Engine
 from langchain_finetune.engines.flow import Flow, Pages
 from langchain_finetune.engines.jobs import ApiRecord, ModelEnd, RecordKind
 from langchain_finetune.engines.openai import SOURCE, shutdown_of

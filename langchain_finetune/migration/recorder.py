@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from importlib.metadata import version
 
 from langchain_finetune.engines import engine_of
+from langchain_finetune.engines.access import same_address
 from langchain_finetune.engines.addresses import without_secrets
-from langchain_finetune.engines.base import same_address
 from langchain_finetune.engines.flow import Flow
 from langchain_finetune.engines.openai import is_openai, shutdown_of
 from langchain_finetune.errors import BudgetError, FineTuningError

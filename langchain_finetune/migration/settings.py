@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, InstanceOf, SecretStr, field_validator, 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.engines import EngineName
-from langchain_finetune.engines.base import Address
+from langchain_finetune.engines.access import Address
 from langchain_finetune.evaluation.keys import check_rules
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.migration.estimate import RecordingEstimate

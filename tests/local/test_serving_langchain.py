@@ -12,7 +12,7 @@ from openai import DefaultAsyncHttpxClient
 from pydantic import BaseModel, Field, SecretStr
 
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import Access
+from langchain_finetune.engines.access import Access
 from tests.local.chat_server import ChatServer
 from tests.local.forms import NANO
 

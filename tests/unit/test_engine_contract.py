@@ -29,10 +29,12 @@ from langchain_finetune import (
 )
 from langchain_finetune.checks import OPENAI
 from langchain_finetune.engines import ENGINES, all_engines, engine_of
-from langchain_finetune.engines.base import Access, Engine, Pace, Speed
+from langchain_finetune.engines.access import Access
+from langchain_finetune.engines.base import Engine, Pace
 from langchain_finetune.engines.flow import Call, Retry
 from langchain_finetune.engines.jobs import JobEvent, JobStatus, ListPage, NewJob, RemoteJob
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine
+from langchain_finetune.engines.prices import Speed
 from langchain_finetune.errors import Failure, InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from support.command_line import write_chats

@@ -18,7 +18,7 @@ from langchain_finetune import (
     trained_contract,
 )
 from langchain_finetune.engines import engine_of
-from langchain_finetune.engines.base import Access
+from langchain_finetune.engines.access import Access
 from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
 from support.deploy_hosts import host_beside
