@@ -12,6 +12,8 @@ from langchain_finetune.checks.tools import check_calls, read_tools
 _EXAMPLE_KEYS = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
 """Keys of a supervised line."""
 
+_NO_FUNCTIONS = "This engine takes tools only, not the older functions."
+
 
 def check_example(
     example: Any, rules: Profile = OPENAI, *, line: bytes | None = None
@@ -32,6 +34,8 @@ def check_example(
     check = Check(rules)
     if not _EXAMPLE_KEYS.issuperset(example):
         _check_example_keys(example, check)
+    if example.get("functions") is not None and not check.rules.functions:
+        check.add("functions", _NO_FUNCTIONS)
     check.toolbox = read_tools(example, check)
     if check_messages(messages, check):
         roles = [message.get("role") for message in messages]
@@ -105,6 +109,8 @@ def _check_image(index: int, role: str, image: Mapping[str, Any], check: Check) 
     url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("data:", "http://", "https://")):
         check.add("invalid_image", "An image needs a url: an http(s) address or a data URL.", index)
+    elif not url.startswith("data:") and not check.rules.remote_images:
+        check.add("remote_image", "This engine takes images in base64 only.", index)
     elif url.startswith("data:"):
         _check_data(index, url, check)
     if image.get("detail") not in (None, "auto", "low", "high", "original"):
@@ -169,6 +175,8 @@ def _check_answer(index: int, message: Mapping[str, Any], content: Any, check: C
         check.add("invalid_weight", "An assistant message's weight must be 0 or 1.", index)
     calls = message.get("tool_calls")
     legacy = message.get("function_call")
+    if legacy is not None and not check.rules.functions:
+        check.add("functions", _NO_FUNCTIONS, index)
     if calls is not None or legacy is not None:
         check_calls(index, message, check)
     empty = False

@@ -49,6 +49,7 @@ class Profile:
         parts: Kinds of content parts that can be trained on.
         max_images: Most images of one example; 0 where it takes none.
         max_image_bytes: Most bytes of one image, decoded.
+        remote_images: Images may be given by their address.
         image_types: What an image may be.
         max_tools: Most tools, or functions, of one example (OpenAI's API reference).
         function_name: Pattern of a function's name (OpenAI's API reference).
@@ -58,6 +59,8 @@ class Profile:
         max_file_bytes: Most bytes of one file.
         max_example_bytes: Most bytes of one line. No provider names one; it is far above what
             a context can hold, and spares a reader's memory.
+        functions: Takes OpenAI's older `functions`, and calls and results in their form.
+        left_out: Keys of examples and messages that `Convert` leaves out of a line, and counts.
         text_answer_last: The last message must be text, no call.
         text_roles: Roles whose text should be one string. OpenAI's chat API takes a list of parts;
             its file check was reported to refuse one (community.openai.com, topic 965584, 2024).
@@ -72,6 +75,7 @@ class Profile:
     parts: frozenset[str] = frozenset({"text", "refusal", "image_url"})
     max_images: int = 10
     max_image_bytes: int = 10 * MB
+    remote_images: bool = True
     image_types: frozenset[str] = frozenset({"image/jpeg", "image/png", "image/webp"})
     max_tools: int = 128
     function_name: str = "[a-zA-Z0-9_-]{1,64}"
@@ -80,6 +84,8 @@ class Profile:
     min_examples: int = 10
     max_file_bytes: int = 512 * MB
     max_example_bytes: int = 160 * MB
+    functions: bool = True
+    left_out: frozenset[str] = frozenset()
     text_answer_last: bool = False
     text_roles: frozenset[str] = frozenset({"assistant", "tool"})
     response_format: bool = False

@@ -91,7 +91,7 @@ class ContractBuilder:
             self._unknown_formats += 1
         else:
             self._formats.add(row.response_format)
-        self._parallel.add(request.get("parallel_tool_calls"))
+        self._parallel.add(request.get("parallel_tool_calls", row.parallel_tool_calls))
 
     def contract(self) -> TrainedContract:
         """Return the contract of the examples so far."""

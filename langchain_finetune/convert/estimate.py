@@ -161,7 +161,7 @@ class Budget:
         """Check an estimate against the limits.
 
         Raises:
-            BudgetError: It exceeds one, or the price is unknown.
+            BudgetError: It exceeds one, or nobody knows the price.
         """
         if self.max_tokens is not None and made.trained_tokens > self.max_tokens:
             raise BudgetError(
@@ -170,6 +170,8 @@ class Budget:
             )
         if self.max_cost_usd is None:
             return
+        if made.price is None and engine_of(made.engine).quotes:
+            return  # It is asked once the files are uploaded.
         if made.usd is None or made.price is None:
             raise BudgetError(
                 f"The price of training {made.model} with this engine is unknown, so "

@@ -212,7 +212,8 @@ class Examples:
 
         `trimmed_messages` counts messages after a chat's last answer, which are not trained on;
         `response_format_left_out` counts chats with a response format that is not in their line
-        (`trained_contract` has it): the engine takes none, or the trace lacks the schema.
+        (`trained_contract` has it): the engine takes none, or the trace lacks the schema;
+        `left_out.<key>` counts examples that lost a key which the engine does not take.
 
         Raises:
             ConvertError: There was no iteration yet.

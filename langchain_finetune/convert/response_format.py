@@ -1,8 +1,10 @@
-"""The step that puts the response format of a request into its line, where an engine takes it."""
+"""The steps that fit a line to an engine: its response format, and keys that are left out."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from langchain_finetune.checks import Profile
+from langchain_finetune.checks.preference import OUTPUTS
 from langchain_finetune.content import mapping
 from langchain_finetune.convert.rows import Outcome, Row, request_of
 
@@ -35,3 +37,44 @@ def formatted_rows(rows: Iterable[Row], outcome: Outcome, rules: Profile) -> Ite
             # The trained contract keeps it.
             outcome.counts["response_format_left_out"] += 1
         yield row
+
+
+def trimmed_rows(rows: Iterable[Row], outcome: Outcome, rules: Profile) -> Iterator[Row]:
+    """Yield the rows without the keys that an engine does not take.
+
+    Rows that lose one are counted as `left_out.<key>`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from langchain_finetune.checks import OPENAI
+        >>> row = Row("r", {}, example={"messages": [], "parallel_tool_calls": False})
+        >>> rules = replace(OPENAI, left_out=frozenset({"parallel_tool_calls"}))
+        >>> [list(each.example) for each in trimmed_rows([row], Outcome(), rules)]
+        [['messages']]
+    """
+    for row in rows:
+        lost: set[str] = set()
+        example = _trimmed(row.example, rules.left_out, lost) if rules.left_out else row.example
+        for key in lost:
+            outcome.counts[f"left_out.{key}"] += 1
+        if not lost:
+            yield row
+            continue
+        trimmed = row.changed(example)
+        # The trained contract keeps it.
+        trimmed.parallel_tool_calls = request_of(row.example).get("parallel_tool_calls")
+        yield trimmed
+
+
+def _trimmed(example: Any, left_out: frozenset[str], lost: set[str]) -> Any:
+    """Return an example, its input, or its messages without some keys; those go to `lost`."""
+    if not isinstance(example, dict):
+        return example
+    kept = {key: value for key, value in example.items() if key not in left_out}
+    lost |= {key for key in example.keys() & left_out if example[key] is not None}
+    if isinstance(kept.get("input"), dict):
+        kept["input"] = _trimmed(kept["input"], left_out, lost)
+    for name in ("messages", *OUTPUTS):
+        if isinstance(messages := kept.get(name), list):
+            kept[name] = [_trimmed(message, left_out, lost) for message in messages]
+    return kept

@@ -42,6 +42,7 @@ class Row:
         tokens: Number of tokens, once counted.
         target_tokens: Number of tokens that are trained on.
         response_format: The response format of the request; few engines take it in a line.
+        parallel_tool_calls: That of the request, where the engine does not take it in a line.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
@@ -56,6 +57,7 @@ class Row:
         "id",
         "key",
         "number",
+        "parallel_tool_calls",
         "part",
         "response_format",
         "source",
@@ -85,6 +87,7 @@ class Row:
         self.tokens: int | None = None
         self.target_tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
+        self.parallel_tool_calls: bool | None = None
 
     @property
     def example(self) -> Example:
@@ -107,6 +110,7 @@ class Row:
         row = Row(self.id, self.source, example=example, number=self.number)
         row.part, row.group = self.part, self.group
         row.response_format = self.response_format
+        row.parallel_tool_calls = self.parallel_tool_calls
         return row
 
 

@@ -22,7 +22,7 @@ from langchain_finetune.convert.estimate import Budget, Prices, within_budget
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.preference import preference_rows
 from langchain_finetune.convert.redaction import Redact, redacted_rows
-from langchain_finetune.convert.response_format import formatted_rows
+from langchain_finetune.convert.response_format import formatted_rows, trimmed_rows
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.secrets import SecretAction, secret_rows
 from langchain_finetune.convert.split import Split, split_rows
@@ -182,6 +182,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         profile = self._profile(target)
         rows = formatted_rows(self._made_rows(sessions, outcome), outcome, profile)
+        rows = trimmed_rows(rows, outcome, profile)
         rows = whole_rows(rows, outcome, self.truncated)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
