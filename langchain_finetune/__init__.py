@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
-    from langchain_finetune.engines import AzureDeployment, NebiusDeployment
+    from langchain_finetune.engines import AzureDeployment, NebiusDeployment, TogetherDeployment
     from langchain_finetune.engines.jobs import (
         JobCheckpoint,
         JobEvent,
@@ -186,6 +186,7 @@ __all__ = [
     "Skip",
     "Split",
     "StoredCompletionsChatLoader",
+    "TogetherDeployment",
     "TrainedContract",
     "TrainedContractWarning",
     "TrainingNotAvailableError",
@@ -225,7 +226,7 @@ _EXPORTS = {
     "convert.report.conversion_report": "ConversionReport",
     "convert.runnable": "Convert",
     "convert.split": "Split",
-    "engines": "AzureDeployment NebiusDeployment",
+    "engines": "AzureDeployment NebiusDeployment TogetherDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
         "BaseModelError BudgetError CompareError ConvertError DeployError "

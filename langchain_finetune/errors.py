@@ -76,7 +76,7 @@ class ConvertError(FineTuningError):
 
 
 class BudgetError(ConvertError):
-    """Training would exceed the budget of money or tokens; nothing was sent."""
+    """Training would exceed the budget of money or tokens; no job was created."""
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,12 @@ def _hosted() -> Iterator[Diagnosis]:
             detail = f"{variable} is not set; only needed for --engine {engine.name}"
             yield Diagnosis(f"engine {engine.name}", "note", detail)
             continue
+        faults = [fault for each in _requirements(engine.extra or "") if (fault := _fault(each))]
+        if engine.extra and faults:
+            detail = f"{variable} is set, but its SDK is not installed ({'; '.join(faults)})"
+            command = install_command(engine.extra)
+            yield Diagnosis(f"engine {engine.name}", "note", f"{detail}: {command}")
+            continue
         try:
             address = engine.default_base_url() or "the address that you give"
         except FineTuningError as error:

@@ -19,12 +19,16 @@ from langchain_finetune.errors import FineTuningError
 if TYPE_CHECKING:
     from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
     from langchain_finetune.engines.nebius import NebiusDeployment as NebiusDeployment
+    from langchain_finetune.engines.together_deployment import (
+        TogetherDeployment as TogetherDeployment,
+    )
 
 __all__ = [
     "ENGINES",
     "AzureDeployment",
     "EngineName",
     "NebiusDeployment",
+    "TogetherDeployment",
     "all_engines",
     "engine_of",
 ]
@@ -33,6 +37,7 @@ ENGINES: dict[str, str | Engine] = {
     "openai": "langchain_finetune.engines.openai",
     "azure": "langchain_finetune.engines.azure",
     "nebius": "langchain_finetune.engines.nebius",
+    "together": "langchain_finetune.engines.together",
     "local": "langchain_finetune.engines.local",
 }
 """Every engine by its name: the module whose `ENGINE` it is, imported at first use, or itself."""

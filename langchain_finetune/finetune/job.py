@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_openai import ChatOpenAI
@@ -22,6 +23,7 @@ from langchain_finetune.engines.jobs import (
 )
 from langchain_finetune.finetune.connection import Account, Connection, connection_to
 from langchain_finetune.finetune.contract import with_watch
+from langchain_finetune.finetune.interrupt import when_cancelled, when_interrupted
 from langchain_finetune.finetune.job_queries import (
     all_events,
     answering_model,
@@ -29,6 +31,7 @@ from langchain_finetune.finetune.job_queries import (
     job_metrics,
     job_status,
     steer,
+    undeploy,
 )
 from langchain_finetune.finetune.training_files import (
     EXAMPLES,
@@ -37,9 +40,11 @@ from langchain_finetune.finetune.training_files import (
     JobSpec,
 )
 from langchain_finetune.finetune.wait import wait_for_job
+from langchain_finetune.finetune.weights import download_weights
 from langchain_finetune.home import home_path
 
 DAY_S = 24 * 3600.0
+_STILL_DEPLOYED = "What was being deployed could not be removed"
 
 
 class Job(CheckedArguments):
@@ -94,7 +99,7 @@ class Job(CheckedArguments):
             account: Account of the job.
             spec: What it was created from, if the engine stores no metadata.
         """
-        marks = record.metadata or (spec.metadata if spec else {})
+        marks = {**record.metadata, **(spec.metadata if spec else {})}
         count = str(marks.get(EXAMPLES, ""))
         return cls(
             job_id=record.id,
@@ -221,9 +226,10 @@ class Job(CheckedArguments):
             JobError: The job does not have this model (yet).
             ModelRetiredError: The model was deleted or shut down.
         """
-        name = self._connection().run(
-            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
-        )
+        with when_interrupted(partial(self._undeploy, deployment), _STILL_DEPLOYED):
+            name = self._connection().run(
+                partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+            )
         return self._chat(name, self._connection().access(), settings)
 
     async def amodel(
@@ -234,10 +240,43 @@ class Job(CheckedArguments):
         **settings: Any,
     ) -> ChatOpenAI:
         """Async version of `model`."""
-        name = await self._connection().arun(
-            partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
-        )
+        async with when_cancelled(partial(self._aundeploy, deployment), _STILL_DEPLOYED):
+            name = await self._connection().arun(
+                partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
+            )
         return self._chat(name, await self._connection().aaccess(), settings)
+
+    def download(self, path: str | Path, checkpoint: int | None = None) -> Path:
+        """Download the weights of the fine-tuned model, if the engine hands them out.
+
+        The folder is then a model in Hugging Face's format: `FineTune(model=path, engine="local")`
+        trains it further, and the embedded engine serves it.
+
+        Args:
+            path: The folder, which must not exist, or be empty. It appears when it is complete.
+            checkpoint: Step of the checkpoint instead of the final model.
+
+        Returns:
+            The absolute path of the folder.
+
+        Raises:
+            EngineError: The engine does not hand out weights, or they came incomplete.
+            JobError: The job does not have this model (yet).
+            FineTuningError: The folder is not empty.
+        """
+        return self._connection().run(partial(download_weights, self.job_id, checkpoint, path))
+
+    async def adownload(self, path: str | Path, checkpoint: int | None = None) -> Path:
+        """Async version of `download`."""
+        return await self._connection().arun(
+            partial(download_weights, self.job_id, checkpoint, path)
+        )
+
+    def _undeploy(self, deployment: Deployment | None) -> None:
+        self._connection().run(partial(undeploy, self.job_id, deployment))
+
+    async def _aundeploy(self, deployment: Deployment | None) -> None:
+        await self._connection().arun(partial(undeploy, self.job_id, deployment))
 
     def _waiting(self, timeout_s: float) -> Callable[[Account], Flow[JobStatus]]:
         first, longest = engine_of(self.engine).pace.poll_s

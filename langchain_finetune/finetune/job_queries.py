@@ -205,7 +205,7 @@ def answering_model(
         ModelRetiredError: The model no longer exists.
         FineTuningError: The engine deploys models, and nothing says how.
     """
-    name = yield from _finished_model(job_id, checkpoint, account)
+    name = yield from finished_model(job_id, checkpoint, account)
     wanted = account.engine.deployment
     if wanted is None:
         return name
@@ -218,7 +218,14 @@ def answering_model(
     return (yield from account.api.deploy(status, base, deployment))
 
 
-def _finished_model(job_id: str, checkpoint: int | None, account: Account) -> Flow[str]:
+def undeploy(job_id: str, deployment: Deployment | None, account: Account) -> Flow[None]:
+    """Remove what an interrupted deployment left unfinished."""
+    if deployment is not None and isinstance(deployment, account.engine.deployment or ()):
+        status = yield from job_status(job_id, account)
+        yield from account.api.undeploy(status, deployment)
+
+
+def finished_model(job_id: str, checkpoint: int | None, account: Account) -> Flow[str]:
     """Return the name of the model that a job gave, or of one that it kept on the way."""
     if checkpoint is not None:
         kept = yield from job_checkpoints(job_id, account)

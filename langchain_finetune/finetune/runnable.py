@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, InstanceOf, SecretStr, WithJsonSchema, m
 
 from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.contract import save_contract
-from langchain_finetune.convert.estimate import Budget, Prices
+from langchain_finetune.convert.estimate import Budget, Prices, families
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.progress import ConversionProgress, TellConversion
 from langchain_finetune.convert.rows import Target
@@ -29,13 +29,12 @@ from langchain_finetune.errors import ConvertError
 from langchain_finetune.finetune.callbacks import CONVERSION_EVENT, PROGRESS_EVENT
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.contract import bound_as_trained
+from langchain_finetune.finetune.interrupt import when_cancelled, when_interrupted
 from langchain_finetune.finetune.job import DAY_S, Job
 from langchain_finetune.finetune.submit import (
     asubmit_spec,
     job_of_id,
     submit_spec,
-    when_cancelled,
-    when_interrupted,
 )
 from langchain_finetune.finetune.training_files import EXAMPLES, TRAINING_SHA256, JobSpec, spool
 from langchain_finetune.home import ensure_home, home_path
@@ -61,12 +60,13 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
             `OPENAI_API_KEY`.
         deployment: How the model is deployed, at engines that require it.
         hyperparameters: Hyperparameters that the engine should not choose itself.
-        suffix: Suffix of the model's name; at most 64 characters.
+        suffix: Suffix of the model's name; at most 64 characters (`together`: 23).
         seed: Seed of the training.
         extra_body: Additional, engine-specific fields of the job's request, such as Azure's
             `{"trainingType": "GlobalStandard"}`.
         max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
-            If the engine chooses the number of epochs, its usual choice is assumed.
+            If the engine chooses the number of epochs, its usual choice is assumed. An engine that
+            prices jobs itself (`together`) is asked once the files are uploaded.
         max_tokens: The same for the number of trained tokens; each epoch counts.
         prices: USD per million trained tokens, by base model, instead of the built-in prices.
         timeout_s: Maximum seconds to wait for the job, which continues afterwards.
@@ -132,6 +132,11 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
                 f"At engine={engine.name!r} a model answers only once it is deployed: say how, "
                 f"deployment={engine.deployment.__name__}(...)."
             )
+        if len(self.suffix or "") > engine.max_suffix:
+            raise ValueError(
+                f"A suffix at engine={self.engine!r} may have at most {engine.max_suffix} "
+                "characters."
+            )
         refused = sorted(set(engine.refused_in_suffix) & set(self.suffix or ""))
         if refused:
             raise ValueError(f"A suffix at engine={self.engine!r} must not hold {refused[0]!r}.")
@@ -180,7 +185,17 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
             metadata={TRAINING_SHA256: training.sha256, EXAMPLES: str(training.examples)},
             method=method,
             extra_body=self.extra_body,
+            max_cost_usd=self._to_be_quoted(examples, base),
         )
+
+    def _to_be_quoted(self, examples: Examples, base: str) -> float | None:
+        """Return the limit that the engine's own price is held against; None if there is none."""
+        if not engine_of(self.engine).quotes or any(
+            each in (self.prices or ()) for each in families(base)
+        ):
+            return None
+        limits = (self.max_cost_usd, examples.settings.get("max_cost_usd"))
+        return min((each for each in limits if each is not None), default=None)
 
     def _method(self, examples: Examples) -> Method:
         taken = engine_of(self.engine).lines

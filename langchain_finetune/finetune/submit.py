@@ -13,13 +13,10 @@ that lets one process at a time submit is a file in the home: two homes that sub
 same moment don't see each other.
 """
 
-import asyncio
 import datetime as dt
 import secrets
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -29,15 +26,17 @@ from typing import Any
 from filelock import AsyncFileLock, FileLock
 
 from langchain_finetune.convert.jsonl import WrittenFile
-from langchain_finetune.engines.flow import Do, Flow, Pages, Sleep, ask_or_none
+from langchain_finetune.engines.flow import Do, Flow, Pages, Sleep, ask, ask_or_none
 from langchain_finetune.engines.jobs import RemoteJob
 from langchain_finetune.errors import (
+    BudgetError,
     EngineError,
     FineTuningError,
     JobSubmissionError,
     ModelRetirementWarning,
 )
 from langchain_finetune.finetune.connection import Account, Connection
+from langchain_finetune.finetune.interrupt import when_cancelled, when_interrupted
 from langchain_finetune.finetune.job import Job
 from langchain_finetune.finetune.job_queries import find_job, is_usable, remote_job, steer
 from langchain_finetune.finetune.ledger import Submission
@@ -64,12 +63,13 @@ def upload_once(file: WrittenFile, account: Account) -> Flow[tuple[str, bool]]:
             return file_id, False
     elif begun and (found := (yield from _find(file, account))):
         yield Do(partial(ledger.settle_upload, account.id, file.sha256, found))
-        return found, True
+        return found, not account.engine.shares_files
     yield Do(partial(ledger.settle_upload, account.id, file.sha256, None))
     yield Do(partial(ledger.begin_upload, account.id, file.sha256))
     made = yield from _upload(file, account)
     yield Do(partial(ledger.settle_upload, account.id, file.sha256, made))
-    return made, True
+    # The same content may be in use by another job.
+    return made, not account.engine.shares_files
 
 
 def delete_upload(file: WrittenFile, file_id: str, account: Account) -> Flow[None]:
@@ -132,7 +132,7 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
             unknown += 1
             for look in pace.looks:
                 yield Sleep(look)
-                mark = {SUBMISSION: submission}
+                mark = {name: spec.metadata[name] for name in (FINGERPRINT, SUBMISSION)}
                 if job := (yield from find_job(mark, account, since=begun, in_any_state=True)):
                     return job
         elif not unknown:
@@ -162,6 +162,7 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
         EngineError: The engine is unreachable, or refused the key or a file.
+        BudgetError: The engine's own price is above the limit; no job was created.
         FineTuningError: The ledger cannot be written; nothing was sent.
     """
     fingerprint = fingerprint_of(spec, account.id)
@@ -181,14 +182,28 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
             file_ids[field], is_fresh = yield from upload_once(file, account)
             if is_fresh:
                 fresh.append((file, file_ids[field]))
-        job = yield from create_once(replace(spec, **file_ids), account)
-    except EngineError:
+        spec = replace(spec, **file_ids)
+        yield from _check_quote(spec, account)
+        job = yield from create_once(spec, account)
+    except (EngineError, BudgetError):
         if (yield Do(partial(account.ledger.forget_unasked, submission))):
             for file, file_id in fresh:
                 yield from delete_upload(file, file_id, account)
         raise
     yield Do(partial(account.ledger.settle, submission, job.id))
     return job
+
+
+def _check_quote(spec: JobSpec, account: Account) -> Flow[None]:
+    if spec.max_cost_usd is None:
+        return
+    price = yield from ask(partial(account.api.quote, spec), account.engine.pace.retry)
+    if price > spec.max_cost_usd:
+        raise BudgetError(
+            f"Training would cost about ${price:,.2f} by the estimate of {account.base_url}, more "
+            f"than max_cost_usd={spec.max_cost_usd:g}. No job was created. Select fewer chats, set "
+            "fewer epochs, or raise max_cost_usd."
+        )
 
 
 def _made_already(
@@ -201,7 +216,7 @@ def _made_already(
     attempts: list[Submission] = yield Do(partial(account.ledger.submissions, fingerprint))
     unsure = {one.submission: one.asked_at for one in attempts if one.unsure and one.asked_at}
     marks = {FINGERPRINT: fingerprint}
-    wanted = [marks] if reuse else [{SUBMISSION: submission} for submission in unsure]
+    wanted = [marks] if reuse else [{**marks, SUBMISSION: submission} for submission in unsure]
     job: RemoteJob | None = None
     for pause in (0.0, *account.engine.pace.looks) if unsure else ():
         yield Sleep(pause)
@@ -272,7 +287,9 @@ def job_of_id(job_id: str, account: Account) -> Flow[Job]:
 
 
 def _submit(spec: JobSpec, reuse: bool, account: Account) -> Flow[Job]:  # noqa: FBT001 - partial's
-    return Job.of((yield from submit_once(spec, account, reuse=reuse)), account, spec)
+    job = yield from submit_once(spec, account, reuse=reuse)
+    marks = {FINGERPRINT: fingerprint_of(spec, account.id)}
+    return Job.of(job, account, replace(spec, metadata={**spec.metadata, **marks}))
 
 
 def _abandon(spec: JobSpec, begun: float, account: Account) -> Flow[None]:
@@ -286,7 +303,7 @@ def _abandon(spec: JobSpec, begun: float, account: Account) -> Flow[None]:
         for pause in (0.0, *account.engine.pace.looks):
             if job_id is None:
                 yield Sleep(pause)
-                mark = {SUBMISSION: attempt.submission}
+                mark = {FINGERPRINT: fingerprint, SUBMISSION: attempt.submission}
                 job = yield from find_job(mark, account, since=begun, in_any_state=True)
                 job_id = None if job is None else job.id
         if job_id is not None:
@@ -299,37 +316,3 @@ def _lock_path(spec: JobSpec) -> Path:
     folder = ensure_home(home_path()) / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{spec.training.sha256[:16]}.lock"
-
-
-@contextmanager
-def when_interrupted(cancel: Callable[[], Any] | None) -> Iterator[None]:
-    """Call `cancel` when Ctrl-C ends what is inside; the interrupt goes on."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        if cancel is not None:
-            try:
-                cancel()
-            except FineTuningError as error:
-                interrupt.add_note(_not_cancelled(error))
-        raise
-
-
-@asynccontextmanager
-async def when_cancelled(cancel: Callable[[], Awaitable[Any]] | None) -> AsyncIterator[None]:
-    """Await `cancel` when the task inside is cancelled; the cancellation goes on."""
-    try:
-        yield
-    except asyncio.CancelledError as cancelled:
-        if cancel is not None:
-            try:
-                # A cancelled wait ends soon, also where the engine does not answer.
-                async with asyncio.timeout(15.0):
-                    await cancel()
-            except (FineTuningError, TimeoutError) as error:
-                cancelled.add_note(_not_cancelled(error))
-        raise
-
-
-def _not_cancelled(error: Exception) -> str:
-    return f"The job could not be cancelled and may go on: {error or 'no answer in time'}"

@@ -300,10 +300,14 @@ def _line(fields: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec(NewJob):
-    """A job that can be asked for once its spooled files are uploaded."""
+    """A job that can be asked for once its spooled files are uploaded.
+
+    With `max_cost_usd`, it is only if the engine quotes no more; that does not change the job.
+    """
 
     training: WrittenFile
     validation: WrittenFile | None = None
+    max_cost_usd: float | None = None
 
     @property
     def files(self) -> dict[str, WrittenFile]:
