@@ -50,10 +50,11 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
         "mlflow",
         "opik",
         "phoenix",
+        "together",
     }
     assert {each.removeprefix("extra ") for each in findings if each.startswith("extra")} == extras
     assert re.search(r"up to about \d+\.\d B parameters", findings["training"]["detail"])
-    assert {"engine openai", "engine azure", "engine nebius"} < findings.keys()
+    assert {"engine openai", "engine azure", "engine nebius", "engine together"} < findings.keys()
 
 
 def test_a_wrong_key_in_the_environment_is_named_as_the_culprit(engine, found, monkeypatch):
