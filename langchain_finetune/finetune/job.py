@@ -226,7 +226,8 @@ class Job(CheckedArguments):
             JobError: The job does not have this model (yet).
             ModelRetiredError: The model was deleted or shut down.
         """
-        with when_interrupted(partial(self._undeploy, deployment), _STILL_DEPLOYED):
+        remove = partial(self._undeploy, deployment) if deployment else None
+        with when_interrupted(remove, _STILL_DEPLOYED):
             name = self._connection().run(
                 partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
             )
@@ -240,7 +241,8 @@ class Job(CheckedArguments):
         **settings: Any,
     ) -> ChatOpenAI:
         """Async version of `model`."""
-        async with when_cancelled(partial(self._aundeploy, deployment), _STILL_DEPLOYED):
+        remove = partial(self._aundeploy, deployment) if deployment else None
+        async with when_cancelled(remove, _STILL_DEPLOYED):
             name = await self._connection().arun(
                 partial(answering_model, self.job_id, self.base_model, checkpoint, deployment)
             )
@@ -272,10 +274,10 @@ class Job(CheckedArguments):
             partial(download_weights, self.job_id, checkpoint, path)
         )
 
-    def _undeploy(self, deployment: Deployment | None) -> None:
+    def _undeploy(self, deployment: Deployment) -> None:
         self._connection().run(partial(undeploy, self.job_id, deployment))
 
-    async def _aundeploy(self, deployment: Deployment | None) -> None:
+    async def _aundeploy(self, deployment: Deployment) -> None:
         await self._connection().arun(partial(undeploy, self.job_id, deployment))
 
     def _waiting(self, timeout_s: float) -> Callable[[Account], Flow[JobStatus]]:

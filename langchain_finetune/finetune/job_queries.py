@@ -218,9 +218,9 @@ def answering_model(
     return (yield from account.api.deploy(status, base, deployment))
 
 
-def undeploy(job_id: str, deployment: Deployment | None, account: Account) -> Flow[None]:
+def undeploy(job_id: str, deployment: Deployment, account: Account) -> Flow[None]:
     """Remove what an interrupted deployment left unfinished."""
-    if deployment is not None and isinstance(deployment, account.engine.deployment or ()):
+    if isinstance(deployment, account.engine.deployment or ()):
         status = yield from job_status(job_id, account)
         yield from account.api.undeploy(status, deployment)
 

@@ -60,13 +60,13 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
             `OPENAI_API_KEY`.
         deployment: How the model is deployed, at engines that require it.
         hyperparameters: Hyperparameters that the engine should not choose itself.
-        suffix: Suffix of the model's name; at most 64 characters (`together`: 23).
+        suffix: Suffix of the model's name; at most 64 characters, at some engines fewer.
         seed: Seed of the training.
         extra_body: Additional, engine-specific fields of the job's request, such as Azure's
             `{"trainingType": "GlobalStandard"}`.
         max_cost_usd: Raise a `BudgetError` before anything is sent if training would cost more.
             If the engine chooses the number of epochs, its usual choice is assumed. An engine that
-            prices jobs itself (`together`) is asked once the files are uploaded.
+            prices jobs itself is asked once the files are uploaded.
         max_tokens: The same for the number of trained tokens; each epoch counts.
         prices: USD per million trained tokens, by base model, instead of the built-in prices.
         timeout_s: Maximum seconds to wait for the job, which continues afterwards.
