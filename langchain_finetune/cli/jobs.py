@@ -4,6 +4,7 @@ import datetime as dt
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -248,6 +249,20 @@ def pause(*, job: Job, as_json: AsJson = False) -> None:
 def resume(*, job: Job, as_json: AsJson = False) -> None:
     """Resume a paused job, if the engine supports it. Exits with 1 if it has already ended."""
     _print_steered(job.resume(), "resumed", as_json=as_json)
+
+
+@app.command()
+@with_options(selected_job, into="job")
+def download(
+    *,
+    path: Annotated[Path, typer.Argument(help="A new folder.")],
+    job: Job,
+    checkpoint: Annotated[
+        int | None, typer.Option(help="Step of a checkpoint instead of the final model.")
+    ] = None,
+) -> None:
+    """Download the weights of a job's model, if the engine hands them out."""
+    print_line(str(job.download(path, checkpoint)))
 
 
 def _print_steered(status: JobStatus, wanted: str, *, as_json: bool) -> None:

@@ -30,9 +30,11 @@ from langchain_finetune import (
     TogetherDeployment,
     trained_contract,
 )
+from langchain_finetune.cli import doctor
 from langchain_finetune.engines import engine_of
 from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.home import HOME_VARIABLE
+from support.command_line import runs_command, write_chats
 from support.jobs import chats, quick_flows
 from support.together import SETTINGS, serving
 from support.together_host import BASE, KEY, TogetherHost, tar_of
@@ -401,6 +403,38 @@ def test_a_wrong_address_in_the_environment_is_told(host, monkeypatch):
     with pytest.raises(FineTuningError, match="TOGETHER_BASE_URL holds no address") as told:
         step().submit(examples())
     assert "secret" not in str(told.value)
+
+
+def test_the_command_line_runs_shows_and_downloads(host, tmp_path, monkeypatch, capsys):
+    command = runs_command(monkeypatch, capsys)
+    data = write_chats(tmp_path / "chats.jsonl")
+    options = ["--model", BASE, "--engine", "together", "--deployment", "calculator", "--json"]
+    ran = command("run", "--file", data, *options, "--together-idle-minutes", 60)
+    assert ran.json["model"] == "acme/calculator"
+    assert next(iter(host.deployments.values()))["inactiveTimeout"] == 60
+    [row] = command("jobs", "list", "--json").json
+    assert (row["engine"], row["status"]) == ("together", "succeeded")
+    assert (
+        command("jobs", "list", "--engine", "together", "--json").json[0]["job_id"] == row["job_id"]
+    )
+    shown = command("jobs", "show", row["job_id"], "--json").json
+    assert [each["step"] for each in shown["metrics"]] == [1, 2, 3]
+    host.archive = tar_of({"config.json": b"{}"})
+    folder = tmp_path / "model"
+    assert command("jobs", "download", row["job_id"], folder).out.strip() == str(folder)
+    assert (folder / "config.json").exists()
+
+
+def test_doctor_tells_of_the_key_and_of_the_sdk(host, monkeypatch):
+    def told():
+        [found] = [each for each in doctor._hosted() if each.what == "engine together"]
+        return found.state, found.detail
+
+    assert told() == ("good", f"TOGETHER_API_KEY is set, for {host.url}; it was not tried")
+    monkeypatch.setattr(doctor, "_fault", lambda wanted: f"{wanted.name} is missing")
+    state, detail = told()
+    assert state == "note"
+    assert "its SDK is not installed (together is missing): pip install" in detail
 
 
 def test_the_live_script_is_skipped_without_a_key(host):
