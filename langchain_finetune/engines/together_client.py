@@ -17,7 +17,7 @@ from langchain_finetune.engines.base import Engine
 from langchain_finetune.engines.flow import Call, Flow, Patience, Sleep, ask
 from langchain_finetune.engines.jobs import ListPage, UploadedFile
 from langchain_finetune.engines.openai_compatible import account_of
-from langchain_finetune.engines.together_errors import GarbledError, explained, sdk_errors
+from langchain_finetune.engines.together_errors import IncompleteAnswerError, explained, sdk_errors
 from langchain_finetune.engines.together_records import UNUSABLE, uploaded_file
 from langchain_finetune.errors import EngineError, Failure, FineTuningError
 from langchain_finetune.extras import require_modules
@@ -170,7 +170,7 @@ class TogetherClient(Engine):
         try:
             answer = yield Call(request, sdk_errors())
             if any(getattr(answer, field, None) is None for field in fields):
-                raise GarbledError(f"the answer lacks one of {', '.join(fields)}")
+                raise IncompleteAnswerError(f"the answer lacks one of {', '.join(fields)}")
         except sdk_errors() as error:
             raise explained(error, self.base_url or "") from error
         return answer

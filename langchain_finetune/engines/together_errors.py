@@ -30,7 +30,7 @@ _INVALID = frozenset({400, 422})
 _CREATE = "/v1/fine-tunes"
 
 
-class GarbledError(ValueError):
+class IncompleteAnswerError(ValueError):
     """The answer is incomplete or invalid; the request may have been carried out."""
 
 
@@ -72,7 +72,9 @@ def failure_of(error: Exception) -> Failure:
             unreachable=unreachable,
             reason=reason,
         )
-    if isinstance(error, ValueError) and not isinstance(error, GarbledError | json.JSONDecodeError):
+    if isinstance(error, ValueError) and not isinstance(
+        error, IncompleteAnswerError | json.JSONDecodeError
+    ):
         # The SDK's own check of a request, which was not sent.
         return Failure(invalid=True, reason=str(error))
     return Failure(may_pass=True, outcome_unknown=True, reason="the answer did not come whole")
