@@ -132,6 +132,7 @@ class TogetherHost:
         yield "GET", f"{project}/endpoints", self.list_endpoints
         yield "GET", f"{project}/endpoints/([^/]+)", lambda *a: self.shown(self.endpoint(a[3]))
         yield "PATCH", f"{project}/endpoints/([^/]+)", self.route
+        yield "DELETE", f"{project}/endpoints/([^/]+)", self.delete_endpoint
         yield "POST", dep, self.deploy
         yield "GET", dep, self.list_deployments
         yield "GET", f"{dep}/([^/]+)", self.deployment
@@ -450,6 +451,13 @@ class TogetherHost:
             require(one and one["endpointId"] == name, "No such deployment in it.")
         endpoint |= {"trafficSplit": split, "etag": str(int(endpoint["etag"]) + 1)}
         return self.shown(endpoint)
+
+    def delete_endpoint(self, body, query, request, name):
+        self.endpoint(name)
+        own = [one for one in self.deployments.values() if one["endpointId"] == name]
+        require(not own, "It has deployments.")
+        del self.endpoints[name]
+        return {}
 
     def deploy(self, body, query, request, endpoint):
         self.endpoint(endpoint)
