@@ -19,12 +19,12 @@ from langchain_finetune.arguments import CheckedArguments
 
 Auto = Literal["auto"]
 
-Method = Literal["supervised", "dpo"]
-"""A training method, by its name in OpenAI's fine-tuning API."""
+Method = Literal["supervised", "dpo", "kto"]
+"""A training method, by its name in OpenAI's fine-tuning API; OpenAI itself has no `kto`."""
 
-LineKind = Literal["supervised", "preference", "completion"]
-"""What a line of a training file holds: a chat whose answers are trained on, a pair of answers, or
-a prompt and its completion."""
+LineKind = Literal["supervised", "preference", "unpaired_preference", "completion"]
+"""What a line of a training file holds: a chat whose answers are trained on, a pair of answers, a
+chat and whether its last answer is desirable, or a prompt and its completion."""
 
 MAX_EPOCHS = 50
 
@@ -62,9 +62,21 @@ class Hyperparameters(CheckedArguments):
     )
     beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
         default="auto",
-        title="DPO beta",
-        description="Method dpo only: how closely the model keeps to its base; a higher value keeps"
-        " closer. Default of the embedded engine: 0.1.",
+        title="Beta of DPO and KTO",
+        description="Methods dpo and kto only: how closely the model keeps to its base; a higher"
+        " value keeps closer. Default of the embedded engine: 0.1.",
+    )
+    desirable_weight: _Positive | Auto = Field(
+        default="auto",
+        title="Weight of desirable answers",
+        description="Method kto only: scales the loss of desirable answers. Default of the embedded"
+        " engine: 1.",
+    )
+    undesirable_weight: _Positive | Auto = Field(
+        default="auto",
+        title="Weight of undesirable answers",
+        description="Method kto only: scales the loss of undesirable answers. Default of the"
+        " embedded engine: 1.",
     )
     lora_rank: Annotated[int, Field(ge=0)] | Auto = Field(
         default="auto",
@@ -133,6 +145,8 @@ class TrainingMethod:
     loss_unit: str
     own: frozenset[str] = frozenset()
     """Names of its hyperparameters that not every method has."""
+    least_batch: int = 1
+    """Fewest examples of a step."""
 
 
 METHODS: Mapping[Method, TrainingMethod] = {
@@ -150,6 +164,16 @@ METHODS: Mapping[Method, TrainingMethod] = {
         words="DPO: prefer one answer to another",
         loss_unit="nats per pair",
         own=frozenset({"beta"}),
+    ),
+    "kto": TrainingMethod(
+        name="kto",
+        lines=("unpaired_preference",),
+        label="KTO",
+        words="KTO: learn from thumbs up and thumbs down",
+        loss_unit="loss per answer",
+        own=frozenset({"beta", "desirable_weight", "undesirable_weight"}),
+        # An answer is compared with those to the other prompts of its step.
+        least_batch=2,
     ),
 }
 

@@ -8,6 +8,7 @@ from langchain_finetune.checks.finding import Check, Finding
 from langchain_finetune.checks.preference import check_preference
 from langchain_finetune.checks.profiles import OPENAI, Profile
 from langchain_finetune.checks.text import check_text
+from langchain_finetune.checks.unpaired_preference import check_unpaired_preference
 from langchain_finetune.methods import LineKind
 
 
@@ -37,6 +38,7 @@ def check_completion(
 CHECKS: dict[LineKind, Callable[..., list[Finding]]] = {
     "supervised": check_example,
     "preference": check_preference,
+    "unpaired_preference": check_unpaired_preference,
     "completion": check_completion,
 }
 """Finds the faults of a line of each kind; all are called as `check_example` is."""

@@ -92,7 +92,10 @@ def run(
     base_url: Annotated[str | None, typer.Option(help="Base URL of the engine.")] = None,
     method: Annotated[
         LineKind,
-        typer.Option(help="Training method of the examples; preference trains with DPO."),
+        typer.Option(
+            help="Training method of the examples; preference trains with DPO,"
+            " unpaired_preference with KTO."
+        ),
     ] = "supervised",
     suffix: Annotated[str | None, typer.Option(help="Suffix of the model's name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,

@@ -45,6 +45,8 @@ def exact_key(example: Example) -> bytes:
     rest += [example.get("prompt"), example.get("completion")]
     if form := request.get("response_format"):
         rest.append(form)
+    if "label" in example:
+        rest.append(example["label"])
     return _digest(_canonical_digest(orjson.dumps(rest)) + _sorted_json(seen))
 
 

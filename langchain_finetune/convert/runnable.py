@@ -31,6 +31,7 @@ from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.convert.truncated import Truncated, whole_rows
+from langchain_finetune.convert.unpaired_preference import unpaired_preference_rows
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
@@ -51,6 +52,9 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             - `preference`: pairs of a better and a worse answer to the same input, for jobs of the
               method `dpo`. They are made from corrections, references and scores, see
               `preference_rows`; text only. Pairs by score come at the end of an iteration.
+            - `unpaired_preference`: chats, each with whether its last answer is desirable, for jobs
+              of the method `kto`. They are made from thumbs and corrections, see
+              `unpaired_preference_rows`.
             - `completion`: prompt and completion of plain language models, for engines that train
               base models without a chat template. The embedded engine and OpenAI's chat models
               do not support it.
@@ -204,6 +208,8 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
                 return supervised_rows(sessions, outcome, self.targets)
             case "preference":
                 return preference_rows(sessions, outcome)
+            case "unpaired_preference":
+                return unpaired_preference_rows(sessions, outcome)
             case "completion":
                 return completion_rows(sessions, outcome)
 

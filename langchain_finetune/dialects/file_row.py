@@ -3,7 +3,8 @@
 Sources: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
 `feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
 OpenAI's fine-tuning guide (`messages`, `tools`, `functions`, `parallel_tool_calls`; preference
-lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`),
+lines have `input`, `preferred_output`, `non_preferred_output`; plain ones `prompt`, `completion`;
+`messages` with a `label` are this package's unpaired preferences),
 and of stored chat completions (the object, and the list of its messages).
 """
 
@@ -121,7 +122,8 @@ def read_training_line(
 ) -> list[FineTuningSession]:
     """Return the chat of a line of a training file.
 
-    The chat of a preference ends with the preferred answer; the other one is its `rejected`.
+    The chat of a preference ends with the preferred answer; the other one is its `rejected`. The
+    `label` of an unpaired preference is the session's `score`: 1 or 0.
     Fields that name its conversation or group (`thread_id`, `conversation_id`, `session_id`,
     `group`), also in `metadata`, are in its source.
 
@@ -141,6 +143,8 @@ def read_training_line(
         # The line has in one list what a dataset's example has in two.
         inputs = {**row, "messages": messages[:-1]}
         session = read_line(inputs, messages[-1], reasoning)
+        if isinstance(label := row.get("label"), bool):
+            session["score"] = float(label)
     elif "prompt" in row:
         [session] = read_chats(
             {"inputs": row, "outputs": {"choices": [{"text": row["completion"]}]}}

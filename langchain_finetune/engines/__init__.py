@@ -9,12 +9,14 @@ Internal: programs name an engine in `FineTune(engine=...)`; another one may be 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, WithJsonSchema
 
 from langchain_finetune.engines.base import Engine
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.methods import LineKind
 
 if TYPE_CHECKING:
     from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
@@ -31,6 +33,7 @@ __all__ = [
     "TogetherDeployment",
     "all_engines",
     "engine_of",
+    "lines_at",
 ]
 
 ENGINES: dict[str, str | Engine] = {
@@ -63,6 +66,22 @@ def engine_of(name: str) -> Engine:
 def all_engines() -> list[Engine]:
     """Return every engine, in the order of the table."""
     return [engine_of(name) for name in ENGINES]
+
+
+def lines_at(name: str, base_url: str | None) -> tuple[LineKind, ...]:
+    """Return the kinds of line that an engine trains on at an address, by default its own.
+
+    Of another server that is reached through `openai`, such as an embedded engine elsewhere,
+    nothing is known: it may take any.
+
+    Example:
+        >>> lines_at("openai", None) == lines_at("openai", "http://127.0.0.1:8000/v1")
+        False
+    """
+    engine = engine_of(name)
+    host = urlsplit(base_url or engine.default_base_url()).hostname or ""
+    others = engine.price_host and not host.endswith(engine.price_host)
+    return get_args(LineKind) if others else engine.lines
 
 
 def _unknown(name: str) -> str:

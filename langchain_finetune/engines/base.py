@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, SecretStr
@@ -98,7 +98,8 @@ class Engine(ABC):
         needs_base_url: Whether each account has its own address.
         extra: The extra with its SDK; None if it requires no other.
         profile: Rules of its training files.
-        lines: Methods of `Convert(method=...)` whose examples it can train on.
+        lines: Methods of `Convert(method=...)` whose examples it can train on; by default those of
+            OpenAI's API and of base models.
         prices: USD per million trained tokens, by base.
         price_source: Source of the prices.
         price_as_of: Month of that source, `YYYY-MM`.
@@ -123,7 +124,7 @@ class Engine(ABC):
     needs_base_url: bool = False
     extra: str | None = None
     profile: Profile = OPENAI
-    lines: tuple[LineKind, ...] = get_args(LineKind)
+    lines: tuple[LineKind, ...] = ("supervised", "preference", "completion")
     prices: Mapping[str, float] = field(default_factory=dict)
     price_source: str = "its price list"
     price_as_of: str | None = None

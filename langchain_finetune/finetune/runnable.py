@@ -21,7 +21,7 @@ from langchain_finetune.convert.estimate import Budget, Prices, families
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.progress import ConversionProgress, TellConversion
 from langchain_finetune.convert.rows import Target
-from langchain_finetune.engines import EngineName, all_engines, engine_of
+from langchain_finetune.engines import EngineName, all_engines, engine_of, lines_at
 from langchain_finetune.engines.access import Address
 from langchain_finetune.engines.base import Deployment
 from langchain_finetune.engines.jobs import JobProgress
@@ -78,7 +78,8 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
         bind_trained_tools: Bind the returned model to the tools and the response format that it
             was trained with.
 
-    Examples of `Convert(method="preference")` are trained on with DPO.
+    Examples of `Convert(method="preference")` are trained on with DPO, those of
+    `Convert(method="unpaired_preference")` with KTO.
 
     Example:
         ```python
@@ -198,18 +199,20 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
         return min((each for each in limits if each is not None), default=None)
 
     def _method(self, examples: Examples) -> Method:
-        taken = engine_of(self.engine).lines
+        taken = lines_at(self.engine, self.base_url)
         if examples.method not in taken:
             raise ConvertError(
-                f"Engine {self.engine!r} trains on {' and '.join(taken)} lines, not on "
+                f"Engine {self.engine!r} trains on {', '.join(taken)} lines, not on "
                 f"{examples.method}: use Convert(method={taken[0]!r})."
             )
         method = method_of(examples.method).name
         for name in foreign(method, self.hyperparameters.model_dump(exclude_defaults=True)):
-            owner = next(other for other in METHODS.values() if name in other.own)
-            raise ConvertError(
-                f"{name} is for the method {owner.name}: use Convert(method={owner.lines[0]!r})."
+            owners = " or ".join(
+                f"{other.name}: use Convert(method={other.lines[0]!r})"
+                for other in METHODS.values()
+                if name in other.own
             )
+            raise ConvertError(f"{name} is for the method {owners}.")
         return method
 
     @property

@@ -1,18 +1,20 @@
-"""What DPO does to a model that was taught wrong answers as often as right ones.
+"""What DPO and KTO do to a model that was taught wrong answers as often as right ones.
 
 `nano` learns the walkthrough's calculator calls, each once with the right operation and once with
-another; then preferences for the right ones. Asked about numbers that it has not seen, how often
-does it call rightly before and after?
+another; then preferences for the right ones: pairs with DPO, and with KTO one thumb for each
+question, up for the right call or down for the wrong one. Asked about numbers that it has not seen,
+how often does it call rightly before and after?
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/preferences.py [LEARNING_RATE_MULTIPLIER ...]
 """
 
 import json
 import os
+import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ OTHER = {"/": "*", "*": "+", "+": "-", "-": "/"}
 def main() -> None:
     """Measure and print one table."""
     multipliers = [float(given) for given in sys.argv[1:]] or [1.0]
-    columns = ("model", "right calls", "held-out pairs", "loss of the pairs", "seconds")
+    columns = ("model", "right calls", "held-out margin", "held-out loss", "seconds")
     table = Table(*columns, title="Right calls on numbers that no training has seen")
     with tempfile.TemporaryDirectory() as home:
         os.environ[HOME_VARIABLE] = home
@@ -55,31 +57,33 @@ def _measure(
     chats = _upload(
         client, (chat(each, right=right) for each in asked() for right in (True, False))
     )
-    pairs = _upload(client, map(_pair, asked()))
-    held_out_pairs = _upload(client, map(_pair, held_out(HELD_OUT)))
     job, seconds = _train(client, model="nano", training_file=chats)
     mixed = job.fine_tuned_model
     table.add_row("taught both", _right(engine, mixed), "", "", f"{seconds:.1f}")
-    for multiplier in multipliers:
-        settings = {"learning_rate_multiplier": multiplier}
-        job, seconds = _train(
-            client,
-            model=mixed,
-            training_file=pairs,
-            validation_file=held_out_pairs,
-            method={"type": "dpo", "dpo": {"hyperparameters": settings}},
-        )
-        checkpoint = max(
-            client.fine_tuning.jobs.checkpoints.list(job.id), key=lambda each: each.step_number
-        )
-        measured = checkpoint.metrics.to_dict()
-        table.add_row(
-            f"DPO, rate x {multiplier:g}, {job.method.dpo.hyperparameters.n_epochs} epochs",
-            _right(engine, job.fine_tuned_model),
-            f"{measured['valid_reward_accuracy']:.0%}",
-            f"{measured['valid_loss']:.3f}",
-            f"{seconds:.1f}",
-        )
+    for method, lines_of in (("dpo", _pairs), ("kto", _thumbs)):
+        lines = _upload(client, lines_of(asked()))
+        held_out_lines = _upload(client, lines_of(held_out(HELD_OUT)))
+        for multiplier in multipliers:
+            settings = {"learning_rate_multiplier": multiplier}
+            job, seconds = _train(
+                client,
+                model=mixed,
+                training_file=lines,
+                validation_file=held_out_lines,
+                method={"type": method, method: {"hyperparameters": settings}},
+            )
+            checkpoint = max(
+                client.fine_tuning.jobs.checkpoints.list(job.id), key=lambda each: each.step_number
+            )
+            measured = checkpoint.metrics.to_dict()
+            epochs = getattr(job.method, method).to_dict()["hyperparameters"]["n_epochs"]
+            table.add_row(
+                f"{method.upper()}, rate x {multiplier:g}, {epochs} epochs",
+                _right(engine, job.fine_tuned_model),
+                f"{measured['valid_reward_margin']:.2f}",
+                f"{measured['valid_loss']:.3f}",
+                f"{seconds:.1f}",
+            )
 
 
 def _train(client: OpenAI, **options: Any) -> tuple[Any, float]:
@@ -97,13 +101,21 @@ def _upload(client: OpenAI, lines: Iterable[dict[str, Any]]) -> str:
     return client.files.create(file=("lines.jsonl", content), purpose="fine-tune").id
 
 
-def _pair(question: Question) -> dict[str, Any]:
-    right, wrong = chat(question, right=True), chat(question, right=False)
-    return {
-        "input": {"messages": right["messages"][:-1], "tools": right["tools"]},
-        "preferred_output": right["messages"][-1:],
-        "non_preferred_output": wrong["messages"][-1:],
-    }
+def _pairs(questions: Iterable[Question]) -> Iterator[dict[str, Any]]:
+    for question in questions:
+        right, wrong = chat(question, right=True), chat(question, right=False)
+        yield {
+            "input": {"messages": right["messages"][:-1], "tools": right["tools"]},
+            "preferred_output": right["messages"][-1:],
+            "non_preferred_output": wrong["messages"][-1:],
+        }
+
+
+def _thumbs(questions: Iterable[Question]) -> Iterator[dict[str, Any]]:
+    order = random.Random(1)
+    for question in questions:
+        right = order.random() < 0.5
+        yield {**chat(question, right=right), "label": right}
 
 
 def chat(question: Question, *, right: bool) -> dict[str, Any]:

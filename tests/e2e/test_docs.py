@@ -258,6 +258,11 @@ def test_each_method_makes_its_lines(names, langsmith, liked):
     # Half of the app's chats call legacy functions.
     assert len(every) == len(last) == 2 * len(calls) > 10
     assert none == []
+    thumbs = names["thumbs"]
+    assert len(list(thumbs)) == thumbs.notes["desirable"] > 10
+    run("stars", names)
+    judged = Convert(method="unpaired_preference").invoke(names["judged"])
+    assert len(list(judged)) == judged.notes["undesirable"] == len(list(thumbs))
 
 
 def test_what_is_counted_and_taken_out(capsys, tmp_path, monkeypatch):

@@ -78,7 +78,9 @@ def test_convert_makes_each_kind_and_fine_tune_trains_on_it(kind, tmp_path, monk
         for n in range(12)
     ]
     examples = Convert(method=kind).invoke(chats)
-    assert len(list(examples)) == len(chats)
+    # Without a pair, each of two answers is a line.
+    lines = 2 if kind == "unpaired_preference" else 1
+    assert len(list(examples)) == lines * len(chats)
     assert not examples.rejected
     spec = FineTune(model="gpt-4.1", base_url="http://127.0.0.1:9/v1").spec_of(examples)
     assert spec.method == method_of(kind).name
@@ -154,6 +156,9 @@ def test_a_request_has_its_settings_under_the_methods_name(name):
     assert fallback == (name, Hyperparameters(n_epochs=4))
     with pytest.raises(ValidationError):
         asked(method={"type": name, name: {"hyperparameter": {}}})
+    if least := METHODS[name].least_batch - 1:
+        with pytest.raises(ApiError, match=f"The method {name} needs at least {least + 1}"):
+            asked(method={"type": name, name: {"hyperparameters": {"batch_size": least}}})
     others = {other for method in METHODS.values() for other in method.own} - METHODS[name].own
     for other in others:
         with pytest.raises(ApiError) as caught:

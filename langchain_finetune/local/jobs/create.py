@@ -84,7 +84,7 @@ class CreateJob(BaseModel):
         kind = self.method.type if self.method else "supervised"
         method = next((name for name in METHODS if name == kind), None)
         if method is None:
-            known = " and ".join(f"{name!r}" for name in METHODS)
+            known = ", ".join(f"{name!r}" for name in METHODS)
             raise ApiError(
                 400,
                 f"This engine knows the methods {known} only.",
@@ -98,6 +98,12 @@ class CreateJob(BaseModel):
         for name in foreign(method, given.model_fields_set):
             param = f"{place}.{name}"
             raise ApiError(400, f"{param}: The method {method} does not have it.", param=param)
+        least = METHODS[method].least_batch
+        if given.batch_size != "auto" and given.batch_size < least:
+            param = f"{place}.batch_size"
+            raise ApiError(
+                400, f"{param}: The method {method} needs at least {least}.", param=param
+            )
         if fault := _fault_of(given, validates=self.validation_file is not None):
             param, message = fault
             raise ApiError(400, message, param=param)

@@ -142,9 +142,26 @@ def preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
     return {"input": given} | sides
 
 
+def unpaired_preference_line(inputs: Any, outputs: Any) -> dict[str, Any] | None:
+    """Return the line of a judged chat, or None where the example is not one.
+
+    It is an example of a chat whose outputs have a `label`, true or false, beside the answer.
+
+    Example:
+        >>> asked = {"messages": [{"role": "user", "content": "Hi"}]}
+        >>> answer = {"role": "assistant", "content": "Hello"}
+        >>> unpaired_preference_line(asked, {"message": answer, "label": True})["label"]
+        True
+    """
+    line = supervised_line(inputs, outputs)
+    label = mapping(outputs).get("label")
+    return line | {"label": label} if line and isinstance(label, bool) else None
+
+
 LINES: Mapping[LineKind, tuple[str, Callable[[Any, Any], dict[str, Any] | None]]] = {
     "supervised": ("chat", supervised_line),
     "preference": ("preference", preference_line),
+    "unpaired_preference": ("judged chat", unpaired_preference_line),
 }
 """For each kind of line that the engine trains on: its word, and what makes an example into one."""
 

@@ -58,7 +58,7 @@ class Encoded:
     """
 
     length: int
-    columns: dict[str, list[int]]
+    columns: dict[str, list[int] | bool]
 
 
 @dataclass

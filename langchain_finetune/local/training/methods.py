@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_finetune.local.training.encoding import Encoded, Encoder
-from langchain_finetune.local.training.preferences import encode_preferences
+from langchain_finetune.local.training.preferences import (
+    encode_preferences,
+    encode_unpaired_preferences,
+)
 from langchain_finetune.methods import Method
 
 Numbered = Iterable[tuple[int, Mapping[str, Any]]]
@@ -54,5 +57,12 @@ TRAINING: Mapping[Method, MethodTraining] = {
         lora_rate=0.1,
         examples=300,
         own={"beta": 0.1},
+    ),
+    "kto": MethodTraining(
+        encode=encode_unpaired_preferences,
+        trainer="langchain_finetune.local.training.kto:kto_trainer",
+        rate=0.3,
+        examples=300,
+        own={"beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0},
     ),
 }

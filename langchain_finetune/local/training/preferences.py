@@ -1,4 +1,4 @@
-"""Preferences in tokens: one prompt, and the two answers that DPO compares."""
+"""Preferences in tokens: a prompt, and the two answers that DPO compares, or KTO's judged one."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,9 +20,29 @@ def encode_preferences(
     return [_pair(encoder, line, example) for line, example in examples]
 
 
+def encode_unpaired_preferences(
+    encoder: Encoder, examples: Iterable[tuple[int, Mapping[str, Any]]]
+) -> list[Encoded]:
+    """Put all unpaired preferences of a file into tokens; see `encode_preferences`.
+
+    Raises:
+        TrainingFailure: As `Encoder.encode`, with the line.
+    """
+    return [_judged(encoder, line, example) for line, example in examples]
+
+
+def _judged(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Encoded:
+    *context, answer = example["messages"]
+    chat = _supervised({**example, "messages": context}, answer)
+    prompt, completion = _split(encoder.encode_line(line, chat)[-1])
+    columns = {"prompt_ids": prompt, "completion_ids": completion, "label": example["label"]}
+    return Encoded(len(prompt) + len(completion), columns)
+
+
 def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Encoded:
     chats = (
-        _supervised(example, output) for output in ("preferred_output", "non_preferred_output")
+        _supervised(example["input"], example[output][0])
+        for output in ("preferred_output", "non_preferred_output")
     )
     # The last turn alone is compared, so that earlier ones only give context.
     ends = [encoder.encode_line(line, chat)[-1] for chat in chats]
@@ -38,14 +58,13 @@ def _pair(encoder: Encoder, line: int, example: Mapping[str, Any]) -> Encoded:
     return Encoded(length, columns)
 
 
-def _supervised(example: Mapping[str, Any], output: str) -> dict[str, Any]:
-    """Return the input and one of the answers as a supervised example that trains the answer."""
-    given = example["input"]
+def _supervised(given: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the input and an answer as a supervised example that trains that answer alone."""
     context = [
         message | {"weight": 0} if message["role"] == "assistant" else message
         for message in given["messages"]
     ]
-    return {**given, "messages": [*context, example[output][0] | {"weight": 1}]}
+    return {**given, "messages": [*context, {**answer, "weight": 1}]}
 
 
 def _split(sequence: Sequence) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""TRL's trainers for tokenized examples: SFTTrainer, and DPOTrainer for preferences.
+"""TRL's trainers for tokenized examples: SFTTrainer, and DPOTrainer for pairs of preference.
 
 Importing this module takes seconds: it brings torch, transformers and TRL.
 """
@@ -76,7 +76,7 @@ class WithoutCard:
         """Write no model card."""
 
 
-class _ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
+class ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
     """Shuffles each epoch by the seed, and puts the examples of a step in order of their length."""
 
     def __init__(self, lengths: list[int], *, step: int, seed: int) -> None:
@@ -191,7 +191,7 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         settings = self.args
         parts = settings.gradient_accumulation_steps * settings.world_size
-        return _ByLength(
+        return ByLength(
             [len(example["input_ids"]) for example in self.train_dataset],
             step=settings.per_device_train_batch_size * parts,
             seed=settings.seed,

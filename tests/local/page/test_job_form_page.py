@@ -208,7 +208,7 @@ def test_dpo_needs_preferences(send, dataset, upload):
 
 
 def test_an_unknown_method_or_a_form_without_token_is_refused(send, upload):
-    assert "methods 'supervised' and 'dpo' only" in send(source="file:x", method="rl").text
+    assert "methods 'supervised', 'dpo', 'kto' only" in send(source="file:x", method="rl").text
     page = send(source=f"file:{upload()}", token="")
     assert page.status == 400
     assert "open the page again" in page.text
