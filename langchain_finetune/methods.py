@@ -128,6 +128,17 @@ class Hyperparameters(CheckedArguments):
         return {name: value for name, value in handler(self).items() if name in shown}
 
 
+def read_targets(text: str) -> tuple[str, ...] | str:
+    """Return `lora_targets` as people write them: names with commas between, or `all-linear`.
+
+    Example:
+        >>> read_targets("q_proj, v_proj"), read_targets("q_proj"), read_targets("all-linear")
+        (('q_proj', 'v_proj'), ('q_proj',), 'all-linear')
+    """
+    names = tuple(name for each in text.split(",") if (name := each.strip()))
+    return text.strip() if names in {(), ("auto",), ("all-linear",)} else names
+
+
 @dataclass(frozen=True)
 class TrainingMethod:
     """One training method, as all rooms know it.

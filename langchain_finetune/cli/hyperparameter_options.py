@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from langchain_finetune.cli.options import build, option_parameter
-from langchain_finetune.methods import Hyperparameters
+from langchain_finetune.methods import Hyperparameters, read_targets
 
 _OTHER_NAMES = {"n_epochs": ("--epochs", "--n-epochs")}
 _TYPES: dict[str, type] = {"integer": int, "number": float, "boolean": bool}
@@ -16,9 +16,8 @@ _TYPES: dict[str, type] = {"integer": int, "number": float, "boolean": bool}
 def hyperparameter_options(**given: Any) -> Hyperparameters:
     """Return the hyperparameters that the options set."""
     chosen = {name: value for name, value in given.items() if value is not None}
-    targets = chosen.get("lora_targets")
-    if targets and "," in targets:
-        chosen["lora_targets"] = tuple(each.strip() for each in targets.split(","))
+    if "lora_targets" in chosen:
+        chosen["lora_targets"] = read_targets(chosen["lora_targets"])
     return build(Hyperparameters, **chosen)
 
 

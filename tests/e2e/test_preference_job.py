@@ -1,4 +1,4 @@
-"""Pairs of preference, through the whole chain, on the embedded engine."""
+"""Preferences, as pairs and as judged answers, through the whole chain, on the embedded engine."""
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -17,11 +17,12 @@ def chats():
 
 
 @pytest.mark.train
-def test_pairs_train_and_the_model_answers(engine):
+@pytest.mark.parametrize("method", ["preference", "unpaired_preference"])
+def test_pairs_train_and_the_model_answers(engine, method):
     step = FineTune(
         model="nano", engine="local", suffix="polite", hyperparameters={"n_epochs": 1, "beta": 0.2}
     )
-    examples = Convert(method="preference").invoke(list(chats()))
+    examples = Convert(method=method).invoke(list(chats()))
     job = step.submit(examples)
     job.wait(timeout_s=300)
     model = job.model(temperature=0, max_tokens=8)

@@ -89,6 +89,8 @@ def test_hyperparameters_are_options():
         n_epochs=3, lora_targets="q_proj, v_proj", packing=False, beta=None
     )
     assert given == Hyperparameters(n_epochs=3, lora_targets=("q_proj", "v_proj"), packing=False)
+    one = hyperparameter_options(lora_targets="q_proj")
+    assert one == Hyperparameters(lora_targets=("q_proj",))
     assert (
         hyperparameter_options.__signature__.parameters.keys()
         == Hyperparameters.model_fields.keys()

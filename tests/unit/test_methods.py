@@ -157,7 +157,7 @@ def test_a_request_has_its_settings_under_the_methods_name(name):
     with pytest.raises(ValidationError):
         asked(method={"type": name, name: {"hyperparameter": {}}})
     if least := METHODS[name].least_batch - 1:
-        with pytest.raises(ApiError, match=f"The method {name} needs at least {least + 1}"):
+        with pytest.raises(ApiError, match=f"at least {least + 1} for the method {name}"):
             asked(method={"type": name, name: {"hyperparameters": {"batch_size": least}}})
     others = {other for method in METHODS.values() for other in method.own} - METHODS[name].own
     for other in others:

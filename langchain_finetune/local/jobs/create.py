@@ -100,10 +100,8 @@ class CreateJob(BaseModel):
             raise ApiError(400, f"{param}: The method {method} does not have it.", param=param)
         least = METHODS[method].least_batch
         if given.batch_size != "auto" and given.batch_size < least:
-            param = f"{place}.batch_size"
-            raise ApiError(
-                400, f"{param}: The method {method} needs at least {least}.", param=param
-            )
+            message = f"batch_size must be at least {least} for the method {method}."
+            raise ApiError(400, message, param="batch_size")
         if fault := _fault_of(given, validates=self.validation_file is not None):
             param, message = fault
             raise ApiError(400, message, param=param)

@@ -10,11 +10,9 @@ from pydantic import ValidationError
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import CreateJob
-from langchain_finetune.methods import Hyperparameters, foreign
+from langchain_finetune.methods import Hyperparameters, foreign, read_targets
 
-_NOT_SHOWN = ("lora_alpha", "lora_targets", "packing")
-
-HYPERPARAMETERS = tuple(name for name in Hyperparameters.model_fields if name not in _NOT_SHOWN)
+HYPERPARAMETERS = tuple(name for name in Hyperparameters.model_fields if name != "packing")
 """Fields that are hyperparameters; an empty one is left to the engine."""
 
 FIELDS = (
@@ -115,7 +113,9 @@ def errors_of(error: ApiError, given: Mapping[str, str]) -> dict[str, str]:
 
 def _body(values: Mapping[str, str], share: float, key: str) -> dict[str, object]:
     method = values["method"] or "supervised"
-    chosen = {name: values[name] for name in HYPERPARAMETERS if values[name]}
+    chosen: dict[str, object] = {name: values[name] for name in HYPERPARAMETERS if values[name]}
+    if values["lora_targets"]:
+        chosen["lora_targets"] = read_targets(values["lora_targets"])
     # The form has the fields of all methods.
     for name in foreign(method, chosen):
         del chosen[name]

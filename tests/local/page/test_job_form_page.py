@@ -73,7 +73,8 @@ def fault(page):
 def test_a_dataset_becomes_a_training_file_and_a_job(send, dataset, client, ended):
     tools = [{"type": "function", "function": {"name": "find_room", "parameters": {}}}]
     dataset_id = dataset(inputs={"messages": [QUESTION], "tools": tools})
-    page = send(source=f"dataset:{dataset_id}", n_epochs="2", suffix="desk", lora_rank="4")
+    lora = {"lora_rank": "4", "lora_alpha": "6.5", "lora_targets": "q_proj, v_proj"}
+    page = send(source=f"dataset:{dataset_id}", n_epochs="2", suffix="desk", **lora)
     job = job_of(client, page)
     assert (job.model, job.seed, job.user_provided_suffix) == ("nano", 0, "desk")
     lines = lines_of(client, job.training_file)
@@ -81,6 +82,7 @@ def test_a_dataset_becomes_a_training_file_and_a_job(send, dataset, client, ende
     assert lines[0] == {"messages": [QUESTION, *answer("Room 0.")], "tools": tools}
     asked = ended(job.id).method.supervised.hyperparameters
     assert (asked.n_epochs, asked.lora_rank) == (2, 4)
+    assert (asked.lora_alpha, asked.lora_targets) == (6.5, ["q_proj", "v_proj"])
 
 
 def test_the_schema_of_a_structured_output_is_in_the_lines(send, dataset, client):
@@ -113,6 +115,21 @@ def test_uploaded_files_are_trained_on(send, upload, client):
     page = send(source=f"file:{train}", validation_file=validation, early_stopping_patience="2")
     job = job_of(client, page)
     assert (job.training_file, job.validation_file) == (train, validation)
+
+
+def test_judged_chats_train_with_kto(send, dataset, client):
+    [said] = answer("Yes.")
+    dataset_id = dataset(outputs={"message": said, "label": False})
+    given = {"source": f"dataset:{dataset_id}", "method": "kto", "undesirable_weight": "2"}
+    job = job_of(client, send(**given))
+    assert job.method.type == "kto"
+    assert job.method.kto["hyperparameters"]["undesirable_weight"] == 2
+    assert lines_of(client, job.training_file)[0] == {"messages": [QUESTION, said], "label": False}
+    page = send(**given, batch_size="1")
+    assert fault(page) == "batch_size"
+    page = send(**given | {"source": f"dataset:{dataset()}"})
+    assert fault(page) == "source"
+    assert "is a chat: choose supervised" in page.text
 
 
 def test_preferences_train_with_dpo(send, dataset, client):
