@@ -9,6 +9,7 @@ from typing import Any
 from langchain_finetune.checks.example import check_example
 from langchain_finetune.checks.finding import Finding
 from langchain_finetune.checks.profiles import OPENAI, Profile
+from langchain_finetune.content import entries, mapping
 
 
 def check_unpaired_preference(
@@ -30,12 +31,10 @@ def check_unpaired_preference(
         return check_example(example, rules)
     label = example.get("label")
     chat = {name: value for name, value in example.items() if name != "label"}
-    messages = chat.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    if isinstance(last, dict) and last.get("role") == "assistant":
+    *context, last = entries(chat.get("messages")) or [None]
+    if mapping(last).get("role") == "assistant":
         # The answer is judged as a whole, whatever weight it has.
-        weight = 0 if label is False else 1
-        chat["messages"] = [*messages[:-1], {**last, "weight": weight}]
+        chat["messages"] = [*context, {**last, "weight": 0 if label is False else 1}]
     found = check_example(chat, rules, line=line)
     if label is False:
         found = [finding for finding in found if finding.code != "no_target"]
