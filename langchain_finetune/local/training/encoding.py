@@ -58,7 +58,7 @@ class Encoded:
     """
 
     length: int
-    columns: dict[str, list[int] | bool]
+    columns: Mapping[str, list[int] | bool]
 
 
 @dataclass
