@@ -58,7 +58,7 @@ class Encoded:
     """
 
     length: int
-    columns: Mapping[str, list[int] | bool]
+    columns: Mapping[str, Any]
 
 
 @dataclass
