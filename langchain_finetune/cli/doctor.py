@@ -15,7 +15,7 @@ from langchain_finetune.cli.doctor_findings import Diagnosis
 from langchain_finetune.cli.doctor_home import home_findings
 from langchain_finetune.cli.output import AsJson, print_aligned, print_json
 from langchain_finetune.engines import all_engines
-from langchain_finetune.engines.local import find_engine
+from langchain_finetune.engines.local import find_engine, hanging_engine
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.errors import FineTuningError, LoadError, MissingExtraError
 from langchain_finetune.extras import PACKAGE, install_command
@@ -109,6 +109,9 @@ def _engine() -> Iterator[Diagnosis]:
 
 def _running_engine() -> Iterator[Diagnosis]:
     address = find_engine(home_path())
+    if address is None and (hanging := hanging_engine(home_path())):
+        yield Diagnosis("embedded engine", "bad", hanging)
+        return
     if address is None:
         yield Diagnosis("embedded engine", "good", "not running; started when needed")
         return

@@ -36,6 +36,7 @@ from langchain_finetune.errors import (
     EngineError,
     EngineUnreachableError,
 )
+from langchain_finetune.extras import require_modules
 from langchain_finetune.home import (
     KEY_VARIABLE,
     RunningEngine,
@@ -51,6 +52,10 @@ from langchain_finetune.methods import METHODS, Hyperparameters
 _ANOTHER_ENGINE = 3
 _POLL_S = 0.05
 _TELL_S = 5.0
+_HANGS_S = 15.0
+"""After which an engine that runs and does not answer is given up; it may only be busy."""
+_GRACE_S = 3.0
+_STRANGER = "is another program"
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +119,15 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
         if time.monotonic() > deadline:
             raise EngineUnreachableError(
                 f"The embedded engine did not answer within {timeout_s:g} s: "
-                f"{_hanging(home) or _hint(home)}"
+                f"{hanging_engine(home) or _hint(home)}"
+            )
+        if time.monotonic() > began + _HANGS_S and (hanging := hanging_engine(home)):
+            waited = f"{time.monotonic() - began:.0f} s"
+            raise EngineUnreachableError(
+                f"The embedded engine did not answer within {waited}: {hanging}"
             )
         if not told and time.monotonic() > began + _TELL_S:
-            what = _hanging(home) or f"it is starting, see {home / 'engine.log'}"
+            what = hanging_engine(home) or f"it is starting, see {home / 'engine.log'}"
             logger.warning("Waiting up to %g s for the embedded engine: %s", timeout_s, what)
             told = True
         time.sleep(_POLL_S)
@@ -127,21 +137,50 @@ def ensure_engine(home: Path | None = None, *, timeout_s: float = 60) -> EngineA
 def stop_engine(home: Path | None = None, *, timeout_s: float = 20) -> bool:
     """Stop the engine of a home, and return whether one ran; its job continues at the next start.
 
+    One that is starting is stopped once it has started, and one that does not answer is killed if
+    it does not stop within some seconds.
+
     Raises:
         EngineError: It did not stop in time.
     """
     home = home or home_path()
-    running = _find(home)
-    if running is None:
+    deadline = time.monotonic() + timeout_s
+    while (running := RunningEngine.read(home)) is None:
+        if not holds_lock(home):
+            return False
+        if time.monotonic() > deadline:
+            raise EngineError(f"The engine is still starting; see {home / 'engine.log'}.")
+        time.sleep(_POLL_S)
+    fault = _fault(running)
+    if fault == _STRANGER or (fault and not _has_lock(running.pid, home)):
         return False
     os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + timeout_s
+    grace = time.monotonic() + _GRACE_S
     # The engine gives its lock back as its last act.
     while holds_lock(home) and RunningEngine.read(home) in {None, running}:
-        if time.monotonic() > deadline:
+        if fault and time.monotonic() > grace:
+            os.kill(running.pid, signal.SIGKILL)
+        if time.monotonic() > max(deadline, grace + _GRACE_S):
             raise EngineError(f"The engine (process {running.pid}) does not stop; kill it.")
         time.sleep(_POLL_S)
     return True
+
+
+def _has_lock(pid: int, home: Path) -> bool:
+    """Return whether a process has the engine's lock open: a file may name one that ended.
+
+    Raises:
+        MissingExtraError: psutil is missing.
+    """
+    require_modules("Stopping an engine that does not answer", "local", "psutil")
+    import psutil  # noqa: PLC0415 - requires the extra
+
+    try:
+        opened = psutil.Process(pid).open_files()
+    except psutil.Error:
+        return False
+    lock = (home / "engine.lock").resolve()
+    return any(Path(each.path).resolve() == lock for each in opened)
 
 
 def stored_jobs(home: Path) -> list[RemoteJob]:
@@ -179,15 +218,15 @@ def _find(home: Path) -> RunningEngine | None:
     return running if running and not _fault(running) else None
 
 
-def _hanging(home: Path) -> str:
+def hanging_engine(home: Path) -> str:
     """Return what is wrong with an engine that runs and does not answer; nothing if none runs."""
     running = RunningEngine.read(home)
     fault = _fault(running) if running else ""
     if not running or not fault:
         return ""
     return (
-        f"the one at {running.url} (process {running.pid}) {fault}. Wait, or end that process; its "
-        "jobs go on with the next start."
+        f"the one at {running.url} (process {running.pid}) {fault}. Wait, or run "
+        "`langchain-finetune stop`; its jobs go on with the next start."
     )
 
 
@@ -204,7 +243,7 @@ def _fault(running: RunningEngine) -> str:
         health = None
     # After a crash, another program (or the engine of another home) may have got the port.
     is_it = isinstance(health, dict) and health.get("pid") == running.pid
-    return "" if is_it else "is another program"
+    return "" if is_it else _STRANGER
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:

@@ -5,11 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 
 import pytest
 from filelock import FileLock
@@ -124,10 +126,51 @@ def test_an_engine_that_hangs_is_told_within_seconds_and_named(home, caplog):
             ensure_engine(home, timeout_s=9)
     finally:
         os.kill(pid, signal.SIGCONT)
-    said = rf"\(process {pid}\) does not answer \(timed out\)\. Wait, or end that process"
+    said = rf"\(process {pid}\) does not answer \(timed out\)\. Wait, or run `langchain-fine"
     assert re.search(f"within 9 s: the one at http://.* {said}", str(hung.value))
     assert re.search(f"Waiting up to 9 s for the embedded engine: .* {said}", caplog.text)
     ensure_engine(home)
+
+
+def test_an_engine_that_hangs_is_given_up_early_and_stop_ends_it(home, monkeypatch):
+    monkeypatch.setattr(embedded, "_HANGS_S", 1.0)
+    ensure_engine(home)
+    pid = RunningEngine.read(home).pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(EngineUnreachableError, match=rf"process {pid}"):
+            ensure_engine(home, timeout_s=60)
+        assert time.monotonic() - began < 30
+        assert stop_engine(home) is True
+        assert not holds_lock(home)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    ensure_engine(home)
+
+
+def test_stop_kills_no_process_that_does_not_have_the_lock(home):
+    """A crashed engine's id is another program's later, and something else may have the lock."""
+    home.mkdir()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        subprocess.Popen(["sleep", "60"]) as other,
+        FileLock(home / "engine.lock"),
+    ):
+        port = silent.getsockname()[1]
+        RunningEngine(f"http://127.0.0.1:{port}", other.pid, "1").write(home)
+        assert stop_engine(home) is False
+        assert other.poll() is None
+        other.kill()
+
+
+def test_an_engine_that_is_starting_is_stopped_once_it_has_started(home):
+    process = embedded._start(home)
+    while not holds_lock(home):
+        time.sleep(0.02)
+    assert stop_engine(home, timeout_s=60) is True
+    assert process.wait(20) == 0
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
