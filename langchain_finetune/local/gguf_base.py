@@ -13,6 +13,11 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.local.base_models import weights_fault
+from langchain_finetune.local.template_process import (
+    STOPPED,
+    BoundedTemplate,
+    TemplateStoppedError,
+)
 from langchain_finetune.local.templates.answer_form import find_answer_form
 from langchain_finetune.local.templates.prepare import prepare
 
@@ -46,8 +51,13 @@ def convert_gguf(file: Path, folder: Path) -> bool:
         ) from error
     if fault := weights_fault(info):
         raise FineTuningError(f"{file} can't be used. {fault}")
-    prepare(tokenizer)
+    tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+    try:
+        prepare(tokenizer)
+        knows_tools = find_answer_form(tokenizer, [tokenizer.eos_token]).call is not None
+    except TemplateStoppedError as error:
+        raise FineTuningError(f"{file} can't be used. {STOPPED}") from error
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return find_answer_form(tokenizer, [tokenizer.eos_token]).call is not None
+    return knows_tools

@@ -105,6 +105,10 @@ class _Process:
         with self._lock:
             self._started()
 
+    def leave(self) -> None:
+        """Leave it to the process that this one was forked from, and start another when needed."""
+        self.__init__()  # type: ignore[misc] - as new, with a lock that nobody holds
+
     def stop(self) -> None:
         """End it, whatever it is doing."""
         if process := self._process:
@@ -158,6 +162,7 @@ class _Process:
 
 _PROCESS = _Process()
 atexit.register(_PROCESS.stop)
+os.register_at_fork(after_in_child=_PROCESS.leave)
 _REJECTED = b"\xff"
 """No text in UTF-8."""
 

@@ -9,6 +9,8 @@ from transformers import AutoTokenizer
 
 from langchain_finetune.convert.tokens.local import local_counter
 from langchain_finetune.engines.local import ENGINE as LOCAL
+from langchain_finetune.errors import FineTuningError
+from langchain_finetune.local import template_process
 from langchain_finetune.local.base_library import KNOWN, library_folder
 from langchain_finetune.local.base_models import added_bases, resolve_base
 from langchain_finetune.local.gguf_base import convert_gguf
@@ -179,6 +181,14 @@ def test_another_form_gets_tools_before_it(tmp_path):
     found = chat_template_of(tmp_path, plain)
     assert found.startswith("{%- set lcft_write_calls = true -%}")
     assert found.endswith(plain)
+
+
+def test_a_template_that_never_ends_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(template_process, "_PROCESS", template_process._Process())
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    with pytest.raises(FineTuningError, match="template did not end within"):
+        chat_template_of(tmp_path, loop)
+    template_process._PROCESS.stop()
 
 
 @pytest.mark.parametrize(

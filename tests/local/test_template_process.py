@@ -4,10 +4,13 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe, get_context
 
 import openai
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 
+from langchain_finetune import Convert, ConvertError
 from langchain_finetune.local import template_process
 from langchain_finetune.local.template_process import BoundedTemplate, TemplateStoppedError
 from langchain_finetune.local.training.__main__ import _encoder, _load
@@ -94,6 +97,42 @@ def test_a_process_that_was_killed_is_replaced(tmp_path, short):
     os.kill(template_process._PROCESS._process.pid, signal.SIGKILL)
     template_process._PROCESS._process.wait()
     assert bounded(ASK, tools=None, add_generation_prompt=True)
+
+
+def test_conversion_refuses_such_a_base(tmp_path, short):
+    """Also in the user's own process, where tokens are counted."""
+    chats = [{"messages": [HumanMessage("Is 5 odd?"), AIMessage("Yes")]}] * 3
+    folder = str(with_template(tmp_path / "asked", LOOP.replace("now", "Yes")))
+    rows = Convert(rules="local", model=folder).invoke(chats)
+    assert list(rows) == []
+    assert rows.rejected_by_reason() == {"unsupported_chat_template": 3}
+    assert "did not end within" in rows.rejected[0].reason
+    always = str(with_template(tmp_path / "always", LOOP.replace("'now' in", "'' in")))
+    with pytest.raises(ConvertError, match="template did not end within"):
+        list(Convert(rules="local", model=always).invoke(chats))
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_a_process_of_its_own(tmp_path, short):
+    from transformers import AutoTokenizer
+
+    # The one of this module ends with its process, like the one that `short` made.
+    os.register_at_fork(after_in_child=template_process._PROCESS.leave)
+    bounded = BoundedTemplate(AutoTokenizer.from_pretrained(make_tiny_model(tmp_path)))
+    right = bounded(ASK, tools=None, add_generation_prompt=True)
+    here, there = Pipe()
+
+    def ask():
+        there.send([bounded(ASK, tools=None, add_generation_prompt=True) for _ in range(20)])
+
+    with template_process._PROCESS._lock:  # As another thread may.
+        child = get_context("fork").Process(target=ask)
+        child.start()
+    for _ in range(20):
+        assert bounded(ASK, tools=None, add_generation_prompt=True) == right
+    assert here.poll(60)
+    assert here.recv() == [right] * 20
+    child.join()
 
 
 def test_training_refuses_such_a_base(tmp_path, short):

@@ -16,6 +16,7 @@ from langchain_finetune.convert.tokens.count import Count, CountTokens, Over, Un
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.extras import missing_extra
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.base_library import NANO
 from langchain_finetune.local.base_models import find_base, resolve_base
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
         if base is None:
             return None
         with _LOADING:
-            return LocalCounter(_encoder(base), most)
+            return LocalCounter(_encoder(base, is_ours=model == NANO), most)
     except ImportError as error:
         if how == "offline":
             return None
@@ -62,11 +63,15 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
         ) from error
 
 
-def _encoder(base: Path | str) -> "Encoder":
+def _encoder(base: Path | str, *, is_ours: bool) -> "Encoder":
     # Takes seconds: transformers imports torch.
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
 
-    from langchain_finetune.local.training.encoding import Encoder  # noqa: PLC0415
+    from langchain_finetune.local.template_process import BoundedTemplate  # noqa: PLC0415
+    from langchain_finetune.local.training.encoding import (  # noqa: PLC0415
+        Encoder,
+        UnfitExampleError,
+    )
 
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     try:
@@ -74,9 +79,14 @@ def _encoder(base: Path | str) -> "Encoder":
     except OSError:
         # Not every model has one; transformers then does the same.
         generation = GenerationConfig.from_model_config(config)
-    return Encoder.of(
-        AutoTokenizer.from_pretrained(base, trust_remote_code=False), config, generation
-    )
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    if not is_ours:
+        # Somebody else's program, which may loop.
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+    try:
+        return Encoder.of(tokenizer, config, generation)
+    except UnfitExampleError as error:
+        raise ConvertError(f"Tokens can't be counted. {error.message}") from error
 
 
 @dataclass(frozen=True)
