@@ -1,11 +1,13 @@
 """`compare`: whether a new model is as good as the old one."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
+from langchain_finetune.cli.comparison_progress import ComparisonProgress
 from langchain_finetune.cli.exit_codes import EXIT_CODES, exits_by_verdict
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.interrupt import INTERRUPTED
@@ -69,8 +71,10 @@ def compare(
     )
     cases: Any = dataset if data is None else file_cases(data)
     new = models.new()
+    shown = ComparisonProgress(console(err=True, quiet=as_json))
     try:
-        with ComparisonProgress(console(err=True, quiet=as_json)) as progress, without_links():
+        # What the app prints: standard output is for the result.
+        with shown as progress, redirect_stdout(sys.stderr):
             result = step.invoke({"model": new, "data": cases}, {"callbacks": [progress]})
     except KeyboardInterrupt:
         print_line("Stopped: there is no verdict. Both models are asked again next time.", err=True)

@@ -1,18 +1,13 @@
-"""A comparison's progress in the terminal, without LangSmith's own."""
+"""A comparison's progress in the terminal."""
 
-import io
-import sys
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, redirect_stdout
-from functools import partialmethod
+from collections.abc import Collection
 from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
-from tqdm import tqdm
 
 from langchain_finetune.display.terminal import printable
 from langchain_finetune.evaluation.compare import COMPARISON_EVENT
@@ -62,40 +57,3 @@ class ComparisonProgress(BaseCallbackHandler):
         elif 10 * done // total > 10 * before // total:
             line = f"{told}, {done} of {total} answers"
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-_LINKS = ("View the evaluation results for experiment:", "Starting evaluation of experiment:")
-
-
-@contextmanager
-def without_links() -> Iterator[None]:
-    """Send what is printed in this block to standard error, except LangSmith's bar and links.
-
-    The result has a link of its own, and standard output is for the result.
-    """
-    # Its bars have no setting. A variable would come too late where tqdm is imported already, and
-    # reach what the app starts.
-    drawn = tqdm.__init__
-    tqdm.__init__ = partialmethod(drawn, disable=True)
-    try:
-        with redirect_stdout(_WithoutLinks()):
-            yield
-    finally:
-        tqdm.__init__ = drawn
-
-
-class _WithoutLinks(io.TextIOBase):
-    """Standard error, without LangSmith's links; `print` writes the end of its line by itself."""
-
-    def __init__(self) -> None:
-        self._after_link = False
-
-    def write(self, text: str) -> int:
-        link = text.startswith(_LINKS)
-        if not link and not (self._after_link and text == "\n"):
-            sys.stderr.write(text)
-        self._after_link = link
-        return len(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()

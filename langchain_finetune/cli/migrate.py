@@ -1,11 +1,13 @@
 """`migrate`: from a model that goes dark to one of your own, by one command."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
+from langchain_finetune.cli.comparison_progress import ComparisonProgress
 from langchain_finetune.cli.exit_codes import EXIT_CODES, exits_by_verdict
 from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
@@ -104,7 +106,8 @@ def migrate(
         shown = ComparisonProgress(bar.console, sides=("new",))
         with RichProgress(bar.console) as training, shown as cases:
             try:
-                with without_links():
+                # What the app prints: standard output is for the result.
+                with redirect_stdout(sys.stderr):
                     result = migration.run(
                         on_progress=bar.show, config={"callbacks": [training, cases]}
                     )

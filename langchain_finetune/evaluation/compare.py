@@ -24,6 +24,7 @@ from langchain_finetune.evaluation.failures import log_no_failures
 from langchain_finetune.evaluation.plan import ComparisonPlan, make_plan, result_of
 from langchain_finetune.evaluation.side import AppChain, ModelSide
 from langchain_finetune.evaluation.traced import TracedStep
+from langchain_finetune.evaluation.without_links import without_links
 from langchain_finetune.loaders.langsmith_client import reading
 
 COMPARISON_EVENT = "comparison_progress"
@@ -185,7 +186,7 @@ class Compare(CheckedArguments, TracedStep[dict[str, Any], ComparisonResult]):
 
 @contextmanager
 def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
-    """Keep an experiment's runs out of the caller's trace, and end it with the caller's wait.
+    """Keep an experiment out of the caller's trace and output; end it with the caller's wait.
 
     Raises:
         LoadError: LangSmith can't be reached, or refuses the experiment.
@@ -194,7 +195,7 @@ def _undisturbed(plan: ComparisonPlan, side: ModelSide) -> Iterator[None]:
     inherited = var_child_runnable_config.set(None)
     try:
         what = f"experiment of {plan.name_of(side)}"
-        with reading(plan.client, what), tracing_context(parent=False):
+        with reading(plan.client, what), tracing_context(parent=False), without_links():
             yield
     except BaseException:
         side.stopped.set()

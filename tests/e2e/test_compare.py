@@ -196,7 +196,7 @@ HOW = pytest.mark.parametrize("how", ["sync", "async"])
 
 
 @HOW
-async def test_two_experiments_over_one_dataset(client, model, how):
+async def test_two_experiments_over_one_dataset(client, model, how, capsys):
     compare = Compare(
         chain=spoken, evaluators=[correct], old=model("speaks"), client=client, repetitions=2
     )
@@ -218,6 +218,8 @@ async def test_two_experiments_over_one_dataset(client, model, how):
     assert first.latency_s > 0
     assert [each for each in progress.told if each[0] == "old"][-1] == ("old", 16, 16)
     assert len(progress.told) == 32
+    # Neither LangSmith's links nor its bars.
+    assert tuple(capsys.readouterr()) == ("", "")
 
     projects = [
         client.read_project(project_id=each.id)

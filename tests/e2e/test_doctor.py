@@ -12,9 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from packaging.requirements import Requirement
 
 from langchain_finetune.finetune.ledger import Ledger
+from langchain_finetune.home import RunningEngine
 from support.command_line import runs_command
 
 
@@ -105,6 +107,18 @@ def test_a_newer_ledger_is_not_written_to(own_home):
         ledger.begin_upload("a", "b")
 
 
+def test_an_engine_that_hangs_is_told(own_home, found):
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        RunningEngine(url, os.getpid(), "1").write(own_home)
+        with FileLock(own_home / "engine.lock"):
+            code, findings = found()
+    told = findings["embedded engine"]
+    assert (code, told["state"]) == (1, "bad")
+    assert "does not answer" in told["detail"]
+    assert "langchain-finetune stop" in told["detail"]
+
+
 def test_a_port_that_another_program_has_is_told(own_home, found):
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         (own_home / "port").write_text(str(other.getsockname()[1]))
@@ -165,6 +179,25 @@ def test_a_core_only_install_can_not_start_the_engine_and_says_so(core, tmp_path
     for extra in ("local", "files", "dedup", "community", "langserve"):
         assert f"[{extra}]'" in findings[f"extra {extra}"]["detail"]
     assert findings["required packages"]["state"] == "good"
+
+
+EVERY_NAME = """
+import importlib, pkgutil
+import langchain_finetune as package
+for name in package.__all__:
+    getattr(package, name)
+rooms = "cli convert dialects engines evaluation finetune loaders migration rollout"
+for room in rooms.split():
+    inner = importlib.import_module(f"langchain_finetune.{room}")
+    for module in pkgutil.walk_packages(inner.__path__, f"langchain_finetune.{room}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
+
+
+def test_a_core_only_install_has_every_public_name_and_command(core, tmp_path):
+    ran = core(EVERY_NAME, LCFT_HOME=str(tmp_path / "home"))
+    assert ran.returncode == 0, ran.stderr
 
 
 MISSING = [

@@ -1,15 +1,13 @@
 """A comparison's progress: a bar for each model in a terminal, lines elsewhere."""
 
 import io
-import os
 import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
-from tqdm.auto import tqdm
 
-from langchain_finetune.cli.comparison_progress import ComparisonProgress, without_links
+from langchain_finetune.cli.comparison_progress import ComparisonProgress
 from langchain_finetune.evaluation.compare import COMPARISON_EVENT
 
 MODEL = "ft:nano:two:[local]\x1b[2J"
@@ -56,16 +54,3 @@ def test_a_terminal_has_one_bar_for_each_model_whatever_the_order():
 
 def test_nothing_is_shown_before_the_first_answer():
     assert shown(lambda tell: None, force_terminal=True) == ""
-
-
-def test_langsmiths_bar_and_links_are_not_shown_and_the_environment_stays(capsys):
-    before = dict(os.environ)
-    with without_links():
-        assert list(tqdm(range(3))) == [0, 1, 2]
-        print("View the evaluation results for experiment: 'x' at:\nhttp://127.0.0.1:9")  # noqa: T201
-        print("of the app")  # noqa: T201
-    assert dict(os.environ) == before
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "of the app\n")
-    list(tqdm(range(3)))
-    assert "3/3" in capsys.readouterr().err
