@@ -107,7 +107,9 @@ class _Process:
 
     def leave(self) -> None:
         """Leave it to the process that this one was forked from, and start another when needed."""
-        self.__init__()  # type: ignore[misc] - as new, with a lock that nobody holds
+        # As another thread may hold the one of before, for ever.
+        self._lock = threading.Lock()
+        self._connection = self._process = None
 
     def stop(self) -> None:
         """End it, whatever it is doing."""

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.convert.estimate import families
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.openai import is_openai
@@ -11,7 +12,7 @@ from langchain_finetune.engines.openai import is_openai
 _Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class InferencePrice(BaseModel):
+class InferencePrice(CheckedArguments):
     """Price of a model's answers, in USD per million tokens.
 
     Attributes:

@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
+from langchain_finetune.arguments import CheckedArguments
 from langchain_finetune.rollout.background import Background
 from langchain_finetune.rollout.routing import (
     AnsweredByEither,
@@ -26,7 +27,7 @@ from langchain_finetune.rollout.routing import (
 from langchain_finetune.rollout.state import THREAD_KEYS, Share
 
 
-class RolloutChatModel(AnsweredByEither, BaseChatModel):
+class RolloutChatModel(CheckedArguments, AnsweredByEither, BaseChatModel):
     """An old and a new chat model as one: the new one answers a share of the threads, or none.
 
     Use it where the app had the old model: it can be called, streamed, given tools and a schema, in
