@@ -299,3 +299,11 @@ def test_what_people_wrote_stays_out_of_the_log(visitor, trace, engine):
     visitor.post(f"/ui/runs/{run_id}/correction", text="my secret correction")
     assert "my secret" not in engine.log()
     assert json.dumps(run_id) not in engine.log()
+
+
+def test_a_failure_says_its_error_and_folds_the_traceback(visitor, trace):
+    stored = "ValueError('There is no order 7.')Traceback (most recent call last):\n  File \"app.py\""
+    page = visitor.get(f"/ui/runs/{trace(error=stored, outputs={})}")
+    assert '<pre class="notice failed">ValueError(&#39;There is no order 7.&#39;)</pre>' in page.html
+    folded = page.html.partition("<summary>Traceback</summary>")[2].partition("</details>")[0]
+    assert "app.py" in folded
