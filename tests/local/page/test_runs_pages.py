@@ -302,8 +302,8 @@ def test_what_people_wrote_stays_out_of_the_log(visitor, trace, engine):
 
 
 def test_a_failure_says_its_error_and_folds_the_traceback(visitor, trace):
-    stored = "ValueError('There is no order 7.')Traceback (most recent call last):\n  File \"app.py\""
+    stored = "TimeoutError('in 7 s')Traceback (most recent call last):\n  in app.py"
     page = visitor.get(f"/ui/runs/{trace(error=stored, outputs={})}")
-    assert '<pre class="notice failed">ValueError(&#39;There is no order 7.&#39;)</pre>' in page.html
+    assert '<pre class="notice failed">TimeoutError(&#39;in 7 s&#39;)</pre>' in page.html
     folded = page.html.partition("<summary>Traceback</summary>")[2].partition("</details>")[0]
     assert "app.py" in folded
