@@ -259,7 +259,8 @@ def test_each_method_makes_its_lines(names, langsmith, liked):
     assert len(every) == len(last) == 2 * len(calls) > 10
     assert none == []
     thumbs = names["thumbs"]
-    assert len(list(thumbs)) == thumbs.notes["desirable"] > 10
+    assert [line["label"] for line in thumbs].count(True) == thumbs.notes["desirable"] > 10
+    assert thumbs.notes["undesirable"] > 0
     run("stars", names)
     judged = Convert(method="unpaired_preference").invoke(names["judged"])
     assert len(list(judged)) == judged.notes["undesirable"] == len(list(thumbs))
