@@ -22,9 +22,9 @@ def command(app, pins):
     if path.suffix == ".mjs":
         # Node.js looks for modules beside the script.
         folder = installed(pins.replace("package", "node"), HERE / f"{pins}.json", _install_node)
-        copy = folder / path.name
-        copy.write_bytes(path.read_bytes())
-        return [shutil.which("node"), str(copy)]
+        for script in path.parent.glob("*.mjs"):
+            (folder / script.name).write_bytes(script.read_bytes())
+        return [shutil.which("node"), str(folder / path.name)]
     requirements = _requirements(path.stem)
     folder = installed(requirements.stem, requirements, _install_python)
     return [str(folder / "bin" / "python"), str(path)]

@@ -1,45 +1,11 @@
-// The AI SDK with its own spans, sent by OTLP. PROVIDER is openai (Responses), chat or anthropic.
-import { readFileSync } from "node:fs";
-import * as ai from "ai";
-import { createAnthropic } from "@ai-sdk/anthropic";
-import { createOpenAI } from "@ai-sdk/openai";
+// The AI SDK with its own spans, sent by OTLP.
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
-import { z } from "zod";
+import * as ai from "ai";
+import { makeCalls } from "./ai_sdk_calls.mjs";
 
-const { STUB, CASES, PROVIDER } = process.env;
 const provider = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] });
 provider.register();
 if (ai.registerTelemetry) ai.registerTelemetry(new (await import("@ai-sdk/otel")).OpenTelemetry());
-const openai = createOpenAI({ baseURL: `${STUB}/v1`, apiKey: "x" });
-const model = {
-  openai: () => openai.responses("gpt-4.1"),
-  chat: () => openai.chat("gpt-4.1"),
-  anthropic: () => createAnthropic({ baseURL: `${STUB}/v1`, apiKey: "x" })("claude-sonnet-4-5"),
-}[PROVIDER]();
-const calculator = ai.tool({
-  description: "Does sums.",
-  inputSchema: z.object({ expression: z.string() }),
-  execute: async () => "8",
-});
-
-for (const [name, each] of Object.entries(JSON.parse(readFileSync(CASES, "utf8")))) {
-  const request = { model, prompt: each.question, temperature: 0.2, maxRetries: 0 };
-  request.experimental_telemetry = { isEnabled: true, metadata: { thread_id: "t-1" } };
-  if (each.system) request[ai.stepCountIs && !ai.isStepCount ? "system" : "instructions"] = each.system;
-  if (each.tool) {
-    request.tools = { calculator };
-    request.stopWhen = (ai.isStepCount ?? ai.stepCountIs)(3);
-  }
-  if (each.structured) request.output = ai.Output.object({ schema: z.object({ answer: z.number() }) });
-  try {
-    if (each.stream) {
-      for await (const _ of ai.streamText(request).textStream);
-    } else {
-      await ai.generateText(request);
-    }
-  } catch (error) {
-    console.log(`${name}: ${String(error).slice(0, 300)}`);
-  }
-}
+await makeCalls(ai, { experimental_telemetry: { isEnabled: true, metadata: { thread_id: "t-1" } } });
 await provider.shutdown();
