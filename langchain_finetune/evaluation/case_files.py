@@ -35,7 +35,7 @@ def file_cases(path: Path) -> Examples:
         path: A file of training lines, or any that `RunFileChatLoader` reads.
 
     Raises:
-        LoadError: When reading: a file is missing, or is none of these.
+        LoadError: When reading: a file is missing, or has another format.
     """
     if path.suffix == ".jsonl" and path.stem in PARTS and path.with_name(_SOURCES).exists():
         return part_cases(path)

@@ -146,7 +146,7 @@ class RescueManifest(BaseModel):
 
 
 def rescued_model(folder: Path, model: str) -> RescuedModel | None:
-    """Return what a rescue has of a model; None if it has nothing, or the folder is none of it.
+    """Return what a rescue has of a model; None without one, or if the folder holds no rescue.
 
     For a checkpoint's model that is what it has of the last model of the same job.
     """

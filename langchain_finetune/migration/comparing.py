@@ -19,7 +19,7 @@ from langchain_finetune.evaluation.verdict import score_differences
 from langchain_finetune.migration.recording import ModelRecording
 
 RECORDED_LATENCY = (
-    "The old model's answers were recorded at temperature 0: its latency here is none of its own."
+    "The old model's answers were recorded at temperature 0: the latency shown here is not its own."
 )
 
 _KEPT = ("tool_choice", "stop", "max_tokens", "max_completion_tokens")

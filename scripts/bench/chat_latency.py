@@ -1,7 +1,7 @@
 """The engine's chat latency against transformers' own server, `transformers serve`.
 
 The same model, prompts and most tokens, without chance; each round asks all servers, in turns, so
-that a busy machine hits all alike. Told are the median round and its ratio, and the ratio of each
+that a busy machine hits all alike. It prints the median round and its ratio, and the ratio of each
 prompt's best times, which other load changes least. transformers' server runs as it comes, and on
 one thread as the engine does for small models, which leaves what either adds to the model's work.
 

@@ -1,7 +1,7 @@
 """An engine under a mixed load: what fails, how long answers take, and whether memory stays flat.
 
 Clients send runs and feedback, read runs, look at the page and chat, each with a connection of its
-own and pauses between. Some others search all runs, for what is in none, all the time. Told are
+own and pauses between. Some others search all runs, for what is in none, all the time. It prints
 the answers that are errors, the median and the 99th percentile of each kind of request, and the
 engine's memory, by tenths of the time.
 

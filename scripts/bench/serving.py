@@ -1,6 +1,6 @@
 """How the engine serves a real base: batches, and prompts that come again; and other servers.
 
-All servers run at once and are asked in turns, so that a busy machine hits all alike. Told are
+All servers run at once and are asked in turns, so that a busy machine hits all alike. It prints
 medians of the rounds' ratios: tokens a second of 4 clients by those of 1, the time to the first
 token of a long prompt that comes again by that of its first time, and what `transformers serve`
 (with its own continuous batching too) needs by what the engine needs.

@@ -2,7 +2,7 @@
 
 One client sends batches of 100 runs to a real engine; in every other round, searches that read all
 runs and find nothing go on meanwhile, one after the other in each of so many clients. Rounds with
-and without take turns, so that other load hits both alike. Told are the median and the 99th
+and without take turns, so that other load hits both alike. It prints the median and the 99th
 percentile of a batch, of the page's first view of runs, and their ratios.
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/store_load.py [--runs N] [--rounds N]

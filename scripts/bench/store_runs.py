@@ -4,7 +4,7 @@
 
 The runs are those of `agent_runs.py`, in a real engine. Each round takes all ways in turn: the file
 by `loader | Convert()`, the store by the same chain over each of the two APIs, and by LangSmith's
-own `list_runs`, which only reads. Told are the median CPU time a run of this process and of both,
+own `list_runs`, which only reads. It prints the median CPU time a run of this process and of both,
 and the ratio to the file's. The lines of file and store must be the same.
 """
 

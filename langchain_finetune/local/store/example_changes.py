@@ -130,7 +130,7 @@ def examples_of_parts(parts: Iterable[FormPart]) -> list[ExampleChange]:
         elif field in _PARTS:
             fields[field] = loads(part.data, field)
         else:
-            raise ApiError(400, "A part's name is none of an example.")
+            raise ApiError(400, "A part's name is not that of an example.")
     return [
         example_change(fields, attachments=files.get(example_id, ()))
         for example_id, fields in found.items()
