@@ -117,7 +117,7 @@ class TogetherClient(Engine):
         if whole and state in {None, "PENDING"}:
             whole = yield from self._preprocess(file_id)
         if not whole:
-            # Its content never came: it is deleted, and the next attempt uploads it anew.
+            # Its content never came: it is deleted, and the next attempt uploads it again.
             yield from self.delete_file(file_id)
             raise EngineError(
                 f"An earlier upload of the file {file_id} was not finished.",

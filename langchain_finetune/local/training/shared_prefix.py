@@ -2,7 +2,7 @@
 
 Chats of one app begin with the same instructions and tools, which are most of their tokens. What a
 model computes for them is the same in each example, as long as each token sees only those before
-it; so is what is learnt through them, summed. It is exact but for rounding.
+it; so is the gradient through them, summed. It is exact but for rounding.
 
 Importing this module takes seconds: it brings torch and transformers.
 """
@@ -17,7 +17,7 @@ from langchain_finetune.local.training.batches import COST_OF_A_BATCH
 
 NEAR = 0.05
 """How near the gradients must be to those of examples computed apart, as a share of their norm; in
-16 bits they differ by 0.01 or so, and without what is learnt through the prefix by far more."""
+16 bits they differ by 0.01 or so, and without the gradient through the prefix by far more."""
 
 Learn = Callable[[dict[str, Any], Any], Any]
 """Takes arguments of a model, and the label behind each token; returns sums, the loss first."""
@@ -26,8 +26,8 @@ Learn = Callable[[dict[str, Any], Any], Any]
 def shared_length(input_ids: Any, labels: Any) -> int:
     """Return how many tokens of a batch are to be computed once; 0 if that does not pay.
 
-    The last of those that are alike is left out, since the one after it, which may differ, is
-    learnt there.
+    The last of those that are alike is left out, since it predicts the one after it, which may
+    differ.
 
     Example:
         >>> rows = torch.tensor([[7] * 200 + [1, 2], [7] * 200 + [3, 4]])
@@ -56,7 +56,7 @@ def learn_shared(learn: Learn, config: Any, inputs: dict[str, Any], length: int)
 def shares_exactly(learn: Learn, model: Any) -> bool:
     """Return whether a model learns the same from a batch whose beginning is computed once.
 
-    It does not if it keeps no such cache, or one through which nothing is learnt. A dropout makes
+    It does not if it keeps no such cache, or one without a gradient. A dropout makes
     it differ, too.
     """
     tokens = torch.arange(10, 42, device=model.device) % model.config.get_text_config().vocab_size
