@@ -65,16 +65,17 @@ def shares_exactly(learn: Learn, model: Any) -> bool:
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     weights = [each for each in model.parameters() if each.requires_grad]
 
-    def gradient(sums: Any) -> Any:
-        found = torch.autograd.grad(sums[0], weights, allow_unused=True)
-        return torch.cat([each.flatten().float() for each in found if each is not None])
+    def gradients(sums: Any) -> Any:
+        # Not in place of those that a step has added up so far.
+        return torch.autograd.grad(sums[0], weights, allow_unused=True, materialize_grads=True)
 
     # A dropout must not change what the seed draws later.
     with torch.random.fork_rng():
-        apart = gradient(learn({**inputs, "use_cache": False}, ids[:, 1:]))
+        apart = gradients(learn({**inputs, "use_cache": False}, ids[:, 1:]))
         try:
-            together = gradient(learn_shared(learn, model.config, {**inputs, "labels": ids}, 23))
+            together = gradients(learn_shared(learn, model.config, {**inputs, "labels": ids}, 23))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             # Its cache is of another kind, or changed in place.
             return False
-    return bool(together.shape == apart.shape and (together - apart).norm() < NEAR * apart.norm())
+    far = sum((one - other).float().norm() ** 2 for one, other in zip(apart, together, strict=True))
+    return bool(far < NEAR**2 * sum(each.float().norm() ** 2 for each in apart))
