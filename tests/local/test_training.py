@@ -214,7 +214,8 @@ def test_plans():
     )
     preferences = make_plan(Hyperparameters(), examples=100, parameters=2_000_000, method="dpo")
     assert preferences.learning_rate < tiny.learning_rate / 2
-    assert big.hyperparameters.n_epochs == 3
+    assert big.hyperparameters.n_epochs == 5
+    assert make_plan(Hyperparameters(), examples=152, parameters=10**9).n_epochs == 3
     assert (big.device_batch_size, big.accumulation) == (2, 3)
     assert big.learning_rate == pytest.approx(0.5 * lora_rate(600_000_000))
     assert lora_rate(10**6) == lora_rate(135_000_000) == 1e-3

@@ -18,8 +18,12 @@ Measured with `nano` on a hundred calculator chats: 4 epochs answered 200 of 200
 of the same kind, and more of other kinds than 8 epochs at twice the rate did.
 """
 
-LORA_EXAMPLES = 300
-"""The same for a model that knows its language already."""
+LORA_EXAMPLES = 450
+"""The same for a model that knows its language already.
+
+SmolLM2-135M, made for English, called rightly in 24 of 40 held-out questions in five languages
+after the first of three epochs of 152 calculator chats (in English in 8 of 8).
+"""
 
 LARGE_MODEL = 3_000_000_000
 """Parameters from which on LoRA gets twice the rank and half the learning rate."""
