@@ -16,8 +16,8 @@ from transformers import DynamicCache
 from langchain_finetune.local.training.batches import COST_OF_A_BATCH
 
 NEAR = 0.05
-"""How near the gradients must be to those of examples computed apart, as a share of their norm; in
-16 bits they differ by 0.01 or so, and without the gradient through the prefix by far more."""
+"""How near the gradients must be to those of examples computed apart, as a share of their norm.
+It leaves room for rounding to 16 bits; without the gradient through the prefix they are far off."""
 
 Learn = Callable[[dict[str, Any], Any], Any]
 """Takes arguments of a model, and the label behind each token; returns sums, the loss first."""
