@@ -1,4 +1,4 @@
-"""Broken lines of preference and of prompt and completion, at least one for each rule."""
+"""Broken preferences, prompts and completions: at least one line for each rule."""
 
 USER = {"role": "user", "content": "Hi"}
 GOOD = {"role": "assistant", "content": "Hello"}
@@ -42,6 +42,14 @@ BROKEN_PAIRS = [
     (pair(tools="f"), "invalid_tools", None),
 ]
 """The line, the rule that it breaks, and the message at fault."""
+
+BROKEN_UNPAIRED = [
+    ([], "not_an_object"),
+    ({"messages": [USER, GOOD]}, "no_label"),
+    ({"messages": [USER, GOOD], "label": 1}, "no_label"),
+    ({"messages": [], "label": True}, "no_messages"),
+    ({"messages": [USER], "label": True}, "no_assistant_message"),
+]
 
 BROKEN_COMPLETIONS = [
     ([], "not_an_object"),

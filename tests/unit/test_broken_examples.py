@@ -23,7 +23,7 @@ from langchain_finetune.checks.fixes import fix_example
 from support.broken import ANSWER, TOOL, USER, agent, call, calling, chat
 from support.broken_calls import CALLS
 from support.broken_messages import MESSAGES
-from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS
+from support.broken_pairs import BROKEN_COMPLETIONS, BROKEN_PAIRS, BROKEN_UNPAIRED
 from support.broken_tools import TOOLS
 from support.profiles import PROFILES
 
@@ -99,7 +99,7 @@ def test_every_rule_has_a_broken_example():
     codes = {
         code.replace("{field}", field) for code in named for field in ("tools", "functions")
     } - {"invalid_n_examples", "file_too_large"}
-    others = {code for _, code, *_ in (*BROKEN_PAIRS, *BROKEN_COMPLETIONS)}
+    others = {code for _, code, *_ in (*BROKEN_PAIRS, *BROKEN_UNPAIRED, *BROKEN_COMPLETIONS)}
     assert codes == {broken.code for broken in CORPUS} | others | {"unwritable_value"}
 
 

@@ -7,6 +7,7 @@ from langchain_finetune import Convert, ConvertError, FineTune, RunFileChatLoade
 from langchain_finetune.checks import CHECKS, LOCAL, OPENAI
 from langchain_finetune.engines import all_engines
 from langchain_finetune.messages import WireMessages
+from support.broken_pairs import BROKEN_UNPAIRED, GOOD, USER
 from tests.unit.test_preference import TOOLS, session
 
 LABELS = CHECKS["unpaired_preference"]
@@ -75,22 +76,15 @@ def test_a_schema_and_redaction_stay_within_the_line():
     assert [each["content"] for each in line["messages"]] == ["X?", "X"]
 
 
-@pytest.mark.parametrize(
-    ("change", "codes"),
-    [
-        ({}, []),
-        ({"label": False}, []),
-        ({"label": None}, ["no_label"]),
-        ({"label": 1}, ["no_label"]),
-        ({"messages": []}, ["no_messages"]),
-        ({"messages": [{"role": "user", "content": "Hi"}]}, ["no_assistant_message"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "code"), BROKEN_UNPAIRED)
 @pytest.mark.parametrize("rules", [OPENAI, LOCAL])
-def test_the_check(change, codes, rules):
-    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    line = {"messages": chat, "label": True} | change
-    assert [finding.code for finding in LABELS(line, rules)] == codes
+def test_the_check(line, code, rules):
+    assert [finding.code for finding in LABELS(line, rules)] == [code]
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_a_judged_chat_has_no_fault(label):
+    assert LABELS({"messages": [USER, GOOD], "label": label}) == []
 
 
 def test_an_empty_answer_may_be_what_is_undesirable():
