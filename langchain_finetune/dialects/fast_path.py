@@ -30,6 +30,7 @@ from langchain_finetune.dialects.fast_path_types import (
     TracedMessage,
     TracedRun,
     decode,
+    decode_columns,
 )
 from langchain_finetune.dialects.tool_definitions import read_tools as definitions
 from langchain_finetune.dialects.untrusted import unescaped
@@ -79,6 +80,35 @@ def traced_line(data: bytes) -> EncodedChat | None:
         # checking them first takes three times as long.
         if not data.isascii():
             data.decode()
+    except (RecursionError, ValueError):
+        return None
+    return _encoded_chat(run)
+
+
+RunColumns = dict[str, Any]
+"""Fields of a run whose inputs, outputs, extra and feedback are JSON of their own."""
+
+
+def traced_columns(fields: RunColumns) -> EncodedChat | None:
+    """Return the chat of a run as `traced_line` does, from JSON for each of its large fields.
+
+    Example:
+        >>> traced_columns({"id": "r-1", "inputs": b'{}', "outputs": None}) is None
+        True
+    """
+    try:
+        run = decode_columns(fields)
+        if not all(text.isascii() for text in fields.values() if text is not None):
+            for text in fields.values():
+                if isinstance(text, bytes):
+                    text.decode()
+    except (RecursionError, ValueError):
+        return None
+    return _encoded_chat(run)
+
+
+def _encoded_chat(run: TracedRun) -> EncodedChat | None:
+    try:
         line = orjson.dumps(_example(run), option=orjson.OPT_APPEND_NEWLINE)
     except (KeyError, RecursionError, ValueError, _NotCommonError):
         return None

@@ -10,7 +10,8 @@ floats (`1e999`) or with more than 1024 levels; msgspec skips the number, and as
 Python's recursion limit allows.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -266,3 +267,24 @@ class TracedRun(Struct, gc=False, kw_only=True):
 
 decode = msgspec.json.Decoder(TracedRun).decode
 """Read a run of the common format; all others are a `msgspec.ValidationError`."""
+
+_DECODERS = {
+    name: msgspec.json.Decoder(type_).decode
+    for name, type_ in (
+        ("inputs", _Inputs),
+        ("outputs", _Outputs),
+        ("extra", _Extra),
+        ("feedback_stats", _Object),
+    )
+}
+
+
+def decode_columns(fields: Mapping[str, Any]) -> TracedRun:
+    """Read a run like `decode`, of which some fields are JSON of their own; None is no JSON."""
+    read = {
+        name: decode_field(value)
+        if (decode_field := _DECODERS.get(name)) and value is not None
+        else value
+        for name, value in fields.items()
+    }
+    return msgspec.convert(read, TracedRun)

@@ -9,17 +9,20 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from langchain_finetune.dialects.fast_path import RunColumns
 from langchain_finetune.dialects.otel_spans import is_request, spans_of
 from langchain_finetune.dialects.stored_rows import runs_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
+from langchain_finetune.loaders.parquet import json_blocks, parquet_rows
 from langchain_finetune.sessions import EncodedChat
 from langchain_finetune.tolerant_json import loads
 
@@ -69,94 +72,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 _LARGEST = 256 << 20
-"""Most bytes of a line and of a JSON document; Parquet's rows are read half of it at once."""
-
-_BATCH = 64
-"""Rows in memory at once: a run can have some hundred kilobytes."""
-
-_EXPANDS = 1000
-"""How many times its size text may have when it is decompressed: no real one comes near it."""
-
-_PARQUET_BUFFER = 1 << 16
-"""Bytes read at once from a column; without it, pyarrow reads whole columns of a row group."""
-
-_UNUSED = frozenset({"events", "serialized", "manifest", "inputs_preview", "outputs_preview"})
-"""Columns that may be large and that no reader uses."""
-
-
-def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file, a small batch in memory at a time.
-
-    The schema of a struct column has the fields of all rows, and pyarrow sets those that a row
-    lacks to null. These nulls are removed; otherwise each tool call would have the arguments of all
-    tools. A null that the app really sent is removed, too. Columns of JSON strings, as written by
-    LangSmith, have no such limitation.
-
-    Raises:
-        LoadError: pyarrow is missing, or the file has no column with chats.
-        EOFError: The file is truncated or damaged.
-    """
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
-        import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise LoadError(missing_extra(f"{path} is a Parquet file, which", "files")) from error
-    try:
-        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
-            schema = file.schema_arrow
-            missing = {"inputs", "outputs"}.difference(schema.names)
-            if missing and "messages" not in schema.names:
-                raise LoadError(
-                    f"{path} has no column {' and no column '.join(sorted(missing))}: "
-                    "export the runs with their inputs and outputs."
-                )
-            nested = {field.name for field in schema if pa.types.is_nested(field.type)}
-            columns = [name for name in schema.names if name not in _UNUSED]
-            rows = _rows_at_once(path, file.metadata)
-            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
-                for row in batch.to_pylist(maps_as_pydicts="lossy"):
-                    yield {
-                        name: _without_nulls(value) if name in nested else value
-                        for name, value in row.items()
-                    }
-    except (pa.ArrowException, OSError) as error:
-        raise EOFError from error
-
-
-def _rows_at_once(path: Path, metadata: Any) -> int:
-    """Return how many rows fit into memory, also if each has the longest text of its column.
-
-    A column's text may be stored once for all rows.
-
-    Raises:
-        LoadError: The file expands to what no file of chats does.
-    """
-    largest = 1
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(metadata.num_columns)):
-            size, packed = column.total_uncompressed_size, column.total_compressed_size
-            expands = size > _LARGEST and size > _EXPANDS * packed
-            if expands or size > _LARGEST * max(1, group.num_rows):
-                raise LoadError(
-                    f"{path} expands to {size >> 20:,} MiB in {group.num_rows:,} rows of the column"
-                    f" {column.path_in_schema}, too much to be chats: export it again."
-                )
-            largest = max(largest, size)
-    return max(1, min(_BATCH, _LARGEST // 2 // largest))
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return a value without the nulls that a struct's schema added.
-
-    >>> _without_nulls({"args": {"city": "Rome", "beds": None}, "name": None})
-    {'args': {'city': 'Rome'}}
-    """
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
-
+"""Most bytes of a line and of a JSON document."""
 
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _BOM = b"\xef\xbb\xbf"
@@ -164,8 +80,11 @@ _CHUNK = 1 << 14
 _BUFFER = 1 << 17
 """Bytes read at once: several lines, so that few lines are split between reads."""
 
-Encode = Callable[[bytes], EncodedChat | None]
-"""Converts a line to a chat if it can."""
+Encode = Callable[[bytes | RunColumns, Callable[[], Any]], EncodedChat | None]
+"""Converts a line, or a run of Parquet whose columns are JSON, to a chat if it can.
+
+The function that it is given parses the row.
+"""
 
 
 @dataclass(slots=True)
@@ -185,8 +104,8 @@ def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | E
     """Yield the rows of a file one by one.
 
     It is JSON Lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet; JSON may be
-    compressed with gzip or zstd. A chat that `encoded` returns for one of the JSON Lines replaces
-    the row.
+    compressed with gzip or zstd. A chat that `encoded` returns for one of the JSON Lines, or for a
+    row of Parquet whose large columns are JSON strings, replaces the row.
 
     Raises:
         LoadError: The file is missing, empty, truncated, damaged or has another format, or its
@@ -212,12 +131,42 @@ def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | E
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
+def may_contain(path: Path, words: Sequence[bytes]) -> bool:
+    """Return whether a file may have one of some words in its JSON, without parsing it.
+
+    True also for a file that can't be read: `read_rows` says why.
+    """
+    longest = max(map(len, words))
+    end = b""
+    try:
+        for block in _blocks(path):
+            if any(word in text for text in (block, end + block[:longest]) for word in words):
+                return True
+            end = block[-longest:]
+    except (EOFError, ImportError, LoadError, OSError, zlib.error):
+        return True
+    return False
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    compressed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
+    with compressed:
+        head = compressed.peek(4)
+        if head.startswith(_PARQUET):
+            yield from json_blocks(path)
+            return
+        with _decompressed(path, compressed, head) as stream:
+            while block := stream.read(_BUFFER):
+                yield block
+
+
 def _numbered(path: Path, encoded: Encode | None) -> Iterator[tuple[int, Any]]:
     compressed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
     with compressed:
         head = compressed.peek(4)
         if head.startswith(_PARQUET):
-            yield from enumerate(parquet_rows(path), 1)
+            for count, (run, row) in enumerate(parquet_rows(path), 1):
+                yield count, (encoded and run and encoded(run, row)) or row()
             return
         with _decompressed(path, compressed, head) as stream:
             if stream.peek(4).startswith(_PARQUET):
@@ -249,7 +198,7 @@ def _json_rows(
     for number, line in chain(head, lines):
         if line is None:
             yield number, _TOO_LONG
-        elif encoded and (chat := encoded(line)):
+        elif encoded and (chat := encoded(line, partial(loads, line))):
             yield number, chat
         elif line.strip():
             yield number, _parsed(line)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from langchain_finetune.arguments import suggestion
 from langchain_finetune.content import mapping
 from langchain_finetune.dialects.agent_middleware import MARKS
-from langchain_finetune.dialects.fast_path import traced_line
+from langchain_finetune.dialects.fast_path import RunColumns, traced_columns, traced_line
 from langchain_finetune.dialects.file_row import (
     group_of,
     is_training_line,
@@ -33,12 +33,18 @@ from langchain_finetune.loaders.base import (
     is_wanted,
 )
 from langchain_finetune.loaders.conversations import OrderlessFolder
-from langchain_finetune.loaders.file_formats import Encode, FileRow, find_files, read_rows
+from langchain_finetune.loaders.file_formats import (
+    Encode,
+    FileRow,
+    find_files,
+    may_contain,
+    read_rows,
+)
+from langchain_finetune.loaders.parquet import JSON_COLUMNS
 from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.runs import skips_internal
 from langchain_finetune.messages import UnreadableChatError
 from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
-from langchain_finetune.tolerant_json import loads
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -115,7 +121,7 @@ class RunFileChatLoader(SessionLoader):
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
             origin=self.origin(changes),
-            read_encoded=lambda skip: self._read(changes, skip, sessions.notes, traced_line),
+            read_encoded=lambda skip: self._read(changes, skip, sessions.notes, _encoded),
         )
         return sessions
 
@@ -153,7 +159,7 @@ class RunFileChatLoader(SessionLoader):
             encoded = None
         elif encoded and (loader.where or loader.group):
             # A score is for preferences, which are not made of lines.
-            encoded = partial(_encoded, encoded, loader.where, loader.group)
+            encoded = partial(_encoded, where=loader.where, group=loader.group)
         reviews = Reviews(most=None)
         folder = OrderlessFolder() if loader.calls == "last" else None
         reviewed = False
@@ -224,16 +230,16 @@ _NOTHING = EncodedChat("", b"", {}, ())
 
 
 def _encoded(
-    encode: Encode,
-    where: Callable[[Mapping[str, Any]], bool] | None,
-    group: str | None,
-    line: bytes,
+    data: bytes | RunColumns,
+    parse: Callable[[], Any],
+    where: Callable[[Mapping[str, Any]], bool] | None = None,
+    group: str | None = None,
 ) -> EncodedChat | None:
-    """Return the chat of a line that is wanted, with its group; `_NOTHING` if it is not wanted."""
-    chat = encode(line)
-    if chat is None:
-        return None
-    run = run_of_row(loads(line), chat.id)
+    """Return the chat of a run that is wanted, with its group; `_NOTHING` if it is not wanted."""
+    chat = traced_line(data) if isinstance(data, bytes) else traced_columns(data)
+    if chat is None or not (where or group):
+        return chat
+    run = run_of_row(parse(), chat.id)
     if not is_wanted(run, where, chat.id):
         return _NOTHING
     if group and (name := group_of(run, group)):
@@ -241,8 +247,9 @@ def _encoded(
     return chat
 
 
-def _unmarked(line: bytes) -> EncodedChat | None:
-    return None if any(mark in line for mark in _MARKS) else _NOTHING
+def _unmarked(data: bytes | RunColumns, _: Callable[[], Any]) -> EncodedChat | None:
+    texts = [data] if isinstance(data, bytes) else [data[name] or b"" for name in JSON_COLUMNS]
+    return None if any(mark in text for text in texts for mark in _MARKS) else _NOTHING
 
 
 def _is_marked(row: FileRow | EncodedChat) -> bool:
@@ -264,6 +271,8 @@ def _chats(
     """Yield the chats of one file after another, or only those that show a person's decision."""
     path = loader.path
     for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
+        if marked and not may_contain(file, _MARKS):
+            continue
         for row in read_rows(file, _unmarked if marked else encoded):
             if marked and not _is_marked(row):
                 continue

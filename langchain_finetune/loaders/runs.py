@@ -23,7 +23,6 @@ from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
 from langchain_finetune.loaders.conversations import Folder
 from langchain_finetune.loaders.feedback import UNRATED, Rating, require_known_keys
-from langchain_finetune.loaders.file_formats import Encode
 from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
 from langchain_finetune.loaders.query import RunQuery
@@ -128,7 +127,7 @@ class LangSmithRunChatLoader(QueryLoader):
             LoadError: LangSmith can't be reached, rejects the key, or has no such project, or no
                 run because none has feedback of a key.
         """
-        for chat in self._read(overrides, skip, None):
+        for chat in self._read(overrides, skip, encode=False):
             assert not isinstance(chat, EncodedChat)
             yield chat
 
@@ -136,11 +135,11 @@ class LangSmithRunChatLoader(QueryLoader):
         self, overrides: dict[str, Any], skip: Callable[[Skip], None]
     ) -> Iterator[FineTuningSession | EncodedChat]:
         """Yield the chats of most runs as training lines, without parsing the runs."""
-        encode = traced_line if (self.calls, self.reasoning) == ("all", "drop") else None
-        return self._read(overrides, skip, encode)
+        encode = (self.calls, self.reasoning) == ("all", "drop")
+        return self._read(overrides, skip, encode=encode)
 
     def _read(
-        self, overrides: dict[str, Any], skip: Callable[[Skip], None], encode: Encode | None
+        self, overrides: dict[str, Any], skip: Callable[[Skip], None], *, encode: bool
     ) -> Iterator[FineTuningSession | EncodedChat]:
         folder = Folder() if self.calls == "last" else None
         reviews = Reviews()
@@ -150,7 +149,7 @@ class LangSmithRunChatLoader(QueryLoader):
                 skip(Skip(run_id, "unknown_run", reason))
                 continue
             if encode and isinstance(run, RawRun) and rating == UNRATED:
-                line = encode(run.data)
+                line = traced_line(run.data)
                 if line is not None and _stands(line, reviews):
                     yield line
                     continue

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,49 +12,16 @@ from hypothesis import strategies as st
 
 from bench.agent_runs import agent_run
 from langchain_finetune import Convert, RunFileChatLoader
-from langchain_finetune.dialects.fast_path import FIT_FOR, traced_line
+from langchain_finetune.dialects.fast_path import FIT_FOR, traced_columns, traced_line
 from langchain_finetune.sessions import EncodedChat, Sessions
-from support.dialects import CALLING, RESULT, RUNS, TELLING, ai, traced
+from support.dialects import CALLING, RUNS, TELLING
 from support.mutations import mutated_runs
 from support.plain_path import plain_lines
 from support.profiles import PROFILES
-from support.runs import ANSWER, CALL, SENT, TOOL, constructor
+from support.runs import CALL, SENT, TOOL
+from support.usual_runs import RICH, STREAMED, USUAL, WRITTEN
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
-ARGS = {"beds": 2, "price": 1e16, "near": [1.5, None, "Été\n"], "with": {"dog": True}}
-RICH = traced(
-    ai('Sure: "7"\t\u2028', tool_calls=[{**CALL, "args": ARGS}], response_metadata={"x": {}}),
-    [
-        SENT[0],
-        constructor("HumanMessage", content="Zwei Betten? 🛏️", name="Ada"),
-        ai(tool_calls=[{**CALL, "id": "call_1"}, {**CALL, "id": "call_2"}], id="lc_run--1"),
-        {**RESULT, "kwargs": {**RESULT["kwargs"], "tool_call_id": "call_2", "name": "find_room"}},
-        {**RESULT, "kwargs": {**RESULT["kwargs"], "tool_call_id": "call_1"}},
-    ],
-    parallel_tool_calls=False,
-    tool_choice={"type": "function", "function": {"name": "find_room"}},
-    _type="openai-chat",
-    model="o3-mini",
-)
-RICH["extra"]["metadata"] = {"thread_id": "talk-1", "conversation_id": "talk-2"}
-WRITTEN = '{"beds":2 }'
-STREAMED = traced(
-    ai(
-        kind="AIMessageChunk",
-        tool_calls=[CALL],
-        tool_call_chunks=[{"id": "call_5", "name": "find_room", "args": WRITTEN, "index": 0}],
-    )
-)
-USUAL = {
-    "answer": traced(ai("Room 7 is free."), [*SENT, ANSWER, RESULT]),
-    "call": traced(ANSWER),
-    "rich": RICH,
-    "streamed": STREAMED,
-    "API v2": RUNS["tracer, API v2"][0],
-    "no tools": traced(ai("Room 7 is free."), tools=[]),
-    "bench": agent_run(1),
-    "bench, call": agent_run(2),
-}
 
 
 def encodings(run):
@@ -73,7 +41,18 @@ def agrees(data):
         assert chat.fit_for == FIT_FOR
         assert chat.id == chat.source["run_id"]
         assert [(chat.line, chat.source)] == plain_lines(data, WITHIN_OPENAI)
+        assert traced_columns(columns(data)) == chat
     return chat is not None
+
+
+def columns(data):
+    """A run as Parquet has it: its large fields as JSON."""
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    large = ("inputs", "outputs", "extra", "feedback_stats")
+    return {
+        name: bytes(raw) if name in large and bytes(raw) != b"null" else orjson.loads(bytes(raw))
+        for name, raw in fields.items()
+    }
 
 
 @pytest.mark.parametrize("name", USUAL)

@@ -11,8 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from langchain_finetune import Convert, LoadError, RunFileChatLoader
-from langchain_finetune.loaders import file_formats
+from langchain_finetune.loaders import parquet
+from langchain_finetune.loaders.file_formats import may_contain
+from langchain_finetune.sessions import Sessions
+from support.dialects import RUNS
 from support.runs import ANSWER, SENT, TOOL, WIRE_ANSWER, WIRE_SENT, constructor, run
+from support.usual_runs import USUAL
 
 WHOLE = {"messages": [*WIRE_SENT, WIRE_ANSWER], "tools": [TOOL]}
 LARGE = ("inputs", "outputs", "extra", "feedback_stats")
@@ -237,8 +241,93 @@ def test_a_small_file_of_long_texts_takes_little_memory(tmp_path):
 
 
 def test_what_expands_as_no_chats_do_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_formats, "_LARGEST", 1 << 20)
+    monkeypatch.setattr(parquet, "_LARGEST", 1 << 20)
     rows = as_strings([exported(name=f"{n}" + "a" * 200_000) for n in range(20)])
     path = write(tmp_path / "runs.parquet", rows, compression="zstd", use_dictionary=False)
     with pytest.raises(LoadError, match="expands to 3 MiB in 20 rows of the column name"):
         RunFileChatLoader(path).load()
+
+
+def as_json_columns(data):
+    """A run of any fixture with columns of JSON strings, and each of them also on a row alone."""
+    return {
+        name: json.dumps(value) if isinstance(value, dict | list) else value
+        for name, value in data.items()
+    }
+
+
+FIXTURES = {**{name: data for name, (data, *_) in RUNS.items()}, **USUAL}
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_columns_of_json_make_the_same_bytes_as_parsed_rows(tmp_path, name):
+    data = FIXTURES[name]
+    if not {"inputs", "outputs"} <= data.keys():
+        pytest.skip("is no run of LangSmith's export")
+    path = write(tmp_path / "runs.parquet", [as_json_columns(data)] * 3)
+    loader = RunFileChatLoader(path)
+    parsed = Sessions(lambda skip: loader.read_sessions({}, skip))
+    made = []
+    for sessions in (loader.invoke({}), parsed):
+        examples = Convert().invoke(sessions)
+        made.append([(row.id, row.line, dict(row.source)) for row in examples.rows()])
+        made.append(examples.rejected)
+    assert made[:2] == made[2:]
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_usual_run_stays_json(tmp_path, name, monkeypatch):
+    path = write(tmp_path / "runs.parquet", [as_json_columns(USUAL[name])] * 3)
+    monkeypatch.setattr(parquet, "_parsed", lambda *_: pytest.fail("parsed"))
+    assert len(list(Convert().invoke(RunFileChatLoader(path)))) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": '{"messages": []}, "id": "other"'},
+        {"inputs": ""},
+        {"outputs": None},
+        {"extra": '{"invocation_params": NaN}'},
+        {"id": None},
+        {"thread_id": 7},
+        {"status": b"\xff"},
+        {"feedback_stats": "[]"},
+    ],
+)
+def test_a_column_that_is_no_json_of_a_usual_run_is_read_as_before(tmp_path, changes):
+    row = as_json_columns(USUAL["call"]) | changes
+    path = write(tmp_path / "runs.parquet", [row])
+    loader = RunFileChatLoader(path)
+    parsed = Sessions(lambda skip: loader.read_sessions({}, skip))
+    made = [Convert().invoke(sessions) for sessions in (loader.invoke({}), parsed)]
+    assert list(made[0]) == list(made[1])
+    assert made[0].rejected == made[1].rejected
+
+
+def test_of_a_run_that_stays_json_where_sees_all_columns(tmp_path):
+    rows = [
+        as_json_columns(USUAL["bench"]) | {"id": f"r-{n}", "team": "abc"[n % 3]} for n in range(9)
+    ]
+    path = write(tmp_path / "runs.parquet", rows)
+    loader = RunFileChatLoader(path, where=lambda data: data["team"] != "b", group="team")
+    kept = [(row.id, row.source["group"]) for row in Convert().invoke(loader).rows()]
+    assert kept == [(f"r-{n}", "abc"[n % 3]) for n in range(9) if n % 3 != 1]
+
+
+def test_a_person_s_decision_in_a_column_is_found(tmp_path):
+    """The files are searched for it before they are read."""
+    decided, plain = as_json_columns(USUAL["call"]), as_json_columns(USUAL["answer"])
+    path = write(tmp_path / "runs.parquet", [plain])
+    assert not may_contain(path, [b"Executed instead: "])
+    decided["inputs"] = decided["inputs"].replace("?", "? Executed instead: ")
+    path = write(tmp_path / "runs.parquet", [plain] * 100 + [decided])
+    assert may_contain(path, [b"Executed instead: "])
+    assert may_contain(write(tmp_path / "structs.parquet", [exported()]), [b"x" * 99])
+
+
+def test_many_runs_in_a_row_group_are_read_many_at_once(tmp_path):
+    rows = as_strings([exported(name=str(n)) for n in range(2000)])
+    path = write(tmp_path / "runs.parquet", rows, use_dictionary=False)
+    with pq.ParquetFile(path) as file:
+        assert parquet._rows_at_once(path, file.metadata) == 64
