@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from langchain_finetune.local.training.encoding import IGNORED, Encoder
+from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.sequences import IGNORED
 from tests.local.tiny_model import CALCULATOR, example, make_tiny_model
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.local.chat_template import render, to_template_input
 from langchain_finetune.local.serving.structured.shape import AnswerSchema, Shape
-from langchain_finetune.local.training.encoding import IGNORED, Encoder, UnfitExampleError
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
+from langchain_finetune.local.training.sequences import IGNORED
 from tests.local.families import FAMILIES, FETCH, tokenizer_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "templates.md"
@@ -406,3 +407,18 @@ def test_text_is_streamed_as_it_comes(family):
     pieces = parsed(family, run, before, pieces=True)
     assert "".join(pieces).strip() == ANSWER
     assert len(pieces) >= 5
+
+
+def test_one_rendering_gives_the_layouts_of_many(family):
+    encoder = encoder_of(family)
+    slow = Encoder(encoder.tokenizer, encoder.stop_ids, encoder.max_length)
+    vars(slow)["_answers"] = None
+    for chat in CHATS.values():
+        for last_only in (False, True):
+            made = []
+            for each in (encoder, slow):
+                try:
+                    made.append(each.layout(body(chat), last_only=last_only))
+                except UnfitExampleError as error:
+                    made.append((error.code, error.index))
+            assert made[0] == made[1]

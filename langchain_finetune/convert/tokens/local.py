@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from langchain_finetune.convert.rows import Example, conversations, request_of
@@ -18,9 +19,11 @@ from langchain_finetune.extras import missing_extra
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.base_library import NANO
 from langchain_finetune.local.base_models import find_base, resolve_base
+from langchain_finetune.tolerant_json import loads
 
 if TYPE_CHECKING:
-    from langchain_finetune.local.training.encoding import Encoder, Layout, Sequence
+    from langchain_finetune.local.training.encoding import Encoder, Layout
+    from langchain_finetune.local.training.sequences import Sequence
     from langchain_finetune.local.training.token_bound import LeastTokens
 
 _MANY = 32
@@ -64,22 +67,28 @@ def local_counter(model: str, how: CountTokens, most: int | None = None) -> "Loc
 
 
 def _encoder(base: Path | str, *, is_ours: bool) -> "Encoder":
-    # Takes seconds: transformers imports torch.
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
-
     from langchain_finetune.local.template_process import BoundedTemplate  # noqa: PLC0415
     from langchain_finetune.local.training.encoding import (  # noqa: PLC0415
         Encoder,
         UnfitExampleError,
     )
 
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    try:
-        generation: Any = GenerationConfig.from_pretrained(base)
-    except OSError:
-        # Not every model has one; transformers then does the same.
-        generation = GenerationConfig.from_model_config(config)
-    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    if isinstance(base, Path) and (files := _plain_files(base)):
+        # Unlike the classes below, this one does not import torch, which takes seconds.
+        from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+
+        tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(base)
+        config, generation = files
+    else:
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
+
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+        try:
+            generation = GenerationConfig.from_pretrained(base)
+        except OSError:
+            # Not every model has one; transformers then does the same.
+            generation = GenerationConfig.from_model_config(config)
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     if not is_ours:
         # Somebody else's program, which may loop.
         tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
@@ -87,6 +96,33 @@ def _encoder(base: Path | str, *, is_ours: bool) -> "Encoder":
         return Encoder.of(tokenizer, config, generation)
     except UnfitExampleError as error:
         raise ConvertError(f"Tokens can't be counted. {error.message}") from error
+
+
+_PLAIN_CLASSES = frozenset({"PreTrainedTokenizerFast", "TokenizersBackend"})
+
+
+def _plain_files(base: Path) -> tuple[Any, Any] | None:
+    """Return the two configurations of a base as its files have them, or None.
+
+    That is for bases of Llama's type whose tokenizer is all in its file, such as `nano`: of others,
+    transformers knows more than the files say.
+    """
+    names = ("config.json", "generation_config.json", "tokenizer_config.json")
+    if not all((base / name).is_file() for name in (*names, "tokenizer.json")):
+        return None
+    config, generation, tokenizer = (loads((base / name).read_bytes()) for name in names)
+    if (
+        config.get("model_type") != "llama"
+        or not config.get("max_position_embeddings")
+        or "auto_map" in tokenizer
+        or tokenizer.get("tokenizer_class") not in _PLAIN_CLASSES
+    ):
+        return None
+    text = SimpleNamespace(max_position_embeddings=config["max_position_embeddings"])
+    return (
+        SimpleNamespace(get_text_config=lambda: text),
+        SimpleNamespace(eos_token_id=generation.get("eos_token_id")),
+    )
 
 
 @dataclass(frozen=True)

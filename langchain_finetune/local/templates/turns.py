@@ -27,16 +27,18 @@ def answer_turn(prompt: str, whole: str, anchors: Sequence[str] = ()) -> str | N
         'Yes.<end>'
     """
     met = _met(prompt, whole)
-    for anchor in anchors if met is None else ():
+    if met is not None:
+        return met
+    for anchor in anchors:
         before, found, tail = prompt.rpartition(anchor)
         parts = whole.split(anchor, before.count(anchor) + 1)
         if found and len(parts) == before.count(anchor) + 2:
             return _met(anchor + tail, anchor + parts[-1])
     shared = shared_start(prompt, whole)
-    if met is None and prompt[len(shared) :] in anchors:
+    if prompt[len(shared) :] in anchors:
         # The template opens the answer to a tool's result once more, but only in the prompt.
         return whole[len(shared) :]
-    return met
+    return None
 
 
 def _met(prompt: str, whole: str) -> str | None:
@@ -69,8 +71,14 @@ def common_start(one: str, other: str) -> str:
         >>> common_start("abc", "abd")
         'ab'
     """
-    pairs = enumerate(zip(one, other, strict=False))
-    return one[: next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))]
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if other.startswith(one[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return one[:low]
 
 
 def shared_start(one: str, other: str) -> str:

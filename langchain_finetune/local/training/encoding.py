@@ -7,8 +7,9 @@ template. Prompt and turn are put into tokens one by one, since that is how they
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from langchain_finetune.local.chat_template import (
@@ -26,9 +27,13 @@ from langchain_finetune.local.template_process import (
     TemplateStoppedError,
 )
 from langchain_finetune.local.templates.answer_form import AnswerForm, find_answer_form
+from langchain_finetune.local.templates.answers_at_once import AnswerFinder, probes
 from langchain_finetune.local.templates.prepare import prepare
+from langchain_finetune.local.templates.takes import question
 from langchain_finetune.local.templates.turns import answer_turn
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.sequences import IGNORED, Encoded, Sequence
+from langchain_finetune.local.training.text_tokens import TextTokens
 
 
 class UnfitExampleError(ValueError):
@@ -46,46 +51,6 @@ class UnfitExampleError(ValueError):
         self.index = index
 
 
-IGNORED = -100
-"""The label of a token that is not trained; PyTorch's cross entropy leaves it out."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An example in tokens, by the names that its method's trainer has for them.
-
-    `length` is how many tokens go through the model.
-    """
-
-    length: int
-    columns: Mapping[str, Any]
-
-
-@dataclass
-class Sequence:
-    """Tokens that go through the model together; labels of those not trained are `IGNORED`."""
-
-    text: str = ""
-    input_ids: list[int] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        """How many tokens they are."""
-        return len(self.input_ids)
-
-    @property
-    def trained(self) -> int:
-        """How many tokens are trained."""
-        return len(self.labels) - self.labels.count(IGNORED)
-
-    @property
-    def target_end(self) -> int:
-        """How many tokens there are up to the last one that is trained."""
-        behind = next((n for n, label in enumerate(reversed(self.labels)) if label != IGNORED), 0)
-        return len(self.labels) - behind
-
-
 _JOB_CODES = {
     "too_long": "example_too_long",
     "unsupported_content": "invalid_training_file",
@@ -97,6 +62,8 @@ _JOB_CODES = {
 Layout = list[list[tuple[str, bool | None]]]
 """The texts of an example's sequences, in order, each with its kind: an answer that is trained
 (True) or not (False), or text around the answers (None)."""
+
+Enough = Callable[[Layout], bool]
 
 
 @dataclass(frozen=True)
@@ -197,7 +164,7 @@ class Encoder:
         example: Mapping[str, Any],
         *,
         last_only: bool = False,
-        enough: Callable[[Layout], bool] | None = None,
+        enough: Enough | None = None,
     ) -> Layout:
         """Render one supervised example.
 
@@ -205,9 +172,10 @@ class Encoder:
         (they drop its reasoning); then a turn that does not continue the text before it starts a
         sequence of its own, with the prompt that it will have in serving.
 
-        All that comes before an answer is rendered for it, so the work grows with the square of the
-        answers. Two options end it sooner: `last_only` renders only up to the last answer that is
-        trained, and `enough`, called after each answer with the layout so far, stops it when true.
+        Where the template does not only append, all that comes before an answer is rendered for it,
+        so the work grows with the square of the answers. Two options end it sooner: `last_only`
+        renders only up to the last answer that is trained, and `enough`, called after each answer
+        with the layout so far, stops it when true.
 
         Raises:
             UnfitExampleError: The chat template can't express it.
@@ -215,8 +183,6 @@ class Encoder:
         # Of the extra `local`: clients without it import this module for the plan of a job.
         from jinja2 import TemplateError  # noqa: PLC0415
 
-        found: Layout = []
-        rendered = ""
         try:
             chat = to_template_input(
                 example, keep_developer=supports_developer(self.tokenizer.chat_template)
@@ -230,20 +196,9 @@ class Encoder:
             answers = [n for n, each in turns if n > added and each["role"] == "assistant"]
             if last_only:
                 answers = [n for n in answers if weights[n] != 0][-1:]
-            for index in answers:
-                before = TemplateInput(chat.messages[:index], chat.tools)
-                through = TemplateInput(chat.messages[: index + 1], chat.tools)
-                prompt = render(self.tokenizer, before, add_generation_prompt=True)
-                whole = render(self.tokenizer, through, add_generation_prompt=False)
-                turn = self._turn(prompt, whole, chat.messages[index])
-                _check_tools(chat, chat.messages[index], prompt, turn)
-                if not rendered or not prompt.startswith(rendered):
-                    rendered = ""
-                    found.append([])
-                found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
-                rendered = prompt + turn
-                if enough and enough(found):
-                    break
+            layout = self._at_once(self._answers, chat, weights, answers, enough)
+            if layout is None:
+                layout = self._one_by_one(chat, weights, answers, enough)
         except RenderingError as error:
             raise UnfitExampleError("unsupported_content", error.message, error.index) from error
         except TemplateStoppedError as error:
@@ -253,7 +208,97 @@ class Encoder:
                 "unsupported_chat_template",
                 "The base model's chat template does not accept such a chat.",
             ) from error
+        return layout
+
+    def _one_by_one(
+        self, chat: TemplateInput, weights: Seq[Any], answers: Seq[int], enough: Enough | None
+    ) -> Layout:
+        """Render each answer with what comes before it."""
+        found: Layout = []
+        rendered = ""
+        for index in answers:
+            before = TemplateInput(chat.messages[:index], chat.tools)
+            through = TemplateInput(chat.messages[: index + 1], chat.tools)
+            prompt = render(self.tokenizer, before, add_generation_prompt=True)
+            whole = render(self.tokenizer, through, add_generation_prompt=False)
+            turn = self._turn(prompt, whole, chat.messages[index])
+            _check_tools(chat, chat.messages[index], prompt, turn)
+            if not rendered or not prompt.startswith(rendered):
+                rendered = ""
+                found.append([])
+            found[-1] += [(prompt[len(rendered) :], None), (turn, weights[index] != 0)]
+            rendered = prompt + turn
+            if enough and enough(found):
+                break
         return found
+
+    def _at_once(
+        self,
+        finder: AnswerFinder | None,
+        chat: TemplateInput,
+        weights: Seq[Any],
+        answers: Seq[int],
+        enough: Enough | None,
+    ) -> Layout | None:
+        """Render the chat once and find the answers in it; None if that is not certain."""
+        if finder is None or not answers:
+            return None
+        messages = chat.messages[: answers[-1] + 1]
+        text = self._rendered(messages, chat.tools)
+        places = finder.places(text, messages, answers)
+        if not places:
+            return None
+        # What the first prompt shows of the tools, all later ones show.
+        prompt, end = text[: places[0][0]], 0
+        found: Layout = [[]]
+        for index, (start, stop) in zip(answers, places, strict=True):
+            turn = text[start:stop]
+            _check_tools(chat, chat.messages[index], prompt, turn)
+            found[0] += [(text[end:start], None), (turn, weights[index] != 0)]
+            end = stop
+            if enough and enough(found):
+                break
+        return found
+
+    def _rendered(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, asks: bool = False
+    ) -> str:
+        """Return a rendered chat; nothing if the template rejects it."""
+        from jinja2 import TemplateError  # noqa: PLC0415 - see `layout`
+
+        try:
+            given = TemplateInput(messages, tools)
+            return render(self.tokenizer, given, add_generation_prompt=asks)
+        except (RenderingError, TemplateError, RejectedChatError):
+            return ""
+
+    @cached_property
+    def _answers(self) -> AnswerFinder | None:
+        """Finds the answers in a chat that was rendered once; None if the template is no such."""
+        from jinja2 import TemplateError  # noqa: PLC0415 - see `layout`
+
+        asked = [question()]
+        text, prompt = self._rendered(asked, []), self._rendered(asked, [], asks=True)
+        if not text or not prompt.startswith(text):
+            return None
+        finder = AnswerFinder.of(
+            self.tokenizer.chat_template, prompt[len(text) :], self.form, self._control_tokens
+        )
+        for chat in map(TemplateInput, *zip(*probes(), strict=True)) if finder else ():
+            answers = [
+                n for n, each in enumerate(chat.messages) if n and each["role"] == "assistant"
+            ]
+            given = chat, [None] * len(chat.messages), answers, None
+            ways = partial(self._at_once, finder), self._one_by_one
+            made: list[Layout | None] = []
+            for way in ways:
+                try:
+                    made.append(way(*given))
+                except (RenderingError, RejectedChatError, UnfitExampleError, TemplateError):
+                    made.append(None)
+            if made[0] != made[1]:
+                return None
+        return finder
 
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
@@ -275,7 +320,7 @@ class Encoder:
         Sequences in which nothing is trained are left out.
         """
         texts = [text for layout in layouts for parts in layout for text, _ in parts]
-        tokens = iter(self._tokens(texts))
+        tokens = iter(self._tokens.of_texts(texts))
         found = []
         for layout in layouts:
             sequences = [self._sequence(parts, tokens) for parts in layout]
@@ -309,14 +354,9 @@ class Encoder:
             sequence.labels += ids if trained else [IGNORED] * len(ids)
         return sequence
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        # The template has put the special tokens into the text.
-        encoded = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
-        return list(encoded["input_ids"])
+    @cached_property
+    def _tokens(self) -> TextTokens:
+        return TextTokens.of(self.tokenizer, self._control_tokens)
 
 
 def _check_tools(chat: TemplateInput, message: Mapping[str, Any], prompt: str, turn: str) -> None:

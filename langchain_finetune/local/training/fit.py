@@ -35,11 +35,11 @@ from langchain_finetune.local.training.checkpoints import (
     ran_out_of_patience,
     read_history,
 )
-from langchain_finetune.local.training.encoding import Encoded
 from langchain_finetune.local.training.events import Metrics, TrainingFailure
 from langchain_finetune.local.training.memory import fit_into_memory
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan
+from langchain_finetune.local.training.sequences import Encoded
 
 CURVE_POINTS = 30
 """About how often metrics are reported."""

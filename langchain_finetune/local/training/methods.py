@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_finetune.local.training.encoding import Encoded, Encoder
+from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.preferences import (
     encode_preferences,
     encode_unpaired_preferences,
 )
+from langchain_finetune.local.training.sequences import Encoded
 from langchain_finetune.methods import Method
 
 Numbered = Iterable[tuple[int, Mapping[str, Any]]]

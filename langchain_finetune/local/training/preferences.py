@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_finetune.local.training.encoding import IGNORED, Encoded, Encoder, Sequence
+from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.sequences import IGNORED, Encoded, Sequence
 
 
 def encode_preferences(

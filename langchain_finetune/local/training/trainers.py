@@ -18,8 +18,8 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from langchain_finetune.local.training.batches import MOST_LOGITS, by_length
-from langchain_finetune.local.training.encoding import IGNORED
 from langchain_finetune.local.training.plan import Plan
+from langchain_finetune.local.training.sequences import IGNORED
 from langchain_finetune.local.training.shared_prefix import (
     learn_shared,
     shared_length,
