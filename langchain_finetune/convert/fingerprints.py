@@ -36,25 +36,42 @@ def exact_key(example: Example) -> bytes:
     Weights do not count, nor do the random ids of calls, the formatting of arguments, or whether
     text is a string or in parts.
     """
-    request = request_of(example)
+    return _key(conversations(example), _canonical_digest(orjson.dumps(_rest(example))))
+
+
+def row_key(row: Row) -> bytes:
+    """Return the `exact_key` of a row's example; the row keeps it."""
+    if row.key is None:
+        # Such a line has messages and tools, in this order; an unescaped quote is in no text.
+        head, mark, tools = (row.encoded or b"").partition(b',"tools":[')
+        if mark:
+            row.key = _key([orjson.loads(head + b"}")["messages"]], _digest_of_tools(tools))
+        else:
+            row.key = exact_key(row.example)
+    return row.key
+
+
+def _key(chats: list[list[Any]], rest: bytes) -> bytes:
     ids: dict[str | None, int] = {}
-    seen = [
-        [_bare(message, ids) for message in conversation] for conversation in conversations(example)
-    ]
+    seen = [[_bare(message, ids) for message in conversation] for conversation in chats]
+    return _digest(rest + _sorted_json(seen))
+
+
+def _rest(example: Example) -> list[Any]:
+    request = request_of(example)
     rest = [request.get("tools"), request.get("functions")]
     rest += [example.get("prompt"), example.get("completion")]
     if form := request.get("response_format"):
         rest.append(form)
     if "label" in example:
         rest.append(example["label"])
-    return _digest(_canonical_digest(orjson.dumps(rest)) + _sorted_json(seen))
+    return rest
 
 
-def row_key(row: Row) -> bytes:
-    """Return the `exact_key` of a row's example; the row keeps it."""
-    if row.key is None:
-        row.key = exact_key(row.example)
-    return row.key
+@lru_cache(maxsize=32)
+def _digest_of_tools(tools: bytes) -> bytes:
+    """Return the digest of a line's tools and what follows them; an app has few lists of tools."""
+    return _canonical_digest(orjson.dumps(_rest(orjson.loads(b'{"tools":[' + tools))))
 
 
 @lru_cache(maxsize=32)

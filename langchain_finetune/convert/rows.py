@@ -98,6 +98,11 @@ class Row:
         return self._example
 
     @property
+    def encoded(self) -> bytes | None:
+        """The line of a chat that came as one and was not parsed yet."""
+        return self._line if self._example is None and self.fit_for else None
+
+    @property
     def line(self) -> bytes:
         """The example as a line of the training file."""
         if self._line is None:

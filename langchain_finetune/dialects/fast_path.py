@@ -98,10 +98,9 @@ def traced_columns(fields: RunColumns) -> EncodedChat | None:
     """
     try:
         run = decode_columns(fields)
-        if not all(text.isascii() for text in fields.values() if text is not None):
-            for text in fields.values():
-                if isinstance(text, bytes):
-                    text.decode()
+        for text in fields.values():
+            if isinstance(text, bytes) and not text.isascii():
+                text.decode()
     except (RecursionError, ValueError):
         return None
     return _encoded_chat(run)

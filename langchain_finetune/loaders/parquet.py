@@ -43,12 +43,12 @@ _TEXTS = ("id", "run_id", "trace_id", "thread_id", "run_type", "status", "error"
 _OTHER_FORMS = frozenset({"attributes", "completion", "preferred_output"})
 """Columns of rows that are no runs, or of runs that `traced_line` does not read."""
 
-Row = tuple[RunColumns | None, Callable[[], dict[str, Any]]]
+ParquetRow = tuple[RunColumns | None, Callable[[], dict[str, Any]]]
 """What `traced_columns` reads of a run if the columns hold JSON, and a function that parses the
 whole row."""
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(path: Path) -> Iterator[ParquetRow]:
     """Yield the rows of a Parquet file.
 
     The schema of a struct column has the fields of all rows, and pyarrow sets those that a row
@@ -182,7 +182,8 @@ def _dictionary_size(file: BinaryIO, column: Any) -> int:
     if column.has_dictionary_page:
         file.seek(column.dictionary_page_offset)
         if found := _SIZE.match(file.read(16)):
-            return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(found[1])) // 2
+            groups: bytes = found[1]
+            return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(groups)) // 2
     return int(column.total_uncompressed_size)
 
 

@@ -2,12 +2,15 @@
 
 import json
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_finetune.convert.fingerprints import exact_key, plain_arguments, row_key
 from langchain_finetune.convert.rows import Row
+from langchain_finetune.dialects.fast_path import traced_line
+from support.usual_runs import USUAL
 
 TEXT = st.text(st.sampled_from('ab"\\/\n\x00\u007fé今𐒠 {}[]:,'), max_size=6)
 NUMBERS = st.integers() | st.floats() | st.integers(2**62, 2**66) | st.booleans()
@@ -110,3 +113,12 @@ def test_arguments_are_alike_where_python_reads_them_alike(one, other, ascii_onl
 )
 def test_arguments_that_differ_stay_different(one, other):
     assert plain_arguments(one) != plain_arguments(other)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_the_key_of_a_line_is_that_of_its_example(name):
+    chat = traced_line(orjson.dumps(USUAL[name]))
+    row = Row("r", {}, line=chat.line, fit_for=chat.fit_for)
+    assert row_key(row) == exact_key(orjson.loads(chat.line))
+    if name != "no tools":
+        assert row.encoded is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_finetune.local.templates.answer_form import AnswerForm
-from langchain_finetune.local.templates.takes import Message, calling, offering, question
+from langchain_finetune.local.templates.template_probe import Message, calling, offering, question
 
 _LOOKS_AHEAD = re.compile(
     r"loop\.(?:last|nextitem|revindex|length)|loop\.index0?\s*\+|\[\s*-|::|reverse"

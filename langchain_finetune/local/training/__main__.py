@@ -38,12 +38,7 @@ from langchain_finetune.local.training.checkpoints import (
     last_checkpoint,
     measured_at,
 )
-from langchain_finetune.local.training.encoding import (
-    IGNORED,
-    Encoded,
-    Encoder,
-    UnfitExampleError,
-)
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import (
     Done,
     Reporter,
@@ -54,6 +49,7 @@ from langchain_finetune.local.training.events import (
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan, make_plan
 from langchain_finetune.local.training.processes import is_first, together, wanted
+from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.local.training.spec import Spec, read_examples
 from langchain_finetune.local.training.targets import fault_of_targets
 

@@ -29,7 +29,7 @@ from langchain_finetune.local.template_process import (
 from langchain_finetune.local.templates.answer_form import AnswerForm, find_answer_form
 from langchain_finetune.local.templates.answers_at_once import AnswerFinder, probes
 from langchain_finetune.local.templates.prepare import prepare
-from langchain_finetune.local.templates.takes import question
+from langchain_finetune.local.templates.template_probe import question
 from langchain_finetune.local.templates.turns import answer_turn
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.sequences import IGNORED, Encoded, Sequence
