@@ -93,6 +93,13 @@ MESSAGES = [
         chat(shown(picture()), ANSWER),
         rules="local",
     ),
+    Broken(
+        "an image by its address, where only base64 is taken",
+        "remote_image",
+        0,
+        chat(shown(picture()), ANSWER),
+        rules="together",
+    ),
     Broken("too many images", "too_many_images", None, chat(shown(*[picture()] * 11), ANSWER)),
     Broken(
         "too many for Azure",

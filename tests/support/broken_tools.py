@@ -38,6 +38,13 @@ TOOLS = [
         fixed=True,
     ),
     Broken(
+        "functions, where only tools are taken",
+        "functions",
+        None,
+        chat(USER, ANSWER, functions=[TOOL["function"]]),
+        rules="together",
+    ),
+    Broken(
         "too many tools",
         "too_many_tools",
         None,
