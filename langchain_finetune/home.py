@@ -7,6 +7,7 @@ The engine writes two small files to its home; clients only read them:
   `engine.lock`.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 
 from langchain_finetune.durable import flush
 from langchain_finetune.errors import FineTuningError
+from langchain_finetune.private_files import replacing
 
 HOME_VARIABLE = "LCFT_HOME"
 """Folder of the engine's state and of the spool; by default the platform's user data folder."""
@@ -138,6 +140,25 @@ def ensure_key(home: Path) -> SecretStr:
     finally:
         fresh.unlink()
     return read_key(home) or key
+
+
+def host_key_file(home: Path, base_url: str) -> Path:
+    """Return the file of the key for a host of training loops; each address has its own."""
+    name = hashlib.sha256(base_url.rstrip("/").encode()).hexdigest()[:24]
+    return home / "host_keys" / name
+
+
+def save_host_key(home: Path, base_url: str, key: SecretStr) -> None:
+    """Keep the key for a host, readable only by its owner, for jobs that outlive their client.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    path = host_key_file(home, base_url)
+    if not path.exists() or path.read_text() != key.get_secret_value():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(key.get_secret_value().encode())
 
 
 def holds_lock(home: Path) -> bool:

@@ -42,6 +42,7 @@ ENGINES: dict[str, str | Engine] = {
     "nebius": "langchain_finetune.engines.nebius",
     "together": "langchain_finetune.engines.together",
     "local": "langchain_finetune.engines.local",
+    "tinker": "langchain_finetune.engines.tinker",
 }
 """Every engine by its name: the module whose `ENGINE` it is, imported at first use, or itself."""
 

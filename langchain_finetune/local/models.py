@@ -148,6 +148,14 @@ class Models:
             # Not a valid name: too long, or with characters that are invalid in paths or UTF-8.
             raise _unknown(name) from None
 
+    def tokenizer_of(self, name: str) -> Path | str:
+        """Return where the tokenizer of a base is, whose weights need not be here.
+
+        Raises:
+            ApiError: 400 if a folder of that name does not contain a model.
+        """
+        return self._find_base(name) or name
+
     def servable(self, name: str) -> Path | None:
         """Return the folder of a model that can be served now, or None.
 

@@ -22,6 +22,7 @@ _SLOW_IMPORTS = [
     "langchain_finetune.loaders.runs",
     "langchain_finetune.local.server",
     "peft",
+    "tinker",
     "transformers.models.llama.modeling_llama",
     "trl.trainer.dpo_trainer",
     "trl.trainer.sft_trainer",

@@ -20,6 +20,9 @@ from langchain_finetune.local.training.events import EVENTS, TrainingEvent
 GRACE_S = 1.0
 """How long a process may take to end by itself before it is killed."""
 
+HOST_GRACE_S = 10.0
+"""The same for one that closes its session at the host of a training loop."""
+
 
 async def run_child(
     command: Sequence[str],
@@ -27,11 +30,14 @@ async def run_child(
     log: Path,
     on_event: Callable[[TrainingEvent], Awaitable[None]],
     stop: asyncio.Event,
+    *,
+    grace_s: float = GRACE_S,
 ) -> int:
     """Run the training process to its end; kill it when this task is cancelled.
 
-    When `stop` is set, the process is asked to save its state and to end. The result is its exit
-    status, negative for the signal that killed it; what it writes to stderr goes to `log`.
+    When `stop` is set, the process is asked to save its state and to end; one that is to end at
+    once has `grace_s` for that. The result is its exit status, negative for the signal that killed
+    it; what it writes to stderr goes to `log`.
     """
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with log.open("ab") as stderr:
@@ -60,7 +66,7 @@ async def run_child(
         return await process.wait()
     finally:
         asking.cancel()
-        await _end(process)
+        await _end(process, grace_s)
 
 
 async def _ask_to_stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
@@ -71,13 +77,13 @@ async def _ask_to_stop(process: asyncio.subprocess.Process, stop: asyncio.Event)
         await process.stdin.drain()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
     assert process.stdin
     process.stdin.close()
     if process.returncode is None:
         _signal_group(process, signal.SIGTERM)
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_S)
+            await asyncio.wait_for(process.wait(), grace_s)
     # Helpers of the trainer may have outlived it.
     _signal_group(process, signal.SIGKILL)
     await process.wait()

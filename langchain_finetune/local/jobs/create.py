@@ -13,6 +13,7 @@ from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.jobs.schemas import JobRecord, method_object
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.spec import Host
 from langchain_finetune.local.training.targets import require_targets
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign
 
@@ -74,6 +75,7 @@ class CreateJob(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Annotated[dict[_Short, _Long], Field(max_length=MAX_METADATA)] | None = None
     integrations: list[Any] | None = None
+    host: Host | None = None
 
     def method_settings(self) -> tuple[Method, Hyperparameters]:
         """Return the method and its hyperparameters; those under `method` count first.
@@ -152,11 +154,12 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
             code="unsupported_integration",
             param="integrations",
         )
-    model = models.target(request.model)
-    base = await asyncio.to_thread(models.resolve, model)
-    await asyncio.to_thread(require_space, home, base)
-    if isinstance(hyperparameters.lora_targets, tuple):
-        await asyncio.to_thread(require_targets, base, hyperparameters.lora_targets)
+    model = request.model if request.host else models.target(request.model)
+    if request.host is None or request.host.weights == "home":
+        base = await asyncio.to_thread(models.resolve, model)
+        await asyncio.to_thread(require_space, home, base)
+        if isinstance(hyperparameters.lora_targets, tuple):
+            await asyncio.to_thread(require_targets, base, hyperparameters.lora_targets)
     return queue.add(
         JobRecord(
             id=new_id("ftjob"),
@@ -170,5 +173,6 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
             user_provided_suffix=request.suffix,
             seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
             metadata=request.metadata,
+            host=request.host,
         )
     )

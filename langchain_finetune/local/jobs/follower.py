@@ -16,6 +16,7 @@ from langchain_finetune.local.training.events import (
     Started,
     Stopped,
     TrainingEvent,
+    Waiting,
 )
 
 
@@ -39,6 +40,8 @@ class Follower:
     def take(self, event: TrainingEvent) -> None:
         """Take a report."""
         match event:
+            case Waiting():
+                self._take_waiting(event)
             case Started():
                 self._take_start(event)
             case Metrics():
@@ -61,12 +64,21 @@ class Follower:
             return JobErrorRecord(code="out_of_memory", message=f"{message}: {LESS_MEMORY}.")
         if status < 0:
             message = f"The training process was ended by {signal.Signals(-status).name}."
-        elif status or not self.done or not model.is_dir():
+        elif status or not self.done or not (self.done.hosted or model.is_dir()):
             message = f"The training process ended too early, with status {status}."
         else:
             return None
         message += " Its log is in the job's folder."
         return JobErrorRecord(code="server_error", message=message)
+
+    def _take_waiting(self, event: Waiting) -> None:
+        if event.reason:
+            self._job.status = "queued"
+            self._job.estimated_finish = None
+            self._journal.note(self._job, event.reason, level="warn")
+        elif self._job.status == "queued":
+            self._job.status = "running"
+            self._journal.note(self._job, "The host goes on with the training")
 
     def _take_start(self, event: Started) -> None:
         self._started_at = time.monotonic()
@@ -77,11 +89,12 @@ class Follower:
         self._job.settle(event.hyperparameters)
         self._job.examples = event.examples
         again = f", going on after step {first}" if first else ""
+        where = f" at {self._job.host.base_url}" if self._job.host else ""
         packed = ", packed" if event.hyperparameters.packing is True else ""
         self._journal.note(
             self._job,
             f"Training on {event.examples} examples in {event.total_steps} steps "
-            f"({event.method}{packed}){again}",
+            f"({event.method}{packed}){where}{again}",
         )
 
     def _take_metrics(self, event: Metrics) -> None:
@@ -92,6 +105,7 @@ class Follower:
             spent = time.monotonic() - self._started_at
             left = max(event.total_steps - event.step, 0) / (event.step - first)
             self._job.estimated_finish = now() + round(spent * left)
+        self._job.status = "running"
         data = event.model_dump()
         names = {"training": data.get("train_loss"), "validation": data.get("valid_loss")}
         losses = [f"{name} loss={loss:.4g}" for name, loss in names.items() if loss is not None]

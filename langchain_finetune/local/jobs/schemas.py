@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from langchain_finetune.local.documents import Record
+from langchain_finetune.local.training.spec import Host
 from langchain_finetune.methods import METHODS, Hyperparameters, Method
 
 JobState = Literal[
@@ -33,6 +34,7 @@ class JobRecord(Record):
         reached: The last step that a start went on from.
         started_at: When its training began first.
         examples: Number of examples in its training file, once its training has begun.
+        host: Where its model is trained, step by step, instead of here.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -47,6 +49,7 @@ class JobRecord(Record):
     reached: int = Field(default=0, json_schema_extra={"private": True})
     started_at: int | None = Field(default=None, json_schema_extra={"private": True})
     examples: int | None = Field(default=None, json_schema_extra={"private": True})
+    host: Host | None = Field(default=None, json_schema_extra={"private": True})
     method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None

@@ -6,17 +6,19 @@ import contextlib
 import csv
 import io
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from langchain_finetune.durable import flush_tree
+from langchain_finetune.home import host_key_file
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.child import run_child
+from langchain_finetune.local.jobs.child import GRACE_S, HOST_GRACE_S, run_child
 from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
@@ -111,7 +113,8 @@ class Training:
             async def take(event: TrainingEvent) -> None:
                 await self._journal.patiently(lambda: follower.take(event))
 
-            status = await run_child(self._trainer, path, log, take, stop)
+            grace_s = HOST_GRACE_S if job.host else GRACE_S
+            status = await run_child(self._trainer, path, log, take, stop, grace_s=grace_s)
             if follower.done and output.is_dir():
                 await asyncio.to_thread(flush_tree, output)
             # There is no await from here on, so the job can't be cancelled half-way.
@@ -120,6 +123,11 @@ class Training:
                 self._journal.save(job)
                 return False
             failure = follower.fault(status, output / "model")
+            if job.host and status < 0 and not follower.done:
+                # Its session has to be closed, and the host has what was trained so far.
+                message = f"The training process was ended by {signal.Signals(-status).name}; again"
+                self._journal.note(job, message, level="warn")
+                return True
             if failure and failure.code in _UNEXPLAINED and set_aside(work, follower.resumed_from):
                 message = (
                     f"The training broke when it went on after step {follower.resumed_from}: the"
@@ -152,9 +160,12 @@ class Training:
                 self.tidy(self._journal.get(folder.parent.name))
 
     async def _spec(self, job: JobRecord, work: Path, output: Path) -> Spec:
-        base = await asyncio.to_thread(self._models.resolve, job.model)
-        await asyncio.to_thread(require_space, self._folder, base)
-        validation = job.validation_file
+        host, validation = job.host, job.validation_file
+        if host and host.weights == "host":
+            base = await asyncio.to_thread(self._models.tokenizer_of, job.model)
+        else:
+            base = await asyncio.to_thread(self._models.resolve, job.model)
+            await asyncio.to_thread(require_space, self._folder, base)
         return Spec(
             base=str(base),
             name=self._models.base_of(job.model),
@@ -165,6 +176,9 @@ class Training:
             work=work,
             hyperparameters=job.requested,
             seed=job.seed,
+            host=host,
+            host_key=host and host_key_file(self._folder.parent, host.base_url),
+            job=job.id,
         )
 
     def _path(self, file_id: str, param: Param) -> Path:
@@ -182,11 +196,17 @@ class Training:
         metrics = self._journal.metrics(job.id)
         with self._journal.transaction():
             results = self._files.add_results(result_file(metrics), "step_metrics.csv")
-            job.fine_tuned_model = self._models.keep(
-                output / "model", job=job.id, model=job.model, suffix=job.user_provided_suffix
-            )
+            if (output / "model").is_dir():
+                job.fine_tuned_model = self._models.keep(
+                    output / "model", job=job.id, model=job.model, suffix=job.user_provided_suffix
+                )
+            else:
+                job.fine_tuned_model = done.hosted[done.step]
             for measures in done.checkpoints:
-                self._keep_checkpoint(job, measures, output, best=measures.step == done.step)
+                hosted = done.hosted.get(measures.step)
+                self._keep_checkpoint(
+                    job, measures, output, best=measures.step == done.step, hosted=hosted
+                )
             job.trained_tokens = done.trained_tokens
             job.result_files = [results.id]
             best = f", from step {done.step}" if len(done.checkpoints) > 1 else ""
@@ -195,12 +215,14 @@ class Training:
         self._files.settle(results)
 
     def _keep_checkpoint(
-        self, job: JobRecord, measures: Measures, output: Path, *, best: bool
+        self, job: JobRecord, measures: Measures, output: Path, *, best: bool, hosted: str | None
     ) -> None:
         assert job.fine_tuned_model
         name = job.fine_tuned_model
         step = measures.step
-        if not best:
+        if not best and hosted:
+            name = hosted
+        elif not best:
             name = self._models.keep_checkpoint(output / f"step-{step}", model=name, step=step)
         metrics = measures.data()
         metrics |= {full: metrics[part] for part, full in _FULL.items() if part in metrics}

@@ -5,15 +5,15 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
 from langchain_finetune.local.base_models import weights_fault
-from langchain_finetune.local.chat_template import SHOWS_FORMAT
 from langchain_finetune.local.hardware import (
     SMALL_MODEL,
     device,
@@ -21,7 +21,6 @@ from langchain_finetune.local.hardware import (
     share_the_cpu,
     trains_in_bfloat16,
 )
-from langchain_finetune.local.template_process import BoundedTemplate
 from langchain_finetune.local.training.batches import (
     MOST_LOGITS,
     MOST_TOKENS,
@@ -38,7 +37,6 @@ from langchain_finetune.local.training.checkpoints import (
     last_checkpoint,
     measured_at,
 )
-from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import (
     Done,
     Reporter,
@@ -46,12 +44,15 @@ from langchain_finetune.local.training.events import (
     Stopped,
     TrainingFailure,
 )
+from langchain_finetune.local.training.lines import TrainingLines
+from langchain_finetune.local.training.loop.training import train_at_host
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan, make_plan
 from langchain_finetune.local.training.processes import is_first, together, wanted
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
-from langchain_finetune.local.training.spec import Spec, read_examples
+from langchain_finetune.local.training.spec import Spec
 from langchain_finetune.local.training.targets import fault_of_targets
+from langchain_finetune.local.training.tokenizer import load_tokenizer
 
 STOPPED = 130
 """Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
@@ -63,11 +64,19 @@ LOCK_SECONDS = 10
 def main() -> int:
     """Run the training of the specification named on the command line; return the exit status."""
     spec = Spec.model_validate_json(Path(sys.argv[1]).read_bytes())
-    stop = _stop_asked_for(spec.partial)
+    endings: list[Callable[[], None]] = [
+        partial(shutil.rmtree, spec.partial, ignore_errors=True),
+    ]
+    stop = _stop_asked_for(endings)
     _set_environment(spec)
     reporter = Reporter(_own_stdout())
     with reporter, _own_checkpoints(spec.work) if is_first() else nullcontext():
-        _train(spec, reporter, stop)
+        if spec.host:
+            # The engine closes our standard input as well, and a session has to be closed first.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            train_at_host(spec, reporter, stop, endings)
+        else:
+            _train(spec, reporter, stop)
     return reporter.status
 
 
@@ -95,26 +104,13 @@ def _own_checkpoints(work: Path) -> Iterator[None]:
 
 def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     """Read, encode, plan, fit, and put the models in their place."""
-    examples = read_examples(spec.train, method=spec.method, code="invalid_training_file")
-    to_validate = spec.validation and read_examples(
-        spec.validation, method=spec.method, code="invalid_validation_file"
-    )
+    lines = TrainingLines.read(spec)
     model, tokenizer = _load(spec.base)
-    if any("response_format" in example.get("input", example) for _, example in examples):
-        # It is saved with the tokenizer, so that serving shows formats as training did.
-        tokenizer.init_kwargs[SHOWS_FORMAT] = True
-    encoder = _encoder(model, tokenizer)
+    encoded, validation = lines.encoded(tokenizer, model.config, model.generation_config)
     training = TRAINING[spec.method]
-    encoded = training.encode(encoder, examples)
-    try:
-        validation = training.encode(encoder, to_validate) if to_validate else None
-    except TrainingFailure as error:
-        code = error.code.replace("training_file", "validation_file")
-        raise TrainingFailure(code, f"Validation file: {error.message}") from error
-
     plan = make_plan(
         spec.hyperparameters,
-        examples=len(examples),
+        examples=len(lines.train),
         parameters=model.num_parameters(),
         method=spec.method,
     )
@@ -137,7 +133,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
             hyperparameters=plan.hyperparameters,
             trained_tokens=plan.n_epochs * tokens,
             total_steps=plan.n_epochs * plan.steps_an_epoch(len(encoded)),
-            examples=len(examples),
+            examples=len(lines.train),
             method="lora" if plan.lora else "full",
             resumed_from=resumed_from,
         )
@@ -208,13 +204,10 @@ def _sized(plan: Plan, encoded: list[Encoded], model: Any, *, seed: int, large: 
 
 
 def _load(base: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - seconds
-    from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - seconds
 
-    disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-        tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
+        tokenizer = load_tokenizer(base)
         model, info = AutoModelForCausalLM.from_pretrained(
             base,
             dtype="auto",
@@ -231,13 +224,6 @@ def _load(base: str) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _encoder(model: Any, tokenizer: Any) -> Encoder:
-    try:
-        return Encoder.of(tokenizer, model.config, model.generation_config)
-    except UnfitExampleError as error:
-        raise TrainingFailure(error.code, error.message) from error
-
-
 def _own_stdout() -> TextIO:
     """Return standard output for the events alone; other output goes to standard error.
 
@@ -248,10 +234,10 @@ def _own_stdout() -> TextIO:
     return stream
 
 
-def _stop_asked_for(partial: Path) -> threading.Event:
+def _stop_asked_for(endings: Sequence[Callable[[], None]]) -> threading.Event:
     """Return an event that is set when the engine requests an orderly shutdown.
 
-    Where the process has to end at once, `partial` is removed.
+    Where the process has to end at once, the `endings` are called first, the last one first.
     """
     asked = threading.Event()
 
@@ -259,7 +245,8 @@ def _stop_asked_for(partial: Path) -> threading.Event:
         # Not through `sys.stdin`: its lock, held by this thread, would break an orderly end.
         while os.read(0, 1024):
             asked.set()
-        shutil.rmtree(partial, ignore_errors=True)
+        for end in reversed(endings):
+            end()
         os._exit(STOPPED)
 
     threading.Thread(target=watch, name="watch-the-engine", daemon=True).start()

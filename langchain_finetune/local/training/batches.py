@@ -118,6 +118,22 @@ def by_length(order: Sequence[int], lengths: Sequence[int], step: int) -> Iterat
         yield from sorted(order[start : start + step], key=lambda place: lengths[place])
 
 
+def epoch_order(lengths: Sequence[int], step: int, *, seed: int, epoch: int) -> list[int]:
+    """Return the order of an epoch: shuffled by the seed, the examples of a step by their length.
+
+    Args:
+        lengths: Tokens of each example.
+        step: Examples of a step.
+        seed: Seed of the training.
+        epoch: Number of the epoch, from 0.
+    """
+    import torch  # noqa: PLC0415 - seconds, and only once the environment is set
+
+    generator = torch.Generator().manual_seed(seed + epoch)
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    return list(by_length(order, lengths, step))
+
+
 def _cost(ordered: Sequence[int], step: int, size: int, shared: int) -> int:
     steps = (ordered[start : start + step] for start in range(0, len(ordered), step))
     batches = (each[start : start + size] for each in steps for start in range(0, step, size))

@@ -7,6 +7,7 @@
  "train_mean_token_accuracy": 0.5}
 {"event": "done", "trained_tokens": 5400, "step": 26, "checkpoints": [{"step": 13,
  "train_loss": 0.4, ...}, ...]}
+{"event": "waiting", "reason": "the host has no capacity now"}
 {"event": "stopped", "step": 20}
 {"event": "failed", "code": "example_too_long", "message": "Line 7 ..."}
 ```
@@ -79,13 +80,22 @@ class Metrics(Measures):
 class Done(BaseModel):
     """The models are in the output folder: the checkpoint of `step`, and others that are kept.
 
-    Of the trained tokens, repeats count.
+    Of the trained tokens, repeats count. Models that stay at the host of a training loop have their
+    names there in `hosted`, by step.
     """
 
     event: Literal["done"] = "done"
     trained_tokens: int
     step: int
     checkpoints: list[Measures]
+    hosted: dict[int, str] = Field(default_factory=dict)
+
+
+class Waiting(BaseModel):
+    """The host of a training loop does not go on now; without a reason, it goes on again."""
+
+    event: Literal["waiting"] = "waiting"
+    reason: str | None = None
 
 
 class Stopped(BaseModel):
@@ -103,7 +113,7 @@ class Failed(BaseModel):
     message: str
 
 
-TrainingEvent = Started | Metrics | Done | Stopped | Failed
+TrainingEvent = Started | Metrics | Waiting | Done | Stopped | Failed
 
 EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
     Annotated[TrainingEvent, Field(discriminator="event")]

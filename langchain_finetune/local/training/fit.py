@@ -38,14 +38,13 @@ from langchain_finetune.local.training.checkpoints import (
 from langchain_finetune.local.training.events import Metrics, TrainingFailure
 from langchain_finetune.local.training.memory import fit_into_memory
 from langchain_finetune.local.training.methods import TRAINING
-from langchain_finetune.local.training.plan import Plan
+from langchain_finetune.local.training.plan import (
+    SAVE_SECONDS,
+    Plan,
+    logging_steps,
+    warmup_steps,
+)
 from langchain_finetune.local.training.sequences import Encoded
-
-CURVE_POINTS = 30
-"""About how often metrics are reported."""
-
-SAVE_SECONDS = 300
-"""Most seconds of training that are lost when the process is killed, within a long epoch."""
 
 _RESUMING = (OPTIMIZER, "scheduler.pt", "scaler.pt")
 """What only the two newest checkpoints need: the newest may turn out to be damaged."""
@@ -151,8 +150,8 @@ def _settings(plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[st
         "gradient_accumulation_steps": plan.accumulation,
         "learning_rate": plan.learning_rate,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": min(5, total_steps // 10),
-        "logging_steps": max(1, round(total_steps / CURVE_POINTS)),
+        "warmup_steps": warmup_steps(total_steps),
+        "logging_steps": logging_steps(total_steps),
         "logging_first_step": True,
         # A loss that is not finite has to be seen, not smoothed away.
         "logging_nan_inf_filter": False,

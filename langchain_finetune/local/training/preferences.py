@@ -7,6 +7,13 @@ from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.sequences import IGNORED, Encoded, Sequence
 
+ANCHOR = 1.0
+"""Weight of the preferred answers' own loss beside DPO's (Pang et al. 2024, equation 1).
+
+Where two answers differ in few tokens, DPO alone makes both less likely: with `nano` and pairs of
+calculator calls it ranked every held-out pair rightly, and answered nothing rightly any more.
+"""
+
 
 def encode_preferences(
     encoder: Encoder, examples: Iterable[tuple[int, Mapping[str, Any]]]

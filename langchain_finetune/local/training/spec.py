@@ -2,13 +2,30 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.checks import CHECKS, LOCAL, errors_of, parse_line
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.methods import METHODS, Hyperparameters, Method
+
+
+class Host(BaseModel):
+    """The host of a training loop: the model is trained there, step by step, by our process.
+
+    Attributes:
+        name: The kind of host.
+        base_url: Its address.
+        weights: Where the model answers: at the `host`, or at `home`, on the embedded engine,
+            which then fetches the weights.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["tinker"]
+    base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://[^@?#\s]+$")]
+    weights: Literal["host", "home"] = "host"
 
 
 class Spec(BaseModel):
@@ -24,6 +41,9 @@ class Spec(BaseModel):
         work: Folder of the checkpoints. A training that finds some of its own there goes on from
             the last.
         processes: How many train together; None for one a GPU.
+        host: Where the model is trained instead of here; then `base` is for tokenizer and merging.
+        host_key: File of the key for the host.
+        job: Id of the job, by which its sessions at the host are found.
     """
 
     base: str
@@ -36,6 +56,9 @@ class Spec(BaseModel):
     hyperparameters: Hyperparameters = Hyperparameters()
     seed: int = 0
     processes: int | None = None
+    host: Host | None = None
+    host_key: Path | None = None
+    job: str = ""
 
     @property
     def partial(self) -> Path:

@@ -17,21 +17,15 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from langchain_finetune.local.training.batches import MOST_LOGITS, by_length
+from langchain_finetune.local.training.batches import MOST_LOGITS, epoch_order
 from langchain_finetune.local.training.plan import Plan
+from langchain_finetune.local.training.preferences import ANCHOR
 from langchain_finetune.local.training.sequences import IGNORED
 from langchain_finetune.local.training.shared_prefix import (
     learn_shared,
     shared_length,
     shares_exactly,
 )
-
-ANCHOR = 1.0
-"""Weight of the preferred answers' own loss beside DPO's (Pang et al. 2024, equation 1).
-
-Where two answers differ in few tokens, DPO alone makes both less likely: with `nano` and pairs of
-calculator calls it ranked every held-out pair rightly, and answered nothing rightly any more.
-"""
 
 
 def supervised_trainer(plan: Plan, settings: dict[str, Any], **parts: Any) -> Any:
@@ -93,9 +87,7 @@ class ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too l
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        order = torch.randperm(len(self), generator=generator).tolist()
-        return by_length(order, self._lengths, self._step)
+        return iter(epoch_order(self._lengths, self._step, seed=self._seed, epoch=self._epoch))
 
 
 def _places(labels: Any) -> Any:

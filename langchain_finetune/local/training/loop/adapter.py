@@ -1,0 +1,50 @@
+"""A LoRA adapter from a host, written as PEFT reads it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from langchain_finetune.local.training.events import TrainingFailure
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIGURATION = "adapter_config.json"
+
+
+class AdapterConfiguration(BaseModel):
+    """The settings of a LoRA adapter that say how it is merged; what else a host sends is left out.
+
+    Source: PEFT's `LoraConfig`.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    r: int = Field(ge=1, le=4096)
+    lora_alpha: float = Field(gt=0)
+    target_modules: list[str] | str
+    rank_pattern: dict[str, int] = Field(default_factory=dict)
+    alpha_pattern: dict[str, float] = Field(default_factory=dict)
+    use_rslora: bool = False
+
+
+def write_adapter(folder: Path, given: Mapping[str, Any], base: str) -> None:
+    """Write the configuration of an adapter beside its weights.
+
+    Raises:
+        TrainingFailure: `invalid_weights`: it is not that of a LoRA adapter.
+    """
+    try:
+        settings = AdapterConfiguration.model_validate(given)
+    except ValidationError as error:
+        raise TrainingFailure(
+            "invalid_weights",
+            "The weights that the host exported are not a LoRA adapter in PEFT's format.",
+        ) from error
+    config = settings.model_dump() | {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+    }
+    (folder / CONFIGURATION).write_text(json.dumps(config, indent=2))

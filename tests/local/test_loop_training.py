@@ -1,0 +1,76 @@
+"""The training loop against a server of Tinker's REST that trains, driven by the real SDK."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from langchain_finetune.local.base_models import find_base
+from support.loop_server import KEY, LoopServer, counted
+from support.nano_loop import ALPHA, NanoTrainer
+from support.servers import served
+from support.warm_process import WarmProcess
+from tests.local.tiny_model import example, write_lines
+from tests.local.training_process import TRAIN, finish, preference
+
+EXAMPLES = [example(n, 3 * n + 1) for n in range(12)]
+
+
+def begin(folder, url, examples, *, validation=None, method="supervised", weights="host", **given):
+    """Start the training process of a job at a host."""
+    folder.mkdir(exist_ok=True)
+    key = folder / "key"
+    key.write_text(KEY)
+    spec = {
+        "base": str(find_base("nano")),
+        "name": "nano",
+        "train": str(write_lines(folder / "train.jsonl", examples)),
+        "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
+        "method": method,
+        "output": str(folder / "models"),
+        "work": str(folder / "work"),
+        "hyperparameters": given,
+        "seed": 3,
+        "host": url and {"name": "tinker", "base_url": url, "weights": weights},
+        "host_key": str(key),
+        "job": folder.name,
+    }
+    (folder / "work").mkdir(exist_ok=True)
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return WarmProcess(TRAIN, folder / "spec.json")
+
+
+def metrics_of(events):
+    return [each for each in events if each["event"] == "metrics"]
+
+
+@pytest.fixture
+def server():
+    server = LoopServer(NanoTrainer())
+    with served(server.app) as url:
+        server.address = url
+        yield server
+
+
+def test_the_loss_curve_is_that_of_training_here(server, tmp_path):
+    given = {"n_epochs": 3, "batch_size": 5, "lora_rank": 8}
+    validation = [example(n, n + 1) for n in range(4)]
+    events, status, log = finish(
+        begin(tmp_path / "there", server.address, EXAMPLES, validation=validation, **given)
+    )
+    assert status == 0, log
+    here = begin(
+        tmp_path / "here", None, EXAMPLES, validation=validation, lora_alpha=ALPHA, **given
+    )
+    locally, status, log = finish(here)
+    assert status == 0, log
+    ours, theirs = metrics_of(events), metrics_of(locally)
+    assert [each["step"] for each in ours] == [each["step"] for each in theirs]
+    for name in ("train_loss", "valid_loss"):
+        curve = [each.get(name) for each in ours]
+        assert curve == pytest.approx([each.get(name) for each in theirs], abs=1e-3), name
+    assert ours[-1]["train_loss"] < ours[0]["train_loss"] - 0.1
+    assert events[-1]["step"] == locally[-1]["step"]
+    assert server.running == []
+    assert {each["status"] for each in server.sessions.values()} == {"success"}
