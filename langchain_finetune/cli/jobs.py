@@ -82,7 +82,8 @@ def list_jobs(
             errors.append(error)
             statuses |= {(_LOCAL, job.job_id or ""): _UNKNOWN for job in jobs}
         else:
-            known = {job.job_id for job in jobs if job.engine == "local"}
+            # Those of a training loop are its own, too.
+            known = {job.job_id for job in jobs}
             jobs += [_listed(record) for record in own if record.id not in known]
             statuses |= {(_LOCAL, record.id): record.status for record in own}
     jobs = sorted(jobs, key=lambda job: job.begun_at, reverse=True)[:limit]

@@ -1,18 +1,16 @@
 """The training loop against a server of Tinker's REST that trains, driven by the real SDK."""
 
 import json
-import os
-import signal
 
 import pytest
 
 from langchain_finetune.local.base_models import find_base
-from support.loop_server import KEY, LoopServer, counted
+from support.loop_server import KEY, LoopServer
 from support.nano_loop import ALPHA, NanoTrainer
 from support.servers import served
 from support.warm_process import WarmProcess
 from tests.local.tiny_model import example, write_lines
-from tests.local.training_process import TRAIN, finish, preference
+from tests.local.training_process import TRAIN, finish
 
 EXAMPLES = [example(n, 3 * n + 1) for n in range(12)]
 

@@ -8,7 +8,6 @@ answer again, one of a finished session is refused.
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,7 +101,6 @@ class LoopServer:
         self.sent = []
         self.updates = []
         self.deleted = []
-        self.headers = set()
         routes = [Route("/{path:path}", self._answer, methods=["GET", "POST", "DELETE", "PUT"])]
         self.app = Starlette(routes=routes)
 
@@ -120,7 +118,6 @@ class LoopServer:
         raw = await request.body()
         if path.startswith("signed/"):
             return Response(self.files[path.removeprefix("signed/")])
-        self.headers |= {name for name in request.headers if "key" in name or name[:4] == "auth"}
         if request.headers.get("x-api-key") != KEY:
             return JSONResponse({"detail": "Invalid key"}, 401)
         what = None
@@ -337,11 +334,6 @@ class LoopServer:
             }  # fmt: skip
         return future[0]
 
-    def epochs_of(self, path):
-        """The data that a saved model has seen: for each epoch, how often each example."""
-        seen = self.saved[path][0]
-        return seen
-
 
 def _sent(datum):
     assert set(datum.loss_fn_inputs) == {"target_tokens", "weights"}
@@ -355,10 +347,3 @@ def _sent(datum):
     )
     require(len(sent.tokens) == len(sent.targets) == len(sent.weights) > 0, 400, "lengths differ")
     return sent
-
-
-def counted(seen, examples, batch):
-    """How often each datum is in each epoch of what a model has seen."""
-    steps = -(-examples // batch)
-    epochs = [seen[start : start + steps] for start in range(0, len(seen), steps)]
-    return [Counter(digest for step in epoch for digest in step) for epoch in epochs]

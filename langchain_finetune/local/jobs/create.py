@@ -104,7 +104,8 @@ class CreateJob(BaseModel):
         if given.batch_size != "auto" and given.batch_size < least:
             message = f"batch_size must be at least {least} for the method {method}."
             raise ApiError(400, message, param="batch_size")
-        if fault := _fault_of(given, validates=self.validation_file is not None):
+        fault = _fault_at_host(given) if self.host else None
+        if fault := fault or _fault_of(given, validates=self.validation_file is not None):
             param, message = fault
             raise ApiError(400, message, param=param)
         return method, given
@@ -135,6 +136,16 @@ def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | N
         return "lora_rank", (
             "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets."
         )
+    return None
+
+
+def _fault_at_host(given: Hyperparameters) -> tuple[str, str] | None:
+    """Return the hyperparameter that a host does not have, and a message, or None."""
+    for name in ("lora_alpha", "lora_targets", "packing"):
+        if getattr(given, name) not in {"auto", False}:
+            return name, f"{name} is the choice of the host that trains: leave it out."
+    if given.lora_rank == 0:
+        return "lora_rank", "A host trains with LoRA: lora_rank must be at least 1."
     return None
 
 

@@ -10,11 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from langchain_finetune.local.hardware import SMALL_MODEL
 from langchain_finetune.local.training.batches import epoch_order
 from langchain_finetune.local.training.checkpoints import (
     History,
@@ -35,6 +32,8 @@ from langchain_finetune.local.training.events import (
     Waiting,
 )
 from langchain_finetune.local.training.lines import TrainingLines
+from langchain_finetune.local.training.loop.adapter import write_adapter
+from langchain_finetune.local.training.loop.base import HostedBase, plan_at_host
 from langchain_finetune.local.training.loop.host import (
     HostedRun,
     HostUnavailableError,
@@ -51,15 +50,12 @@ from langchain_finetune.local.training.loop.objectives import (
 from langchain_finetune.local.training.loop.position import Position
 from langchain_finetune.local.training.loop.tinker_host import TinkerHost
 from langchain_finetune.local.training.plan import (
-    LARGE_MODEL,
     SAVE_SECONDS,
     Plan,
     logging_steps,
-    make_plan,
     rate_share,
 )
 from langchain_finetune.local.training.spec import Spec
-from langchain_finetune.local.training.tokenizer import load_tokenizer
 
 PATIENCE_S = 3600.0
 """How long a host may be unavailable, without a new saved state in between."""
@@ -86,9 +82,42 @@ def train_at_host(
         TrainingFailure: The examples, the settings or the host do not allow it.
     """
     lines = TrainingLines.read(spec)
-    tokenizer, config, generation_config = _load(spec.base)
-    train, validation = lines.encoded(tokenizer, config, generation_config)
-    plan = plan_at_host(spec, examples=len(lines.train), parameters=_parameters(config))
+    base = HostedBase.load(spec.base)
+    train, validation = lines.encoded(base.tokenizer, base.config, base.generation_config)
+    plan = plan_at_host(spec, examples=len(lines.train), parameters=base.parameters())
+    finished = train_encoded(
+        spec,
+        plan,
+        train,
+        validation,
+        examples=len(lines.train),
+        report=reporter.report,
+        stop=stop,
+        endings=endings,
+    )
+    if finished is None:
+        return
+    loop, host = finished
+    if spec.host and spec.host.weights == "home":
+        loop.again_until_done(partial(_bring_home, spec, base, host, loop.position))
+    loop.finish()
+
+
+def train_encoded(
+    spec: Spec,
+    plan: Plan,
+    train: Sequence[Encoded],
+    validation: Sequence[Encoded] | None,
+    *,
+    examples: int,
+    report: Callable[[TrainingEvent], None],
+    stop: threading.Event,
+    endings: list[Callable[[], None]],
+) -> "tuple[TrainingLoop, TrainingHost] | None":
+    """Train on examples in tokens; return the loop that is done, or None if it was stopped.
+
+    See `train_at_host` for the arguments.
+    """
     objective: Objective = (
         PreferenceObjective(train, validation, float(plan.own["beta"]), spec.work)
         if spec.method == "dpo"
@@ -105,7 +134,7 @@ def train_at_host(
         rank=plan.lora_rank,
         sessions=position.sessions,
         keep=keep_sessions,
-        report=reporter.report,
+        report=report,
         stop=stop,
     )
     endings.append(host.end)
@@ -116,20 +145,18 @@ def train_at_host(
         host=host,
         objective=objective,
         position=position,
-        report=reporter.report,
+        report=report,
         stop=stop,
     )
-    loop.start(examples=len(lines.train), validates=validation is not None)
+    loop.start(examples=examples, validates=validation is not None)
     try:
         finished = loop.run()
     finally:
         host.close("interrupted")
-    if not finished:
-        reporter.report(Stopped(step=position.step))
-        return
-    if spec.host and spec.host.weights == "home":
-        loop.again_until_done(lambda: _bring_home(spec, tokenizer, config, host, position))
-    loop.finish()
+    if finished:
+        return loop, host
+    report(Stopped(step=position.step))
+    return None
 
 
 class TrainingLoop:
@@ -155,7 +182,7 @@ class TrainingLoop:
         self._lengths = [each.length for each in train]
         self._host = host
         self._objective = objective
-        self._position = position
+        self.position = position
         self._report = report
         self._stop = stop
         self._an_epoch = math.ceil(len(train) / plan.batch_size)
@@ -165,7 +192,7 @@ class TrainingLoop:
     def start(self, *, examples: int, validates: bool) -> None:
         """Report what was decided, and what an earlier process had measured."""
         self._validates = validates
-        position = self._position
+        position = self.position
         self._report(
             Started(
                 hyperparameters=self._plan.hyperparameters,
@@ -186,11 +213,11 @@ class TrainingLoop:
             self.again_until_done(self._train)
         except StopRequestedError:
             return False
-        return self._finished(self._position.history, self._position.step)
+        return self._finished(self.position.history, self.position.step)
 
     def finish(self) -> None:
         """Report the models, and delete what is no longer needed at the host."""
-        position = self._position
+        position = self.position
         steps = kept(position.history, self._epochs(position.step)) or [position.step]
         chosen = best(position.history) or steps[-1]
         self._report(
@@ -212,7 +239,7 @@ class TrainingLoop:
             StopRequestedError: The process was asked to stop meanwhile.
             TrainingFailure: The host was unavailable for too long, or refused.
         """
-        position, (pause, longest) = self._position, _PAUSES_S
+        position, (pause, longest) = self.position, _PAUSES_S
         since, reached = time.monotonic(), position.step
         while True:
             try:
@@ -243,7 +270,7 @@ class TrainingLoop:
 
     def _train(self) -> None:
         """Train from the saved position to the end, or until a stop is requested."""
-        position = self._position
+        position = self.position
         if not self._finished(position.history, position.step):
             self._objective.prepare(self._host)
             run = self._host.open(position.state)
@@ -254,7 +281,7 @@ class TrainingLoop:
         self._delete_leftover()
 
     def _steps(self, run: HostedRun) -> None:
-        position = self._position
+        position = self.position
         history, unlogged = [*position.history], [*position.unlogged]
         saved_at = time.monotonic()
         done = position.step
@@ -302,7 +329,7 @@ class TrainingLoop:
         *, keeps: bool,
     ) -> None:  # fmt: skip
         """Save the state and, if it `keeps` this checkpoint, its model; then take the position."""
-        position, name = self._position, f"step-{step}"
+        position, name = self.position, f"step-{step}"
         state = run.save_state(name)
         models, exports = dict(position.models), dict(position.exports)
         if keeps:
@@ -321,7 +348,7 @@ class TrainingLoop:
         self._delete_leftover()
 
     def _delete_leftover(self) -> None:
-        position = self._position
+        position = self.position
         done = self._finished(position.history, position.step)
         if done and position.state:
             # Nothing goes on from a finished training.
@@ -346,68 +373,9 @@ class TrainingLoop:
         self._report(Metrics(total_steps=self._total, epoch=epoch, **measured))
 
 
-def plan_at_host(spec: Spec, *, examples: int, parameters: int) -> Plan:
-    """Return the plan of a training at a host: always LoRA, whose scale is the host's own.
-
-    Raises:
-        TrainingFailure: `invalid_hyperparameters`: the host does not have one that was given.
-    """
-    given = spec.hyperparameters
-    for name in ("lora_alpha", "lora_targets", "packing"):
-        if getattr(given, name) not in {"auto", False}:
-            raise TrainingFailure(
-                "invalid_hyperparameters", f"{name} is the host's own choice: leave it out."
-            )
-    if given.lora_rank == 0:
-        raise TrainingFailure(
-            "invalid_hyperparameters", "The host trains with LoRA: lora_rank must be at least 1."
-        )
-    plan = make_plan(
-        given,
-        examples=examples,
-        parameters=max(parameters, SMALL_MODEL + 1),
-        method=spec.method,
-    )
-    return replace(plan, lora_alpha=None, lora_targets=None, packing=None)
-
-
-def _load(base: str) -> tuple[Any, Any, Any]:
-    """Return a base's tokenizer and configurations; its weights are not needed."""
-    from transformers import AutoConfig, GenerationConfig  # noqa: PLC0415 - seconds
-
-    try:
-        tokenizer = load_tokenizer(base)
-        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise TrainingFailure(
-            "base_model_unavailable",
-            "The base's tokenizer can't be loaded here; see the engine's log.",
-        ) from error
-    try:
-        return tokenizer, config, GenerationConfig.from_pretrained(base)
-    except OSError:
-        return tokenizer, config, GenerationConfig.from_model_config(config)
-
-
-def _parameters(config: Any) -> int:
-    """Return the number of parameters of a base, without its weights."""
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415
-
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except ValueError:
-        return LARGE_MODEL  # An architecture that only the host knows.
-    return int(model.num_parameters())
-
-
-def _bring_home(
-    spec: Spec, tokenizer: Any, config: Any, host: TrainingHost, position: Position
-) -> None:
+def _bring_home(spec: Spec, base: HostedBase, host: TrainingHost, position: Position) -> None:
     """Fetch the adapter of the best checkpoint, and write the model that it makes of its base."""
     from langchain_finetune.local.training.export import export  # noqa: PLC0415 - seconds
-    from langchain_finetune.local.training.loop.adapter import write_adapter  # noqa: PLC0415
 
     chosen = best(position.history) or max(position.exports)
     folder = spec.work / "adapter"
@@ -416,7 +384,12 @@ def _bring_home(
     write_adapter(folder, host.fetch(position.exports[chosen], folder), spec.name)
     shutil.rmtree(spec.partial, ignore_errors=True)
     export(
-        folder, Path(spec.partial, "model"), tokenizer,
-        base=spec.base, name=spec.name, dtype=config.dtype, lora=True,
-    )  # fmt: skip
+        folder,
+        spec.partial / "model",
+        base.tokenizer,
+        base=spec.base,
+        name=spec.name,
+        dtype=base.config.dtype,
+        lora=True,
+    )
     spec.partial.rename(spec.output)

@@ -1,0 +1,53 @@
+"""A training loop on tokens, as the training process runs it: nothing is loaded or rendered."""
+
+import asyncio
+import sys
+import threading
+from pathlib import Path
+
+from langchain_finetune.local.training.encoding import IGNORED, Encoded
+from langchain_finetune.local.training.events import Reporter
+from langchain_finetune.local.training.loop import training
+from langchain_finetune.local.training.loop.base import plan_at_host
+from langchain_finetune.local.training.spec import Spec
+
+EXAMPLES, BATCH = 12, 5
+
+
+def examples():
+    """Some sequences of other lengths, half of which is trained."""
+    for n in range(EXAMPLES):
+        ids = list(range(10 * n + 1, 10 * n + 7 + n % 3))
+        yield Encoded(len(ids), {"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:]})
+
+
+def hurry():
+    """Let all waits of the SDK and of the loop pass sooner."""
+    sleep = asyncio.sleep
+    asyncio.sleep = lambda seconds, *result: sleep(seconds / 50, *result)
+    training._PAUSES_S = (0.02, 0.1)
+
+
+def main():
+    hurry()
+    spec = Spec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    train = list(examples())
+    plan = plan_at_host(spec, examples=len(train), parameters=1)
+    reporter = Reporter(sys.stdout)
+    with reporter:
+        finished = training.train_encoded(
+            spec,
+            plan,
+            train,
+            train[:3],
+            examples=len(train),
+            report=reporter.report,
+            stop=threading.Event(),
+            endings=[],
+        )
+        finished[0].finish()
+    sys.exit(reporter.status)
+
+
+if __name__ == "__main__":
+    main()

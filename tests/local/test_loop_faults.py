@@ -1,0 +1,123 @@
+"""The training loop where processes die and the wire fails: each example once an epoch."""
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support.loop_server import KEY, LoopServer
+from support.servers import served
+from support.warm_process import WarmProcess
+from tests.local.loop_worker import BATCH, EXAMPLES
+from tests.local.training_process import finish
+
+WORKER = str(Path(__file__).with_name("loop_worker.py"))
+SEEDS = int(os.environ.get("FUZZ_CASES", "60"))
+EPOCHS = 3
+STEPS = -(-EXAMPLES // BATCH)
+REQUESTS = 57
+"""That an undisturbed training sends."""
+
+
+def begin(folder, url):
+    folder.mkdir(exist_ok=True)
+    (folder / "key").write_text(KEY)
+    spec = {
+        "base": "nano",
+        "name": "nano",
+        "train": "unused",
+        "output": str(folder / "models"),
+        "work": str(folder),
+        "hyperparameters": {"n_epochs": EPOCHS, "batch_size": BATCH},
+        "host": {"name": "tinker", "base_url": url},
+        "host_key": str(folder / "key"),
+        "job": folder.name,
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return WarmProcess(WORKER, folder / "spec.json")
+
+
+class Faults:
+    """What happens to the requests of a job, drawn by a seed."""
+
+    def __init__(self, seed):
+        draw = random.Random(seed)
+        self.kills = sorted(draw.sample(range(1, REQUESTS), draw.randint(0, 3)))
+        kinds = draw.choices(["refuse", "lose"], k=draw.randint(0, 4))
+        self.answers = {draw.randint(1, REQUESTS): kind for kind in kinds}
+        self.process = None
+        self.killed = 0
+
+    def __call__(self, number, path):
+        if self.kills and number >= self.kills[0]:
+            del self.kills[0]
+            self.killed += 1
+            os.kill(self.process.pid, signal.SIGKILL)
+        return self.answers.pop(number, None)
+
+
+def trained(folder, server, faults):
+    """Run a job until a process ends by itself; return its events."""
+    server.fault = faults
+    with served(server.app) as url:
+        while True:
+            faults.process = begin(folder, url)
+            events, status, log = finish(faults.process)
+            if status != -signal.SIGKILL:
+                assert status == 0, log
+                return events
+
+
+def epochs_of(seen):
+    """How often each datum was in each epoch of what a model has seen, update by update."""
+    epochs = [seen[start : start + STEPS] for start in range(0, len(seen), STEPS)]
+    return [Counter(datum for step in epoch for datum in step) for epoch in epochs]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_each_example_once_an_epoch_and_no_session_left_running(seed, tmp_path):
+    server, faults = LoopServer(), Faults(seed)
+    events = trained(tmp_path / "job", server, faults)
+    done = events[-1]
+    assert (done["event"], done["step"]) == ("done", STEPS)  # The loss is the same everywhere.
+    assert set(done["hosted"]) == {str(STEPS * (epoch + 1)) for epoch in range(EPOCHS)}
+    for step, path in done["hosted"].items():
+        epochs = epochs_of(server.saved[path][0])
+        assert len(epochs) == int(step) // STEPS
+        assert all(len(epoch) == EXAMPLES and {*epoch.values()} == {1} for epoch in epochs)
+    assert server.running == []
+    kept = {path for path in server.saved if path not in done["hosted"].values()}
+    # What a killed process had saved and not yet written down expires by itself.
+    assert len(kept) <= 2 * faults.killed
+
+
+def test_without_a_search_for_sessions_the_known_ones_are_closed(tmp_path):
+    server, faults = LoopServer(searches=False), Faults(0)
+    faults.answers, faults.kills = {}, [20]
+    trained(tmp_path / "job", server, faults)
+    assert len(server.sessions) == 2
+    assert server.running == []
+
+
+def test_a_state_that_is_gone_lets_the_training_begin_anew(tmp_path):
+    server, faults = LoopServer(), Faults(0)
+    faults.answers, faults.kills = {}, [40]
+
+    def gone(number, path):
+        if path == "load_weights":
+            server.saved.clear()
+        return faults(number, path)
+
+    faults_of = gone
+    server.fault = faults_of
+    with served(server.app) as url:
+        for _ in range(2):
+            faults.process = begin(tmp_path / "job", url)
+            events, status, log = finish(faults.process)
+    assert status == 0, log
+    path = events[-1]["hosted"][str(STEPS * EPOCHS)]
+    assert len(epochs_of(server.saved[path][0])) == EPOCHS
