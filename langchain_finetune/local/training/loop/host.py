@@ -99,6 +99,14 @@ class TrainingHost(Protocol):
         """Close the session; does not raise."""
         ...
 
+    def close_left(self) -> None:
+        """Close this job's sessions that an answer was lost about, or whose process was killed.
+
+        Raises:
+            HostUnavailableError: It does not answer.
+        """
+        ...
+
     def delete(self, path: str) -> None:
         """Delete a saved state, model or export; one that is gone is no error.
 

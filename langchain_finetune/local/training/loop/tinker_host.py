@@ -116,7 +116,7 @@ class TinkerHost:
         with self._lock, self._translated(opening=True):
             if self._ended:
                 raise StopRequestedError
-            self._close_left()
+            self._finish_left()
             client = self._sdk.ServiceClient(user_metadata=mark, **self._address)
             # The session is created here.
             self._sessions.append(client.holder.get_session_id())
@@ -213,7 +213,12 @@ class TinkerHost:
         """Return a context that raises the SDK's errors as those of `TrainingHost`."""
         return self._translated()
 
-    def _close_left(self) -> None:
+    def close_left(self) -> None:
+        """Close what is not known to be closed; see `TrainingHost.close_left`."""
+        with self._lock, self._translated():
+            self._finish_left()
+
+    def _finish_left(self) -> None:
         """Finish sessions of processes that were killed, those with unknown ids among them."""
         rest = self._rest()
         for session in {*self._sessions, *self._found(rest)}:
@@ -245,7 +250,7 @@ class TinkerHost:
     def _tell(self) -> None:
         while self._news:
             reason = self._news.popleft()
-            if reason is not None or self._waits:
+            if (reason is not None) != self._waits:
                 self._report(Waiting(reason=reason and f"Queued at the host: {reason}"))
             self._waits = reason is not None
 

@@ -151,6 +151,11 @@ def train_encoded(
     loop.start(examples=examples, validates=validation is not None)
     try:
         finished = loop.run()
+    except TrainingFailure:
+        host.close("errored")
+        with suppress(HostUnavailableError, TrainingFailure):
+            host.close_left()
+        raise
     finally:
         host.close("interrupted")
     if finished:
@@ -278,6 +283,7 @@ class TrainingLoop:
             self._steps(run)
             done = self._finished(position.history, position.step)
             self._host.close("success" if done else "interrupted")
+        self._host.close_left()
         self._delete_leftover()
 
     def _steps(self, run: HostedRun) -> None:

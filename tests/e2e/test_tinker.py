@@ -1,0 +1,162 @@
+"""`engine="tinker"`: the embedded engine trains at a server of Tinker's REST, by the real SDK."""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from langchain_finetune import (
+    Convert,
+    EngineAuthenticationError,
+    FineTune,
+    JobCancelledError,
+    JobFailedError,
+    JobSubmissionError,
+)
+from langchain_finetune.engines.local import stop_engine
+from langchain_finetune.home import HOME_VARIABLE, host_key_file
+from support.jobs import chats
+from support.loop_server import KEY, LoopServer
+from support.nano_loop import NanoTrainer
+from support.servers import served
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with an engine of its own, which has no key for any host in its environment."""
+    home = tmp_path_factory.mktemp("tinker") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(home))
+        patch.delenv("TINKER_API_KEY", raising=False)
+        patch.delenv("TINKER_BASE_URL", raising=False)
+        yield home
+        stop_engine(home)
+
+
+@pytest.fixture
+def server(home):
+    server = LoopServer(NanoTrainer())
+    with served(server.app) as url:
+        server.address = url
+        yield server
+
+
+def step(server, **changes):
+    settings = {
+        "model": "nano",
+        "engine": "tinker",
+        "base_url": server.address,
+        "api_key": KEY,
+        "hyperparameters": {"n_epochs": 2, "batch_size": 6},
+        "seed": 1,
+    }
+    return FineTune(**settings | changes)
+
+
+def examples(text="Is {n} even?"):
+    return Convert().invoke(chats(text=text))
+
+
+def commands():
+    """The command lines of all processes."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_bytes()
+        except OSError:
+            continue
+
+
+def holders_of_key(home):
+    """The files of a home that have the key."""
+    files = (path for path in home.rglob("*") if path.is_file())
+    return [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_a_chain_trains_at_the_host_and_returns_its_model(server, home):
+    server.pauses = 1
+    seen = []
+
+    def look(number, path):
+        if path == "create_model":
+            seen.append([one for one in commands() if KEY.encode() in one])
+
+    server.fault = look
+    chain = step(server)
+    job = chain.submit(examples())
+    news = []
+    assert job.wait(on_progress=news.append).status == "succeeded"
+    model = chain.invoke(examples())
+    assert isinstance(model, ChatOpenAI)
+    assert model.openai_api_base == f"{server.address}/oai/api/v1"
+    assert model.model_name in server.saved
+    assert model.openai_api_key.get_secret_value() == KEY
+    assert model.metadata["job_id"] == job.job_id
+    assert len(server.sessions) == 1  # The second chain found the job.
+    assert server.running == []
+    assert [row["step"] for row in job.metrics()] == [1, 2, 3, 4]
+    assert [one.step for one in job.checkpoints()] == [2, 4]
+    assert all(one.model in server.saved for one in job.checkpoints())
+    assert "queued" in {each.status for each in news}
+    assert any("Queued at the host" in (each.message or "") for each in news)
+    # The key: in one file of its owner, and nowhere else.
+    assert seen == [[]]
+    [file] = holders_of_key(home)
+    assert file == host_key_file(home, server.address)
+    if os.name == "posix":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert KEY not in job.model_dump_json()
+
+
+async def test_weights_come_home_and_answer_here(server, home):
+    job = step(server, extra_body={"weights": "home"}, suffix="even").submit(examples("Home {n}?"))
+    status = await job.wait_async()
+    assert status.fine_tuned_model == f"ft:nano:local:even:{job.job_id[-8:]}"
+    model = await job.amodel(max_tokens=4)
+    assert model.openai_api_base != f"{server.address}/oai/api/v1"
+    assert (await model.ainvoke("Home 1?")).content is not None
+    assert not [path for path in server.saved if "/external_weights/" in path]
+    assert server.running == []
+
+
+def test_a_job_that_is_cancelled_or_paused_closes_its_session(server):
+    server.fault = lambda number, path: path == "optim_step" and time.sleep(0.5)
+    settings = {"hyperparameters": {"n_epochs": 20, "batch_size": 6}}
+    job = step(server, **settings).submit(examples("Cancel {n}?"))
+    until(lambda: "optim_step" in server.requests)
+    assert job.cancel().status == "cancelled"
+    until(lambda: not server.running)
+    with pytest.raises(JobCancelledError):
+        job.wait()
+    settings = {"hyperparameters": {"n_epochs": 2, "batch_size": 2}}
+    job = step(server, **settings).submit(examples("Pause {n}?"))
+    before = len(server.updates)
+    until(lambda: len(server.updates) > before + 2)
+    assert job.pause().status == "paused"
+    until(lambda: not server.running)
+    job.resume()
+    status = job.wait()
+    # Nothing was done twice.
+    assert len(server.saved[status.fine_tuned_model][0]) == len(server.updates) - before
+    assert len(server.updates) - before == 12
+
+
+def test_what_a_host_can_not_do_is_told(server):
+    with pytest.raises(JobSubmissionError, match="lora_targets is the choice of the host"):
+        step(server, hyperparameters={"lora_targets": ("q_proj",)}).submit(examples())
+    with pytest.raises(JobFailedError, match="host_refused_key"):
+        step(server, api_key="tml-wrong").invoke(examples("Wrong {n}?"))
+    with pytest.raises(EngineAuthenticationError, match="set TINKER_API_KEY"):
+        step(server, api_key=None).submit(examples())
+    assert server.running == []
+
+
+def until(condition, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
