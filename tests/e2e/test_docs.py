@@ -326,6 +326,7 @@ def test_short_examples_run():
     assert run("hosted")["fine_tune"].hyperparameters.n_epochs == 3
     azure = run("azure", {"get_token": lambda: "token"})["fine_tune"]
     assert (azure.engine, azure.deployment.name) == ("azure", "calculator")
+    assert run("tinker")["fine_tune"].engine == "tinker"
     assert run("nebius")["fine_tune"].deployment.name == "calculator"
     assert run("together")["fine_tune"].deployment.idle_minutes == 30
     assert run("train_lora")["fine_tune"].hyperparameters.lora_rank == 16

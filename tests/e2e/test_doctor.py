@@ -52,11 +52,14 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
         "mlflow",
         "opik",
         "phoenix",
+        "tinker",
         "together",
     }
     assert {each.removeprefix("extra ") for each in findings if each.startswith("extra")} == extras
     assert re.search(r"up to about \d+\.\d B parameters", findings["training"]["detail"])
-    assert {"engine openai", "engine azure", "engine nebius", "engine together"} < findings.keys()
+    assert {"openai", "azure", "nebius", "together", "tinker"} <= {
+        each.removeprefix("engine ") for each in findings
+    }
 
 
 def test_a_wrong_key_in_the_environment_is_named_as_the_culprit(engine, found, monkeypatch):
