@@ -1,6 +1,7 @@
 """A training loop on tokens, as the training process runs it: nothing is loaded or rendered."""
 
 import asyncio
+import json
 import sys
 import threading
 from pathlib import Path
@@ -14,8 +15,12 @@ from langchain_finetune.local.training.spec import Spec
 EXAMPLES, BATCH = 12, 5
 
 
-def examples():
-    """Some sequences of other lengths, half of which is trained."""
+def examples(folder):
+    """The sequences of a file, or some of other lengths, half of which is trained."""
+    if (given := folder / "examples.json").exists():
+        for columns in json.loads(given.read_text()):
+            yield Encoded(len(columns["input_ids"]), columns)
+        return
     for n in range(EXAMPLES):
         ids = list(range(10 * n + 1, 10 * n + 7 + n % 3))
         yield Encoded(len(ids), {"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:]})
@@ -31,7 +36,7 @@ def hurry():
 def main():
     hurry()
     spec = Spec.model_validate_json(Path(sys.argv[1]).read_bytes())
-    train = list(examples())
+    train = list(examples(spec.work))
     plan = plan_at_host(spec, examples=len(train), parameters=1)
     reporter = Reporter(sys.stdout)
     with reporter:

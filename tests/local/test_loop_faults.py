@@ -23,7 +23,7 @@ REQUESTS = 57
 """That an undisturbed training sends."""
 
 
-def begin(folder, url):
+def begin(folder, url, **given):
     folder.mkdir(exist_ok=True)
     (folder / "key").write_text(KEY)
     spec = {
@@ -32,7 +32,7 @@ def begin(folder, url):
         "train": "unused",
         "output": str(folder / "models"),
         "work": str(folder),
-        "hyperparameters": {"n_epochs": EPOCHS, "batch_size": BATCH},
+        "hyperparameters": {"n_epochs": EPOCHS, "batch_size": BATCH} | given,
         "host": {"name": "tinker", "base_url": url},
         "host_key": str(folder / "key"),
         "job": folder.name,

@@ -10,7 +10,7 @@ from support.nano_loop import ALPHA, NanoTrainer
 from support.servers import served
 from support.warm_process import WarmProcess
 from tests.local.tiny_model import example, write_lines
-from tests.local.training_process import TRAIN, finish
+from tests.local.training_process import TRAIN, finish, preference
 
 EXAMPLES = [example(n, 3 * n + 1) for n in range(12)]
 
@@ -72,3 +72,20 @@ def test_the_loss_curve_is_that_of_training_here(server, tmp_path):
     assert events[-1]["step"] == locally[-1]["step"]
     assert server.running == []
     assert {each["status"] for each in server.sessions.values()} == {"success"}
+
+
+def test_dpo_learns_which_answer_is_better(server, tmp_path):
+    pairs = [preference(n) for n in range(6)]
+    given = {"n_epochs": 2, "batch_size": 6, "lora_rank": 8, "learning_rate_multiplier": 10}
+    events, status, log = finish(
+        begin(tmp_path / "dpo", server.address, pairs, validation=pairs, method="dpo", **given)
+    )
+    assert status == 0, log
+    first, last = metrics_of(events)
+    # At the beginning the base itself: log 2, and the preferred answers' own loss.
+    assert first["train_loss"] > 0.69
+    assert first["train_reward_margin"] == pytest.approx(0, abs=1e-5)
+    assert last["valid_loss"] < first["train_loss"]
+    assert last["valid_reward_margin"] > 0
+    assert last["valid_reward_accuracy"] == 1
+    assert server.running == []
