@@ -58,7 +58,7 @@ ROOMS = {
 # All else reaches the engine over HTTP; its page reads traced runs as the loaders do.
 LOCAL_MAY_IMPORT = {
     *("arguments", "checks", "content", "dialects", "display", "durable", "errors", "extras"),
-    *("home", "messages", "methods", "rollout", "sessions", "tolerant_json"),
+    *("home", "messages", "methods", "private_files", "rollout", "sessions", "tolerant_json"),
 }
 
 

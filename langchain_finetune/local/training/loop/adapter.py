@@ -1,13 +1,19 @@
 """A LoRA adapter from a host, written as PEFT reads it."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from langchain_finetune.local.training.checkpoints import best
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.loop.base import HostedBase
+from langchain_finetune.local.training.loop.host import TrainingHost
+from langchain_finetune.local.training.loop.position import Position
+from langchain_finetune.local.training.spec import Spec
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
@@ -29,7 +35,29 @@ class AdapterConfiguration(BaseModel):
     use_rslora: bool = False
 
 
-def write_adapter(folder: Path, given: Mapping[str, Any], base: str) -> None:
+def bring_home(spec: Spec, base: HostedBase, host: TrainingHost, position: Position) -> None:
+    """Fetch the adapter of the best checkpoint, and write the model that it makes of its base."""
+    from langchain_finetune.local.training.export import export  # noqa: PLC0415 - seconds
+
+    chosen = best(position.history) or max(position.exports)
+    folder = spec.work / "adapter"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    _write(folder, host.fetch(position.exports[chosen], folder), spec.name)
+    shutil.rmtree(spec.partial, ignore_errors=True)
+    export(
+        folder,
+        spec.partial / "model",
+        base.tokenizer,
+        base=spec.base,
+        name=spec.name,
+        dtype=base.config.dtype,
+        lora=True,
+    )
+    spec.partial.rename(spec.output)
+
+
+def _write(folder: Path, given: Mapping[str, Any], base: str) -> None:
     """Write the configuration of an adapter beside its weights.
 
     Raises:

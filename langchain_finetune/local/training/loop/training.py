@@ -5,7 +5,6 @@ what came after it is trained again, by a model that has not seen it.
 """
 
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from langchain_finetune.local.training.events import (
     Waiting,
 )
 from langchain_finetune.local.training.lines import TrainingLines
-from langchain_finetune.local.training.loop.adapter import write_adapter
+from langchain_finetune.local.training.loop.adapter import bring_home
 from langchain_finetune.local.training.loop.base import HostedBase, plan_at_host
 from langchain_finetune.local.training.loop.host import (
     HostedRun,
@@ -99,7 +98,7 @@ def train_at_host(
         return
     loop, host = finished
     if spec.host and spec.host.weights == "home":
-        loop.again_until_done(partial(_bring_home, spec, base, host, loop.position))
+        loop.again_until_done(partial(bring_home, spec, base, host, loop.position))
     loop.finish()
 
 
@@ -377,25 +376,3 @@ class TrainingLoop:
         measured = measured_at(history, step).model_dump()
         epoch = step / self._an_epoch
         self._report(Metrics(total_steps=self._total, epoch=epoch, **measured))
-
-
-def _bring_home(spec: Spec, base: HostedBase, host: TrainingHost, position: Position) -> None:
-    """Fetch the adapter of the best checkpoint, and write the model that it makes of its base."""
-    from langchain_finetune.local.training.export import export  # noqa: PLC0415 - seconds
-
-    chosen = best(position.history) or max(position.exports)
-    folder = spec.work / "adapter"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    write_adapter(folder, host.fetch(position.exports[chosen], folder), spec.name)
-    shutil.rmtree(spec.partial, ignore_errors=True)
-    export(
-        folder,
-        spec.partial / "model",
-        base.tokenizer,
-        base=spec.base,
-        name=spec.name,
-        dtype=base.config.dtype,
-        lora=True,
-    )
-    spec.partial.rename(spec.output)
