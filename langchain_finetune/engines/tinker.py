@@ -31,7 +31,7 @@ from langchain_finetune.extras import require_modules
 from langchain_finetune.home import ensure_home, home_path, save_host_key
 from langchain_finetune.private_files import disk_errors
 
-ADDRESS_VARIABLE = "TINKER_BASE_URL"
+_ADDRESS_NAME = "TINKER_BASE_URL"
 
 _HOSTED = "tinker://"
 """How the names of models begin that answer at the host."""
@@ -41,7 +41,7 @@ _HOSTED = "tinker://"
 class _TinkerEngine(OpenAICompatibleEngine):
     def default_base_url(self) -> str:
         """Return `TINKER_BASE_URL`, as the SDK does, or Tinker's own address."""
-        return os.environ.get(ADDRESS_VARIABLE) or super().default_base_url()
+        return os.environ.get(_ADDRESS_NAME) or super().default_base_url()
 
     def access(self, base_url: str | None, api_key: SecretStr | None) -> Access:
         """Return address and key of the host; keep the key for the embedded engine."""

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_finetune import Convert, ConvertError
 from langchain_finetune.local import template_process
 from langchain_finetune.local.template_process import BoundedTemplate, TemplateStoppedError
-from langchain_finetune.local.training.__main__ import _encoder, _load
-from langchain_finetune.local.training.encoding import UnfitExampleError
+from langchain_finetune.local.training.__main__ import _load
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from tests.local.chat_server import ChatServer
 from tests.local.tiny_model import example, make_tiny_model
 
@@ -136,7 +136,8 @@ def test_a_forked_process_has_a_process_of_its_own(tmp_path, short):
 
 
 def test_training_refuses_such_a_base(tmp_path, short):
-    encoder = _encoder(*_load(str(with_template(tmp_path, LOOP.replace("now", "5")))))
+    model, tokenizer = _load(str(with_template(tmp_path, LOOP.replace("now", "5"))))
+    encoder = Encoder.of(tokenizer, model.config, model.generation_config)
     with pytest.raises(UnfitExampleError, match="template did not end within") as refused:
         encoder.sequences(example(5, 8))
     assert refused.value.code == "unsupported_chat_template"
