@@ -20,8 +20,8 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import SecretStr
 
 from langchain_finetune.checks import LOCAL
+from langchain_finetune.engines.access import Access
 from langchain_finetune.engines.addresses import aopenai_client, openai_client
-from langchain_finetune.engines.base import Access
 from langchain_finetune.engines.flow import Flow, finished
 from langchain_finetune.engines.jobs import NewJob, RemoteJob
 from langchain_finetune.engines.local import ENGINE as EMBEDDED
