@@ -115,7 +115,7 @@ ENGINE = _TinkerEngine(
     base_url="https://tinker.thinkingmachines.dev/services/tinker-prod",
     # The endpoint renders with the base's template, which shows no response format.
     profile=replace(LOCAL, name="tinker", response_format=False),
-    lines=EMBEDDED.lines,
+    lines=("supervised", "preference"),
     request_options={
         "--weights": (
             "weights",

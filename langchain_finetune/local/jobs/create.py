@@ -29,6 +29,9 @@ LIMITS = {
 }
 """Largest values that this engine takes, where the hyperparameter itself has none."""
 
+AT_HOSTS: frozenset[Method] = frozenset({"supervised", "dpo"})
+"""Methods that a training loop at a host knows."""
+
 _MAX_TARGETS = 32
 _MAX_TARGET_LENGTH = 64
 
@@ -104,6 +107,9 @@ class CreateJob(BaseModel):
         if given.batch_size != "auto" and given.batch_size < least:
             message = f"batch_size must be at least {least} for the method {method}."
             raise ApiError(400, message, param="batch_size")
+        if self.host and method not in AT_HOSTS:
+            message = f"The method {method} trains here only, not at a host."
+            raise ApiError(400, message, code="unsupported_method", param="method.type")
         fault = _fault_at_host(given) if self.host else None
         if fault := fault or _fault_of(given, validates=self.validation_file is not None):
             param, message = fault
