@@ -6,10 +6,10 @@ import sys
 import threading
 from pathlib import Path
 
-from langchain_finetune.local.training.encoding import IGNORED, Encoded
 from langchain_finetune.local.training.events import Reporter
 from langchain_finetune.local.training.loop import training
 from langchain_finetune.local.training.loop.base import plan_at_host
+from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.local.training.spec import Spec
 
 EXAMPLES, BATCH = 12, 5

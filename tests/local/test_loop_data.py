@@ -7,10 +7,11 @@ import pytest
 from transformers import get_cosine_schedule_with_warmup
 
 from langchain_finetune.local.templates.prepare import prepare
-from langchain_finetune.local.training.encoding import IGNORED, Encoded, Encoder, UnfitExampleError
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.loop.objectives import pairs_of
 from langchain_finetune.local.training.plan import rate_share, warmup_steps
 from langchain_finetune.local.training.preferences import encode_preferences
+from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from support.dialects import RUNS
 from support.loop_server import LoopServer
 from support.servers import served

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from langchain_finetune.local.chat_template import SHOWS_FORMAT
-from langchain_finetune.local.training.encoding import Encoded, Encoder, UnfitExampleError
+from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.methods import TRAINING
+from langchain_finetune.local.training.sequences import Encoded
 from langchain_finetune.local.training.spec import Spec, read_examples
 from langchain_finetune.methods import Method
 

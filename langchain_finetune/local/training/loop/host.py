@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from langchain_finetune.local.training.encoding import IGNORED
+from langchain_finetune.local.training.sequences import IGNORED
 
 How = Literal["success", "errored", "interrupted"]
 """How a session ends."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_finetune.local.training.encoding import IGNORED, Encoded
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.loop.host import CustomLoss, Datum, HostedRun, TrainingHost
 from langchain_finetune.local.training.preferences import ANCHOR
+from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.private_files import replacing
 
 

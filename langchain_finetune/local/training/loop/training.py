@@ -19,7 +19,6 @@ from langchain_finetune.local.training.checkpoints import (
     measured_at,
     ran_out_of_patience,
 )
-from langchain_finetune.local.training.encoding import Encoded
 from langchain_finetune.local.training.events import (
     Done,
     Metrics,
@@ -54,6 +53,7 @@ from langchain_finetune.local.training.plan import (
     logging_steps,
     rate_share,
 )
+from langchain_finetune.local.training.sequences import Encoded
 from langchain_finetune.local.training.spec import Spec
 
 PATIENCE_S = 3600.0
