@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from langchain_finetune.local.documents import Record
 from langchain_finetune.local.training.spec import Host
@@ -62,6 +62,12 @@ class JobRecord(Record):
     result_files: list[str] = Field(default_factory=list)
     integrations: list[Any] = Field(default_factory=list)
     organization_id: Literal["local"] = "local"
+
+    @model_serializer(mode="wrap")
+    def _without_empty_host(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the host of a job that has none: its record stays as it always was."""
+        shown: dict[str, Any] = handler(self)
+        return {name: value for name, value in shown.items() if name != "host" or value}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Set these hyperparameters in both places of OpenAI's job object."""
