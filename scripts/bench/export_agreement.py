@@ -31,6 +31,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.home import home_path
 from langchain_finetune.local.chat_template import TemplateInput, render
+from langchain_finetune.local.hardware import has_fast_bfloat16
 
 TOKENS = 20
 SUBJECTS = "tea rain glass bread maps salt snow clocks rivers bees".split()
@@ -181,7 +182,9 @@ def served(form: str, folder: Path) -> tuple[list[str], int, str]:
     if form == "hf":
         bin_folder = Path(sys.executable).parent
         serve = [str(bin_folder / "transformers"), "serve", str(folder), "--port", str(port)]
-        return serve, port, str(folder)
+        # As precise as the engine: by itself it takes the 16 bits of the file on every machine.
+        precision = "bfloat16" if has_fast_bfloat16() else "float32"
+        return [*serve, "--dtype", precision], port, str(folder)
     [weights] = folder.glob("*.gguf")
     return [sys.executable, "-c", LLAMA, str(weights), str(port)], port, "model"
 

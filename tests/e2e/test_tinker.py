@@ -5,6 +5,7 @@ import stat
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from langchain_openai import ChatOpenAI
 
@@ -16,7 +17,7 @@ from langchain_finetune import (
     JobFailedError,
     JobSubmissionError,
 )
-from langchain_finetune.engines.local import stop_engine
+from langchain_finetune.engines.local import find_engine, stop_engine
 from langchain_finetune.home import HOME_VARIABLE, host_key_file
 from support.jobs import chats
 from support.loop_server import KEY, LoopServer
@@ -77,6 +78,16 @@ def holders_of_key(home):
     return [path for path in files if KEY.encode() in path.read_bytes()]
 
 
+def pages(home, *paths):
+    """The texts of pages of the engine."""
+    engine = find_engine(home)
+    key = {"Authorization": f"Bearer {engine.api_key.get_secret_value()}"}
+    with httpx2.Client(base_url=engine.url, trust_env=False, follow_redirects=True) as browser:
+        ticket = browser.post("/ui/tickets", headers=key).json()["ticket"]
+        browser.get("/ui/sign-in", params={"ticket": ticket})
+        return [browser.get(path).text for path in paths]
+
+
 def test_a_chain_trains_at_the_host_and_returns_its_model(server, home):
     server.pauses = 1
     seen = []
@@ -109,6 +120,10 @@ def test_a_chain_trains_at_the_host_and_returns_its_model(server, home):
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert KEY not in job.model_dump_json()
+    # The page says where the model is: it was never here, and is not deleted.
+    for page in pages(home, "/ui/jobs", f"/ui/jobs/{job.job_id}"):
+        assert f"<small>at {server.address}</small>" in page
+        assert "deleted" not in page
 
 
 async def test_weights_come_home_and_answer_here(server, home):

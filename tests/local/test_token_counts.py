@@ -14,7 +14,7 @@ from langchain_finetune.convert.tokens.count import Unfit
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.tokens.local import LocalCounter
 from langchain_finetune.local.base_models import resolve_base
-from langchain_finetune.local.training.__main__ import _encoder, _load
+from langchain_finetune.local.training.__main__ import _load
 from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure
 from tests.local.tiny_model import example, make_tiny_model
@@ -25,7 +25,8 @@ TEXT = st.text(max_size=40)
 @pytest.fixture(scope="module")
 def engine():
     """The encoder as the training process makes it, with the model loaded."""
-    return _encoder(*_load(str(resolve_base("nano"))))
+    model, tokenizer = _load(str(resolve_base("nano")))
+    return Encoder.of(tokenizer, model.config, model.generation_config)
 
 
 @pytest.fixture(scope="module")
