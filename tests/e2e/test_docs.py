@@ -441,7 +441,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {
         *("local", "files", "community", "dedup", "gguf", "langserve", "all"),
-        *("langfuse", "mlflow", "phoenix", "opik", "together"),
+        *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker"),
     }
 
 
