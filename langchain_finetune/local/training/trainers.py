@@ -154,7 +154,9 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
 
     def _shared(self, inputs: dict[str, Any]) -> int:
         """Return how many tokens the batch begins with that are computed once."""
+        # Validation has no gradients to try it with, and no dropout.
         apart = len(inputs["labels"]) == 1 or "attention_mask" not in inputs
+        apart = apart or not self.model.training
         # Where activations are computed again, nothing is cached; processes that train together
         # count on one pass of the model.
         if apart or self.args.activation_checkpointing or self.accelerator.num_processes > 1:
