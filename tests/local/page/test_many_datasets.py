@@ -22,7 +22,7 @@ def test_the_list_tells_that_there_are_others(store, count, is_told):
     for number in range(count):
         store.datasets.create({"name": f"number {number}"})
     app = FastAPI()
-    app.include_router(datasets.create_datasets_router(store))
+    app.include_router(datasets.create_datasets_pages(store))
     text = TestClient(app).get("/ui/datasets").text
     assert text.count(">number ") == 3
     assert ("Only the newest 3 are listed" in text) == is_told
