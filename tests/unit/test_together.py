@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence_and_creates_no_job(host, set
 
 
 def test_completion_lines_are_refused(host):
-    with pytest.raises(ConvertError, match="trains on supervised and preference lines"):
+    with pytest.raises(ConvertError, match="trains on supervised, preference lines"):
         step().submit(Convert(method="completion").invoke([]))
 
 
