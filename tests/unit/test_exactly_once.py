@@ -13,6 +13,7 @@ from langchain_finetune.engines.jobs import JobProgress
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.finetune.submit import submit_once
 from langchain_finetune.finetune.wait import wait_for_job
+from support.dying_ledger import DyingLedger
 from support.jobs import Clock, account_in, arun, run, spec_in
 from support.light_engine import LightEngine, refusal
 
@@ -80,25 +81,6 @@ WITHOUT_ANSWER = {
     "doubled": doubled,
 }
 FAULTS = [*NOT_SENT, *WITHOUT_ANSWER]
-
-
-class DyingLedger:
-    """A ledger whose process may die before and after each note."""
-
-    def __init__(self, ledger, chaos):
-        self._ledger = ledger
-        self._chaos = chaos
-
-    def __getattr__(self, name):
-        method = getattr(self._ledger, name)
-
-        def dying(*args, **kwargs):
-            self._chaos.step()
-            result = method(*args, **kwargs)
-            self._chaos.step()
-            return result
-
-        return dying
 
 
 @pytest.mark.parametrize("seed", range(CASES))

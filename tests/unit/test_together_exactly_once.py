@@ -24,6 +24,7 @@ from langchain_finetune.finetune.job_queries import answering_model
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.finetune.submit import submit_once
 from langchain_finetune.finetune.wait import wait_for_job
+from support.dying_ledger import DyingLedger
 from support.jobs import Clock, spec_in
 from support.servers import served
 from support.together_host import BASE, KEY, TogetherHost, app_of
@@ -80,25 +81,6 @@ class CutResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-
-class DyingLedger:
-    """A ledger whose process may die before and after each note."""
-
-    def __init__(self, ledger, chaos):
-        self._ledger = ledger
-        self._chaos = chaos
-
-    def __getattr__(self, name):
-        method = getattr(self._ledger, name)
-
-        def dying(*args, **kwargs):
-            self._chaos.step()
-            result = method(*args, **kwargs)
-            self._chaos.step()
-            return result
-
-        return dying
 
 
 def run(flow, url, clock, chaos, tell):

@@ -80,14 +80,11 @@ def _encoder(base: Path | str, *, is_ours: bool) -> "Encoder":
         tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(base)
         config, generation = files
     else:
-        from transformers import AutoConfig, AutoTokenizer, GenerationConfig  # noqa: PLC0415
+        from transformers import AutoTokenizer  # noqa: PLC0415
 
-        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-        try:
-            generation = GenerationConfig.from_pretrained(base)
-        except OSError:
-            # Not every model has one; transformers then does the same.
-            generation = GenerationConfig.from_model_config(config)
+        from langchain_finetune.local.training.tokenizer import load_configurations  # noqa: PLC0415
+
+        config, generation = load_configurations(str(base))
         tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     if not is_ours:
         # Somebody else's program, which may loop.

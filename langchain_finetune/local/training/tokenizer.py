@@ -1,4 +1,4 @@
-"""Loads the tokenizer of a base model; transformers takes seconds to import."""
+"""Loads the tokenizer and configurations of a base; transformers takes seconds to import."""
 
 from typing import Any
 
@@ -18,3 +18,19 @@ def load_tokenizer(base: str) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     tokenizer.apply_chat_template = BoundedTemplate(tokenizer)
     return tokenizer
+
+
+def load_configurations(base: str) -> tuple[Any, Any]:
+    """Return a base's configuration, and how it generates.
+
+    Raises:
+        OSError, ValueError: They can't be loaded.
+    """
+    from transformers import AutoConfig, GenerationConfig  # noqa: PLC0415
+
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    try:
+        return config, GenerationConfig.from_pretrained(base)
+    except OSError:
+        # Not every model has one; transformers then does the same.
+        return config, GenerationConfig.from_model_config(config)

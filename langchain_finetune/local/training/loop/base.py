@@ -7,7 +7,7 @@ from langchain_finetune.local.hardware import SMALL_MODEL
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.plan import LARGE_MODEL, Plan, make_plan
 from langchain_finetune.local.training.spec import Spec
-from langchain_finetune.local.training.tokenizer import load_tokenizer
+from langchain_finetune.local.training.tokenizer import load_configurations, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,13 @@ class HostedBase:
         Raises:
             TrainingFailure: `base_model_unavailable`.
         """
-        from transformers import AutoConfig, GenerationConfig  # noqa: PLC0415 - seconds
-
         try:
-            tokenizer = load_tokenizer(base)
-            config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+            return cls(load_tokenizer(base), *load_configurations(base))
         except (OSError, ValueError) as error:
             raise TrainingFailure(
                 "base_model_unavailable",
                 "The base's tokenizer can't be loaded here; see the job's trainer.log.",
             ) from error
-        try:
-            generation_config = GenerationConfig.from_pretrained(base)
-        except OSError:
-            generation_config = GenerationConfig.from_model_config(config)
-        return cls(tokenizer, config, generation_config)
 
     def parameters(self) -> int:
         """Return the number of parameters, as far as transformers knows the architecture."""
