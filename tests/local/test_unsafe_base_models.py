@@ -73,7 +73,8 @@ def load_all_ways(folder):
     from langchain_finetune.local.training.__main__ import _load
 
     worked = []
-    for way in (_encoder, load, lambda base: _load(str(base))):
+    ways = (lambda base: _encoder(base, is_ours=False), load, lambda base: _load(str(base)))
+    for way in ways:
         try:
             worked.append(bool(way(folder)))
         except (ApiError, OSError, TrainingFailure, ValueError):

@@ -26,9 +26,10 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from openai import APIError, DefaultAsyncHttpxClient, DefaultHttpxClient
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from langchain_finetune import RolloutChatModel, RunFileChatLoader, RunRecorder
+from langchain_finetune.errors import InvalidArgumentError
 from langchain_finetune.rollout.background import MAX_PENDING
 from langchain_finetune.rollout.state import is_new
 from support.servers import served
@@ -409,9 +410,9 @@ def test_the_providers_may_differ():
     )
     answers = {model.invoke("Hi", thread(str(number))).content for number in range(20)}
     assert answers == {"a", "b"}
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         RolloutChatModel(old=model.old, new=model.new, share=2)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidArgumentError):
         RolloutChatModel(old=model.old, new=model.new, shares=0.1)
 
 
@@ -423,7 +424,7 @@ def test_each_float_is_a_share(share):
 
 def test_digits_without_an_end_are_no_share():
     answers = {"old": FakeListChatModel(responses=["o"]), "new": FakeListChatModel(responses=["n"])}
-    with pytest.raises(ValidationError, match="40 digits"):
+    with pytest.raises(InvalidArgumentError, match="40 digits"):
         RolloutChatModel(**answers, share="1e-999999999")
 
 

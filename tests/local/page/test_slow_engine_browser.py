@@ -61,7 +61,8 @@ def test_what_is_typed_while_the_engine_draws_is_kept(engine, browser):
     waits(browser, f"{script}.includes('assistant')")
     kept = json.loads(browser.execute_script(script))
     assert kept[0] == {"role": "user", "content": "Hi"}
-    assert browser.find_element(By.ID, "message").get_attribute("value") == "And more"
+    # What the script finds is of the page as it is then: the form may be replaced once more.
+    waits(browser, "return document.getElementById('message').value === 'And more'")
 
 
 def test_a_session_that_has_ended_is_told_once_and_loses_nothing(engine, browser):
