@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -44,9 +43,6 @@ from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
-"""Command that trains one job."""
-
 
 def create_app(
     home: Path,
@@ -54,14 +50,14 @@ def create_app(
     *,
     aliases: Mapping[str, str] | None = None,
     limits: Limits = NO_LIMITS,
-    trainer: Sequence[str] = TRAINER,
+    trainer: Sequence[str] | None = None,
     chat: Callable[[Models, ServingSettings], Chat] = make_chat,
     serving: ServingSettings | None = None,
 ) -> FastAPI:
     """Build the application of one engine, whose home no other engine may use at the same time.
 
-    The key is that of requests, and signs in to the page. The path of a job's settings is appended
-    to the command `trainer`.
+    The key is that of requests, and signs in to the page. A command `trainer` replaces the
+    engine's own; the path of a job's specification is appended to it.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_records(home / "engine.sqlite")

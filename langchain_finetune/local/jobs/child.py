@@ -11,6 +11,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -23,36 +24,59 @@ GRACE_S = 1.0
 HOST_GRACE_S = 10.0
 """The same for one that closes its session at the host of a training loop."""
 
+LONGEST_LINE = 2**20
+"""Bytes of a line of its reports."""
 
-async def run_child(
-    command: Sequence[str],
-    spec: Path,
-    log: Path,
-    on_event: Callable[[TrainingEvent], Awaitable[None]],
-    stop: asyncio.Event,
-    *,
-    grace_s: float = GRACE_S,
-) -> int:
-    """Run the training process to its end; kill it when this task is cancelled.
 
-    When `stop` is set, the process is asked to save its state and to end; one that is to end at
-    once has `grace_s` for that. The result is its exit status, negative for the signal that killed
-    it; what it writes to stderr goes to `log`.
-    """
-    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+class Child(Protocol):
+    """A process of a session of its own, as asyncio's `Process` has it."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102 - as documented there
+    @property
+    def returncode(self) -> int | None: ...  # noqa: D102
+    @property
+    def stdin(self) -> asyncio.StreamWriter | None: ...  # noqa: D102
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...  # noqa: D102
+    async def wait(self) -> int: ...  # noqa: D102
+
+
+async def start_child(command: Sequence[str], spec: Path, log: Path) -> Child:
+    """Start the training process; what it writes to stderr goes to `log`."""
     with log.open("ab") as stderr:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *command,
             str(spec),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             cwd=spec.parent,
-            env=environment,
-            limit=2**20,  # bytes of a line
+            env=environment(),
+            limit=LONGEST_LINE,
             # A group of its own, so that its helpers can be killed with it.
             start_new_session=True,
         )
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of a training: those of the engine but its key."""
+    return {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+
+
+async def follow_child(
+    process: Child,
+    on_event: Callable[[TrainingEvent], Awaitable[None]],
+    stop: asyncio.Event,
+    *,
+    grace_s: float = GRACE_S,
+) -> int:
+    """Follow the training process to its end; kill it when this task is cancelled.
+
+    When `stop` is set, the process is asked to save its state and to end; one that is to end at
+    once has `grace_s` for that. The result is its exit status, negative for the signal that killed
+    it.
+    """
     asking = asyncio.create_task(_ask_to_stop(process, stop))
     try:
         assert process.stdout
@@ -69,7 +93,7 @@ async def run_child(
         await _end(process, grace_s)
 
 
-async def _ask_to_stop(process: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
+async def _ask_to_stop(process: Child, stop: asyncio.Event) -> None:
     await stop.wait()
     assert process.stdin
     with suppress(OSError):
@@ -77,7 +101,7 @@ async def _ask_to_stop(process: asyncio.subprocess.Process, stop: asyncio.Event)
         await process.stdin.drain()
 
 
-async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
+async def _end(process: Child, grace_s: float) -> None:
     assert process.stdin
     process.stdin.close()
     if process.returncode is None:
@@ -89,6 +113,6 @@ async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
     await process.wait()
 
 
-def _signal_group(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal_group(process: Child, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -38,11 +38,16 @@ class JobQueue:
     """The jobs of one engine; all methods belong to the event loop's thread.
 
     `folder` holds a folder for each job: the trainer's log, checkpoints, unfinished models. The
-    path of a specification follows the command `trainer`.
+    path of a specification follows the command `trainer`, where one replaces the engine's own.
     """
 
     def __init__(
-        self, journal: Journal, files: Files, models: Models, folder: Path, trainer: Sequence[str]
+        self,
+        journal: Journal,
+        files: Files,
+        models: Models,
+        folder: Path,
+        trainer: Sequence[str] | None = None,
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._journal = journal
@@ -81,6 +86,7 @@ class JobQueue:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._training.close()
 
     def add(self, job: JobRecord) -> JobRecord:
         """Take on a job for a model that exists.

@@ -7,6 +7,7 @@ import csv
 import io
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +19,18 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
 from langchain_finetune.local.hardware import require_space
 from langchain_finetune.local.identifiers import new_id, now
-from langchain_finetune.local.jobs.child import GRACE_S, HOST_GRACE_S, run_child
+from langchain_finetune.local.jobs.child import (
+    GRACE_S,
+    HOST_GRACE_S,
+    Child,
+    follow_child,
+    start_child,
+)
 from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
+from langchain_finetune.local.jobs.warm_child import WarmTrainer, can_be_forked
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.checkpoints import set_aside
 from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures, TrainingEvent
@@ -47,6 +55,8 @@ MAX_STARTS = 5
 """Starts in a row without a new checkpoint before a job is given up: where the engine ended during
 each of them, training it may be the cause (memory, most likely)."""
 
+_TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
+
 _UNEXPLAINED = {"internal_error", "server_error"}
 """Codes of failures that a damaged checkpoint may have caused."""
 
@@ -61,13 +71,19 @@ class Training:
     """Trains one job after the other; see `JobQueue` for the arguments."""
 
     def __init__(
-        self, journal: Journal, files: Files, models: Models, folder: Path, trainer: Sequence[str]
+        self,
+        journal: Journal,
+        files: Files,
+        models: Models,
+        folder: Path,
+        trainer: Sequence[str] | None,
     ) -> None:
         self._journal = journal
         self._files = files
         self._models = models
         self._folder = folder
         self._trainer = trainer
+        self._warm = WarmTrainer(folder)
 
     async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
         """Train a queued job until it has succeeded or failed, or is asked to stop.
@@ -78,6 +94,10 @@ class Training:
         """
         while await self._start(job, stop):
             pass
+
+    async def close(self) -> None:
+        """End what was kept for the next job."""
+        await self._warm.close()
 
     async def _start(self, job: JobRecord, stop: asyncio.Event) -> bool:
         """Train a job; return whether it has to be started again, from an earlier checkpoint."""
@@ -114,7 +134,8 @@ class Training:
                 await self._journal.patiently(lambda: follower.take(event))
 
             grace_s = HOST_GRACE_S if job.host else GRACE_S
-            status = await run_child(self._trainer, path, log, take, stop, grace_s=grace_s)
+            child = await self._child(spec, path, log)
+            status = await follow_child(child, take, stop, grace_s=grace_s)
             if follower.done and output.is_dir():
                 await asyncio.to_thread(flush_tree, output)
             # There is no await from here on, so the job can't be cancelled half-way.
@@ -142,6 +163,12 @@ class Training:
             elif follower.done:
                 self._succeed(job, follower.done, output)
         return False
+
+    async def _child(self, spec: Spec, path: Path, log: Path) -> Child:
+        child = None
+        if self._trainer is None and can_be_forked(spec):
+            child = await self._warm.start(path, log)
+        return child or await start_child(self._trainer or _TRAINER, path, log)
 
     def tidy(self, job: JobRecord) -> None:
         """Remove the temporary files of a job that has ended, except its log."""

@@ -68,7 +68,7 @@ def main() -> int:
         partial(shutil.rmtree, spec.partial, ignore_errors=True),
     ]
     stop = _stop_asked_for(endings)
-    _set_environment(spec)
+    set_environment(offline=Path(spec.base).is_dir())
     reporter = Reporter(_own_stdout())
     with reporter, _own_checkpoints(spec.work) if is_first() else nullcontext():
         if spec.host:
@@ -253,14 +253,14 @@ def _stop_asked_for(endings: Sequence[Callable[[], None]]) -> threading.Event:
     return asked
 
 
-def _set_environment(spec: Spec) -> None:
+def set_environment(*, offline: bool) -> None:
     """Silence the libraries and keep them offline; must be called before they are imported."""
     share_the_cpu()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    if Path(spec.base).is_dir():
+    if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 

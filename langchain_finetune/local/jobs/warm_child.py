@@ -1,0 +1,150 @@
+"""Trainings that are forked from a process which has the libraries loaded already.
+
+See `langchain_finetune.local.training.warm` for that process: it starts with the first job and ends
+by itself when no other has come for a while, or with the engine.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_finetune.local.jobs.child import LONGEST_LINE, Child, environment
+from langchain_finetune.local.training.spec import Spec
+
+_COMMAND = (sys.executable, "-m", "langchain_finetune.local.training.warm")
+_LONGEST_ANSWER = 64
+
+
+def can_be_forked(spec: Spec) -> bool:
+    """Return whether a training can be forked from a process that has loaded the libraries.
+
+    Elsewhere than on Linux, a forked process must not use what the system's libraries hold. The
+    libraries were told when they were loaded not to look for models on the hub. A training at a
+    host needs none of them.
+    """
+    return sys.platform == "linux" and not spec.host and Path(spec.base).is_dir()
+
+
+class WarmTrainer:
+    """Forks one training at a time, from a process in `folder`.
+
+    A socket's descriptor follows the `command` of that process.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str] = _COMMAND) -> None:
+        self._folder = folder
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._socket: socket.socket | None = None
+        self._fails = False
+
+    async def start(self, spec: Path, log: Path) -> Child | None:
+        """Start the training of a specification; None if it has to be started in another way.
+
+        What it writes to stderr goes to `log`.
+        """
+        # The process may have ended just now, since it was idle for so long.
+        for _ in range(2):
+            child = None
+            try:
+                child = None if self._fails else await self._fork(spec, log)
+            finally:
+                if not child:
+                    await self.close()
+            if child:
+                return child
+        return None
+
+    async def close(self) -> None:
+        """End the process; a training that it has forked ends when nobody follows it."""
+        if self._socket:
+            self._socket.close()
+        if self._process:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        self._process = self._socket = None
+
+    async def _fork(self, spec: Path, log: Path) -> Child | None:
+        loop = asyncio.get_running_loop()
+        is_new = self._socket is None
+        engine = self._socket or await self._load()
+        here, its_stdin = socket.socketpair()
+        reports, its_stdout = os.pipe()
+        stdout = asyncio.StreamReader(limit=LONGEST_LINE)
+        answer = b""
+        with its_stdin, os.fdopen(its_stdout, "wb"), log.open("ab") as stderr:
+            # It closes itself at its end.
+            await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reports, "rb")
+            )
+            _, stdin = await asyncio.open_connection(sock=here)
+            try:
+                with suppress(OSError):
+                    streams = (its_stdin.fileno(), its_stdout, stderr.fileno())
+                    socket.send_fds(engine, [os.fsencode(spec)], streams)
+                    answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
+            finally:
+                if not answer:
+                    # A training that was forked all the same ends by this.
+                    stdin.close()
+        if not answer:
+            # It can't load the libraries: the training itself will tell why.
+            self._fails = is_new
+            return None
+        pid = int(answer.split()[1])
+        return _Forked(pid, stdout, stdin, asyncio.create_task(_status(engine, pid)))
+
+    async def _load(self) -> socket.socket:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        here.settimeout(0)
+        with there:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(there.fileno()),
+                pass_fds=(there.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                cwd=self._folder,
+                env=environment(),
+                start_new_session=True,
+            )
+        self._socket = here
+        return here
+
+
+@dataclass(frozen=True)
+class _Forked:
+    """A process that is no child of this one."""
+
+    pid: int
+    stdout: asyncio.StreamReader
+    stdin: asyncio.StreamWriter
+    status: asyncio.Task[int]
+
+    @property
+    def returncode(self) -> int | None:
+        return self.status.result() if self.status.done() else None
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.status)
+
+
+async def _status(engine: socket.socket, pid: int) -> int:
+    """Wait for a training's end; return its exit status, negative for a signal's number."""
+    try:
+        answer = await asyncio.get_running_loop().sock_recv(engine, _LONGEST_ANSWER)
+    except OSError:
+        answer = b""
+    if answer:
+        return os.waitstatus_to_exitcode(int(answer.split()[1]))
+    # Nobody would tell when it ends.
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    return -signal.SIGKILL

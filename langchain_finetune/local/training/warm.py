@@ -1,0 +1,82 @@
+"""Forks trainings from a process that has the libraries: `python -m ...training.warm DESCRIPTOR`.
+
+Importing torch, transformers and TRL takes most of a small job's time. This process does it once,
+then waits at the socket of the DESCRIPTOR: each message is the path of a specification, with the
+descriptors of the standard input, output and error that the training shall have. It answers
+`pid NUMBER` and, when that one has ended, `ended STATUS` as `os.waitpid` has it, a line each. It
+trains nothing itself, so that it keeps its size, and each training finds it as fresh as any other.
+"""
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from langchain_finetune.local.training.__main__ import main as train
+from langchain_finetune.local.training.__main__ import set_environment
+
+IDLE_S = 300.0
+"""How long it waits for a job before it ends, and gives its memory (0.6 GB) back."""
+
+_LIBRARIES = (
+    "langchain_finetune.local.training.export",
+    "langchain_finetune.local.training.fit",
+    "langchain_finetune.local.training.trainers",
+)
+
+
+def main() -> int:
+    """Load the libraries and serve one engine; return the exit status of this process."""
+    # Ctrl-C in a terminal reaches all of its processes; the engine ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_environment(offline=True)
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    # A collection in a child would copy all pages that it shares with this process.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as engine:
+        specification = _forked_for(engine)
+    if specification is None:
+        return 0
+    sys.argv[1:] = [specification]
+    return train()
+
+
+def _forked_for(engine: socket.socket) -> str | None:
+    """Fork a process for each job, and return its specification there; None if no more come."""
+    while select.select([engine], [], [], IDLE_S)[0]:
+        path, descriptors, _, _ = socket.recv_fds(engine, 4096, 3)
+        if not path:
+            break  # The engine has ended.
+        if not (child := os.fork()):
+            _become(path, descriptors)
+            engine.sendall(b"pid %d\n" % os.getpid())
+            return os.fsdecode(path)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _, status = os.waitpid(child, 0)
+        try:
+            engine.sendall(b"ended %d\n" % status)
+        except OSError:
+            break  # The same.
+    return None
+
+
+def _become(path: bytes, descriptors: Sequence[int]) -> None:
+    # A group of its own, so that its helpers can be killed with it.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for place, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
+    os.chdir(Path(os.fsdecode(path)).parent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
