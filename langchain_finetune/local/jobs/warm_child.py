@@ -76,20 +76,21 @@ class WarmTrainer:
         is_new = self._socket is None
         engine = self._socket or await self._load()
         here, its_stdin = socket.socketpair()
-        reports, its_stdout = os.pipe()
         stdout = asyncio.StreamReader(limit=LONGEST_LINE)
         answer = b""
-        with its_stdin, os.fdopen(its_stdout, "wb"), log.open("ab") as stderr:
-            # It closes itself at its end.
-            await loop.connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reports, "rb")
-            )
+        with its_stdin, log.open("ab") as stderr:
             _, stdin = await asyncio.open_connection(sock=here)
             try:
-                with suppress(OSError):
-                    streams = (its_stdin.fileno(), its_stdout, stderr.fileno())
-                    socket.send_fds(engine, [os.fsencode(spec)], streams)
-                    answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
+                reports, its_stdout = os.pipe()
+                with os.fdopen(its_stdout, "wb"):
+                    # It closes itself at its end.
+                    await loop.connect_read_pipe(
+                        lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reports, "rb")
+                    )
+                    with suppress(OSError):
+                        streams = (its_stdin.fileno(), its_stdout, stderr.fileno())
+                        socket.send_fds(engine, [os.fsencode(spec)], streams)
+                        answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
             finally:
                 if not answer:
                     # A training that was forked all the same ends by this.
@@ -104,6 +105,7 @@ class WarmTrainer:
     async def _load(self) -> socket.socket:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         here.settimeout(0)
+        self._socket = here
         with there:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -115,7 +117,6 @@ class WarmTrainer:
                 env=environment(),
                 start_new_session=True,
             )
-        self._socket = here
         return here
 
 
