@@ -28,6 +28,13 @@ _SEED = 1
 # kana, Han.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_SPACED = "".join(
+    letter if letter.isalnum() or letter == "_" else " " for letter in map(chr, range(128))
+)
+"""ASCII with a space in place of what is in no word."""
+
+_WORDS_KEPT = 1 << 16
+"""Words whose hashes are kept; an app's chats have most of theirs in common."""
 
 
 def exact_key(example: Example) -> bytes:
@@ -134,16 +141,27 @@ def shingles_of(example: Example) -> set[bytes]:
         >>> len(shingles_of({"prompt": "Hi there", "completion": "Hello you"}))
         2
     """
-    words = _WORD.findall("\n".join(_texts(example)).lower())
-    hashes = array("I", map(_word_hash, words))
+    words = _words("\n".join(_texts(example)).lower())
+    hashes = array("I", map(_WORD_HASHES.__getitem__, words))
+    if len(_WORD_HASHES) > _WORDS_KEPT:
+        _WORD_HASHES.clear()
     step, data = hashes.itemsize, hashes.tobytes()
     size, last = _SHINGLE * step, max(1, len(words) - _SHINGLE + 1)
     return {data[place : place + size] for place in range(0, last * step, step)}
 
 
-@lru_cache(maxsize=1 << 16)
-def _word_hash(word: str) -> int:
-    return zlib.crc32(word.encode(errors="replace"))
+def _words(text: str) -> list[str]:
+    # The same words in a quarter of the time.
+    return text.translate(_SPACED).split() if text.isascii() else _WORD.findall(text)
+
+
+class _Hashes(dict[str, int]):
+    def __missing__(self, word: str) -> int:
+        self[word] = number = zlib.crc32(word.encode(errors="replace"))
+        return number
+
+
+_WORD_HASHES = _Hashes()
 
 
 def _texts(example: Example) -> Iterator[str]:

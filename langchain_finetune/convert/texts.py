@@ -112,7 +112,12 @@ Change = Callable[[str, int | None], str]
 """Takes a text and the index of its message, or None; returns the new text."""
 
 
-def change_texts(example: Example, change: Change) -> Example:
+ChangeTools = Callable[[list[Any]], list[Any]]
+
+
+def change_texts(
+    example: Example, change: Change, change_tools: ChangeTools | None = None
+) -> Example:
     """Return an example with its texts changed; the same object if nothing changes.
 
     Texts are those of messages (also parts and refusals), prompts and completions; in the
@@ -121,14 +126,18 @@ def change_texts(example: Example, change: Change) -> Example:
     and their properties, ids and the addresses of images stay. The `name` of a person is removed
     if `change` would change it, since not every text is a valid name.
 
-    The answers of a preference have the indices after its input.
+    The answers of a preference have the indices after its input. Lists of tools and formats are
+    changed by `change_tools`, which may know them already.
     """
+    change_tools = change_tools or (
+        lambda tools: changed_tools(tools, lambda text: change(text, None))
+    )
     changed = dict(example)
     for name in ("prompt", "completion"):
         if isinstance(example.get(name), str):
             changed[name] = change(example[name], None)
     if isinstance(inner := example.get("input"), Mapping):
-        changed["input"] = _request(inner, change)
+        changed["input"] = _request(inner, change, change_tools)
         messages = inner.get("messages")
         place = len(messages) if isinstance(messages, list) else 0
         names = _names(inner)
@@ -137,19 +146,21 @@ def change_texts(example: Example, change: Change) -> Example:
                 changed[name] = _messages(example[name], change, place, names)
                 place += len(example[name])
     else:
-        changed = _request(changed, change)
+        changed = _request(changed, change, change_tools)
     return example if changed == example else changed
 
 
-def _request(request: Mapping[str, Any], change: Change) -> dict[str, Any]:
+def _request(
+    request: Mapping[str, Any], change: Change, change_tools: ChangeTools
+) -> dict[str, Any]:
     changed = dict(request)
     if isinstance(request.get("messages"), list):
         changed["messages"] = _messages(request["messages"], change, 0, _names(request))
     for name in ("tools", "functions"):
         if isinstance(request.get(name), list):
-            changed[name] = changed_tools(request[name], lambda text: change(text, None))
+            changed[name] = change_tools(request[name])
     if isinstance(form := request.get("response_format"), Mapping):
-        [changed["response_format"]] = changed_tools([form], lambda text: change(text, None))
+        [changed["response_format"]] = change_tools([form])
     return changed
 
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_finetune.convert.fingerprints import exact_key, plain_arguments, row_key
+from langchain_finetune.convert.fingerprints import (
+    _WORD,
+    _words,
+    exact_key,
+    plain_arguments,
+    row_key,
+)
 from langchain_finetune.convert.rows import Row
 from langchain_finetune.dialects.fast_path import traced_line
 from support.usual_runs import USUAL
@@ -122,3 +128,8 @@ def test_the_key_of_a_line_is_that_of_its_example(name):
     assert row_key(row) == exact_key(orjson.loads(chat.line))
     if name != "no tools":
         assert row.encoded is not None
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_words_of_ascii_are_those_of_other_texts(text):
+    assert _words(text) == _WORD.findall(text)

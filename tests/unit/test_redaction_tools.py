@@ -91,3 +91,22 @@ def test_keys_that_are_data_are_redacted(tools, arguments, becomes):
 def test_an_enum_that_nothing_private_is_in_stays_as_it_was():
     given_example = {"messages": [], "tools": [tool("find", enum=["a", "a", 1, True])]}
     assert redacted(given_example) is given_example
+
+
+def test_tools_that_many_chats_have_are_redacted_once():
+    asked = []
+
+    def redact(text):
+        asked.append(text)
+        return text.replace(PLANTED, "NAME")
+
+    large = tool("count", const=2**70, description=f"Of {PLANTED}")
+    tools = [[tool("find", description=f"{PLANTED} {number}")] for number in range(40)]
+    examples = [{"messages": [], "tools": each} for each in (*tools, *tools[-8:], [large], [large])]
+    rows = [Row(str(number), {}, example=each) for number, each in enumerate(examples)]
+    made = [each.example["tools"][0] for each in redacted_rows(iter(rows), Outcome(), redact)]
+    expected = [f"NAME {number}" for number in (*range(40), *range(32, 40))]
+    texts = [each["function"]["parameters"]["description"] for each in made]
+    assert texts == [*expected, "Of NAME", "Of NAME"]
+    assert made[-1]["function"]["parameters"]["const"] == 2**70
+    assert asked == [f"{PLANTED} {number}" for number in range(40)] + [f"Of {PLANTED}"] * 2
