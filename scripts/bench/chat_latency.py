@@ -187,15 +187,16 @@ def running_transformers(
     command += ["--dtype", dtype, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "error", "--model-timeout", "-1", *options]
     with (
-        _process(command, folder / f"log-{port}", variables) as process,
+        process(command, folder / f"log-{port}", variables) as started,
         httpx2.Client(base_url=f"http://127.0.0.1:{port}/v1", timeout=120) as client,
     ):
-        while not _answers(f"http://127.0.0.1:{port}/health"):
+        while not answers(f"http://127.0.0.1:{port}/health"):
             time.sleep(0.2)
-        yield Server(client, process)
+        yield Server(client, started)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a server answers at an address."""
     try:
         return httpx2.get(url).is_success
     except httpx2.HTTPError:
@@ -203,18 +204,19 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _process(
+def process(
     command: list[str], log: Path, variables: Mapping[str, str]
 ) -> Iterator[psutil.Process]:
+    """Run a command until the block ends; `log` gets what it prints."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", **variables}
     with (
         log.open("w") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as started,
     ):
         try:
-            yield psutil.Process(process.pid)
+            yield psutil.Process(started.pid)
         finally:
-            process.terminate()
+            started.terminate()
 
 
 def _differences(servers: dict[str, Server], asks: list[Body]) -> int:

@@ -9,7 +9,7 @@ package `xllamacpp` has it (install it first). All answer the same 50 chats, ten
 are, in logits, where an answer first leaves it. An export that is wrong (a lost token, another
 template) leaves it at large gaps.
 
-    .venv/bin/python scripts/bench/export_agreement.py MODEL [PROMPTS] [--q4_k_m]
+    PYTHONPATH=scripts .venv/bin/python scripts/bench/export_agreement.py MODEL [PROMPTS] [--q4_k_m]
 """
 
 import json
@@ -28,6 +28,7 @@ import torch
 from openai import InternalServerError, OpenAI
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench.llama_cpp import command as llama_command
 from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.home import home_path
 from langchain_finetune.local.chat_template import TemplateInput, render
@@ -162,20 +163,6 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-LLAMA = """
-import sys, time, xllamacpp
-params = xllamacpp.CommonParams()
-params.model.path, params.port = sys.argv[1], int(sys.argv[2])
-params.n_ctx, params.n_parallel = 4096, 1
-params.use_jinja = True
-# Of several threads, those that wait spin: on a busy machine an answer then takes minutes.
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-server = xllamacpp.Server(params)
-while True:
-    time.sleep(60)
-"""
-
-
 def served(form: str, folder: Path) -> tuple[list[str], int, str]:
     """Return the command that serves an export, its port, and the model's name there."""
     port = free_port()
@@ -186,7 +173,7 @@ def served(form: str, folder: Path) -> tuple[list[str], int, str]:
         precision = "bfloat16" if has_fast_bfloat16() else "float32"
         return [*serve, "--dtype", precision], port, str(folder)
     [weights] = folder.glob("*.gguf")
-    return [sys.executable, "-c", LLAMA, str(weights), str(port)], port, "model"
+    return llama_command(weights, port, chats=1, threads=1), port, "model"
 
 
 def export(model: str, folder: Path, *options: str) -> None:

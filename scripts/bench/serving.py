@@ -7,7 +7,8 @@ token of a long prompt that comes again by that of its first time, and what `tra
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/serving.py [ROUNDS] [MODEL] [SERVER ...]
 
-    A SERVER is `transformers` or `batching`, its own continuous batching; default: both.
+    A SERVER is `transformers`, or `batching`, its own continuous batching, or llama.cpp's with the
+    exported weights in 16 (`f16`) or 8 bits (`q8_0`; install `xllamacpp`); default: the first two.
 """
 
 import os
@@ -20,6 +21,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.chat_latency import Body, Server, running_engine, running_transformers
+from bench.export_agreement import export
+from bench.llama_cpp import running_llama
 from langchain_finetune.local.base_models import resolve_base
 
 TOKENS = 48
@@ -111,6 +114,13 @@ def main() -> None:
         if "batching" in others:
             batching = running_transformers(place, 8932, "--continuous-batching", dtype="auto")
             servers["transformers, batching"] = stack.enter_context(batching)
+        for number, bits in enumerate(each for each in others if each in {"f16", "q8_0"}):
+            quantized = [] if bits == "f16" else ["--quantize", bits]
+            export(model, place / bits, "--format", "gguf", *quantized)
+            [weights] = (place / bits).glob("*.gguf")
+            cores = os.cpu_count() or 1
+            llama = running_llama(weights, 8933 + number, chats=max(CLIENTS), threads=cores)
+            servers[f"llama.cpp, {bits}"] = stack.enter_context(llama)
         measure(servers, model, rounds)
 
 
