@@ -126,9 +126,13 @@ async def test_an_idle_process_ends_and_is_started_again(make, started):
     assert int(log().split()[1]) != first
 
 
-async def test_a_process_that_can_not_load_leaves_it_to_others(make, started, tmp_path):
+LOST = PROGRAM.replace("warm.IDLE_S,", "warm._has_lost_the_gpus = lambda: True; warm.IDLE_S,")
+
+
+@pytest.mark.parametrize("program", ["", LOST])
+async def test_a_process_that_can_not_load_leaves_it_to_others(make, started, tmp_path, program):
     tries = tmp_path / "tries"
-    trainer = make(program=f"open({str(tries)!r}, 'a').write('x')")
+    trainer = make(program=f"open({str(tries)!r}, 'a').write('x')\n{program}")
     for _ in range(2):
         assert (await started(trainer, ""))[0] is None
     assert tries.read_text() == "x"

@@ -92,11 +92,13 @@ class WarmTrainer:
                         socket.send_fds(engine, [os.fsencode(spec)], streams)
                         answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
             finally:
+                # A training that was forked all the same ends by this.
                 if not answer:
-                    # A training that was forked all the same ends by this.
                     stdin.close()
-        if not answer:
-            # It can't load the libraries: the training itself will tell why.
+        if not answer.startswith(b"pid "):
+            stdin.close()
+            # It can't load the libraries: the training itself will tell why. Or it loaded them, and
+            # forked processes can't use the GPUs.
             self._fails = is_new
             return None
         pid = int(answer.split()[1])

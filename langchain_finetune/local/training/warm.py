@@ -3,8 +3,9 @@
 Importing torch, transformers and TRL takes most of a small job's time. This process does it once,
 then waits at the socket of the DESCRIPTOR: each message is the path of a specification, with the
 descriptors of the standard input, output and error that the training shall have. It answers
-`pid NUMBER` and, when that one has ended, `ended STATUS` as `os.waitpid` has it, a line each. It
-trains nothing itself, so that it keeps its size, and each training finds it as fresh as any other.
+`pid NUMBER` and, when that one has ended, `ended STATUS` as `os.waitpid` has it, a line each; the
+second alone, where a forked process can't use the machine's GPUs. It trains nothing itself, so that
+it keeps its size, and each training finds it as fresh as any other.
 """
 
 import gc
@@ -35,6 +36,8 @@ def main() -> int:
     # Ctrl-C in a terminal reaches all of its processes; the engine ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_environment(offline=True)
+    # The other way to look for GPUs keeps forked processes from using them.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     for library in _LIBRARIES:
         importlib.import_module(library)
     # A collection in a child would copy all pages that it shares with this process.
@@ -55,6 +58,8 @@ def _forked_for(engine: socket.socket) -> str | None:
         if not path:
             break  # The engine has ended.
         if not (child := os.fork()):
+            if _has_lost_the_gpus():
+                os._exit(1)
             _become(path, descriptors)
             engine.sendall(b"pid %d\n" % os.getpid())
             return os.fsdecode(path)
@@ -66,6 +71,12 @@ def _forked_for(engine: socket.socket) -> str | None:
         except OSError:
             break  # The same.
     return None
+
+
+def _has_lost_the_gpus() -> bool:
+    """Return whether a library looked at them all the same when it was imported."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return bool(cuda and cuda._is_in_bad_fork())  # noqa: SLF001 - no other way to know
 
 
 def _become(path: bytes, descriptors: Sequence[int]) -> None:
