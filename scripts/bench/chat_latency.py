@@ -166,9 +166,9 @@ def _best(rounds: Rounds) -> float:
 
 
 @contextmanager
-def running_engine(home: Path) -> Iterator[Server]:
+def running_engine(home: Path, *options: str) -> Iterator[Server]:
     """Run an engine on a home of its own."""
-    with engine_process(home) as running:
+    with engine_process(home, *options) as running:
         headers = {"authorization": f"Bearer {running.key}"}
         with httpx2.Client(base_url=f"{running.url}/v1", headers=headers, timeout=120) as client:
             yield Server(client, running.process)

@@ -8,7 +8,8 @@ token of a long prompt that comes again by that of its first time, and what `tra
     PYTHONPATH=scripts .venv/bin/python scripts/bench/serving.py [ROUNDS] [MODEL] [SERVER ...]
 
     A SERVER is `transformers`, or `batching`, its own continuous batching, or llama.cpp's with the
-    exported weights in 16 (`f16`) or 8 bits (`q8_0`; install `xllamacpp`); default: the first two.
+    exported weights in 16 (`f16`) or 8 bits (`q8_0`; install `xllamacpp`), asked directly and as an
+    `--upstream`; default: the first two.
 """
 
 import os
@@ -119,8 +120,12 @@ def main() -> None:
             export(model, place / bits, "--format", "gguf", *quantized)
             [weights] = (place / bits).glob("*.gguf")
             cores = os.cpu_count() or 1
-            llama = running_llama(weights, 8933 + number, chats=max(CLIENTS), threads=cores)
+            port = 8933 + number
+            llama = running_llama(weights, port, chats=max(CLIENTS), threads=cores)
             servers[f"llama.cpp, {bits}"] = stack.enter_context(llama)
+            upstream = ("--upstream", f"http://127.0.0.1:{port}/v1")
+            relay = running_engine(place / f"home-{bits}", *upstream)
+            servers[f"engine before llama.cpp, {bits}"] = stack.enter_context(relay)
         measure(servers, model, rounds)
 
 
