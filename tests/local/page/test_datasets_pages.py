@@ -211,7 +211,9 @@ def test_the_format_of_a_structured_answer_is_shown(visitor, langsmith):
     form = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": {"type": "object"}}}
     sent = [{"role": "user", "content": "I was fined twice!"}]
     answer = {"message": {"role": "assistant", "content": '{"kind": "fine"}'}}
-    example = {"inputs": {"messages": sent, "response_format": form}, "outputs": answer}
-    langsmith.create_examples(dataset_id=dataset.id, examples=[example])
+    example = {"inputs": {"messages": sent, "response_format": form}}
+    langsmith.create_examples(
+        dataset_id=dataset.id, examples=[{**example, "reference_outputs": answer}]
+    )
     page = visitor.get(f"/ui/datasets/{dataset.id}").html
     assert "&#34;Ticket&#34;" in page.partition("<summary>Response format</summary>")[2]
