@@ -15,7 +15,7 @@ from langchain_finetune.methods import METHODS, Method
 Param = Literal["training_file", "validation_file"]
 
 
-class FileCheck(NamedTuple):
+class TrainingFileCheck(NamedTuple):
     """The number of examples in a file that is fit, or its first fault."""
 
     examples: int | None = None
@@ -44,7 +44,7 @@ def require_uploaded(files: Files, file_id: str, param: Param) -> None:
 
 async def check_training_file(
     files: Files, file_id: str, param: Param, method: Method
-) -> FileCheck:
+) -> TrainingFileCheck:
     """Check a file of examples; it is read in a thread."""
     stop = threading.Event()
     try:
@@ -56,28 +56,34 @@ async def check_training_file(
     finally:
         # Threads cannot be cancelled, so it checks this event.
         stop.set()
-    return FileCheck(fault=JobErrorRecord(code=f"invalid_{param}", message=message, param=param))
+    return TrainingFileCheck(
+        fault=JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
+    )
 
 
-def _check(path: Path, param: Param, method: Method, stop: threading.Event) -> FileCheck:
+def _check(path: Path, param: Param, method: Method, stop: threading.Event) -> TrainingFileCheck:
     name = param.replace("_", " ")
     examples = 0
     size = path.stat().st_size
     with path.open("rb") as lines:
         for number, found in check_lines(_bounded(lines, name), LOCAL, METHODS[method].lines[0]):
             if stop.is_set():
-                return FileCheck()
+                return TrainingFileCheck()
             for error in errors_of(found):
                 # With the rule's name, and no training text.
                 place = "" if error.index is None else f", message {error.index}"
                 message = f"Line {number} of the {name}: {error.message} (rule {error.code}{place})"
                 code = f"invalid_{param}"
-                return FileCheck(fault=JobErrorRecord(code=code, message=message, param=param))
+                return TrainingFileCheck(
+                    fault=JobErrorRecord(code=code, message=message, param=param)
+                )
             examples += 1
     for finding in check_size(examples, size, LOCAL, training=param == "training_file"):
         message = f"The {name}: {finding.message}"
-        return FileCheck(fault=JobErrorRecord(code=finding.code, message=message, param=param))
-    return FileCheck(examples)
+        return TrainingFileCheck(
+            fault=JobErrorRecord(code=finding.code, message=message, param=param)
+        )
+    return TrainingFileCheck(examples)
 
 
 def _bounded(lines: IO[bytes], name: str) -> Iterator[bytes]:
