@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, metadata, version
@@ -15,7 +15,7 @@ from langchain_finetune.cli.doctor_findings import Diagnosis
 from langchain_finetune.cli.doctor_home import home_findings
 from langchain_finetune.cli.output import AsJson, print_aligned, print_json
 from langchain_finetune.engines import all_engines
-from langchain_finetune.engines.local import find_engine, hanging_engine
+from langchain_finetune.engines.local import find_engine, hanging_engine, state_of_jobs
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.errors import FineTuningError, LoadError, MissingExtraError
 from langchain_finetune.extras import PACKAGE, install_command
@@ -37,8 +37,9 @@ def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
 
     It also fails where the embedded engine, the default of `run`, can't start.
     """
-    findings = [*_packages(), *home_findings(home_path()), *_extras(), *_engine(), _langsmith()]
-    findings += _hosted()
+    home = list(home_findings(home_path()))
+    faults = [each.what for each in home if each.state == "bad"]
+    findings = [*_packages(), *home, *_extras(), *_engine(faults), _langsmith(), *_hosted()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -95,10 +96,11 @@ def _fault(wanted: Requirement) -> str | None:
     return f"{wanted.name} {found} does not meet {wanted.specifier}"
 
 
-def _engine() -> Iterator[Diagnosis]:
+def _engine(faults: Sequence[str]) -> Iterator[Diagnosis]:
+    """Check the engine, which can't start where something of its home has a fault."""
     try:
         require_extra()
-        yield from _running_engine()
+        yield from _running_engine(faults)
     except MissingExtraError as error:
         yield Diagnosis("embedded engine", "bad", f"can't start. {error}")
     except FineTuningError as error:
@@ -107,10 +109,14 @@ def _engine() -> Iterator[Diagnosis]:
         yield _training()
 
 
-def _running_engine() -> Iterator[Diagnosis]:
+def _running_engine(faults: Sequence[str]) -> Iterator[Diagnosis]:
     address = find_engine(home_path())
     if address is None and (hanging := hanging_engine(home_path())):
         yield Diagnosis("embedded engine", "bad", hanging)
+        return
+    if address is None and faults:
+        detail = f"can't start before this is mended: {', '.join(dict.fromkeys(faults))}"
+        yield Diagnosis("embedded engine", "bad", detail)
         return
     if address is None:
         yield Diagnosis("embedded engine", "good", "not running; started when needed")
@@ -122,6 +128,9 @@ def _running_engine() -> Iterator[Diagnosis]:
         except OpenAIError as error:
             raise explained(error, address.base_url) from error
     yield Diagnosis("embedded engine", "good", f"running at {address.url}")
+    if (jobs := state_of_jobs(home_path())) != "ok":
+        detail = f"{jobs}: end the program that holds {home_path() / 'engine.sqlite'}, or make room"
+        yield Diagnosis("engine's jobs", "bad", detail)
 
 
 def _training() -> Diagnosis:

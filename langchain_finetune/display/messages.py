@@ -8,14 +8,15 @@ from typing import Any
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.display.text import indented_json
 
-_ROLES = {"human": "user", "ai": "assistant"}
+ROLES = {"human": "user", "ai": "assistant"}
+"""LangChain's names of roles, and those of the APIs."""
+
+KNOWN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
+
 _TEXT = frozenset({"text", "input_text", "output_text"})
 _CALLS = frozenset({"tool_use", "tool_call", "function_call"})
 _REASONING = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 _IMAGES = frozenset({"image", "image_url", "input_image"})
-_KNOWN = frozenset({"user", "assistant", "system", "developer", "tool", "function"})
-_CHAT_FIELDS = ("messages", "message", "input", "output")
-_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -103,82 +104,6 @@ def read_chat(messages: Iterable[Any]) -> list[ShownMessage]:
     return shown
 
 
-def read_values(value: Any) -> list[ShownMessage]:
-    """Return inputs or outputs of a run: the messages of a chat, or one text without a role.
-
-    Example:
-        >>> [each.role for each in read_values({"messages": [{"role": "user", "content": "Hi"}]})]
-        ['user']
-        >>> [read_values(each)[0].text for each in ({"answer": "42"}, "42")]
-        ['42', '42']
-    """
-    if chat := find_chat(value):
-        return read_chat(chat)
-    found = value
-    while isinstance(found, Mapping) and len(found) == 1:
-        [found] = found.values()
-    if found is None or found in ("", {}, []):
-        return [ShownMessage("", [], [])]
-    if isinstance(found, str):
-        return [ShownMessage("", [ShownPart("text", found)], [])]
-    return [ShownMessage("", [ShownPart("other", indented_json(value))], [])]
-
-
-def find_chat(value: Any) -> list[Any]:
-    """Return the messages that inputs, outputs or any state hold, as they are stored.
-
-    The value itself may be the chat, a batch with one, or a mapping that holds it at any field,
-    also as LangGraph's shorthands: pairs of role and text, or the user's text alone.
-
-    Example:
-        >>> find_chat({"draft": "-", "chat": {"turns": [{"role": "user", "content": "Hi"}]}})
-        [{'role': 'user', 'content': 'Hi'}]
-        >>> find_chat({"messages": [["user", "Hi"]]}), find_chat({"answer": 42})
-        ([{'role': 'user', 'content': 'Hi'}], [])
-    """
-    # Breadth first: what is nearest to the top is the state's own.
-    waiting = [(_CHAT_FIELDS[-1], value, 0)]
-    for field, found, depth in waiting:
-        messages = found if isinstance(found, list) else [found]
-        if messages and isinstance(messages[0], list) and not _is_pair(messages[0]):
-            messages = messages[0]
-        if field == _CHAT_FIELDS[0]:
-            messages = [_from_shorthand(each) for each in messages]
-        expected = field in _CHAT_FIELDS
-        if messages and all(_is_message(each, expected=expected) for each in messages):
-            return messages
-        if isinstance(found, Mapping) and depth < _DEEPEST:
-            names = sorted(found, key=lambda name: name not in _CHAT_FIELDS)
-            waiting += [(str(name), found[name], depth + 1) for name in names]
-    return []
-
-
-def _is_pair(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2  # noqa: PLR2004 - role and text
-        and all(isinstance(each, str) for each in value)
-        and _ROLES.get(value[0], value[0]) in _KNOWN
-    )
-
-
-def _from_shorthand(value: Any) -> Any:
-    role, content = value if _is_pair(value) else ("user", value)
-    return {"role": role, "content": content} if isinstance(content, str) else value
-
-
-def _is_message(value: Any, *, expected: bool) -> bool:
-    """Return whether a value is a message; where none is expected, its role must be known."""
-    fields = mapping(value)
-    if fields.get("lc") is not None:
-        is_message = "Message" in str(entries(fields.get("id"))[-1:])
-        return is_message and isinstance(fields.get("kwargs"), Mapping)
-    kind, content = fields.get("role", fields.get("type")), {"content", "data", "tool_calls"}
-    if not isinstance(kind, str) or content.isdisjoint(fields):
-        return False
-    return expected or read_message(value).role in _KNOWN
-
-
 def _item(raw: Mapping[str, Any]) -> ShownMessage | None:
     """Return an item of the Responses API that is not a message, or None for anything else."""
     kind = raw.get("type")
@@ -212,8 +137,8 @@ def _role_and_fields(raw: Any) -> tuple[str, Mapping[str, Any]]:
     kind = str(kind or "")
     if kind.endswith("MessageChunk"):
         kind = kind.removesuffix("MessageChunk").lower()
-    role = _ROLES.get(kind, kind)
-    return (role if role in _KNOWN or "content" in fields else ""), fields
+    role = ROLES.get(kind, kind)
+    return (role if role in KNOWN_ROLES or "content" in fields else ""), fields
 
 
 def _calls(fields: Mapping[str, Any]) -> list[ShownCall]:

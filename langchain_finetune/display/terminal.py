@@ -6,16 +6,23 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+_RUN_ID = 36
+"""Characters of a UUID."""
+
 
 def make_table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """Return a table; columns whose heading ends in `>` are aligned to the right."""
     table = Table(title=plain(title), title_justify="left", title_style="bold")
+    cells = [list(map(plain, row)) for row in rows]
+    # Ids are not cut off, and those of runs stay whole, so that they can be copied.
+    whole = all(len(row[0]) <= _RUN_ID for row in cells)
     for heading in headings:
         justify: JustifyMethod = "right" if ">" in heading else "left"
-        # Ids are not cut off.
-        table.add_column(plain(heading.rstrip(">")), justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*map(plain, row))
+        name = plain(heading.rstrip(">"))
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
+        whole = False
+    for row in cells:
+        table.add_row(*row)
     return table
 
 

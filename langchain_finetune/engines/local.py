@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,20 +231,37 @@ def hanging_engine(home: Path) -> str:
     )
 
 
+def state_of_jobs(home: Path) -> str:
+    """Return what the running engine of a home says of its jobs, `ok` or what they wait for.
+
+    It is `ok`, too, where no engine runs.
+    """
+    running = RunningEngine.read(home)
+    try:
+        return str(_health(running).get("jobs", "ok")) if running else "ok"
+    except OSError:
+        return "ok"
+
+
 def _fault(running: RunningEngine) -> str:
     """Return why what answers at an engine's address is not that engine; nothing if it is."""
-    # Without the environment's proxies: the engine is on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{running.url}/health", timeout=5.0) as answer:
-            health = json.load(answer)
+        health = _health(running)
     except OSError as error:
         return f"does not answer ({getattr(error, 'reason', error)})"
-    except ValueError:
-        health = None
     # After a crash, another program (or the engine of another home) may have got the port.
-    is_it = isinstance(health, dict) and health.get("pid") == running.pid
-    return "" if is_it else _STRANGER
+    return "" if health.get("pid") == running.pid else _STRANGER
+
+
+def _health(running: RunningEngine) -> Mapping[str, object]:
+    # Without the environment's proxies: the engine is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{running.url}/health", timeout=5.0) as answer:
+        try:
+            health = json.load(answer)
+        except ValueError:
+            return {}
+    return health if isinstance(health, dict) else {}
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:

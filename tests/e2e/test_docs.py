@@ -385,6 +385,23 @@ def test_the_environment_is_set(tmp_path):
     run_sh("point_at", LCFT_HOME=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("README.md", r"^git clone https://\S+ && cd langchain-finetune$"),
+        ("README.md", r"^uv pip install --torch-backend cpu '\.\[local\]'$"),
+        ("docs/quickstart.md", r"^git clone https://\S+ && cd langchain-finetune$"),
+        ("docs/quickstart.md", r"^uv pip install --torch-backend cpu '\.\[local\]'$"),
+        ("docs/how-to/langsmith.md", r'^## Agents$[^#]*create_agent[^#]*calls="last"\)$'),
+        ("docs/how-to/langsmith.md", r"^export LANGSMITH_ENDPOINT=\S+\nexport LANGSMITH_API_KEY="),
+        ("docs/how-to/methods.md", r"`dpo` has two terms: DPO's own, and the supervised loss"),
+        ("docs/how-to/jobs.md", r"`ipywidgets` is not needed"),
+    ],
+)
+def test_what_new_users_had_to_guess_is_written(name, written):
+    assert re.search(written, (ROOT / name).read_text(), re.MULTILINE)
+
+
 def test_links_of_the_readme_lead_somewhere():
     """Those of `docs/` are checked by MkDocs."""
     for target in re.findall(r"\]\(([^)]+)\)", TEXT[ROOT / "README.md"]):

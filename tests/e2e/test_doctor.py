@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from filelock import FileLock
@@ -84,6 +86,48 @@ def test_a_key_file_that_is_not_right_is_told(own_home, found, content, mode, sa
     code, findings = found()
     assert (code, findings["engine's key"]["state"]) == (1, "bad")
     assert said in findings["engine's key"]["detail"]
+    # Then the engine, the default way, can't start.
+    assert findings["embedded engine"]["state"] == "bad"
+    assert findings["embedded engine"]["detail"].endswith("before this is mended: engine's key")
+
+
+def test_a_home_that_can_not_be_used_is_told_of_the_engine_too(own_home, found):
+    own_home.rmdir()
+    own_home.touch()
+    code, findings = found()
+    assert (code, findings["home"]["state"]) == (1, "bad")
+    assert "can't start before this is mended: home" in findings["embedded engine"]["detail"]
+
+
+def test_jobs_that_wait_for_the_disk_are_told(own_home, found):
+    """As the engine itself tells it while another program holds its file."""
+    state = {"pid": os.getpid(), "jobs": "waiting for a locked or failing disk"}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps(state if self.path == "/health" else {"data": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    (own_home / "api_key").write_text("lcft-key")
+    (own_home / "api_key").chmod(0o600)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever).start()
+        RunningEngine(f"http://127.0.0.1:{server.server_port}", os.getpid(), "1").write(own_home)
+        with FileLock(own_home / "engine.lock"):
+            code, findings = found()
+            told = findings["engine's jobs"]
+            state["jobs"] = "ok"
+            assert "engine's jobs" not in found()[1]
+        server.shutdown()
+    assert (code, told["state"]) == (1, "bad")
+    assert "waiting for a locked or failing disk: end the program that holds" in told["detail"]
 
 
 @pytest.mark.parametrize("name", ["engine.sqlite", "runs.sqlite", "ledger.sqlite"])

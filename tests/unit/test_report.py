@@ -3,20 +3,26 @@
 import io
 import itertools
 import json
+import re
+import uuid
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
 
+import langchain_finetune
 from langchain_finetune import ConversionReport, Convert, Sessions, Skip, Split
 from langchain_finetune.checks import Findings
 from langchain_finetune.convert.power import power_of
 from langchain_finetune.convert.report.conversion_report import make_report
 from langchain_finetune.convert.report.distribution import DistributionCount
+from langchain_finetune.convert.report.remedies import meaning_of_note, remedy
 from langchain_finetune.convert.report.statistics import Tally, scripts_of
 from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.display.terminal import make_table
 from langchain_finetune.messages import WireMessages
 from support.chats import chats, tool
 from support.html_page import Page
@@ -130,12 +136,45 @@ def test_each_reason_says_what_it_means_and_what_would_mend_it():
     assert report.meanings["errored_run"] == "The run ended with an error."
     page = " ".join(report.to_html().split())
     assert "left out: errored run<small class=" in page
-    assert ">The run ended with an error.</small>" in page
+    errored = "The run ended with an error. Nothing needs doing: there is no answer to learn from."
+    assert f">{errored}</small>" in page
     # A remedy that `fix=True` knows is named with what is wrong.
     meaning = report.meanings["empty_target"]
     remedy = "With Convert(fix=True): The turn becomes context (weight 0)."
     assert f">{escape(meaning)} {remedy}</small>" in page
     assert "(message" not in meaning
+
+
+READERS = "".join(
+    path.read_text() for path in Path(langchain_finetune.__file__).parent.rglob("*.py")
+)
+
+
+@pytest.mark.parametrize(
+    "code", sorted(set(re.findall(r"""UnreadableChatError\(\s*"([a-z_]+)",""", READERS)))
+)
+def test_each_reason_of_a_reader_has_a_remedy_of_its_own(code):
+    assert remedy(code).endswith(".")
+    assert remedy(code) != remedy("any other reason")
+    assert "`rejected`" in remedy("any other reason")
+
+
+def test_ids_stay_whole_in_a_terminal_of_80_columns():
+    ids = [str(uuid.UUID(int=number)) for number in range(12)]
+    table = make_table("Outliers", ("chat", "why"), [(each, "long " * 20) for each in ids])
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(table)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(any(each in line for line in lines) for each in ids)
+
+
+def test_each_note_says_what_it_counts():
+    found = [{"messages": [HumanMessage("Hi"), AIMessage("Hello!")]}] * 2
+    page = " ".join(Convert().invoke(found).report().to_html().split())
+    assert ">Chats that came before; Convert(duplicates=&quot;drop_exact&quot;)" in page
+    for code in ("fixed.empty_tools", "secrets.openai", "left_out.tools", "tools_unknown"):
+        assert meaning_of_note(code).endswith(".")
 
 
 def test_the_chosen_engine_comes_first_and_once(report):

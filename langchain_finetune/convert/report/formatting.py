@@ -1,8 +1,8 @@
 """Formatting of a report's numbers."""
 
-from langchain_finetune.checks.finding import FIXES_BY_CODE
 from langchain_finetune.convert.estimate import Estimate
 from langchain_finetune.convert.report.figures import ReportFigures
+from langchain_finetune.convert.report.remedies import meaning_of_note, remedy
 from langchain_finetune.display.text import dollars, short
 
 _MINUTE, _HOUR = 60, 3600
@@ -38,24 +38,24 @@ def words(code: str) -> str:
 
 def left_out(report: ReportFigures) -> list[tuple[str, int, str]]:
     """Return the reasons why chats were left out: what, how many, and what that means."""
-    found = report.skipped.items()
-    return [(f"left out: {words(code)}", count, _explained(report, code)) for code, count in found]
+    return [
+        (f"left out: {words(code)}", count, _sentences(report.meanings.get(code), remedy(code)))
+        for code, count in report.skipped.items()
+    ]
 
 
 def noted(report: ReportFigures) -> list[tuple[str, int, str]]:
     """Return the notes, and the warnings of the checks: what, how many, and what that means."""
-    rows = [(words(code), count, "") for code, count in report.notes.items()]
-    found = report.findings.warnings.items()
-    return rows + [
-        (f"warning: {words(code)}", count, _explained(report, code)) for code, count in found
-    ]
+    rows = [(words(code), count, meaning_of_note(code)) for code, count in report.notes.items()]
+    for code, count in report.findings.warnings.items():
+        mended = remedy(code, of_warning=True)
+        meaning = _sentences(report.meanings.get(code), mended)
+        rows.append((f"warning: {words(code)}", count, meaning))
+    return rows
 
 
-def _explained(report: ReportFigures, code: str) -> str:
-    """Return what a code means, and what would mend it."""
-    remedy = FIXES_BY_CODE.get(code)
-    sentences = [report.meanings.get(code), remedy and f"With Convert(fix=True): {remedy}"]
-    return " ".join(each for each in sentences if each)
+def _sentences(*found: str | None) -> str:
+    return " ".join(each for each in found if each)
 
 
 def remarks(report: ReportFigures) -> list[str]:

@@ -11,8 +11,9 @@ from langchain_finetune.display.html import (
     styled,
     table,
 )
-from langchain_finetune.display.messages import ShownMessage, read_values
+from langchain_finetune.display.messages import ShownMessage
 from langchain_finetune.display.text import counted, dollars, format_duration
+from langchain_finetune.display.values import read_values
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,

@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from langchain_finetune.display.messages import read_values
 from langchain_finetune.display.terminal import make_table, plain
 from langchain_finetune.display.text import shorten
+from langchain_finetune.display.values import read_values
 from langchain_finetune.evaluation.report.figures import (
     Side,
     answers_of,

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 from langchain_finetune.checks import LOCAL, check_lines, check_size, errors_of
 from langchain_finetune.local.api_error import ApiError
@@ -13,6 +13,13 @@ from langchain_finetune.local.jobs.schemas import JobErrorRecord
 from langchain_finetune.methods import METHODS, Method
 
 Param = Literal["training_file", "validation_file"]
+
+
+class TrainingFileCheck(NamedTuple):
+    """The number of examples in a file that is fit, or its first fault."""
+
+    examples: int | None = None
+    fault: JobErrorRecord | None = None
 
 
 def require_uploaded(files: Files, file_id: str, param: Param) -> None:
@@ -35,13 +42,13 @@ def require_uploaded(files: Files, file_id: str, param: Param) -> None:
         )
 
 
-async def fault_of_file(
+async def check_training_file(
     files: Files, file_id: str, param: Param, method: Method
-) -> JobErrorRecord | None:
-    """Return the first fault of a file of examples, or None; it is read in a thread."""
+) -> TrainingFileCheck:
+    """Check a file of examples; it is read in a thread."""
     stop = threading.Event()
     try:
-        return await asyncio.to_thread(_fault_of_lines, files.path(file_id), param, method, stop)
+        return await asyncio.to_thread(_check, files.path(file_id), param, method, stop)
     except ApiError as error:
         message = error.message
     except FileNotFoundError:
@@ -49,29 +56,34 @@ async def fault_of_file(
     finally:
         # Threads cannot be cancelled, so it checks this event.
         stop.set()
-    return JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
+    return TrainingFileCheck(
+        fault=JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
+    )
 
 
-def _fault_of_lines(
-    path: Path, param: Param, method: Method, stop: threading.Event
-) -> JobErrorRecord | None:
+def _check(path: Path, param: Param, method: Method, stop: threading.Event) -> TrainingFileCheck:
     name = param.replace("_", " ")
     examples = 0
     size = path.stat().st_size
     with path.open("rb") as lines:
         for number, found in check_lines(_bounded(lines, name), LOCAL, METHODS[method].lines[0]):
             if stop.is_set():
-                return None
+                return TrainingFileCheck()
             for error in errors_of(found):
                 # With the rule's name, and no training text.
                 place = "" if error.index is None else f", message {error.index}"
                 message = f"Line {number} of the {name}: {error.message} (rule {error.code}{place})"
-                return JobErrorRecord(code=f"invalid_{param}", message=message, param=param)
+                code = f"invalid_{param}"
+                return TrainingFileCheck(
+                    fault=JobErrorRecord(code=code, message=message, param=param)
+                )
             examples += 1
     for finding in check_size(examples, size, LOCAL, training=param == "training_file"):
         message = f"The {name}: {finding.message}"
-        return JobErrorRecord(code=finding.code, message=message, param=param)
-    return None
+        return TrainingFileCheck(
+            fault=JobErrorRecord(code=finding.code, message=message, param=param)
+        )
+    return TrainingFileCheck(examples)
 
 
 def _bounded(lines: IO[bytes], name: str) -> Iterator[bytes]:

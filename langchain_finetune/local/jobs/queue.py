@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import Files
-from langchain_finetune.local.jobs.file_check import Param, fault_of_file, require_uploaded
+from langchain_finetune.local.jobs.file_check import Param, check_training_file, require_uploaded
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import ENDED, JobErrorRecord, JobRecord, JobState
 from langchain_finetune.local.jobs.training import Training
@@ -224,9 +224,14 @@ class JobQueue:
     async def _validate(self, job: JobRecord) -> None:
         for param, file_id in _files_of(job):
             self._journal.note(job, f"Validating {param.replace('_', ' ')}: {file_id}")
-            if fault := await fault_of_file(self._files, file_id, param, job.method_type):
-                self._journal.end(job, "failed", fault.message, fault)
+            found = await check_training_file(self._files, file_id, param, job.method_type)
+            if found.fault:
+                self._journal.end(job, "failed", found.fault.message, found.fault)
                 return
+            if param == "training_file":
+                job.examples = found.examples
+            else:
+                job.validation_examples = found.examples
         job.status = "queued"
         job.validated = True
         self._journal.note(job, "Files validated, moving job to queued state")

@@ -33,7 +33,8 @@ class JobRecord(Record):
         starts: How often its training has begun since it last made progress.
         reached: The last step that a start went on from.
         started_at: When its training began first.
-        examples: Number of examples in its training file, once its training has begun.
+        examples: Number of examples in its training file, once its files are checked.
+        validation_examples: That in its validation file.
         host: Where its model is trained, step by step, instead of here.
     """
 
@@ -49,6 +50,7 @@ class JobRecord(Record):
     reached: int = Field(default=0, json_schema_extra={"private": True})
     started_at: int | None = Field(default=None, json_schema_extra={"private": True})
     examples: int | None = Field(default=None, json_schema_extra={"private": True})
+    validation_examples: int | None = Field(default=None, json_schema_extra={"private": True})
     host: Host | None = Field(default=None, json_schema_extra={"private": True})
     method: dict[str, Any]
     seed: int

@@ -15,7 +15,8 @@ import orjson
 from pydantic import BaseModel
 
 from langchain_finetune.content import mapping
-from langchain_finetune.display.messages import ShownMessage, read_values
+from langchain_finetune.display.messages import ShownMessage
+from langchain_finetune.display.values import read_values
 from langchain_finetune.local.page.run_views import RunRow, field_of, seconds_of
 from langchain_finetune.local.store import RunStore
 

@@ -96,11 +96,11 @@ def file_label(file: FileRecord, job: JobRecord | None) -> str:
 
     Clients name files as they like; `FineTune` by a hash.
     """
-    name = file.filename
-    if job is not None:
-        part = "training" if job.training_file == file.id else "validation"
-        name = f"{job.name}, {part} file"
-    count = examples_of(job) if job and job.training_file == file.id else None
+    name, count = file.filename, None
+    if job is not None and job.training_file == file.id:
+        name, count = f"{job.name}, training file", examples_of(job)
+    elif job is not None:
+        name, count = f"{job.name}, validation file", job.validation_examples
     label = file_name(name, file.created_at, count)
     return label if count else f"{label}, {file.bytes:,} bytes"
 

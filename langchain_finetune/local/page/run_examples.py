@@ -15,7 +15,7 @@ from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.page.feedback import newest_correction
-from langchain_finetune.local.page.run_views import answering_call, model_calls, run_of
+from langchain_finetune.local.page.run_views import answering_call, run_of
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.example_changes import example_change
 from langchain_finetune.messages import WireMessages
@@ -107,6 +107,5 @@ def _examples(store: RunStore, run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _is_last(store: RunStore, row: Mapping[str, Any]) -> bool:
     """Return whether a call is the last of its trace, which corrections of the trace refer to."""
-    root = {"trace_id": row["trace_id"], "parent_run_id": None}
-    calls = model_calls(store, root)
-    return bool(calls) and calls[0].row["id"] == row["id"]
+    calls = store.runs.model_calls([row["trace_id"]], 1)[row["trace_id"]]
+    return bool(calls) and calls[0]["id"] == row["id"]

@@ -11,8 +11,9 @@ import orjson
 from langchain_finetune.content import entries, mapping
 from langchain_finetune.dialects.run import read_run
 from langchain_finetune.dialects.untrusted import readable
-from langchain_finetune.display.messages import ShownMessage, find_chat, read_chat, read_message
+from langchain_finetune.display.messages import ShownMessage, read_chat, read_message
 from langchain_finetune.display.text import indented_json
+from langchain_finetune.display.values import find_asked, find_chat, summary_of, without_chats
 from langchain_finetune.local.page.feedback import CORRECTION_KEY, SCORE_KEY, own_vote
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_queries import v1_query
@@ -86,21 +87,27 @@ def field_of(row: RunRow, name: str) -> Mapping[str, Any]:
 def _unreadable_chat(run: Mapping[str, Any], skipped: Skip) -> RunChat:
     """Return what can be recognized as the chat of a run that loaders skip."""
     inputs, outputs = run["inputs"], run["outputs"]
-    sent = find_chat(inputs)
+    sent = find_asked(inputs)
     if system := inputs.get("system") or inputs.get("instructions"):
         sent = [{"role": "system", "content": system}, *sent]
     choices = _first(outputs.get("generations")) or entries(outputs.get("choices"))
-    answers = [mapping(each).get("message") for each in choices] or find_chat(outputs)
+    answers = [mapping(each).get("message") for each in choices] or find_chat(_made(run))
     roles = [read_message(each).role for each in answers]
     if "user" in roles:
         # A state: the whole conversation, of which the last question is sent and what follows new.
         end = len(roles) - roles[::-1].index("user")
         sent, answers = answers[:end], answers[end:]
     if not sent:
-        return RunChat(skipped=skipped)
+        return _chat([], answers, {}, skipped)
     params = {**mapping(run["extra"].get("invocation_params")), **inputs}
     settings = {name: params[name] for name in SETTINGS if params.get(name) not in (None, [])}
     return _chat(sent, answers, settings, skipped)
+
+
+def _made(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of a run without what its inputs hold too: a state goes through it."""
+    inputs, outputs = run["inputs"], run["outputs"]
+    return {name: each for name, each in outputs.items() if inputs.get(name) != each} or outputs
 
 
 def _first(batch: Any) -> list[Any]:
@@ -142,7 +149,14 @@ def run_lines(store: RunStore, found: Iterable[FoundRun]) -> list[RunLine]:
     """Return runs as lines of a list."""
     runs = list(found)
     votes = own_votes(store, [run.row["id"] for run in runs])
-    return [_line(store, run, votes.get(run.row["id"], "")) for run in runs]
+    traces = [run.row["trace_id"] for run in runs if run.row["run_type"] != "llm"]
+    calls = store.runs.model_calls(traces, _MAX_TRACE_RUNS)
+    return [
+        _line(
+            run, _within(run.row, calls.get(run.row["trace_id"], ())), votes.get(run.row["id"], "")
+        )
+        for run in runs
+    ]
 
 
 def own_votes(store: RunStore, run_ids: Sequence[str]) -> dict[str, str]:
@@ -153,14 +167,20 @@ def own_votes(store: RunStore, run_ids: Sequence[str]) -> dict[str, str]:
     return {each["run_id"]: vote for each in feedback if (vote := own_vote(each))}
 
 
-def model_calls(store: RunStore, row: RunRow) -> list[FoundRun]:
+def model_calls(store: RunStore, row: RunRow) -> list[RunRow]:
     """Return the model calls within a run, newest first; a model call contains itself."""
-    body = {"trace": row["trace_id"], "run_type": "llm", "limit": _MAX_TRACE_RUNS}
-    found = store.runs.find(v1_query({**body, "select": ["total_tokens"]})).runs
+    found = store.runs.model_calls([row["trace_id"]], _MAX_TRACE_RUNS)
+    return _within(row, found[row["trace_id"]])
+
+
+def _within(row: RunRow, calls: Iterable[RunRow]) -> list[RunRow]:
+    """Return those of a trace's model calls that are within one of its runs."""
+    if row["run_type"] == "llm":
+        return [row]
     if row["parent_run_id"] is None:
-        return found
-    order = row["dotted_order"]
-    return [each for each in found if (each.row["dotted_order"] + ".").startswith(order + ".")]
+        return list(calls)
+    order = row["dotted_order"] + "."
+    return [each for each in calls if (each["dotted_order"] + ".").startswith(order)]
 
 
 @dataclass(frozen=True)
@@ -195,7 +215,7 @@ def answering_call(store: RunStore, row: RunRow) -> RunRow | None:
     if row["run_type"] == "llm":
         return row
     calls = model_calls(store, row)
-    return store.runs.get(calls[0].row["id"]).row if calls else None
+    return store.runs.get(calls[0]["id"]).row if calls else None
 
 
 def seconds_of(row: RunRow) -> float | None:
@@ -229,28 +249,14 @@ def feedback_tags(stats: Mapping[str, Any] | None, vote: str = "") -> list[Feedb
     return tags
 
 
-def summary_of(fields: Mapping[str, Any]) -> str:
-    """Return a summary of inputs or outputs that are not a chat.
-
-    Example:
-        >>> summary_of({"input": "Hi"}), summary_of({"a": 1, "b": 2})
-        ('Hi', '{"a": 1, "b": 2}')
-    """
-    if not fields:
-        return ""
-    only = next(iter(fields.values())) if len(fields) == 1 else fields
-    return only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
-
-
-def _line(store: RunStore, run: FoundRun, vote: str) -> RunLine:
+def _line(run: FoundRun, calls: Iterable[RunRow], vote: str) -> RunLine:
     row = run.row
-    calls = [run] if row["run_type"] == "llm" else model_calls(store, row)
-    counts = [call.row["total_tokens"] for call in calls if call.row["total_tokens"] is not None]
-    models = dict.fromkeys(model_of(call.row) for call in calls)
+    counts = [call["total_tokens"] for call in calls if call["total_tokens"] is not None]
+    models = dict.fromkeys(map(model_of, calls))
     chat = run_chat(row)
     questions = [message for message in chat.sent if message.role == "user"] or chat.sent
     answers = [message for message in chat.answers if message.role == "assistant"] or chat.answers
-    answer = answers[-1].summary if answers else summary_of(field_of(row, "outputs"))
+    answer = answers[-1].summary if answers else summary_of(without_chats(_made(run_of(row))))
     return RunLine(
         row,
         ", ".join(name for name in models if name),

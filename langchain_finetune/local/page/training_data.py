@@ -13,7 +13,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.files import FileRecord
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.create import create_job
-from langchain_finetune.local.jobs.file_check import Param, fault_of_file
+from langchain_finetune.local.jobs.file_check import Param, check_training_file
 from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.page.engine_parts import EngineParts
 from langchain_finetune.local.page.job_form import JobForm
@@ -53,7 +53,7 @@ async def start_job(engine: EngineParts, store: RunStore, form: JobForm) -> JobR
 
     async def fit(file: FileRecord, param: Param) -> str:
         if file.bytes <= MAX_CHECKED_BYTES and (
-            fault := await fault_of_file(engine.files, file.id, param, method)
+            fault := (await check_training_file(engine.files, file.id, param, method)).fault
         ):
             raise ApiError(400, fault.message, code=fault.code, param=param)
         return file.id

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Database, Where, one_of
 from langchain_finetune.local.store.attachments import Attachment, Attachments
@@ -118,6 +120,23 @@ class Runs:
             asked.values,
         )
         return {row["trace_id"]: row["tokens"] for row in rows}
+
+    def model_calls(self, trace_ids: Iterable[str], most: int) -> dict[str, list[dict[str, Any]]]:
+        """Return the newest model calls of traces, by trace, newest first; of each at most so many.
+
+        Their fields are `id`, `trace_id`, `dotted_order`, `metadata` and `total_tokens`.
+        """
+        found: dict[str, list[dict[str, Any]]] = {each: [] for each in trace_ids}
+        rows = self._database.search(
+            "SELECT c.id, c.trace_id, c.dotted_order, c.metadata, c.total_tokens "
+            "FROM json_each(?) AS t JOIN runs AS c ON c.id IN (SELECT r.id FROM runs AS r "
+            "WHERE r.trace_id = t.value AND r.posted AND r.run_type = 'llm' "
+            "ORDER BY r.start_time DESC, r.id DESC LIMIT ?) ORDER BY c.start_time DESC, c.id DESC",
+            (orjson.dumps(list(found)).decode(), most),
+        )
+        for row in rows:
+            found[row["trace_id"]].append(row)
+        return found
 
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of the runs that meet a condition on `runs AS r`.

@@ -2,14 +2,23 @@
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnablePassthrough
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langgraph.graph import START, MessagesState, StateGraph
-from langsmith import tracing_context
+from langsmith import traceable, tracing_context
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from langchain_finetune.local.page.run_views import run_lines
+from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store import RunStore
+from langchain_finetune.local.store.run_changes import run_change
+from langchain_finetune.local.store.run_queries import v1_query
 from support.browser import (
     WAIT_S,
     complaints,
@@ -114,6 +123,97 @@ def test_a_structured_answer_is_no_json(visitor, traced, own_runs):
     [(question, answer)] = summaries(visitor.get(own_runs()))
     assert question == "A room?"
     assert answer == "Room({&#34;number&#34;: 7})"
+
+
+HISTORY = [HumanMessage("When do you open?"), AIMessage("At nine.")]
+
+
+def _chain(*says):
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "Desk."), MessagesPlaceholder("chat_history"), ("user", "{input}")]
+    )
+    return prompt | ShopModel(messages=iter(map(AIMessage, says))) | StrOutputParser()
+
+
+def test_a_chain_with_a_history_shows_what_was_asked_last(visitor, traced, own_runs):
+    asked = {"input": "And when do you close?"}
+    chain = _chain("At nine.", "At six.", "At six, too.")
+    documents = RunnablePassthrough.assign(context=lambda _: [Document("Open from 9 to 18.")])
+    traced(lambda: chain.invoke({"input": "When do you open?", "chat_history": []}))
+    traced(lambda: chain.invoke({**asked, "chat_history": HISTORY}))
+    rag = documents | RunnablePassthrough.assign(answer=chain)
+    traced(lambda: rag.invoke({**asked, "chat_history": HISTORY}))
+    assert summaries(visitor.get(own_runs())) == [
+        ("And when do you close?", "At six, too."),
+        ("And when do you close?", "At six."),
+        ("When do you open?", "At nine."),
+    ]
+
+
+def test_a_function_with_a_history_shows_its_question(visitor, traced, own_runs):
+    @traceable
+    def answer_mail(mail, history):
+        return "At six."
+
+    traced(lambda: answer_mail("And when do you close?", HISTORY))
+    assert summaries(visitor.get(own_runs())) == [("And when do you close?", "At six.")]
+
+
+def test_an_answer_in_a_state_without_messages_is_shown(visitor, traced, own_runs):
+    graph = StateGraph(dict)
+    graph.add_node("answer", lambda state: {**state, "documents": ["a"], "answer": "At six."})
+    graph.add_edge(START, "answer")
+    traced(lambda: graph.compile().invoke({"question": "When do you close?", "user_id": 7}))
+    assert summaries(visitor.get(own_runs())) == [("When do you close?", "At six.")]
+
+
+def test_the_steps_of_an_agent_show_texts(visitor, shop, own_runs):
+    shown = [answer for _, answer in summaries(visitor.get(own_runs(kind="any", size="100")))]
+    assert len(shown) > 8
+    assert [each for each in shown if each.startswith(("{&#34;content", "[{"))] == []
+    assert "{&#34;order&#34;: 4712, &#34;state&#34;: &#34;shipped&#34;, &#34;days&#34;: 2}" in shown
+
+
+def test_a_list_asks_the_store_as_often_for_many_runs_as_for_one(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "runs.sqlite")
+    asked = []
+    for name in ("search", "page", "rows"):
+        reads = getattr(Database, name)
+        monkeypatch.setattr(
+            Database, name, lambda *given, reads=reads: asked.append(given[1]) or reads(*given)
+        )
+    for number in range(20):
+        for name in ("app", "model"):
+            run_id = f"{number:08}-0000-4000-8000-00000000000{'2' if name == 'model' else '1'}"
+            root = f"{number:08}-0000-4000-8000-000000000001"
+            order = f"20261101T100000{number:06}Z{root}"
+            posted = {
+                "id": run_id,
+                "trace_id": root,
+                "name": name,
+                "start_time": f"2026-11-01T10:00:00.{number:06}Z",
+                "session_name": "p",
+                "dotted_order": order if name == "app" else f"{order}.{order[:-1]}2",
+                "run_type": "chain" if name == "app" else "llm",
+                "inputs": {"input": "Hi"},
+                "outputs": {"usage": {"input_tokens": 1, "output_tokens": number}},
+                "extra": {"metadata": {"ls_model_name": "nano"}},
+            }
+            if name == "model":
+                posted["parent_run_id"] = root
+            store.runs.apply([run_change("post", posted)])
+    project = store.projects.all(limit=1)[0]["id"]
+    counts = []
+    for size in (1, 20):
+        query = v1_query({"session": [project], "is_root": True, "limit": size})
+        found = store.runs.find(query).runs
+        asked.clear()
+        lines = run_lines(store, found)
+        counts.append(len(asked))
+    store.close()
+    assert counts[0] == counts[1]
+    assert [line.model for line in lines] == ["nano"] * 20
+    assert [line.tokens for line in lines] == [number + 1 for number in range(20)][::-1]
 
 
 def test_a_run_says_when_its_steps_began_and_whose_results_it_has(

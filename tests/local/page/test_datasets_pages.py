@@ -204,3 +204,16 @@ def test_a_long_chat_is_folded_up_to_its_last_question(visitor, langsmith):
     assert shown.count("<h3>tool <code>find_order</code></h3>") == 1
     [download] = [each["download"] for each in page.all("a") if "download" in each]
     assert re.fullmatch(r"long [0-9a-f-]+, [0-9-]{10}, 2 examples.jsonl", download)
+
+
+def test_the_format_of_a_structured_answer_is_shown(visitor, langsmith):
+    dataset = langsmith.create_dataset(f"routes {uuid.uuid4()}")
+    form = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": {"type": "object"}}}
+    sent = [{"role": "user", "content": "I was fined twice!"}]
+    answer = {"message": {"role": "assistant", "content": '{"kind": "fine"}'}}
+    example = {"inputs": {"messages": sent, "response_format": form}}
+    langsmith.create_examples(
+        dataset_id=dataset.id, examples=[{**example, "reference_outputs": answer}]
+    )
+    page = visitor.get(f"/ui/datasets/{dataset.id}").html
+    assert "&#34;Ticket&#34;" in page.partition("<summary>Response format</summary>")[2]

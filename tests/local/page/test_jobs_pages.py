@@ -222,12 +222,21 @@ def test_a_queued_job_says_what_it_waits_for(visitor, running, create, client, u
     assert "waits" not in listed(visitor, jobs[1])
 
 
-def test_files_are_named_by_job_day_and_number_of_examples(visitor, create, ended, ask, cookie):
+def test_files_are_named_by_job_day_and_number_of_examples(
+    visitor, create, ended, upload, jsonl, client, until, ask, cookie
+):
     job = ended(create(suffix="front desk").id)
     day = f"{dt.datetime.fromtimestamp(job.created_at, dt.UTC):%Y-%m-%d}"
     assert f"front desk, training file, {day}, 12 examples" in visitor.get("/ui/jobs/new").text
     page = visitor.get(f"/ui/jobs/{job.id}")
     assert f"front desk, training file, {day}, 12 examples" in page.text
+    # Once its files are checked, also that of a job which waits, and of its validation file.
+    waiting = create(validation_file=upload(jsonl(9)), suffix="back desk")
+    until(lambda: client.fine_tuning.jobs.retrieve(waiting.id).status != "validating_files")
+    text = visitor.get(f"/ui/jobs/{waiting.id}").text
+    assert f"back desk, training file, {day}, 12 examples" in text
+    assert f"back desk, validation file, {day}, 9 examples" in text
+    client.fine_tuning.jobs.cancel(waiting.id)
     [address] = [each["href"] for each in page.all("a") if "download" in each]
     _, headers, _ = ask("GET", address, {"Cookie": cookie})
     name = quote(f"front desk, {day}, 12 examples.csv")
