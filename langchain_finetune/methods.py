@@ -96,6 +96,12 @@ class Hyperparameters(CheckedArguments):
         description="Embedded engine only: ends of the names of the layers that get matrices, or"
         " all-linear. Default: all-linear.",
     )
+    load_in_4bit: bool | Auto = Field(
+        default="auto",
+        title="Base in 4 bits",
+        description="Embedded engine only: QLoRA, which holds the base's weights in 4 bits while"
+        " LoRA trains; it takes less memory, and longer. Needs the extra qlora. Default: false.",
+    )
     early_stopping_patience: Annotated[int, Field(ge=1)] | Auto = Field(
         default="auto",
         title="Early stopping patience",

@@ -17,6 +17,7 @@ from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.extras import require_modules
 from langchain_finetune.home import ensure_home, home_path
 from langchain_finetune.local.base_library import KNOWN
+from langchain_finetune.local.base_reference import in_four_bits
 from langchain_finetune.local.chat_template import SHOWS_FORMAT
 from langchain_finetune.local.model_export.card import Exported, ExportFormat, readme
 from langchain_finetune.local.model_export.gguf_files import (
@@ -164,6 +165,7 @@ def _readme(files: ModelFiles, folder: Path, form: ExportFormat, weights: str | 
             template=chat_template(folder),
             licence=known.licence if known else None,
             shows_format=bool(settings_in(folder, "tokenizer_config.json").get(SHOWS_FORMAT)),
+            four_bits=bool(files.adapter and in_four_bits(files.adapter)),
         )
     )
 

@@ -121,10 +121,14 @@ def _require_whole(
         UnreadableChatError: A part is missing.
     """
     if inputs.get("call_type") in ("anthropic_messages", "aanthropic_messages"):
-        # LiteLLM leaves `system` out of what it records of this API.
-        raise UnreadableChatError(
-            "incomplete_trace", "LiteLLM records no instructions of Anthropic's Messages API."
-        )
+        # LiteLLM makes a message of a `system` that is a text, and leaves out one that is blocks.
+        first = next(map(mapping, entries(inputs.get("messages"))), {})
+        if first.get("role") != "system":
+            raise UnreadableChatError(
+                "incomplete_trace",
+                "LiteLLM may have left out the instructions: of Anthropic's Messages API it records"
+                " only those that are a text, not blocks.",
+            )
     is_span = "choices" in outputs  # Of another instrumentor than the wrapper.
     if metadata.get("ls_provider") != "google" or "messages" not in inputs or is_span:
         return

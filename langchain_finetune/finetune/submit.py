@@ -152,12 +152,15 @@ def create_once(spec: JobSpec, account: Account) -> Flow[RemoteJob]:
     raise problem
 
 
-def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[RemoteJob]:
+def submit_once(
+    spec: JobSpec, account: Account, *, fingerprint: str | None = None, reuse: bool = True
+) -> Flow[RemoteJob]:
     """Return the job that is made from `spec`: with `reuse` an existing one, or a new one.
 
     Only one process may run this for a fingerprint at a time. A job that failed, was cancelled, or
     whose model is gone does not count. Also without `reuse`, a job that was asked for before and
-    whose answer did not come is looked for first, and returned.
+    whose answer did not come is looked for first, and returned. The `fingerprint` is that of
+    `fingerprint_of`, where the caller has it already.
 
     Raises:
         JobSubmissionError: The engine refuses, or it is not known whether it made the job.
@@ -165,7 +168,7 @@ def submit_once(spec: JobSpec, account: Account, *, reuse: bool = True) -> Flow[
         BudgetError: The engine's own price is above the limit; no job was created.
         FineTuningError: The ledger cannot be written; nothing was sent.
     """
-    fingerprint = fingerprint_of(spec, account.id)
+    fingerprint = fingerprint or fingerprint_of(spec, account.id)
     if job := (yield from _made_already(fingerprint, spec, account, reuse=reuse)):
         return job
     today = dt.datetime.fromtimestamp(account.now(), dt.UTC).date()
@@ -287,8 +290,9 @@ def job_of_id(job_id: str, account: Account) -> Flow[Job]:
 
 
 def _submit(spec: JobSpec, reuse: bool, account: Account) -> Flow[Job]:  # noqa: FBT001 - partial's
-    job = yield from submit_once(spec, account, reuse=reuse)
-    marks = {FINGERPRINT: fingerprint_of(spec, account.id)}
+    fingerprint = fingerprint_of(spec, account.id)
+    job = yield from submit_once(spec, account, fingerprint=fingerprint, reuse=reuse)
+    marks = {FINGERPRINT: fingerprint}
     return Job.of(job, account, replace(spec, metadata={**spec.metadata, **marks}))
 
 

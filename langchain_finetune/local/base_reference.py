@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 REFERENCE = "base.json"
-"""File beside an adapter that has the fingerprint of the base that it was trained on."""
+"""File beside an adapter that has the fingerprint of the base that it was trained on, or says that
+it was trained on that base in 4 bits."""
+
+_FOUR_BITS = "load_in_4bit"
 
 _PLAIN = {
     "peft_type": "LORA",
@@ -79,4 +82,18 @@ def belongs(adapter: Path, base: Path) -> bool:
         return bool(noted == fingerprint(base))
     except (OSError, ValueError, LookupError, TypeError):
         # Of an earlier version, or the base went this moment.
+        return False
+
+
+def write_four_bits(adapter: Path) -> None:
+    """Note in an adapter's folder that its base was in 4 bits, so that it belongs to no files."""
+    (adapter / REFERENCE).write_text(json.dumps({_FOUR_BITS: True}))
+
+
+def in_four_bits(adapter: Path) -> bool:
+    """Return whether an adapter was trained on its base in 4 bits."""
+    try:
+        return json.loads((adapter / REFERENCE).read_text()).get(_FOUR_BITS) is True
+    except (OSError, ValueError, AttributeError):
+        # Of an earlier version.
         return False

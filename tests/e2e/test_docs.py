@@ -330,6 +330,7 @@ def test_short_examples_run():
     assert run("nebius")["fine_tune"].deployment.name == "calculator"
     assert run("together")["fine_tune"].deployment.idle_minutes == 30
     assert run("train_lora")["fine_tune"].hyperparameters.lora_rank == 16
+    assert run("train_qlora")["fine_tune"].hyperparameters.load_in_4bit is True
     assert run("unsloth_base")["fine_tune"].model == "merged/"
 
 
@@ -458,7 +459,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {
         *("local", "files", "community", "dedup", "gguf", "langserve", "all"),
-        *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker"),
+        *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker", "qlora"),
     }
 
 

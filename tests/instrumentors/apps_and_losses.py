@@ -82,7 +82,10 @@ PACKAGES = {
 
 _FORM = "The spans do not have the format."
 _TELEMETRY_FORM = "LangSmith's telemetry does not write the format."
-_MESSAGES_API = "LiteLLM leaves out `system`, so each call is a skip (`incomplete_trace`)."
+_MESSAGES_API = (
+    "LiteLLM leaves out a `system` that is blocks: calls without one are a skip"
+    " (`incomplete_trace`)."
+)
 _REQUIRED = "pydantic-ai does not write that it requires a tool."
 _AGENTS_TOOLS = "The processor writes no tools of the chat API (`tools_unknown`)."
 _AGENTS_FORM = "Nor the format of the answer."
@@ -98,7 +101,7 @@ LOSSES = {
     },
     **{name: {("structured", "response_format"): _FORM} for name in APPS if "own spans" in name},
     "LiteLLM, Anthropic (Messages)": {
-        (case, "call"): _MESSAGES_API for case in ("plain", "system", "tools", "structured")
+        (case, "call"): _MESSAGES_API for case in ("plain", "structured")
     },
     "pydantic-ai, OpenAI (chat)": {("structured", "tool_choice"): _REQUIRED},
     "pydantic-ai, OpenAI (Responses)": {("structured", "tool_choice"): _REQUIRED},

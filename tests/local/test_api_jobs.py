@@ -184,6 +184,7 @@ def test_too_few_examples(create, ended, upload, jsonl):
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, None, None),
         ({"hyperparameters": {"beta": 0.1}}, None, "hyperparameters.beta"),
         ({"hyperparameters": {"lora_rank": 0, "lora_alpha": 4}}, None, "lora_rank"),
+        ({"hyperparameters": {"lora_rank": 0, "load_in_4bit": True}}, None, "load_in_4bit"),
         ({"hyperparameters": {"early_stopping_patience": 2}}, None, "validation_file"),
         ({"hyperparameters": {"eval_steps": 2}}, None, "validation_file"),
         ({"hyperparameters": {"lora_rank": 4, "lora_targets": ["q"]}}, None, "lora_targets"),

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import SecretStr
 
 from langchain_finetune.local.app import create_app
+from langchain_finetune.local.base_reference import write_four_bits
 from langchain_finetune.local.documents import open_records
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.serving import read_settings
@@ -145,6 +146,14 @@ def test_an_adapter_of_an_earlier_engine_goes_with_its_model(running):
         # What the upstream does not have, it is not asked to forget.
         client.models.delete(engine.whole)
         assert len(stand_in.calls) == 1
+
+
+def test_an_adapter_of_a_base_in_four_bits_is_not_loaded_on_one_in_full(running):
+    stand_in = StandIn()
+    with running(stand_in) as (engine, client):
+        write_four_bits(engine.home / "models" / "ftjob-11111111" / "adapter")
+        assert refused(client, engine.on_base).status_code == 404
+        assert not stand_in.calls
 
 
 def test_an_adapter_that_the_upstream_has_is_not_loaded_again(running):

@@ -438,11 +438,17 @@ def test_the_use_of_a_providers_own_tool_is_a_skip(data):
         gemini({"content": "x"}, tools=DECLARED),
         gemini({"content": "x", "role": "assistant"}, [*ASKING, {"role": "model", "content": ""}]),
         gemini({"content": "x", "role": "assistant"}, thinking_config={"include_thoughts": True}),
-        litellm(CHOICE, call_type="anthropic_messages"),
+        litellm(CHOICE, WIRE_SENT[1:], call_type="anthropic_messages"),
     ],
 )
 def test_what_an_instrumentor_is_known_to_leave_out_is_a_skip(data):
     assert code_of(data) == "incomplete_trace"
+
+
+@pytest.mark.parametrize("call_type", ["anthropic_messages", "aanthropic_messages"])
+def test_litellm_keeps_instructions_that_are_a_text(call_type):
+    assert list(converted(litellm(CHOICE, WIRE_SENT, call_type=call_type))) == [TALKING]
+    assert code_of(litellm(CHOICE, WIRE_SENT[1:], call_type=call_type)) == "incomplete_trace"
 
 
 def test_history_at_gemini_is_a_skip():

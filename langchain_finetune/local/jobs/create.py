@@ -13,6 +13,7 @@ from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.queue import JobQueue
 from langchain_finetune.local.jobs.schemas import JobRecord, method_object
 from langchain_finetune.local.models import Models
+from langchain_finetune.local.training.four_bits import require_four_bits
 from langchain_finetune.local.training.spec import Host
 from langchain_finetune.local.training.targets import require_targets
 from langchain_finetune.methods import METHODS, Hyperparameters, Method, foreign
@@ -142,12 +143,17 @@ def _fault_of(given: Hyperparameters, *, validates: bool) -> tuple[str, str] | N
         return "lora_rank", (
             "A lora_rank of 0 trains every weight, so it takes no lora_alpha or lora_targets."
         )
+    if given.lora_rank == 0 and given.load_in_4bit is True:
+        return "load_in_4bit", (
+            "load_in_4bit is for LoRA, and a lora_rank of 0 trains every weight: leave one of the"
+            " two out."
+        )
     return None
 
 
 def _fault_at_host(given: Hyperparameters) -> tuple[str, str] | None:
     """Return the hyperparameter that a host does not have, and a message, or None."""
-    for name in ("lora_alpha", "lora_targets", "packing"):
+    for name in ("lora_alpha", "lora_targets", "load_in_4bit", "packing"):
         if getattr(given, name) not in {"auto", False}:
             return name, f"{name} is the choice of the host that trains: leave it out."
     if given.lora_rank == 0:
@@ -177,6 +183,8 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
         await asyncio.to_thread(require_space, home, base)
         if isinstance(hyperparameters.lora_targets, tuple):
             await asyncio.to_thread(require_targets, base, hyperparameters.lora_targets)
+        if hyperparameters.load_in_4bit is True:
+            await asyncio.to_thread(require_four_bits, base)
     return queue.add(
         JobRecord(
             id=new_id("ftjob"),

@@ -13,6 +13,15 @@ _ON_SCHEMAS = (
     " the system prompt. Servers other than langchain-finetune's keep to the schema without showing"
     " it: add it there yourself, in this form, with sorted keys."
 )
+_OF_FOUR_BITS = (
+    "It was trained with its base in 4 bits (QLoRA; bitsandbytes, NF4, double quantization), and"
+    " its weights are what those 4 bits stand for, with the LoRA matrices merged in."
+)
+_FOR_FOUR_BITS = (
+    "These matrices were trained on the base in 4 bits (QLoRA; bitsandbytes, NF4, double"
+    " quantization). On the base in more bits they make another model, near to the trained one. The"
+    " trained one is what `--format hf` writes."
+)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -28,6 +37,7 @@ class Exported:
         template: Its chat template.
         licence: Of the base's weights, as an SPDX id, if known.
         shows_format: Whether it was trained to see the JSON schema of a response format.
+        four_bits: Whether it was trained with its base in 4 bits.
     """
 
     name: str
@@ -37,6 +47,7 @@ class Exported:
     template: str
     licence: str | None
     shows_format: bool
+    four_bits: bool = False
 
     @property
     def served_as(self) -> str:
@@ -53,6 +64,8 @@ def readme(model: Exported) -> str:
     """Return the README: lines that serve the model, and the `ChatOpenAI` for it."""
     origin = f"A fine-tune of `{model.base}`" if model.base else "A base model"
     blocks = [_about(model), f"# {model.served_as}", f"{origin}, made with langchain-finetune."]
+    if model.four_bits:
+        blocks.append(_FOR_FOUR_BITS if model.form == "adapter" else _OF_FOUR_BITS)
     for title, lines, port, name in _servers(model):
         blocks += [f"## {title}", _code("sh", lines), _code("python", _client(port, name))]
     if model.shows_format:

@@ -16,6 +16,7 @@ import httpx2
 from starlette.responses import Response
 
 from langchain_finetune.local.api_error import ApiError
+from langchain_finetune.local.base_reference import in_four_bits
 from langchain_finetune.local.models import Adapter
 from langchain_finetune.local.serving.protocol import invalid, missing, model_not_found
 from langchain_finetune.local.serving.relay import (
@@ -131,7 +132,8 @@ class Upstream:
     async def _ensure_adapter(self, name: str) -> None:
         """Load a model's adapter at the upstream, if it is one of the engine's models.
 
-        Models that have a name of their own at the upstream are left to it.
+        Models that have a name of their own at the upstream are left to it. So are those that were
+        trained on their base in 4 bits, since on the upstream's base they would be other models.
 
         Raises:
             ApiError: 404 where the upstream does not serve its base, or can't load adapters;
@@ -140,7 +142,7 @@ class Upstream:
         if name in self._loaded or name in self._names:
             return
         adapter = await asyncio.to_thread(self._find_adapter, name)
-        if adapter is None:
+        if adapter is None or in_four_bits(adapter.folder):
             return
         async with self._turn:
             if name not in self._loaded:

@@ -44,6 +44,7 @@ from langchain_finetune.local.training.events import (
     Stopped,
     TrainingFailure,
 )
+from langchain_finetune.local.training.four_bits import fault_of_four_bits, load_in_four_bits
 from langchain_finetune.local.training.lines import TrainingLines
 from langchain_finetune.local.training.loop.training import train_at_host
 from langchain_finetune.local.training.methods import TRAINING
@@ -52,7 +53,7 @@ from langchain_finetune.local.training.processes import is_first, together, want
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.local.training.spec import Spec
 from langchain_finetune.local.training.targets import fault_of_targets
-from langchain_finetune.local.training.tokenizer import load_tokenizer
+from langchain_finetune.local.training.tokenizer import load_configurations, load_tokenizer
 
 STOPPED = 130
 """Exit status after a stop that was asked for, as after Ctrl-C in a shell."""
@@ -105,7 +106,7 @@ def _own_checkpoints(work: Path) -> Iterator[None]:
 def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     """Read, encode, plan, fit, and put the models in their place."""
     lines = TrainingLines.read(spec)
-    model, tokenizer = _load(spec.base)
+    model, tokenizer = _load(spec)
     encoded, validation = lines.encoded(tokenizer, model.config, model.generation_config)
     training = TRAINING[spec.method]
     plan = make_plan(
@@ -134,7 +135,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
             trained_tokens=plan.n_epochs * tokens,
             total_steps=plan.n_epochs * plan.steps_an_epoch(len(encoded)),
             examples=len(lines.train),
-            method="lora" if plan.lora else "full",
+            method="qlora" if plan.load_in_4bit else "lora" if plan.lora else "full",
             resumed_from=resumed_from,
         )
     )
@@ -144,9 +145,13 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
     from langchain_finetune.local.training.fit import fit  # noqa: PLC0415
 
     dtype = model.dtype
+    if plan.load_in_4bit:
+        dtype = load_configurations(spec.base)[0].dtype or dtype
+    else:
+        model = model.bfloat16() if plan.lora and trains_in_bfloat16() else model.float()
     with together(plan.processes, Path(sys.argv[1])):
         fitted = fit(
-            model.bfloat16() if plan.lora and trains_in_bfloat16() else model.float(),
+            model,
             tokenizer,
             encoded,
             validation,
@@ -177,6 +182,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
             name=spec.name,
             dtype=dtype,
             lora=plan.lora,
+            four_bits=bool(plan.load_in_4bit),
         )
     spec.partial.rename(spec.output)
     reporter.report(
@@ -203,17 +209,24 @@ def _sized(plan: Plan, encoded: list[Encoded], model: Any, *, seed: int, large: 
     )
 
 
-def _load(base: str) -> tuple[Any, Any]:
+def _load(spec: Spec) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415 - seconds
 
+    four_bits = spec.hyperparameters.load_in_4bit is True
+    if four_bits and (fault := fault_of_four_bits(spec.base)):
+        raise TrainingFailure("invalid_hyperparameters", fault)
     try:
-        tokenizer = load_tokenizer(base)
-        model, info = AutoModelForCausalLM.from_pretrained(
-            base,
-            dtype="auto",
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
+        tokenizer = load_tokenizer(spec.base)
+        model, info = (
+            load_in_four_bits(spec.base)
+            if four_bits
+            else AutoModelForCausalLM.from_pretrained(
+                spec.base,
+                dtype="auto",
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
         )
     except (OSError, ValueError) as error:
         raise TrainingFailure(

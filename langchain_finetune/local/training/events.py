@@ -30,7 +30,10 @@ from langchain_finetune.methods import Hyperparameters
 OUT_OF_MEMORY = errno.ENOMEM
 """Exit status of a training process that ran out of memory."""
 
-LESS_MEMORY = "take a batch_size of 1, LoRA (lora_rank 8), shorter examples or a smaller base model"
+LESS_MEMORY = (
+    "take a batch_size of 1, LoRA (lora_rank 8), load_in_4bit, shorter examples or a smaller base"
+    " model"
+)
 """What to do about it."""
 
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
@@ -43,7 +46,8 @@ _DISK_FULL = ("no space left", "disk quota exceeded", "pytorchstreamwriter", "un
 class Started(BaseModel):
     """What was decided before the first step; its tokens and steps are those of all epochs.
 
-    The method is `lora` or `full`; `resumed_from` are the steps that an earlier process had done.
+    The method is `lora`, `qlora` or `full`; `resumed_from` are the steps that an earlier process
+    had done.
     """
 
     event: Literal["settings"] = "settings"

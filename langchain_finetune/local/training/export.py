@@ -13,9 +13,10 @@ from transformers import AutoModelForCausalLM
 from trl.chat_template_utils import add_response_schema
 
 from langchain_finetune.local.base_models import find_base
-from langchain_finetune.local.base_reference import shareable, write_reference
+from langchain_finetune.local.base_reference import shareable, write_four_bits, write_reference
 from langchain_finetune.local.hardware import trains_in_bfloat16
 from langchain_finetune.local.models import ADAPTER
+from langchain_finetune.local.training.four_bits import put_four_bits
 
 
 def export(
@@ -27,11 +28,13 @@ def export(
     name: str,
     dtype: Any,
     lora: bool,
+    four_bits: bool = False,
 ) -> None:
     """Write the model of a checkpoint, with LoRA's matrices merged in and also beside it.
 
-    The base is a folder or a hub id, `name` its public name. The tokenizer is saved with the model,
-    together with how the model writes tool calls if TRL knows that.
+    The base is a folder or a hub id, `name` its public name. Where it trained in `four_bits`, the
+    model is made of what those stand for. The tokenizer is saved with the model, together with how
+    the model writes tool calls if TRL knows that.
     """
     if lora:
         # Merging rounds: in 16 bits only where the training had no more.
@@ -39,6 +42,8 @@ def export(
         whole = AutoModelForCausalLM.from_pretrained(
             base, dtype=precise, use_safetensors=True, trust_remote_code=False
         )
+        if four_bits:
+            put_four_bits(whole, base)
         linear = [layer for layer, each in whole.named_modules() if isinstance(each, Linear)]
         model = PeftModel.from_pretrained(whole, checkpoint).merge_and_unload()
         adapter = target / ADAPTER
@@ -49,7 +54,9 @@ def export(
         config["base_model_name_or_path"] = name
         (adapter / "adapter_config.json").write_text(json.dumps(config, indent=2))
         with safe_open(adapter / "adapter_model.safetensors", framework="pt") as tensors:
-            if (here := find_base(base)) and shareable(config, tensors.keys(), linear):
+            if four_bits:
+                write_four_bits(adapter)
+            elif (here := find_base(base)) and shareable(config, tensors.keys(), linear):
                 write_reference(adapter, here)
     else:
         model = AutoModelForCausalLM.from_pretrained(

@@ -133,6 +133,11 @@ def fit(
             "LoRA can't be put on this base model: lora_targets must be 'all-linear' or end parts"
             " of its layers' names, such as 'q_proj'.",
         ) from error
+    if plan.load_in_4bit:
+        # TRL rounds LoRA's matrices to 16 bits then, in which small steps are lost.
+        for each in trainer.model.parameters():
+            if each.requires_grad:
+                each.data = each.data.float()
     longest = max(range(len(train)), key=lambda place: train[place].length)
     fit_into_memory(trainer, longest, processes=plan.processes)
     trainer.train(resume_from_checkpoint=resumed_from and str(folder_of(work, resumed_from)))

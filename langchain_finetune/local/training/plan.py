@@ -51,6 +51,7 @@ class Plan:
     lora_rank: int
     lora_alpha: float | None
     lora_targets: tuple[str, ...] | str | None
+    load_in_4bit: bool | None
     early_stopping_patience: int | None
     eval_steps: int | None
     packing: bool | None
@@ -99,7 +100,9 @@ def make_plan(
     """
     defaults = TRAINING[method]
     large = parameters >= LARGE_MODEL
-    rank = _or(given.lora_rank, (32 if large else 16) if parameters > SMALL_MODEL else 0)
+    four_bits = given.load_in_4bit is True
+    with_lora = parameters > SMALL_MODEL or four_bits
+    rank = _or(given.lora_rank, (32 if large else 16) if with_lora else 0)
     lora = rank > 0
     batch_size = _or(given.batch_size, min(8, examples))
     multiplier = float(_or(given.learning_rate_multiplier, 1.0))
@@ -123,6 +126,7 @@ def make_plan(
         lora_rank=rank,
         lora_alpha=_or(given.lora_alpha, 2 * rank) if lora else None,
         lora_targets=targets if lora else None,
+        load_in_4bit=four_bits or None,
         early_stopping_patience=patience,
         eval_steps=eval_steps,
         packing=given.packing is True if defaults.packs else None,

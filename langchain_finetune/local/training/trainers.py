@@ -126,14 +126,9 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
         took SmolLM2-135M 0.22 x of the time.
         """
         labels = inputs["labels"]
-        shared = self._shared(inputs)
-        if (
-            return_outputs
-            or self.aux_loss_enabled
-            or labels.is_cuda
-            or not self._keeps_logits
-            or not 0 < self._logits(labels, shared) <= MOST_LOGITS
-        ):
+        as_trl = return_outputs or self.aux_loss_enabled or labels.is_cuda or not self._keeps_logits
+        shared = 0 if as_trl else self._shared(inputs)
+        if as_trl or not 0 < self._logits(labels, shared) <= MOST_LOGITS:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if shared:
             learnt = learn_shared(partial(_learn, model), self.model.config, inputs, shared)

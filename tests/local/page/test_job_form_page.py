@@ -74,6 +74,7 @@ def test_a_dataset_becomes_a_training_file_and_a_job(send, dataset, client, ende
     tools = [{"type": "function", "function": {"name": "find_room", "parameters": {}}}]
     dataset_id = dataset(inputs={"messages": [QUESTION], "tools": tools})
     lora = {"lora_rank": "4", "lora_alpha": "6.5", "lora_targets": "q_proj, v_proj"}
+    lora["load_in_4bit"] = "true"
     page = send(source=f"dataset:{dataset_id}", n_epochs="2", suffix="desk", **lora)
     job = job_of(client, page)
     assert (job.model, job.seed, job.user_provided_suffix) == ("nano", 0, "desk")
@@ -83,6 +84,7 @@ def test_a_dataset_becomes_a_training_file_and_a_job(send, dataset, client, ende
     asked = ended(job.id).method.supervised.hyperparameters
     assert (asked.n_epochs, asked.lora_rank) == (2, 4)
     assert (asked.lora_alpha, asked.lora_targets) == (6.5, ["q_proj", "v_proj"])
+    assert asked.load_in_4bit is True
 
 
 def test_the_schema_of_a_structured_output_is_in_the_lines(send, dataset, client):
