@@ -13,8 +13,10 @@ from langchain_finetune.convert.rows import Row
 _SIZE = 8
 """Bytes of the number before each value."""
 
-_SAME = ("number", "fit_for", "part", "group", "tokens", "target_tokens")
-_SAME += ("response_format", "parallel_tool_calls", "key", "near", "facts", "prints")
+_SAME = (
+    *("number", "fit_for", "part", "group", "tokens", "target_tokens"),
+    *("response_format", "parallel_tool_calls", "key", "near", "facts", "prints"),
+)
 
 
 def packed(row: Row, line: bytes | None) -> tuple[Any, ...]:
