@@ -46,7 +46,7 @@ class Row:
         near: What near duplicates are found by, once computed; see `near_print`.
         facts: What the report counts, once computed; see `facts_of`.
         prints: What the trained contract counts, once computed; see `prints_of`.
-        fit: Whether it is within the token limit, if that was looked at before; see `fits`.
+        fit: Whether it is within the token limit, if that was looked at before; see `Fit`.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line

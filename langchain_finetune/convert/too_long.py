@@ -1,13 +1,14 @@
 """Handling of examples over the token limit; messages are never truncated."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
 from langchain_finetune.content import INSTRUCTIONS
 from langchain_finetune.convert.rows import Example, Outcome, Row, request_of
 from langchain_finetune.convert.tokens.count import Count, Over, Unfit
-from langchain_finetune.convert.tokens.counter import Counter, counted
+from langchain_finetune.convert.tokens.counter import BATCH, Counter, counted
 
 TooLong = Literal["reject", "drop_oldest"]
 
@@ -26,9 +27,10 @@ def fitting_rows(
     The others are rejected: as `too_long`, `length_unknown` (only an upper bound is known, and it
     is over the limit), or with the counter's own code. With `drop_oldest`, whole turns are dropped
     from the beginning; `shortened` counts such examples, which must still meet the rules, and
-    `dropped_turns` their turns. Without a counter, all rows know whether they fit; see `fits`.
+    `dropped_turns` their turns. Without a counter, rows know whether they fit.
     """
-    for row, fit in fits(rows, counter, too_long, rules):
+    looked_at = fits(rows, counter, too_long, rules) if counter else known_fits(rows)
+    for row, fit in looked_at:
         if fit.row is None:
             outcome.add(Finding(fit.code, fit.reason), row)
             outcome.reject_row(row, fit.code, fit.reason)
@@ -52,15 +54,20 @@ class Fit(NamedTuple):
 
 
 def fits(
-    rows: Iterator[Row], counter: Counter | None, too_long: TooLong, rules: Profile = OPENAI
+    rows: Iterator[Row], counter: Counter, too_long: TooLong, rules: Profile = OPENAI
 ) -> Iterator[tuple[Row, Fit]]:
-    """Yield each row and whether it fits; the counter is not needed for rows that know it."""
+    """Yield each row and whether it fits."""
     for row, count in counted(rows, counter):
-        if count is None:
-            yield row, row.fit or Fit(row)
+        yield row, _fit(row, count, counter, too_long, rules)
+
+
+def known_fits(rows: Iterator[Row]) -> Iterator[tuple[Row, Fit]]:
+    """Yield each row and whether it fits, as it knows, in the order of work of `fits`."""
+    for row in rows:
+        if row.fit is None:
+            yield row, Fit(row)  # It was not counted.
         else:
-            assert counter is not None
-            yield row, _fit(row, count, counter, too_long, rules)
+            yield from ((each, each.fit) for each in (row, *islice(rows, BATCH - 1)))
 
 
 def _fit(

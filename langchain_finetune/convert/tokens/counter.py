@@ -62,14 +62,9 @@ def counter_of(target: Target, how: CountTokens, most: int | None = None) -> Cou
     return found
 
 
-def counted(
-    rows: Iterator[Row], counter: Counter | None
-) -> Iterator[tuple[Row, Count | Over | Unfit | None]]:
-    """Yield each row with its count, which the row keeps if it is exact; None without a counter."""
+def counted(rows: Iterator[Row], counter: Counter) -> Iterator[tuple[Row, Count | Over | Unfit]]:
+    """Yield each row with its count, which the row keeps if it is exact."""
     while batch := list(islice(rows, BATCH)):
-        if counter is None:
-            yield from ((row, None) for row in batch)
-            continue
         counts = counter.count([row.example for row in batch])
         for row, count in zip(batch, counts, strict=True):
             if counter.exact and isinstance(count, Count):

@@ -21,7 +21,10 @@ from langchain_finetune.errors import FineTuningError
 from langchain_finetune.sessions import ReadPart, Sessions, Skip
 
 Record = tuple[int, tuple[Any, ...], tuple[Any, ...] | None, tuple[Any, ...] | None]
-"""Rows converted so far, what was recorded, a packed row, and its packed `Fit`."""
+"""Rows converted so far, what was recorded, a packed row, and its packed `Fit`.
+
+That is None if nothing was counted, and empty if the row fits as it is.
+"""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _converted(
 def _packed_fit(row: Row) -> tuple[Any, ...] | None:
     fit: Fit | None = row.fit
     if fit is None or fit.row is row:
-        return None
+        return None if fit is None else ()
     return fit.row and packed(fit.row, fit.row.line), *fit[1:]
 
 
@@ -124,7 +127,9 @@ def row_of(record: Record) -> Row | None:
     if data is None:
         return None
     row = unpacked(data)
-    if fit is not None:
+    if fit == ():
+        row.fit = Fit(row)
+    elif fit is not None:
         other, *rest = fit
         row.fit = Fit(other and unpacked(other), *rest)
     return row
