@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from langchain_core.chat_sessions import ChatSession
 
-from langchain_finetune.checks import OPENAI, Profile
+from langchain_finetune.checks import Profile
 from langchain_finetune.convert.check_rows import checked_rows
 from langchain_finetune.convert.completion import completion_rows
 from langchain_finetune.convert.contract import prints_of
@@ -26,7 +26,6 @@ from langchain_finetune.convert.tokens.counter import Counter, counter_of
 from langchain_finetune.convert.too_long import TooLong, fits
 from langchain_finetune.convert.truncated import Truncated, whole_rows
 from langchain_finetune.convert.unpaired_preference import unpaired_preference_rows
-from langchain_finetune.engines import ENGINES, engine_of
 from langchain_finetune.methods import LineKind
 
 
@@ -41,7 +40,7 @@ class RowSteps:
 
     method: LineKind
     targets: Targets
-    rules: str | None
+    rules: Profile
     fix: bool
     truncated: Truncated
     redact: Redact | None
@@ -51,12 +50,6 @@ class RowSteps:
     max_example_tokens: int | None
     too_long: TooLong
     target: Target
-
-    @property
-    def profile(self) -> Profile:
-        """The rules that a line must meet."""
-        name = self.rules or self.target.engine
-        return engine_of(name).profile if name in ENGINES else OPENAI
 
     def counter(self) -> Counter | None:
         """Return what counts tokens, if the model is known.
@@ -80,21 +73,20 @@ class RowSteps:
 
     def checked(self, rows: Iterator[Row], outcome: Outcome) -> Iterator[Row]:
         """Yield the rows that are valid, as they are to be trained on."""
-        profile = self.profile
-        rows = formatted_rows(rows, outcome, profile)
-        rows = trimmed_rows(rows, outcome, profile)
+        rows = formatted_rows(rows, outcome, self.rules)
+        rows = trimmed_rows(rows, outcome, self.rules)
         rows = whole_rows(rows, outcome, self.truncated)
         if self.redact:
             rows = redacted_rows(rows, outcome, self.redact)
         rows = secret_rows(rows, outcome, self.secrets)
-        return checked_rows(rows, outcome, profile, method=self.method, fix=self.fix)
+        return checked_rows(rows, outcome, self.rules, method=self.method, fix=self.fix)
 
     def look_ahead(self, rows: list[Row], counter: Counter | None) -> None:
         """Compute what later steps and reports ask of valid rows, which these keep."""
         self._keep(rows)
         if counter is None:
             return
-        for row, fit in fits(iter(rows), counter, self.too_long, self.profile):
+        for row, fit in fits(iter(rows), counter, self.too_long, self.rules):
             row.fit = fit
             if fit.row is not None and fit.row is not row:
                 self._keep([fit.row])

@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_finetune.arguments import CheckedArguments
+from langchain_finetune.checks import OPENAI
 from langchain_finetune.convert.check_rows import strict_rows
 from langchain_finetune.convert.duplicates import (
     Contamination,
@@ -28,7 +29,7 @@ from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.convert.truncated import Truncated
 from langchain_finetune.convert.workers.rows import rows_of_workers
-from langchain_finetune.engines import EngineName
+from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
@@ -197,7 +198,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             rows = rows_of_workers(steps, sessions, outcome, self.workers)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter or self.workers > 1:
-            rows = fitting_rows(rows, outcome, counter, self.too_long, steps.profile)
+            rows = fitting_rows(rows, outcome, counter, self.too_long, steps.rules)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
             rows = uncontaminated_rows(rows, self.split, outcome, near)
@@ -209,10 +210,11 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         looks_for_near = self.duplicates == "drop_near" or (
             self.split is not None and self.contamination == "near"
         )
+        name = self.rules or target.engine
         return RowSteps(
             method=self.method,
             targets=self.targets,
-            rules=self.rules,
+            rules=engine_of(name).profile if name in ENGINES else OPENAI,
             fix=self.fix,
             truncated=self.truncated,
             redact=self.redact,

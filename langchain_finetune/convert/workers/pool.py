@@ -34,8 +34,8 @@ class Task(NamedTuple):
 
     Attributes:
         name: Its chats, for people.
-        data: What the worker is given, as plain data.
-        note: What the parent keeps until the result is there.
+        data: What the worker is given, as plain data; it is kept on disk.
+        note: What this process keeps until the result is there.
     """
 
     name: str
@@ -147,7 +147,7 @@ class _Pool:
                 break
             with (self.folder / f"{self._count}.task").open("wb") as file:
                 write_value(task.data, file)
-            self._open.append((self._count, task))
+            self._open.append((self._count, task._replace(data=None)))
             self._idle.append(self._count)
             self._count += 1
             self._assign()
@@ -167,7 +167,7 @@ class _Pool:
         code = f"import sys; sys.path[:] = {sys.path!r}; import runpy; "
         code += f"runpy.run_module({_PROCESS!r}, run_name='__main__')"
         process = subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, *_flags(), "-c", code, str(self.folder)],
+            [sys.executable, "-c", code, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for this process, which ends them.
@@ -231,11 +231,6 @@ class _Pool:
                 )
         self._idle.extendleft(reversed(worker.given))
         self._assign()
-
-
-def _flags() -> list[str]:
-    """Return the interpreter's options that change what code does, and how it warns."""
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - as multiprocessing does
 
 
 def _listen(worker: _Worker, heard: "SimpleQueue[tuple[_Worker, bytes]]") -> None:
