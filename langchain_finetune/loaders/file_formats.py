@@ -24,7 +24,7 @@ from langchain_finetune.loaders.json_lines import (
     BUFFER,
     LARGEST,
     NOT_UTF8,
-    Line,
+    NumberedLine,
     ReadingPlace,
     head_and_lines,
     json_stream,
@@ -132,7 +132,7 @@ def _rows(
 
 
 def rows_of_lines(
-    path: Path, lines: Iterable[Line], encoded: Encode | None = None
+    path: Path, lines: Iterable[NumberedLine], encoded: Encode | None = None
 ) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of some lines of a file of JSON Lines, as `read_rows` does."""
     return _rows(ReadingPlace(path), _parsed_lines(lines, encoded))
@@ -212,7 +212,9 @@ def _json_rows(
     yield from _parsed_lines(chain(opened.head, opened.rest), encoded)
 
 
-def _parsed_lines(lines: Iterable[Line], encoded: Encode | None) -> Iterator[tuple[int, Any]]:
+def _parsed_lines(
+    lines: Iterable[NumberedLine], encoded: Encode | None
+) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
         if line is None:
             yield number, _TOO_LONG

@@ -15,7 +15,13 @@ from langchain_finetune.loaders.file_formats import (
     rows_of_groups,
     rows_of_lines,
 )
-from langchain_finetune.loaders.json_lines import Line, ReadingPlace, is_parquet, lines_of, reading
+from langchain_finetune.loaders.json_lines import (
+    NumberedLine,
+    ReadingPlace,
+    is_parquet,
+    lines_of,
+    reading,
+)
 from langchain_finetune.loaders.parquet import row_groups
 from langchain_finetune.sessions import EncodedChat
 
@@ -39,7 +45,7 @@ class FilePart:
     path: str
     first: int = 1
     last: int | None = None
-    lines: list[Line] | None = None
+    lines: list[NumberedLine] | None = None
     groups: list[int] | None = None
 
     def plain(self) -> tuple[Any, ...]:
@@ -67,7 +73,7 @@ def file_parts(paths: Sequence[str | os.PathLike[str]]) -> Iterator[FilePart]:
 
 
 def _of_lines(path: Path, place: ReadingPlace) -> Iterator[FilePart]:
-    some: list[Line] = []
+    some: list[NumberedLine] = []
     size = 0
     damage = None
     with lines_of(path) as lines:

@@ -56,7 +56,7 @@ def reading(path: Path, number: int = 0) -> Iterator[ReadingPlace]:
         raise LoadError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-Line = tuple[int, bytes | None]
+NumberedLine = tuple[int, bytes | None]
 """A line with its number; None for one that would take too much memory."""
 
 
@@ -67,7 +67,7 @@ def is_parquet(path: Path) -> bool:
 
 
 @contextmanager
-def lines_of(path: Path) -> Iterator[Iterator[Line] | None]:
+def lines_of(path: Path) -> Iterator[Iterator[NumberedLine] | None]:
     """Open a file, and give the lines of JSON Lines; None for another format.
 
     Raises:
@@ -105,7 +105,7 @@ class OpenedLines(NamedTuple):
     """The first lines of a file of JSON, the others, and whether all are one document."""
 
     head: list[tuple[int, bytes]]
-    rest: Iterator[Line]
+    rest: Iterator[NumberedLine]
     is_document: bool
 
 
@@ -120,7 +120,7 @@ def head_and_lines(path: Path, stream: io.BufferedReader) -> OpenedLines:
     return OpenedLines(head, lines, _begins_document(head[0][1]))
 
 
-def _head(path: Path, lines: Iterator[Line]) -> list[tuple[int, bytes]]:
+def _head(path: Path, lines: Iterator[NumberedLine]) -> list[tuple[int, bytes]]:
     """Return the first two lines, which tell the format and an invalid line from another one."""
     head: list[tuple[int, bytes]] = []
     for number, line in lines:

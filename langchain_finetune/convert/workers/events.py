@@ -12,7 +12,7 @@ _FINDING = ("code", "message", "index", "severity", "fix", "fixed", "row", "id",
 
 
 @dataclass
-class Recorder:
+class EventRecorder:
     """An outcome, and what a loader skips and notes, of which is taken what is new.
 
     Attributes:
@@ -64,7 +64,7 @@ def record(
     """Record what another process has taken.
 
     Args:
-        taken: What `Recorder.take` returned.
+        taken: What `EventRecorder.take` returned.
         outcome: Where it is recorded.
         skipped: Where the loader's skips go.
         notes: Where the loader's counts go.

@@ -14,9 +14,9 @@ from langchain_finetune.convert.packed_rows import packed
 from langchain_finetune.convert.row_steps import RowSteps
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.workers.errors import error_of
-from langchain_finetune.convert.workers.events import Recorder, record
+from langchain_finetune.convert.workers.events import EventRecorder, record
 from langchain_finetune.convert.workers.pool import Task, results_of
-from langchain_finetune.convert.workers.work import PartWork, Record, RowWork, row_of
+from langchain_finetune.convert.workers.work import PartWork, RowRecord, RowWork, row_of
 from langchain_finetune.errors import ConvertError, FineTuningError
 from langchain_finetune.sessions import SessionParts, Sessions, Skip
 
@@ -89,7 +89,7 @@ def _of_rows(
 
 def _row_tasks(steps: RowSteps, sessions: Iterable[ChatSession]) -> Iterator[Task]:
     """Yield the rows of sessions as tasks, with what was recorded as each was read."""
-    reading = Recorder(Outcome(), [], Counter())
+    reading = EventRecorder(Outcome(), [], Counter())
     rows: list[bytes] = []
     read: list[tuple[Any, ...]] = []
     ids: list[str] = []
@@ -126,7 +126,7 @@ def _row_tasks(steps: RowSteps, sessions: Iterable[ChatSession]) -> Iterator[Tas
     yield task()
 
 
-def _records(values: Iterable[Any]) -> Iterator[Record]:
+def _records(values: Iterable[Any]) -> Iterator[RowRecord]:
     for value in values:
         if isinstance(value, tuple):
             raise error_of(value)

@@ -16,11 +16,11 @@ from langchain_finetune.convert.row_steps import RowSteps
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.tokens import counter
 from langchain_finetune.convert.too_long import Fit
-from langchain_finetune.convert.workers.events import Recorder
+from langchain_finetune.convert.workers.events import EventRecorder
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.sessions import ReadPart, Sessions, Skip
 
-Record = tuple[int, tuple[Any, ...], tuple[Any, ...] | None, tuple[Any, ...] | None]
+RowRecord = tuple[int, tuple[Any, ...], tuple[Any, ...] | None, tuple[Any, ...] | None]
 """Rows converted so far, what was recorded, a packed row, and its packed `Fit`.
 
 That is None if nothing was counted, and empty if the row fits as it is.
@@ -38,13 +38,13 @@ class RowWork:
         """What counts tokens; it is loaded once in a process."""
         return self.steps.counter()
 
-    def __call__(self, rows: list[bytes]) -> Iterator[list[Record]]:
+    def __call__(self, rows: list[bytes]) -> Iterator[list[RowRecord]]:
         """Yield the records of rows."""
         return self.converted(unpacked(marshal.loads(row)) for row in rows)  # noqa: S302 - the parent's
 
-    def converted(self, rows: Iterator[Row]) -> Iterator[list[Record]]:
+    def converted(self, rows: Iterator[Row]) -> Iterator[list[RowRecord]]:
         """Yield the records of rows."""
-        return _converted(self.steps, self.counter, rows, Recorder(Outcome(), [], Counter()))
+        return _converted(self.steps, self.counter, rows, EventRecorder(Outcome(), [], Counter()))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PartWork:
         """What counts tokens; it is loaded once in a process."""
         return self.steps.counter()
 
-    def __call__(self, part: Any) -> Iterator[list[Record]]:
+    def __call__(self, part: Any) -> Iterator[list[RowRecord]]:
         """Yield the records of a part."""
         skipped: list[Skip] = []
         notes: Counter[str] = Counter()
@@ -69,12 +69,12 @@ class PartWork:
             read_encoded=lambda _: self.read(part, skipped.append, notes, encoded=True),
         )
         rows = self.steps.made(sessions, outcome)
-        return _converted(self.steps, self.counter, rows, Recorder(outcome, skipped, notes))
+        return _converted(self.steps, self.counter, rows, EventRecorder(outcome, skipped, notes))
 
 
 def _converted(
-    steps: RowSteps, tokens: "counter.Counter | None", rows: Iterator[Row], recorder: Recorder
-) -> Iterator[list[Record]]:
+    steps: RowSteps, tokens: "counter.Counter | None", rows: Iterator[Row], recorder: EventRecorder
+) -> Iterator[list[RowRecord]]:
     waiting: list[tuple[int, tuple[Any, ...], Row | None]] = []
     count = 0
 
@@ -90,9 +90,9 @@ def _converted(
             count += 1
             yield row
 
-    def packed_up() -> list[Record]:
+    def packed_up() -> list[RowRecord]:
         steps.look_ahead([row for *_, row in waiting if row is not None], tokens)
-        records: list[Record] = [
+        records: list[RowRecord] = [
             (number, taken, None, None)
             if row is None
             else (number, taken, packed(row, row.line), _packed_fit(row))
@@ -121,7 +121,7 @@ def _packed_fit(row: Row) -> tuple[Any, ...] | None:
     return fit.row and packed(fit.row, fit.row.line), *fit[1:]
 
 
-def row_of(record: Record) -> Row | None:
+def row_of(record: RowRecord) -> Row | None:
     """Return the row of a record, which knows whether it is within the token limit."""
     _, _, data, fit = record
     if data is None:
