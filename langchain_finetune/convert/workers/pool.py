@@ -86,6 +86,19 @@ class _Worker:
             self.process.stdin.write(b"%d\n" % number)
             self.process.stdin.flush()
 
+    def end(self, *, kill: bool) -> int:
+        """Wait for its end, and end what it has started; return its exit code."""
+        assert self.process.stdin
+        if kill:
+            self.process.kill()
+        code = self.process.wait()
+        if hasattr(os, "killpg"):
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        return code
+
 
 class _Pool:
     def __init__(self, folder: Path, tasks: Iterator[Task], most: int) -> None:
@@ -131,12 +144,12 @@ class _Pool:
     def end(self) -> None:
         """End all workers at once."""
         for worker in self._workers:
-            _kill(worker.process)
+            worker.end(kill=True)
         for thread in self._threads:
             thread.join()
 
     def _fill(self) -> None:
-        while self._tasks and len(self._open) < self._most * (_AHEAD + _WAITING):
+        while self._tasks is not None and len(self._open) < self._most * (_AHEAD + _WAITING):
             try:
                 task = next(self._tasks, None)
             except FineTuningError as error:
@@ -206,7 +219,7 @@ class _Pool:
     def _bury(self, worker: _Worker) -> None:
         """Do a dead worker's tasks again."""
         self._workers.remove(worker)
-        code = worker.process.wait()
+        code = worker.end(kill=False)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if not worker.is_ready:
             self._failed_starts += 1
@@ -221,7 +234,7 @@ class _Pool:
             if self._begun[first] >= _ATTEMPTS:
                 [name] = [task.name for number, task in self._open if number == first]
                 why = (
-                    "There may be too little memory: take fewer workers, or leave them out."
+                    "There may be too little memory: take fewer workers, or leave these chats out."
                     if code < 0
                     else "Standard error says why."
                 )
@@ -235,20 +248,7 @@ class _Pool:
 
 def _listen(worker: _Worker, heard: "SimpleQueue[tuple[_Worker, bytes]]") -> None:
     assert worker.process.stdout
-    assert worker.process.stdin
     with worker.process.stdout as lines:
         for line in lines:
             heard.put((worker, line))
-    with suppress(BrokenPipeError):
-        worker.process.stdin.close()
     heard.put((worker, b"ended"))
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a worker and what it has started."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
