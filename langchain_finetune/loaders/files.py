@@ -194,9 +194,9 @@ class RunFileChatLoader(SessionLoader):
         with suppress(LoadError):  # As in `_read`.
             for _ in _chats(first, lambda _: None, Counter(), None, marked=True):
                 return None
-        return SessionParts(loader.read_part, file_parts(_paths(loader)))
+        return SessionParts(loader._read_part, file_parts(_paths(loader)))  # noqa: SLF001 - a copy of this one
 
-    def read_part(
+    def _read_part(
         self, part: Any, skip: Callable[[Skip], None], notes: Counter[str], *, encoded: bool
     ) -> Iterator[FineTuningSession | EncodedChat]:
         """Yield the chats of a part of the files; see `Sessions.in_parts`.

@@ -123,12 +123,13 @@ def measure(path: str, settings: str, workers: str) -> None:
             (loader | convert).invoke({}), Path(folder, "set"), target=target
         )
         wall, parent = time.perf_counter() - begun, time.process_time() - cpu
+        own, theirs = (
+            resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
         digest = hashlib.sha256()
-        for file in sorted(made.folder.iterdir()):
-            digest.update(file.read_bytes())
-    own, theirs = (
-        resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+        for path_made in sorted(made.folder.iterdir()):
+            with path_made.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     # Linux counts in kilobytes, macOS in bytes.
     unit = 1e6 if sys.platform == "darwin" else 1e3
     found = {

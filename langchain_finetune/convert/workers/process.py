@@ -35,8 +35,9 @@ def main() -> None:
     try:
         work: Work = pickle.loads((folder / "work").read_bytes())  # noqa: S301 - the parent's
     except (AttributeError, ImportError, pickle.UnpicklingError) as error:
+        why = " ".join(str(error).split())
         told.write(
-            f"refused A worker process can't import a function or a class of yours ({error}): "
+            f"refused A worker process can't import a function or a class of yours ({why}): "
             "define it at the top level of a module, or convert with workers=1.\n"
         )
         return

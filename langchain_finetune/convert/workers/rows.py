@@ -101,6 +101,12 @@ def _row_tasks(steps: RowSteps, sessions: Iterable[ChatSession]) -> Iterator[Tas
             some.clear()
         return made
 
+    def rest() -> Iterator[Task]:
+        taken = reading.take()
+        if rows or taken:
+            read.append(taken)
+            yield task()
+
     try:
         for row in steps.made(sessions, reading.outcome):
             taken = reading.take()
@@ -119,11 +125,9 @@ def _row_tasks(steps: RowSteps, sessions: Iterable[ChatSession]) -> Iterator[Tas
             if len(rows) >= _ROWS or sum(map(len, rows)) >= _BYTES:
                 yield task()
     except FineTuningError:
-        read.append(reading.take())
-        yield task()
+        yield from rest()
         raise
-    read.append(reading.take())
-    yield task()
+    yield from rest()
 
 
 def _records(values: Iterable[Any]) -> Iterator[RowRecord]:

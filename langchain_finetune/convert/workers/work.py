@@ -28,15 +28,18 @@ That is None if nothing was counted, and empty if the row fits as it is.
 
 
 @dataclass(frozen=True)
-class RowWork:
-    """Converts rows, each as `marshal` wrote what `packed` made of it."""
-
+class _Work:
     steps: RowSteps
 
     @cached_property
     def counter(self) -> "counter.Counter | None":
         """What counts tokens; it is loaded once in a process."""
         return self.steps.counter()
+
+
+@dataclass(frozen=True)
+class RowWork(_Work):
+    """Converts rows, each as `marshal` wrote what `packed` made of it."""
 
     def __call__(self, rows: list[bytes]) -> Iterator[list[RowRecord]]:
         """Yield the records of rows."""
@@ -48,16 +51,10 @@ class RowWork:
 
 
 @dataclass(frozen=True)
-class PartWork:
+class PartWork(_Work):
     """Reads a part of the files and converts its chats."""
 
-    steps: RowSteps
     read: ReadPart
-
-    @cached_property
-    def counter(self) -> "counter.Counter | None":
-        """What counts tokens; it is loaded once in a process."""
-        return self.steps.counter()
 
     def __call__(self, part: Any) -> Iterator[list[RowRecord]]:
         """Yield the records of a part."""
