@@ -9,17 +9,8 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any
-
-from langchain_finetune.convert.packed_rows import read_value, write_value
-from langchain_finetune.convert.workers.errors import plain_error
-from langchain_finetune.errors import FineTuningError
-
-Work = Callable[[Any], Iterator[Any]]
-"""Makes values of a task's data."""
 
 
 def main() -> None:
@@ -32,8 +23,11 @@ def main() -> None:
     writing = threading.Lock()
     numbers: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_listen, args=(numbers, folder, writing), daemon=True).start()
+    # Only now, as it takes a while, in which the parent may end.
+    from langchain_finetune.convert.workers.work import do_task  # noqa: PLC0415
+
     try:
-        work: Work = pickle.loads((folder / "work").read_bytes())  # noqa: S301 - the parent's
+        work = pickle.loads((folder / "work").read_bytes())  # noqa: S301 - the parent's
     except (AttributeError, ImportError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())
         told.write(
@@ -47,18 +41,10 @@ def main() -> None:
         with writing:
             made = (folder / f"{number}.made").open("wb")
         with made, (folder / f"{number}.task").open("rb") as task:
-            _do(work, read_value(task), made)
+            do_task(work, task, made)
         with writing:
             Path(made.name).replace(folder / f"{number}.done")
         told.write(f"done {number}\n")
-
-
-def _do(work: Work, data: Any, made: IO[bytes]) -> None:
-    try:
-        for value in work(data):
-            write_value(value, made)
-    except (FineTuningError, OSError) as error:
-        write_value(plain_error(error), made)
 
 
 def _listen(numbers: "SimpleQueue[str]", folder: Path, writing: threading.Lock) -> None:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 
-from langchain_finetune.convert.packed_rows import packed, unpacked
+from langchain_finetune.convert.packed_rows import packed, read_value, unpacked, write_value
 from langchain_finetune.convert.row_steps import RowSteps
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.tokens import counter
 from langchain_finetune.convert.too_long import Fit
+from langchain_finetune.convert.workers.errors import plain_error
 from langchain_finetune.convert.workers.events import EventRecorder
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.sessions import ReadPart, Sessions, Skip
@@ -67,6 +68,15 @@ class PartWork(_Work):
         )
         rows = self.steps.made(sessions, outcome)
         return _converted(self.steps, self.counter, rows, EventRecorder(outcome, skipped, notes))
+
+
+def do_task(work: RowWork | PartWork, task: IO[bytes], made: IO[bytes]) -> None:
+    """Write what is made of a task's data, and at the end the error, if there is one."""
+    try:
+        for value in work(read_value(task)):
+            write_value(value, made)
+    except (FineTuningError, OSError) as error:
+        write_value(plain_error(error), made)
 
 
 def _converted(
