@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from langchain_core.chat_sessions import ChatSession
 
@@ -120,6 +120,32 @@ Read = Callable[[Callable[[Skip], None]], Iterator[Any]]
 """Yields sessions, and passes skips to the function that it is given."""
 
 
+class ReadPart(Protocol):
+    """Reads one part of the sessions, in another process: so it is pickled."""
+
+    def __call__(
+        self, part: Any, skip: Callable[[Skip], None], notes: Counter[str], *, encoded: bool
+    ) -> Iterator[FineTuningSession | EncodedChat]:
+        """Yield the part's sessions; with `encoded`, some may be training lines."""
+
+
+class SessionPart(Protocol):
+    """A part of the sessions."""
+
+    def plain(self) -> tuple[Any, ...]:
+        """Return the part as plain data, which `ReadPart` is given."""
+
+    def __str__(self) -> str:
+        """Name the part for people, such as `rows 1 to 80 of runs.jsonl`."""
+
+
+class SessionParts(NamedTuple):
+    """How other processes can read sessions, and the parts, in order."""
+
+    read: ReadPart
+    parts: Iterator[SessionPart]
+
+
 class Sessions:
     """Sessions that are read each time they are iterated.
 
@@ -128,6 +154,7 @@ class Sessions:
         strict: Raise after the last session if a chat was skipped whose code is not in `NOT_LOST`.
         origin: The loader and its query as JSON data, without keys.
         read_encoded: Like `read`, but may yield chats that are already training lines.
+        parts: Returns how other processes can read the sessions in parts, or None if they can't.
 
     Example:
         >>> sessions = Sessions(lambda skip: iter([]))
@@ -142,9 +169,11 @@ class Sessions:
         strict: bool = False,
         origin: Mapping[str, Any] | None = None,
         read_encoded: Read | None = None,
+        parts: Callable[[], "SessionParts | None"] | None = None,
     ) -> None:
         self._read = read
         self._read_encoded = read_encoded or read
+        self._parts = parts
         self._strict = strict
         self.origin = origin
         self._skipped: list[Skip] | None = None
@@ -165,6 +194,21 @@ class Sessions:
             LoadError: As when iterating.
         """
         return self._start(self._read_encoded)
+
+    def in_parts(self) -> "SessionParts | None":
+        """Return how other processes can read the sessions in parts; None if they can't.
+
+        What they skip and note is to be added to `skipped` and `notes`.
+        """
+        return self._parts() if self._parts else None
+
+    def read_by(self, read: Read) -> Iterator[Any]:
+        """Start an iteration of something that is read in place of the sessions.
+
+        Raises:
+            LoadError: As when iterating.
+        """
+        return self._start(read)
 
     def _start(self, read: Read) -> Iterator[Any]:
         self._skipped = []

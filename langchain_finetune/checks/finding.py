@@ -1,7 +1,7 @@
 """Findings of a check, and a collection of them with bounded memory."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -85,6 +85,24 @@ class Findings:
             self.errors[finding.code] += 1
         else:
             self.warnings[finding.code] += 1
+        self._keep(finding)
+
+    def include(
+        self,
+        kept: Iterable[Finding],
+        *,
+        errors: Mapping[str, int],
+        warnings: Mapping[str, int],
+        fixed: Mapping[str, int],
+    ) -> None:
+        """Add another collection: what it kept, and its counts."""
+        self.errors.update(errors)
+        self.warnings.update(warnings)
+        self.fixed.update(fixed)
+        for finding in kept:
+            self._keep(finding)
+
+    def _keep(self, finding: Finding) -> None:
         if self._kept_of[finding.code] < KEPT:
             self._kept_of[finding.code] += 1
             self._kept.append(finding)

@@ -189,6 +189,9 @@ def convert_options(
         _convert_option(help="Unit that is never split; auto by default."),
     ] = None,
     split_seed: Annotated[int | None, _convert_option(help="Seed of the split.")] = None,
+    workers: Annotated[
+        int, _convert_option(min=1, help="Processes that convert; they read files, too.")
+    ] = 1,
 ) -> dict[str, Any]:
     """Return the arguments of `Convert` that the options describe."""
     shares = {"validation": validation, "test": test}
@@ -207,6 +210,7 @@ def convert_options(
         "too_long": too_long,
         "max_example_tokens": max_example_tokens,
         "split": {**shares, **split} if any(shares.values()) else None,
+        "workers": workers,
     }
 
 

@@ -76,22 +76,20 @@ class ContractBuilder:
 
     def add(self, row: Row) -> None:
         """Count an example."""
-        # A preference line has its request one level lower.
-        request = row.example.get("input", row.example)
         self._examples += 1
-        # Legacy functions are the same tools in an older format.
-        functions = request.get("functions") or []
-        self._tools.add(
-            request.get("tools")
-            or [{"type": "function", "function": function} for function in functions]
-        )
-        self._prompts.add(_system_prompt(request.get("messages")))
+        counted = [self._tools, self._prompts, self._parallel]
         self._with_format += row.response_format is not None
         if row.response_format == UNKNOWN_FORMAT:
             self._unknown_formats += 1
         else:
-            self._formats.add(row.response_format)
-        self._parallel.add(request.get("parallel_tool_calls", row.parallel_tool_calls))
+            counted.append(self._formats)
+        prints = prints_of(row)
+        # The values are looked at only if one is new: to parse them takes longer than the rest.
+        new = [values.add(key) for values, key in zip(counted, prints, strict=False)]
+        if any(new):
+            for values, is_new, key, value in zip(counted, new, prints, _values(row), strict=False):
+                if is_new:
+                    values.keep(key, value)
 
     def contract(self) -> TrainedContract:
         """Return the contract of the examples so far."""
@@ -115,14 +113,44 @@ class _MostCommon:
         self.counts: Counter[str] = Counter()
         self._values: dict[str, Any] = {}
 
-    def add(self, value: Any) -> None:
-        key = fingerprint(value)
-        if key in self._values or len(self._values) < _DISTINCT:
-            self._values.setdefault(key, value)
-            self.counts[key] += 1
+    def add(self, key: str) -> bool:
+        """Count a value by its fingerprint; return whether it is new, and to be kept."""
+        is_new = key not in self._values
+        if is_new and len(self._values) >= _DISTINCT:
+            return False
+        self.counts[key] += 1
+        return is_new
+
+    def keep(self, key: str, value: Any) -> None:
+        self._values[key] = value
 
     def most_common(self) -> Any:
         return self._values[self.counts.most_common(1)[0][0]] if self.counts else None
+
+
+def prints_of(row: Row) -> tuple[str, ...]:
+    """Return the fingerprints of what the contract counts of an example; the row keeps them.
+
+    They are those of its tools, its system prompt, `parallel_tool_calls` and the response format.
+    """
+    if row.prints is None:
+        row.prints = tuple(map(fingerprint, _values(row)))
+    prints: tuple[str, ...] = row.prints
+    return prints
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    # A preference line has its request one level lower.
+    request = row.example.get("input", row.example)
+    # Legacy functions are the same tools in an older format.
+    functions = request.get("functions") or []
+    return (
+        request.get("tools")
+        or [{"type": "function", "function": function} for function in functions],
+        _system_prompt(request.get("messages")),
+        request.get("parallel_tool_calls", row.parallel_tool_calls),
+        row.response_format,
+    )
 
 
 def fingerprint(value: Any) -> str:

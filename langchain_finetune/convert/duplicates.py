@@ -7,7 +7,6 @@ signatures are divided into bands, and only chats that share a band are compared
 """
 
 import sqlite3
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ from contextlib import closing
 from tempfile import TemporaryFile
 from typing import IO, Literal
 
-import orjson
-
-from langchain_finetune.convert.fingerprints import PERMUTATIONS, row_key, shingles_of, signature
+from langchain_finetune.convert.fingerprints import PERMUTATIONS, near_print, row_key
+from langchain_finetune.convert.packed_rows import read_packed, write_packed
 from langchain_finetune.convert.rows import Outcome, Part, Row
 from langchain_finetune.convert.split import Split
 
@@ -93,13 +91,11 @@ class DuplicateIndex:
         if found:
             return found[0], True
         if self._threshold is not None:
-            shingles = shingles_of(row.example)
-            keys = self._bands(signature(shingles))
-            hashes = set(map(zlib.crc32, shingles))
+            hashes, keys = near_print(row, self._rows_a_band)
             if (near := self._nearest(hashes, keys)) is not None:
                 return near, False
             if add:
-                fields = (row.id, array("I", hashes).tobytes())
+                fields = (row.id, hashes)
                 number = self._database.execute(_ADD_NEAR, fields).lastrowid
                 in_bands = [(key, number) for key in keys]
                 self._database.executemany("INSERT INTO band VALUES (?, ?)", in_bands)
@@ -112,9 +108,10 @@ class DuplicateIndex:
         insert = "INSERT OR IGNORE INTO exact VALUES (?, ?)"
         return self._database.execute(insert, (key, name)).rowcount > 0
 
-    def _nearest(self, hashes: set[int], keys: list[int]) -> str | None:
+    def _nearest(self, stored_hashes: bytes, keys: tuple[int, ...]) -> str | None:
         assert self._threshold is not None
         shared = Counter(number for (number,) in self._database.execute(self._candidates, keys))
+        hashes = set(array("I", stored_hashes)) if shared else set()
         best, highest = None, self._threshold
         for candidate, _ in shared.most_common(_COMPARED):
             name, stored = self._database.execute(
@@ -126,14 +123,6 @@ class DuplicateIndex:
             if alike > highest or (best is None and alike >= highest):
                 best, highest = name, alike
         return best
-
-    def _bands(self, numbers: list[int]) -> list[int]:
-        """Return a 64-bit number for each band; hashes of integers are the same in every run."""
-        step = self._rows_a_band
-        return [
-            hash((place, *numbers[place : place + step]))
-            for place in range(0, PERMUTATIONS - step + 1, step)
-        ]
 
 
 def rows_a_band(threshold: float) -> int:
@@ -200,7 +189,7 @@ def uncontaminated_rows(
     with TemporaryFile() as waiting, closing(_database(_CHATS)) as chats:
         for row in rows:
             chats.execute(_ADD_CHAT, (row_key(row), row.part))
-            _write(row, waiting)
+            write_packed(row, waiting)
         if near_threshold is None:
             yield from _settled(waiting, chats, split, outcome)
             return
@@ -227,8 +216,7 @@ def _settled(
 ) -> Iterator[Row]:
     """Yield the waiting rows, with all copies of a chat in one part."""
     waiting.seek(0)
-    while header := waiting.readline():
-        row = _read(header, waiting)
+    while row := read_packed(waiting):
         key = row_key(row)
         if chats.execute("SELECT shared FROM chat WHERE key = ?", (key,)).fetchone()[0]:
             part = split.part_of(f"chat:{key.hex()}")
@@ -240,21 +228,3 @@ def _settled(
 
 def _reason(name: str, exact: bool) -> str:  # noqa: FBT001 - as `DuplicateIndex` returns it
     return f"It {'repeats' if exact else 'nearly repeats'} {name}."
-
-
-_FIELDS = [name for name in Row.__slots__ if not name.startswith("_") and name != "key"]
-
-
-def _write(row: Row, file: IO[bytes]) -> None:
-    fields = {name: getattr(row, name) for name in _FIELDS}
-    file.write(orjson.dumps([fields, row_key(row).hex()], option=orjson.OPT_APPEND_NEWLINE))
-    file.write(row.line)
-
-
-def _read(header: bytes, file: IO[bytes]) -> Row:
-    fields, key = orjson.loads(header)
-    row = Row(fields["id"], fields["source"], line=file.readline())
-    for name in _FIELDS:
-        setattr(row, name, fields[name])
-    row.key = bytes.fromhex(key)
-    return row

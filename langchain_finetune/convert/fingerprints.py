@@ -131,6 +131,24 @@ def signature(shingles: Iterable[bytes]) -> list[int]:
     return numbers
 
 
+def near_print(row: Row, rows_a_band: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return hashes of a row's shingles, as an array of 32 bits each, and a number for each band.
+
+    Rows of which a band's numbers are equal may be near duplicates. The row keeps both.
+    """
+    if row.near is None:
+        shingles = shingles_of(row.example)
+        numbers = signature(shingles)
+        # Hashes of integers are the same in every process.
+        bands = tuple(
+            hash((place, *numbers[place : place + rows_a_band]))
+            for place in range(0, PERMUTATIONS - rows_a_band + 1, rows_a_band)
+        )
+        row.near = array("I", set(map(zlib.crc32, shingles))).tobytes(), bands
+    hashes, bands = row.near
+    return hashes, bands
+
+
 def shingles_of(example: Example) -> set[bytes]:
     """Return all sequences of three words in an example, ignoring case, as the words' hashes.
 

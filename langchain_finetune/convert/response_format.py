@@ -59,7 +59,7 @@ def trimmed_rows(rows: Iterable[Row], outcome: Outcome, rules: Profile) -> Itera
     for row in rows:
         lost: set[str] = set()
         example = _trimmed(row.example, rules.left_out, lost)
-        for key in lost:
+        for key in sorted(lost):
             outcome.counts[f"left_out.{key}"] += 1
         if not lost:
             yield row

@@ -43,6 +43,10 @@ class Row:
         target_tokens: Number of tokens that are trained on.
         response_format: The response format of the request; few engines take it in a line.
         parallel_tool_calls: That of the request, where the engine does not take it in a line.
+        near: What near duplicates are found by, once computed; see `near_print`.
+        facts: What the report counts, once computed; see `facts_of`.
+        prints: What the trained contract counts, once computed; see `prints_of`.
+        fit: Whether it is within the token limit, if that was looked at before; see `Fit`.
 
     Example:
         >>> Row("run-1", {}, example={"messages": []}).line
@@ -52,13 +56,17 @@ class Row:
     __slots__ = (
         "_example",
         "_line",
+        "facts",
+        "fit",
         "fit_for",
         "group",
         "id",
         "key",
+        "near",
         "number",
         "parallel_tool_calls",
         "part",
+        "prints",
         "response_format",
         "source",
         "target_tokens",
@@ -88,6 +96,11 @@ class Row:
         self.target_tokens: int | None = None
         self.response_format: dict[str, Any] | None = None
         self.parallel_tool_calls: bool | None = None
+        # Of the modules that compute them, which build on this one.
+        self.near: Any = None
+        self.facts: Any = None
+        self.prints: Any = None
+        self.fit: Any = None
 
     @property
     def example(self) -> Example:

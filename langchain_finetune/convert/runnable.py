@@ -9,9 +9,8 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_finetune.arguments import CheckedArguments
-from langchain_finetune.checks import OPENAI, Profile
-from langchain_finetune.convert.check_rows import checked_rows, strict_rows
-from langchain_finetune.convert.completion import completion_rows
+from langchain_finetune.checks import OPENAI
+from langchain_finetune.convert.check_rows import strict_rows
 from langchain_finetune.convert.duplicates import (
     Contamination,
     Duplicates,
@@ -20,18 +19,16 @@ from langchain_finetune.convert.duplicates import (
 )
 from langchain_finetune.convert.estimate import Budget, Prices, within_budget
 from langchain_finetune.convert.examples import Examples
-from langchain_finetune.convert.preference import preference_rows
-from langchain_finetune.convert.redaction import Redact, redacted_rows
-from langchain_finetune.convert.response_format import formatted_rows, trimmed_rows
+from langchain_finetune.convert.redaction import Redact
+from langchain_finetune.convert.row_steps import RowSteps
 from langchain_finetune.convert.rows import Outcome, Row, Target
-from langchain_finetune.convert.secrets import SecretAction, secret_rows
+from langchain_finetune.convert.secrets import SecretAction
 from langchain_finetune.convert.split import Split, split_rows
-from langchain_finetune.convert.supervised import Targets, supervised_rows
+from langchain_finetune.convert.supervised import Targets
 from langchain_finetune.convert.tokens.count import CountTokens
-from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
-from langchain_finetune.convert.truncated import Truncated, whole_rows
-from langchain_finetune.convert.unpaired_preference import unpaired_preference_rows
+from langchain_finetune.convert.truncated import Truncated
+from langchain_finetune.convert.workers.rows import rows_of_workers
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
@@ -99,6 +96,11 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             more. It applies once engine and base are known, as in `FineTune`.
         max_tokens: The same for the number of trained tokens, over all epochs.
         prices: USD per million trained tokens, by base model, instead of the known prices.
+        workers: Number of processes that convert; the result is the same for any. They also read
+            the files of a `RunFileChatLoader`. All else is read by this process: other loaders,
+            `calls="last"`, files with calls that people edited, and preferences. Functions such as
+            `redact` and `where` must then be importable: at the top level of a module that is not
+            the script itself.
 
     Example:
         ```python
@@ -129,6 +131,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=0)
     prices: Prices | None = None
+    workers: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
@@ -170,7 +173,11 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             self._rows,
             split=self.split or Split(),
             settings=self.model_dump(
-                mode="json", exclude={"name"}, exclude_defaults=True, fallback=named
+                # How many processes make the files changes nothing in them.
+                mode="json",
+                exclude={"name", "workers"},
+                exclude_defaults=True,
+                fallback=named,
             ),
         )
 
@@ -180,21 +187,18 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         """All steps of the conversion, in order."""
         # The cost is that of the trained model, whichever tokenizer counts.
         paid = replace(target, model=target.model or self.model)
-        target = replace(target, model=self.model or target.model)
-        counter = counter_of(target, self.count_tokens, self.max_example_tokens)
+        steps = self._row_steps(replace(target, model=self.model or target.model))
         near = self.near_threshold if self.contamination == "near" else None
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
-        profile = self._profile(target)
-        rows = formatted_rows(self._made_rows(sessions, outcome), outcome, profile)
-        rows = trimmed_rows(rows, outcome, profile)
-        rows = whole_rows(rows, outcome, self.truncated)
-        if self.redact:
-            rows = redacted_rows(rows, outcome, self.redact)
-        rows = secret_rows(rows, outcome, self.secrets)
-        rows = checked_rows(rows, outcome, profile, method=self.method, fix=self.fix)
+        counter = None
+        if self.workers == 1:
+            counter = steps.counter()
+            rows = steps.checked(steps.made(sessions, outcome), outcome)
+        else:
+            rows = rows_of_workers(steps, sessions, outcome, self.workers)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
-        if counter:
-            rows = fitting_rows(rows, outcome, counter, self.too_long, profile)
+        if counter or self.workers > 1:
+            rows = fitting_rows(rows, outcome, counter, self.too_long, steps.rules)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
             rows = uncontaminated_rows(rows, self.split, outcome, near)
@@ -202,17 +206,22 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             rows = within_budget(rows, budget, paid)
         return strict_rows(rows, outcome, sessions) if self.strict else rows
 
-    def _made_rows(self, sessions: Iterable[ChatSession], outcome: Outcome) -> Iterator[Row]:
-        match self.method:
-            case "supervised":
-                return supervised_rows(sessions, outcome, self.targets)
-            case "preference":
-                return preference_rows(sessions, outcome)
-            case "unpaired_preference":
-                return unpaired_preference_rows(sessions, outcome)
-            case "completion":
-                return completion_rows(sessions, outcome)
-
-    def _profile(self, target: Target) -> Profile:
+    def _row_steps(self, target: Target) -> RowSteps:
+        looks_for_near = self.duplicates == "drop_near" or (
+            self.split is not None and self.contamination == "near"
+        )
         name = self.rules or target.engine
-        return engine_of(name).profile if name in ENGINES else OPENAI
+        return RowSteps(
+            method=self.method,
+            targets=self.targets,
+            rules=engine_of(name).profile if name in ENGINES else OPENAI,
+            fix=self.fix,
+            truncated=self.truncated,
+            redact=self.redact,
+            secrets=self.secrets,
+            near=self.near_threshold if looks_for_near else None,
+            count_tokens=self.count_tokens,
+            max_example_tokens=self.max_example_tokens,
+            too_long=self.too_long,
+            target=target,
+        )

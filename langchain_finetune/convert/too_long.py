@@ -1,13 +1,14 @@
 """Handling of examples over the token limit; messages are never truncated."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 from langchain_finetune.checks import OPENAI, Finding, Profile, check_example, errors_of
 from langchain_finetune.content import INSTRUCTIONS
 from langchain_finetune.convert.rows import Example, Outcome, Row, request_of
 from langchain_finetune.convert.tokens.count import Count, Over, Unfit
-from langchain_finetune.convert.tokens.counter import Counter, counted
+from langchain_finetune.convert.tokens.counter import BATCH, Counter, counted
 
 TooLong = Literal["reject", "drop_oldest"]
 
@@ -17,7 +18,7 @@ _REQUESTS = INSTRUCTIONS | {"user"}
 def fitting_rows(
     rows: Iterator[Row],
     outcome: Outcome,
-    counter: Counter,
+    counter: Counter | None,
     too_long: TooLong,
     rules: Profile = OPENAI,
 ) -> Iterator[Row]:
@@ -26,33 +27,70 @@ def fitting_rows(
     The others are rejected: as `too_long`, `length_unknown` (only an upper bound is known, and it
     is over the limit), or with the counter's own code. With `drop_oldest`, whole turns are dropped
     from the beginning; `shortened` counts such examples, which must still meet the rules, and
-    `dropped_turns` their turns.
+    `dropped_turns` their turns. Without a counter, rows know whether they fit.
     """
-    limit = counter.limit
-    for row, count in counted(rows, counter):
-        if isinstance(count, Unfit):
-            _reject(row, outcome, count.code, count.reason)
-        elif limit is None or (isinstance(count, Count) and count.longest <= limit):
-            yield row
-        elif not counter.exact:
-            reason = (
-                f"It may have more than {limit} tokens, and its tokenizer is not on this machine:"
-                " Convert(count_tokens='always') downloads it."
-            )
-            _reject(row, outcome, "length_unknown", reason)
-        elif too_long == "drop_oldest" and (
-            shorter := shortened(row.example, limit, counter, rules)
-        ):
-            example, fewer, dropped = shorter
+    looked_at = fits(rows, counter, too_long, rules) if counter else known_fits(rows)
+    for row, fit in looked_at:
+        if fit.row is None:
+            outcome.add(Finding(fit.code, fit.reason), row)
+            outcome.reject_row(row, fit.code, fit.reason)
+            continue
+        if fit.dropped:
             outcome.counts["shortened"] += 1
-            outcome.counts["dropped_turns"] += dropped
-            row = row.changed(example)  # noqa: PLW2901 - the row goes on as another
-            row.tokens, row.target_tokens = fewer.total, fewer.targets
-            yield row
+            outcome.counts["dropped_turns"] += fit.dropped
+        yield fit.row
+
+
+class Fit(NamedTuple):
+    """Whether an example is within the limit: the row that goes on, or None and why it does not.
+
+    `dropped` is the number of turns that the row lost.
+    """
+
+    row: Row | None
+    code: str = ""
+    reason: str = ""
+    dropped: int = 0
+
+
+def fits(
+    rows: Iterator[Row], counter: Counter, too_long: TooLong, rules: Profile = OPENAI
+) -> Iterator[tuple[Row, Fit]]:
+    """Yield each row and whether it fits."""
+    for row, count in counted(rows, counter):
+        yield row, _fit(row, count, counter, too_long, rules)
+
+
+def known_fits(rows: Iterator[Row]) -> Iterator[tuple[Row, Fit]]:
+    """Yield each row and whether it fits, as it knows, in the order of work of `fits`."""
+    for row in rows:
+        if row.fit is None:
+            yield row, Fit(row)  # It was not counted.
         else:
-            has = f"more than {limit}" if isinstance(count, Over) else count.longest
-            reason = f"It has {has} tokens; the limit is {limit}."
-            _reject(row, outcome, "too_long", reason)
+            yield from ((each, each.fit) for each in (row, *islice(rows, BATCH - 1)))
+
+
+def _fit(
+    row: Row, count: Count | Over | Unfit, counter: Counter, too_long: TooLong, rules: Profile
+) -> Fit:
+    limit = counter.limit
+    if isinstance(count, Unfit):
+        return Fit(None, count.code, count.reason)
+    if limit is None or (isinstance(count, Count) and count.longest <= limit):
+        return Fit(row)
+    if not counter.exact:
+        reason = (
+            f"It may have more than {limit} tokens, and its tokenizer is not on this machine:"
+            " Convert(count_tokens='always') downloads it."
+        )
+        return Fit(None, "length_unknown", reason)
+    if too_long == "drop_oldest" and (shorter := shortened(row.example, limit, counter, rules)):
+        example, fewer, dropped = shorter
+        row = row.changed(example)
+        row.tokens, row.target_tokens = fewer.total, fewer.targets
+        return Fit(row, dropped=dropped)
+    has = f"more than {limit}" if isinstance(count, Over) else count.longest
+    return Fit(None, "too_long", f"It has {has} tokens; the limit is {limit}.")
 
 
 def shortened(
@@ -83,11 +121,6 @@ def shortened(
     if found and "messages" in example and errors_of(check_example(found[0], rules)):
         return None
     return found
-
-
-def _reject(row: Row, outcome: Outcome, code: str, reason: str) -> None:
-    outcome.add(Finding(code, reason), row)
-    outcome.reject_row(row, code, reason)
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -224,3 +224,32 @@ def is_wanted(
         return where is None or bool(where(run if isinstance(run, dict) else dict(run)))
     except Exception as error:
         raise raised_by("where", run_id or str(run.get("id")), LoadError) from error
+
+
+class WantedOnce:
+    """Asks the user's function once for each run of files that are read twice.
+
+    Also a call that is not wanted shows what people decided, but none is folded into it.
+    """
+
+    def __init__(self, where: Callable[[Mapping[str, Any]], bool] | None) -> None:
+        self._where = where
+        self._noted = bytearray()
+        self._repeated = 0
+
+    def note(self, run: Mapping[str, Any]) -> bool:
+        """Ask for a run of the first reading, which yields all."""
+        self._noted.append(is_wanted(run, self._where))
+        return True
+
+    @property
+    def last(self) -> bool:
+        """Whether the last run is wanted."""
+        return bool(self._noted[-1])
+
+    def repeat(self, run: Mapping[str, Any]) -> bool:
+        """Return whether the next run of the second reading is wanted."""
+        self._repeated += 1
+        if self._repeated > len(self._noted):
+            return is_wanted(run, self._where)  # The first reading ended before.
+        return bool(self._noted[self._repeated - 1])

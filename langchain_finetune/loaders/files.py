@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from langchain_finetune.arguments import suggestion
 from langchain_finetune.content import mapping
@@ -28,6 +28,7 @@ from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.base import (
     Overrides,
     SessionLoader,
+    WantedOnce,
     as_changes,
     count_notes,
     is_wanted,
@@ -40,11 +41,19 @@ from langchain_finetune.loaders.file_formats import (
     may_contain,
     read_rows,
 )
+from langchain_finetune.loaders.file_parts import FilePart, file_parts, read_part
 from langchain_finetune.loaders.parquet import JSON_COLUMNS
 from langchain_finetune.loaders.reviews import Reviews
 from langchain_finetune.loaders.runs import skips_internal
 from langchain_finetune.messages import UnreadableChatError
-from langchain_finetune.sessions import FOLDED, EncodedChat, FineTuningSession, Sessions, Skip
+from langchain_finetune.sessions import (
+    FOLDED,
+    EncodedChat,
+    FineTuningSession,
+    SessionParts,
+    Sessions,
+    Skip,
+)
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -121,7 +130,8 @@ class RunFileChatLoader(SessionLoader):
             lambda skip: self.read_sessions(changes, skip, sessions.notes),
             strict=self.strict,
             origin=self.origin(changes),
-            read_encoded=lambda skip: self._read(changes, skip, sessions.notes, _encoded),
+            read_encoded=lambda skip: self._read(changes, skip, sessions.notes, encoded=True),
+            parts=lambda: self._parts(changes),
         )
         return sessions
 
@@ -137,7 +147,7 @@ class RunFileChatLoader(SessionLoader):
             LoadError: A file is missing, empty, truncated, damaged or has another format.
         """
         notes = Counter() if notes is None else notes
-        for chat in self._read(overrides, skip, notes, None):
+        for chat in self._read(overrides, skip, notes, encoded=False):
             assert not isinstance(chat, EncodedChat)
             yield chat
 
@@ -146,25 +156,16 @@ class RunFileChatLoader(SessionLoader):
         overrides: dict[str, Any],
         skip: Callable[[Skip], None],
         notes: Counter[str],
-        encoded: Encode | None,
+        *,
+        encoded: bool,
     ) -> Iterator[FineTuningSession | EncodedChat]:
-        settings = {"path", "where", "score", "calls", "internal_calls", "group", "reasoning"}
-        unknown = set(overrides) - settings
-        if unknown:
-            name = min(unknown)
-            near = suggestion(name, type(self).model_fields)
-            raise LoadError(f"RunFileChatLoader has no setting {name!r}; {near}")
-        loader = self.model_copy(update=overrides)
-        if (loader.calls, loader.reasoning) != ("all", "drop"):
-            encoded = None
-        elif encoded and (loader.where or loader.group):
-            # A score is for preferences, which are not made of lines.
-            encoded = partial(_encoded, where=loader.where, group=loader.group)
+        loader = self._changed(overrides)
+        encode = loader._encode() if encoded else None  # noqa: SLF001 - a copy of this one
         reviews = Reviews(most=None)
         folder = OrderlessFolder() if loader.calls == "last" else None
         reviewed = False
         # A later call of an agent shows what people decided, and contains earlier calls.
-        wanted = _Wanted(loader.where)
+        wanted = WantedOnce(loader.where)
         first = loader.model_copy(update={"where": wanted.note if folder else None})
         with suppress(LoadError):  # The second reading raises it, after what could be read.
             for session in _chats(first, lambda _: None, Counter(), None, marked=folder is None):
@@ -174,37 +175,55 @@ class RunFileChatLoader(SessionLoader):
                     _readable_or_none(partial(folder.learn, trace_id, session))
         if folder:
             loader = loader.model_copy(update={"where": wanted.repeat})
-        for chat in _chats(loader, skip, notes, None if reviewed else encoded):
+        for chat in _chats(loader, skip, notes, None if reviewed else encode):
             if isinstance(chat, EncodedChat) or not reviewed:
                 yield chat
             else:
                 yield from _settled(chat, reviews, folder, skip)
 
+    def _parts(self, overrides: dict[str, Any]) -> SessionParts | None:
+        """Return how other processes can read the files.
 
-class _Wanted:
-    """Asks the user's function once for each run of files that are read twice.
+        They can't read what depends on other rows: what a later call contains, or shows of what
+        people decided.
+        """
+        loader = self._changed(overrides)
+        if loader.calls == "last":
+            return None
+        first = loader.model_copy(update={"where": None})
+        with suppress(LoadError):  # As in `_read`.
+            for _ in _chats(first, lambda _: None, Counter(), None, marked=True):
+                return None
+        return SessionParts(loader._read_part, file_parts(_paths(loader)))  # noqa: SLF001 - a copy of this one
 
-    Also a call that is not wanted shows what people decided, but none is folded into it.
-    """
+    def _read_part(
+        self, part: Any, skip: Callable[[Skip], None], notes: Counter[str], *, encoded: bool
+    ) -> Iterator[FineTuningSession | EncodedChat]:
+        """Yield the chats of a part of the files; see `Sessions.in_parts`.
 
-    def __init__(self, where: Callable[[Mapping[str, Any]], bool] | None) -> None:
-        self._where = where
-        self._noted = bytearray()
-        self._repeated = 0
+        Raises:
+            LoadError: A file is truncated or damaged, or `where` failed.
+        """
+        rows = read_part(FilePart(*part), self._encode() if encoded else None)
+        for row in rows:
+            yield from _chats_of_row(row, self, skip, notes)
 
-    def note(self, run: Mapping[str, Any]) -> bool:
-        self._noted.append(is_wanted(run, self._where))
-        return True
+    def _encode(self) -> Encode | None:
+        if (self.calls, self.reasoning) != ("all", "drop"):
+            return None
+        if self.where or self.group:
+            # A score is for preferences, which are not made of lines.
+            return partial(_encoded, where=self.where, group=self.group)
+        return _encoded
 
-    @property
-    def last(self) -> bool:
-        return bool(self._noted[-1])
-
-    def repeat(self, run: Mapping[str, Any]) -> bool:
-        self._repeated += 1
-        if self._repeated > len(self._noted):
-            return is_wanted(run, self._where)  # The first reading ended before.
-        return bool(self._noted[self._repeated - 1])
+    def _changed(self, overrides: dict[str, Any]) -> Self:
+        settings = {"path", "where", "score", "calls", "internal_calls", "group", "reasoning"}
+        unknown = set(overrides) - settings
+        if unknown:
+            name = min(unknown)
+            near = suggestion(name, type(self).model_fields)
+            raise LoadError(f"RunFileChatLoader has no setting {name!r}; {near}")
+        return self.model_copy(update=overrides)
 
 
 def _settled(
@@ -269,19 +288,32 @@ def _chats(
     marked: bool = False,
 ) -> Iterator[Any]:
     """Yield the chats of one file after another, or only those that show a person's decision."""
-    path = loader.path
-    for file in find_files([path] if isinstance(path, str | os.PathLike) else path):
+    for file in find_files(_paths(loader)):
         if marked and not may_contain(file, _MARKS):
             continue
         for row in read_rows(file, _unmarked if marked else encoded):
             if marked and not _is_marked(row):
                 continue
-            if row is _NOTHING:
-                continue
-            if isinstance(row, EncodedChat):
-                yield row
-            else:
-                yield from count_notes(_sessions_of(row, loader, skip, notes), notes)
+            yield from _chats_of_row(row, loader, skip, notes)
+
+
+def _chats_of_row(
+    row: FileRow | EncodedChat,
+    loader: RunFileChatLoader,
+    skip: Callable[[Skip], None],
+    notes: Counter[str],
+) -> Iterator[Any]:
+    if row is _NOTHING:
+        return
+    if isinstance(row, EncodedChat):
+        yield row
+    else:
+        yield from count_notes(_sessions_of(row, loader, skip, notes), notes)
+
+
+def _paths(loader: RunFileChatLoader) -> Sequence[str | os.PathLike[str]]:
+    path = loader.path
+    return [path] if isinstance(path, str | os.PathLike) else path
 
 
 def _trace_of(session: FineTuningSession) -> str | None:

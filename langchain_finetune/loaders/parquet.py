@@ -1,7 +1,7 @@
 """The rows of a Parquet file, a small batch of them in memory at a time."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -48,8 +48,8 @@ ParquetRow = tuple[RunColumns | None, Callable[[], dict[str, Any]]]
 whole row."""
 
 
-def parquet_rows(path: Path) -> Iterator[ParquetRow]:
-    """Yield the rows of a Parquet file.
+def parquet_rows(path: Path, groups: Sequence[int] | None = None) -> Iterator[ParquetRow]:
+    """Yield the rows of a Parquet file, or only those of some of its row groups.
 
     The schema of a struct column has the fields of all rows, and pyarrow sets those that a row
     lacks to null. These nulls are removed; otherwise each tool call would have the arguments of all
@@ -78,13 +78,33 @@ def parquet_rows(path: Path) -> Iterator[ParquetRow]:
             columns = [name for name in schema.names if name not in _UNUSED]
             has_json = _has_json(schema)
             rows = _rows_at_once(path, file.metadata)
-            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+            for batch in file.iter_batches(rows, groups, columns, use_threads=False):
                 parsed = cache(partial(_parsed, batch, nested))
                 runs = _runs(batch) if has_json else iter([None] * batch.num_rows)
                 for number, run in enumerate(runs):
                     yield run, partial(_nth, parsed, number)
     except (pa.ArrowException, OSError) as error:
         raise EOFError from error
+
+
+def row_groups(path: Path) -> list[tuple[int, int]]:
+    """Return the number of rows and of bytes, uncompressed, of each row group of a file.
+
+    Raises:
+        LoadError: pyarrow is missing.
+        EOFError: The file is truncated or damaged.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise LoadError(missing_extra(f"{path} is a Parquet file, which", "files")) from error
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise EOFError from error
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
 def json_blocks(path: Path) -> Iterator[bytes]:

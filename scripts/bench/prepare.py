@@ -166,17 +166,18 @@ class Clock:
 
 def measure(count: int) -> None:
     """Prepare, and print peak memory, CPU time, bytes, and each step's share of the time."""
-    from langchain_finetune.convert import runnable  # noqa: PLC0415 - see `main`
+    from langchain_finetune.convert import row_steps, runnable  # noqa: PLC0415 - see `main`
     from langchain_finetune.convert.jsonl import JsonlWriter  # noqa: PLC0415
     from langchain_finetune.convert.report.statistics import Tally  # noqa: PLC0415
     from langchain_finetune.finetune import training_files  # noqa: PLC0415
 
     clock = Clock()
-    # Whatever Convert imports as `..._rows` is one of its steps, so a new one is counted too.
-    for name, step in vars(runnable).items():
-        if name.endswith("_rows") and callable(step):
-            title = TITLES.get(name, name.removesuffix("_rows"))
-            setattr(runnable, name, clock.generator(title, step))
+    # Whatever these import as `..._rows` is a step of Convert, so a new one is counted too.
+    for module in (row_steps, runnable):
+        for name, step in vars(module).items():
+            if name.endswith("_rows") and callable(step):
+                title = TITLES.get(name, name.removesuffix("_rows"))
+                setattr(module, name, clock.generator(title, step))
     globals()["chats"] = clock.generator("(making the chats)", chats)
     Tally.add = clock.function("report", Tally.add)  # type: ignore[method-assign]
     JsonlWriter.write = clock.function("spool", JsonlWriter.write)  # type: ignore[method-assign]

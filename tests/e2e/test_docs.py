@@ -363,6 +363,10 @@ def test_the_examples_with_files_run(tmp_path, monkeypatch, capsys):
     Path("runs/today/b.jsonl.gz").write_bytes(gzip.compress(Path("runs.jsonl").read_bytes()))
     run("files", names)
     assert capsys.readouterr().out == "2 {} Counter()\n"
+    names["loader"] = names["loader"].model_copy(update={"where": None})
+    run("workers", names)
+    assert Path("train.jsonl").read_bytes().count(b"56/7") == 2
+    assert run("worker_function")["redact"]("to ada@example.com") == "to <email>"
     run("checks", names)
     assert capsys.readouterr().out.splitlines() == [
         "Findings(errors={}, warnings={}, fixed={})",

@@ -17,7 +17,7 @@ from langchain_finetune import (
     check_file,
 )
 from langchain_finetune.dialects.file_row import run_of_row, tools_are_unknown
-from langchain_finetune.loaders import file_formats
+from langchain_finetune.loaders import file_formats, json_lines
 from support.dialects import TOLD
 from support.runs import (
     CALL,
@@ -404,7 +404,8 @@ def test_a_split_holds_a_named_group_whole(written):
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_line_that_is_too_long_is_passed_over(written, monkeypatch, pack):
-    monkeypatch.setattr(file_formats, "_LARGEST", 1 << 16)
+    for module in (file_formats, json_lines):
+        monkeypatch.setattr(module, "LARGEST", 1 << 16)
     long = '{"x": "' + "a" * 3_000_000 + '"}'
     path = written(pack(jsonl(run(), run(), long, run(), long)))
     assert lines(path) == (

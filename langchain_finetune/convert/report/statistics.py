@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_finetune.checks.example import is_target
 from langchain_finetune.convert.estimate import tokens_of
@@ -58,6 +58,52 @@ def _script(letter: str) -> str | None:
     if not first or first in _NO_SCRIPT:
         return None
     return _SCRIPTS.get(first, first.capitalize())
+
+
+class Facts(NamedTuple):
+    """What is counted of one example, other than its tokens.
+
+    Attributes:
+        messages: Number of its messages.
+        targets: Number of assistant messages that are trained on.
+        calls_to_learn: Number of those that call a tool.
+        call_ids: The ids of the calls of each of those.
+        offered: Names of the tools that it offers, each once.
+        called: Names of the tools that it calls, in order.
+        scripts: Scripts of its letters; the one of most letters is first.
+    """
+
+    messages: int
+    targets: int
+    calls_to_learn: int
+    call_ids: tuple[tuple[Any, ...], ...]
+    offered: tuple[str, ...]
+    called: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+def facts_of(row: Row) -> Facts:
+    """Return what is counted of an example; the row keeps it."""
+    if row.facts is None:
+        example = row.example
+        request, answers = messages_of(example)
+        messages = [*request, *answers]
+        targets = [message for message in messages if is_target(message)]
+        if "input" in example:
+            targets = targets[-1:]  # Of a pair, the preferred answer.
+        ids = (tuple(call.get("id") for call in each.get("tool_calls") or ()) for each in targets)
+        written = [each for each in messages if each.get("role") in {"user", "assistant"}]
+        letters = scripts_of(" ".join(text for message in written for text in texts_of(message)))
+        row.facts = Facts(
+            messages=len(messages),
+            targets=len(targets),
+            calls_to_learn=sum(bool(calls_of(message)) for message in targets),
+            call_ids=tuple(filter(None, ids)),
+            offered=tuple(dict.fromkeys(_offered(request_of(example)))),
+            called=tuple(name for message in messages for name in calls_of(message)),
+            scripts=tuple(script for script, _ in letters.most_common()),
+        )
+    return Facts._make(row.facts)
 
 
 MAX_NAMES = 1000
@@ -128,8 +174,7 @@ class Tally:
 
     def add(self, row: Row) -> None:
         """Count one row."""
-        example, tokens = row.example, tokens_of(row)
-        request, answers = messages_of(example)
+        facts, tokens = facts_of(row), tokens_of(row)
         number = self.examples
         self.parts[row.part] += 1
         self.part_tokens[row.part] += tokens
@@ -138,26 +183,27 @@ class Tally:
         self.counted += row.tokens is not None
         self.target_tokens += row.target_tokens or 0
         self.tokens.add(tokens)
-        self.messages.add(len(request) + len(answers))
-        targets = [message for message in [*request, *answers] if is_target(message)]
-        if "input" in example:
-            targets = targets[-1:]  # Of a pair, the preferred answer.
-        self.targets += len(targets)
-        self.calls_to_learn += sum(bool(calls_of(message)) for message in targets)
+        self.messages.add(facts.messages)
+        self.targets += facts.targets
+        self.calls_to_learn += facts.calls_to_learn
         if trace_id := row.source.get("trace_id"):
-            self._count_repeated(trace_id, targets)
-        tools = self._count_tools(example, request, answers)
-        script = self._count_scripts([*request, *answers])
+            self._count_repeated(trace_id, facts.call_ids)
+        tools = self._count_tools(facts)
+        for script in facts.scripts:
+            self.also[script] += 1
+        mostly = next(iter(facts.scripts), None)
+        if mostly is not None:
+            self.scripts[mostly] += 1
         self._outliers.add(
             Candidate(
                 number=number,
                 id=row.id,
                 part=row.part,
                 tokens=tokens,
-                messages=len(request) + len(answers),
+                messages=facts.messages,
                 tools=tools,
-                script=script,
-                text=_excerpt(request, answers) if self._text else None,
+                script=mostly,
+                text=_excerpt(*messages_of(row.example)) if self._text else None,
             ),
             max_names=MAX_NAMES,
         )
@@ -168,26 +214,20 @@ class Tally:
             self.tokens, self.messages, self.callers, self.scripts, self.examples
         )
 
-    def _count_repeated(self, trace_id: str, targets: Iterable[Mapping[str, Any]]) -> None:
-        for message in targets:
-            ids = tuple(call.get("id") for call in message.get("tool_calls") or ())
+    def _count_repeated(self, trace_id: str, call_ids: Iterable[tuple[Any, ...]]) -> None:
+        for ids in call_ids:
             key = hash((trace_id, ids))
-            if not ids:
-                continue
             self.repeated_calls += key in self._calls
             if len(self._calls) >= MAX_CALLS:
                 self._calls.clear()
             self._calls.add(key)
 
-    def _count_tools(
-        self, example: Example, request: Sequence[Any], answers: Sequence[Any]
-    ) -> tuple[str, ...]:
-        for name in dict.fromkeys(_offered(request_of(example))):
+    def _count_tools(self, facts: Facts) -> tuple[str, ...]:
+        for name in facts.offered:
             self._count(self.offered, name)
-        called = [name for message in [*request, *answers] for name in calls_of(message)]
-        for name in called:
+        for name in facts.called:
             self._count(self.called, name)
-        callers = tuple(dict.fromkeys(called))
+        callers = tuple(dict.fromkeys(facts.called))
         for name in callers:
             self._count(self.callers, name)
         return callers
@@ -195,17 +235,6 @@ class Tally:
     def _count(self, counter: Counter[str], name: str) -> None:
         known = name in counter or len(counter) < MAX_NAMES
         counter[name if known else OTHER_TOOLS] += 1
-
-    def _count_scripts(self, messages: Iterable[Mapping[str, Any]]) -> str | None:
-        written = [each for each in messages if each.get("role") in {"user", "assistant"}]
-        letters = scripts_of(" ".join(text for message in written for text in texts_of(message)))
-        for script in letters:
-            self.also[script] += 1
-        if not letters:
-            return None
-        [(script, _)] = letters.most_common(1)
-        self.scripts[script] += 1
-        return script
 
 
 def messages_of(example: Example) -> tuple[list[Any], list[Any]]:
