@@ -179,6 +179,7 @@ class Training:
             host=host,
             host_key=host and host_key_file(self._folder.parent, host.base_url),
             job=job.id,
+            suffix=job.user_provided_suffix,
         )
 
     def _path(self, file_id: str, param: Param) -> Path:
