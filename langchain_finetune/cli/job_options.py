@@ -113,7 +113,7 @@ class EngineOptions:
 
     def deployment(self, engine: Engine) -> Deployment | None:
         """Return how the model is deployed, or None if the engine requires no deployment."""
-        if engine.deployment is None:
+        if engine.deployment is None or not engine.deploys(self.request_fields(engine)):
             return None
         fields = engine.deployment.model_fields
         values = {name: self.given[option] for option, name, _ in _deployment_options(engine)}

@@ -12,6 +12,8 @@ JobState = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
 
+_OF_HOSTS = frozenset({"host", "trained_at"})
+
 ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -35,6 +37,7 @@ class JobRecord(Record):
         started_at: When its training began first.
         examples: Number of examples in its training file, once its training has begun.
         host: Where its model is trained, step by step, instead of here.
+        trained_at: Its address, by which clients tell such jobs apart.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -50,6 +53,7 @@ class JobRecord(Record):
     started_at: int | None = Field(default=None, json_schema_extra={"private": True})
     examples: int | None = Field(default=None, json_schema_extra={"private": True})
     host: Host | None = Field(default=None, json_schema_extra={"private": True})
+    trained_at: str | None = None
     method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None
@@ -67,7 +71,8 @@ class JobRecord(Record):
     def _without_empty_host(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the host of a job that has none: its record stays as it always was."""
         shown: dict[str, Any] = handler(self)
-        return {name: value for name, value in shown.items() if name != "host" or value}
+        kept = shown.items()
+        return {name: value for name, value in kept if value or name not in _OF_HOSTS}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Set these hyperparameters in both places of OpenAI's job object."""

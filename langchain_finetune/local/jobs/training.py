@@ -22,6 +22,7 @@ from langchain_finetune.local.jobs.child import GRACE_S, HOST_GRACE_S, run_child
 from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.leftovers import Leftovers
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.checkpoints import set_aside
@@ -68,6 +69,7 @@ class Training:
         self._models = models
         self._folder = folder
         self._trainer = trainer
+        self.leftovers = Leftovers(folder, trainer)
 
     async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
         """Train a queued job until it has succeeded or failed, or is asked to stop.
@@ -137,27 +139,48 @@ class Training:
                 return True
             if failure:
                 # First, since the record needs some of the disk that checkpoints may have filled.
-                self.clear(job.id)
+                self.clear(job)
                 self._journal.end(job, "failed", failure.message, failure)
             elif follower.done:
                 self._succeed(job, follower.done, output)
         return False
 
     def tidy(self, job: JobRecord) -> None:
-        """Remove the temporary files of a job that has ended, except its log."""
-        if job.status in ENDED:
-            self.clear(job.id)
+        """Remove the temporary files of a job that has ended, except its log.
 
-    def clear(self, job_id: str) -> None:
-        """Remove everything in a job's folder but its log."""
-        for folder in (self._folder / job_id).glob("*/"):
-            shutil.rmtree(folder, ignore_errors=True)
+        What it has left at a host is closed later: until then, the files that say so stay.
+        """
+        if job.status in ENDED and not self.leftovers.has(job):
+            for folder in (self._folder / job.id).glob("*/"):
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove what a killed engine has left of jobs that have ended."""
-        for folder in self._folder.glob("*/*/"):
+    def clear(self, job: JobRecord) -> None:
+        """Free the disk of what a job has, except its log and what tells what is at its host."""
+        work = self._folder / job.id / "work"
+        for folder in (self._folder / job.id).glob("*/"):
+            if not (job.host and folder == work):
+                shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work / "adapter", ignore_errors=True)
+
+    def sweep(self) -> list[JobRecord]:
+        """Remove what a killed engine has left of ended jobs; return those with more at a host."""
+        left = []
+        for folder in {path.parent for path in self._folder.glob("*/*/")}:
             with contextlib.suppress(ApiError):
-                self.tidy(self._journal.get(folder.parent.name))
+                job = self._journal.get(folder.name)
+                self.tidy(job)
+                if self.leftovers.has(job):
+                    left.append(job)
+        return left
+
+    async def close_left(self, job: JobRecord) -> None:
+        """Close what an ended job has left at its host; if that fails, the next start tries again.
+
+        Raises:
+            OSError: The process that does so can't be started.
+        """
+        if await self.leftovers.close(job):
+            self.tidy(job)
 
     async def _spec(self, job: JobRecord, work: Path, output: Path) -> Spec:
         host, validation = job.host, job.validation_file

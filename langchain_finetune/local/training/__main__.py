@@ -45,6 +45,7 @@ from langchain_finetune.local.training.events import (
     TrainingFailure,
 )
 from langchain_finetune.local.training.lines import TrainingLines
+from langchain_finetune.local.training.loop.closing import close_at_host
 from langchain_finetune.local.training.loop.training import train_at_host
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan, make_plan
@@ -74,7 +75,10 @@ def main() -> int:
         if spec.host:
             # The engine closes our standard input as well, and a session has to be closed first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            train_at_host(spec, reporter, stop, endings)
+            if spec.closing:
+                close_at_host(spec, stop)
+            else:
+                train_at_host(spec, reporter, stop, endings)
         else:
             _train(spec, reporter, stop)
     return reporter.status

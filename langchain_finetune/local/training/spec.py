@@ -47,6 +47,8 @@ class Spec(BaseModel):
         host_key: File of the key for the host.
         job: Id of the job, by which its sessions at the host are found.
         suffix: Goes into the names of models at a host that lets them be chosen.
+        closing: Train nothing, but close what an ended job has left at the host: its sessions, or
+            all that it has saved, too.
     """
 
     base: str
@@ -63,6 +65,7 @@ class Spec(BaseModel):
     host_key: Path | None = None
     job: str = ""
     suffix: str | None = None
+    closing: Literal["sessions", "all"] | None = None
 
     @property
     def partial(self) -> Path:

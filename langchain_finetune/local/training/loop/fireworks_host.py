@@ -115,7 +115,8 @@ class FireworksHost:
         self._ended = False
         self._service: Any = None
         # The SDK itself says so only in its log.
-        queue_state_logger.QueueStateLogger.on_queue_state_change = self._waits.heard
+        observer: Any = queue_state_logger.QueueStateLogger
+        observer.on_queue_state_change = self._waits.heard
 
     @property
     def base(self) -> str:
@@ -234,8 +235,7 @@ class FireworksHost:
             raise _refusal(error, opening=opening) from error
         except self._failures as error:
             # What a result is asked for is wrapped.
-            causes = (error, error.__cause__)
-            status = next((one.status_code for one in causes if hasattr(one, "status_code")), None)
+            status = getattr(error, "status_code", getattr(error.__cause__, "status_code", None))
             if status == _MISSING and state:
                 raise StateGoneError from error
             if status in _BY_KEY:
@@ -340,10 +340,8 @@ def base_at_fireworks(base: str) -> str:
 def _datum(one: Datum) -> Any:
     from fireworks.training.sdk import types  # noqa: PLC0415
 
-    return types.Datum(
-        model_input=types.ModelInput.from_ints(one.tokens),
-        loss_fn_inputs={"target_tokens": one.targets, "weights": one.weights},
-    )
+    inputs: Any = {"target_tokens": one.targets, "weights": one.weights}
+    return types.Datum(model_input=types.ModelInput.from_ints(one.tokens), loss_fn_inputs=inputs)
 
 
 def _refusal(error: Exception, *, opening: bool) -> TrainingFailure:

@@ -42,6 +42,12 @@ class Position(BaseModel):
         path = work / "position.json"
         return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something of the job may be at the host."""
+        saved = (self.state, self.models, self.exports, self.promised)
+        return any(saved) or bool(self.sessions or self.leftover)
+
     def break_promise(self) -> None:
         """Have a model deleted whose checkpoint was never completed."""
         if self.promised:
