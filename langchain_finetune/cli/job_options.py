@@ -178,9 +178,13 @@ def _parameters() -> Iterator[inspect.Parameter]:
             types.setdefault(flag, (kind, field.description))
     for flag, (kind, text) in types.items():
         yield option_parameter(flag, kind, typer.Option(flag, help=text, rich_help_panel=_PANEL))
+    told: dict[str, tuple[list[str], str]] = {}
     for engine in all_engines():
         for flag, (_, text) in engine.request_options.items():
-            yield option_parameter(flag, str, typer.Option(flag, help=f"At {engine.name}: {text}"))
+            told.setdefault(flag, ([], text))[0].append(engine.name)
+    for flag, (names, text) in told.items():
+        help_text = f"At {' and '.join(names)}: {text}"
+        yield option_parameter(flag, str, typer.Option(flag, help=help_text))
 
 
 engine_options.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from langchain_finetune.checks import LOCAL
 from langchain_finetune.engines.fireworks_deployment import (
     PATIENCE,
     FireworksDeployment,
-    Serving,
+    FireworksServing,
 )
 from langchain_finetune.engines.flow import Flow, Patience
 from langchain_finetune.engines.jobs import JobStatus
@@ -73,9 +73,11 @@ class _FireworksEngine(LoopEngine):
 
     def _serving(
         self, status: JobStatus, deployment: FireworksDeployment, patience: Patience
-    ) -> Serving:
+    ) -> FireworksServing:
         model = status.fine_tuned_model or ""
-        return Serving(self.ask_host, self.pace.retry, status.job_id, model, deployment, patience)
+        return FireworksServing(
+            self.ask_host, self.pace.retry, status.job_id, model, deployment, patience
+        )
 
 
 ENGINE = _FireworksEngine(

@@ -62,7 +62,7 @@ class FireworksDeployment(Deployment):
 
 
 @dataclass(frozen=True)
-class Serving:
+class FireworksServing:
     """Deploys the model of one job.
 
     Attributes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import fireworks_server, loop_server
-from support.fireworks_server import FireworksServer
+from support.fireworks_server import MOST_SESSIONS, FireworksServer
 from support.loop_server import LoopServer
 from support.servers import served
 from support.warm_process import WarmProcess
@@ -23,6 +23,7 @@ EPOCHS = 3
 STEPS = -(-EXAMPLES // BATCH)
 REQUESTS = {"tinker": 57, "fireworks": 79}
 """That an undisturbed training sends."""
+SERVERS = {"tinker": LoopServer, "fireworks": FireworksServer}
 KEYS = {"tinker": loop_server.KEY, "fireworks": fireworks_server.KEY}
 
 
@@ -148,3 +149,54 @@ def test_a_state_that_is_gone_lets_the_training_begin_anew(tmp_path):
     assert status == 0, log
     path = events[-1]["hosted"][str(STEPS * EPOCHS)]
     assert len(epochs_of(server.saved[path][0])) == EPOCHS
+
+
+def test_fireworks_takes_a_state_that_is_gone_as_a_new_beginning(tmp_path):
+    server, faults = FireworksServer(), Faults(0, "fireworks")
+    faults.answers, faults.kills = {}, [60]
+
+    def gone(number, path):
+        if path == "load_weights":
+            for name in [*server.saved]:
+                if "/run-" in name:
+                    del server.saved[name]
+        return faults(number, path)
+
+    server.fault = gone
+    with served(server.app) as url:
+        for _ in range(2):
+            faults.process = begin(tmp_path / "job", url, "fireworks")
+            events, status, log = finish(faults.process)
+    assert status == 0, log
+    check_models(server, events[-1]["hosted"])
+    assert len(server.models) == EPOCHS
+    assert server.running == []
+
+
+def test_without_a_free_slot_at_fireworks_the_job_waits(tmp_path):
+    server = FireworksServer()
+    for number in range(MOST_SESSIONS):
+        server.sessions[f"other{number}"] = {"status": "active"}
+
+    def frees(number, path):
+        if number > 3:
+            server.sessions.pop("other0", None)
+
+    server.fault = frees
+    with served(server.app) as url:
+        events, status, log = finish(begin(tmp_path / "job", url, "fireworks"))
+    assert status == 0, log
+    waits = [each["reason"] for each in events if each["event"] == "waiting" and each["reason"]]
+    assert waits
+    assert all("it has no capacity now, status 429" in each for each in waits)
+    assert len(server.running) == MOST_SESSIONS - 1
+
+
+def test_a_base_that_fireworks_does_not_train_ends_the_job_with_its_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(fireworks_server, "BASE", "accounts/fireworks/models/other")
+    server = FireworksServer()
+    with served(server.app) as url:
+        events, status, _ = finish(begin(tmp_path / "job", url, "fireworks"))
+    assert (status, events[-1]["code"]) == (1, "host_refused")
+    assert "no eligible shared trainer found for base model" in events[-1]["message"]
+    assert server.running == []

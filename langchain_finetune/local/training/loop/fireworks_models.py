@@ -173,7 +173,7 @@ def model_id(suffix: str | None, job: str, run: str, step: str) -> str:
 
     Example:
         >>> model_id("My model", "ftjob-1", "run-0123456789ab", "step-4")
-        'my-model-7c5b4bd0-01234567-step-4'
+        'my-model-3c114718-01234567-step-4'
     """
     own = re.sub(r"[^a-z0-9]+", "-", (suffix or "").lower()).strip("-")[:24].rstrip("-") or "lcft"
     mark = hashlib.sha256(job.encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from langchain_finetune.local.training.events import Waiting
 from langchain_finetune.local.training.loop.host import HostUnavailableError, StopRequestedError
@@ -63,17 +63,10 @@ class Waits:
 
     def call(self, act: Callable[[], T], *, until_stop: bool = False) -> T:
         """Return what a call returns that blocks, as `result` does."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(act())
-            except BaseException as error:  # noqa: BLE001 - it is raised again below
-                future.set_exception(error)
-
+        call = _Call(act)
         # A daemon: the process may end while the host still thinks.
-        threading.Thread(target=run, name="asks-the-host", daemon=True).start()
-        return self.result(future.result, future.done, until_stop=until_stop)
+        threading.Thread(target=call.run, name="asks-the-host", daemon=True).start()
+        return self.result(call.result.result, call.result.done, until_stop=until_stop)
 
     def _tell(self) -> None:
         while self._news:
@@ -81,3 +74,23 @@ class Waits:
             if (reason is not None) != self._paused:
                 self._report(Waiting(reason=reason and f"Queued at the host: {reason}"))
             self._paused = reason is not None
+
+
+class _Call(Generic[T]):
+    """A call in a thread of its own; what it raises is raised where its result is asked for."""
+
+    def __init__(self, act: Callable[[], T]) -> None:
+        self._act = act
+        self.result: Future[T] = Future()
+
+    def run(self) -> None:
+        with self:
+            self.result.set_result(self._act())
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None:
+            self.result.set_exception(error)
+        return True
