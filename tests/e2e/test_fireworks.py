@@ -1,5 +1,7 @@
 """`engine="fireworks"`: the embedded engine trains at a stand-in of Fireworks, by the real SDK."""
 
+import time
+
 import pytest
 from langchain_openai import ChatOpenAI
 
