@@ -136,10 +136,11 @@ def test_an_uncertain_deployment_is_made_once(server, hasty, what):
     faults = {"v1/accounts/acme/deployments": [what] * 2}
 
     def fault(number, path):
-        return faults.get(path, []) and faults[path].pop()
+        return faults[path].pop() if faults.get(path) else None
 
     server.fault = fault
     job = step(server).submit(examples("Deploy {n}?"))
+    job.wait()
     assert job.model(deployment=DEPLOYMENT).invoke("Is 2 even?").content == "yes"
     assert len(server.created_deployments) == 1
 

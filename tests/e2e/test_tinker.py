@@ -172,12 +172,13 @@ def test_what_a_killed_engine_and_a_cancelled_job_have_left_is_closed(server, ho
     kill_engine_and_trainer(home, job.job_id)
     assert len(server.running) == 1
     assert job.cancel().status == "cancelled"
-    # What it had saved is deleted, but for what was not written down: states expire.
-    until(lambda: not server.running and not wanted_no_more(server))
+    # What it had saved is deleted, but a state that was not written down yet, which expires.
+    until(lambda: not server.running and not models_of(server))
     until(lambda: not (home / "jobs" / job.job_id / "work").exists())
+    server.fault = lambda number, path: None
 
 
-def wanted_no_more(server):
+def models_of(server):
     return [path for path in server.saved if "/sampler_weights/" in path]
 
 
@@ -194,7 +195,8 @@ def test_each_engine_lists_its_own_jobs(server, home):
     chain = step(server)
     job = chain.submit(examples("Mine {n}?"))
     job.wait()
-    here = FineTune(model="nano", hyperparameters={"n_epochs": 1}).submit(examples("Here {n}?"))
+    settings = {"engine": "local", "hyperparameters": {"n_epochs": 1}}
+    here = FineTune(model="nano", **settings).submit(examples("Here {n}?"))
     here.wait()
     at_host = Connection("tinker", server.address, SecretStr(KEY))
     local, hosted = (
