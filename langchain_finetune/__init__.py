@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from langchain_finetune.convert.report.conversion_report import ConversionReport
     from langchain_finetune.convert.runnable import Convert
     from langchain_finetune.convert.split import Split
-    from langchain_finetune.engines import AzureDeployment, NebiusDeployment, TogetherDeployment
+    from langchain_finetune.engines import (
+        AzureDeployment,
+        FireworksDeployment,
+        NebiusDeployment,
+        TogetherDeployment,
+    )
     from langchain_finetune.engines.jobs import (
         JobCheckpoint,
         JobEvent,
@@ -131,6 +136,7 @@ __all__ = [
     "FineTune",
     "FineTuningError",
     "FineTuningSession",
+    "FireworksDeployment",
     "Gate",
     "GateError",
     "GateWarning",
@@ -226,7 +232,7 @@ _EXPORTS = {
     "convert.report.conversion_report": "ConversionReport",
     "convert.runnable": "Convert",
     "convert.split": "Split",
-    "engines": "AzureDeployment NebiusDeployment TogetherDeployment",
+    "engines": "AzureDeployment FireworksDeployment NebiusDeployment TogetherDeployment",
     "engines.jobs": "JobCheckpoint JobEvent JobProgress JobStatus",
     "errors": (
         "BaseModelError BudgetError CompareError ConvertError DeployError "

@@ -113,7 +113,7 @@ class EngineOptions:
 
     def deployment(self, engine: Engine) -> Deployment | None:
         """Return how the model is deployed, or None if the engine requires no deployment."""
-        if engine.deployment is None:
+        if engine.deployment is None or not engine.deploys(self.request_fields(engine)):
             return None
         fields = engine.deployment.model_fields
         values = {name: self.given[option] for option, name, _ in _deployment_options(engine)}
@@ -178,9 +178,13 @@ def _parameters() -> Iterator[inspect.Parameter]:
             types.setdefault(flag, (kind, field.description))
     for flag, (kind, text) in types.items():
         yield option_parameter(flag, kind, typer.Option(flag, help=text, rich_help_panel=_PANEL))
+    told: dict[str, tuple[list[str], str]] = {}
     for engine in all_engines():
         for flag, (_, text) in engine.request_options.items():
-            yield option_parameter(flag, str, typer.Option(flag, help=f"At {engine.name}: {text}"))
+            told.setdefault(flag, ([], text))[0].append(engine.name)
+    for flag, (names, text) in told.items():
+        help_text = f"At {' and '.join(names)}: {text}"
+        yield option_parameter(flag, str, typer.Option(flag, help=help_text))
 
 
 engine_options.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

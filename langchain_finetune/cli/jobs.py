@@ -82,9 +82,10 @@ def list_jobs(
             errors.append(error)
             statuses |= {(_LOCAL, job.job_id or ""): _UNKNOWN for job in jobs}
         else:
-            # Those of a training loop are its own, too.
             known = {job.job_id for job in jobs}
-            jobs += [_listed(record) for record in own if record.id not in known]
+            # Those that it trains at a host are listed by the engine of that host.
+            new = [one for one in own if one.id not in known and one.trained_at is None]
+            jobs += [_listed(record) for record in new]
             statuses |= {(_LOCAL, record.id): record.status for record in own}
     jobs = sorted(jobs, key=lambda job: job.begun_at, reverse=True)[:limit]
     _ask_for_statuses(jobs, base_url, statuses, errors)

@@ -20,6 +20,9 @@ from langchain_finetune.methods import LineKind
 
 if TYPE_CHECKING:
     from langchain_finetune.engines.azure import AzureDeployment as AzureDeployment
+    from langchain_finetune.engines.fireworks_deployment import (
+        FireworksDeployment as FireworksDeployment,
+    )
     from langchain_finetune.engines.nebius import NebiusDeployment as NebiusDeployment
     from langchain_finetune.engines.together_deployment import (
         TogetherDeployment as TogetherDeployment,
@@ -29,6 +32,7 @@ __all__ = [
     "ENGINES",
     "AzureDeployment",
     "EngineName",
+    "FireworksDeployment",
     "NebiusDeployment",
     "TogetherDeployment",
     "all_engines",
@@ -43,6 +47,7 @@ ENGINES: dict[str, str | Engine] = {
     "together": "langchain_finetune.engines.together",
     "local": "langchain_finetune.engines.local",
     "tinker": "langchain_finetune.engines.tinker",
+    "fireworks": "langchain_finetune.engines.fireworks",
 }
 """Every engine by its name: the module whose `ENGINE` it is, imported at first use, or itself."""
 

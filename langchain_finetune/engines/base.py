@@ -309,6 +309,16 @@ class Engine(ABC):
         del name
         return finished(None)
 
+    def deploys(self, extra_body: Mapping[str, Any]) -> bool:
+        """Return whether a job with these fields needs to be told how its model is deployed."""
+        del extra_body
+        return self.deployment is not None
+
+    def answers_at_once(self, name: str) -> bool:
+        """Return whether a model answers without a deployment."""
+        del name
+        return self.deployment is None
+
     def deploy(self, status: JobStatus, base: str, deployment: Any) -> Flow[str]:
         """Deploy a job's model and return the name of the deployed model.
 

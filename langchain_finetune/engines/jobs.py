@@ -114,12 +114,16 @@ class EngineSilent:
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its engine reports it; it asks to be polled again after `hint_s` seconds."""
+    """A job as its engine reports it; it asks to be polled again after `hint_s` seconds.
+
+    `trained_at` is the address of the host at which the embedded engine trains it.
+    """
 
     status: JobStatus
     base_model: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     hint_s: float = 0.0
+    trained_at: str | None = None
 
     @property
     def id(self) -> str:

@@ -16,9 +16,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ from langchain_finetune.checks import LOCAL
 from langchain_finetune.engines.access import Access
 from langchain_finetune.engines.base import Pace
 from langchain_finetune.engines.flow import Flow, Retry, finished
-from langchain_finetune.engines.jobs import ENDED, RemoteJob
+from langchain_finetune.engines.jobs import ENDED, ListPage, RemoteJob
 from langchain_finetune.engines.openai_compatible import OpenAICompatibleEngine, remote_job
 from langchain_finetune.engines.prices import Price, Speed
 from langchain_finetune.errors import (
@@ -291,6 +292,20 @@ def _hint(home: Path) -> str:
     return f"{last} (see {log})"
 
 
+def jobs_trained_at(
+    host: str | None,
+    listing: Callable[[str | None], Flow[ListPage[RemoteJob]]],
+    after: str | None,
+) -> Flow[ListPage[RemoteJob]]:
+    """Return the next page that has jobs of a host, or of this machine for None."""
+    while True:
+        page = yield from listing(after)
+        own = [job for job in page.entries if job.trained_at == host]
+        if own or page.after is None:
+            return replace(page, entries=own)
+        after = page.after
+
+
 _SPEED_SOURCE = "measured on 2 CPU cores without a GPU, 2026-11; a GPU is many times as fast"
 _OTHER_PARAMETERS = 600_000_000
 """Taken for a base of unknown size."""
@@ -324,6 +339,12 @@ class _LocalEngine(OpenAICompatibleEngine):
         parameters = speed.parameters if speed else _OTHER_PARAMETERS
         plan = make_plan(Hyperparameters(), examples=max(1, examples), parameters=parameters)
         return plan.n_epochs, "the engine's own choice"
+
+    def jobs(
+        self, metadata: Mapping[str, str] | None, after: str | None
+    ) -> Flow[ListPage[RemoteJob]]:
+        """List the jobs that are trained here; those of a host are its engine's."""
+        return jobs_trained_at(None, partial(super().jobs, metadata), after)
 
     def base_of(self, model: str) -> str:
         """Return a folder's absolute path: the engine does not run in this folder."""

@@ -388,12 +388,9 @@ def remote_job(job: Any, headers: Mapping[str, str] | None = None) -> RemoteJob:
         finished_at=getattr(job, "finished_at", None),
         result_files=tuple(getattr(job, "result_files", None) or ()),
     )
-    return RemoteJob(
-        status,
-        getattr(job, "model", None) or None,
-        getattr(job, "metadata", None) or {},
-        hinted_s(headers or {}),
-    )
+    base, trained_at = (getattr(job, name, None) or None for name in ("model", "trained_at"))
+    metadata = getattr(job, "metadata", None) or {}
+    return RemoteJob(status, base, metadata, hinted_s(headers or {}), trained_at)
 
 
 def _read_file(file_id: str, client: Any) -> Any:

@@ -128,7 +128,7 @@ class FineTune(CheckedArguments, RunnableSerializable[Examples, ChatOpenAI]):
             raise ValueError(
                 f"deployment={kind.__name__} is for engine={wanted!r}, not {engine.name!r}."
             )
-        if self.deployment is None and engine.deployment is not None:
+        if self.deployment is None and engine.deployment and engine.deploys(self.extra_body):
             raise ValueError(
                 f"At engine={engine.name!r} a model answers only once it is deployed: say how, "
                 f"deployment={engine.deployment.__name__}(...)."

@@ -327,6 +327,8 @@ def test_short_examples_run():
     azure = run("azure", {"get_token": lambda: "token"})["fine_tune"]
     assert (azure.engine, azure.deployment.name) == ("azure", "calculator")
     assert run("tinker")["fine_tune"].engine == "tinker"
+    fireworks = run("fireworks")["fine_tune"]
+    assert (fireworks.engine, fireworks.deployment.name) == ("fireworks", "calculator")
     assert run("nebius")["fine_tune"].deployment.name == "calculator"
     assert run("together")["fine_tune"].deployment.idle_minutes == 30
     assert run("train_lora")["fine_tune"].hyperparameters.lora_rank == 16
@@ -463,7 +465,8 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)
     assert dict(listed).keys() == {
         *("local", "files", "community", "dedup", "gguf", "langserve", "all"),
-        *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker", "qlora"),
+        *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker", "fireworks"),
+        "qlora",
     }
 
 

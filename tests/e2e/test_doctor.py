@@ -50,6 +50,7 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
     code, findings = found()
     assert code == 0
     extras = {"community", "dedup", "files", "gguf", "langserve", "local"} | {
+        "fireworks",
         "langfuse",
         "mlflow",
         "opik",
@@ -59,7 +60,7 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
     }
     assert {each.removeprefix("extra ") for each in findings if each.startswith("extra")} == extras
     assert re.search(r"up to about \d+\.\d B parameters", findings["training"]["detail"])
-    assert {"openai", "azure", "nebius", "together", "tinker"} <= {
+    assert {"openai", "azure", "nebius", "together", "tinker", "fireworks"} <= {
         each.removeprefix("engine ") for each in findings
     }
 

@@ -1,13 +1,16 @@
 """`engine="tinker"`: the embedded engine trains at a server of Tinker's REST, by the real SDK."""
 
 import os
+import signal
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from langchain_finetune import (
     Convert,
@@ -18,7 +21,9 @@ from langchain_finetune import (
     JobSubmissionError,
 )
 from langchain_finetune.engines.local import find_engine, stop_engine
-from langchain_finetune.home import HOME_VARIABLE, host_key_file
+from langchain_finetune.finetune.connection import Connection
+from langchain_finetune.finetune.job_queries import newest_jobs
+from langchain_finetune.home import HOME_VARIABLE, RunningEngine, host_key_file
 from support.jobs import chats
 from support.loop_server import KEY, LoopServer
 from support.nano_loop import NanoTrainer
@@ -72,10 +77,10 @@ def commands():
             continue
 
 
-def holders_of_key(home):
+def holders_of_key(home, key=KEY):
     """The files of a home that have the key."""
     files = (path for path in home.rglob("*") if path.is_file())
-    return [path for path in files if KEY.encode() in path.read_bytes()]
+    return [path for path in files if key.encode() in path.read_bytes()]
 
 
 def pages(home, *paths):
@@ -157,6 +162,59 @@ def test_a_job_that_is_cancelled_or_paused_closes_its_session(server):
     # Nothing was done twice.
     assert len(server.saved[status.fine_tuned_model][0]) == len(server.updates) - before
     assert len(server.updates) - before == 12
+
+
+def test_what_a_killed_engine_and_a_cancelled_job_have_left_is_closed(server, home):
+    settings = {"hyperparameters": {"n_epochs": 20, "batch_size": 6}}
+    server.fault = lambda number, path: path == "optim_step" and time.sleep(0.2)
+    job = step(server, **settings).submit(examples("Killed {n}?"))
+    until(lambda: any("/sampler_weights/" in path for path in server.saved))
+    kill_engine_and_trainer(home, job.job_id)
+    assert len(server.running) == 1
+    assert job.cancel().status == "cancelled"
+    # What it had saved is deleted, but a state that was not written down yet, which expires.
+    until(lambda: not server.running and not models_of(server))
+    until(lambda: not (home / "jobs" / job.job_id / "work").exists())
+    server.fault = lambda number, path: None
+
+
+def models_of(server):
+    return [path for path in server.saved if "/sampler_weights/" in path]
+
+
+def kill_engine_and_trainer(home, job_id):
+    """Kill both at once, so that neither can close anything."""
+    [owner] = home.rglob(f"{job_id}/work/.owner")
+    trainer = int(owner.read_text())
+    os.kill(trainer, signal.SIGSTOP)
+    os.kill(RunningEngine.read(home).pid, signal.SIGKILL)
+    os.kill(trainer, signal.SIGKILL)
+
+
+def test_each_engine_lists_its_own_jobs(server, home):
+    chain = step(server)
+    job = chain.submit(examples("Mine {n}?"))
+    job.wait()
+    settings = {"engine": "local", "hyperparameters": {"n_epochs": 1}}
+    here = FineTune(model="nano", **settings).submit(examples("Here {n}?"))
+    here.wait()
+    at_host = Connection("tinker", server.address, SecretStr(KEY))
+    local, hosted = (
+        {one.id for one in connection.run(partial(newest_jobs, 100))}
+        for connection in (Connection("local"), at_host)
+    )
+    assert here.job_id in local
+    assert job.job_id not in local
+    assert hosted == {job.job_id}
+
+
+def test_a_model_that_was_deleted_at_the_host_is_trained_again(server):
+    chain = step(server)
+    first = chain.invoke(examples("Gone {n}?"))
+    del server.saved[first.model_name]
+    second = chain.invoke(examples("Gone {n}?"))
+    assert first.model_name != second.model_name
+    assert len(server.sessions) == 2
 
 
 def test_what_a_host_can_not_do_is_told(server):

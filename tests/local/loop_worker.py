@@ -4,10 +4,12 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from langchain_finetune.local.training.events import Reporter
-from langchain_finetune.local.training.loop import training
+from langchain_finetune.local.training.loop import fireworks_models, training
 from langchain_finetune.local.training.loop.base import plan_at_host
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.local.training.spec import Spec
@@ -26,16 +28,21 @@ def examples(folder):
         yield Encoded(len(ids), {"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:]})
 
 
-def hurry():
+def hurry(host):
     """Let all waits of the SDK and of the loop pass sooner."""
     sleep = asyncio.sleep
     asyncio.sleep = lambda seconds, *result: sleep(seconds / 50, *result)
     training._PAUSES_S = (0.02, 0.1)
+    if host == "fireworks":
+        from fireworks.training.sdk import errors
+
+        fireworks_models._POLL_S = 0.02
+        errors.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(0.02))
 
 
 def main():
-    hurry()
     spec = Spec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    hurry(spec.host.name)
     train = list(examples(spec.work))
     plan = plan_at_host(spec, examples=len(train), parameters=1)
     reporter = Reporter(sys.stdout)

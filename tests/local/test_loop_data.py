@@ -13,10 +13,9 @@ from langchain_finetune.local.training.plan import rate_share, warmup_steps
 from langchain_finetune.local.training.preferences import encode_preferences
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from support.dialects import RUNS
-from support.loop_server import LoopServer
 from support.servers import served
 from tests.local.families import FAMILIES, tokenizer_of
-from tests.local.test_loop_faults import begin
+from tests.local.test_loop_faults import SERVERS, begin
 from tests.local.tiny_model import example
 from tests.local.training_process import finish, preference
 
@@ -49,17 +48,18 @@ def encoded(encoder, lines):
             yield Encoded(each.length, {"input_ids": each.input_ids, "labels": each.labels})
 
 
+@pytest.mark.parametrize("host", SERVERS)
 @pytest.mark.parametrize("family", ["Qwen 3", "Llama 3.1", "SmolLM2"])
-def test_tokens_and_weights_are_the_labels_of_training_here(family, tmp_path):
+def test_tokens_and_weights_are_the_labels_of_training_here(family, host, tmp_path):
     fixtures = [line for _, line in RUNS.values() if "messages" in line]
     lines = [*fixtures, WEIGHTED, *(example(n, n + 1) for n in range(5))]
     examples = [each.columns for each in encoded(encoder_of(family), lines)]
     assert len(examples) > 20
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "examples.json").write_text(json.dumps(examples))
-    server = LoopServer()
+    server = SERVERS[host]()
     with served(server.app) as url:
-        _, status, log = finish(begin(tmp_path / "job", url, n_epochs=1, batch_size=BATCH))
+        _, status, log = finish(begin(tmp_path / "job", url, host, n_epochs=1, batch_size=BATCH))
     assert status == 0, log
     by_tokens = {tuple(each["input_ids"]): each for each in examples}
     assert len(server.sent) == len(examples)

@@ -83,7 +83,8 @@ class LoopServer:
 
     Attributes:
         fault: Is called with the number and the path of each request that counts, and returns None,
-            `refuse` (503, nothing is done) or `lose` (it is done, and the answer is a 503).
+            `refuse` (503, nothing is done), `lose` (it is done, and the answer is a 503), or `kill`
+            if it has killed the process that asks.
         pauses: How often each result is answered with `try_again` first.
     """
 
@@ -312,6 +313,11 @@ class LoopServer:
 
     def _get_training_runs(self, rest, body):
         run, _, path = rest.partition("/checkpoints/")
+        if rest.endswith("/checkpoints"):
+            run = rest.removesuffix("/checkpoints")
+            require(run in self.runs, 404, "no such run")
+            paths = [each for each in self.saved if each.startswith(f"tinker://{run}/")]
+            return {"checkpoints": [{"tinker_path": path} for path in paths]}
         name = path.removesuffix("/external_weights_urls")
         require((found := f"tinker://{run}/{name}") in self.saved, 404, "no such checkpoint")
         self.files = self.trainer.exported(self.saved[found][1])

@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 _SLOW_IMPORTS = [
+    "fireworks",
+    "fireworks.training.sdk.client",
     "langchain_finetune.cli.migrate",
     "langchain_finetune.cli.train",
     "langchain_finetune.loaders.runs",

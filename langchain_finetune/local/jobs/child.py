@@ -8,6 +8,7 @@ with the engine however the engine dies.
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ from pydantic import ValidationError
 
 from langchain_finetune.home import KEY_VARIABLE
 from langchain_finetune.local.training.events import EVENTS, TrainingEvent
+
+TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
+"""Command that trains one job; the path of its specification follows."""
 
 GRACE_S = 1.0
 """How long a process may take to end by itself before it is killed."""

@@ -199,5 +199,6 @@ async def create_job(request: CreateJob, queue: JobQueue, models: Models, home: 
             seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
             metadata=request.metadata,
             host=request.host,
+            trained_at=request.host and request.host.base_url.rstrip("/"),
         )
     )

@@ -60,12 +60,13 @@ class JobQueue:
         self._pausing: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._steps: dict[str, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start; an unfinished job of a previous engine is resumed."""
         self._files.sweep()
         self._models.sweep(self._journal.ids())
-        self._training.sweep()
+        self._close_left(self._training.sweep())
         for job in self._journal.with_status("queued", "running"):
             job.status = "queued"
             job.estimated_finish = None
@@ -83,9 +84,10 @@ class JobQueue:
         for job in self._journal.with_status("running"):
             if step := self._steps.get(job.id):
                 await asyncio.wait([step], timeout=STOP_S)
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        ending = [*self._workers, *self._closing]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await self._training.close()
 
     def add(self, job: JobRecord) -> JobRecord:
@@ -117,7 +119,7 @@ class JobQueue:
             raise ApiError(400, f"Job has already ended: {job_id}", code="job_already_ended")
         self._journal.end(job, "cancelled", "Fine-tuning job cancelled")
         await self._break_off(job_id)
-        self._training.tidy(job)
+        self._tidy(job)
         return job
 
     async def pause(self, job_id: str) -> JobRecord:
@@ -201,9 +203,28 @@ class JobQueue:
                 self._journal.note(left, "The engine's file was locked; again.", level="warn")
                 return
             # First, since what broke may be a disk that is full of the job's checkpoints.
-            self._training.clear(left.id)
+            self._training.clear(left)
             self._journal.end(left, "failed", _BROKEN.message, _BROKEN)
-        self._training.tidy(left)
+        self._tidy(left)
+
+    def _tidy(self, job: JobRecord) -> None:
+        self._training.tidy(job)
+        if self._training.leftovers.has(job):
+            self._close_left([job])
+
+    def _close_left(self, jobs: Sequence[JobRecord]) -> None:
+        """Close what ended jobs have left at their hosts, beside the queue."""
+        if jobs:
+            task = asyncio.create_task(self._close_each(jobs))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close_each(self, jobs: Sequence[JobRecord]) -> None:
+        for job in jobs:
+            try:
+                await self._training.close_left(job)
+            except OSError as error:
+                log_failure(logger, f"Closing what job {job.id} has left at its host", error)
 
     async def _step(self, job: JobRecord, step: Callable[[JobRecord], Awaitable[None]]) -> None:
         logger.info("Job %s: %s", job.id, job.status)

@@ -12,6 +12,8 @@ JobState = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
 
+_OF_HOSTS = frozenset({"host", "trained_at"})
+
 ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -36,6 +38,7 @@ class JobRecord(Record):
         examples: Number of examples in its training file, once its files are checked.
         validation_examples: That in its validation file.
         host: Where its model is trained, step by step, instead of here.
+        trained_at: Its address, by which clients tell such jobs apart.
     """
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -52,6 +55,7 @@ class JobRecord(Record):
     examples: int | None = Field(default=None, json_schema_extra={"private": True})
     validation_examples: int | None = Field(default=None, json_schema_extra={"private": True})
     host: Host | None = Field(default=None, json_schema_extra={"private": True})
+    trained_at: str | None = None
     method: dict[str, Any]
     seed: int
     user_provided_suffix: str | None = None
@@ -69,7 +73,8 @@ class JobRecord(Record):
     def _without_empty_host(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the host of a job that has none: its record stays as it always was."""
         shown: dict[str, Any] = handler(self)
-        return {name: value for name, value in shown.items() if name != "host" or value}
+        kept = shown.items()
+        return {name: value for name, value in kept if value or name not in _OF_HOSTS}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Set these hyperparameters in both places of OpenAI's job object."""

@@ -7,7 +7,6 @@ import csv
 import io
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from langchain_finetune.local.identifiers import new_id, now
 from langchain_finetune.local.jobs.child import (
     GRACE_S,
     HOST_GRACE_S,
+    TRAINER,
     Child,
     follow_child,
     start_child,
@@ -29,6 +29,7 @@ from langchain_finetune.local.jobs.child import (
 from langchain_finetune.local.jobs.file_check import Param
 from langchain_finetune.local.jobs.follower import Follower
 from langchain_finetune.local.jobs.journal import Journal
+from langchain_finetune.local.jobs.leftovers import Leftovers
 from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRecord, JobRecord
 from langchain_finetune.local.jobs.warm_child import WarmTrainer, can_be_forked
 from langchain_finetune.local.models import Models
@@ -54,8 +55,6 @@ _COLUMNS = {
 MAX_STARTS = 5
 """Starts in a row without a new checkpoint before a job is given up: where the engine ended during
 each of them, training it may be the cause (memory, most likely)."""
-
-_TRAINER = (sys.executable, "-m", "langchain_finetune.local.training")
 
 _UNEXPLAINED = {"internal_error", "server_error"}
 """Codes of failures that a damaged checkpoint may have caused."""
@@ -84,6 +83,7 @@ class Training:
         self._folder = folder
         self._trainer = trainer
         self._warm = WarmTrainer(folder)
+        self.leftovers = Leftovers(folder, trainer)
 
     async def run(self, job: JobRecord, stop: asyncio.Event) -> None:
         """Train a queued job until it has succeeded or failed, or is asked to stop.
@@ -158,7 +158,7 @@ class Training:
                 return True
             if failure:
                 # First, since the record needs some of the disk that checkpoints may have filled.
-                self.clear(job.id)
+                self.clear(job)
                 self._journal.end(job, "failed", failure.message, failure)
             elif follower.done:
                 self._succeed(job, follower.done, output)
@@ -168,23 +168,44 @@ class Training:
         child = None
         if self._trainer is None and can_be_forked(spec):
             child = await self._warm.start(path, log)
-        return child or await start_child(self._trainer or _TRAINER, path, log)
+        return child or await start_child(self._trainer or TRAINER, path, log)
 
     def tidy(self, job: JobRecord) -> None:
-        """Remove the temporary files of a job that has ended, except its log."""
-        if job.status in ENDED:
-            self.clear(job.id)
+        """Remove the temporary files of a job that has ended, except its log.
 
-    def clear(self, job_id: str) -> None:
-        """Remove everything in a job's folder but its log."""
-        for folder in (self._folder / job_id).glob("*/"):
-            shutil.rmtree(folder, ignore_errors=True)
+        What it has left at a host is closed later: until then, the files that say so stay.
+        """
+        if job.status in ENDED and not self.leftovers.has(job):
+            for folder in (self._folder / job.id).glob("*/"):
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove what a killed engine has left of jobs that have ended."""
-        for folder in self._folder.glob("*/*/"):
+    def clear(self, job: JobRecord) -> None:
+        """Free the disk of what a job has, except its log and what tells what is at its host."""
+        work = self._folder / job.id / "work"
+        for folder in (self._folder / job.id).glob("*/"):
+            if not (job.host and folder == work):
+                shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work / "adapter", ignore_errors=True)
+
+    def sweep(self) -> list[JobRecord]:
+        """Remove what a killed engine has left of ended jobs; return those with more at a host."""
+        left = []
+        for folder in {path.parent for path in self._folder.glob("*/*/")}:
             with contextlib.suppress(ApiError):
-                self.tidy(self._journal.get(folder.parent.name))
+                job = self._journal.get(folder.name)
+                self.tidy(job)
+                if self.leftovers.has(job):
+                    left.append(job)
+        return left
+
+    async def close_left(self, job: JobRecord) -> None:
+        """Close what an ended job has left at its host; if that fails, the next start tries again.
+
+        Raises:
+            OSError: The process that does so can't be started.
+        """
+        if await self.leftovers.close(job):
+            self.tidy(job)
 
     async def _spec(self, job: JobRecord, work: Path, output: Path) -> Spec:
         host, validation = job.host, job.validation_file
@@ -206,6 +227,7 @@ class Training:
             host=host,
             host_key=host and host_key_file(self._folder.parent, host.base_url),
             job=job.id,
+            suffix=job.user_provided_suffix,
         )
 
     def _path(self, file_id: str, param: Param) -> Path:

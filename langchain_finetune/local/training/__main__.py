@@ -46,6 +46,7 @@ from langchain_finetune.local.training.events import (
 )
 from langchain_finetune.local.training.four_bits import fault_of_four_bits, load_in_four_bits
 from langchain_finetune.local.training.lines import TrainingLines
+from langchain_finetune.local.training.loop.closing import close_at_host
 from langchain_finetune.local.training.loop.training import train_at_host
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan, make_plan
@@ -75,7 +76,10 @@ def main() -> int:
         if spec.host:
             # The engine closes our standard input as well, and a session has to be closed first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            train_at_host(spec, reporter, stop, endings)
+            if spec.closing:
+                close_at_host(spec, stop)
+            else:
+                train_at_host(spec, reporter, stop, endings)
         else:
             _train(spec, reporter, stop)
     return reporter.status
@@ -92,7 +96,7 @@ def _own_checkpoints(work: Path) -> Iterator[None]:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         with suppress(OSError, ValueError):
-            # The first process of its session, see `run_child`: its helpers end with it.
+            # The first process of its session, see `start_child`: its helpers end with it.
             os.killpg(int(owner.read_text()), signal.SIGKILL)
         lock.acquire(timeout=LOCK_SECONDS)
     try:

@@ -19,13 +19,15 @@ class Host(BaseModel):
         base_url: Its address.
         weights: Where the model answers: at the `host`, or at `home`, on the embedded engine,
             which then fetches the weights.
+        base_model: Name of the base at the host, where that is not the one on the Hugging Face Hub.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Literal["tinker"]
+    name: Literal["tinker", "fireworks"]
     base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://[^@?#\s]+$")]
     weights: Literal["host", "home"] = "host"
+    base_model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
 
 class Spec(BaseModel):
@@ -44,6 +46,9 @@ class Spec(BaseModel):
         host: Where the model is trained instead of here; then `base` is for tokenizer and merging.
         host_key: File of the key for the host.
         job: Id of the job, by which its sessions at the host are found.
+        suffix: Goes into the names of models at a host that lets them be chosen.
+        closing: Train nothing, but close what an ended job has left at the host: its sessions, or
+            all that it has saved, too.
     """
 
     base: str
@@ -59,6 +64,8 @@ class Spec(BaseModel):
     host: Host | None = None
     host_key: Path | None = None
     job: str = ""
+    suffix: str | None = None
+    closing: Literal["sessions", "all"] | None = None
 
     @property
     def partial(self) -> Path:

@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from langchain_finetune.durable import flush
 from langchain_finetune.local.training.checkpoints import best
 from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.loop.base import HostedBase
-from langchain_finetune.local.training.loop.host import TrainingHost
+from langchain_finetune.local.training.loop.host import HostUnavailableError, TrainingHost
 from langchain_finetune.local.training.loop.position import Position
 from langchain_finetune.local.training.spec import Spec
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
+
+_DOWNLOAD_S = 60.0
 
 
 class AdapterConfiguration(BaseModel):
@@ -76,3 +81,38 @@ def _write(folder: Path, given: Mapping[str, Any], base: str) -> None:
         "base_model_name_or_path": base,
     }
     (folder / CONFIGURATION).write_text(json.dumps(config, indent=2))
+
+
+def download(urls: Mapping[str, str], folder: Path) -> Mapping[str, Any]:
+    """Write the files of an adapter from their signed addresses; return its configuration.
+
+    Raises:
+        HostUnavailableError: A file does not come.
+        TrainingFailure: `invalid_weights`: the files of an adapter are not among them.
+    """
+    if not {WEIGHTS, CONFIGURATION} <= set(urls):
+        raise TrainingFailure(
+            "invalid_weights", "The weights that the host exported are not a LoRA adapter."
+        )
+    for name in (WEIGHTS, CONFIGURATION):
+        try:
+            with (
+                httpx2.stream(
+                    "GET", urls[name], timeout=_DOWNLOAD_S, follow_redirects=True
+                ) as answer,
+                (folder / name).open("wb") as file,
+            ):
+                answer.raise_for_status()
+                for part in answer.iter_bytes():
+                    file.write(part)
+        except httpx2.HTTPError as error:
+            # Its text has the signed address.
+            raise HostUnavailableError(f"{type(error).__name__} for {name}") from None
+    flush(folder / WEIGHTS)
+    try:
+        found = orjson.loads((folder / CONFIGURATION).read_bytes())
+    except ValueError as error:
+        raise TrainingFailure(
+            "invalid_weights", "The configuration of the adapter at the host is not valid JSON."
+        ) from error
+    return found if isinstance(found, dict) else {}

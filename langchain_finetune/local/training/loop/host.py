@@ -70,11 +70,14 @@ class HostedRun(Protocol):
         ...
 
     def save_model(self, name: str) -> str:
-        """Save the weights to answer with; return the model's name at the host."""
+        """Save the weights to answer with; return the model's name at the host.
+
+        A name that the host does not give itself is written down before the model is there.
+        """
         ...
 
     def export(self, name: str) -> str:
-        """Save the weights as a LoRA adapter that can be fetched; return the path."""
+        """Save the weights of a saved model as a LoRA adapter to fetch; return the path."""
         ...
 
 
@@ -99,6 +102,10 @@ class TrainingHost(Protocol):
         """Close the session; does not raise."""
         ...
 
+    def end(self) -> None:
+        """Close the session within seconds, from any thread: the process ends. Does not raise."""
+        ...
+
     def close_left(self) -> None:
         """Close this job's sessions that an answer was lost about, or whose process was killed.
 
@@ -108,7 +115,9 @@ class TrainingHost(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """Delete a saved state, model or export; one that is gone is no error.
+        """Delete a saved state, model or export, where the host lets it be deleted by itself.
+
+        One that is gone is no error.
 
         Raises:
             HostUnavailableError: It does not answer.

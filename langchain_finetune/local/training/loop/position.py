@@ -21,6 +21,7 @@ class Position(BaseModel):
         exports: Their exported adapters, if the weights are to come home.
         leftover: Paths at the host that are no longer needed, and not yet known to be deleted.
         sessions: Sessions at the host that are not known to be closed.
+        promised: Model of the next checkpoint, which may be at the host already.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,12 +34,25 @@ class Position(BaseModel):
     exports: dict[int, str] = Field(default_factory=dict)
     leftover: list[str] = Field(default_factory=list)
     sessions: list[str] = Field(default_factory=list)
+    promised: str | None = None
 
     @classmethod
     def read(cls, work: Path) -> Self:
         """Return the position of a job, by the folder of its checkpoints."""
         path = work / "position.json"
         return cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something of the job may be at the host."""
+        saved = (self.state, self.models, self.exports, self.promised)
+        return any(saved) or bool(self.sessions or self.leftover)
+
+    def break_promise(self) -> None:
+        """Have a model deleted whose checkpoint was never completed."""
+        if self.promised:
+            self.leftover = [*self.leftover, self.promised]
+            self.promised = None
 
     def begin_anew(self) -> None:
         """Go back to the beginning; what was saved at the host is to be deleted."""

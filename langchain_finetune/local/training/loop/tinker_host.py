@@ -8,7 +8,6 @@ found by its metadata where the answer with its id was lost.
 import os
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -17,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import orjson
 
-from langchain_finetune.durable import flush
 from langchain_finetune.local.training.events import TrainingFailure, Waiting
-from langchain_finetune.local.training.loop.adapter import CONFIGURATION, WEIGHTS
+from langchain_finetune.local.training.loop.adapter import download
 from langchain_finetune.local.training.loop.host import (
     CustomLoss,
     Datum,
@@ -30,6 +27,7 @@ from langchain_finetune.local.training.loop.host import (
     StateGoneError,
     StopRequestedError,
 )
+from langchain_finetune.local.training.loop.waits import Waits
 from langchain_finetune.local.training.spec import Spec
 
 MARK = "langchain_finetune_job"
@@ -40,8 +38,6 @@ STATE_TTL_S = 30 * 86400
 
 EXPORT_TTL_S = 7 * 86400
 
-_POLL_S = 0.2
-_ANSWER_S = 24 * 3600.0
 _END_S = 8.0
 _DOWNLOAD_S = 60.0
 _GONE, _CONFLICT, _EXPIRED = 404, 409, 410
@@ -100,15 +96,14 @@ class TinkerHost:
         )  # fmt: skip
         self._address = {"base_url": spec.host.base_url, "api_key": key}
         self._spec, self._rank = spec, rank
+        self._base = spec.host.base_model or spec.name
         self._sessions, self._keep = list(sessions), keep
-        self._report, self._stop = report, stop
+        self._waits = Waits(report, stop)
         self._lock = threading.Lock()
         self._ended = False
         self._client: Any = None
-        self._news: deque[str | None] = deque()
-        self._waits = False
         # The SDK itself says so only in its log, after a quarter of an hour.
-        QueueStateLogger.on_queue_state_change = self._heard
+        QueueStateLogger.on_queue_state_change = self._waits.heard
 
     def open(self, state: str | None) -> "TinkerRun":
         """Begin a session; see `TrainingHost.open`."""
@@ -129,7 +124,7 @@ class TinkerHost:
                 )
             else:
                 future = client.create_lora_training_client(
-                    base_model=self._spec.name,
+                    base_model=self._base,
                     rank=self._rank,
                     seed=self._spec.seed,
                     # As training here: no matrices at the output layer.
@@ -167,27 +162,7 @@ class TinkerHost:
         """Fetch an adapter by its signed addresses; see `TrainingHost.fetch`."""
         with self._translated():
             urls = self._rest().get_external_weights_urls(export).result(_DOWNLOAD_S).urls
-        if not {WEIGHTS, CONFIGURATION} <= set(urls):
-            raise TrainingFailure(
-                "invalid_weights", "The weights that the host exported are not a LoRA adapter."
-            )
-        for name in (WEIGHTS, CONFIGURATION):
-            try:
-                with (
-                    httpx2.stream(
-                        "GET", urls[name], timeout=_DOWNLOAD_S, follow_redirects=True
-                    ) as answer,
-                    (folder / name).open("wb") as file,
-                ):
-                    answer.raise_for_status()
-                    for part in answer.iter_bytes():
-                        file.write(part)
-            except httpx2.HTTPError as error:
-                # Its text has the signed address.
-                raise HostUnavailableError(f"{type(error).__name__} for {name}") from None
-        flush(folder / WEIGHTS)
-        found = orjson.loads((folder / CONFIGURATION).read_bytes())
-        return found if isinstance(found, dict) else {}
+        return download(urls, folder)
 
     def wait(self, future: Any, *, until_stop: bool = False) -> Any:
         """Return a future's result, and report meanwhile whether the host has capacity.
@@ -196,18 +171,9 @@ class TinkerHost:
             StopRequestedError: With `until_stop`, if the process is asked to stop.
             HostUnavailableError: There is no answer within a day.
         """
-        for _ in range(int(_ANSWER_S / _POLL_S)):
-            self._tell()
-            try:
-                return future.result(_POLL_S)
-            except TimeoutError:
-                if future.future().done():
-                    raise
-            finally:
-                self._tell()
-            if until_stop and self._stop.is_set():
-                raise StopRequestedError
-        raise HostUnavailableError("no answer within a day")
+        return self._waits.result(
+            future.result, lambda: future.future().done(), until_stop=until_stop
+        )
 
     def translated(self) -> Any:
         """Return a context that raises the SDK's errors as those of `TrainingHost`."""
@@ -241,18 +207,6 @@ class TinkerHost:
 
     def _rest(self) -> Any:
         return self._sdk.RestClient(**self._address)
-
-    def _heard(self, state: Any, reason: str | None) -> None:
-        """Take the state of the host's queue, in the SDK's thread."""
-        paused = getattr(state, "name", "").startswith("PAUSED")
-        self._news.append((reason or "it has no capacity now") if paused else None)
-
-    def _tell(self) -> None:
-        while self._news:
-            reason = self._news.popleft()
-            if (reason is not None) != self._waits:
-                self._report(Waiting(reason=reason and f"Queued at the host: {reason}"))
-            self._waits = reason is not None
 
     @contextmanager
     def _translated(self, *, opening: bool = False, state: bool = False) -> Iterator[None]:

@@ -39,6 +39,7 @@ from langchain_finetune.local.training.loop.host import (
     StopRequestedError,
     TrainingHost,
 )
+from langchain_finetune.local.training.loop.hosts import host_of
 from langchain_finetune.local.training.loop.objectives import (
     Objective,
     PreferenceObjective,
@@ -46,7 +47,6 @@ from langchain_finetune.local.training.loop.objectives import (
     mean_of,
 )
 from langchain_finetune.local.training.loop.position import Position
-from langchain_finetune.local.training.loop.tinker_host import TinkerHost
 from langchain_finetune.local.training.plan import (
     SAVE_SECONDS,
     Plan,
@@ -123,19 +123,7 @@ def train_encoded(
         else SupervisedObjective(train, validation)
     )
     position = Position.read(spec.work)
-
-    def keep_sessions(sessions: list[str]) -> None:
-        position.sessions = sessions
-        position.write(spec.work)
-
-    host = TinkerHost(
-        spec,
-        rank=plan.lora_rank,
-        sessions=position.sessions,
-        keep=keep_sessions,
-        report=report,
-        stop=stop,
-    )
+    host = host_of(spec, position, rank=plan.lora_rank, report=report, stop=stop)
     endings.append(host.end)
     loop = TrainingLoop(
         plan,
@@ -275,6 +263,7 @@ class TrainingLoop:
     def _train(self) -> None:
         """Train from the saved position to the end, or until a stop is requested."""
         position = self.position
+        position.break_promise()
         if not self._finished(position.history, position.step):
             self._objective.prepare(self._host)
             run = self._host.open(position.state)
@@ -347,7 +336,7 @@ class TrainingLoop:
         # Only now that all is saved at the host.
         position.step, position.state = step, state
         position.history, position.unlogged = [dict(entry) for entry in history], unlogged
-        position.models, position.exports = models, exports
+        position.models, position.exports, position.promised = models, exports, None
         position.leftover = [*position.leftover, *gone]
         position.write(self._spec.work)
         self._delete_leftover()
