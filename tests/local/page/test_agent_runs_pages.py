@@ -7,8 +7,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnablePassthrough
+from langchain_core.tools import tool
 from langchain_core.tracers.langchain import wait_for_all_tracers
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 from langsmith import traceable, tracing_context
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -165,6 +168,28 @@ def test_an_answer_in_a_state_without_messages_is_shown(visitor, traced, own_run
     graph.add_edge(START, "answer")
     traced(lambda: graph.compile().invoke({"question": "When do you close?", "user_id": 7}))
     assert summaries(visitor.get(own_runs())) == [("When do you close?", "At six.")]
+
+
+def test_a_step_that_waits_for_a_person_has_not_failed(visitor, traced, own_runs):
+    @tool
+    def renew(title: str) -> str:
+        """Renew a loan."""
+        return interrupt(f"May {title} be renewed?")
+
+    call = {"name": "renew", "args": {"title": "Momo"}, "id": "c"}
+    says = [AIMessage("", tool_calls=[call])]
+    model = ShopModel(messages=iter(says))
+    agent = create_agent(model, [renew], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    traced(lambda: agent.invoke({"messages": [HumanMessage("Renew Momo")]}, config))
+    listed = visitor.get(own_runs(kind="any"))
+    assert listed.text.count("waits for a person") == 2
+    links = [
+        each["href"] for each in visitor.get(own_runs()).all("a") if "/ui/runs/" in each["href"]
+    ]
+    tree = visitor.get(links[0]).html.partition('<ol class="tree">')[2].partition("</ol>")[0]
+    assert tree.count("waits for a person") == 2
+    assert "failed" not in tree + listed.html.partition("<tbody>")[2].partition("</tbody>")[0]
 
 
 def test_the_steps_of_an_agent_show_texts(visitor, shop, own_runs):
