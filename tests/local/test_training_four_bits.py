@@ -146,6 +146,16 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
 
 
 @pytest.mark.train
+def test_two_processes_train_as_one_does(tmp_path, base):
+    options = {"n_epochs": 1, **SETTINGS}
+    alone, _, _ = finish(start(tmp_path / "alone", base, EXAMPLES, **options))
+    both, status, log = finish(start(tmp_path / "both", base, EXAMPLES, processes=2, **options))
+    assert status == 0, log
+    losses = [[each["train_loss"] for each in events[1:-1]] for events in (alone, both)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+
+
+@pytest.mark.train
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_other_methods(tmp_path, base, method):
     examples = [preference(n) for n in range(4)]

@@ -44,8 +44,12 @@ def fault_of_four_bits(base: Path | str) -> str | None:
             f"{PARAMETER} is for NVIDIA's GPUs and for CPUs; this machine trains on Apple's GPU:"
             " leave it out."
         )
-    file = Path(base) / "config.json"
-    if file.is_file() and "quantization_config" in json.loads(file.read_bytes()):
+    try:
+        config = json.loads((Path(base) / "config.json").read_bytes())
+    except (OSError, ValueError):
+        # It is not here yet, or can't be loaded, as the training process says.
+        return None
+    if "quantization_config" in config:
         return (
             f"{PARAMETER}: the weights of this base model are quantized already. Choose the base"
             " model that it was made from."
