@@ -9,6 +9,7 @@ from langchain_finetune.local.base_reference import belongs, in_four_bits
 from langchain_finetune.local.jobs.create import CreateJob
 from langchain_finetune.local.model_export.card import Exported, readme
 from langchain_finetune.local.training import four_bits
+from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.four_bits import load_in_four_bits, require_four_bits
 from langchain_finetune.local.training.plan import make_plan
 from langchain_finetune.methods import Hyperparameters
@@ -146,6 +147,16 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(tmp_path, base):
 
 
 @pytest.mark.train
+def test_two_processes_train_as_one_does(tmp_path, base):
+    options = {"n_epochs": 1, **SETTINGS}
+    alone, _, _ = finish(start(tmp_path / "alone", base, EXAMPLES, **options))
+    both, status, log = finish(start(tmp_path / "both", base, EXAMPLES, processes=2, **options))
+    assert status == 0, log
+    losses = [[each["train_loss"] for each in events[1:-1]] for events in (alone, both)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+
+
+@pytest.mark.train
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_other_methods(tmp_path, base, method):
     examples = [preference(n) for n in range(4)]
@@ -198,10 +209,13 @@ def test_it_is_refused_on_apples_gpus(base, monkeypatch):
 
 
 def test_it_is_refused_for_weights_that_are_quantized_already(tmp_path):
-    settings = {"quantization_config": {"quant_method": "gptq"}}
+    settings = {"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ApiError, match="quantized already"):
         require_four_bits(tmp_path)
+    # A base of the Hub is only here once the training has begun.
+    with pytest.raises(TrainingFailure, match="quantized already"):
+        load_in_four_bits(str(tmp_path))
 
 
 def test_cards_say_what_the_weights_are():

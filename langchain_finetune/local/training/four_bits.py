@@ -16,8 +16,14 @@ from typing import Any
 from langchain_finetune.extras import install_command, missing_modules
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.hardware import device, trains_in_bfloat16
+from langchain_finetune.local.training.events import TrainingFailure
 
 PARAMETER = "load_in_4bit"
+
+QUANTIZED = (
+    f"{PARAMETER}: the weights of this base model are quantized already. Choose the base model"
+    " that it was made from."
+)
 
 
 def require_four_bits(base: Path | str) -> None:
@@ -44,12 +50,13 @@ def fault_of_four_bits(base: Path | str) -> str | None:
             f"{PARAMETER} is for NVIDIA's GPUs and for CPUs; this machine trains on Apple's GPU:"
             " leave it out."
         )
-    file = Path(base) / "config.json"
-    if file.is_file() and "quantization_config" in json.loads(file.read_bytes()):
-        return (
-            f"{PARAMETER}: the weights of this base model are quantized already. Choose the base"
-            " model that it was made from."
-        )
+    try:
+        config = json.loads((Path(base) / "config.json").read_bytes())
+    except (OSError, ValueError):
+        # It is not here yet, or can't be loaded, as the training process says.
+        return None
+    if "quantization_config" in config:
+        return QUANTIZED
     return None
 
 
@@ -61,11 +68,19 @@ def load_in_four_bits(base: str) -> tuple[Any, Any]:
 
     Raises:
         OSError, ValueError: It can't be loaded.
+        TrainingFailure: `invalid_hyperparameters`: Its weights are quantized already.
     """
     import torch  # noqa: PLC0415 - seconds
     from bitsandbytes.nn.modules import Linear4bit  # noqa: PLC0415 - of the extra
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig  # noqa: PLC0415
+    from transformers import (  # noqa: PLC0415
+        AutoConfig,
+        AutoModelForCausalLM,
+        BitsAndBytesConfig,
+    )
 
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    if getattr(config, "quantization_config", None):
+        raise TrainingFailure("invalid_hyperparameters", QUANTIZED)
     dtype = torch.bfloat16 if trains_in_bfloat16() else torch.float32
     # Processes that train together load it each onto its own GPU.
     place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device() == "cuda" else "cpu"
