@@ -72,7 +72,8 @@ class HostedRun(Protocol):
     def save_model(self, name: str) -> str:
         """Save the weights to answer with; return the model's name at the host.
 
-        A name that the host does not give itself is written down before the model is there.
+        The name is written down before the model is there, so that one that nobody was told of is
+        deleted.
         """
         ...
 

@@ -34,11 +34,8 @@ def host_of(
         position.promised = model
         position.write(spec.work)
 
-    if spec.host.name == "fireworks":
-        return FireworksHost(
-            spec, rank=rank, sessions=position.sessions, keep=keep, promise=promise,
-            report=report, stop=stop,
-        )  # fmt: skip
-    return TinkerHost(
-        spec, rank=rank, sessions=position.sessions, keep=keep, report=report, stop=stop
-    )
+    kind = FireworksHost if spec.host.name == "fireworks" else TinkerHost
+    return kind(
+        spec, rank=rank, sessions=position.sessions, keep=keep, promise=promise,
+        report=report, stop=stop,
+    )  # fmt: skip

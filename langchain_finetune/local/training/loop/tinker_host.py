@@ -51,6 +51,7 @@ class TinkerHost:
         rank: Rank of LoRA's matrices.
         sessions: Ids of sessions that are not known to be closed.
         keep: Writes these ids down.
+        promise: Writes down the name of a model before it is created.
         report: Takes `Waiting`.
         stop: Is set when the process is to end soon.
 
@@ -67,6 +68,7 @@ class TinkerHost:
         rank: int,
         sessions: Sequence[str],
         keep: Callable[[list[str]], None],
+        promise: Callable[[str], None],
         report: Callable[[Waiting], None],
         stop: threading.Event,
     ) -> None:
@@ -97,7 +99,7 @@ class TinkerHost:
         self._address = {"base_url": spec.host.base_url, "api_key": key}
         self._spec, self._rank = spec, rank
         self._base = spec.host.base_model or spec.name
-        self._sessions, self._keep = list(sessions), keep
+        self._sessions, self._keep, self.promise = list(sessions), keep, promise
         self._waits = Waits(report, stop)
         self._lock = threading.Lock()
         self._ended = False
@@ -283,7 +285,8 @@ class TinkerRun:
             return str(self._host.wait(future).path)
 
     def save_model(self, name: str) -> str:
-        """Save weights to answer with."""
+        """Save weights to answer with, which do not expire."""
+        self._host.promise(f"tinker://{self._run.model_id}/sampler_weights/{name}")
         with self._host.translated():
             return str(self._host.wait(self._run.save_weights_for_sampler(name)).path)
 
