@@ -62,7 +62,11 @@ def main():
                valid_loss=0.5 if settings["validation"] else None,
                valid_mean_token_accuracy=0.25 if settings["validation"] else None)  # fmt: skip
         if step > resumed:
-            (work / "new").write_text(str(step))
+            with (work / "new").open("w") as new:
+                new.write(str(step))
+                new.flush()
+                # As a checkpoint is: after a power cut, one that counts is whole.
+                os.fsync(new.fileno())
             (work / "new").replace(work / "step")
     if seed != NO_MODEL:
         for checkpoint in checkpoints:
