@@ -15,6 +15,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
+from langsmith import tracing_context
 from transformers import AutoTokenizer
 
 import docs_hook
@@ -237,6 +238,16 @@ def test_what_is_chosen_is_read(names):
     assert list(names["examples"]) == []
     run_sh("export_command")
     assert list(Path("files").rglob("*.parquet"))
+
+
+def test_an_app_leaves_ratings(names, langsmith):
+    names["app"] = names["prompt"] | FakeListChatModel(responses=["8"])
+    with tracing_context(enabled=True, client=langsmith, project_name="calculator"):
+        run("rate", names)
+    with closing(names["client"]) as client:
+        client.flush()
+        [found] = client.list_feedback(run_ids=[names["run_id"]])
+        assert (found.key, found.score) == ("user_score", 1)
 
 
 def test_the_run_store_keeps_versions(names):
