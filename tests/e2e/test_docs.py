@@ -242,8 +242,8 @@ def test_what_is_chosen_is_read(names):
 
 def test_an_app_leaves_ratings(names, langsmith):
     names["app"] = names["prompt"] | FakeListChatModel(responses=["8"])
-    with tracing_context(enabled=True, client=langsmith, project_name="calculator"):
-        run("rate", names)
+    with tracing_context(enabled=True, client=langsmith, project_name="rated"):
+        run("rate", names, calculator="rated")
     with closing(names["client"]) as client:
         client.flush()
         [found] = client.list_feedback(run_ids=[names["run_id"]])
