@@ -242,6 +242,7 @@ def test_what_is_chosen_is_read(names):
 
 def test_an_app_leaves_ratings(names, langsmith):
     names["app"] = names["prompt"] | FakeListChatModel(responses=["8"])
+    langsmith.create_project("rated")
     with tracing_context(enabled=True, client=langsmith, project_name="rated"):
         run("rate", names, calculator="rated")
     with closing(names["client"]) as client:
