@@ -13,10 +13,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_finetune import Convert, ConvertError
 from langchain_finetune.local import template_process
 from langchain_finetune.local.template_process import BoundedTemplate, TemplateStoppedError
-from langchain_finetune.local.training.__main__ import _load
 from langchain_finetune.local.training.encoding import Encoder, UnfitExampleError
 from tests.local.chat_server import ChatServer
 from tests.local.tiny_model import example, make_tiny_model
+from tests.local.training_process import load_to_train
 
 IF_ASKED = "{%- if 'now' in messages[-1].content -%}"
 LOOP = f"{IF_ASKED}{{%- for a in range(99999) -%}}{{%- for b in range(99999) -%}}{{%- endfor -%}}"
@@ -136,7 +136,7 @@ def test_a_forked_process_has_a_process_of_its_own(tmp_path, short):
 
 
 def test_training_refuses_such_a_base(tmp_path, short):
-    model, tokenizer = _load(str(with_template(tmp_path, LOOP.replace("now", "5"))))
+    model, tokenizer = load_to_train(with_template(tmp_path, LOOP.replace("now", "5")))
     encoder = Encoder.of(tokenizer, model.config, model.generation_config)
     with pytest.raises(UnfitExampleError, match="template did not end within") as refused:
         encoder.sequences(example(5, 8))

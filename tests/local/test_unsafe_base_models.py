@@ -70,10 +70,10 @@ def load_all_ways(folder):
     """Whether each way to load a base did so."""
     from langchain_finetune.convert.tokens.local import _encoder
     from langchain_finetune.local.serving.loading import load
-    from langchain_finetune.local.training.__main__ import _load
+    from tests.local.training_process import load_to_train
 
     worked = []
-    ways = (lambda base: _encoder(base, is_ours=False), load, lambda base: _load(str(base)))
+    ways = (lambda base: _encoder(base, is_ours=False), load, load_to_train)
     for way in ways:
         try:
             worked.append(bool(way(folder)))
@@ -115,14 +115,14 @@ def test_a_good_base_is_loaded_in_all_ways(tiny_model):
 def test_a_base_that_lacks_weights(tiny_model):
     """transformers would fill them with random numbers, and warn."""
     from langchain_finetune.local.serving.loading import load
-    from langchain_finetune.local.training.__main__ import _load
+    from tests.local.training_process import load_to_train
 
     weights = load_file(tiny_model / "model.safetensors")
     lost = sorted(weights)[3]
     del weights[lost]
     save_file(weights, tiny_model / "model.safetensors", metadata={"format": "pt"})
     assert resolve_base(str(tiny_model)) == tiny_model
-    for way in (load, lambda base: _load(str(base))):
+    for way in (load, load_to_train):
         with pytest.raises((ApiError, TrainingFailure)) as refused:
             way(tiny_model)
         assert f"lack 1 of its weights, such as {lost}" in refused.value.message

@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from langchain_finetune.local.training.__main__ import _load
+from langchain_finetune.local.training.spec import Spec
 from support.warm_process import WarmProcess
 from tests.local.tiny_model import example, write_lines
 
@@ -34,6 +36,12 @@ def start(
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     return WarmProcess(TRAIN, folder / "spec.json")
+
+
+def load_to_train(base):
+    """Model and tokenizer, as the training process loads them."""
+    nowhere = base / "unused"
+    return _load(Spec(base=str(base), name="tiny", train=nowhere, output=nowhere, work=nowhere))
 
 
 def preference(n):
